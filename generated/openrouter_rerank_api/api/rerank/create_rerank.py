@@ -1,0 +1,243 @@
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.error_response import ErrorResponse
+from ...models.rerank_request import RerankRequest
+from ...models.rerank_response import RerankResponse
+from ...types import UNSET, Response, Unset, decode, encode
+
+MODELS: Mapping[int, type[ErrorResponse | RerankResponse]] = {
+    200: RerankResponse,
+    400: ErrorResponse,
+    401: ErrorResponse,
+    402: ErrorResponse,
+    403: ErrorResponse,
+    404: ErrorResponse,
+    413: ErrorResponse,
+    429: ErrorResponse,
+    500: ErrorResponse,
+    502: ErrorResponse,
+    503: ErrorResponse,
+    524: ErrorResponse,
+    529: ErrorResponse,
+}
+"""The model of the body, by status."""
+
+
+def get_kwargs(
+    *,
+    body: RerankRequest,
+    http_referer: str | Unset = UNSET,
+    x_open_router_title: str | Unset = UNSET,
+    x_open_router_categories: str | Unset = UNSET,
+) -> dict[str, Any]:
+    """The arguments of `httpx.Client.request` for this operation: method, url, headers, content."""
+    headers: dict[str, Any] = {}
+    if not isinstance(http_referer, Unset):
+        headers["HTTP-Referer"] = http_referer
+
+    if not isinstance(x_open_router_title, Unset):
+        headers["X-OpenRouter-Title"] = x_open_router_title
+
+    if not isinstance(x_open_router_categories, Unset):
+        headers["X-OpenRouter-Categories"] = x_open_router_categories
+
+    headers["Accept"] = "application/json"
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/rerank",
+        "headers": headers,
+    }
+    headers["Content-Type"] = "application/json"
+    _kwargs["content"] = encode(body)
+    return _kwargs
+
+
+def parse(status_code: int, content: bytes) -> ErrorResponse | RerankResponse | None:
+    """The body as the contract describes it for the status; None where it does not, or for an error of another form.
+
+    Raises:
+        errors.MalformedBody: A successful answer whose body breaks the contract.
+    """
+    model = MODELS.get(status_code)
+    if model is None:
+        return None
+    try:
+        return decode(content, model)
+    except errors.MalformedBody:
+        if status_code < 400:
+            raise
+        return None
+
+
+def _respond(client: Client, response: httpx.Response) -> Response[ErrorResponse | RerankResponse]:
+    if client.raise_on_unexpected_status and response.status_code not in MODELS:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return Response(
+        status_code=response.status_code,
+        content=response.content,
+        headers=response.headers,
+        parsed=parse(response.status_code, response.content),
+    )
+
+
+def sync_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    body: RerankRequest,
+    http_referer: str | Unset = UNSET,
+    x_open_router_title: str | Unset = UNSET,
+    x_open_router_categories: str | Unset = UNSET,
+) -> Response[ErrorResponse | RerankResponse]:
+    """Order documents by relevance to a query.
+
+    Ranks the documents by their relevance to the query. The answer lists the most relevant first and points
+    back to each document by its position in the request.
+
+    Without `top_n` every document is ranked; a `top_n` above the number of documents is as good as none.
+
+    Args:
+        client: Where to send it, and as whom.
+        body: A query and the documents to order by their relevance to it.
+        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
+        x_open_router_title: The name under which the calling application is shown.
+        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
+            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+
+    Returns:
+        The answer: its status, headers, bytes, and the body as the contract describes it.
+
+    Raises:
+        errors.MalformedBody: A successful answer whose body breaks the contract.
+        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
+        httpx.RequestError: No complete answer came."""
+    kwargs = get_kwargs(
+        body=body,
+        http_referer=http_referer,
+        x_open_router_title=x_open_router_title,
+        x_open_router_categories=x_open_router_categories,
+    )
+    return _respond(client, client.get_httpx_client().request(**kwargs))
+
+
+def sync(
+    *,
+    client: AuthenticatedClient | Client,
+    body: RerankRequest,
+    http_referer: str | Unset = UNSET,
+    x_open_router_title: str | Unset = UNSET,
+    x_open_router_categories: str | Unset = UNSET,
+) -> ErrorResponse | RerankResponse | None:
+    """Order documents by relevance to a query.
+
+    Ranks the documents by their relevance to the query. The answer lists the most relevant first and points
+    back to each document by its position in the request.
+
+    Without `top_n` every document is ranked; a `top_n` above the number of documents is as good as none.
+
+    Args:
+        client: Where to send it, and as whom.
+        body: A query and the documents to order by their relevance to it.
+        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
+        x_open_router_title: The name under which the calling application is shown.
+        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
+            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+
+    Returns:
+        The body as the contract describes it for the status, or None (see `Response`).
+
+    Raises:
+        errors.MalformedBody: A successful answer whose body breaks the contract.
+        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
+        httpx.RequestError: No complete answer came."""
+    return sync_detailed(
+        client=client,
+        body=body,
+        http_referer=http_referer,
+        x_open_router_title=x_open_router_title,
+        x_open_router_categories=x_open_router_categories,
+    ).parsed
+
+
+async def asyncio_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    body: RerankRequest,
+    http_referer: str | Unset = UNSET,
+    x_open_router_title: str | Unset = UNSET,
+    x_open_router_categories: str | Unset = UNSET,
+) -> Response[ErrorResponse | RerankResponse]:
+    """Order documents by relevance to a query.
+
+    Ranks the documents by their relevance to the query. The answer lists the most relevant first and points
+    back to each document by its position in the request.
+
+    Without `top_n` every document is ranked; a `top_n` above the number of documents is as good as none.
+
+    Args:
+        client: Where to send it, and as whom.
+        body: A query and the documents to order by their relevance to it.
+        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
+        x_open_router_title: The name under which the calling application is shown.
+        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
+            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+
+    Returns:
+        The answer: its status, headers, bytes, and the body as the contract describes it.
+
+    Raises:
+        errors.MalformedBody: A successful answer whose body breaks the contract.
+        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
+        httpx.RequestError: No complete answer came."""
+    kwargs = get_kwargs(
+        body=body,
+        http_referer=http_referer,
+        x_open_router_title=x_open_router_title,
+        x_open_router_categories=x_open_router_categories,
+    )
+    return _respond(client, await client.get_async_httpx_client().request(**kwargs))
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: RerankRequest,
+    http_referer: str | Unset = UNSET,
+    x_open_router_title: str | Unset = UNSET,
+    x_open_router_categories: str | Unset = UNSET,
+) -> ErrorResponse | RerankResponse | None:
+    """Order documents by relevance to a query.
+
+    Ranks the documents by their relevance to the query. The answer lists the most relevant first and points
+    back to each document by its position in the request.
+
+    Without `top_n` every document is ranked; a `top_n` above the number of documents is as good as none.
+
+    Args:
+        client: Where to send it, and as whom.
+        body: A query and the documents to order by their relevance to it.
+        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
+        x_open_router_title: The name under which the calling application is shown.
+        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
+            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+
+    Returns:
+        The body as the contract describes it for the status, or None (see `Response`).
+
+    Raises:
+        errors.MalformedBody: A successful answer whose body breaks the contract.
+        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
+        httpx.RequestError: No complete answer came."""
+    return (
+        await asyncio_detailed(
+            client=client,
+            body=body,
+            http_referer=http_referer,
+            x_open_router_title=x_open_router_title,
+            x_open_router_categories=x_open_router_categories,
+        )
+    ).parsed

@@ -1,0 +1,130 @@
+"""What all models and operations of this client share: `UNSET`, `Model`, reading and writing JSON, `Response`.
+
+Nothing here knows the contract; the models and the operations do.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
+from attrs import define, field, fields
+from msgspec import UNSET
+from msgspec import UnsetType as Unset
+
+from .errors import MalformedBody
+
+T = TypeVar("T")
+
+
+@define
+class Model:
+    """The base of every model. Fields that the contract does not name are kept, and sent, as they are."""
+
+    # The underscore keeps msgspec from writing it as a field of its own.
+    _additional_properties: dict[str, Any] = field(factory=dict[str, Any], init=False, repr=False)
+
+    @property
+    def additional_properties(self) -> dict[str, Any]:
+        """The fields that the contract does not name, by their names on the wire."""
+        return self._additional_properties
+
+    def to_dict(self) -> dict[str, Any]:
+        """This as JSON would hold it, without what is unset."""
+        return cast(dict[str, Any], to_builtins(self))
+
+
+@define
+class Response(Generic[T]):
+    """An answer of the server.
+
+    `status_code` is the plain number, known or not. `parsed` is the body as the contract describes it for that status;
+    it is None for a status that the contract does not name, and for an error whose body is not the contract's envelope
+    (HTML from a gateway, nothing at all): `content` has the bytes.
+    """
+
+    status_code: int
+    content: bytes
+    headers: Mapping[str, str]
+    parsed: T | None
+
+
+def encode(value: object) -> bytes:
+    """The JSON text of a value that may hold models.
+
+    Raises:
+        UnicodeEncodeError: A string holds a lone surrogate, which no JSON text can.
+    """
+    return msgspec.json.encode(to_builtins(value) if _has_unknown(value) else value)
+
+
+def decode(content: bytes, model: type[T]) -> T:
+    """The JSON text as a model: required fields are there, types are right, unknown fields are kept.
+
+    Raises:
+        MalformedBody: It is not JSON, or not as the contract says; the message names the place.
+    """
+    try:
+        source = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBody(f"the body is not JSON: {error}", content) from error
+    try:
+        return convert(source, model)
+    except msgspec.ValidationError as error:
+        raise MalformedBody(f"the body is not a {model.__name__}: {error}", content) from error
+
+
+def convert(source: object, model: type[T]) -> T:
+    """Plain data (as `json.loads` gives it) as a model, checked like `decode`.
+
+    Raises:
+        msgspec.ValidationError: It is not as the contract says; the message names the place.
+    """
+    value = msgspec.convert(source, model)
+    _keep_unknown(value, source)
+    return value
+
+
+def to_builtins(value: object) -> object:
+    """Plain dicts and lists for a value that may hold models, with unknown fields and without what is unset."""
+    if isinstance(value, Model):
+        known = {name: getattr(value, name) for name in _names(type(value))}
+        present = {name: to_builtins(item) for name, item in known.items() if item is not UNSET}
+        return present | value.additional_properties
+    if isinstance(value, list):
+        return [to_builtins(item) for item in cast(list[object], value)]
+    if isinstance(value, dict):
+        return {key: to_builtins(item) for key, item in cast(dict[str, object], value).items()}
+    return value
+
+
+def _names(model: type[Model]) -> tuple[str, ...]:
+    return tuple(attribute.name for attribute in fields(model) if attribute.init)
+
+
+def _has_unknown(value: object) -> bool:
+    if isinstance(value, Model):
+        return bool(value.additional_properties) or any(
+            _has_unknown(getattr(value, name)) for name in _names(type(value))
+        )
+    if isinstance(value, list):
+        items = cast(list[object], value)
+        # A thousand plain strings are the common case, and need no look at each.
+        return not {type(item) for item in items} <= {str} and any(map(_has_unknown, items))
+    return False
+
+
+def _keep_unknown(value: object, source: object) -> None:
+    if isinstance(value, Model):
+        fields_of = cast(Mapping[str, object], source)
+        names = _names(type(value))
+        for name, item in fields_of.items():
+            if name in names:
+                _keep_unknown(getattr(value, name), item)
+            else:
+                value.additional_properties[name] = item
+    elif isinstance(value, list):
+        for child, item in zip(cast(list[object], value), cast(list[object], source), strict=True):
+            _keep_unknown(child, item)
+
+
+__all__ = ["UNSET", "Model", "Response", "Unset", "convert", "decode", "encode", "to_builtins"]
