@@ -4,6 +4,7 @@ Nothing here knows the contract; the models and the operations do.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -97,14 +98,19 @@ def to_builtins(value: object) -> object:
     return value
 
 
-def _names(model: type[Model]) -> tuple[str, ...]:
+@cache
+def _names(
+    model: Any,
+) -> tuple[str, ...]:  # the cache wants a Hashable, which type checkers doubt that a class is
     return tuple(attribute.name for attribute in fields(model) if attribute.init)
 
 
 def _has_unknown(value: object) -> bool:
     if isinstance(value, Model):
         return bool(value.additional_properties) or any(
-            _has_unknown(getattr(value, name)) for name in _names(type(value))
+            _has_unknown(item)
+            for name in _names(type(value))
+            if (item := getattr(value, name)) is not UNSET and not isinstance(item, str)
         )
     if isinstance(value, list):
         items = cast(list[object], value)

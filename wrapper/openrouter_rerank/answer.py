@@ -1,0 +1,392 @@
+"""An outcome into a ranking or into one error: strict on index and score, lenient on all the rest. It does no I/O."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from math import isfinite
+from operator import attrgetter
+from time import time
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+
+import msgspec
+from openrouter_rerank_api.types import UNSET, Unset
+
+from openrouter_rerank.errors import (
+    ConnectionFailed,
+    MalformedResponse,
+    RerankError,
+    ResponseError,
+    StatusError,
+    TimedOut,
+    class_of,
+    is_retryable,
+    next_step,
+    request_id_of,
+)
+from openrouter_rerank.ranking import Hit, Ranking, Usage
+from openrouter_rerank.request import Settings
+
+T = TypeVar("T")
+
+
+class Answer(NamedTuple):
+    """An answer that came whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class TooLarge(NamedTuple):
+    """The answer was larger than asked for, and was not read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+class Failure(NamedTuple):
+    """No whole answer came. `begun` says whether its head had; no error means that the time was up."""
+
+    error: Exception | None
+    begun: bool
+
+
+Outcome: TypeAlias = Answer | TooLarge | Failure
+
+
+def read(  # noqa: PLR0913, PLR0917 - what was sent, what came, and how long it was waited for
+    outcome: Outcome, own: list[T], limit: int, min_score: float | None, settings: Settings, timeout: float
+) -> Ranking[T] | RerankError:
+    """The ranking, joined with the caller's own documents; or the error that the outcome amounts to."""
+    match outcome:
+        case Answer() if 200 <= outcome.status < 300:
+            return _ranking(outcome, own, limit, min_score, settings)
+        case Answer():
+            return _status_error(outcome, settings)
+        case TooLarge(status, headers):
+            message = f"{settings.where} answered more than a ranking of these documents can hold; it was not read to its end"
+            return MalformedResponse(message, status=status, request_id=request_id_of(headers))
+        case Failure():
+            return _connection_error(outcome, settings, timeout)
+
+
+class _Result(msgspec.Struct):
+    """What a ranking needs of a result. The echo of the document, perhaps megabytes, is skipped and never built."""
+
+    index: int | float
+    relevance_score: float
+
+
+class _Body(msgspec.Struct):
+    """What a ranking needs of an answer; strict on the results, lenient on the rest. A test holds it to the contract."""
+
+    results: list[_Result] | Unset = UNSET
+    error: Any = None
+    model: Any = None
+    id: Any = None
+    provider: Any = None
+    usage: Any = None
+
+
+_decoder = msgspec.json.Decoder(_Body)
+_index = attrgetter("index")
+_relevance = attrgetter("relevance_score")
+
+
+def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answer can be none
+    answer: Answer, own: list[T], limit: int, min_score: float | None, settings: Settings
+) -> Ranking[T] | RerankError:
+    def malformed(problem: str) -> MalformedResponse:
+        message = f"{settings.where} answered {answer.status}, but {problem}. Nothing of it was used; report it to the server"
+        return MalformedResponse(
+            message,
+            status=answer.status,
+            body=settings.key.blot(answer.body),
+            request_id=request_id_of(answer.headers),
+        )
+
+    try:
+        body = _decoder.decode(answer.body)
+    except msgspec.ValidationError as error:
+        if _error_of(answer.body) is not None:
+            return _status_error(answer, settings)
+        return malformed(f"its body breaks the contract: {error}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        kind = answer.headers.get("content-type", "no content type")
+        return malformed(f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}")
+    if body.error is not None:
+        return _status_error(answer, settings)
+    if isinstance(body.results, Unset):
+        names = ", ".join(sorted(msgspec.json.decode(answer.body))[:10]) or "nothing"
+        return malformed(f"it has no results (it has {names}); is base_url an API of this contract?")
+
+    indices = list(map(_index, body.results))
+    scores = list(map(_relevance, body.results))
+    if not set(map(type, indices)) <= {int}:
+        # JSON knows no integers: 1.0 is one too.
+        fraction = next((value for value in indices if value != int(value)), None)
+        if fraction is not None:
+            return malformed(f"the index {fraction} is no integer")
+        indices = list(map(int, indices))
+    if len(indices) > limit:
+        return malformed(f"it has {len(indices)} results where at most {limit} were asked for")
+    if indices and not (min(indices) >= 0 and max(indices) < len(own)):
+        wrong = next(value for value in indices if not 0 <= value < len(own))
+        return malformed(f"the index {wrong} is none of the {len(own)} documents")
+    if len(set(indices)) < len(indices):
+        twice = next(value for place, value in enumerate(indices) if value in indices[:place])
+        return malformed(f"the index {twice} is there twice")
+    # The decoder refuses NaN, Infinity and 1e999, so every score is finite.
+    hits = list(map(Hit, indices, scores, map(own.__getitem__, indices)))
+    reordered = any(map(float.__lt__, scores, scores[1:]))
+    if reordered:
+        hits.sort(key=lambda hit: (-hit.score, hit.index))
+    if min_score is not None:
+        hits = [hit for hit in hits if hit.score >= min_score]
+    return Ranking(
+        hits=tuple(hits),
+        total=len(own),
+        id=_text(body.id),
+        model=_text(body.model),
+        provider=_text(body.provider),
+        usage=_usage(body.usage),
+        headers=answer.headers,
+        reordered=reordered,
+        body=answer.body,
+    )
+
+
+def _usage(given: object) -> Usage:
+    if not isinstance(given, dict):
+        return Usage()
+    usage = cast(dict[str, object], given)
+    return Usage(
+        cost=_number(usage.get("cost")),
+        search_units=_count(usage.get("search_units")),
+        total_tokens=_count(usage.get("total_tokens")),
+    )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _count(value: object) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and number.is_integer() else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _status_error(answer: Answer, settings: Settings) -> ResponseError:
+    body = settings.key.blot(answer.body)
+    envelope = _error_of(body)
+    told: dict[str, Any] = cast(dict[str, Any], envelope) if isinstance(envelope, dict) else {}
+    code = _code(told.get("code"))
+    metadata = {name: value for name, value in told.items() if name not in ("code", "message", "metadata")}
+    inner = told.get("metadata")
+    if isinstance(inner, dict):
+        metadata |= cast(dict[str, Any], inner)
+    says = _message(told, body, answer.headers)
+    common: dict[str, Any] = {
+        "status": answer.status,
+        "body": body,
+        "request_id": request_id_of(answer.headers),
+        "retry_after": _retry_after(answer, metadata),
+        "code": code,
+        "metadata": metadata,
+    }
+    succeeded = answer.status < 300
+    if succeeded and (code is None or code < 400):
+        message = f"{settings.where} answered {answer.status} with an error and no code for it: {says}"
+        return MalformedResponse(message, **common)
+    status = cast(int, code) if succeeded else answer.status
+    kind = class_of(status)
+    inside = f" inside a {answer.status}" if succeeded else ""
+    message = f"{_title(status)}{inside} from {settings.where}: {says}. {_what_next(kind, answer)}"
+    return kind(message, retryable=_retryable(status, metadata, says), **common)
+
+
+def _what_next(kind: type[StatusError], answer: Answer) -> str:
+    if 300 <= answer.status < 400:
+        where = answer.headers.get("location", "somewhere that it does not name").partition("?")[0]
+        return f"Redirects are not followed, as the key would go along; set base_url for {where}"
+    return next_step(kind)
+
+
+def _title(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _error_of(body: bytes) -> object:
+    """What stands under `error`, or the whole body where errors are told in another form."""
+    try:
+        told = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if isinstance(told, dict):
+        mapping = cast(dict[str, Any], told)
+        if mapping.get("error") is not None:
+            return cast(object, mapping["error"]) if isinstance(mapping["error"], dict) else mapping
+        if "results" not in mapping and ("detail" in mapping or "message" in mapping):
+            return mapping
+    return None
+
+
+def _code(value: object) -> int | None:
+    """The code as a number: some servers send it as text."""
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 100 <= value < 1000 else None
+
+
+_LONGEST_MESSAGE = 500
+
+
+def _message(told: Mapping[str, Any], body: bytes, headers: Mapping[str, str]) -> str:
+    said = _said(told)
+    if not said:
+        kind = headers.get("content-type", "").partition(";")[0].strip()
+        text = body[: 4 * _LONGEST_MESSAGE].decode("utf-8", "replace")
+        if "html" in kind or text.lstrip().lower().startswith(("<!doctype", "<html")):
+            title = re.search(r"<title[^>]*>([^<]*)", text, re.IGNORECASE)
+            said = f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
+        else:
+            said = text if text.strip() else "no body"
+    said = " ".join(said.split()).rstrip(".")
+    return said if len(said) <= _LONGEST_MESSAGE else said[: _LONGEST_MESSAGE - 3] + "..."
+
+
+def _said(told: Mapping[str, Any]) -> str:
+    """The message for a person, with the cause that gateways bury below it."""
+    message = next((told[name] for name in ("message", "detail", "error") if told.get(name)), "")
+    said = message if isinstance(message, str) else msgspec.json.encode(message).decode()
+    metadata = told.get("metadata")
+    raw = cast(dict[str, Any], metadata).get("raw") if isinstance(metadata, dict) else None
+    return f"{said}: {raw}" if isinstance(raw, str) and raw and raw not in said else said
+
+
+# Kinds of error that the same request will meet again, though a gateway may dress them as a 5xx. The contract lists
+# them all: components/schemas/ErrorMetadata.
+_PERMANENT = frozenset(
+    [
+        "context_length_exceeded",
+        "max_tokens_exceeded",
+        "token_limit_exceeded",
+        "string_too_long",
+        "invalid_request",
+        "invalid_prompt",
+        "content_policy_violation",
+        "refusal",
+        "invalid_image",
+        "image_too_large",
+        "image_too_small",
+        "unsupported_image_format",
+        "image_download_failed",
+        "image_not_found",
+        "authentication",
+        "payment_required",
+        "permission_denied",
+        "payload_too_large",
+        "unprocessable",
+    ]
+)
+
+
+def _retryable(status: int, metadata: Mapping[str, Any], says: str) -> bool:
+    availability = metadata.get("availability")
+    if isinstance(availability, dict):
+        said = cast(dict[str, Any], availability).get("retryable")
+        if isinstance(said, bool):
+            return said
+    if metadata.get("error_type") in _PERMANENT or re.search(
+        r"fetch\w* (the |an )?image", says, re.IGNORECASE
+    ):
+        return False
+    return is_retryable(status)
+
+
+def _retry_after(answer: Answer, metadata: Mapping[str, Any]) -> float | None:
+    """Seconds to wait: from the header in either form, or from what the body says, or from the limit's reset."""
+    header = answer.headers.get("retry-after")
+    seconds = None if header is None else _seconds_or_date(header.strip())
+    availability = metadata.get("availability")
+    if seconds is None and isinstance(availability, dict):
+        seconds = _number(cast(dict[str, Any], availability).get("retry_after"))
+    if seconds is None and answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        seconds = _until_reset(answer.headers.get("x-ratelimit-reset"))
+    return max(0.0, seconds) if seconds is not None and isfinite(seconds) else None
+
+
+def _seconds_or_date(value: str) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(value).timestamp() - time()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _until_reset(value: str | None) -> float | None:
+    """Its unit is not documented: milliseconds or seconds since 1970, or seconds from now, by its size."""
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    if number > 1e12:
+        return number / 1000 - time()
+    return number - time() if number > 1e9 else number
+
+
+# Raised before anything of the request can have reached the server.
+_UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
+
+
+def _connection_error(failure: Failure, settings: Settings, timeout: float) -> RerankError:
+    error, begun = failure
+    names = {cls.__name__ for cls in type(error).__mro__} if error else set[str]()
+    if error is None or "TimeoutException" in names:
+        unsent = bool(names & _UNSENT)
+        phase = "no connection" if unsent else "no whole answer"
+        message = (
+            f"{phase} from {settings.where} within {timeout:.4g} s. "
+            "Raise timeout (an attempt) or deadline (the whole call), or send fewer documents at a time"
+        )
+        result: RerankError = TimedOut(message, retryable=unsent)
+    elif "DecodingError" in names:
+        message = f"{settings.where} answered with a body that its own content-encoding does not decode"
+        result = MalformedResponse(message, status=200)
+    else:
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        when = "the connection broke in the middle of its answer" if begun else "it did not answer"
+        hint = (
+            "The certificate cannot be trusted; see SSL_CERT_FILE, or inject an http_client that knows it"
+            if _untrusted(error)
+            else "Check base_url, the network and the proxy settings"
+        )
+        message = f"cannot reach {settings.where}, {when} ({what}). {hint}"
+        retryable = (
+            not begun and bool(names & {"NetworkError", "RemoteProtocolError"}) and not _untrusted(error)
+        )
+        result = ConnectionFailed(message, retryable=retryable)
+    result.__cause__ = error
+    return result
+
+
+def _untrusted(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

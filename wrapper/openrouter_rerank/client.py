@@ -1,0 +1,415 @@
+"""Reranker and AsyncReranker: they send, sleep and read files as the core says. They decide nothing themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from time import monotonic, sleep
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, cast
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from openrouter_rerank.answer import Answer, Failure, Outcome, TooLarge
+from openrouter_rerank.connections import (
+    AsyncConnections,
+    AsyncHttpClient,
+    AsyncInjected,
+    Connections,
+    HttpClient,
+    Injected,
+    Phases,
+)
+from openrouter_rerank.core import Call, Send, Step, Wait, rerank
+from openrouter_rerank.documents import Load, Sendable
+from openrouter_rerank.ranking import Ranking
+from openrouter_rerank.request import BASE_URL, MODEL, Secrets, Settings, read_key, settings
+from openrouter_rerank.retries import Retries
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from openrouter_rerank_api.models import ProviderPreferences, Trace
+
+    from openrouter_rerank.local import Scorer
+
+T = TypeVar("T")
+C = TypeVar("C")
+
+# Where a local call goes: nowhere, as .invalid is reserved never to exist.
+LOCAL_URL = "http://local.invalid/api/v1"
+
+
+class Defaults(TypedDict, total=False):
+    """The arguments that `local()` shares with the constructor, each with the same meaning and default."""
+
+    model: str
+    top_n: int | None
+    min_score: float | None
+    provider: ProviderPreferences | Mapping[str, Any] | None
+    session_id: str | None
+    user: str | None
+    trace: Trace | Mapping[str, Any] | None
+    timeout: float
+    deadline: float | None
+    retries: Retries
+    extra_body: Mapping[str, Any] | None
+    extra_headers: Mapping[str, str] | None
+    max_image_bytes: int | None
+
+
+def _read_file(step: Load) -> bytes:
+    with step.path.open("rb") as file:
+        return file.read(step.limit + 1)
+
+
+class _Base(Generic[C]):
+    """What the two shells have in common: everything that is not sending or sleeping."""
+
+    def __init__(  # noqa: PLR0913 - one argument for each thing that can be set
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str = BASE_URL,
+        model: str = MODEL,
+        top_n: int | None = None,
+        min_score: float | None = None,
+        provider: ProviderPreferences | Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        user: str | None = None,
+        trace: Trace | Mapping[str, Any] | None = None,
+        timeout: float = 60.0,
+        deadline: float | None = 120.0,
+        retries: Retries = Retries(),  # noqa: B008 - a frozen value
+        app_title: str | None = None,
+        app_referer: str | None = None,
+        app_categories: str | Iterable[str] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        max_image_bytes: int | None = None,
+        http_client: C | None = None,
+    ) -> None:
+        key = read_key(api_key)
+        del api_key  # a traceback with local variables must not show it
+        self._settings: Settings = settings(
+            key=key,
+            base_url=base_url,
+            timeout=timeout,
+            deadline=deadline,
+            retries=retries,
+            app_title=app_title,
+            app_referer=app_referer,
+            app_categories=app_categories,
+            max_image_bytes=max_image_bytes,
+            defaults={
+                "model": model,
+                "top_n": top_n,
+                "min_score": min_score,
+                "provider": provider,
+                "session_id": session_id,
+                "user": user,
+                "trace": trace,
+                "extra_body": extra_body,
+                "extra_headers": Secrets(extra_headers or {}),
+            },
+        )
+        self._connect(http_client)
+
+    def _connect(self, http_client: C | None) -> None:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._settings.where}, model {self._settings.defaults['model']}>"
+
+
+class Reranker(_Base[HttpClient]):
+    """Ranks documents by their relevance to a query. Threads may share it; close it, or use it in `with`.
+
+    Args:
+        api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
+        base_url: The address under which `/rerank` lies.
+        model, top_n, min_score, provider, session_id, user, trace, extra_body, extra_headers: Defaults for every call;
+            see `rerank`. To the last two a call adds its own entries, to the others it gives another value.
+        timeout: Seconds within which one attempt has to be answered whole.
+        deadline: Seconds within which a call has to end, with all its attempts, waits and queueing; None for no limit.
+        retries: When a failed attempt is tried again; see `Retries`.
+        app_title, app_referer, app_categories: Your application's name, URL and categories, for the vendor's
+            statistics.
+        max_image_bytes: The largest image that is sent from a `Path` or bytes; 20 MiB by default.
+        http_client: An `httpx.Client` (or one that works like it) to send with: for proxies, certificates, tests. It
+            stays yours to close; `timeout` is used in place of its own.
+
+    Raises:
+        ValueError: There is no key, or an argument has a value that can never work.
+        TypeError: An argument has the wrong type.
+
+    Example:
+        >>> with Reranker.local() as reranker:
+        ...     ranking = reranker.rerank("Where is Berlin?", ["Paris is in France.", "Berlin is in Germany."], top_n=1)
+        >>> ranking.documents
+        ['Berlin is in Germany.']
+    """
+
+    @classmethod
+    def local(cls, scorer: Scorer | str | None = None, **defaults: Unpack[Defaults]) -> Self:
+        """A reranker that ranks in this process, with no key and no network: a stand-in for development, no model.
+
+        A call takes the same way as a remote one, through the reference server of the conformance kit.
+
+        Args:
+            scorer: "lexical" (the default), "semantic", or a function of the query and the texts that gives each text a
+                score.
+            defaults: As for the constructor.
+
+        Raises:
+            ImportError: The extra that this needs is not installed; the message names it.
+        """
+        from openrouter_rerank.local import reference_transport  # noqa: PLC0415 - an extra
+
+        client = httpx.Client(transport=reference_transport(scorer))
+        return cls("", base_url=LOCAL_URL, http_client=client, **defaults)
+
+    def rerank(  # noqa: PLR0913 - one argument for each thing that can be asked
+        self,
+        query: str,
+        documents: Iterable[T],
+        *,
+        key: Callable[[T], Sendable] | str | None = None,
+        model: str | None = None,
+        top_n: int | None = None,
+        min_score: float | None = None,
+        provider: ProviderPreferences | Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        user: str | None = None,
+        trace: Trace | Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+    ) -> Ranking[T]:
+        """The documents by their relevance to the query, best first, each hit with the caller's own object.
+
+        Whatever is None is as the client's default says. No documents give an empty ranking, and no request.
+
+        Args:
+            query: What to look for.
+            documents: Any iterable of str, of mappings with `text` and/or `image`, of `Document`, of images (`Path`,
+                bytes), or, with `key`, of anything.
+            key: What to send of each document: a function of it, or the name of a field.
+            model: The model, as `author/name`.
+            top_n: How many hits at most, from 1; more than there are documents is as good as all.
+            min_score: Leave out hits below this score (a hit of just this score stays). The scale is the model's own.
+            provider: Which providers may serve, and which are preferred.
+            session_id: Groups calls for observability; at most 256 characters.
+            user: Your id of the end user, for observability.
+            trace: Names for observability tools.
+            timeout: Seconds within which one attempt has to be answered whole.
+            extra_body: Further keys of the request, sent as they are; they win over the arguments.
+            extra_headers: Further headers; they win over ours.
+
+        Raises:
+            ValueError, TypeError: An argument can never work; nothing was sent.
+            OSError: An image file could not be read; nothing was sent.
+            BadRequest: The server refuses the request: change the call.
+            Unauthorized: The key is wrong, or may not do this.
+            InsufficientCredits: The account has no credits left.
+            RateLimited: Too many requests, after all retries.
+            Unavailable: The server or its provider failed, after all retries.
+            MalformedResponse: The server's answer breaks the contract.
+            ConnectionFailed: No usable answer came, after all retries; `TimedOut` where time ran out.
+        """
+        return self._run(
+            rerank(
+                self._settings,
+                query,
+                documents,
+                key=key,
+                model=model,
+                top_n=top_n,
+                min_score=min_score,
+                provider=provider,
+                session_id=session_id,
+                user=user,
+                trace=trace,
+                timeout=timeout,
+                extra_body=extra_body,
+                extra_headers=extra_headers,
+            )
+        )
+
+    def close(self) -> None:
+        """Close the connections, unless they belong to an injected client."""
+        self._connections.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _connect(self, http_client: HttpClient | None) -> None:
+        url, headers = self._settings.url, self._settings.headers
+        self._connections = Injected(http_client, url) if http_client else Connections(url, headers)
+
+    def _run(self, call: Call[T]) -> Ranking[T]:
+        outcome: object = None
+        while True:
+            try:
+                step = call.send(outcome)
+            except StopIteration as done:
+                return cast(Ranking[T], done.value)
+            outcome = self._do(step)
+
+    def _do(self, step: Step) -> object:
+        match step:
+            case Send():
+                return self._send(step)
+            case Wait():
+                sleep(step.seconds)
+                return None
+            case Load():
+                return _read_file(step)
+
+    def _send(self, step: Send) -> Outcome:
+        begun = False
+        phases = Phases(step.timeout)
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            with self._connections.lane(phases) as exchange:
+                response = exchange(self._connections.request(step.headers, step.content, phases))
+                begun = True
+                try:
+                    for chunk in response.iter_bytes():
+                        chunks.append(chunk)
+                        size += len(chunk)
+                        if size > step.largest:
+                            return TooLarge(response.status_code, response.headers)
+                        if monotonic() > phases.end:
+                            return Failure(None, begun)
+                finally:
+                    response.close()
+        except self._connections.errors as error:
+            return Failure(error, begun)
+        return Answer(response.status_code, response.headers, b"".join(chunks))
+
+
+class AsyncReranker(_Base[AsyncHttpClient]):
+    """`Reranker` for asyncio and trio: the same arguments and the same behaviour, with `await`, `async with`, `aclose`.
+
+    Example:
+        >>> import asyncio
+        >>> async def main():
+        ...     async with AsyncReranker.local() as reranker:
+        ...         return await reranker.rerank("Where is Berlin?", ["Paris is in France.", "Berlin is in Germany."])
+        >>> asyncio.run(main())[0].document
+        'Berlin is in Germany.'
+    """
+
+    @classmethod
+    def local(cls, scorer: Scorer | str | None = None, **defaults: Unpack[Defaults]) -> Self:  # noqa: D102 - set below
+        from openrouter_rerank.local import reference_transport  # noqa: PLC0415 - an extra
+
+        client = httpx.AsyncClient(transport=reference_transport(scorer))
+        return cls("", base_url=LOCAL_URL, http_client=client, **defaults)
+
+    async def rerank(  # noqa: PLR0913, D102 - as the sync one; the docstring is set below
+        self,
+        query: str,
+        documents: Iterable[T],
+        *,
+        key: Callable[[T], Sendable] | str | None = None,
+        model: str | None = None,
+        top_n: int | None = None,
+        min_score: float | None = None,
+        provider: ProviderPreferences | Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        user: str | None = None,
+        trace: Trace | Mapping[str, Any] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - it is the attempt's, not the call's
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+    ) -> Ranking[T]:
+        return await self._run(
+            rerank(
+                self._settings,
+                query,
+                documents,
+                key=key,
+                model=model,
+                top_n=top_n,
+                min_score=min_score,
+                provider=provider,
+                session_id=session_id,
+                user=user,
+                trace=trace,
+                timeout=timeout,
+                extra_body=extra_body,
+                extra_headers=extra_headers,
+            )
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections, unless they belong to an injected client."""
+        await self._connections.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _connect(self, http_client: AsyncHttpClient | None) -> None:
+        url, headers = self._settings.url, self._settings.headers
+        self._connections = AsyncInjected(http_client, url) if http_client else AsyncConnections(url, headers)
+
+    async def _run(self, call: Call[T]) -> Ranking[T]:
+        outcome: object = None
+        while True:
+            try:
+                step = call.send(outcome)
+            except StopIteration as done:
+                return cast(Ranking[T], done.value)
+            outcome = await self._do(step)
+
+    async def _do(self, step: Step) -> object:
+        match step:
+            case Send():
+                return await self._send(step)
+            case Wait():
+                await anyio.sleep(step.seconds)
+                return None
+            case Load():
+                return await anyio.to_thread.run_sync(_read_file, step)
+
+    async def _send(self, step: Send) -> Outcome:
+        begun = False
+        phases = Phases(step.timeout)
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            with anyio.fail_after(step.timeout):
+                async with self._connections.lane(phases) as exchange:
+                    response = await exchange(self._connections.request(step.headers, step.content, phases))
+                    begun = True
+                    try:
+                        async for chunk in response.aiter_bytes():
+                            chunks.append(chunk)
+                            size += len(chunk)
+                            if size > step.largest:
+                                return TooLarge(response.status_code, response.headers)
+                    finally:
+                        await response.aclose()
+        except TimeoutError:
+            return Failure(None, begun)
+        except self._connections.errors as error:
+            return Failure(error, begun)
+        return Answer(response.status_code, response.headers, b"".join(chunks))
+
+
+AsyncReranker.local.__func__.__doc__ = Reranker.local.__doc__  # type: ignore[attr-defined] # it is a classmethod
+AsyncReranker.rerank.__doc__ = Reranker.rerank.__doc__

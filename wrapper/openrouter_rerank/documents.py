@@ -1,0 +1,214 @@
+"""What a caller may pass as a document, made into what the wire takes. It reads no file: it says which it needs."""
+
+import base64
+import difflib
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar, cast
+
+from attrs import frozen
+from openrouter_rerank_api.models import ImageDocument, TextDocument
+
+T = TypeVar("T")
+
+MAX_IMAGE_BYTES = 20 * 2**20
+"""The default limit of an image: as base64 it stays below the 30 MB that the vendor's models refuse."""
+
+
+@frozen
+class Document:
+    """A document with a text, an image, or both, for models that take images.
+
+    Example:
+        >>> Document(text="The Eiffel Tower", image="https://images.example.com/tower.jpg").text
+        'The Eiffel Tower'
+    """
+
+    text: str | None = None
+    """Its text."""
+    image: str | Path | bytes | None = None
+    """Its image: an http(s) URL or a data URI as a string, or a file or its bytes, sent as a data URI."""
+
+
+Sendable: TypeAlias = str | Mapping[str, Any] | Document | Path | bytes
+"""What can be sent as a document: a text, a mapping with `text` and/or `image`, a `Document`, an image."""
+
+Wire: TypeAlias = str | TextDocument | ImageDocument
+
+
+@frozen
+class Load:
+    """The content of a file is needed, no more of it than the limit and one byte."""
+
+    path: Path
+    limit: int
+
+
+def as_list(documents: Iterable[T]) -> list[T]:
+    """The documents as a list, where they are an iterable of documents and not one document.
+
+    Raises:
+        TypeError: They are a single document, or nothing that can be iterated over.
+    """
+    if isinstance(documents, str | bytes | Mapping | Document):
+        message = f"documents is one {type(cast(object, documents)).__name__}; pass a list of documents"
+        raise TypeError(message)
+    try:
+        return list(documents)
+    except TypeError as error:
+        if hasattr(documents, "__iter__"):  # the caller's own iterable failed; that is not ours to rename
+            raise
+        message = f"documents must be an iterable of documents, not {type(documents).__name__}"
+        raise TypeError(message) from error
+
+
+def to_wire(
+    documents: Sequence[T], key: Callable[[T], Sendable] | str | None, max_image_bytes: int
+) -> Generator[Load, bytes, list[Wire]]:
+    """What to send for each document. It yields the files that it needs, and is sent their content.
+
+    Raises:
+        TypeError: A document is of no kind that can be sent.
+        ValueError: A document has an unknown key, neither text nor image, or an image that is none.
+    """
+    if key is None and set(map(type, documents)) <= {str}:
+        return cast(list[Wire], documents)
+    wire: list[Wire] = []
+    for index, document in enumerate(documents):
+        where = f"document {index}"
+        sendable = document if key is None else _pick(document, key, where)
+        wire.append((yield from _one(sendable, max_image_bytes, where, keyed=key is not None)))
+    return wire
+
+
+def text_of(document: object) -> str | None:
+    """The text that a person would know the document by; None where it has none that we know of."""
+    if isinstance(document, str):
+        return document
+    if isinstance(document, Mapping):
+        mapping = cast(Mapping[str, object], document)
+        shown = mapping.get("text") or mapping.get("image")
+    else:
+        shown = getattr(document, "text", None) or getattr(document, "image", None)
+    return shown if isinstance(shown, str) else None
+
+
+def exact(text: str) -> str:
+    """The text as a plain str: the JSON encoder refuses subclasses (numpy's, an enum's)."""
+    return str.__str__(text)
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name that this one is most likely a misspelling of."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+
+
+def _pick(document: Any, key: Callable[[Any], Sendable] | str, where: str) -> object:
+    if callable(key):
+        return key(document)
+    try:
+        return (
+            cast(Mapping[str, object], document)[key]
+            if isinstance(document, Mapping)
+            else getattr(document, key)
+        )
+    except (KeyError, AttributeError):
+        has = (
+            sorted(map(str, cast(Mapping[str, object], document)))
+            if isinstance(document, Mapping)
+            else dir(document)
+        )
+        close = nearest(key, has)
+        hint = f"; did you mean {close!r}?" if close else ""
+        message = f"{where}: key={key!r} names no field of this {type(cast(object, document)).__name__}{hint}"
+        raise ValueError(message) from None
+
+
+def _one(sendable: object, limit: int, where: str, *, keyed: bool) -> Generator[Load, bytes, Wire]:
+    match sendable:
+        case str():
+            return exact(sendable)
+        case Path() | bytes():
+            return ImageDocument(image=(yield from _image(sendable, limit, where)))
+        case Document():
+            text, image = sendable.text, sendable.image
+        case Mapping():
+            text, image = _known(cast(Mapping[str, Any], sendable), where)
+        case _:
+            how = "key= gave" if keyed else "it is"
+            message = (
+                f"{where}: {how} a {type(sendable).__name__}, and only str, mappings with text and/or image, Document, "
+                "Path and bytes can be sent; pass key= (a function, or the name of a field) to say what to send"
+            )
+            raise TypeError(message)
+    if text is not None and not isinstance(text, str):
+        message = f"{where}: text must be a str, not {type(text).__name__}"
+        raise TypeError(message)
+    uri = None if image is None else (yield from _image(image, limit, where))
+    if uri is None and text is None:
+        message = f"{where}: it has neither text nor image; give it at least one"
+        raise ValueError(message)
+    if text is None:
+        return ImageDocument(image=cast(str, uri))
+    return TextDocument(text=exact(text)) if uri is None else TextDocument(text=exact(text), image=uri)
+
+
+def _known(mapping: Mapping[str, Any], where: str) -> tuple[Any, Any]:
+    unknown = [name for name in mapping if name not in ("text", "image")]
+    if unknown:
+        close = nearest(str(unknown[0]), ["text", "image"])
+        hint = f"did you mean {close!r}? " if close else ""
+        message = (
+            f"{where}: unknown key {unknown[0]!r}; {hint}A document has text and image; "
+            "pass key= to say which part of a richer object to send"
+        )
+        raise ValueError(message)
+    return mapping.get("text"), mapping.get("image")
+
+
+def _image(image: object, limit: int, where: str) -> Generator[Load, bytes, str]:
+    match image:
+        case str():
+            if image.lower().startswith(("http://", "https://", "data:image/")):
+                return exact(image)
+            message = (
+                f"{where}: image must be an http(s) URL or a data:image/... URI, and this string is neither; "
+                "for a file, pass pathlib.Path(...)"
+            )
+            raise ValueError(message)
+        case Path():
+            content = yield Load(image, limit)
+            where = f"{where} ({image})"
+        case bytes():
+            content = image
+        case _:
+            message = f"{where}: image must be a str, Path or bytes, not {type(image).__name__}"
+            raise TypeError(message)
+    if len(content) > limit:
+        message = (
+            f"{where}: the image is larger than {limit:,} bytes; make it smaller, or raise max_image_bytes"
+        )
+        raise ValueError(message)
+    return f"data:{_media_type(content, where)};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _media_type(content: bytes, where: str) -> str:
+    for media_type, offset, magic in _MAGIC:
+        if content[offset : offset + len(magic)] == magic:
+            return media_type
+    message = f"{where}: these bytes are no image that we know ({', '.join(sorted({m[0] for m in _MAGIC}))})"
+    raise ValueError(message)
+
+
+# The first bytes of the formats that models take; more would only move the refusal to the server.
+_MAGIC: Sequence[tuple[str, int, bytes]] = (
+    ("image/png", 0, b"\x89PNG\r\n\x1a\n"),
+    ("image/jpeg", 0, b"\xff\xd8\xff"),
+    ("image/gif", 0, b"GIF8"),
+    ("image/webp", 8, b"WEBP"),
+    ("image/bmp", 0, b"BM"),
+    ("image/tiff", 0, b"II*\x00"),
+    ("image/tiff", 0, b"MM\x00*"),
+    ("image/avif", 4, b"ftypavif"),
+    ("image/heic", 4, b"ftypheic"),
+)

@@ -1,0 +1,28 @@
+"""The local mode: an http transport that the reference server answers in this process. It needs the extra `local`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rerank_conformance.reference.inprocess import InProcess
+
+Scorer = Callable[[str, Sequence[str]], Sequence[float]]
+"""A query and texts in, one finite number per text out; higher is more relevant."""
+
+
+def reference_transport(scorer: Scorer | str | None) -> InProcess:
+    """A transport, sync and async, behind which the reference server ranks by the scorer.
+
+    Raises:
+        ImportError: The extra is not installed; the message names it.
+        ValueError: No scorer has that name.
+    """
+    try:
+        from rerank_conformance.reference import Reference  # noqa: PLC0415 - an extra
+        from rerank_conformance.reference.inprocess import InProcess  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        message = f"the local mode needs {error.name}: pip install 'openrouter-rerank[local]'"
+        raise ImportError(message) from error
+    return InProcess(Reference(scorer))

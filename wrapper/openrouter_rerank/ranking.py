@@ -1,0 +1,175 @@
+"""What a caller gets: Ranking, Hit, Usage. It holds and shows them; it does not make them."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+
+import msgspec
+from attrs import define, field, frozen
+from openrouter_rerank_api.api.rerank import create_rerank
+from openrouter_rerank_api.errors import MalformedBody
+
+from openrouter_rerank.documents import text_of
+from openrouter_rerank.errors import Attempt, MalformedResponse, request_id_of
+
+if TYPE_CHECKING:
+    from openrouter_rerank_api.models import RerankResponse
+
+T = TypeVar("T")
+
+
+# A msgspec class, as a thousand of them are made in a twentieth of the time that frozen attrs ones take.
+class Hit(msgspec.Struct, Generic[T], frozen=True):
+    """One place in a ranking.
+
+    Attributes:
+        index: The document's position among those that were passed in, from 0.
+        score: Its relevance as the model gave it (`relevance_score` on the wire): finite, higher is more. The scale is
+            the model's own.
+        document: The object that the caller passed in, itself.
+    """
+
+    index: int
+    score: float
+    document: T
+
+
+@frozen
+class Usage:
+    """What the server says that the call was billed by. None is unknown, which is not 0."""
+
+    cost: float | None = None
+    """US dollars."""
+    search_units: int | None = None
+    """Searches, from models that bill by search."""
+    total_tokens: int | None = None
+    """Tokens, from models that bill by token."""
+
+
+@define(eq=False, repr=False)
+class Ranking(Sequence[Hit[T]]):
+    """The documents by relevance, best first: a sequence of `Hit`.
+
+    Example:
+        >>> from openrouter_rerank import Reranker
+        >>> with Reranker.local() as reranker:
+        ...     ranking = reranker.rerank("capital of France", ["Berlin is in Germany.", "Paris is the capital of France."])
+        >>> ranking[0].document
+        'Paris is the capital of France.'
+        >>> ranking.indices
+        [1, 0]
+    """
+
+    hits: tuple[Hit[T], ...]
+    """The places, best first."""
+    total: int
+    """How many documents were passed in."""
+    id: str | None = None
+    """The server's id of the answer."""
+    model: str | None = None
+    """The model that ranked, as the server names it: often not the name that was asked for."""
+    provider: str | None = None
+    """The provider that served."""
+    usage: Usage = field(factory=Usage)
+    """What was billed."""
+    headers: Mapping[str, str] = field(factory=dict[str, str])
+    """The headers of the answer; names in any case."""
+    elapsed: float = 0.0
+    """Seconds from the call to the ranking, waits included."""
+    attempts: tuple[Attempt, ...] = ()
+    """Every request that the call made, the successful one last. None for an empty list of documents."""
+    reordered: bool = False
+    """True where the server did not sort by score, and the order here is repaired."""
+    body: bytes = b""
+    """The answer as it came."""
+    _response: RerankResponse | None = field(default=None, init=False)
+
+    @property
+    def request_id(self) -> str | None:
+        """The server's id of the request, for its support; None where it sent none."""
+        return request_id_of(self.headers)
+
+    @property
+    def response(self) -> RerankResponse:
+        """The full typed answer of the low-level client, unknown fields in `additional_properties`.
+
+        Raises:
+            MalformedResponse: The server left out what the contract requires and a ranking does not need (the echo of
+                a document, say); `body` has it all.
+        """
+        if self._response is None:
+            try:
+                parsed = create_rerank.parse(200, self.body)
+            except MalformedBody as error:
+                message = f"the answer is a ranking, but not all that openapi.yaml asks for: {error}"
+                raise MalformedResponse(
+                    message, status=200, body=self.body, request_id=self.request_id
+                ) from error
+            self._response = cast("RerankResponse", parsed)  # what a 200 is parsed as
+        return self._response
+
+    @property
+    def documents(self) -> list[T]:
+        """The caller's documents, best first."""
+        return [hit.document for hit in self.hits]
+
+    @property
+    def indices(self) -> list[int]:
+        """The positions of the documents among those that were passed in, best first."""
+        return [hit.index for hit in self.hits]
+
+    @property
+    def scores(self) -> list[float]:
+        """The scores, highest first."""
+        return [hit.score for hit in self.hits]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    @overload
+    def __getitem__(self, place: int) -> Hit[T]: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Hit[T], ...]: ...
+    def __getitem__(self, place: int | slice) -> Hit[T] | tuple[Hit[T], ...]:
+        return self.hits[place]
+
+    def _facts(self) -> str:
+        facts: list[tuple[str, Any]] = [
+            ("model", self.model),
+            ("provider", self.provider),
+            ("cost", self.usage.cost),
+            ("reordered", self.reordered or None),
+        ]
+        shown = [
+            f"{len(self)} of {self.total} documents",
+            *(f"{name}={value!r}" for name, value in facts if value is not None),
+        ]
+        return ", ".join(shown)
+
+    def __repr__(self) -> str:
+        lines = [f"  {hit.score:.4g}  [{hit.index}] {_short(hit.document)}" for hit in self.hits[:_SHOWN]]
+        if len(self) > _SHOWN:
+            lines.append(f"  ... {len(self) - _SHOWN} more")
+        return "\n".join([f"<Ranking: {self._facts()}>", *lines])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{hit.score:.4g}</td><td>{hit.index}</td><td>{html.escape(_short(hit.document))}</td></tr>"
+            for hit in self.hits[:_SHOWN_IN_NOTEBOOK]
+        )
+        head = "<tr><th>score</th><th>index</th><th>document</th></tr>"
+        more = len(self) - _SHOWN_IN_NOTEBOOK
+        rest = f"<tr><td colspan=3>{more} more</td></tr>" if more > 0 else ""
+        return f"<table><caption>{html.escape(self._facts())}</caption>{head}{rows}{rest}</table>"
+
+
+_SHOWN = 5
+_SHOWN_IN_NOTEBOOK = 50
+_WIDTH = 80
+
+
+def _short(document: object) -> str:
+    text = " ".join((text_of(document) or repr(document)).split())
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."

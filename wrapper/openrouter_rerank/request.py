@@ -1,0 +1,323 @@
+"""Arguments into a request, checked: what can never work raises ValueError or TypeError here. It sends nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from attrs import fields, frozen
+from openrouter_rerank_api.api.rerank import create_rerank
+from openrouter_rerank_api.models import ProviderPreferences, RerankRequest, Trace
+from openrouter_rerank_api.types import UNSET, Model, Unset, convert, encode
+
+from openrouter_rerank.documents import MAX_IMAGE_BYTES, exact, nearest
+from openrouter_rerank.retries import Retries
+from openrouter_rerank.version import VERSION
+
+M = TypeVar("M", bound=Model)
+
+# openapi.yaml#/servers/0
+BASE_URL = "https://openrouter.ai/api/v1"
+# The model of the vendor's own example.
+MODEL = "cohere/rerank-v3.5"
+KEY_VARIABLE = "OPENROUTER_API_KEY"
+
+
+class Secrets(dict[str, str]):
+    """Headers whose values show in no repr, and so in no traceback that prints local variables."""
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self)}>"
+
+
+class Key:
+    """An API key that no repr shows."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "<key>"
+
+    def header(self) -> Secrets:
+        """The header that carries it; none for the empty key."""
+        return Secrets({"Authorization": f"Bearer {self._value}"} if self._value else {})
+
+    def problem(self) -> str | None:
+        """What keeps it from being sent, without the key itself."""
+        if not isinstance(self._value, str):
+            return f"the API key must be a str, not {type(self._value).__name__}"
+        if not (self._value.isascii() and self._value.isprintable()) or " " in self._value:
+            return "the API key has a blank, a control character or a letter outside ASCII; is all of it the key?"
+        return None
+
+    def blot(self, data: bytes) -> bytes:
+        """The data without the key, should a server have echoed it."""
+        return data.replace(self._value.encode(), b"[key]") if self._value else data
+
+
+def read_key(given: str | None) -> Key:
+    """The key as given, or from the environment.
+
+    Raises:
+        ValueError: There is none, or it cannot be one. The message never has the key in it.
+    """
+    found = os.environ.get(KEY_VARIABLE) if given is None else given
+    key = None if found is None else Key(found.strip() if isinstance(found, str) else found)
+    del given, found  # a traceback with local variables must not show it
+    if key is None:
+        message = (
+            f"no API key: pass api_key=, or set {KEY_VARIABLE}. To rank without one, use Reranker.local(); "
+            "for a server that takes none, pass api_key=''"
+        )
+        raise ValueError(message)
+    problem = key.problem()
+    if problem:
+        raise ValueError(problem)
+    return key
+
+
+@frozen
+class Settings:
+    """What all calls of one client share, checked."""
+
+    url: str
+    where: str
+    headers: Secrets
+    key: Key
+    defaults: Mapping[str, Any]
+    timeout: float
+    deadline: float | None
+    retries: Retries
+    max_image_bytes: int
+
+
+def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
+    *,
+    key: Key,
+    base_url: str,
+    timeout: float,
+    deadline: float | None,
+    retries: Retries,
+    app_title: str | None,
+    app_referer: str | None,
+    app_categories: str | Iterable[str] | None,
+    max_image_bytes: int | None,
+    defaults: Mapping[str, Any],
+) -> Settings:
+    """The settings of a client.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An argument has a value that can never work.
+    """
+    categories = app_categories if isinstance(app_categories, str | None) else ",".join(app_categories)
+    sent = create_rerank.get_kwargs(
+        body=RerankRequest(model="", query="", documents=[]),
+        http_referer=_or_unset(app_referer),
+        x_open_router_title=_or_unset(app_title),
+        x_open_router_categories=_or_unset(categories),
+    )
+    if not isinstance(retries, Retries):
+        message = (
+            f"retries must be a Retries, not {type(retries).__name__}; Retries(attempts=1) never tries again"
+        )
+        raise TypeError(message)
+    headers = merged(Secrets(sent["headers"]), {"User-Agent": f"openrouter-rerank/{VERSION}"}, "app")
+    return Settings(
+        url=(url := _operation_url(base_url, sent["url"])),
+        # The address for messages: a query may hold a secret.
+        where=url.partition("?")[0],
+        headers=Secrets(headers | key.header()),
+        key=key,
+        # Checked here too, so that a wrong default fails where it was written.
+        defaults=_checked(defaults),
+        timeout=seconds("timeout", timeout),
+        deadline=None if deadline is None else seconds("deadline", deadline),
+        retries=retries,
+        max_image_bytes=MAX_IMAGE_BYTES if max_image_bytes is None else max_image_bytes,
+    )
+
+
+def _checked(defaults: Mapping[str, Any]) -> Mapping[str, Any]:
+    body("query", [], defaults)
+    merged(Secrets(), defaults["extra_headers"] or {}, "extra_headers")
+    score(defaults["min_score"])
+    return defaults
+
+
+def _operation_url(base_url: str, path: str) -> str:
+    parts = urlsplit(base_url) if isinstance(base_url, str) else None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        message = f"base_url must be an http(s) URL such as {BASE_URL}"
+        raise ValueError(message)
+    if parts.username or parts.password:
+        message = "base_url holds a user name or password; send them with extra_headers instead"
+        raise ValueError(message)
+    # People paste the address of the operation as often as that of the API.
+    base = parts.path.rstrip("/").removesuffix(path)
+    return urlunsplit((parts.scheme, parts.netloc, base + path, parts.query, ""))
+
+
+def merged(base: Secrets, extra: Mapping[str, str], where: str) -> Secrets:
+    """The headers with the extra ones in place of those of the same name.
+
+    Raises:
+        TypeError, ValueError: A header cannot be sent. The message has its name and not its value.
+    """
+    replaced = {str(name).lower() for name in extra}
+    result = Secrets({name: value for name, value in base.items() if name.lower() not in replaced})
+    for name, value in extra.items():
+        result[name] = value
+    for name, value in result.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            message = f"{where}: the header {name!r} must be a str with a str as its value"
+            raise TypeError(message)
+        # What httpx refuses later would name the value in its message.
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(
+            r"[\t\x20-\x7e]*", value
+        ):
+            message = (
+                f"{where}: the header {name!r} has a character that headers cannot carry (ASCII text only)"
+            )
+            raise ValueError(message)
+    return result
+
+
+def seconds(name: str, value: object) -> float:
+    """A time, checked: a positive finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        message = f"{name} must be a number of seconds, not {type(value).__name__}"
+        raise TypeError(message)
+    if not (value > 0 and isfinite(value)):
+        message = f"{name} must be a positive number of seconds, not {value}"
+        raise ValueError(message)
+    return float(value)
+
+
+def score(value: object) -> float | None:
+    """The least score, checked."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        message = f"min_score must be a number, not {type(value).__name__}"
+        raise TypeError(message)
+    if not isfinite(value):
+        message = f"min_score must be a finite number, not {value}"
+        raise ValueError(message)
+    return float(value)
+
+
+def _string(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        message = f"{name} must be a str, not {type(value).__name__}"
+        raise TypeError(message)
+    if not value.strip():
+        message = f"{name} is blank"
+        raise ValueError(message)
+    return exact(value)
+
+
+def _or_unset(value: str | None) -> str | Unset:
+    return UNSET if value is None else value
+
+
+def _optional(name: str, value: object) -> str | Unset:
+    return UNSET if value is None else _string(name, value)
+
+
+def _top_n(value: object, documents: int) -> int | Unset:
+    if value is None:
+        return UNSET
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        message = f"top_n must be an int, not {type(value).__name__}"
+        raise TypeError(message)
+    number = int(cast(Any, value))
+    if number < 1:
+        message = f"top_n must be at least 1, not {number}"
+        raise ValueError(message)
+    # Some servers refuse what openapi.yaml allows: a top_n above the number of documents.
+    return min(number, documents)
+
+
+def _model_of(name: str, value: object, model: type[M]) -> M | Unset:
+    if value is None:
+        return UNSET
+    if not isinstance(value, Mapping | model):
+        message = f"{name} must be a mapping or a {model.__name__}, not {type(value).__name__}"
+        raise TypeError(message)
+    try:
+        source = value.to_dict() if isinstance(value, Model) else dict(cast(Mapping[str, object], value))
+        made = convert(source, model)
+    except msgspec.ValidationError as error:
+        message = f"{name}: {error}"
+        raise ValueError(message) from None
+    _no_unknown(name, made)
+    return made
+
+
+def _no_unknown(name: str, value: Model) -> None:
+    known = [attribute.name for attribute in fields(type(value)) if attribute.init]
+    for key in value.additional_properties if known else ():
+        # A trace takes any key; a misspelling of one that it knows is still a misspelling.
+        close = nearest(key, known, 0.75 if isinstance(value, Trace) else 0.4)
+        if close or not isinstance(value, Trace):
+            hint = f"did you mean {close!r}?" if close else f"it knows {', '.join(known)}."
+            message = f"{name}: unknown key {key!r}; {hint} To send it all the same, use extra_body"
+            raise ValueError(message)
+    for attribute in known:
+        child = getattr(value, attribute)
+        if isinstance(child, Model):
+            _no_unknown(f"{name}.{attribute}", child)
+
+
+def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
+    """The JSON text of a request with these documents, every argument checked.
+
+    Raises:
+        TypeError, ValueError: An argument cannot be sent, or is misspelt; the message says which.
+    """
+    request = RerankRequest(
+        model=_string("model", arguments["model"]),
+        query=_string("query", query),
+        documents=wire,
+        top_n=_top_n(arguments["top_n"], len(wire)),
+        provider=_model_of("provider", arguments["provider"], ProviderPreferences),
+        session_id=_optional("session_id", arguments["session_id"]),
+        user=_optional("user", arguments["user"]),
+        trace=_model_of("trace", arguments["trace"], Trace),
+    )
+    extra = cast(Mapping[str, Any], arguments["extra_body"] or {})
+    for name in ("query", "documents", "top_n"):
+        if name in extra:
+            message = f"extra_body: {name} is an argument of rerank(); pass it there, where the answer is checked by it"
+            raise ValueError(message)
+    for name, value in extra.items():
+        if hasattr(request, name):
+            setattr(request, name, value)
+        else:
+            request.additional_properties[name] = value
+    try:
+        return cast(bytes, create_rerank.get_kwargs(body=request)["content"])
+    except UnicodeEncodeError as error:
+        message = f"{_holder(request)} has a lone surrogate ({error.object[error.start]!r}), which JSON cannot carry"
+        raise ValueError(message) from None
+    except TypeError as error:
+        message = f"provider, trace or extra_body holds what JSON cannot: {error}"
+        raise TypeError(message) from None
+
+
+def _holder(request: RerankRequest) -> str:
+    for index, document in enumerate(request.documents):
+        try:
+            encode(document)
+        except UnicodeEncodeError:
+            return f"document {index}"
+    return "the query or another argument"
