@@ -4,7 +4,6 @@ Nothing here knows the contract; the models and the operations do.
 """
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -98,11 +97,13 @@ def to_builtins(value: object) -> object:
     return value
 
 
-@cache
-def _names(
-    model: Any,
-) -> tuple[str, ...]:  # the cache wants a Hashable, which type checkers doubt that a class is
-    return tuple(attribute.name for attribute in fields(model) if attribute.init)
+_NAMES: dict[type[Model], tuple[str, ...]] = {}
+
+
+def _names(model: type[Model]) -> tuple[str, ...]:
+    if model not in _NAMES:
+        _NAMES[model] = tuple(attribute.name for attribute in fields(model) if attribute.init)
+    return _NAMES[model]
 
 
 def _has_unknown(value: object) -> bool:
