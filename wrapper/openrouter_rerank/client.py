@@ -101,6 +101,7 @@ class _Base(Generic[C]):
             app_title=app_title,
             app_referer=app_referer,
             app_categories=app_categories,
+            extra_headers=extra_headers,
             max_image_bytes=max_image_bytes,
             defaults={
                 "model": model,
@@ -111,7 +112,6 @@ class _Base(Generic[C]):
                 "user": user,
                 "trace": trace,
                 "extra_body": extra_body,
-                "extra_headers": Secrets(extra_headers or {}),
             },
         )
         self._connect(http_client)

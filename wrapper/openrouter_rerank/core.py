@@ -67,10 +67,7 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
         chosen["extra_body"] = {**(defaults["extra_body"] or {}), **extra_body}
     own = as_list(documents)
     min_score = score(chosen["min_score"])
-    headers = settings.headers
-    for extra in (defaults["extra_headers"], extra_headers):
-        if extra:
-            headers = merged(headers, extra, "extra_headers")
+    headers = merged(settings.headers, extra_headers, "extra_headers") if extra_headers else settings.headers
     per_attempt = settings.timeout if timeout is None else seconds("timeout", timeout)
     wire = yield from to_wire(own, key, settings.max_image_bytes)
     content = body(query, cast(list[Any], wire), chosen)

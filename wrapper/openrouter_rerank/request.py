@@ -109,6 +109,7 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
     app_title: str | None,
     app_referer: str | None,
     app_categories: str | Iterable[str] | None,
+    extra_headers: Mapping[str, str] | None,
     max_image_bytes: int | None,
     defaults: Mapping[str, Any],
 ) -> Settings:
@@ -130,12 +131,14 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
             f"retries must be a Retries, not {type(retries).__name__}; Retries(attempts=1) never tries again"
         )
         raise TypeError(message)
-    headers = merged(Secrets(sent["headers"]), {"User-Agent": f"openrouter-rerank/{VERSION}"}, "app")
+    own = {"User-Agent": f"openrouter-rerank/{VERSION}"}
+    headers = merged(Secrets(sent["headers"]), own, "app_title, app_referer or app_categories")
+    headers = merged(Secrets(headers | key.header()), extra_headers or {}, "extra_headers")
     return Settings(
         url=(url := _operation_url(base_url, sent["url"])),
         # The address for messages: a query may hold a secret.
         where=url.partition("?")[0],
-        headers=Secrets(headers | key.header()),
+        headers=headers,
         key=key,
         # Checked here too, so that a wrong default fails where it was written.
         defaults=_checked(defaults),
@@ -148,7 +151,6 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
 
 def _checked(defaults: Mapping[str, Any]) -> Mapping[str, Any]:
     body("query", [], defaults)
-    merged(Secrets(), defaults["extra_headers"] or {}, "extra_headers")
     score(defaults["min_score"])
     return defaults
 
