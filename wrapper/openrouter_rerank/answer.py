@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import ssl
+import zlib
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from math import isfinite
 from operator import attrgetter
 from time import time
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 from openrouter_rerank_api.types import UNSET, Unset
@@ -29,49 +30,57 @@ from openrouter_rerank.errors import (
 )
 from openrouter_rerank.ranking import Hit, Ranking, Usage
 from openrouter_rerank.request import Settings
+from openrouter_rerank.steps import Answer, Failure, Outcome, Send
 
 T = TypeVar("T")
 
 
-class Answer(NamedTuple):
-    """An answer that came whole."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class TooLarge(NamedTuple):
-    """The answer was larger than asked for, and was not read to its end."""
-
-    status: int
-    headers: Mapping[str, str]
-
-
-class Failure(NamedTuple):
-    """No whole answer came. `begun` says whether its head had; no error means that the time was up."""
-
-    error: Exception | None
-    begun: bool
-
-
-Outcome: TypeAlias = Answer | TooLarge | Failure
-
-
-def read(  # noqa: PLR0913, PLR0917 - what was sent, what came, and how long it was waited for
-    outcome: Outcome, own: list[T], limit: int, min_score: float | None, settings: Settings, timeout: float
+def read(  # noqa: PLR0913, PLR0917 - what was asked, and what came
+    outcome: Outcome, send: Send, own: list[T], limit: int, min_score: float | None, settings: Settings
 ) -> Ranking[T] | RerankError:
     """The ranking, joined with the caller's own documents; or the error that the outcome amounts to."""
-    match outcome:
-        case Answer() if 200 <= outcome.status < 300:
-            return _ranking(outcome, own, limit, min_score, settings)
-        case Answer():
-            return _status_error(outcome, settings)
-        case TooLarge(status, headers):
-            message = f"{settings.where} answered more than a ranking of these documents can hold; it was not read to its end"
-            return MalformedResponse(message, status=status, request_id=request_id_of(headers))
-        case Failure():
-            return _connection_error(outcome, settings, timeout)
+    if isinstance(outcome, Failure):
+        return _connection_error(outcome, settings, send.timeout)
+    content, problem = _unpacked(outcome, send.largest)
+    answer = outcome._replace(body=content)
+    if answer.status >= 300:
+        return _status_error(answer, settings)
+    if problem:
+        return _malformed(problem, answer, settings)
+    return _ranking(answer, own, limit, min_score, settings)
+
+
+def _unpacked(answer: Answer, largest: int) -> tuple[bytes, str | None]:
+    """The body as it was before it was compressed; or none, and why it cannot be had."""
+    if not answer.whole:
+        return b"", _TOO_LARGE
+    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("", "identity"):
+        return answer.body, None
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        return b"", f"its content-encoding ({encoding}) is none that was asked for"
+    unpacker = zlib.decompressobj(wbits=_ANY_FORMAT)
+    try:
+        body = unpacker.decompress(answer.body, largest + 1)
+    except zlib.error as error:
+        return b"", f"its body is not {encoding}, though it says so: {error}"
+    if len(body) > largest:
+        return b"", _TOO_LARGE
+    return (body, None) if unpacker.eof else (b"", f"its body breaks off in the middle of the {encoding}")
+
+
+_TOO_LARGE = "its body is larger than a ranking of these documents can be, and was not read to its end"
+# Of zlib: gzip or zlib, whichever it is.
+_ANY_FORMAT = 47
+
+
+def _malformed(problem: str, answer: Answer, settings: Settings) -> MalformedResponse:
+    return MalformedResponse(
+        f"{settings.where} answered {answer.status}, but {problem}. Nothing of it was used; report it to the server",
+        status=answer.status,
+        body=settings.key.blot(answer.body),
+        request_id=request_id_of(answer.headers),
+    )
 
 
 class _Result(msgspec.Struct):
@@ -101,13 +110,7 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
     answer: Answer, own: list[T], limit: int, min_score: float | None, settings: Settings
 ) -> Ranking[T] | RerankError:
     def malformed(problem: str) -> MalformedResponse:
-        message = f"{settings.where} answered {answer.status}, but {problem}. Nothing of it was used; report it to the server"
-        return MalformedResponse(
-            message,
-            status=answer.status,
-            body=settings.key.blot(answer.body),
-            request_id=request_id_of(answer.headers),
-        )
+        return _malformed(problem, answer, settings)
 
     try:
         body = _decoder.decode(answer.body)
@@ -354,7 +357,8 @@ _UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 
 
 def _connection_error(failure: Failure, settings: Settings, timeout: float) -> RerankError:
-    error, begun = failure
+    error = failure.error
+    begun = failure.status is not None
     names = {cls.__name__ for cls in type(error).__mro__} if error else set[str]()
     if error is None or "TimeoutException" in names:
         unsent = bool(names & _UNSENT)
@@ -364,9 +368,6 @@ def _connection_error(failure: Failure, settings: Settings, timeout: float) -> R
             "Raise timeout (an attempt) or deadline (the whole call), or send fewer documents at a time"
         )
         result: RerankError = TimedOut(message, retryable=unsent)
-    elif "DecodingError" in names:
-        message = f"{settings.where} answered with a body that its own content-encoding does not decode"
-        result = MalformedResponse(message, status=200)
     else:
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         when = "the connection broke in the middle of its answer" if begun else "it did not answer"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from time import monotonic, sleep
+from time import sleep
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, cast
 
@@ -11,7 +11,6 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from openrouter_rerank.answer import Answer, Failure, Outcome, TooLarge
 from openrouter_rerank.connections import (
     AsyncConnections,
     AsyncHttpClient,
@@ -19,13 +18,13 @@ from openrouter_rerank.connections import (
     Connections,
     HttpClient,
     Injected,
-    Phases,
 )
-from openrouter_rerank.core import Call, Send, Step, Wait, rerank
-from openrouter_rerank.documents import Load, Sendable
+from openrouter_rerank.core import Call, rerank
+from openrouter_rerank.documents import Sendable
 from openrouter_rerank.ranking import Ranking
-from openrouter_rerank.request import BASE_URL, MODEL, Secrets, Settings, read_key, settings
+from openrouter_rerank.request import BASE_URL, MODEL, Settings, read_key, settings
 from openrouter_rerank.retries import Retries
+from openrouter_rerank.steps import Load, Send, Step, Wait
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -265,35 +264,12 @@ class Reranker(_Base[HttpClient]):
     def _do(self, step: Step) -> object:
         match step:
             case Send():
-                return self._send(step)
+                return self._connections.send(step)
             case Wait():
                 sleep(step.seconds)
                 return None
             case Load():
                 return _read_file(step)
-
-    def _send(self, step: Send) -> Outcome:
-        begun = False
-        phases = Phases(step.timeout)
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            with self._connections.lane(phases) as exchange:
-                response = exchange(self._connections.request(step.headers, step.content, phases))
-                begun = True
-                try:
-                    for chunk in response.iter_bytes():
-                        chunks.append(chunk)
-                        size += len(chunk)
-                        if size > step.largest:
-                            return TooLarge(response.status_code, response.headers)
-                        if monotonic() > phases.end:
-                            return Failure(None, begun)
-                finally:
-                    response.close()
-        except self._connections.errors as error:
-            return Failure(error, begun)
-        return Answer(response.status_code, response.headers, b"".join(chunks))
 
 
 class AsyncReranker(_Base[AsyncHttpClient]):
@@ -379,36 +355,12 @@ class AsyncReranker(_Base[AsyncHttpClient]):
     async def _do(self, step: Step) -> object:
         match step:
             case Send():
-                return await self._send(step)
+                return await self._connections.send(step)
             case Wait():
                 await anyio.sleep(step.seconds)
                 return None
             case Load():
                 return await anyio.to_thread.run_sync(_read_file, step)
-
-    async def _send(self, step: Send) -> Outcome:
-        begun = False
-        phases = Phases(step.timeout)
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            with anyio.fail_after(step.timeout):
-                async with self._connections.lane(phases) as exchange:
-                    response = await exchange(self._connections.request(step.headers, step.content, phases))
-                    begun = True
-                    try:
-                        async for chunk in response.aiter_bytes():
-                            chunks.append(chunk)
-                            size += len(chunk)
-                            if size > step.largest:
-                                return TooLarge(response.status_code, response.headers)
-                    finally:
-                        await response.aclose()
-        except TimeoutError:
-            return Failure(None, begun)
-        except self._connections.errors as error:
-            return Failure(error, begun)
-        return Answer(response.status_code, response.headers, b"".join(chunks))
 
 
 AsyncReranker.local.__func__.__doc__ = Reranker.local.__doc__  # type: ignore[attr-defined] # it is a classmethod

@@ -1,31 +1,38 @@
 """How requests reach the server: over connections of our own, or through an injected http client. It decides nothing.
 
-Our own go through httpx's transports and not through `httpx.Client`: on a small call the client's cookies, redirects and
-hooks, of which we want none, cost more than all of ours. Each request under way has a transport to itself, because
-httpcore's pool looks at every one of its connections for every request, which at 16 of them costs more than the request.
+Our own are those of httpcore, which httpx itself stands on. On a small call httpx.Client costs more than all that is ours:
+cookies, redirects and hooks, none of which we want. Each request under way has a connection to itself, because httpcore's
+pool looks at all of its connections for every request, which at 16 of them costs more than the request. And in a thread a
+whole attempt can be bounded only at the socket: a server that sends a byte now and then keeps within every other limit.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from functools import cached_property, partial
+from collections.abc import AsyncIterable, Iterable, Mapping
+from functools import cached_property
 from threading import BoundedSemaphore
 from time import monotonic
-from typing import Any, Protocol, TypeAlias
-from urllib.parse import urlsplit
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import anyio
+import httpcore
 import httpx
 from anyio.lowlevel import current_token
+
+from openrouter_rerank.steps import Answer, Failure, Outcome, Secrets, Send
 
 # More at a time wait for one to be free. The number is httpx's own.
 _CONNECTIONS = 100
 # A server that does not take a connection by then will not take it later either.
 _CONNECT = 10.0
+# An idle connection is not used again after so many seconds; httpx's own number.
+_IDLE = 5.0
+# What is written before the clock is looked at again.
+_WRITE = 65536
 
 
 class HttpClient(Protocol):
@@ -48,11 +55,236 @@ class AsyncHttpClient(Protocol):
         """The answer to it, with the body still to be read."""
 
 
-Exchange: TypeAlias = Callable[[Any], Any]
-"""Takes a request and gives its answer (to be awaited, in async), with the body still to be read."""
+# ------------------------------------------------------------------------------------------------------------- our own
+
+_ERRORS = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+)
 
 
-class Phases(dict[str, float]):
+class _Own:
+    """What our own connections of both kinds have in common."""
+
+    def __init__(self, url: str, headers: Secrets) -> None:
+        parsed = httpx.URL(url)
+        self._url = httpcore.URL(
+            scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
+        )
+        self._host = (b"Host", parsed.netloc)
+        self._headers = headers
+        self._lines = self._encoded(headers)
+        self._proxy = _proxy(url)
+        self._closed = False
+
+    def _encoded(self, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+        return [
+            self._host,
+            *((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()),
+        ]
+
+    def _request(self, step: Send, timeouts: Mapping[str, float]) -> httpcore.Request:
+        lines = self._lines if step.headers is self._headers else self._encoded(step.headers)
+        length = (b"Content-Length", str(len(step.content)).encode())
+        return httpcore.Request(
+            "POST",
+            self._url,
+            headers=[*lines, length],
+            content=step.content,
+            extensions={"timeout": timeouts},
+        )
+
+    @cached_property
+    def _options(self) -> dict[str, Any]:
+        encrypted = self._url.scheme == b"https" or self._proxy is not None
+        return {
+            # One set of certificates for all, as reading them takes longer than a call.
+            "ssl_context": httpx.create_ssl_context() if encrypted else None,
+            "proxy": self._proxy,
+            "max_connections": 1,
+            "keepalive_expiry": _IDLE,
+        }
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise RuntimeError("this reranker is closed; make a new one, or leave the with block later")
+
+
+class Connections(_Own):
+    """Connections of our own, for threads."""
+
+    def __init__(self, url: str, headers: Secrets) -> None:
+        super().__init__(url, headers)
+        self._idle: deque[_Lane] = deque()
+        self._free = BoundedSemaphore(_CONNECTIONS)
+
+    def send(self, step: Send) -> Outcome:
+        """What comes of the request."""
+        self._refuse_if_closed()
+        end = monotonic() + step.timeout
+        if not self._free.acquire(timeout=max(step.timeout, 0)):
+            return Failure(httpcore.PoolTimeout(f"all {_CONNECTIONS} connections are in use"), None)
+        try:
+            try:
+                lane = self._idle.pop()
+            except IndexError:
+                lane = _Lane(self._options)
+            lane.clock.end = end
+            try:
+                return self._exchange(lane.pool, step, end)
+            finally:
+                self._idle.append(lane)
+                if self._closed:
+                    self.close()
+        finally:
+            self._free.release()
+
+    def _exchange(self, pool: httpcore.ConnectionPool, step: Send, end: float) -> Outcome:
+        status = None
+        try:
+            response = pool.handle_request(self._request(step, {}))
+            status = response.status
+            try:
+                return _collect(status, httpx.Headers(response.headers), response.iter_stream(), step, end)
+            finally:
+                response.close()
+        except _ERRORS as error:
+            return Failure(error, status)
+
+    def close(self) -> None:
+        """Close the connections, those in use as soon as they are not."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().pool.close()
+
+
+class _Clock(httpcore.NetworkBackend):
+    """The network, for one request at a time, until that request's end and not a moment longer."""
+
+    def __init__(self) -> None:
+        self.end = 0.0
+        self._network = httpcore.SyncBackend()
+
+    def left(self, error: type[Exception]) -> float:
+        """Seconds left; the error where there are none."""
+        seconds = self.end - monotonic()
+        if seconds <= 0:
+            raise error("the time is up")
+        return seconds
+
+    def connect_tcp(self, host: str, port: int, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
+        """A connection."""
+        options["timeout"] = min(_CONNECT, self.left(httpcore.ConnectTimeout))
+        return _Stream(self._network.connect_tcp(host, port, *arguments, **options), self)
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection that ends with its clock."""
+
+    def __init__(self, stream: httpcore.NetworkStream, clock: _Clock) -> None:
+        self._stream = stream
+        self._clock = clock
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the clock knows better
+        """What has come."""
+        return self._stream.read(max_bytes, self._clock.left(httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - the clock knows better
+        """Send all of it."""
+        for start in range(0, len(buffer), _WRITE):
+            self._stream.write(buffer[start : start + _WRITE], self._clock.left(httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        """Close it."""
+        self._stream.close()
+
+    def start_tls(self, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
+        """The same, encrypted."""
+        options["timeout"] = self._clock.left(httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(*arguments, **options), self._clock)
+
+    def get_extra_info(self, info: str) -> Any:
+        """What httpcore asks of it."""
+        return self._stream.get_extra_info(info)
+
+
+class _Lane:
+    """One connection, kept alive, and its clock."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.clock = _Clock()
+        self.pool = httpcore.ConnectionPool(network_backend=self.clock, **options)
+
+
+class AsyncConnections(_Own):
+    """Connections of our own, for tasks."""
+
+    def __init__(self, url: str, headers: Secrets) -> None:
+        super().__init__(url, headers)
+        self._loop: object = None
+
+    def _enter_loop(self) -> None:
+        """Start anew in another event loop: connections do not outlive theirs (`asyncio.run` once per question, say)."""
+        loop = current_token()
+        if loop != self._loop:
+            self._loop = loop
+            self._idle: deque[httpcore.AsyncConnectionPool] = deque()
+            self._free = anyio.Semaphore(_CONNECTIONS, fast_acquire=True)
+
+    async def send(self, step: Send) -> Outcome:
+        """What comes of the request."""
+        self._refuse_if_closed()
+        self._enter_loop()
+        status = None
+        try:
+            with anyio.fail_after(step.timeout):
+                async with self._free:
+                    pool = self._idle.pop() if self._idle else httpcore.AsyncConnectionPool(**self._options)
+                    try:
+                        timeouts = {"connect": min(step.timeout, _CONNECT)}
+                        response = await pool.handle_async_request(self._request(step, timeouts))
+                        status = response.status
+                        try:
+                            headers = httpx.Headers(response.headers)
+                            return await _acollect(status, headers, response.aiter_stream(), step)
+                        finally:
+                            await response.aclose()
+                    finally:
+                        self._idle.append(pool)
+                        if self._closed:
+                            await self.close()
+        except TimeoutError:
+            return Failure(None, status)
+        except _ERRORS as error:
+            return Failure(error, status)
+
+    async def close(self) -> None:
+        """Close the connections, those in use as soon as they are not."""
+        self._closed = True
+        self._enter_loop()
+        while self._idle:
+            await self._idle.pop().aclose()
+
+
+def _proxy(url: str) -> httpcore.Proxy | None:
+    """The proxy that the environment names for the URL, as httpx.Client would use it."""
+    parts = urlsplit(url)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy is None or proxy_bypass(parts.hostname or ""):
+        return None
+    parsed = httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
+    auth = (unquote(parsed.username), unquote(parsed.password)) if parsed.username else None
+    return httpcore.Proxy(str(parsed.copy_with(userinfo=b"")), auth=auth)
+
+
+# ------------------------------------------------------------------------------------------------------------ injected
+
+
+class _Phases(dict[str, float]):
     """The timeouts of a request by phase, each what is left of the whole when the transport asks for it."""
 
     def __init__(self, seconds: float) -> None:
@@ -66,172 +298,77 @@ class Phases(dict[str, float]):
         return min(left, _CONNECT) if phase == "connect" else left
 
 
-class _Requests:
-    """Makes the requests of one client, and knows how its transport can fail."""
+class Injected:
+    """The connections of an injected client, which stay its owner's to close.
 
-    errors: tuple[type[Exception], ...] = (httpx.RequestError,)
+    An attempt is bounded at each piece of an answer's body; before that, by what the client's transport bounds.
+    """
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        # What is the same in each: the parsed URL, the headers with Host.
-        self._template = httpx.Request(
-            "POST", url, headers={"Accept-Encoding": "gzip, deflate", **headers}, content=b""
-        )
-        self._headers = headers
-        self._scheme = urlsplit(url).scheme
-        self._proxy = _proxy(url)
-
-    def request(self, headers: Mapping[str, str], content: bytes, phases: Phases) -> httpx.Request:
-        """A request with this content."""
-        if headers is self._headers:
-            own = self._template.headers.copy()
-        else:
-            own = httpx.Headers(self._template.headers)
-            own.update(headers)
-        own["Content-Length"] = str(len(content))
-        return httpx.Request(
-            "POST",
-            self._template.url,
-            headers=own,
-            stream=httpx.ByteStream(content),
-            extensions={"timeout": phases},
-        )
-
-    @cached_property
-    def _options(self) -> dict[str, Any]:
-        # One set of certificates for all, as reading them takes longer than a call; none where nothing is encrypted.
-        verify = httpx.create_ssl_context() if self._scheme == "https" or self._proxy else False
-        return {"verify": verify, "proxy": self._proxy, "limits": httpx.Limits(max_connections=1)}
-
-
-class Connections(_Requests):
-    """Connections of our own, for threads."""
-
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        super().__init__(url, headers)
-        self._idle: deque[httpx.HTTPTransport] = deque()
-        self._free = BoundedSemaphore(_CONNECTIONS)
-        self._closed = False
-
-    @contextmanager
-    def lane(self, phases: Phases) -> Generator[Exchange]:
-        """The use of one connection. httpx.PoolTimeout: none became free in time."""
-        _refuse_if(self._closed)
-        if not self._free.acquire(timeout=phases.get("pool")):
-            message = f"all {_CONNECTIONS} connections are in use"
-            raise httpx.PoolTimeout(message)
-        try:
-            try:
-                transport = self._idle.pop()
-            except IndexError:
-                transport = httpx.HTTPTransport(**self._options)
-            try:
-                yield transport.handle_request
-            finally:
-                self._idle.append(transport)
-                if self._closed:
-                    self.close()
-        finally:
-            self._free.release()
-
-    def close(self) -> None:
-        """Close the connections, those in use as soon as they are not."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().close()
-
-
-class AsyncConnections(_Requests):
-    """Connections of our own, for tasks."""
-
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        super().__init__(url, headers)
-        self._loop: object = None
-        self._closed = False
-
-    def _enter_loop(self) -> None:
-        """Start anew in another event loop: connections do not outlive theirs (`asyncio.run` once per question, say)."""
-        loop = current_token()
-        if loop != self._loop:
-            self._loop = loop
-            self._idle: deque[httpx.AsyncHTTPTransport] = deque()
-            self._free = anyio.Semaphore(_CONNECTIONS, fast_acquire=True)
-
-    @asynccontextmanager
-    async def lane(self, phases: Phases) -> AsyncGenerator[Exchange]:  # noqa: ARG002 - the caller's scope has the timeout
-        """The use of one connection."""
-        _refuse_if(self._closed)
-        self._enter_loop()
-        async with self._free:
-            transport = self._idle.pop() if self._idle else httpx.AsyncHTTPTransport(**self._options)
-            try:
-                yield transport.handle_async_request
-            finally:
-                self._idle.append(transport)
-                if self._closed:
-                    await self.close()
-
-    async def close(self) -> None:
-        """Close the connections, those in use as soon as they are not."""
-        self._closed = True
-        self._enter_loop()
-        while self._idle:
-            await self._idle.pop().aclose()
-
-
-class _InjectedBase:
-    """What the injected clients of both kinds have in common."""
-
-    def __init__(self, client: Any, url: str) -> None:
+    def __init__(self, client: HttpClient, url: str) -> None:
+        self._client = client
         self._url = url
-        self._build = client.build_request
-        self._exchange = partial(client.send, stream=True, follow_redirects=False)
-        self.errors = _transport_errors(client)
+        self._errors = _transport_errors(client)
 
-    def request(self, headers: Mapping[str, str], content: bytes, phases: Phases) -> Any:
-        """A request with this content, and with what the client adds of its own."""
-        return self._build(
-            "POST", self._url, content=content, headers=headers, extensions={"timeout": phases}
-        )
-
-
-class Injected(_InjectedBase):
-    """The connections of an injected client, which stay its owner's to close."""
-
-    @contextmanager
-    def lane(self, phases: Phases) -> Generator[Exchange]:  # noqa: ARG002 - the client has its own pool
-        """The use of the client."""
-        yield self._exchange
+    def send(self, step: Send) -> Outcome:
+        """What comes of the request."""
+        status = None
+        timeouts = _Phases(step.timeout)
+        try:
+            request = self._client.build_request(
+                "POST",
+                self._url,
+                content=step.content,
+                headers=step.headers,
+                extensions={"timeout": timeouts},
+            )
+            response = self._client.send(request, stream=True, follow_redirects=False)
+            status = response.status_code
+            try:
+                # Not iter_bytes(): it unpacks what is compressed without a limit.
+                return _collect(status, response.headers, response.stream, step, timeouts.end)
+            finally:
+                response.close()
+        except self._errors as error:
+            return Failure(error, status)
 
     def close(self) -> None:
         """Nothing."""
 
 
-class AsyncInjected(_InjectedBase):
+class AsyncInjected:
     """The connections of an injected async client, which stay its owner's to close."""
 
-    @asynccontextmanager
-    async def lane(self, phases: Phases) -> AsyncGenerator[Exchange]:  # noqa: ARG002 - the client has its own pool
-        """The use of the client."""
-        yield self._exchange
+    def __init__(self, client: AsyncHttpClient, url: str) -> None:
+        self._client = client
+        self._url = url
+        self._errors = _transport_errors(client)
+
+    async def send(self, step: Send) -> Outcome:
+        """What comes of the request."""
+        status = None
+        timeouts = _Phases(step.timeout)
+        try:
+            with anyio.fail_after(step.timeout):
+                request = self._client.build_request(
+                    "POST",
+                    self._url,
+                    content=step.content,
+                    headers=step.headers,
+                    extensions={"timeout": timeouts},
+                )
+                response = await self._client.send(request, stream=True, follow_redirects=False)
+                status = response.status_code
+                try:
+                    return await _acollect(status, response.headers, response.stream, step)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            return Failure(None, status)
+        except self._errors as error:
+            return Failure(error, status)
 
     async def close(self) -> None:
         """Nothing."""
-
-
-def _refuse_if(closed: bool) -> None:  # noqa: FBT001 - there is nothing else to say
-    if closed:
-        raise RuntimeError("this reranker is closed; make a new one, or leave the with block later")
-
-
-def _proxy(url: str) -> str | None:
-    """The proxy that the environment names for the URL, as httpx.Client would use it."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if proxy is None or proxy_bypass(host):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _transport_errors(client: object) -> tuple[type[Exception], ...]:
@@ -240,3 +377,34 @@ def _transport_errors(client: object) -> tuple[type[Exception], ...]:
     modules = [sys.modules[name] for name in packages if name in sys.modules]
     found = [getattr(module, "RequestError", None) for module in modules]
     return (httpx.RequestError, *(error for error in found if isinstance(error, type)))
+
+
+# ----------------------------------------------------------------------------------------------------------- the bodies
+
+
+def _collect(
+    status: int, headers: Mapping[str, str], pieces: Iterable[bytes], step: Send, end: float
+) -> Outcome:
+    body: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        body.append(piece)
+        size += len(piece)
+        if size > step.largest:
+            return Answer(status, headers, b"", whole=False)
+        if monotonic() > end:
+            return Failure(None, status)
+    return Answer(status, headers, b"".join(body))
+
+
+async def _acollect(
+    status: int, headers: Mapping[str, str], pieces: AsyncIterable[bytes], step: Send
+) -> Outcome:
+    body: list[bytes] = []
+    size = 0
+    async for piece in pieces:
+        body.append(piece)
+        size += len(piece)
+        if size > step.largest:
+            return Answer(status, headers, b"", whole=False)
+    return Answer(status, headers, b"".join(body))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
 from time import monotonic
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
-from openrouter_rerank.answer import Answer, Outcome, read
-from openrouter_rerank.documents import Load, Sendable, as_list, to_wire
+from openrouter_rerank.answer import read
+from openrouter_rerank.documents import Sendable, as_list, to_wire
 from openrouter_rerank.errors import Attempt, RerankError
 from openrouter_rerank.ranking import Ranking
-from openrouter_rerank.request import Secrets, Settings, body, merged, score, seconds
+from openrouter_rerank.request import Settings, body, merged, score, seconds
+from openrouter_rerank.steps import Answer, Outcome, Send, Step, Wait
 
 T = TypeVar("T")
 
@@ -26,23 +27,6 @@ _LARGEST_ANSWER = 64 * 2**20
 _ESCAPED = 6
 
 
-class Send(NamedTuple):
-    """One request, to be answered in full within `timeout` seconds and within `largest` bytes."""
-
-    url: str
-    headers: Secrets
-    content: bytes
-    timeout: float
-    largest: int
-
-
-class Wait(NamedTuple):
-    """Nothing, for so many seconds."""
-
-    seconds: float
-
-
-Step: TypeAlias = Load | Send | Wait
 Call: TypeAlias = Generator[Step, Any, Ranking[T]]
 """Yields steps; is sent bytes for a Load, an Outcome for a Send, None for a Wait; returns the ranking."""
 
@@ -80,9 +64,10 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
     while True:
         started = monotonic()
         left = per_attempt if end is None else min(per_attempt, end - started)
-        outcome = cast(Outcome, (yield Send(settings.url, headers, content, left, largest)))
+        send = Send(headers, content, left, largest)
+        outcome = cast(Outcome, (yield send))
         now = monotonic()
-        result = read(outcome, own, limit, min_score, settings, left)
+        result = read(outcome, send, own, limit, min_score, settings)
         if isinstance(result, Ranking):
             attempts.append(Attempt(now - started, cast(Answer, outcome).status))
             result.attempts = tuple(attempts)

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias, TypeVar, cast
 from attrs import frozen
 from openrouter_rerank_api.models import ImageDocument, TextDocument
 
+from openrouter_rerank.steps import Load
+
 T = TypeVar("T")
 
 MAX_IMAGE_BYTES = 20 * 2**20
@@ -34,14 +36,6 @@ Sendable: TypeAlias = str | Mapping[str, Any] | Document | Path | bytes
 """What can be sent as a document: a text, a mapping with `text` and/or `image`, a `Document`, an image."""
 
 Wire: TypeAlias = str | TextDocument | ImageDocument
-
-
-@frozen
-class Load:
-    """The content of a file is needed, no more of it than the limit and one byte."""
-
-    path: Path
-    limit: int
 
 
 def as_list(documents: Iterable[T]) -> list[T]:

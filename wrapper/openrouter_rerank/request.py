@@ -9,6 +9,7 @@ from math import isfinite
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
+import httpx
 import msgspec
 from attrs import fields, frozen
 from openrouter_rerank_api.api.rerank import create_rerank
@@ -17,6 +18,7 @@ from openrouter_rerank_api.types import UNSET, Model, Unset, convert, encode
 
 from openrouter_rerank.documents import MAX_IMAGE_BYTES, exact, nearest
 from openrouter_rerank.retries import Retries
+from openrouter_rerank.steps import Secrets
 from openrouter_rerank.version import VERSION
 
 M = TypeVar("M", bound=Model)
@@ -26,13 +28,6 @@ BASE_URL = "https://openrouter.ai/api/v1"
 # The model of the vendor's own example.
 MODEL = "cohere/rerank-v3.5"
 KEY_VARIABLE = "OPENROUTER_API_KEY"
-
-
-class Secrets(dict[str, str]):
-    """Headers whose values show in no repr, and so in no traceback that prints local variables."""
-
-    def __repr__(self) -> str:
-        return f"<headers {', '.join(self)}>"
 
 
 class Key:
@@ -131,7 +126,8 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
             f"retries must be a Retries, not {type(retries).__name__}; Retries(attempts=1) never tries again"
         )
         raise TypeError(message)
-    own = {"User-Agent": f"openrouter-rerank/{VERSION}"}
+    # No encoding but gzip: it is unpacked in answer.py, within a limit.
+    own = {"Accept-Encoding": "gzip", "User-Agent": f"openrouter-rerank/{VERSION}"}
     headers = merged(Secrets(sent["headers"]), own, "app_title, app_referer or app_categories")
     headers = merged(Secrets(headers | key.header()), extra_headers or {}, "extra_headers")
     return Settings(
@@ -156,8 +152,12 @@ def _checked(defaults: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _operation_url(base_url: str, path: str) -> str:
-    parts = urlsplit(base_url) if isinstance(base_url, str) else None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        httpx.URL(base_url)
+        parts = urlsplit(base_url)
+    except (ValueError, TypeError, AttributeError, httpx.InvalidURL):
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         message = f"base_url must be an http(s) URL such as {BASE_URL}"
         raise ValueError(message)
     if parts.username or parts.password:

@@ -1,0 +1,55 @@
+"""What a call asks its shell to do, and what the shell tells it of that. Values alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+
+class Secrets(dict[str, str]):
+    """Headers whose values show in no repr, and so in no traceback that prints local variables."""
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self)}>"
+
+
+class Load(NamedTuple):
+    """Read a file, no more of it than the limit and one byte. Answered by bytes."""
+
+    path: Path
+    limit: int
+
+
+class Send(NamedTuple):
+    """Send a request, and read the answer to its end within so many seconds and bytes. Answered by an Outcome."""
+
+    headers: Secrets
+    content: bytes
+    timeout: float
+    largest: int
+
+
+class Wait(NamedTuple):
+    """Do nothing for so many seconds. Answered by None."""
+
+    seconds: float
+
+
+class Answer(NamedTuple):
+    """An answer that came; `whole` says whether its body is, or was cut where it grew too large."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    """As it came over the wire, compressed if it was."""
+    whole: bool = True
+
+
+class Failure(NamedTuple):
+    """No whole answer came. `status` is there if its head had come; no error means that the time was up."""
+
+    error: Exception | None
+    status: int | None
+
+
+Step: TypeAlias = Load | Send | Wait
+Outcome: TypeAlias = Answer | Failure
