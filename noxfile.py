@@ -16,7 +16,8 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 GENERATED = Path("generated/openrouter_rerank_api")
-WRAPPER = "wrapper/openrouter_rerank"
+WRAPPER = Path("wrapper/openrouter_rerank")
+PACKAGES = [GENERATED, WRAPPER, Path("contract_tests/rerank_conformance")]
 
 nox.options.sessions = ["lint", "types", f"tests-{PYTHON}", "contract", "drift", "build"]
 
@@ -39,7 +40,8 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """All packages, and a user's snippets, under mypy and pyright at their strictest."""
     session.install("-e", ".[all,semantic]", *group("types"))
-    session.run("mypy", "generated", WRAPPER, "contract_tests/rerank_conformance", "wrapper/tests/typing_api.py")
+    session.run("mypy", *(f"--package={package.name}" for package in PACKAGES))
+    session.run("mypy", "wrapper/tests/typing_api.py")
     session.run("pyright")
 
 
@@ -47,7 +49,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The facade and the generated client; all lines and branches of the facade's decisions are run."""
     session.install("-e", ".[all,semantic]", *group("tests"))
-    session.run("coverage", "run", "-m", "pytest", *(session.posargs or ["wrapper", "--doctest-modules"]))
+    session.run("coverage", "run", "-m", "pytest", *(session.posargs or ["wrapper", "README.md", "--doctest-modules", "--doctest-glob=*.md"]))
     if not session.posargs:
         session.run("coverage", "report", "--fail-under=100", "--include=" + ",".join(f"{WRAPPER}/{name}.py" for name in DECIDING))
 

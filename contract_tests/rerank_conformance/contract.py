@@ -1,0 +1,166 @@
+"""The contract, `openapi.yaml`, as validators of requests and answers; it judges no server."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from jsonschema_rs import Draft202012Validator, Registry, ValidationError, ValidationErrorKind
+
+if TYPE_CHECKING:
+    from jsonschema_rs import JsonValue
+
+NAME = "openapi.yaml"
+OPERATION = "#/paths/~1rerank/post"
+
+_BASE = "urn:openapi"
+_LONGEST = 40  # characters of a value, or of a key, that a message may quote
+_VALUE = "\0"  # what the validator writes in place of a value: messages quote values in our short form
+# libyaml reads the contract in a tenth of the time, and not every build of PyYAML has it
+_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def find() -> Traversable:
+    """The contract: beside this package in an installed wheel, at the root of the repository in a checkout.
+
+    Raises:
+        FileNotFoundError: It is in neither place.
+    """
+    packaged = files("rerank_conformance") / NAME
+    checkout = Path(__file__).resolve().parents[2] / NAME
+    for place in (packaged, checkout):
+        if place.is_file():
+            return place
+    message = f"{NAME} is neither at {packaged} nor at {checkout}: install openrouter-rerank again"
+    raise FileNotFoundError(message)
+
+
+@cache
+def load() -> "Contract":
+    """The contract that this package was built with, read once."""
+    return Contract(yaml.load(find().read_bytes(), _Loader))  # noqa: S506 - both loaders are safe ones
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One way in which a JSON value breaks its schema."""
+
+    place: str
+    """Where in the value, as `documents[3].text`; empty for the value itself."""
+    message: str
+    """What is there and what was expected. Quotes little of the value, however large it is."""
+    source: str
+    """Where the contract says so, as a JSON pointer."""
+
+    def __str__(self) -> str:
+        return f"{self.place or 'body'}: {self.message}"
+
+
+class Schema:
+    """One schema of the contract."""
+
+    def __init__(self, pointer: str, registry: Registry) -> None:
+        self.pointer = pointer
+        # OpenAPI 3.1 schemas are JSON Schema 2020-12
+        self._validator = Draft202012Validator({"$ref": _BASE + pointer}, registry=registry, mask=_VALUE)
+
+    def violation(self, value: object) -> Violation | None:
+        """The first way in which the JSON value breaks the schema; None if it conforms.
+
+        Only the first: the library would make all of them at once, which takes seconds for an array that is wrong
+        throughout.
+        """
+        try:
+            self._validator.validate(value)
+        except ValidationError as error:
+            return _violation(error)
+        except ValueError:  # the library cannot copy a value that is nested like this into its error
+            return Violation("", "a wrong value in it is nested too deeply to say more", self.pointer)
+        return None
+
+
+class Contract:
+    """An OpenAPI document with the operation `createRerank`."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.document = document
+        self.version: str = document["info"]["version"]
+        registry = Registry([(_BASE, dict(document))])
+        self.request = Schema(self._json(f"{OPERATION}/requestBody"), registry)
+        """The body of a request."""
+        statuses = self.at(f"{OPERATION}/responses")[1]
+        self.responses: Mapping[int, Schema] = MappingProxyType(
+            {
+                int(status): Schema(self._json(f"{OPERATION}/responses/{status}"), registry)
+                for status in statuses
+            }
+        )
+        """The body of an answer, by each status that is documented."""
+
+    def at(self, pointer: str) -> tuple[str, Mapping[str, Any]]:
+        """The object that the JSON pointer leads to, each `$ref` followed, with its own pointer before it.
+
+        Raises:
+            KeyError: Nothing is there.
+        """
+        here, value = "#", self.document
+        for token in pointer.removeprefix("#").split("/")[1:]:
+            here, value = f"{here}/{token}", value[token.replace("~1", "/").replace("~0", "~")]
+            if "$ref" in value:
+                here, value = self.at(value["$ref"])
+        return here, value
+
+    def _json(self, pointer: str) -> str:
+        return self.at(f"{pointer}/content/application~1json/schema")[0]
+
+
+def _violation(error: ValidationError) -> Violation:
+    reasons = list(_reasons(error))
+    # the branch that fits furthest into the value is the one that was meant
+    deepest = max((reason.instance_path for reason in reasons), key=len)
+    messages = dict.fromkeys(_message(reason) for reason in reasons if reason.instance_path == deepest)
+    source = error.absolute_keyword_location or ""
+    return Violation(_place(deepest), ", or ".join(messages), source.removeprefix(_BASE))
+
+
+def _reasons(error: ValidationError) -> Iterator[ValidationError]:
+    """What is missing for each branch that was likely meant; a branch of another type was not."""
+    match error.kind:
+        case ValidationErrorKind.AnyOf(context) | ValidationErrorKind.OneOfNotValid(context):
+            likely = [branch for branch in context if not _is_of_another_type(branch, error.instance_path)]
+            for branch in likely or context:
+                yield from _reasons(branch[0])
+        case _:
+            yield error
+
+
+def _is_of_another_type(branch: Sequence[ValidationError], path: Sequence[str | int]) -> bool:
+    return any(error.kind.name == "type" and error.instance_path == path for error in branch)
+
+
+def _message(error: ValidationError) -> str:
+    return error.message.replace(_VALUE, _short(error.instance))
+
+
+def _place(path: Iterable[str | int]) -> str:
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step[:_LONGEST]}" for step in path)
+    return "".join(steps).removeprefix(".")
+
+
+def _short(value: "JsonValue") -> str:
+    """Quote a value from the wire so that no megabytes get into a message."""
+    if isinstance(value, dict) and value:
+        return "an object"
+    if isinstance(value, list) and value:
+        return f"an array of {len(value)}"
+    if isinstance(value, str) and len(value) > _LONGEST:
+        return f"{json.dumps(value[:_LONGEST], ensure_ascii=False)}..."
+    if isinstance(value, int) and abs(value) >= 10**_LONGEST:
+        return "a huge integer"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,124 @@
+"""The reference server over HTTP: an ASGI app, and what serves it; every answer is decided elsewhere."""
+
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from anyio.to_thread import run_sync
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Router, request_response
+from starlette.types import ASGIApp
+
+from rerank_conformance.reference.server import Reference
+
+_GRACE = 3  # seconds that a request in flight gets to end when the server is told to stop
+
+
+def app(reference: Reference) -> ASGIApp:
+    """The reference server as an ASGI app; it ranks in worker threads, so that the event loop goes on."""
+
+    async def respond(request: Request) -> Response:
+        try:
+            body = await _body(request, reference.max_body)
+        except ClientDisconnect:
+            return Response(status_code=400)  # to nobody
+        head = request.method, request.scope["path"], request.headers
+        answer = await run_sync(reference.answer, *head, body, abandon_on_cancel=True)
+        return Response(answer.body, answer.status, answer.headers)
+
+    # every path and method is the reference's to answer
+    return Router(default=request_response(respond), redirect_slashes=False)
+
+
+def serve(
+    reference: Reference,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM, then end the requests in flight and return.
+
+    Args:
+        reference: What answers.
+        host: The address to listen at; the default lets in this machine alone.
+        port: 0 takes any that is free.
+        ready: Called once the server accepts requests, with its URL: `/rerank` lies right under it.
+
+    Raises:
+        OSError: The address cannot be had.
+    """
+    with _listen(host, port) as listener:
+        _Server(reference, listener, ready).run([listener])
+
+
+@contextmanager
+def running(reference: Reference, host: str = "127.0.0.1") -> Generator[str]:
+    """The URL of the reference server, served by a thread on a free port for as long as the block lasts."""
+    with _listen(host, 0) as listener:
+        server = _Server(reference, listener)
+        thread = threading.Thread(target=server.run, args=([listener],), name="rerank-reference", daemon=True)
+        thread.start()
+        try:
+            yield _url(listener)  # the kernel queues connections until the thread has come up
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+class _Server(uvicorn.Server):
+    def __init__(
+        self, reference: Reference, listener: socket.socket, ready: Callable[[str], None] | None = None
+    ) -> None:
+        # the process' logging is its own; nothing is asked of the app at startup; no websocket is spoken
+        super().__init__(
+            uvicorn.Config(
+                app(reference),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE,
+            )
+        )
+        self._listener = listener
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._ready is not None:
+            self._ready(_url(self._listener))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # uvicorn's own also raises the signal again after a clean end, which would kill the process after all
+        del sig, frame
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """Read the body, but no more of it than shows that it is too large."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            break
+    return bytes(body)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=2048)
+    # Connections inherit it. asyncio sets it only if the listener was made with a protocol number, and without it
+    # each answer waits 40 ms for the client's delayed acknowledgement of the headers.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

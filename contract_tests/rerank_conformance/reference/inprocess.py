@@ -1,0 +1,34 @@
+"""The reference server behind an httpx client, sync or async, in the same process; no socket is opened."""
+
+import anyio.to_thread
+import httpx
+
+from rerank_conformance.reference.server import Answer, Reference
+
+
+class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """A transport that has the reference server answer: `httpx.Client(transport=InProcess(Reference()))`.
+
+    Under an `AsyncClient` it ranks in a worker thread, so that the event loop goes on; what a cancelled call
+    began runs out there.
+    """
+
+    def __init__(self, reference: Reference) -> None:
+        self.reference = reference
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer in the calling thread."""
+        request.read()
+        return _response(self._answer(request))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer in a worker thread."""
+        await request.aread()
+        return _response(await anyio.to_thread.run_sync(self._answer, request, abandon_on_cancel=True))
+
+    def _answer(self, request: httpx.Request) -> Answer:
+        return self.reference.answer(request.method, request.url.path, request.headers, request.content)
+
+
+def _response(answer: Answer) -> httpx.Response:
+    return httpx.Response(answer.status, headers=answer.headers, content=answer.body)

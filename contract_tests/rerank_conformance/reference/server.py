@@ -1,0 +1,318 @@
+"""The reference server as a function from a request to an answer; it opens no socket and runs no model.
+
+One request goes through these steps, each a method: a server that differs in one overrides that one.
+
+    admit     route, method, authenticate         what the head of the request alone decides
+    read      size, media_type, parse, validate   the body, once it is legal by the contract
+    rank      texts, scores, order, cut           which documents to return, best first
+    render    result, document, usage             the answer as JSON
+    encode                                        the answer as bytes
+
+A step refuses a request by raising `Refusal`; `envelope` gives every error its one form.
+"""
+
+import hmac
+import json
+import logging
+import math
+import re
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from rerank_conformance import contract
+from rerank_conformance.scorers import Scorer
+from rerank_conformance.scorers import scorer as scorer_named
+
+PREFIXES = ("/api/v1", "/v1", "/v2", "")
+"""What may stand before `/rerank`: the vendor's own, and those that other vendors' clients append it to."""
+
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes of a body that are accepted unless told otherwise; the contract speaks of images of 30 MB."""
+
+# openapi.yaml#/components/schemas/Usage/properties/search_units
+DOCUMENTS_PER_SEARCH = 100
+CHARACTERS_PER_TOKEN = 4
+
+Body = dict[str, Any]
+"""A JSON object that has been read."""
+
+_PATHS = frozenset(f"{prefix}/rerank" for prefix in PREFIXES)
+_LONGEST = 40  # characters of a header, or of a key of the body, that a message may quote
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+logger = logging.getLogger("rerank_conformance.reference")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as the steps see it."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(repr=False)  # it holds the key
+    """By names in lower case."""
+    body: bytes = field(repr=False)
+
+
+class Answer(NamedTuple):
+    """What is sent back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Refusal(Exception):
+    """Raised by a step, or by a scorer, to answer with an error instead of a ranking."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})
+
+
+class Reference:
+    """An honest server of the contract.
+
+    Args:
+        scorer: What ranks, by name or as a function that several threads may call at once. Its name is the
+            `model` of every answer, whatever model was asked for.
+        keys: The keys that are let in; None lets everyone in.
+        compat: Add what other vendors' clients insist on. Every answer still conforms to the contract.
+        new_id: Makes the `id` of an answer.
+        max_body: Bytes of a body that are accepted.
+    """
+
+    def __init__(
+        self,
+        scorer: str | Scorer | None = None,
+        *,
+        keys: Collection[str] | None = None,
+        compat: bool = False,
+        new_id: Callable[[], str] | None = None,
+        max_body: int = MAX_BODY,
+    ) -> None:
+        if keys is not None and (isinstance(keys, str) or not keys or not all(keys)):
+            message = "keys: expected at least one key, none of them empty, or None to let everyone in"
+            raise ValueError(message)
+        self.scorer = scorer_named(scorer)
+        self.model = self.scorer.name
+        self.compat = compat
+        self.max_body = max_body
+        self._keys = None if keys is None else [key.encode() for key in keys]
+        self._new_id = new_id or _new_id
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """The answer to any request: a ranking, or an error in the contract's envelope."""
+        request = Request(method, path, {name.lower(): value for name, value in headers.items()}, body)
+        try:
+            answer = self.respond(request)
+        except Refusal as refusal:
+            envelope = self.envelope(refusal.status, refusal.message)
+            answer = self.encode(refusal.status, envelope, refusal.headers)
+        except Exception:
+            logger.exception("%s %s could not be answered", method, path)
+            answer = self.encode(500, self.envelope(500, "The server failed; its log says why"))
+        return answer._replace(body=b"") if method == "HEAD" else answer
+
+    def respond(self, request: Request) -> Answer:
+        """Take a request through the steps, in their order."""
+        self.admit(request)
+        body = self.read(request)
+        return self.encode(200, self.render(body, self.rank(body)))
+
+    # admit
+
+    def admit(self, request: Request) -> None:
+        """Refuse by the head of the request, before the body is looked at."""
+        self.route(request)
+        self.method(request)
+        self.authenticate(request)
+
+    def route(self, request: Request) -> None:
+        """Refuse every path but `/rerank` under one of the prefixes."""
+        if request.path not in _PATHS:
+            raise Refusal(404, f"No such path: rerank is at {', '.join(sorted(_PATHS))}")
+
+    def method(self, request: Request) -> None:
+        """Refuse every method but POST."""
+        if request.method != "POST":
+            raise Refusal(405, "Method not allowed: rerank takes POST", {"allow": "POST"})
+
+    def authenticate(self, request: Request) -> None:
+        """Refuse a request without one of the keys, where there are any."""
+        if self._keys is None:
+            return
+        scheme, _, key = request.headers.get("authorization", "").strip().partition(" ")
+        if scheme.lower() != "bearer":
+            message = "No key was sent: send the header Authorization: Bearer <key>"
+            raise Refusal(401, message, {"www-authenticate": "Bearer"})
+        # every key is compared, and each in constant time, so that the time taken tells nothing about any
+        if not any([hmac.compare_digest(key.strip().encode(), known) for known in self._keys]):  # noqa: C419
+            message = "The key is unknown to this server"
+            raise Refusal(401, message, {"www-authenticate": 'Bearer error="invalid_token"'})
+
+    # read
+
+    def read(self, request: Request) -> Body:
+        """Read the body into an object that is legal by the contract."""
+        self.size(request)
+        self.media_type(request)
+        return self.validate(self.parse(request.body))
+
+    def size(self, request: Request) -> None:
+        """Refuse a body that is too large."""
+        if len(request.body) > self.max_body:
+            message = f"The body is larger than {self.max_body} bytes: send fewer or smaller documents"
+            raise Refusal(413, message)
+
+    def media_type(self, request: Request) -> None:
+        """Refuse what is not declared as JSON, with 400: the contract documents no 415."""
+        content_type = request.headers.get("content-type", "")
+        if content_type.partition(";")[0].strip().lower() != "application/json":
+            found = f"is {content_type[:_LONGEST]!a}" if content_type else "is missing"
+            raise Refusal(400, f"Content-Type {found}: expected application/json")
+
+    def parse(self, body: bytes) -> object:
+        """Read JSON strictly: UTF-8, no NaN, no name twice in one object, no half of a surrogate pair."""
+        try:
+            value = json.loads(
+                body.decode(), object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite
+            )
+            # an escape can smuggle in half a pair, which no answer could echo; encoding finds it
+            if _SURROGATE.search(body):
+                json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeDecodeError as error:
+            raise Refusal(400, f"The body is not UTF-8: byte {error.start} does not belong there") from error
+        except UnicodeEncodeError as error:
+            raise Refusal(400, "The body is not JSON: a \\u escape is half of a surrogate pair") from error
+        except ValueError as error:
+            raise Refusal(400, f"The body is not JSON: {error}") from error
+        except RecursionError as error:
+            raise Refusal(400, "The body is nested too deeply") from error
+        return cast("object", value)
+
+    def validate(self, value: object) -> Body:
+        """Refuse what is not legal by `openapi.yaml`."""
+        violation = contract.load().request.violation(value)
+        if violation:
+            raise Refusal(400, str(violation))
+        return cast("Body", value)
+
+    # rank
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        """The positions of the documents to return with their scores, best first."""
+        scores = self.scores(body["query"], self.texts(body["documents"]))
+        return self.cut(self.order(scores), body.get("top_n"))
+
+    def texts(self, documents: Iterable[str | Body]) -> list[str]:
+        """What the scorer gets of each document: its text, and an empty one for an image alone."""
+        return [document if isinstance(document, str) else document.get("text", "") for document in documents]
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        """The score of each text: as many as there are texts, each finite, or the scorer is at fault."""
+        scores = [float(score) for score in self.scorer(query, texts)]
+        if len(scores) != len(texts):
+            message = f"the scorer {self.model} gave {len(scores)} scores for {len(texts)} documents"
+            raise ValueError(message)
+        if not all(map(math.isfinite, scores)):
+            message = f"the scorer {self.model} gave a score that is not a finite number"
+            raise ValueError(message)
+        return scores
+
+    def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
+        """Every position with its score, best first; of equal scores, the earlier document first."""
+        return sorted(enumerate(scores), key=lambda ranked: -ranked[1])
+
+    def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
+        """The best `top_n`; all of them where there are no more."""
+        # JSON Schema counts 2.0 among the integers
+        return ranked if top_n is None else ranked[: int(top_n)]
+
+    # render
+
+    def render(self, body: Body, ranked: Iterable[tuple[int, float]]) -> Body:
+        """The answer as JSON."""
+        documents = body["documents"]
+        answer: Body = {
+            "id": self._new_id(),
+            "model": self.model,
+            "provider": "reference",
+            "results": [self.result(index, score, documents[index]) for index, score in ranked],
+            "usage": self.usage(body),
+        }
+        if self.compat:
+            billed = {"search_units": answer["usage"]["search_units"]}
+            answer["meta"] = {"api_version": {"version": "2"}, "billed_units": billed}
+        return answer
+
+    def result(self, index: int, score: float, document: str | Body) -> Body:
+        """One document in the ranking."""
+        return {"index": index, "relevance_score": score, "document": self.document(document)}
+
+    def document(self, document: str | Body) -> Body:
+        """The echo: text and image as they were sent, a string as the text."""
+        if isinstance(document, str):
+            return {"text": document}
+        return {name: document[name] for name in ("text", "image") if name in document}
+
+    def usage(self, body: Body) -> Body:
+        """What the request would be billed by: searches, and tokens by a rule of thumb. It costs nothing."""
+        texts = self.texts(body["documents"])
+        tokens = math.ceil((len(body["query"]) + sum(map(len, texts))) / CHARACTERS_PER_TOKEN)
+        usage: Body = {
+            "search_units": math.ceil(len(texts) / DOCUMENTS_PER_SEARCH),
+            "total_tokens": tokens,
+            "cost": 0,
+        }
+        if self.compat:
+            usage |= {"prompt_tokens": tokens, "completion_tokens": 0}
+        return usage
+
+    # encode
+
+    def envelope(self, status: int, message: str) -> Body:
+        """The one form of every error."""
+        # openapi.yaml#/components/schemas/ErrorResponse
+        return {"error": {"code": status, "message": message}}
+
+    def encode(self, status: int, payload: Body, headers: Mapping[str, str] | None = None) -> Answer:
+        """The answer as it is sent."""
+        return Answer(
+            status, {"content-type": "application/json", **(headers or {})}, msgspec.json.encode(payload)
+        )
+
+
+def _new_id() -> str:
+    return f"gen-rerank-{int(time.time())}-{secrets.token_hex(10)}"
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
+        # in ASCII, as the name may hold what no answer could
+        message = f"{json.dumps(twice[:_LONGEST])} occurs twice in one object"
+        raise ValueError(message)
+    return read
+
+
+def _constant(name: str) -> float:
+    message = f"{name} is not a number of JSON"
+    raise ValueError(message)
+
+
+def _finite(literal: str) -> float:
+    number = float(literal)
+    if math.isinf(number):
+        message = "a number is too large"
+        raise ValueError(message)
+    return number
