@@ -1,28 +1,19 @@
-"""Reranker and AsyncReranker: they send, sleep and read files as the core says. They decide nothing themselves."""
+"""Reranker and AsyncReranker: they send, sleep and read files as the core says. They decide nothing themselves.
+
+Making one imports what stands below this module (httpx, the generated client); importing this module does not.
+"""
+# ruff: noqa: PLC0415 - for that reason
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from time import sleep
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypedDict, TypeVar, cast
 
-import anyio
-import anyio.to_thread
-import httpx
-
-from openrouter_rerank.connections import (
-    AsyncConnections,
-    AsyncHttpClient,
-    AsyncInjected,
-    Connections,
-    HttpClient,
-    Injected,
-)
-from openrouter_rerank.core import Call, rerank
+from openrouter_rerank.defaults import BASE_URL, MODEL
 from openrouter_rerank.documents import Sendable
 from openrouter_rerank.ranking import Ranking
-from openrouter_rerank.request import BASE_URL, MODEL, Settings, read_key, settings
 from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Load, Send, Step, Wait
 
@@ -31,13 +22,35 @@ if TYPE_CHECKING:
 
     from openrouter_rerank_api.models import ProviderPreferences, Trace
 
+    from openrouter_rerank.core import Call
     from openrouter_rerank.local import Scorer
+    from openrouter_rerank.request import Settings
 
 T = TypeVar("T")
 C = TypeVar("C")
 
 # Where a local call goes: nowhere, as .invalid is reserved never to exist.
 LOCAL_URL = "http://local.invalid/api/v1"
+
+
+class HttpClient(Protocol):
+    """What is asked of an injected http client: `httpx.Client` and its likes have it."""
+
+    def build_request(self, method: str, url: Any, *, content: Any, headers: Any, extensions: Any) -> Any:
+        """A request."""
+
+    def send(self, request: Any, *, stream: bool, follow_redirects: bool) -> Any:
+        """The answer to it, with the body still to be read."""
+
+
+class AsyncHttpClient(Protocol):
+    """What is asked of an injected async http client: `httpx.AsyncClient` and its likes have it."""
+
+    def build_request(self, method: str, url: Any, *, content: Any, headers: Any, extensions: Any) -> Any:
+        """A request."""
+
+    async def send(self, request: Any, *, stream: bool, follow_redirects: bool) -> Any:
+        """The answer to it, with the body still to be read."""
 
 
 class Defaults(TypedDict, total=False):
@@ -89,6 +102,8 @@ class _Base(Generic[C]):
         max_image_bytes: int | None = None,
         http_client: C | None = None,
     ) -> None:
+        from openrouter_rerank.request import read_key, settings
+
         key = read_key(api_key)
         del api_key  # a traceback with local variables must not show it
         self._settings: Settings = settings(
@@ -164,7 +179,9 @@ class Reranker(_Base[HttpClient]):
         Raises:
             ImportError: The extra that this needs is not installed; the message names it.
         """
-        from openrouter_rerank.local import reference_transport  # noqa: PLC0415 - an extra
+        import httpx
+
+        from openrouter_rerank.local import reference_transport
 
         client = httpx.Client(transport=reference_transport(scorer))
         return cls("", base_url=LOCAL_URL, http_client=client, **defaults)
@@ -217,6 +234,8 @@ class Reranker(_Base[HttpClient]):
             MalformedResponse: The server's answer breaks the contract.
             ConnectionFailed: No usable answer came, after all retries; `TimedOut` where time ran out.
         """
+        from openrouter_rerank.core import rerank
+
         return self._run(
             rerank(
                 self._settings,
@@ -249,6 +268,8 @@ class Reranker(_Base[HttpClient]):
         self.close()
 
     def _connect(self, http_client: HttpClient | None) -> None:
+        from openrouter_rerank.connections import Connections, Injected
+
         url, headers = self._settings.url, self._settings.headers
         self._connections = Injected(http_client, url) if http_client else Connections(url, headers)
 
@@ -286,7 +307,9 @@ class AsyncReranker(_Base[AsyncHttpClient]):
 
     @classmethod
     def local(cls, scorer: Scorer | str | None = None, **defaults: Unpack[Defaults]) -> Self:  # noqa: D102 - set below
-        from openrouter_rerank.local import reference_transport  # noqa: PLC0415 - an extra
+        import httpx
+
+        from openrouter_rerank.local import reference_transport
 
         client = httpx.AsyncClient(transport=reference_transport(scorer))
         return cls("", base_url=LOCAL_URL, http_client=client, **defaults)
@@ -308,6 +331,8 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
     ) -> Ranking[T]:
+        from openrouter_rerank.core import rerank
+
         return await self._run(
             rerank(
                 self._settings,
@@ -340,6 +365,8 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         await self.aclose()
 
     def _connect(self, http_client: AsyncHttpClient | None) -> None:
+        from openrouter_rerank.connections import AsyncConnections, AsyncInjected
+
         url, headers = self._settings.url, self._settings.headers
         self._connections = AsyncInjected(http_client, url) if http_client else AsyncConnections(url, headers)
 
@@ -357,10 +384,14 @@ class AsyncReranker(_Base[AsyncHttpClient]):
             case Send():
                 return await self._connections.send(step)
             case Wait():
+                import anyio
+
                 await anyio.sleep(step.seconds)
                 return None
             case Load():
-                return await anyio.to_thread.run_sync(_read_file, step)
+                from anyio.to_thread import run_sync
+
+                return await run_sync(_read_file, step)
 
 
 AsyncReranker.local.__func__.__doc__ = Reranker.local.__doc__  # type: ignore[attr-defined] # it is a classmethod

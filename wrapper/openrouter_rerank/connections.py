@@ -14,7 +14,7 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from functools import cached_property
 from threading import BoundedSemaphore
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -25,6 +25,9 @@ from anyio.lowlevel import current_token
 
 from openrouter_rerank.steps import Answer, Failure, Outcome, Secrets, Send
 
+if TYPE_CHECKING:
+    from openrouter_rerank.client import AsyncHttpClient, HttpClient
+
 # More at a time wait for one to be free. The number is httpx's own.
 _CONNECTIONS = 100
 # A server that does not take a connection by then will not take it later either.
@@ -33,26 +36,6 @@ _CONNECT = 10.0
 _IDLE = 5.0
 # What is written before the clock is looked at again.
 _WRITE = 65536
-
-
-class HttpClient(Protocol):
-    """What is asked of an injected http client: `httpx.Client` and its likes have it."""
-
-    def build_request(self, method: str, url: Any, *, content: Any, headers: Any, extensions: Any) -> Any:
-        """A request."""
-
-    def send(self, request: Any, *, stream: bool, follow_redirects: bool) -> Any:
-        """The answer to it, with the body still to be read."""
-
-
-class AsyncHttpClient(Protocol):
-    """What is asked of an injected async http client: `httpx.AsyncClient` and its likes have it."""
-
-    def build_request(self, method: str, url: Any, *, content: Any, headers: Any, extensions: Any) -> Any:
-        """A request."""
-
-    async def send(self, request: Any, *, stream: bool, follow_redirects: bool) -> Any:
-        """The answer to it, with the body still to be read."""
 
 
 # ------------------------------------------------------------------------------------------------------------- our own

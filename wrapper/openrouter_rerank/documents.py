@@ -1,24 +1,24 @@
 """What a caller may pass as a document, made into what the wire takes. It reads no file: it says which it needs."""
 
+from __future__ import annotations
+
 import base64
 import difflib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
-from attrs import frozen
-from openrouter_rerank_api.models import ImageDocument, TextDocument
+import msgspec
+
+if TYPE_CHECKING:
+    from openrouter_rerank_api.models import ImageDocument, TextDocument
 
 from openrouter_rerank.steps import Load
 
 T = TypeVar("T")
 
-MAX_IMAGE_BYTES = 20 * 2**20
-"""The default limit of an image: as base64 it stays below the 30 MB that the vendor's models refuse."""
 
-
-@frozen
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """A document with a text, an image, or both, for models that take images.
 
     Example:
@@ -35,7 +35,7 @@ class Document:
 Sendable: TypeAlias = str | Mapping[str, Any] | Document | Path | bytes
 """What can be sent as a document: a text, a mapping with `text` and/or `image`, a `Document`, an image."""
 
-Wire: TypeAlias = str | TextDocument | ImageDocument
+Wire: TypeAlias = "str | TextDocument | ImageDocument"
 
 
 def as_list(documents: Iterable[T]) -> list[T]:
@@ -119,6 +119,9 @@ def _pick(document: Any, key: Callable[[Any], Sendable] | str, where: str) -> ob
 
 
 def _one(sendable: object, limit: int, where: str, *, keyed: bool) -> Generator[Load, bytes, Wire]:
+    # Imported by the first call, as all of the generated client is: it takes as long as httpx to import a third of.
+    from openrouter_rerank_api.models import ImageDocument, TextDocument  # noqa: PLC0415
+
     match sendable:
         case str():
             return exact(sendable)

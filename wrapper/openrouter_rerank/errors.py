@@ -18,11 +18,10 @@ Arguments that are wrong in themselves raise ValueError or TypeError, before any
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+import msgspec
 
 
-@frozen
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One request of a call: how long it took, how it ended, and what was waited before the next."""
 
     elapsed: float

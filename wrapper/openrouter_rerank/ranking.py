@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 import msgspec
-from attrs import define, field, frozen
-from openrouter_rerank_api.api.rerank import create_rerank
-from openrouter_rerank_api.errors import MalformedBody
 
 from openrouter_rerank.documents import text_of
 from openrouter_rerank.errors import Attempt, MalformedResponse, request_id_of
@@ -36,8 +33,7 @@ class Hit(msgspec.Struct, Generic[T], frozen=True):
     document: T
 
 
-@frozen
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """What the server says that the call was billed by. None is unknown, which is not 0."""
 
     cost: float | None = None
@@ -48,43 +44,73 @@ class Usage:
     """Tokens, from models that bill by token."""
 
 
-@define(eq=False, repr=False)
 class Ranking(Sequence[Hit[T]]):
     """The documents by relevance, best first: a sequence of `Hit`.
 
+    Attributes:
+        hits: The places, best first.
+        total: How many documents were passed in.
+        id: The server's id of the answer.
+        model: The model that ranked, as the server names it: often not the name that was asked for.
+        provider: The provider that served.
+        usage: What was billed.
+        headers: The headers of the answer; names in any case.
+        elapsed: Seconds from the call to the ranking, waits included.
+        attempts: Every request that the call made, the successful one last; none for an empty list of documents.
+        reordered: True where the server did not sort by score, and the order here is repaired.
+        body: The answer as it came.
+
     Example:
         >>> from openrouter_rerank import Reranker
+        >>> documents = ["Berlin is in Germany.", "Paris is the capital of France."]
         >>> with Reranker.local() as reranker:
-        ...     ranking = reranker.rerank("capital of France", ["Berlin is in Germany.", "Paris is the capital of France."])
+        ...     ranking = reranker.rerank("capital of France", documents)
         >>> ranking[0].document
         'Paris is the capital of France.'
         >>> ranking.indices
         [1, 0]
     """
 
-    hits: tuple[Hit[T], ...]
-    """The places, best first."""
-    total: int
-    """How many documents were passed in."""
-    id: str | None = None
-    """The server's id of the answer."""
-    model: str | None = None
-    """The model that ranked, as the server names it: often not the name that was asked for."""
-    provider: str | None = None
-    """The provider that served."""
-    usage: Usage = field(factory=Usage)
-    """What was billed."""
-    headers: Mapping[str, str] = field(factory=dict[str, str])
-    """The headers of the answer; names in any case."""
-    elapsed: float = 0.0
-    """Seconds from the call to the ranking, waits included."""
-    attempts: tuple[Attempt, ...] = ()
-    """Every request that the call made, the successful one last. None for an empty list of documents."""
-    reordered: bool = False
-    """True where the server did not sort by score, and the order here is repaired."""
-    body: bytes = b""
-    """The answer as it came."""
-    _response: RerankResponse | None = field(default=None, init=False)
+    __slots__ = (
+        "_response",
+        "attempts",
+        "body",
+        "elapsed",
+        "headers",
+        "hits",
+        "id",
+        "model",
+        "provider",
+        "reordered",
+        "total",
+        "usage",
+    )
+
+    def __init__(  # noqa: PLR0913 - what there is to know of an answer
+        self,
+        hits: tuple[Hit[T], ...],
+        *,
+        total: int,
+        id: str | None = None,  # noqa: A002 - the wire's name
+        model: str | None = None,
+        provider: str | None = None,
+        usage: Usage = Usage(),  # noqa: B008 - a frozen value
+        headers: Mapping[str, str] | None = None,
+        reordered: bool = False,
+        body: bytes = b"",
+    ) -> None:
+        self.hits = hits
+        self.total = total
+        self.id = id
+        self.model = model
+        self.provider = provider
+        self.usage = usage
+        self.headers: Mapping[str, str] = {} if headers is None else headers
+        self.elapsed = 0.0
+        self.attempts: tuple[Attempt, ...] = ()
+        self.reordered = reordered
+        self.body = body
+        self._response: RerankResponse | None = None
 
     @property
     def request_id(self) -> str | None:
@@ -99,6 +125,10 @@ class Ranking(Sequence[Hit[T]]):
             MalformedResponse: The server left out what the contract requires and a ranking does not need (the echo of
                 a document, say); `body` has it all.
         """
+        # Imported when it is asked for: most callers never do.
+        from openrouter_rerank_api.api.rerank import create_rerank  # noqa: PLC0415
+        from openrouter_rerank_api.errors import MalformedBody  # noqa: PLC0415
+
         if self._response is None:
             try:
                 parsed = create_rerank.parse(200, self.body)

@@ -11,23 +11,18 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import msgspec
-from attrs import fields, frozen
+from attrs import fields
 from openrouter_rerank_api.api.rerank import create_rerank
 from openrouter_rerank_api.models import ProviderPreferences, RerankRequest, Trace
 from openrouter_rerank_api.types import UNSET, Model, Unset, convert, encode
 
-from openrouter_rerank.documents import MAX_IMAGE_BYTES, exact, nearest
+from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE, MAX_IMAGE_BYTES
+from openrouter_rerank.documents import exact, nearest
 from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Secrets
 from openrouter_rerank.version import VERSION
 
 M = TypeVar("M", bound=Model)
-
-# openapi.yaml#/servers/0
-BASE_URL = "https://openrouter.ai/api/v1"
-# The model of the vendor's own example.
-MODEL = "cohere/rerank-v3.5"
-KEY_VARIABLE = "OPENROUTER_API_KEY"
 
 
 class Key:
@@ -79,8 +74,7 @@ def read_key(given: str | None) -> Key:
     return key
 
 
-@frozen
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """What all calls of one client share, checked."""
 
     url: str

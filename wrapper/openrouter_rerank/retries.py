@@ -2,39 +2,58 @@
 
 import random
 from collections.abc import Callable
+from math import isfinite
 
-from attrs import field, frozen, validators
+import msgspec
 
 from openrouter_rerank.errors import RerankError, ResponseError, TimedOut
 
 
-def _fraction() -> float:
-    # S311: the jitter spreads load, it guards nothing
-    return random.random()  # noqa: S311
-
-
-@frozen
-class Retries:
+class Retries(msgspec.Struct, frozen=True):
     """The policy of retries: few attempts, full jitter, and what the server asks for.
 
     Tried again: connections refused or reset before an answer began, and the statuses 408, 429, 500, 502, 503, 504,
     520 to 524 and 529. A `Retry-After` is waited for exactly; one that is longer than `longest_wait`, or than what is
     left of the call's deadline, ends the call at once instead.
 
+    Raises:
+        TypeError, ValueError: A number that no policy can have.
+
     Example:
         >>> Retries(attempts=1)  # never again
         Retries(attempts=1, first_wait=0.5, longest_wait=30.0, timeouts=False)
     """
 
-    attempts: int = field(default=3, validator=[validators.instance_of(int), validators.ge(1)])
+    attempts: int = 3
     """How many requests a call may make, the first one included."""
-    first_wait: float = field(default=0.5, validator=validators.ge(0))
+    first_wait: float = 0.5
     """The wait before the second attempt is drawn from 0 to this many seconds; each further one from twice that."""
-    longest_wait: float = field(default=30.0, validator=validators.ge(0))
+    longest_wait: float = 30.0
     """No wait is longer than this many seconds, the server's own `Retry-After` included."""
     timeouts: bool = False
     """Whether an attempt that timed out after it was sent is tried again. The work may have been done, and billed."""
-    _fraction: Callable[[], float] = field(default=_fraction, repr=False, eq=False, kw_only=True)
+    fraction: Callable[[], float] = random.random
+    """Draws the jitter, from 0 to 1."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int):
+            message = f"attempts must be an int, not {type(self.attempts).__name__}"
+            raise TypeError(message)
+        if self.attempts < 1:
+            message = f"attempts must be at least 1 (the first one counts), not {self.attempts}"
+            raise ValueError(message)
+        for name in ("first_wait", "longest_wait"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                message = f"{name} must be a number of seconds, not {type(value).__name__}"
+                raise TypeError(message)
+            if not (isfinite(value) and value >= 0):
+                message = f"{name} must be 0 or more seconds, and finite, not {value}"
+                raise ValueError(message)
+
+    def __repr__(self) -> str:
+        shown = ("attempts", "first_wait", "longest_wait", "timeouts")
+        return f"Retries({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def delay(self, attempt: int, error: RerankError) -> float | None:
         """Seconds to wait after this attempt (the first is 1) ended in this error; None to give up."""
@@ -44,4 +63,6 @@ class Retries:
             return None
         if isinstance(error, ResponseError) and error.retry_after is not None:
             return error.retry_after if error.retry_after <= self.longest_wait else None
-        return self._fraction() * min(self.longest_wait, self.first_wait * 2.0 ** (attempt - 1))
+        # Past the 1,000th doubling there is no float; the longest wait is long reached.
+        widest = self.first_wait * 2.0 ** min(attempt - 1, 1000)
+        return self.fraction() * min(self.longest_wait, widest)

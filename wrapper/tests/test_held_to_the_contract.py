@@ -41,7 +41,7 @@ def test_usage_has_every_field_of_the_contract():
     """Whatever the contract bills by, the caller sees."""
     from openrouter_rerank import Usage as Shown
 
-    assert {field.name for field in attrs.fields(Shown)} == names(Usage)
+    assert {field.name for field in msgspec.structs.fields(Shown)} == names(Usage)
 
 
 def test_every_request_field_is_an_argument():

@@ -1,0 +1,18 @@
+"""The command `rerank`: its entry point, which says what to install where the extra `cli` is not. It has no commands."""
+
+import sys
+from importlib.util import find_spec
+
+_NEEDED = ("click", "rich")
+
+
+def main() -> None:
+    """Run the command line and exit with its code; `rerank --help` lists the codes."""
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        needed = " and ".join(missing)
+        sys.stderr.write(f"rerank: the command line needs {needed}. pip install 'openrouter-rerank[cli]'\n")
+        sys.exit(2)
+    from openrouter_rerank.cli.app import app  # noqa: PLC0415 - an extra
+
+    app(prog_name="rerank")

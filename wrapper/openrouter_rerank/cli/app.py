@@ -1,0 +1,63 @@
+"""The group of commands, and how each of them ends; a command is imported when it is asked for."""
+
+import sys
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, told
+from openrouter_rerank.version import VERSION
+
+# By name, which is also the module that has it as `command`. The summaries stand here so that `--help` imports none.
+COMMANDS = {
+    "rank": "Rank documents by their relevance to a query.",
+    "serve": "Serve a stand-in for the API on this machine, to develop against.",
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"openrouter_rerank.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, *args: Any, **options: Any) -> NoReturn:
+        """Run a command and exit: an error is one line on standard error and an exit code."""
+        # Click's own way takes several lines to an error, and has other codes.
+        options["standalone_mode"] = False
+        try:
+            code: object = super().main(*args, **options)
+        except click.Abort:
+            code = INTERRUPTED
+        except NoArgsIsHelpError as error:
+            error.show()
+            code = error.exit_code
+        except click.ClickException as error:
+            click.echo(told(error), err=True)
+            code = error.exit_code
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.command(
+    "rerank", cls=_Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(VERSION, message="%(prog)s %(version)s")
+def app() -> None:
+    """Rank documents by their relevance to a query, with OpenRouter or any server of the same API.
+
+    The API key is read from the environment variable OPENROUTER_API_KEY. No key at hand? `rerank rank --local`
+    ranks on this machine, without a key and without the network.
+    """

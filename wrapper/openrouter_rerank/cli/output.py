@@ -1,0 +1,112 @@
+"""A ranking as what is printed: JSON lines, one JSON object, or a table; and the printing itself."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import click
+import msgspec
+
+from openrouter_rerank import Hit, Ranking
+from openrouter_rerank.cli.errors import CallFailed, one_line
+from openrouter_rerank.cli.rows import Row
+
+Texts = Callable[[Row], str]
+"""What a document is ranked by, which is what a person knows it by."""
+
+_GAP = 2  # blanks that rich puts between two columns
+
+
+def jsonl(ranking: Ranking[Row], _: Texts) -> bytes:
+    """A JSON object on a line for each hit, best first, with the document as it was in its file."""
+    return b"".join(msgspec.json.encode(_hit(hit)) + b"\n" for hit in ranking)
+
+
+def json(ranking: Ranking[Row], _: Texts) -> bytes:
+    """One JSON object on a line: the hits, and what is known about the call."""
+    usage = ranking.usage
+    whole = {
+        "id": ranking.id,
+        "model": ranking.model,
+        "provider": ranking.provider,
+        "usage": {name: getattr(usage, name) for name in ("cost", "search_units", "total_tokens")},
+        "request_id": ranking.request_id,
+        "elapsed": ranking.elapsed,
+        "total": ranking.total,
+        "reordered": ranking.reordered,
+        "hits": list(map(_hit, ranking)),
+    }
+    return msgspec.json.encode(whole) + b"\n"
+
+
+def table(ranking: Ranking[Row], text: Texts) -> bytes:
+    """A table as wide as the terminal, a line to a hit, and below it what is known about the call."""
+    from rich.console import Console  # noqa: PLC0415 - slow, and needed for tables alone
+    from rich.table import Table  # noqa: PLC0415 - likewise
+    from rich.text import Text  # noqa: PLC0415 - likewise
+
+    console = Console(file=sys.stdout, highlight=False)
+    numbers = [(str(rank), f"{hit.score:#.4g}", str(hit.index)) for rank, hit in enumerate(ranking, 1)]
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    left = console.width
+    for place, heading in enumerate(("rank", "score", "index")):
+        width = max([len(heading), *(len(row[place]) for row in numbers)])
+        grid.add_column(heading, justify="right", no_wrap=True)
+        left -= width + _GAP
+    # The documents take what the numbers leave; rich would cut the numbers too.
+    grid.add_column("document", no_wrap=True, overflow="ellipsis", max_width=max(left, 1))
+    for row, hit in zip(numbers, ranking, strict=True):
+        # Four characters to a column are enough for any script, and a cell of megabytes would be slow.
+        shown = one_line(text(hit.document)[: 4 * console.width])
+        # As Text, for a string would be read as markup.
+        grid.add_row(*row, Text(shown))
+    with console.capture() as captured:
+        if ranking:
+            console.print(grid)
+        console.print(Text(" · ".join(_facts(ranking)), style="dim"))
+    return captured.get().encode(console.encoding, "replace")
+
+
+FORMATS: Mapping[str, Callable[[Ranking[Row], Texts], bytes]] = {"table": table, "jsonl": jsonl, "json": json}
+
+
+def default_format() -> str:
+    """A table for a person, and JSON lines for a program."""
+    return "table" if sys.stdout is not None and sys.stdout.isatty() else "jsonl"
+
+
+def write(output: bytes) -> None:
+    """Print to standard output.
+
+    Raises:
+        click.exceptions.Exit: Nobody reads it any more, as after `| head`.
+        CallFailed: It cannot be written.
+    """
+    try:
+        click.echo(output, nl=False)
+    except OSError as error:
+        # What is still buffered goes nowhere; Python would else fail on it once more, at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise click.exceptions.Exit(0) from None
+        message = f"the output could not be written: {error.strerror}. Make room for it and rank again"
+        raise CallFailed(message) from error
+
+
+def _hit(hit: Hit[Row]) -> dict[str, Any]:
+    value, file, line = hit.document
+    return {"index": hit.index, "score": hit.score, "document": value, "file": file, "line": line}
+
+
+def _facts(ranking: Ranking[Row]) -> Iterator[str]:
+    yield f"{len(ranking)} of {ranking.total} documents"
+    if ranking.model:
+        by = f" by {one_line(ranking.provider)}" if ranking.provider else ""
+        yield f"{one_line(ranking.model)}{by}"
+    if ranking.usage.cost is not None:
+        # Ten places hold the price of a token; an exponent would be read wrongly.
+        yield f"cost ${f'{ranking.usage.cost:.10f}'.rstrip('0').rstrip('.')}"
+    if ranking.reordered:
+        yield "the server did not sort, so its order is repaired"
+    yield f"{ranking.elapsed:.2f} s"

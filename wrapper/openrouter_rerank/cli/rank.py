@@ -1,0 +1,79 @@
+"""`rerank rank`: the documents of files by their relevance to a query. It ranks one list with one call."""
+
+import sys
+from typing import Unpack
+
+import click
+
+from openrouter_rerank import Reranker, RerankError
+from openrouter_rerank.cli import output, rows
+from openrouter_rerank.cli.connection import Connection, connect, connection_options
+from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed
+from openrouter_rerank.cli.rows import Row
+
+
+@click.command("rank", epilog=EXIT_CODES)
+@click.argument("query")
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path())
+@click.option(
+    "-n", "--top-n", type=click.IntRange(min=1), metavar="N", help="The best N only.  [default: all]"
+)
+@click.option("--min-score", type=float, metavar="SCORE", help="Only documents of this score or above.")
+@connection_options
+@click.option(
+    "--input-format",
+    type=click.Choice(rows.FORMATS),
+    help="What every FILE is.  [default: by its name; text for standard input]",
+)
+@click.option(
+    "--text-field",
+    default="text",
+    show_default=True,
+    metavar="NAME",
+    help="The field of a JSON object, or the column of a CSV table, that is ranked by.",
+)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(tuple(output.FORMATS)),
+    help="How to print.  [default: table on a terminal, else jsonl]",
+)
+def command(  # noqa: PLR0913 - one argument for each option
+    *,
+    query: str,
+    files: tuple[str, ...],
+    top_n: int | None,
+    min_score: float | None,
+    input_format: str | None,
+    text_field: str,
+    output_format: str | None,
+    **connection: Unpack[Connection],
+) -> None:
+    """Rank the documents in the FILEs by their relevance to QUERY, best first.
+
+    A document is a line of text, a line of JSON in a .jsonl file (a string, or an object with a field for its text),
+    or a row of a .csv file with a header. Blank lines are skipped. Without a FILE, or where FILE is -, standard input
+    is read. Several files are one list, and index counts its documents from 0.
+
+    \b
+    --format table  rank, score, index, document; then model, provider, cost, time
+    --format jsonl  to a line: {"index", "score", "document", "file", "line"}
+    --format json   one object: id, model, provider, usage, elapsed, ..., "hits"
+    """  # noqa: D301 - click takes a backspace as the mark of a block to leave as it is
+
+    def text(row: Row) -> str:
+        return row.text(text_field)
+
+    if not files:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise BadInput("no documents. Name a FILE, pipe them in, or give - to type them")
+        files = (rows.STDIN,)
+    with connect(Reranker, **connection) as reranker:
+        documents = list(rows.read(files, input_format))
+        try:
+            ranking = reranker.rerank(query, documents, key=text, top_n=top_n, min_score=min_score)
+        except RerankError as error:
+            raise CallFailed(str(error)) from error
+        except ValueError as error:
+            raise click.UsageError(str(error), click.get_current_context()) from error
+    output.write(output.FORMATS[output_format or output.default_format()](ranking, text))
