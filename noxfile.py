@@ -34,6 +34,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("python", "contract_tests/lint/run.py")
+    session.run("pytest", "-q", "contract_tests/test_lint.py", env={"RERANK_LINT": "required"})
 
 
 @nox.session

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -48,6 +49,13 @@ def read(  # noqa: PLR0913, PLR0917 - what was asked, and what came
     if problem:
         return _malformed(problem, answer, settings)
     return _ranking(answer, own, limit, min_score, settings)
+
+
+def late(settings: Settings) -> TimedOut:
+    """The error of a call whose deadline passed before anything was sent."""
+    return TimedOut(
+        f"the deadline ({settings.deadline} s) passed before anything was sent to {settings.where}. Raise it"
+    )
 
 
 def _unpacked(answer: Answer, largest: int) -> tuple[bytes, str | None]:
@@ -124,7 +132,12 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
     if body.error is not None:
         return _status_error(answer, settings)
     if isinstance(body.results, Unset):
-        names = ", ".join(sorted(msgspec.json.decode(answer.body))[:10]) or "nothing"
+        told = _json(answer.body)
+        names = (
+            ", ".join(sorted(cast(dict[str, Any], told))[:10])
+            if isinstance(told, dict) and told
+            else "nothing"
+        )
         return malformed(f"it has no results (it has {names}); is base_url an API of this contract?")
 
     indices = list(map(_index, body.results))
@@ -141,7 +154,7 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
         wrong = next(value for value in indices if not 0 <= value < len(own))
         return malformed(f"the index {wrong} is none of the {len(own)} documents")
     if len(set(indices)) < len(indices):
-        twice = next(value for place, value in enumerate(indices) if value in indices[:place])
+        twice = Counter(indices).most_common(1)[0][0]
         return malformed(f"the index {twice} is there twice")
     # The decoder refuses NaN, Infinity and 1e999, so every score is finite.
     hits = list(map(Hit, indices, scores, map(own.__getitem__, indices)))
@@ -175,7 +188,12 @@ def _usage(given: object) -> Usage:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def _count(value: object) -> int | None:
@@ -232,10 +250,7 @@ def _title(status: int) -> str:
 
 def _error_of(body: bytes) -> object:
     """What stands under `error`, or the whole body where errors are told in another form."""
-    try:
-        told = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    told = _json(body)
     if isinstance(told, dict):
         mapping = cast(dict[str, Any], told)
         if mapping.get("error") is not None:
@@ -243,6 +258,14 @@ def _error_of(body: bytes) -> object:
         if "results" not in mapping and ("detail" in mapping or "message" in mapping):
             return mapping
     return None
+
+
+def _json(body: bytes) -> object:
+    """The body as plain data; None where it is no JSON."""
+    try:
+        return cast(object, msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _code(value: object) -> int | None:
@@ -311,7 +334,8 @@ def _retryable(status: int, metadata: Mapping[str, Any], says: str) -> bool:
         said = cast(dict[str, Any], availability).get("retryable")
         if isinstance(said, bool):
             return said
-    if metadata.get("error_type") in _PERMANENT or re.search(
+    kind = metadata.get("error_type")
+    if (isinstance(kind, str) and kind in _PERMANENT) or re.search(
         r"fetch\w* (the |an )?image", says, re.IGNORECASE
     ):
         return False

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from functools import cached_property
 from threading import BoundedSemaphore
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -222,8 +222,9 @@ class AsyncConnections(_Own):
         self._refuse_if_closed()
         self._enter_loop()
         status = None
+        outcome: Outcome | None = None
         try:
-            with anyio.fail_after(step.timeout):
+            with anyio.fail_after(step.timeout) as scope:
                 async with self._free:
                     pool = self._idle.pop() if self._idle else httpcore.AsyncConnectionPool(**self._options)
                     try:
@@ -232,7 +233,7 @@ class AsyncConnections(_Own):
                         status = response.status
                         try:
                             headers = httpx.Headers(response.headers)
-                            return await _acollect(status, headers, response.aiter_stream(), step)
+                            outcome = await _acollect(status, headers, response.aiter_stream(), step, scope)
                         finally:
                             await response.aclose()
                     finally:
@@ -243,6 +244,7 @@ class AsyncConnections(_Own):
             return Failure(None, status)
         except _ERRORS as error:
             return Failure(error, status)
+        return outcome or Answer(cast(int, status), {}, b"", whole=False)
 
     async def close(self) -> None:
         """Close the connections, those in use as soon as they are not."""
@@ -329,9 +331,10 @@ class AsyncInjected:
     async def send(self, step: Send) -> Outcome:
         """What comes of the request."""
         status = None
+        outcome: Outcome | None = None
         timeouts = _Phases(step.timeout)
         try:
-            with anyio.fail_after(step.timeout):
+            with anyio.fail_after(step.timeout) as scope:
                 request = self._client.build_request(
                     "POST",
                     self._url,
@@ -342,13 +345,14 @@ class AsyncInjected:
                 response = await self._client.send(request, stream=True, follow_redirects=False)
                 status = response.status_code
                 try:
-                    return await _acollect(status, response.headers, response.stream, step)
+                    outcome = await _acollect(status, response.headers, response.stream, step, scope)
                 finally:
                     await response.aclose()
         except TimeoutError:
             return Failure(None, status)
         except self._errors as error:
             return Failure(error, status)
+        return outcome or Answer(cast(int, status), {}, b"", whole=False)
 
     async def close(self) -> None:
         """Nothing."""
@@ -381,13 +385,20 @@ def _collect(
 
 
 async def _acollect(
-    status: int, headers: Mapping[str, str], pieces: AsyncIterable[bytes], step: Send
+    status: int,
+    headers: Mapping[str, str],
+    pieces: AsyncIterable[bytes],
+    step: Send,
+    scope: anyio.CancelScope,
 ) -> Outcome:
     body: list[bytes] = []
     size = 0
     async for piece in pieces:
-        body.append(piece)
-        size += len(piece)
-        if size > step.largest:
-            return Answer(status, headers, b"", whole=False)
-    return Answer(status, headers, b"".join(body))
+        if size <= step.largest:
+            body.append(piece)
+            size += len(piece)
+        else:
+            # To leave the loop would leave the generators below it to the garbage collector, which trio forbids; to be
+            # cancelled ends them one by one.
+            scope.cancel()
+    return Answer(status, headers, b"".join(body), whole=size <= step.largest)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from time import monotonic
 from typing import Any, TypeAlias, TypeVar, cast
 
-from openrouter_rerank.answer import read
+from openrouter_rerank.answer import late, read
 from openrouter_rerank.documents import Sendable, as_list, to_wire
 from openrouter_rerank.errors import Attempt, RerankError
 from openrouter_rerank.ranking import Ranking
@@ -61,9 +61,14 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
     largest = _LARGEST_ANSWER + _ESCAPED * len(content)
     end = None if settings.deadline is None else began + settings.deadline
     attempts: list[Attempt] = []
+    result: Ranking[T] | RerankError = late(settings)
     while True:
         started = monotonic()
         left = per_attempt if end is None else min(per_attempt, end - started)
+        if left <= 0:  # reading files, or oversleeping, took the rest
+            result.attempts = tuple(attempts)
+            result.elapsed = started - began
+            raise cast(RerankError, result)
         send = Send(headers, content, left, largest)
         outcome = cast(Outcome, (yield send))
         now = monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -30,8 +31,8 @@ class Key:
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: str) -> None:
-        self._value = value
+    def __init__(self, value: object) -> None:
+        self._value = value.strip() if isinstance(value, str) and value.strip() else value
 
     def __repr__(self) -> str:
         return "<key>"
@@ -50,27 +51,27 @@ class Key:
 
     def blot(self, data: bytes) -> bytes:
         """The data without the key, should a server have echoed it."""
-        return data.replace(self._value.encode(), b"[key]") if self._value else data
+        return data.replace(str(self._value).encode(), b"[key]") if self._value else data
 
 
 def read_key(given: str | None) -> Key:
     """The key as given, or from the environment.
 
     Raises:
-        ValueError: There is none, or it cannot be one. The message never has the key in it.
+        TypeError, ValueError: There is none, or it cannot be one. The message never has the key in it.
     """
-    found = os.environ.get(KEY_VARIABLE) if given is None else given
-    key = None if found is None else Key(found.strip() if isinstance(found, str) else found)
-    del given, found  # a traceback with local variables must not show it
-    if key is None:
+    if given is None and not os.environ.get(KEY_VARIABLE, "").strip():
         message = (
             f"no API key: pass api_key=, or set {KEY_VARIABLE}. To rank without one, use Reranker.local(); "
             "for a server that takes none, pass api_key=''"
         )
         raise ValueError(message)
+    key = Key(os.environ[KEY_VARIABLE] if given is None else given)
+    wrong = ValueError if isinstance(given, str | None) else TypeError
+    del given  # a traceback with local variables must not show it
     problem = key.problem()
     if problem:
-        raise ValueError(problem)
+        raise wrong(problem)
     return key
 
 
@@ -108,7 +109,13 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         TypeError: An argument has the wrong type.
         ValueError: An argument has a value that can never work.
     """
-    categories = app_categories if isinstance(app_categories, str | None) else ",".join(app_categories)
+    for name, value in (("app_title", app_title), ("app_referer", app_referer)):
+        if not isinstance(value, str | None):
+            message = f"{name} must be a str, not {type(value).__name__}"
+            raise TypeError(message)
+    if max_image_bytes is not None:
+        _positive("max_image_bytes", max_image_bytes)
+    categories = _categories(app_categories)
     sent = create_rerank.get_kwargs(
         body=RerankRequest(model="", query="", documents=[]),
         http_referer=_or_unset(app_referer),
@@ -122,8 +129,8 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         raise TypeError(message)
     # No encoding but gzip: it is unpacked in answer.py, within a limit.
     own = {"Accept-Encoding": "gzip", "User-Agent": f"openrouter-rerank/{VERSION}"}
-    headers = merged(Secrets(sent["headers"]), own, "app_title, app_referer or app_categories")
-    headers = merged(Secrets(headers | key.header()), extra_headers or {}, "extra_headers")
+    headers = merged(Secrets(own), sent["headers"], "app_title, app_referer or app_categories")
+    headers = merged(Secrets(headers | key.header()), extra_headers, "extra_headers")
     return Settings(
         url=(url := _operation_url(base_url, sent["url"])),
         # The address for messages: a query may hold a secret.
@@ -139,6 +146,16 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
     )
 
 
+def _categories(value: str | Iterable[str] | None) -> str | None:
+    if isinstance(value, str | None):
+        return value
+    names = list(value) if isinstance(value, Iterable) else [value]
+    if not all(isinstance(name, str) for name in names):
+        message = "app_categories must be a str, or an iterable of str"
+        raise TypeError(message)
+    return ",".join(names)
+
+
 def _checked(defaults: Mapping[str, Any]) -> Mapping[str, Any]:
     body("query", [], defaults)
     score(defaults["min_score"])
@@ -149,9 +166,14 @@ def _operation_url(base_url: str, path: str) -> str:
     try:
         httpx.URL(base_url)
         parts = urlsplit(base_url)
+        usable = (
+            parts.scheme in ("http", "https")
+            and bool(_HOST.fullmatch(parts.hostname or ""))
+            and parts.port != 0
+        )
     except (ValueError, TypeError, AttributeError, httpx.InvalidURL):
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+        parts, usable = urlsplit(""), False
+    if not usable:
         message = f"base_url must be an http(s) URL such as {BASE_URL}"
         raise ValueError(message)
     if parts.username or parts.password:
@@ -162,29 +184,45 @@ def _operation_url(base_url: str, path: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, base + path, parts.query, ""))
 
 
-def merged(base: Secrets, extra: Mapping[str, str], where: str) -> Secrets:
+# A name in any script, or an address; what httpx would quote or the resolver choke on is neither.
+_HOST = re.compile(r"[\w.:%-]+")
+
+
+def merged(base: Secrets, extra: Mapping[str, str] | None, where: str) -> Secrets:
     """The headers with the extra ones in place of those of the same name.
 
     Raises:
         TypeError, ValueError: A header cannot be sent. The message has its name and not its value.
     """
-    replaced = {str(name).lower() for name in extra}
-    result = Secrets({name: value for name, value in base.items() if name.lower() not in replaced})
-    for name, value in extra.items():
-        result[name] = value
-    for name, value in result.items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            message = f"{where}: the header {name!r} must be a str with a str as its value"
+    added = Secrets(mapping(where, extra))
+    for name, value in added.items():
+        if not isinstance(value, str):
+            message = f"{where}: the header {name!r} must have a str as its value, not {type(value).__name__}"
             raise TypeError(message)
-        # What httpx refuses later would name the value in its message.
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(
-            r"[\t\x20-\x7e]*", value
-        ):
-            message = (
-                f"{where}: the header {name!r} has a character that headers cannot carry (ASCII text only)"
-            )
+        # What the transport refuses later it names, value and all, in its message.
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            message = f"{where}: the header {name!r} has a character, or a blank at an end, that no header can carry"
             raise ValueError(message)
-    return result
+    replaced = {name.lower() for name in added}
+    return Secrets({name: value for name, value in base.items() if name.lower() not in replaced} | added)
+
+
+# RFC 9110, sections 5.1 and 5.5; of the values only what is ASCII, as servers disagree on the rest.
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?|")
+
+
+def mapping(name: str, value: object) -> dict[str, Any]:
+    """A mapping with strings as its keys, checked; empty for None."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(
+        isinstance(key, str) for key in cast(Mapping[object, object], value)
+    ):
+        what = "a mapping with keys that are no str" if isinstance(value, Mapping) else type(value).__name__
+        message = f"{name} must be a mapping with str keys, not {what}"
+        raise TypeError(message)
+    return dict(cast(Mapping[str, Any], value))
 
 
 def seconds(name: str, value: object) -> float:
@@ -229,18 +267,20 @@ def _optional(name: str, value: object) -> str | Unset:
     return UNSET if value is None else _string(name, value)
 
 
-def _top_n(value: object, documents: int) -> int | Unset:
-    if value is None:
-        return UNSET
+def _positive(name: str, value: object) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        message = f"top_n must be an int, not {type(value).__name__}"
+        message = f"{name} must be an int, not {type(value).__name__}"
         raise TypeError(message)
     number = int(cast(Any, value))
     if number < 1:
-        message = f"top_n must be at least 1, not {number}"
+        message = f"{name} must be at least 1, not {number}"
         raise ValueError(message)
+    return number
+
+
+def _top_n(value: object, documents: int) -> int | Unset:
     # Some servers refuse what openapi.yaml allows: a top_n above the number of documents.
-    return min(number, documents)
+    return UNSET if value is None else min(_positive("top_n", value), documents)
 
 
 def _model_of(name: str, value: object, model: type[M]) -> M | Unset:
@@ -249,8 +289,9 @@ def _model_of(name: str, value: object, model: type[M]) -> M | Unset:
     if not isinstance(value, Mapping | model):
         message = f"{name} must be a mapping or a {model.__name__}, not {type(value).__name__}"
         raise TypeError(message)
+    source = value.to_dict() if isinstance(value, Model) else mapping(name, cast(Mapping[str, Any], value))
+    _check_json(name, source)
     try:
-        source = value.to_dict() if isinstance(value, Model) else dict(cast(Mapping[str, object], value))
         made = convert(source, model)
     except msgspec.ValidationError as error:
         message = f"{name}: {error}"
@@ -290,13 +331,15 @@ def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
         user=_optional("user", arguments["user"]),
         trace=_model_of("trace", arguments["trace"], Trace),
     )
-    extra = cast(Mapping[str, Any], arguments["extra_body"] or {})
+    extra = mapping("extra_body", arguments["extra_body"])
+    _check_json("extra_body", extra)
     for name in ("query", "documents", "top_n"):
         if name in extra:
             message = f"extra_body: {name} is an argument of rerank(); pass it there, where the answer is checked by it"
             raise ValueError(message)
+    known = {attribute.name for attribute in fields(RerankRequest) if attribute.init}
     for name, value in extra.items():
-        if hasattr(request, name):
+        if name in known:
             setattr(request, name, value)
         else:
             request.additional_properties[name] = value
@@ -305,9 +348,22 @@ def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
     except UnicodeEncodeError as error:
         message = f"{_holder(request)} has a lone surrogate ({error.object[error.start]!r}), which JSON cannot carry"
         raise ValueError(message) from None
-    except TypeError as error:
-        message = f"provider, trace or extra_body holds what JSON cannot: {error}"
-        raise TypeError(message) from None
+    except OverflowError:
+        message = (
+            "provider, trace or extra_body has an integer of more than 64 bits, which JSON readers refuse"
+        )
+        raise ValueError(message) from None
+
+
+def _check_json(name: str, value: Mapping[str, Any]) -> None:
+    """What the encoder would send as something else (a number that is none as null, a date as text), or choke on."""
+    if not value:
+        return
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"{name} holds what JSON cannot: {error}"
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from None
 
 
 def _holder(request: RerankRequest) -> str:

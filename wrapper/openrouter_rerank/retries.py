@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from math import isfinite
 
 import msgspec
 
@@ -47,8 +46,8 @@ class Retries(msgspec.Struct, frozen=True):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 message = f"{name} must be a number of seconds, not {type(value).__name__}"
                 raise TypeError(message)
-            if not (isfinite(value) and value >= 0):
-                message = f"{name} must be 0 or more seconds, and finite, not {value}"
+            if not value >= 0:
+                message = f"{name} must be 0 or more seconds, not {value}"
                 raise ValueError(message)
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ class ImageDocument(Model):
     Example: {'image': 'https://images.example.com/eiffel-tower.jpg'}"""
 
     image: str
-    """An image, as an `http` or `https` URL or as a `data:image/...` URI. Images of about 30 MB are refused.
+    """An image, as an `http` or `https` URL or as a `data:image/...` URI, up to about 30 MB where known.
 
     Example: https://images.example.com/eiffel-tower.jpg"""
     text: str | Unset = UNSET

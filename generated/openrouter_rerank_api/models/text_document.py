@@ -16,6 +16,6 @@ class TextDocument(Model):
 
     Example: Paris is the capital of France."""
     image: str | Unset = UNSET
-    """An image, as an `http` or `https` URL or as a `data:image/...` URI. Images of about 30 MB are refused.
+    """An image, as an `http` or `https` URL or as a `data:image/...` URI, up to about 30 MB where known.
 
     Example: https://images.example.com/eiffel-tower.jpg"""

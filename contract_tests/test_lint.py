@@ -1,0 +1,276 @@
+"""The linters bite: each defect planted in a copy of the contract is found by the tool that is said to find it.
+
+It needs the npm tools, which `nox -s lint` installs; without them it is skipped, or fails where RERANK_LINT=required.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+LINT = ROOT / "contract_tests" / "lint" / "run.py"
+TEXT = (ROOT / "openapi.yaml").read_text("utf-8")
+CONTRACT: dict[str, Any] = yaml.safe_load(TEXT)
+Json = dict[str, Any]
+Plant = Callable[[Json], object]
+Found = dict[str, set[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A change that makes the contract wrong, where it does, and which `tool rule` must notice it there."""
+
+    place: str
+    plant: Plant
+    found_by: tuple[str, ...]
+    apart: bool = False
+    """Whether it would hide other defects, and so needs a copy of the contract to itself."""
+
+
+def operation(contract: Json) -> Json:
+    """The one operation of a contract."""
+    post: Json = contract["paths"]["/rerank"]["post"]
+    return post
+
+
+def member(contract: Json, schema: str, name: str) -> Json:
+    """A property of a named schema."""
+    found: Json = contract["components"]["schemas"][schema]["properties"][name]
+    return found
+
+
+def example(contract: Json, name: str) -> Json:
+    """A named example."""
+    value: Json = contract["components"]["examples"][name]["value"]
+    return value
+
+
+def only_success(contract: Json) -> None:
+    """Leave the operation without errors."""
+    responses = operation(contract)["responses"]
+    operation(contract)["responses"] = {"200": responses["200"]}
+
+
+def status(name: str) -> Plant:
+    """Answer 400 under another name too."""
+    return lambda c: operation(c)["responses"].update({name: operation(c)["responses"]["400"]})
+
+
+# Each defect has a place of its own, so that one copy of the contract can carry most of them.
+# Those that leave a schema unreadable stand in the schemas of errors: there they hide no broken example of another.
+DEFECTS: dict[str, Defect] = {
+    "an invalid named example": Defect(
+        "/examples/TextRequest/value/top_n",
+        lambda c: example(c, "TextRequest").update(top_n=0),
+        ("redocly no-invalid-media-type-examples", "spectral oas3-valid-media-example"),
+    ),
+    "a misspelt key in a named example": Defect(
+        "/examples/ObjectsRequest/value/topn",
+        lambda c: example(c, "ObjectsRequest").update(topn=3),
+        ("redocly no-invalid-media-type-examples",),
+    ),
+    "an invalid example of a property": Defect(
+        "/properties/top_n/example",
+        lambda c: member(c, "RerankRequest", "top_n").update(example="three"),
+        ("redocly no-invalid-schema-examples", "spectral oas3-valid-schema-example"),
+    ),
+    "a default of another type": Defect(
+        "/properties/search_units",
+        lambda c: member(c, "Usage", "search_units").update(default="all"),
+        ("spectral oas3-valid-schema-example",),  # openapi-spec-validator sees it too, and says not where
+    ),
+    "a regular expression that is none": Defect(
+        "/schemas/ErrorResponse/properties/user_id",
+        lambda c: member(c, "ErrorResponse", "user_id").update(pattern="["),
+        ("redocly no-invalid-schema-examples", "spectral oas3-schema"),
+    ),
+    "no client error": Defect("/responses", only_success, ("redocly operation-4xx-response",), apart=True),
+    "a component that nothing uses": Defect(
+        "/schemas/Orphan",
+        lambda c: c["components"]["schemas"].update(Orphan={"type": "string"}),
+        ("redocly no-unused-components", "spectral oas3-unused-component"),
+    ),
+    "a required property that is not defined": Defect(
+        "/schemas/Usage/required",
+        lambda c: c["components"]["schemas"]["Usage"].update(required=["costs"]),
+        ("redocly no-required-schema-properties-undefined",),
+    ),
+    "`nullable`, which OpenAPI 3.1 does not have": Defect(
+        "/properties/user/nullable",
+        lambda c: member(c, "RerankRequest", "user").update(nullable=True),
+        ("redocly struct",),
+    ),
+    "a misspelt keyword": Defect(
+        "/properties/cost/minimun",
+        lambda c: member(c, "Usage", "cost").update(minimun=1),
+        ("redocly struct",),
+    ),
+    "a keyword of another type": Defect(
+        "/schemas/ErrorDetail/properties/code/minimum",
+        lambda c: member(c, "ErrorDetail", "code").update(minimum="400"),
+        ("redocly struct", "spectral oas3-schema"),
+    ),
+    "a type that is none": Defect(
+        "/schemas/ErrorDetail/properties/message/type",
+        lambda c: member(c, "ErrorDetail", "message").update(type="text"),
+        ("redocly struct", "spectral oas3-schema"),
+    ),
+    "a $ref that leads nowhere": Defect(
+        "/properties/trace",
+        lambda c: member(c, "RerankRequest", "trace").update({"$ref": "#/components/schemas/Nothing"}),
+        ("redocly no-unresolved-refs", "spectral invalid-ref"),
+        apart=True,
+    ),
+    "a wildcard status": Defect("/responses/4XX", status("4XX"), ("spectral explicit-status",)),
+    "a default response": Defect("/responses/default", status("default"), ("spectral explicit-status",)),
+    "a security scheme that is not defined": Defect(
+        "/security/0",
+        lambda c: c.update(security=[{"nobody": []}]),
+        ("redocly security-defined", "spectral oas3-operation-security-defined"),
+    ),
+    "no version": Defect(
+        "/info",
+        lambda c: c["info"].pop("version"),
+        ("redocly struct", "spectral oas3-schema", "openapi-spec-validator OpenAPIValidationError"),
+    ),
+    "no operationId": Defect(
+        "/post",
+        lambda c: operation(c).pop("operationId"),
+        ("redocly operation-operationId", "spectral operation-operationId"),
+    ),
+    "a tag that is not defined": Defect(
+        "/post/tags/0",
+        lambda c: operation(c).update(tags=["Nothing"]),
+        ("redocly operation-tag-defined", "spectral operation-tag-defined"),
+    ),
+    "a value twice in an enum": Defect(
+        "/properties/zdr/enum",
+        lambda c: member(c, "ProviderPreferences", "zdr").update(enum=[True, True]),
+        ("redocly no-duplicated-enum-values", "spectral duplicated-entry-in-enum"),
+    ),
+    "an enum of another type": Defect(
+        "/properties/allow_fallbacks/enum",
+        lambda c: member(c, "ProviderPreferences", "allow_fallbacks").update(enum=[1]),
+        ("redocly no-enum-type-mismatch", "spectral typed-enum"),
+    ),
+    "items of what is no array": Defect(
+        "/schemas/RerankResult/properties/index",
+        lambda c: member(c, "RerankResult", "index").update(items={"type": "string"}),
+        ("redocly no-schema-type-mismatch",),
+    ),
+    "a property without a description": Defect(
+        "/properties/order",
+        lambda c: member(c, "ProviderPreferences", "order").pop("description"),
+        ("spectral property-description",),
+    ),
+    "a property without an example": Defect(
+        "/properties/enforce_distillable_text",
+        lambda c: member(c, "ProviderPreferences", "enforce_distillable_text").pop("example"),
+        ("redocly scalar-property-missing-example", "spectral property-example"),
+    ),
+    "an array without an example": Defect(
+        "/properties/only",
+        lambda c: member(c, "ProviderPreferences", "only").pop("example"),
+        ("spectral property-example",),
+    ),
+    "a parameter without a description": Defect(
+        "/parameters/Title",
+        lambda c: c["components"]["parameters"]["Title"].pop("description"),
+        ("redocly parameter-description", "spectral oas3-parameter-description"),
+    ),
+    "a parameter without an example": Defect(
+        "/parameters/Categories",
+        lambda c: c["components"]["parameters"]["Categories"].update(schema={"type": "string"}),
+        ("spectral parameter-example",),
+    ),
+    "a header without a description": Defect(
+        "/headers/RetryAfter",
+        lambda c: c["components"]["headers"]["RetryAfter"].pop("description"),
+        ("spectral header-description",),
+    ),
+    "a body without examples": Defect(
+        "/responses/BadGateway",
+        lambda c: c["components"]["responses"]["BadGateway"]["content"]["application/json"].pop("examples"),
+        ("spectral media-type-examples",),
+    ),
+    "a branch without a type": Defect(
+        "/schemas/ImageDocument",
+        lambda c: c["components"]["schemas"]["ImageDocument"].pop("type"),
+        ("spectral typed-branch",),
+    ),
+    "no operation": Defect("", lambda c: c.update(paths={}), ("schemathesis no-operation",), apart=True),
+}
+
+
+def lint(*files: Path) -> Found:
+    """What is found in each file, by the file's stem, as `tool rule` and the pointer of the place."""
+    run = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, LINT, "--json", "--no-install", *files],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if "nox -s lint" in run.stderr and os.environ.get("RERANK_LINT") != "required":
+        pytest.skip(run.stderr.strip())
+    assert run.returncode in (0, 1), run.stderr
+    found: Found = {file.stem: set() for file in files}
+    for finding in json.loads(run.stdout):
+        found[Path(finding["file"]).stem].add((f"{finding['tool']} {finding['rule']}", finding["pointer"]))
+    assert run.returncode == any(found.values())
+    return found
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """What is found in the contract, in a copy with most of the defects, and in a copy for each of the others."""
+    copies = {"clean": deepcopy(CONTRACT), "together": deepcopy(CONTRACT)}
+    for name, defect in DEFECTS.items():
+        defect.plant(copies.setdefault(name, deepcopy(CONTRACT)) if defect.apart else copies["together"])
+    folder = tmp_path_factory.mktemp("defects")
+    files = {name: folder / f"{number}.json" for number, name in enumerate(copies)}
+    for name, file in files.items():
+        file.write_text(json.dumps(copies[name]), "utf-8")
+    by_stem = lint(*files.values())
+    return {name: by_stem[file.stem] for name, file in files.items()}
+
+
+def test_contract_is_clean(found: Found) -> None:
+    """A copy without a defect is clean, so that what is found in the others is found because of their defects."""
+    assert found["clean"] == set()
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_defect_is_found(name: str, found: Found) -> None:
+    """Each planted defect is found, at its place, by every tool that the table names for it."""
+    defect = DEFECTS[name]
+    findings = found[name if defect.apart else "together"]
+    assert set(defect.found_by) <= {rule for rule, pointer in findings if defect.place in pointer}, findings
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "tools"),
+    [
+        ("        top_n:\n", "        query:\n", {"redocly", "spectral"}),
+        (
+            "openapi: 3.1.0",
+            "openapi: [3.1.0",
+            {"redocly", "spectral", "openapi-spec-validator", "schemathesis"},
+        ),
+    ],
+    ids=["a key twice", "not YAML"],
+)
+def test_defect_of_the_text_is_found(old: str, new: str, tools: set[str], tmp_path: Path) -> None:
+    """What is wrong with the text itself is found, and no tool passes a file that it could not read."""
+    assert old in TEXT
+    file = tmp_path / "openapi.yaml"
+    file.write_text(TEXT.replace(old, new, 1), "utf-8")
+    assert tools <= {rule.split()[0] for rule, _ in lint(file)["openapi"]}
