@@ -134,6 +134,8 @@ class _Base(Generic[C]):
         raise NotImplementedError
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_settings"):  # a debugger looks at one whose arguments were refused
+            return f"<{type(self).__name__}, not made>"
         return f"<{type(self).__name__} {self._settings.where}, model {self._settings.defaults['model']}>"
 
 

@@ -15,7 +15,7 @@ from openrouter_rerank.answer import late, read
 from openrouter_rerank.documents import Sendable, as_list, to_wire
 from openrouter_rerank.errors import Attempt, RerankError
 from openrouter_rerank.ranking import Ranking
-from openrouter_rerank.request import Settings, body, merged, score, seconds
+from openrouter_rerank.request import Settings, body, mapping, merged, score, seconds
 from openrouter_rerank.steps import Answer, Outcome, Send, Step, Wait
 
 T = TypeVar("T")
@@ -47,11 +47,15 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
     given = {name: value for name, value in arguments.items() if value is not None}
     defaults = settings.defaults
     chosen: dict[str, Any] = {**defaults, **given}
-    if extra_body:
-        chosen["extra_body"] = {**(defaults["extra_body"] or {}), **extra_body}
+    if extra_body is not None:
+        chosen["extra_body"] = mapping("extra_body", defaults["extra_body"]) | mapping(
+            "extra_body", extra_body
+        )
     own = as_list(documents)
     min_score = score(chosen["min_score"])
-    headers = merged(settings.headers, extra_headers, "extra_headers") if extra_headers else settings.headers
+    headers = settings.headers
+    if extra_headers is not None:
+        headers = merged(headers, extra_headers, "extra_headers")
     per_attempt = settings.timeout if timeout is None else seconds("timeout", timeout)
     wire = yield from to_wire(own, key, settings.max_image_bytes)
     content = body(query, cast(list[Any], wire), chosen)
@@ -61,14 +65,14 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
     largest = _LARGEST_ANSWER + _ESCAPED * len(content)
     end = None if settings.deadline is None else began + settings.deadline
     attempts: list[Attempt] = []
-    result: Ranking[T] | RerankError = late(settings)
+    error: RerankError | None = None
     while True:
         started = monotonic()
         left = per_attempt if end is None else min(per_attempt, end - started)
         if left <= 0:  # reading files, or oversleeping, took the rest
-            result.attempts = tuple(attempts)
-            result.elapsed = started - began
-            raise cast(RerankError, result)
+            error = error or late(settings)
+            error.elapsed = started - began
+            raise error
         send = Send(headers, content, left, largest)
         outcome = cast(Outcome, (yield send))
         now = monotonic()
@@ -81,16 +85,17 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
                 "ranked %d documents after %d attempt(s) in %.3f s", len(own), len(attempts), result.elapsed
             )
             return result
-        delay = settings.retries.delay(len(attempts) + 1, result)
+        error = result
+        delay = settings.retries.delay(len(attempts) + 1, error)
         if delay is not None and end is not None and now + delay >= end:
             delay = None
-        attempts.append(Attempt(now - started, getattr(result, "status", None), _briefly(result), delay))
-        result.attempts = tuple(attempts)
-        result.elapsed = now - began
+        attempts.append(Attempt(now - started, getattr(error, "status", None), _briefly(error), delay))
+        error.attempts = tuple(attempts)
+        error.elapsed = now - began
         if delay is None:
-            log.debug("gave up after %d attempt(s): %s", len(attempts), _briefly(result))
-            raise result
-        log.debug("attempt %d failed (%s); the next one in %.3f s", len(attempts), _briefly(result), delay)
+            log.debug("gave up after %d attempt(s): %s", len(attempts), _briefly(error))
+            raise error
+        log.debug("attempt %d failed (%s); the next one in %.3f s", len(attempts), _briefly(error), delay)
         yield Wait(delay)
 
 

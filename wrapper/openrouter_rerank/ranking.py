@@ -130,6 +130,10 @@ class Ranking(Sequence[Hit[T]]):
         from openrouter_rerank_api.errors import MalformedBody  # noqa: PLC0415
 
         if self._response is None:
+            if not self.attempts:
+                raise MalformedResponse(
+                    "there were no documents, so no request was made and there is no answer"
+                )
             try:
                 parsed = create_rerank.parse(200, self.body)
             except MalformedBody as error:

@@ -88,6 +88,10 @@ class Settings(msgspec.Struct, frozen=True):
     retries: Retries
     max_image_bytes: int
 
+    def __repr__(self) -> str:
+        # The full address may hold a secret in its query, and the headers do.
+        return f"<settings for {self.where}>"
+
 
 def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
     *,
@@ -201,7 +205,7 @@ def merged(base: Secrets, extra: Mapping[str, str] | None, where: str) -> Secret
             raise TypeError(message)
         # What the transport refuses later it names, value and all, in its message.
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            message = f"{where}: the header {name!r} has a character, or a blank at an end, that no header can carry"
+            message = f"{where}: the header {name!r} has a character, or a blank at an end, that a header cannot carry: printable ASCII alone"
             raise ValueError(message)
     replaced = {name.lower() for name in added}
     return Secrets({name: value for name, value in base.items() if name.lower() not in replaced} | added)
@@ -216,13 +220,15 @@ def mapping(name: str, value: object) -> dict[str, Any]:
     """A mapping with strings as its keys, checked; empty for None."""
     if value is None:
         return {}
-    if not isinstance(value, Mapping) or not all(
-        isinstance(key, str) for key in cast(Mapping[object, object], value)
-    ):
-        what = "a mapping with keys that are no str" if isinstance(value, Mapping) else type(value).__name__
-        message = f"{name} must be a mapping with str keys, not {what}"
+    if not isinstance(value, Mapping):
+        message = f"{name} must be a mapping, not {type(value).__name__}"
         raise TypeError(message)
-    return dict(cast(Mapping[str, Any], value))
+    given = dict(cast(Mapping[object, Any], value))
+    for key in given:
+        if not isinstance(key, str):
+            message = f"{name} must have str keys, and {key!r} is none"
+            raise TypeError(message)
+    return cast(dict[str, Any], given)
 
 
 def seconds(name: str, value: object) -> float:
@@ -348,11 +354,6 @@ def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
     except UnicodeEncodeError as error:
         message = f"{_holder(request)} has a lone surrogate ({error.object[error.start]!r}), which JSON cannot carry"
         raise ValueError(message) from None
-    except OverflowError:
-        message = (
-            "provider, trace or extra_body has an integer of more than 64 bits, which JSON readers refuse"
-        )
-        raise ValueError(message) from None
 
 
 def _check_json(name: str, value: Mapping[str, Any]) -> None:
@@ -362,7 +363,7 @@ def _check_json(name: str, value: Mapping[str, Any]) -> None:
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        message = f"{name} holds what JSON cannot: {error}"
+        message = f"{name} holds what JSON cannot (an object of Python, nan, infinity, itself): {error}"
         raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from None
 
 
