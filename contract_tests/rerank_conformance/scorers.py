@@ -28,7 +28,7 @@ class NamedScorer:
 
     name: str
     load: Callable[[], Scorer] = field(repr=False)
-    """Reads what the scorer needs, once in a process; ImportError says what to install."""
+    """Gives the function itself, with what it needs read once in a process; ImportError says what to install."""
 
     def __call__(self, query: str, texts: Sequence[str], /) -> Sequence[float]:
         """One score per text."""
@@ -42,6 +42,7 @@ def scorer(which: str | Scorer | None = None) -> NamedScorer:
 
     Raises:
         ValueError: No scorer has that name.
+        TypeError: It is neither a name nor a function.
         ImportError: A package that the scorer needs is not installed; the message says how to install it.
     """
     if which is None:
@@ -73,8 +74,9 @@ _LENGTH = 100
 # how often a word occurs that the word list does not hold; ten times more or less hardly moves nDCG
 _RAREST = 1e-7
 
-# bounded, for normalizing a long run of combining marks takes time by the square of its length
+# bounded, because normalizing a long run of combining marks takes time by the square of its length
 _RUN = r"[\p{L}\p{M}\p{N}'\u2019]{1,64}"
+# scripts that put no spaces between words, and Hangul, which writes particles onto them
 _UNSPACED = r"[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Hang}\p{scx=Thai}\p{scx=Laoo}\p{scx=Khmr}\p{scx=Mymr}&&[\p{L}\p{M}]]"
 # "don't" is one word in the word list, "l'homme" is two
 _WORD = rf"{_UNSPACED}+|(?:(?!{_UNSPACED})[\p{{L}}\p{{M}}\p{{N}}])+(?:'(?:[dmst]|ll|re|ve)\b)?"
@@ -115,7 +117,7 @@ class _Lexical:
         words: list[str] = []
         for word in self._words(unicodedata.normalize("NFKC", run).casefold().replace("\u2019", "'")):
             if not word.isascii() and self._unspaced(word):
-                # as Lucene takes scripts that put no spaces between words: each character, and each pair
+                # as Lucene takes them: each character, and each pair
                 words.extend(word)
                 words.extend(map(add, word, word[1:]))
             else:
@@ -135,7 +137,7 @@ class _Memo(dict[str, list[str]]):
         return made
 
 
-# cosines of candidates spread one and a half times as far as their lexical scores: so both weigh the same
+# both weigh the same: among candidates, cosines spread one and a half times as far as lexical scores
 _COSINE = 0.4
 _LEXICAL = 0.6
 _BLOCK = 4096  # tokens whose embeddings are held at once
@@ -153,7 +155,7 @@ class _Semantic:
             package = _installed("wordllama", "semantic")
         finally:
             root.removeHandler(keep)
-        # what it ships is looked for where `cache_dir` says, and else on the network
+        # told no place, it misses the tokenizer that it ships, and turns to the network for it
         shipped = Path(str(package.__file__)).parent
         model = package.WordLlama.load(cache_dir=shipped, disable_download=True)
         model.tokenizer.no_padding()
