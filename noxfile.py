@@ -126,7 +126,7 @@ def build(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
     (wheel,) = dist.glob("*.whl")
     session.log(f"{wheel.name}: {wheel.stat().st_size:,} bytes")
-    home = Path(session.create_tmp()) / "away"
+    home = Path(session.create_tmp()).resolve() / "away"
     shutil.rmtree(home, ignore_errors=True)
     session.run("python", "-m", "venv", str(home), silent=True)
     python = str(home / ("Scripts" if sys.platform == "win32" else "bin") / "python")

@@ -1,6 +1,5 @@
 """A ranking as what is printed: JSON lines, one JSON object, or a table; and the printing itself."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -86,8 +85,6 @@ def write(output: bytes) -> None:
     try:
         click.echo(output, nl=False)
     except OSError as error:
-        # What is still buffered goes nowhere; Python would else fail on it once more, at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise click.exceptions.Exit(0) from None
         message = f"the output could not be written: {error.strerror}. Make room for it and rank again"

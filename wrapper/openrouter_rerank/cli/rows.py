@@ -137,7 +137,8 @@ _BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "
 
 
 def _bad(name: str, line: int, problem: str, hint: str) -> BadInput:
-    return BadInput(f"{name}, line {line}: {problem}. {hint}")
+    shown = "standard input" if name == STDIN else name
+    return BadInput(f"{shown}, line {line}: {problem}. {hint}")
 
 
 def _kind(value: object) -> str:
