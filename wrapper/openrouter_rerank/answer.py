@@ -15,7 +15,6 @@ from time import time
 from typing import Any, TypeVar, cast
 
 import msgspec
-from openrouter_rerank_api.types import UNSET, Unset
 
 from openrouter_rerank.errors import (
     ConnectionFailed,
@@ -32,6 +31,7 @@ from openrouter_rerank.errors import (
 from openrouter_rerank.ranking import Hit, Ranking, Usage
 from openrouter_rerank.request import Settings
 from openrouter_rerank.steps import Answer, Failure, Outcome, Send
+from openrouter_rerank_api.types import UNSET, Unset
 
 T = TypeVar("T")
 

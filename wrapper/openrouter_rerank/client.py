@@ -20,11 +20,10 @@ from openrouter_rerank.steps import Load, Send, Step, Wait
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from openrouter_rerank_api.models import ProviderPreferences, Trace
-
     from openrouter_rerank.core import Call
     from openrouter_rerank.local import Scorer
     from openrouter_rerank.request import Settings
+    from openrouter_rerank_api.models import ProviderPreferences, Trace
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -102,10 +101,11 @@ class _Base(Generic[C]):
         max_image_bytes: int | None = None,
         http_client: C | None = None,
     ) -> None:
-        from openrouter_rerank.request import read_key, settings
+        from openrouter_rerank.request import Key, settings
 
-        key = read_key(api_key)
+        key = Key(api_key)
         del api_key  # a traceback with local variables must not show it
+        key.check()
         self._settings: Settings = settings(
             key=key,
             base_url=base_url,
@@ -273,7 +273,7 @@ class Reranker(_Base[HttpClient]):
         from openrouter_rerank.connections import Connections, Injected
 
         url, headers = self._settings.url, self._settings.headers
-        self._connections = Injected(http_client, url) if http_client else Connections(url, headers)
+        self._connections = Connections(url, headers) if http_client is None else Injected(http_client, url)
 
     def _run(self, call: Call[T]) -> Ranking[T]:
         outcome: object = None
@@ -370,7 +370,9 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         from openrouter_rerank.connections import AsyncConnections, AsyncInjected
 
         url, headers = self._settings.url, self._settings.headers
-        self._connections = AsyncInjected(http_client, url) if http_client else AsyncConnections(url, headers)
+        self._connections = (
+            AsyncConnections(url, headers) if http_client is None else AsyncInjected(http_client, url)
+        )
 
     async def _run(self, call: Call[T]) -> Ranking[T]:
         outcome: object = None

@@ -12,9 +12,10 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterable, Iterable, Mapping
 from functools import cached_property
-from threading import BoundedSemaphore
+from inspect import iscoroutinefunction
+from threading import BoundedSemaphore, local
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -207,26 +208,20 @@ class AsyncConnections(_Own):
 
     def __init__(self, url: str, headers: Secrets) -> None:
         super().__init__(url, headers)
-        self._loop: object = None
-
-    def _enter_loop(self) -> None:
-        """Start anew in another event loop: connections do not outlive theirs (`asyncio.run` once per question, say)."""
-        loop = current_token()
-        if loop != self._loop:
-            self._loop = loop
-            self._idle: deque[httpcore.AsyncConnectionPool] = deque()
-            self._free = anyio.Semaphore(_CONNECTIONS, fast_acquire=True)
+        # Connections belong to the event loop that made them. Loops that run at the same time run in different threads;
+        # of those that run one after the other (`asyncio.run` once per question, say) each starts anew.
+        self._here = _Here()
 
     async def send(self, step: Send) -> Outcome:
         """What comes of the request."""
         self._refuse_if_closed()
-        self._enter_loop()
+        here = self._here.entered()
         status = None
         outcome: Outcome | None = None
         try:
             with anyio.fail_after(step.timeout) as scope:
-                async with self._free:
-                    pool = self._idle.pop() if self._idle else httpcore.AsyncConnectionPool(**self._options)
+                async with here.free:
+                    pool = here.idle.pop() if here.idle else httpcore.AsyncConnectionPool(**self._options)
                     try:
                         timeouts = {"connect": min(step.timeout, _CONNECT)}
                         response = await pool.handle_async_request(self._request(step, timeouts))
@@ -237,7 +232,7 @@ class AsyncConnections(_Own):
                         finally:
                             await response.aclose()
                     finally:
-                        self._idle.append(pool)
+                        here.idle.append(pool)
                         if self._closed:
                             await self.close()
         except TimeoutError:
@@ -247,11 +242,28 @@ class AsyncConnections(_Own):
         return outcome or Answer(cast(int, status), {}, b"", whole=False)
 
     async def close(self) -> None:
-        """Close the connections, those in use as soon as they are not."""
+        """Close the connections of this loop, those in use as soon as they are not."""
         self._closed = True
-        self._enter_loop()
-        while self._idle:
-            await self._idle.pop().aclose()
+        here = self._here.entered()
+        while here.idle:
+            await here.idle.pop().aclose()
+
+
+class _Here(local):
+    """The connections of the event loop that runs in this thread."""
+
+    def __init__(self) -> None:
+        self._loop: object = None
+        self.idle: deque[httpcore.AsyncConnectionPool] = deque()
+
+    def entered(self) -> Self:
+        """This, emptied if another loop has left something here."""
+        loop = current_token()
+        if loop != self._loop:
+            self._loop = loop
+            self.idle = deque()
+            self.free = anyio.Semaphore(_CONNECTIONS, fast_acquire=True)
+        return self
 
 
 def _proxy(url: str) -> httpcore.Proxy | None:
@@ -290,6 +302,7 @@ class Injected:
     """
 
     def __init__(self, client: HttpClient, url: str) -> None:
+        _check(client, "httpx.Client", awaited=False)
         self._client = client
         self._url = url
         self._errors = _transport_errors(client)
@@ -309,6 +322,8 @@ class Injected:
             response = self._client.send(request, stream=True, follow_redirects=False)
             status = response.status_code
             try:
+                if _is_read(response):
+                    return _read_already(response, step)
                 # Not iter_bytes(): it unpacks what is compressed without a limit.
                 return _collect(status, response.headers, response.stream, step, timeouts.end)
             finally:
@@ -324,6 +339,7 @@ class AsyncInjected:
     """The connections of an injected async client, which stay its owner's to close."""
 
     def __init__(self, client: AsyncHttpClient, url: str) -> None:
+        _check(client, "httpx.AsyncClient", awaited=True)
         self._client = client
         self._url = url
         self._errors = _transport_errors(client)
@@ -345,6 +361,8 @@ class AsyncInjected:
                 response = await self._client.send(request, stream=True, follow_redirects=False)
                 status = response.status_code
                 try:
+                    if _is_read(response):
+                        return _read_already(response, step)
                     outcome = await _acollect(status, response.headers, response.stream, step, scope)
                 finally:
                     await response.aclose()
@@ -356,6 +374,27 @@ class AsyncInjected:
 
     async def close(self) -> None:
         """Nothing."""
+
+
+def _check(client: object, expected: str, *, awaited: bool) -> None:
+    send = getattr(client, "send", None)
+    if not (hasattr(client, "build_request") and callable(send)) or iscoroutinefunction(send) is not awaited:
+        message = f"http_client must be an {expected}, or one that works like it, not {type(client).__name__}"
+        raise TypeError(message)
+
+
+def _is_read(response: Any) -> bool:
+    """Whether a hook or the transport of the injected client has read the body: it can be read but once."""
+    return bool(getattr(response, "is_stream_consumed", False))
+
+
+def _read_already(response: Any, step: Send) -> Answer:
+    """The answer whose body has been read, and unpacked with that."""
+    headers = httpx.Headers(
+        [(name, value) for name, value in response.headers.items() if name != "content-encoding"]
+    )
+    whole = len(response.content) <= step.largest
+    return Answer(response.status_code, headers, response.content if whole else b"", whole=whole)
 
 
 def _transport_errors(client: object) -> tuple[type[Exception], ...]:

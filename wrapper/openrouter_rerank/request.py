@@ -13,66 +13,62 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import msgspec
 from attrs import fields
-from openrouter_rerank_api.api.rerank import create_rerank
-from openrouter_rerank_api.models import ProviderPreferences, RerankRequest, Trace
-from openrouter_rerank_api.types import UNSET, Model, Unset, convert, encode
 
 from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE, MAX_IMAGE_BYTES
 from openrouter_rerank.documents import exact, nearest
 from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Secrets
 from openrouter_rerank.version import VERSION
+from openrouter_rerank_api.api.rerank import create_rerank
+from openrouter_rerank_api.models import ProviderPreferences, RerankRequest, Trace
+from openrouter_rerank_api.types import UNSET, Model, Unset, convert, encode
 
 M = TypeVar("M", bound=Model)
 
 
 class Key:
-    """An API key that no repr shows."""
+    """An API key, the one given or that of the environment, which no repr and no traceback shows."""
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: object) -> None:
-        self._value = value.strip() if isinstance(value, str) and value.strip() else value
+    def __init__(self, given: str | None) -> None:
+        # Nothing is refused here: the frames of an error raised now would have the key among their local variables.
+        self._value: object = given
+        if given is None:
+            self._value = os.environ.get(KEY_VARIABLE, "").strip() or None
+        elif isinstance(given, str):
+            self._value = given.strip() or given
 
     def __repr__(self) -> str:
         return "<key>"
+
+    def check(self) -> None:
+        """Refuse what cannot be a key.
+
+        Raises:
+            TypeError, ValueError: There is none, or it cannot be one. The message never has the key in it.
+        """
+        if self._value is None:
+            message = (
+                f"no API key: pass api_key=, or set {KEY_VARIABLE}. To rank without one, use Reranker.local(); "
+                "for a server that takes none, pass api_key=''"
+            )
+            raise ValueError(message)
+        if not isinstance(self._value, str):
+            message = f"the API key must be a str, not {type(self._value).__name__}"
+            raise TypeError(message)
+        if not (self._value.isascii() and self._value.isprintable()) or " " in self._value:
+            raise ValueError(
+                "the API key has a blank, a control character or a letter outside ASCII; is all of it the key?"
+            )
 
     def header(self) -> Secrets:
         """The header that carries it; none for the empty key."""
         return Secrets({"Authorization": f"Bearer {self._value}"} if self._value else {})
 
-    def problem(self) -> str | None:
-        """What keeps it from being sent, without the key itself."""
-        if not isinstance(self._value, str):
-            return f"the API key must be a str, not {type(self._value).__name__}"
-        if not (self._value.isascii() and self._value.isprintable()) or " " in self._value:
-            return "the API key has a blank, a control character or a letter outside ASCII; is all of it the key?"
-        return None
-
     def blot(self, data: bytes) -> bytes:
         """The data without the key, should a server have echoed it."""
         return data.replace(str(self._value).encode(), b"[key]") if self._value else data
-
-
-def read_key(given: str | None) -> Key:
-    """The key as given, or from the environment.
-
-    Raises:
-        TypeError, ValueError: There is none, or it cannot be one. The message never has the key in it.
-    """
-    if given is None and not os.environ.get(KEY_VARIABLE, "").strip():
-        message = (
-            f"no API key: pass api_key=, or set {KEY_VARIABLE}. To rank without one, use Reranker.local(); "
-            "for a server that takes none, pass api_key=''"
-        )
-        raise ValueError(message)
-    key = Key(os.environ[KEY_VARIABLE] if given is None else given)
-    wrong = ValueError if isinstance(given, str | None) else TypeError
-    del given  # a traceback with local variables must not show it
-    problem = key.problem()
-    if problem:
-        raise wrong(problem)
-    return key
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -27,6 +27,9 @@ class Send(NamedTuple):
     timeout: float
     largest: int
 
+    def __repr__(self) -> str:
+        return f"<request of {len(self.content)} bytes, {self.timeout:.3g} s>"
+
 
 class Wait(NamedTuple):
     """Do nothing for so many seconds. Answered by None."""
@@ -42,6 +45,9 @@ class Answer(NamedTuple):
     body: bytes
     """As it came over the wire, compressed if it was."""
     whole: bool = True
+
+    def __repr__(self) -> str:
+        return f"<answer {self.status} of {len(self.body)} bytes>"
 
 
 class Failure(NamedTuple):
