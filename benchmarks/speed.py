@@ -325,10 +325,15 @@ class Start(NamedTuple):
 # Not the bare package, which could put off its own imports until a name is asked for.
 FACADE_IMPORT = "from openrouter_rerank import Reranker"
 COMMAND = Path(sys.executable).with_name("rerank")
+# What the import puts off, the first client pays for: these two rows say what that is.
+HTTPX_CLIENT = "import httpx; httpx.Client()"
+FACADE_CLIENT = f"{FACADE_IMPORT}; Reranker('sk-bench')"
 STARTS = (
     Start('python -c "import httpx"', [sys.executable, "-c", "import httpx"]),
     Start(f'python -c "{FACADE_IMPORT}"', [sys.executable, "-c", FACADE_IMPORT], goal=1.25),
     Start("rerank --help", [COMMAND, "--help"], goal=2.0),
+    Start(f'python -c "{HTTPX_CLIENT}"', [sys.executable, "-c", HTTPX_CLIENT]),
+    Start(f'python -c "{FACADE_CLIENT}"', [sys.executable, "-c", FACADE_CLIENT]),
 )
 
 

@@ -6,6 +6,7 @@ Making one imports what stands below this module (httpx, the generated client); 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from time import sleep
 from types import TracebackType
@@ -75,7 +76,7 @@ def _read_file(step: Load) -> bytes:
         return file.read(step.limit + 1)
 
 
-class _Base(Generic[C]):
+class _Base(ABC, Generic[C]):
     """What the two shells have in common: everything that is not sending or sleeping."""
 
     def __init__(  # noqa: PLR0913 - one argument for each thing that can be set
@@ -130,8 +131,9 @@ class _Base(Generic[C]):
         )
         self._connect(http_client)
 
+    @abstractmethod
     def _connect(self, http_client: C | None) -> None:
-        raise NotImplementedError
+        """Make the connections, or take those of the injected client."""
 
     def __repr__(self) -> str:
         if not hasattr(self, "_settings"):  # a debugger looks at one whose arguments were refused
@@ -291,7 +293,7 @@ class Reranker(_Base[HttpClient]):
             case Wait():
                 sleep(step.seconds)
                 return None
-            case Load():
+            case _:  # Load
                 return _read_file(step)
 
 
@@ -392,7 +394,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
 
                 await anyio.sleep(step.seconds)
                 return None
-            case Load():
+            case _:  # Load
                 from anyio.to_thread import run_sync
 
                 return await run_sync(_read_file, step)

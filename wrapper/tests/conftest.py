@@ -1,0 +1,38 @@
+"""What the tests of the facade share: the fixtures of the two shells, and an environment without surprises."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# faults.py and shells.py are imported by name, which --import-mode=importlib does not provide for.
+sys.path.append(str(Path(__file__).parent))
+
+from shells import Shell
+
+
+@pytest.fixture(params=["sync", "asyncio"])
+def shell(request: pytest.FixtureRequest) -> Shell:
+    """Each of the two shells, the async one on asyncio."""
+    return Shell(request.param)
+
+
+@pytest.fixture(params=["sync", "asyncio", "trio"])
+def any_shell(request: pytest.FixtureRequest) -> Shell:
+    """Each of the two shells, the async one on asyncio and on trio."""
+    if request.param == "trio":
+        pytest.importorskip("trio", reason="trio is not installed")
+    return Shell(request.param)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Async tests run on asyncio; what must work on trio is tested through `any_shell`."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENROUTER_API_KEY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)

@@ -1,0 +1,165 @@
+"""Each error says what happened and what to do, and loses nothing on its way through another process."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import pytest
+
+import openrouter_rerank
+from openrouter_rerank import (
+    Attempt,
+    BadRequest,
+    ConnectionFailed,
+    InsufficientCredits,
+    MalformedResponse,
+    RateLimited,
+    RerankError,
+    ResponseError,
+    StatusError,
+    TimedOut,
+    Unauthorized,
+    Unavailable,
+    errors,
+)
+
+CLASSES = [
+    value
+    for value in vars(openrouter_rerank).values()
+    if inspect.isclass(value) and issubclass(value, Exception)
+]
+ATTEMPTS = (Attempt(0.5, 500, "500 Unavailable", 1.5), Attempt(0.25, None, "ReadTimeout"))
+
+
+def made(kind: type[RerankError]) -> RerankError:
+    """An error of the class, with everything that it can carry."""
+    carried: dict[str, Any] = (
+        {
+            "status": 503,
+            "body": b'{"error":{}}',
+            "request_id": "r",
+            "retry_after": 1.5,
+            "code": 529,
+            "metadata": {"error_type": "provider_overloaded", "provider_name": "Cohere", "deep": [{}]},
+        }
+        if issubclass(kind, ResponseError)
+        else {}
+    )
+    error = kind("what happened. What to do", retryable=True, **carried)
+    error.attempts = ATTEMPTS
+    error.elapsed = 2.5
+    return error
+
+
+def test_tree() -> None:
+    """One root, and below it one class for each thing that a caller can do."""
+    assert {kind: kind.__bases__ for kind in CLASSES} == {
+        RerankError: (Exception,),
+        ConnectionFailed: (RerankError,),
+        TimedOut: (ConnectionFailed,),
+        ResponseError: (RerankError,),
+        StatusError: (ResponseError,),
+        BadRequest: (StatusError,),
+        Unauthorized: (StatusError,),
+        InsufficientCredits: (StatusError,),
+        RateLimited: (StatusError,),
+        Unavailable: (StatusError,),
+        MalformedResponse: (ResponseError,),
+    }
+
+
+def test_tree_is_drawn() -> None:
+    """The module's drawing of the tree names each class once, at its depth."""
+    drawing = [
+        line for line in (errors.__doc__ or "").splitlines() if "─" in line or line == "    RerankError"
+    ]
+    drawn = {
+        line.split("─ ")[-1].split()[0]: (len(line) - len(line.lstrip(" │├└─"))) // 4 for line in drawing
+    }
+
+    assert drawn == {kind.__name__: len(kind.__mro__) - 4 + 1 for kind in CLASSES}
+
+
+@pytest.mark.parametrize("take", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+@pytest.mark.parametrize("kind", CLASSES)
+def test_copies(kind: type[RerankError], take: Any) -> None:
+    """A copied or unpickled error has the class, the message and every attribute of the first."""
+    error = made(kind)
+
+    other = take(error)
+
+    assert type(other) is kind
+    assert (str(other), repr(other), other.args) == (str(error), repr(error), error.args)
+    assert vars(other) == vars(error)
+
+
+def test_through_a_pool_of_processes() -> None:
+    """Raised in a worker process, an error arrives in this one as itself."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        for kind in (RateLimited, TimedOut, MalformedResponse):
+            error = made(kind)
+            with pytest.raises(kind) as caught:
+                pool.submit(exec, "raise error", {"error": error}).result(timeout=60)
+
+            assert type(caught.value) is kind
+            assert {name: value for name, value in vars(caught.value).items() if name != "__notes__"} == vars(
+                error
+            )
+            assert str(caught.value) == str(error)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_str(kind: type[RerankError]) -> None:
+    """After several attempts the text tells of each; after one it is the message alone."""
+    error = made(kind)
+
+    assert error.message == "what happened. What to do"
+    assert str(error) == (
+        "what happened. What to do "
+        "[2 attempts in 2.50 s: 500 Unavailable after 0.50 s; ReadTimeout after 0.25 s]"
+    )
+    error.attempts = ATTEMPTS[:1]
+    assert str(error) == "what happened. What to do"
+    assert "what happened" in repr(error)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_defaults(kind: type[RerankError]) -> None:
+    """What an error was not told it does not know, and does not invent."""
+    error = kind("m")
+
+    assert (error.retryable, error.attempts, error.elapsed) == (False, (), 0.0)
+    if isinstance(error, ResponseError):
+        assert (error.body, error.request_id, error.retry_after) == (b"", None, None)
+        assert (error.code, error.error_type, error.provider, error.metadata) == (None, None, None, {})
+
+
+def test_what_the_vendor_names() -> None:
+    """The kind of error and the provider are read from the metadata."""
+    error = made(Unavailable)
+
+    assert isinstance(error, ResponseError)
+    assert (error.error_type, error.provider) == ("provider_overloaded", "Cohere")
+
+
+def test_no_name_of_a_builtin_is_taken() -> None:
+    """`from openrouter_rerank import *` hides nothing of Python's."""
+    assert not set(openrouter_rerank.__all__) & set(vars(__import__("builtins")))
+
+
+@pytest.mark.parametrize(
+    ("attempt", "shown"),
+    [
+        (Attempt(0.5, 200), "200 after 0.50 s"),
+        (Attempt(0.5, 500, "500 Unavailable", 1.0), "500 Unavailable after 0.50 s"),
+        (Attempt(0.5, None, "ConnectError"), "ConnectError after 0.50 s"),
+    ],
+)
+def test_attempts(attempt: Attempt, shown: str) -> None:
+    """An attempt is told in a few words."""
+    assert str(attempt) == shown

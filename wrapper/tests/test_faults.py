@@ -1,0 +1,327 @@
+"""Each fault that servers were seen to have ends in one error, or in a ranking, soon, and alike in both shells."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import time
+import tracemalloc
+from dataclasses import dataclass
+
+import pytest
+
+from faults import FAULTS, Request, Script, answer, deaf, honest, serving, unused_address
+from openrouter_rerank import (
+    BadRequest,
+    ConnectionFailed,
+    MalformedResponse,
+    RateLimited,
+    RerankError,
+    ResponseError,
+    Retries,
+    TimedOut,
+    Unavailable,
+)
+from shells import KEY, QUICK, Shell
+
+SOON = 10.0
+"""Seconds by which a call with the deadlines of these tests is over on any machine: it did not hang."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How a call ends."""
+
+    error: type[RerankError]
+    status: int | None = None
+    retryable: bool = False
+    requests: int = 1
+    code: int | None = None
+    says: str = ""
+
+
+ERRORS = {
+    # The status decides, whatever the body is like.
+    "status_429_forever": Ends(RateLimited, 429, True, 3, 429, "Rate limit exceeded"),
+    "status_500_forever": Ends(Unavailable, 500, True, 3, 500, "Internal server error"),
+    "status_503_retry_after_an_hour": Ends(Unavailable, 503, True, 1, 503),
+    "status_524": Ends(Unavailable, 524, True, 3, 524, "Request timed out"),
+    "status_529": Ends(Unavailable, 529, True, 3, 529, "Provider returned error"),
+    "status_502_html": Ends(Unavailable, 502, True, 3, says="502 Bad Gateway"),
+    "status_503_empty": Ends(Unavailable, 503, True, 3),
+    "status_400_detail": Ends(BadRequest, 400, says="field required"),
+    "status_400_bare_string": Ends(BadRequest, 400, says="no such model"),
+    "status_400_list": Ends(BadRequest, 400, says="no such model"),
+    "status_400_null": Ends(BadRequest, 400),
+    "status_500_image_not_fetched": Ends(Unavailable, 500, False, 1, 500, "Failed to fetch image"),
+    "redirect_307_to_another_host": Ends(BadRequest, 307, says="http://elsewhere.invalid/api/v1/rerank"),
+    # A 200 with an error is that error.
+    "ok_error_int_code": Ends(RateLimited, 200, True, 3, 429, "Rate limit exceeded"),
+    "ok_error_text_code": Ends(Unavailable, 200, True, 3, 503, "busy"),
+    "ok_error_no_code": Ends(MalformedResponse, 200, says="busy"),
+    "ok_error_string": Ends(MalformedResponse, 200, says="no such endpoint"),
+    "ok_error_beside_results": Ends(Unavailable, 200, True, 3, 502, "died halfway"),
+    # A 200 without a ranking says what it is instead.
+    "ok_html": Ends(MalformedResponse, 200, says="text/html"),
+    "ok_empty": Ends(MalformedResponse, 200, says="0 bytes"),
+    "ok_204": Ends(MalformedResponse, 204, says="0 bytes"),
+    "index_beyond": Ends(MalformedResponse, 200, says="index 99 is none of the 3 documents"),
+    "index_negative": Ends(MalformedResponse, 200, says="index -1 is none of the 3 documents"),
+    "index_thrice": Ends(MalformedResponse, 200, says="index 1 is there twice"),
+    "index_fraction": Ends(MalformedResponse, 200, says="index 0.5"),
+    "index_text": Ends(MalformedResponse, 200, says="$.results[0].index"),
+    "index_true": Ends(MalformedResponse, 200, says="$.results[0].index"),
+    "index_null": Ends(MalformedResponse, 200, says="$.results[0].index"),
+    "index_missing": Ends(MalformedResponse, 200, says="index"),
+    "score_nan": Ends(MalformedResponse, 200),
+    "score_infinity": Ends(MalformedResponse, 200),
+    "score_1e999": Ends(MalformedResponse, 200),
+    "score_text": Ends(MalformedResponse, 200, says="$.results[0].relevance_score"),
+    "score_null": Ends(MalformedResponse, 200, says="$.results[0].relevance_score"),
+    "score_true": Ends(MalformedResponse, 200, says="$.results[0].relevance_score"),
+    "score_missing": Ends(MalformedResponse, 200, says="relevance_score"),
+    "more_than_asked": Ends(MalformedResponse, 200, says="4 results where at most 3"),
+    "results_object": Ends(MalformedResponse, 200, says="$.results"),
+    "results_null": Ends(MalformedResponse, 200, says="$.results"),
+    "results_missing": Ends(MalformedResponse, 200, says="no results"),
+    "results_of_numbers": Ends(MalformedResponse, 200, says="$.results[0]"),
+    "bare_array": Ends(MalformedResponse, 200, says="array"),
+    "data_for_results": Ends(MalformedResponse, 200, says="data"),
+    "deep_nesting": Ends(MalformedResponse, 200),
+    # Time runs out, and nothing is sent twice: the work may have been billed.
+    "silent": Ends(TimedOut),
+    "stalls_in_body": Ends(TimedOut),
+    "trickling_body": Ends(TimedOut),
+    "trickling_chunk_size": Ends(TimedOut),
+    "trickling_headers": Ends(TimedOut),
+    "trickling_gzip": Ends(TimedOut),
+    "continue_forever": Ends(TimedOut),
+    # A connection that breaks before the answer is tried again, one that breaks within it is not.
+    "dropped_always": Ends(ConnectionFailed, None, True, 3),
+    "dropped_in_headers": Ends(ConnectionFailed, None, True, 3),
+    "dropped_in_body": Ends(ConnectionFailed),
+    "reset_in_body": Ends(ConnectionFailed),
+    "not_http": Ends(ConnectionFailed, None, True, 3),
+    "length_too_large": Ends(ConnectionFailed),
+    "length_too_small": Ends(MalformedResponse, 200),
+    "length_not_a_number": Ends(ConnectionFailed, None, True, 3),
+    "endless_body": Ends(MalformedResponse, 200, says="larger than a ranking"),
+    "endless_error": Ends(Unavailable, 500, True, 3),
+    "gzip_garbage": Ends(MalformedResponse, 200, says="gzip"),
+    "gzip_garbage_502": Ends(Unavailable, 502, True, 3),
+    "zip_bomb": Ends(MalformedResponse, 200),
+    "zip_bomb_twice": Ends(MalformedResponse, 200),
+}
+
+# The indices of the ranking, and how many requests it took.
+RANKINGS = {
+    "status_429_once": ([2, 1, 0], 2),
+    "unsorted": ([2, 1, 0], 1),
+    "document_missing": ([2], 1),
+    "document_null": ([2], 1),
+    "document_bare_string": ([2], 1),
+    "fewer_than_asked": ([1], 1),
+    "no_results": ([], 1),
+    "slow": ([2, 1, 0], 1),
+    "dropped_once": ([2, 1, 0], 2),
+    "reset_once": ([2, 1, 0], 2),
+    "dropped_while_idle": ([2, 1, 0], 1),
+    "gzip_honest": ([2, 1, 0], 1),
+}
+
+HANGS = [name for name, ends in ERRORS.items() if ends.error is TimedOut]
+
+
+def test_every_fault_has_its_end() -> None:
+    """The two tables name each fault of the catalogue, each once."""
+    assert sorted([*ERRORS, *RANKINGS]) == sorted(FAULTS)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_error(name: str, shell: Shell) -> None:
+    """The fault ends in its error, which says all that is known, after as many requests as may help."""
+    ends = ERRORS[name]
+    timeout = 0.4 if name in HANGS else 30.0
+    with serving(name) as server:
+        began = time.monotonic()
+        with pytest.raises(RerankError) as caught:
+            shell.rank(base_url=server.url, timeout=timeout)
+        took = time.monotonic() - began
+    error = caught.value
+
+    assert type(error) is ends.error
+    assert error.retryable is ends.retryable
+    assert len(server.requests) == len(error.attempts) == ends.requests
+    assert error.attempts[-1].status == ends.status
+    assert error.attempts[-1].wait is None
+    assert ends.says in str(error)
+    assert server.url in str(error)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert 0 < error.elapsed <= took < SOON
+    if isinstance(error, ResponseError):
+        assert (error.status, error.code) == (ends.status, ends.code)
+    elif ends.error is ConnectionFailed:
+        assert error.__cause__ is not None
+
+
+@pytest.mark.parametrize("name", RANKINGS)
+def test_ranking(name: str, shell: Shell) -> None:
+    """The fault is overcome: the ranking is whole, and holds the caller's documents."""
+    indices, requests = RANKINGS[name]
+    with serving(name) as server:
+        ranking = shell.rank(base_url=server.url)
+
+    assert ranking.indices == indices
+    assert ranking.documents == ["abc"[index] for index in indices]
+    assert ranking.scores == sorted(ranking.scores, reverse=True)
+    assert ranking.reordered is (name == "unsorted")
+    assert len(server.requests) == len(ranking.attempts) == requests
+    assert [attempt.error is None for attempt in ranking.attempts] == [False] * (requests - 1) + [True]
+
+
+@pytest.mark.parametrize("name", HANGS)
+def test_deadline(name: str, shell: Shell) -> None:
+    """The deadline ends a call whose attempts would have had the time."""
+    with serving(name) as server:
+        began = time.monotonic()
+        with pytest.raises(TimedOut, match="deadline"):
+            shell.rank(base_url=server.url, timeout=60.0, deadline=0.4)
+
+        assert time.monotonic() - began < SOON
+        assert len(server.requests) == 1
+
+
+def test_timeouts_are_tried_again_when_asked(shell: Shell) -> None:
+    """`Retries(timeouts=True)` sends again what was not answered in time."""
+
+    def second_time_lucky(request: Request) -> Script:
+        while request.number == 1:
+            yield 1.0
+        yield honest(request)
+
+    with serving(second_time_lucky) as server:
+        ranking = shell.rank(
+            base_url=server.url, timeout=0.4, retries=Retries(timeouts=True, first_wait=0.01)
+        )
+
+    assert ranking.indices == [2, 1, 0]
+    assert len(server.requests) == 2
+    assert ranking.attempts[0].status is None
+
+
+def test_retry_after_is_waited_for(shell: Shell) -> None:
+    """The server's own second is waited, not our hundredth; the attempts tell of it."""
+    with serving("status_429_once") as server:
+        ranking = shell.rank(base_url=server.url)
+
+    assert ranking.attempts[0].status == 429
+    assert ranking.attempts[0].wait == 1.0
+    assert ranking.elapsed >= 1.0
+
+
+def test_retry_after_beyond_the_deadline(shell: Shell) -> None:
+    """What the server asks to wait does not fit into the deadline: the call fails now and not then."""
+
+    def wait_ten_seconds(_: Request) -> Script:
+        yield answer(429, headers={"Retry-After": "10"})
+
+    with serving(wait_ten_seconds) as server:
+        with pytest.raises(RateLimited) as caught:
+            shell.rank(base_url=server.url, deadline=8.0)
+
+        assert len(server.requests) == 1
+    assert caught.value.retry_after == 10
+    assert caught.value.elapsed < 8
+
+
+def test_refused(shell: Shell) -> None:
+    """Where nothing listens, each attempt is refused, and the error says where."""
+    url = unused_address()
+
+    with pytest.raises(ConnectionFailed, match="Check base_url") as caught:
+        shell.rank(base_url=url)
+
+    assert type(caught.value) is ConnectionFailed
+    assert caught.value.retryable
+    assert len(caught.value.attempts) == QUICK.attempts
+    assert url in str(caught.value)
+
+
+def test_not_resolved(shell: Shell) -> None:
+    """A host that does not exist is a failed connection."""
+    with pytest.raises(ConnectionFailed):
+        shell.rank(base_url="http://no-such-host.invalid/api/v1", deadline=20.0)
+
+
+def test_server_that_reads_nothing(shell: Shell) -> None:
+    """A request that the server does not take is given up in time."""
+    with deaf() as url, shell.open(base_url=url, timeout=0.4) as rank:
+        began = time.monotonic()
+        with pytest.raises(TimedOut):
+            rank("q", ["x" * 2**25])
+
+        assert time.monotonic() - began < SOON
+
+
+def test_redirect_takes_no_key_along(shell: Shell) -> None:
+    """A redirect to another server is not followed, so that the key does not go there."""
+    with serving(lambda request: iter([honest(request)])) as elsewhere:
+
+        def redirect(_: Request) -> Script:
+            yield answer(307, headers={"Location": f"{elsewhere.url}/rerank?from=here"})
+
+        with serving(redirect) as server:
+            with pytest.raises(BadRequest, match="Redirects are not followed"):
+                shell.rank(base_url=server.url)
+
+            assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
+        assert elsewhere.connections == 0
+
+
+def test_every_status(shell: Shell) -> None:
+    """Each status from 300 to 599 is an error of its class, with and without the contract's envelope."""
+    statuses = iter([status for status in range(300, 600) for _ in range(2)])
+
+    def next_status(request: Request) -> Script:
+        status = next(statuses)
+        body = {"error": {"code": status, "message": "no"}} if request.number % 2 else b"<p>no"
+        yield answer(status, b"" if status == 304 else body)  # which has none
+
+    with serving(next_status) as server, shell.open(base_url=server.url, retries=Retries(attempts=1)) as rank:
+        for status in range(300, 600):
+            for _ in range(2):
+                with pytest.raises(ResponseError, match=str(status)) as caught:
+                    rank("q", ["a"])
+                assert caught.value.status == status
+
+
+def test_the_next_call_is_well(any_shell: Shell) -> None:
+    """After each fault that breaks a connection, the same reranker ranks."""
+    broken = ["length_too_small", "dropped_in_body", "endless_body", "stalls_in_body", "trickling_headers"]
+    for name in broken:
+
+        def script(request: Request, name: str = name) -> Script:
+            return FAULTS[name].script(request) if request.number == 1 else iter([honest(request)])
+
+        with serving(script) as server, any_shell.open(base_url=server.url, timeout=0.4) as rank:
+            with pytest.raises(RerankError):
+                rank("q", ["a", "b", "c"])
+            gc.collect()  # what was left half read warns now and here
+
+            assert rank("q", ["a", "b", "c"]).indices == [2, 1, 0]
+
+
+@pytest.mark.parametrize("name", ["zip_bomb", "zip_bomb_twice"])
+def test_zip_bombs_are_not_unpacked(name: str, shell: Shell) -> None:
+    """Unpacking stops at about what a ranking of the documents can hold, 64 MiB for these."""
+    with serving(name) as server:
+        next(FAULTS[name].script(Request(1, "POST", "/", {}, b"")))  # packed before it is measured
+        tracemalloc.start()
+        try:
+            with pytest.raises(MalformedResponse):
+                shell.rank(base_url=server.url)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert peak < 200 * 2**20

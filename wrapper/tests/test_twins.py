@@ -1,0 +1,179 @@
+"""What must agree: the two shells with each other, the names with what is there, the imports with the plan of the house."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import openrouter_rerank
+from openrouter_rerank import AsyncReranker, Reranker
+
+
+def _signature(function: Any) -> list[tuple[str, Any, Any, Any]]:
+    parameters = inspect.signature(function).parameters.values()
+    return [(p.name, p.kind, p.default, p.annotation) for p in parameters]
+
+
+PAIRS = [
+    (Reranker, AsyncReranker),
+    (Reranker.rerank, AsyncReranker.rerank),
+    (Reranker.local, AsyncReranker.local),
+    (Reranker.close, AsyncReranker.aclose),
+    (Reranker.__exit__, AsyncReranker.__aexit__),
+]
+
+
+@pytest.mark.parametrize(("sync", "twin"), PAIRS, ids=lambda function: function.__name__)
+def test_signatures(sync: Any, twin: Any) -> None:
+    """The shells take the same arguments in the same order, with the same defaults, kinds and types."""
+    assert _signature(sync) == _signature(twin)
+
+
+@pytest.mark.parametrize(("sync", "twin"), PAIRS[1:4], ids=lambda function: function.__name__)
+def test_docstrings(sync: Any, twin: Any) -> None:
+    """The async docstring is the sync one."""
+    assert sync.__doc__
+    assert twin.__doc__ == sync.__doc__
+
+
+def test_public_methods() -> None:
+    """The shells have the same methods, but for the `a` of `aclose`."""
+
+    def public(kind: type) -> set[str]:
+        return {name.removeprefix("a") for name in dir(kind) if not name.startswith("_")}
+
+    assert public(Reranker) == public(AsyncReranker) == {"close", "local", "rerank"}
+    assert inspect.iscoroutinefunction(AsyncReranker.rerank)
+    assert inspect.iscoroutinefunction(AsyncReranker.aclose)
+    assert not inspect.iscoroutinefunction(Reranker.rerank)
+
+
+def test_per_call_arguments_are_client_defaults_too() -> None:
+    """What a call may say the client may too, and `local` takes all of it, with the constructor's defaults."""
+    call = set(inspect.signature(Reranker.rerank).parameters) - {"self", "query", "documents", "key"}
+    client = set(inspect.signature(Reranker).parameters)
+    local = set(openrouter_rerank.client.Defaults.__annotations__)
+
+    assert call < client
+    assert call < local < client
+    assert client - local == {
+        "api_key",
+        "base_url",
+        "app_title",
+        "app_referer",
+        "app_categories",
+        "http_client",
+    }
+
+
+def test_every_argument_is_documented() -> None:
+    """The docstrings name each argument of the constructor and of a call."""
+    for function, document in ((Reranker, Reranker.__doc__), (Reranker.rerank, Reranker.rerank.__doc__)):
+        for name in set(inspect.signature(function).parameters) - {"self", "documents"}:
+            assert f"{name}:" in (document or "") or f"{name}," in (document or "")
+
+
+def test_exported_names() -> None:
+    """`__all__` is sorted, and is just the public names that are no modules."""
+    public = {
+        name
+        for name, value in vars(openrouter_rerank).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+
+    assert openrouter_rerank.__all__ == sorted(public)
+
+
+def test_public_docstrings() -> None:
+    """Everything public says what it gives."""
+    for name in openrouter_rerank.__all__:
+        assert inspect.getdoc(getattr(openrouter_rerank, name))
+
+
+# Arrows
+
+OURS = ("openrouter_rerank", "openrouter_rerank_api", "rerank_conformance")
+
+
+def _root(package: str) -> Path:
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
+def _imported(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+def _imports(package: str) -> dict[str, set[str]]:
+    root = _root(package)
+    return {str(path.relative_to(root)): _imported(path) for path in sorted(root.rglob("*.py"))}
+
+
+def test_arrows_of_the_facade() -> None:
+    """The facade stands on the low-level client; only its local mode and its command line know the kit."""
+    imports = _imports("openrouter_rerank")
+
+    assert any("openrouter_rerank_api" in found for found in imports.values())
+    knowing = {name.partition("/")[0] for name, found in imports.items() if "rerank_conformance" in found}
+    assert knowing <= {"local.py", "cli"}
+
+
+def test_arrows_of_the_low_level_client() -> None:
+    """The low-level client stands on httpx, attrs and msgspec alone."""
+    found = set[str]().union(*_imports("openrouter_rerank_api").values())
+
+    assert found - set(sys.stdlib_module_names) == {"httpx", "attrs", "msgspec"}
+
+
+def test_arrows_of_the_kit() -> None:
+    """A judge shares no code with the judged."""
+    imports = _imports("rerank_conformance")
+
+    assert imports
+    for name, found in imports.items():
+        assert not found & {"openrouter_rerank", "openrouter_rerank_api"}, name
+
+
+def test_the_core_does_no_io() -> None:
+    """What decides imports nothing that opens, sends or sleeps."""
+    doing = {"httpx", "httpcore", "anyio", "asyncio", "socket", "threading", "subprocess"}
+    imports = _imports("openrouter_rerank")
+
+    for name in ("core.py", "answer.py", "documents.py", "retries.py", "errors.py", "ranking.py", "steps.py"):
+        assert not imports[name] & doing, name
+
+
+def test_import_is_light() -> None:
+    """Importing the facade brings in no extra, opens nothing, and reads no environment variable of ours."""
+    heavy = [
+        "rerank_conformance",
+        "yaml",
+        "jsonschema_rs",
+        "click",
+        "rich",
+        "starlette",
+        "uvicorn",
+        "wordllama",
+    ]
+    code = f"import openrouter_rerank, sys; print([name for name in {heavy} if name in sys.modules])"
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
