@@ -50,9 +50,20 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The facade and the generated client; all lines and branches of the facade's decisions are run."""
     session.install("-e", ".[all,semantic]", *group("tests"))
-    session.run("coverage", "run", "-m", "pytest", *(session.posargs or ["wrapper", "README.md", "--doctest-modules", "--doctest-glob=*.md"]))
+    session.run(
+        "coverage",
+        "run",
+        "-m",
+        "pytest",
+        *(session.posargs or ["wrapper", "README.md", "--doctest-modules", "--doctest-glob=*.md"]),
+    )
     if not session.posargs:
-        session.run("coverage", "report", "--fail-under=100", "--include=" + ",".join(f"{WRAPPER}/{name}.py" for name in DECIDING))
+        session.run(
+            "coverage",
+            "report",
+            "--fail-under=100",
+            "--include=" + ",".join(f"{WRAPPER}/{name}.py" for name in DECIDING),
+        )
 
 
 DECIDING = ["answer", "client", "connections", "core", "documents", "errors", "ranking", "request", "retries"]
@@ -131,11 +142,21 @@ def build(session: nox.Session) -> None:
     session.run("python", "-m", "venv", str(home), silent=True)
     python = str(home / ("Scripts" if sys.platform == "win32" else "bin") / "python")
     session.run(python, "-m", "pip", "install", "--quiet", f"{wheel}[all]", *group("tests"), external=True)
-    shutil.copytree("wrapper/tests", home / "tests")
+    shutil.copytree("wrapper/tests", home / "wrapper/tests")
     shutil.copytree("examples", home / "examples")
     shutil.copy("pyproject.toml", home)
     with session.chdir(home):
-        session.run(python, "-m", "pytest", "tests", "-c", "pyproject.toml", "--rootdir=.", "-q", external=True)
+        session.run(
+            python,
+            "-m",
+            "pytest",
+            "wrapper/tests",
+            "-c",
+            "pyproject.toml",
+            "--rootdir=.",
+            "-q",
+            external=True,
+        )
 
 
 @nox.session(default=False)

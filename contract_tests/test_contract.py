@@ -518,7 +518,7 @@ VERDICTS = [
 
 
 @pytest.mark.parametrize(("pointer", "body", "legal"), VERDICTS)
-def test_verdict(pointer: str, body: dict[str, Any], legal: bool) -> None:  # noqa: FBT001 - a column of the table
+def test_verdict(pointer: str, body: dict[str, Any], legal: bool) -> None:
     """The contract accepts what is legal and refuses what is not; each illegal body differs from a legal one once."""
     assert validator(pointer).is_valid(body) is legal
 

@@ -213,7 +213,7 @@ DEFECTS: dict[str, Defect] = {
 
 def lint(*files: Path) -> Found:
     """What is found in each file, by the file's stem, as `tool rule` and the pointer of the place."""
-    run = subprocess.run(  # noqa: S603 - our own script
+    run = subprocess.run(
         [sys.executable, LINT, "--json", "--no-install", *files],
         capture_output=True,
         encoding="utf-8",

@@ -23,12 +23,13 @@ import pytest
 import schemathesis
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from schemathesis import Case
+
 from rerank_conformance import contract
 from rerank_conformance.reference import Answer, Reference, Refusal, Request
 from rerank_conformance.reference.asgi import app, running
 from rerank_conformance.reference.inprocess import InProcess
 from rerank_conformance.scorers import Scorer
-from schemathesis import Case
 
 KEY = "sk-or-v1-the-right-key"
 JSON = {"content-type": "application/json"}
@@ -586,7 +587,7 @@ def python(code: str, cwd: Path | None = None) -> subprocess.Popen[str]:
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "PYTHONUNBUFFERED": "1",
     }
-    return subprocess.Popen(  # noqa: S603 - our own code
+    return subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

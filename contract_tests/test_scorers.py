@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from rerank_conformance.scorers import NamedScorer, lexical, scorer, semantic
 
 QUALITY = Path(__file__).parents[1] / "benchmarks/quality.py"
@@ -54,7 +55,7 @@ def python(
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "PYTHONHASHSEED": seed,
     }
-    return subprocess.run(  # noqa: S603 - our own code
+    return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env=environment,
         timeout=timeout,
@@ -253,7 +254,7 @@ def test_what_is_no_function_is_refused() -> None:
         scorer(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # the point
 
 
-def longest(query: str, texts: list[str]) -> list[float]:  # noqa: ARG001 - a scorer is given it
+def longest(query: str, texts: list[str]) -> list[float]:
     """A scorer as a user writes one."""
     return [float(len(text)) for text in texts]
 

@@ -175,6 +175,7 @@ def test_ranking(name: str, shell: Shell) -> None:
     assert ranking.documents == ["abc"[index] for index in indices]
     assert ranking.scores == sorted(ranking.scores, reverse=True)
     assert ranking.reordered is (name == "unsorted")
+    assert ranking.attempts[-1].elapsed >= (0.3 if name == "slow" else 0)
     assert len(server.requests) == len(ranking.attempts) == requests
     assert [attempt.error is None for attempt in ranking.attempts] == [False] * (requests - 1) + [True]
 
@@ -184,11 +185,12 @@ def test_deadline(name: str, shell: Shell) -> None:
     """The deadline ends a call whose attempts would have had the time."""
     with serving(name) as server:
         began = time.monotonic()
-        with pytest.raises(TimedOut, match="deadline"):
+        with pytest.raises(TimedOut, match="deadline") as caught:
             shell.rank(base_url=server.url, timeout=60.0, deadline=0.4)
 
         assert time.monotonic() - began < SOON
         assert len(server.requests) == 1
+    assert 0.3 < caught.value.attempts[0].elapsed <= caught.value.elapsed
 
 
 def test_timeouts_are_tried_again_when_asked(shell: Shell) -> None:
