@@ -187,7 +187,10 @@ def _installed(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        message = f"this scorer needs {module!r}, which cannot be imported: pip install 'openrouter-rerank[{extra}]'"
+        message = (
+            f"this scorer needs {module!r}, which cannot be imported: "
+            f"pip install 'openrouter-rerank[{extra}]', or '.[{extra}]' in a clone"
+        )
         raise ImportError(message, name=module) from error
 
 

@@ -83,11 +83,12 @@ _ANY_FORMAT = 47
 
 
 def _malformed(problem: str, answer: Answer, settings: Settings) -> MalformedResponse:
+    message = f"{settings.where} answered {answer.status}, but {problem}. Nothing of it was used; report it to the server"
     return MalformedResponse(
-        f"{settings.where} answered {answer.status}, but {problem}. Nothing of it was used; report it to the server",
+        settings.key.blot(message),
         status=answer.status,
-        body=settings.key.blot(answer.body),
-        request_id=request_id_of(answer.headers),
+        body=settings.key.blot_bytes(answer.body),
+        request_id=settings.key.blot_in(request_id_of(answer.headers)),
     )
 
 
@@ -206,22 +207,23 @@ def _text(value: object) -> str | None:
 
 
 def _status_error(answer: Answer, settings: Settings) -> ResponseError:
-    body = settings.key.blot(answer.body)
-    envelope = _error_of(body)
+    key = settings.key
+    envelope = _error_of(answer.body)
     told: dict[str, Any] = cast(dict[str, Any], envelope) if isinstance(envelope, dict) else {}
     code = _code(told.get("code"))
     metadata = {name: value for name, value in told.items() if name not in ("code", "message", "metadata")}
     inner = told.get("metadata")
     if isinstance(inner, dict):
         metadata |= cast(dict[str, Any], inner)
-    says = _message(told, body, answer.headers)
+    # First read, then blotted: without the key the body might be no JSON any more.
+    says = key.blot(_message(told, answer.body, answer.headers))
     common: dict[str, Any] = {
         "status": answer.status,
-        "body": body,
-        "request_id": request_id_of(answer.headers),
+        "body": key.blot_bytes(answer.body),
+        "request_id": key.blot_in(request_id_of(answer.headers)),
         "retry_after": _retry_after(answer, metadata),
         "code": code,
-        "metadata": metadata,
+        "metadata": key.blot_in(metadata),
     }
     succeeded = answer.status < 300
     if succeeded and (code is None or code < 400):
@@ -230,7 +232,7 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     status = cast(int, code) if succeeded else answer.status
     kind = class_of(status)
     inside = f" inside a {answer.status}" if succeeded else ""
-    message = f"{_title(status)}{inside} from {settings.where}: {says}. {_what_next(kind, answer)}"
+    message = f"{_title(status)}{inside} from {settings.where}: {says}. {key.blot(_what_next(kind, answer))}"
     return kind(message, retryable=_retryable(status, metadata, says), **common)
 
 

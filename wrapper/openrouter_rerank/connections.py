@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # More at a time wait for one to be free. The number is httpx's own.
 _CONNECTIONS = 100
+_ALL_IN_USE = f"all {_CONNECTIONS} connections are in use"
 # A server that does not take a connection by then will not take it later either.
 _CONNECT = 10.0
 # An idle connection is not used again after so many seconds; httpx's own number.
@@ -110,7 +111,7 @@ class Connections(_Own):
         self._refuse_if_closed()
         end = monotonic() + step.timeout
         if not self._free.acquire(timeout=max(step.timeout, 0)):
-            return Failure(httpcore.PoolTimeout(f"all {_CONNECTIONS} connections are in use"), None)
+            return Failure(httpcore.PoolTimeout(_ALL_IN_USE), None)
         try:
             try:
                 lane = self._idle.pop()
@@ -217,10 +218,13 @@ class AsyncConnections(_Own):
         self._refuse_if_closed()
         here = self._here.entered()
         status = None
+        headers = httpx.Headers()
         outcome: Outcome | None = None
+        late: Exception | None = httpcore.PoolTimeout(_ALL_IN_USE)
         try:
             with anyio.fail_after(step.timeout) as scope:
                 async with here.free:
+                    late = None
                     pool = here.idle.pop() if here.idle else httpcore.AsyncConnectionPool(**self._options)
                     try:
                         # A little less than the whole: httpcore closes a half-made connection after its own timeout,
@@ -238,10 +242,10 @@ class AsyncConnections(_Own):
                         if self._closed:
                             await self.close()
         except TimeoutError:
-            return Failure(None, status)
+            return Failure(late, status)
         except _ERRORS as error:
             return Failure(error, status)
-        return outcome or Answer(cast(int, status), {}, b"", whole=False)
+        return outcome or Answer(cast(int, status), headers, b"", whole=False)
 
     async def close(self) -> None:
         """Close the connections of this loop, those in use as soon as they are not."""
@@ -349,6 +353,7 @@ class AsyncInjected:
     async def send(self, step: Send) -> Outcome:
         """What comes of the request."""
         status = None
+        headers: Mapping[str, str] = {}
         outcome: Outcome | None = None
         timeouts = _Phases(step.timeout)
         try:
@@ -361,18 +366,18 @@ class AsyncInjected:
                     extensions={"timeout": timeouts},
                 )
                 response = await self._client.send(request, stream=True, follow_redirects=False)
-                status = response.status_code
+                status, headers = response.status_code, response.headers
                 try:
                     if _is_read(response):
                         return _read_already(response, step)
-                    outcome = await _acollect(status, response.headers, response.stream, step, scope)
+                    outcome = await _acollect(status, headers, response.stream, step, scope)
                 finally:
                     await response.aclose()
         except TimeoutError:
             return Failure(None, status)
         except self._errors as error:
             return Failure(error, status)
-        return outcome or Answer(cast(int, status), {}, b"", whole=False)
+        return outcome or Answer(cast(int, status), headers, b"", whole=False)
 
     async def close(self) -> None:
         """Nothing."""

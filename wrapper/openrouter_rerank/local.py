@@ -23,6 +23,6 @@ def reference_transport(scorer: Scorer | str | None) -> InProcess:
         from rerank_conformance.reference import Reference  # noqa: PLC0415 - an extra
         from rerank_conformance.reference.inprocess import InProcess  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
-        message = f"the local mode needs {error.name}: pip install 'openrouter-rerank[local]'"
+        message = f"the local mode needs {error.name}: pip install 'openrouter-rerank[local]', or '.[local]' in a clone"
         raise ImportError(message) from error
     return InProcess(Reference(scorer))

@@ -66,9 +66,40 @@ class Key:
         """The header that carries it; none for the empty key."""
         return Secrets({"Authorization": f"Bearer {self._value}"} if self._value else {})
 
-    def blot(self, data: bytes) -> bytes:
-        """The data without the key, should a server have echoed it."""
-        return data.replace(str(self._value).encode(), b"[key]") if self._value else data
+    def blot(self, text: str) -> str:
+        """The text without the key, should a server have echoed it, as it is or escaped as JSON may be."""
+        return self._echo.sub("[key]", text)
+
+    def blot_bytes(self, data: bytes) -> bytes:
+        """The same for bytes."""
+        # Latin-1 has a character for each byte, and the key is ASCII.
+        return self.blot(data.decode("latin-1")).encode("latin-1")
+
+    def blot_in(self, value: Any) -> Any:
+        """The same for all strings of a JSON value."""
+        match value:
+            case str():
+                return self.blot(value)
+            case list():
+                return [self.blot_in(item) for item in cast(Iterable[Any], value)]
+            case dict():
+                return {
+                    self.blot(name): self.blot_in(item) for name, item in cast(dict[str, Any], value).items()
+                }
+            case _:
+                return value
+
+    @property
+    def _echo(self) -> re.Pattern[str]:
+        key = str(self._value or "")
+        if len(key) < _SHORTEST_SECRET:
+            return re.compile(r"(?!)")  # what matches nothing
+        characters = (f"(?:{re.escape(char)}|\\\\{re.escape(char)}|\\\\u{ord(char):04x})" for char in key)
+        return re.compile("".join(characters), re.IGNORECASE)
+
+
+# What people give to servers that take any key ("1", "none") stands in every other answer, and protects nothing.
+_SHORTEST_SECRET = 8
 
 
 class Settings(msgspec.Struct, frozen=True):

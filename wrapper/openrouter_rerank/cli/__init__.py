@@ -11,7 +11,9 @@ def main() -> None:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         needed = " and ".join(missing)
-        sys.stderr.write(f"rerank: the command line needs {needed}. pip install 'openrouter-rerank[cli]'\n")
+        sys.stderr.write(
+            f"rerank: the command line needs {needed}. pip install 'openrouter-rerank[cli]', or '.[cli]' in a clone\n"
+        )
         sys.exit(2)
     from openrouter_rerank.cli.app import app  # noqa: PLC0415 - an extra
 
