@@ -19,7 +19,14 @@ GENERATED = Path("generated/openrouter_rerank_api")
 WRAPPER = Path("wrapper/openrouter_rerank")
 PACKAGES = [GENERATED, WRAPPER, Path("contract_tests/rerank_conformance")]
 
-nox.options.sessions = ["lint", "types", f"tests-{PYTHON}", "contract", "drift", "build"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    f"tests-{PYTHON if PYTHON in PYTHONS else PYTHONS[-1]}",
+    "contract",
+    "drift",
+    "build",
+]
 
 
 def group(name: str) -> list[str]:
@@ -66,7 +73,20 @@ def tests(session: nox.Session) -> None:
         )
 
 
-DECIDING = ["answer", "client", "connections", "core", "documents", "errors", "ranking", "request", "retries"]
+DECIDING = [
+    "answer",
+    "client",
+    "connections",
+    "core",
+    "defaults",
+    "documents",
+    "errors",
+    "local",
+    "ranking",
+    "request",
+    "retries",
+    "steps",
+]
 """The modules of which every line and branch is tested."""
 
 

@@ -1,6 +1,6 @@
 """How well the local scorers rank: nDCG@10 on a test collection, beside BM25's order, chance and the best there is.
 
-    python benchmarks/quality.py [DIR] [--scorer lexical] [--scorer semantic] [--questions 30]
+    python benchmarks/quality.py DIR [--scorer lexical] [--scorer semantic] [--questions 30]
 
 DIR holds `docs.jsonl` and `queries.jsonl` (an `id` and a `text` to a line) and `qrels.tsv` (question, document, gain).
 It times no server, and measures no ranker but by the order in which it puts what BM25 found.
@@ -23,7 +23,6 @@ from openrouter_rerank import Reranker
 Rank = Callable[[str, list[str]], Sequence[int]]
 """A question and documents to the indices of the documents, best first; what comes after the tenth does not count."""
 
-CRANFIELD = Path(__file__).resolve().parents[2] / "shared/data/cranfield"
 CANDIDATES = 100
 CUTOFF = 10
 _DISCOUNTS = [1 / math.log2(place + 2) for place in range(CUTOFF)]
@@ -142,7 +141,7 @@ def _mean(values: Sequence[float]) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; 0, or 2 if there is nothing to measure on or with."""
     parser = argparse.ArgumentParser(description="nDCG@10 of the local scorers on a test collection.")
-    parser.add_argument("directory", metavar="DIR", nargs="?", type=Path, default=CRANFIELD)
+    parser.add_argument("directory", metavar="DIR", type=Path)
     parser.add_argument(
         "--scorer", action="append", choices=["lexical", "semantic"], help="all, if not given"
     )

@@ -89,7 +89,7 @@ def to_builtins(value: object) -> object:
     if isinstance(value, Model):
         known = {name: getattr(value, name) for name in _names(type(value))}
         present = {name: to_builtins(item) for name, item in known.items() if item is not UNSET}
-        return present | value.additional_properties
+        return present | {name: to_builtins(item) for name, item in value.additional_properties.items()}
     if isinstance(value, list):
         return [to_builtins(item) for item in cast(list[object], value)]
     if isinstance(value, dict):

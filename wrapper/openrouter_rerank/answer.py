@@ -23,13 +23,14 @@ from openrouter_rerank.errors import (
     ResponseError,
     StatusError,
     TimedOut,
+    Unavailable,
     class_of,
     is_retryable,
     next_step,
     request_id_of,
 )
 from openrouter_rerank.ranking import Hit, Ranking, Usage
-from openrouter_rerank.request import Settings
+from openrouter_rerank.request import Key, Settings
 from openrouter_rerank.steps import Answer, Failure, Outcome, Send
 from openrouter_rerank_api.types import UNSET, Unset
 
@@ -130,7 +131,7 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         kind = answer.headers.get("content-type", "no content type")
         return malformed(f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}")
-    if body.error is not None:
+    if body.error:  # some servers send an empty one beside their results
         return _status_error(answer, settings)
     if isinstance(body.results, Unset):
         told = _json(answer.body)
@@ -173,7 +174,7 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
         usage=_usage(body.usage),
         headers=answer.headers,
         reordered=reordered,
-        body=answer.body,
+        body=settings.key.blot_bytes(answer.body) if settings.key.is_in(answer.body) else answer.body,
     )
 
 
@@ -216,7 +217,7 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     if isinstance(inner, dict):
         metadata |= cast(dict[str, Any], inner)
     # First read, then blotted: without the key the body might be no JSON any more.
-    says = key.blot(_message(told, answer.body, answer.headers))
+    says = _message(told, answer.body, answer.headers, key)
     common: dict[str, Any] = {
         "status": answer.status,
         "body": key.blot_bytes(answer.body),
@@ -231,15 +232,19 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
         return MalformedResponse(message, **common)
     status = cast(int, code) if succeeded else answer.status
     kind = class_of(status)
+    retryable = _retryable(status, metadata, says)
     inside = f" inside a {answer.status}" if succeeded else ""
-    message = f"{_title(status)}{inside} from {settings.where}: {says}. {key.blot(_what_next(kind, answer))}"
-    return kind(message, retryable=_retryable(status, metadata, says), **common)
+    message = f"{_title(status)}{inside} from {settings.where}: {says}. {key.blot(_what_next(kind, answer, retryable))}"
+    return kind(message, retryable=retryable, **common)
 
 
-def _what_next(kind: type[StatusError], answer: Answer) -> str:
+def _what_next(kind: type[StatusError], answer: Answer, retryable: bool) -> str:  # noqa: FBT001
     if 300 <= answer.status < 400:
         where = answer.headers.get("location", "somewhere that it does not name").partition("?")[0]
+        where = re.sub(r"//[^/@]*@", "//", where)
         return f"Redirects are not followed, as the key would go along; set base_url for {where}"
+    if kind is Unavailable and not retryable:
+        return "Trying it again will not help; change the request, or the model"
     return next_step(kind)
 
 
@@ -280,7 +285,7 @@ def _code(value: object) -> int | None:
 _LONGEST_MESSAGE = 500
 
 
-def _message(told: Mapping[str, Any], body: bytes, headers: Mapping[str, str]) -> str:
+def _message(told: Mapping[str, Any], body: bytes, headers: Mapping[str, str], key: Key) -> str:
     said = _said(told)
     if not said:
         kind = headers.get("content-type", "").partition(";")[0].strip()
@@ -290,7 +295,8 @@ def _message(told: Mapping[str, Any], body: bytes, headers: Mapping[str, str]) -
             said = f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
         else:
             said = text if text.strip() else "no body"
-    said = " ".join(said.split()).rstrip(".")
+    # Before it is cut, lest half a key be left.
+    said = key.blot(" ".join(said.split()).rstrip("."))
     return said if len(said) <= _LONGEST_MESSAGE else said[: _LONGEST_MESSAGE - 3] + "..."
 
 
@@ -307,6 +313,8 @@ def _said(told: Mapping[str, Any]) -> str:
 # them all: components/schemas/ErrorMetadata.
 _PERMANENT = frozenset(
     [
+        "not_found",
+        "precondition_failed",
         "context_length_exceeded",
         "max_tokens_exceeded",
         "token_limit_exceeded",

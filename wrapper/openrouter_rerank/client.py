@@ -72,8 +72,12 @@ class Defaults(TypedDict, total=False):
 
 
 def _read_file(step: Load) -> bytes:
-    with step.path.open("rb") as file:
-        return file.read(step.limit + 1)
+    try:
+        with step.path.open("rb") as file:
+            return file.read(step.limit + 1)
+    except OSError as error:
+        error.add_note(f"{step.where}: its image could not be read, and nothing was sent")
+        raise
 
 
 class _Base(ABC, Generic[C]):
@@ -129,7 +133,12 @@ class _Base(ABC, Generic[C]):
                 "extra_body": extra_body,
             },
         )
+        self._closed = False
         self._connect(http_client)
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise RuntimeError("this reranker is closed; make a new one, or leave the with block later")
 
     @abstractmethod
     def _connect(self, http_client: C | None) -> None:
@@ -178,7 +187,7 @@ class Reranker(_Base[HttpClient]):
         Args:
             scorer: "lexical" (the default), "semantic", or a function of the query and the texts that gives each text a
                 score.
-            defaults: As for the constructor.
+            defaults: As for the constructor, but for `retries`: a scorer that failed is not asked again.
 
         Raises:
             ImportError: The extra that this needs is not installed; the message names it.
@@ -187,6 +196,8 @@ class Reranker(_Base[HttpClient]):
 
         from openrouter_rerank.local import reference_transport
 
+        # What fails here will fail again: it is the scorer.
+        defaults.setdefault("retries", Retries(attempts=1))
         client = httpx.Client(transport=reference_transport(scorer))
         return cls("", base_url=LOCAL_URL, http_client=client, **defaults)
 
@@ -230,6 +241,7 @@ class Reranker(_Base[HttpClient]):
         Raises:
             ValueError, TypeError: An argument can never work; nothing was sent.
             OSError: An image file could not be read; nothing was sent.
+            RuntimeError: It is closed.
             BadRequest: The server refuses the request: change the call.
             Unauthorized: The key is wrong, or may not do this.
             InsufficientCredits: The account has no credits left.
@@ -240,6 +252,7 @@ class Reranker(_Base[HttpClient]):
         """
         from openrouter_rerank.core import rerank
 
+        self._refuse_if_closed()
         return self._run(
             rerank(
                 self._settings,
@@ -260,7 +273,8 @@ class Reranker(_Base[HttpClient]):
         )
 
     def close(self) -> None:
-        """Close the connections, unless they belong to an injected client."""
+        """Close the connections, unless they belong to an injected client. No call is taken after it."""
+        self._closed = True
         self._connections.close()
 
     def __enter__(self) -> Self:
@@ -315,6 +329,8 @@ class AsyncReranker(_Base[AsyncHttpClient]):
 
         from openrouter_rerank.local import reference_transport
 
+        # What fails here will fail again: it is the scorer.
+        defaults.setdefault("retries", Retries(attempts=1))
         client = httpx.AsyncClient(transport=reference_transport(scorer))
         return cls("", base_url=LOCAL_URL, http_client=client, **defaults)
 
@@ -337,6 +353,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
     ) -> Ranking[T]:
         from openrouter_rerank.core import rerank
 
+        self._refuse_if_closed()
         return await self._run(
             rerank(
                 self._settings,
@@ -357,7 +374,8 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         )
 
     async def aclose(self) -> None:
-        """Close the connections, unless they belong to an injected client."""
+        """Close the connections, unless they belong to an injected client. No call is taken after it."""
+        self._closed = True
         await self._connections.close()
 
     async def __aenter__(self) -> Self:

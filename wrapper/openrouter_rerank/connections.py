@@ -8,10 +8,11 @@ whole attempt can be bounded only at the socket: a server that sends a byte now 
 
 from __future__ import annotations
 
+import ssl
 import sys
 from collections import deque
 from collections.abc import AsyncIterable, Iterable, Mapping
-from functools import cached_property
+from importlib.util import find_spec
 from inspect import iscoroutinefunction
 from threading import BoundedSemaphore, local
 from time import monotonic
@@ -64,6 +65,14 @@ class _Own:
         self._lines = self._encoded(headers)
         self._proxy = _proxy(url)
         self._closed = False
+        encrypted = self._url.scheme == b"https" or self._proxy is not None
+        self._options: dict[str, Any] = {
+            # One set of certificates for all, as reading them takes longer than a call.
+            "ssl_context": _certificates() if encrypted else None,
+            "proxy": self._proxy,
+            "max_connections": 1,
+            "keepalive_expiry": _IDLE,
+        }
 
     def _encoded(self, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
         return [
@@ -82,21 +91,6 @@ class _Own:
             extensions={"timeout": timeouts},
         )
 
-    @cached_property
-    def _options(self) -> dict[str, Any]:
-        encrypted = self._url.scheme == b"https" or self._proxy is not None
-        return {
-            # One set of certificates for all, as reading them takes longer than a call.
-            "ssl_context": httpx.create_ssl_context() if encrypted else None,
-            "proxy": self._proxy,
-            "max_connections": 1,
-            "keepalive_expiry": _IDLE,
-        }
-
-    def _refuse_if_closed(self) -> None:
-        if self._closed:
-            raise RuntimeError("this reranker is closed; make a new one, or leave the with block later")
-
 
 class Connections(_Own):
     """Connections of our own, for threads."""
@@ -108,7 +102,6 @@ class Connections(_Own):
 
     def send(self, step: Send) -> Outcome:
         """What comes of the request."""
-        self._refuse_if_closed()
         end = monotonic() + step.timeout
         if not self._free.acquire(timeout=max(step.timeout, 0)):
             return Failure(httpcore.PoolTimeout(_ALL_IN_USE), None)
@@ -215,21 +208,16 @@ class AsyncConnections(_Own):
 
     async def send(self, step: Send) -> Outcome:
         """What comes of the request."""
-        self._refuse_if_closed()
         here = self._here.entered()
         status = None
         headers = httpx.Headers()
         outcome: Outcome | None = None
-        late: Exception | None = httpcore.PoolTimeout(_ALL_IN_USE)
+        timeouts = _Phases(step.timeout)
         try:
             with anyio.fail_after(step.timeout) as scope:
                 async with here.free:
-                    late = None
                     pool = here.idle.pop() if here.idle else httpcore.AsyncConnectionPool(**self._options)
                     try:
-                        # A little less than the whole: httpcore closes a half-made connection after its own timeout,
-                        # and leaves it to the garbage collector after ours.
-                        timeouts = {"connect": min(0.95 * step.timeout, _CONNECT)}
                         response = await pool.handle_async_request(self._request(step, timeouts))
                         status = response.status
                         try:
@@ -242,7 +230,7 @@ class AsyncConnections(_Own):
                         if self._closed:
                             await self.close()
         except TimeoutError:
-            return Failure(late, status)
+            return timeouts.late(status)
         except _ERRORS as error:
             return Failure(error, status)
         return outcome or Answer(cast(int, status), headers, b"", whole=False)
@@ -272,6 +260,14 @@ class _Here(local):
         return self
 
 
+def _certificates() -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        message = f"SSL_CERT_FILE or SSL_CERT_DIR names certificates that cannot be read ({error}); mend or unset it"
+        raise ValueError(message) from error
+
+
 def _proxy(url: str) -> httpcore.Proxy | None:
     """The proxy that the environment names for the URL, as httpx.Client would use it."""
     parts = urlsplit(url)
@@ -280,6 +276,8 @@ def _proxy(url: str) -> httpcore.Proxy | None:
     if proxy is None or proxy_bypass(parts.hostname or ""):
         return None
     parsed = httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
+    if parsed.scheme not in ("http", "https") and find_spec("socksio") is None:
+        raise ValueError("the environment names a SOCKS proxy: pip install 'httpx[socks]', or unset it")
     auth = (unquote(parsed.username), unquote(parsed.password)) if parsed.username else None
     return httpcore.Proxy(str(parsed.copy_with(userinfo=b"")), auth=auth)
 
@@ -288,17 +286,28 @@ def _proxy(url: str) -> httpcore.Proxy | None:
 
 
 class _Phases(dict[str, float]):
-    """The timeouts of a request by phase, each what is left of the whole when the transport asks for it."""
+    """The timeouts of a request by phase, each what is left of the whole when the transport asks for it.
+
+    `sent` says whether the transport has come to sending. Making a connection ends a little before the whole, as
+    httpcore closes what is half made after its own timeout, and not after one of ours.
+    """
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(connect=min(seconds, _CONNECT), read=seconds, write=seconds, pool=seconds)
-        self.end = monotonic() + seconds
+        super().__init__(connect=min(0.95 * seconds, _CONNECT), read=seconds, write=seconds, pool=seconds)
+        self.sent = False
+        self._began = monotonic()
+        self.end = self._began + seconds
 
     def get(self, phase: str, default: Any = None) -> Any:  # noqa: ARG002 - every phase has a timeout
         """What is left for this phase, in seconds."""
+        self.sent = self.sent or phase in ("write", "read")
+        end = self._began + self["connect"] if phase == "connect" else self.end
         # Never 0, which would tell a socket not to wait at all.
-        left = max(self.end - monotonic(), 0.001)
-        return min(left, _CONNECT) if phase == "connect" else left
+        return max(end - monotonic(), 0.001)
+
+    def late(self, status: int | None) -> Failure:
+        """What it is that the time was up."""
+        return Failure(None if self.sent else httpcore.ConnectTimeout("the time was up"), status)
 
 
 class Injected:
@@ -374,7 +383,7 @@ class AsyncInjected:
                 finally:
                     await response.aclose()
         except TimeoutError:
-            return Failure(None, status)
+            return timeouts.late(status)
         except self._errors as error:
             return Failure(error, status)
         return outcome or Answer(cast(int, status), headers, b"", whole=False)

@@ -47,6 +47,11 @@ def as_list(documents: Iterable[T]) -> list[T]:
     if isinstance(documents, str | bytes | Mapping | Document):
         message = f"documents is one {type(cast(object, documents)).__name__}; pass a list of documents"
         raise TypeError(message)
+    if hasattr(documents, "columns"):
+        # To iterate over a table gives the names of its columns.
+        raise TypeError(
+            "documents is a table; pass one column of it as a list, or its rows as mappings with key="
+        )
     try:
         return list(documents)
     except TypeError as error:
@@ -98,6 +103,9 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 
 def _pick(document: Any, key: Callable[[Any], Sendable] | str, where: str) -> object:
+    if not callable(key) and not isinstance(key, str):
+        message = f"key must be a function or the name of a field, not {type(key).__name__}"
+        raise TypeError(message)
     if callable(key):
         return key(document)
     try:
@@ -119,7 +127,7 @@ def _pick(document: Any, key: Callable[[Any], Sendable] | str, where: str) -> ob
 
 
 def _one(sendable: object, limit: int, where: str, *, keyed: bool) -> Generator[Load, bytes, Wire]:
-    # Imported by the first call, as all of the generated client is: it takes as long as httpx to import a third of.
+    # Imported by the first call, as all of the generated client is.
     from openrouter_rerank_api.models import ImageDocument, TextDocument  # noqa: PLC0415
 
     match sendable:
@@ -132,10 +140,11 @@ def _one(sendable: object, limit: int, where: str, *, keyed: bool) -> Generator[
         case Mapping():
             text, image = _known(cast(Mapping[str, Any], sendable), where)
         case _:
-            how = "key= gave" if keyed else "it is"
+            what = "what key= gave is" if keyed else "it is"
+            hint = "" if keyed else "; pass key= (a function, or the name of a field) to say what to send"
             message = (
-                f"{where}: {how} a {type(sendable).__name__}, and only str, mappings with text and/or image, Document, "
-                "Path and bytes can be sent; pass key= (a function, or the name of a field) to say what to send"
+                f"{where}: {what} of type {type(sendable).__name__}, and only str, mappings with text and/or image, "
+                f"Document, Path and bytes can be sent{hint}"
             )
             raise TypeError(message)
     if text is not None and not isinstance(text, str):
@@ -174,7 +183,7 @@ def _image(image: object, limit: int, where: str) -> Generator[Load, bytes, str]
             )
             raise ValueError(message)
         case Path():
-            content = yield Load(image, limit)
+            content = yield Load(image, limit, where)
             where = f"{where} ({image})"
         case bytes():
             content = image
@@ -193,7 +202,7 @@ def _media_type(content: bytes, where: str) -> str:
     for media_type, offset, magic in _MAGIC:
         if content[offset : offset + len(magic)] == magic:
             return media_type
-    message = f"{where}: these bytes are no image that we know ({', '.join(sorted({m[0] for m in _MAGIC}))})"
+    message = f"{where}: these bytes are no image that we know; a text is sent as str ({', '.join(sorted({m[0] for m in _MAGIC}))})"
     raise ValueError(message)
 
 

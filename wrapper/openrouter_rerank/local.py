@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+log = logging.getLogger("openrouter_rerank")
 
 if TYPE_CHECKING:
     from rerank_conformance.reference.inprocess import InProcess
@@ -20,9 +23,21 @@ def reference_transport(scorer: Scorer | str | None) -> InProcess:
         ValueError: No scorer has that name.
     """
     try:
-        from rerank_conformance.reference import Reference  # noqa: PLC0415 - an extra
+        from rerank_conformance.reference import Reference, Refusal  # noqa: PLC0415 - an extra
         from rerank_conformance.reference.inprocess import InProcess  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         message = f"the local mode needs {error.name}: pip install 'openrouter-rerank[local]', or '.[local]' in a clone"
         raise ImportError(message) from error
-    return InProcess(Reference(scorer))
+
+    class Local(Reference):
+        """It says what ails the scorer: here the caller wrote it."""
+
+        def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+            try:
+                return super().scores(query, texts)
+            except Exception as error:
+                log.debug("the scorer failed", exc_info=True)
+                message = f"the scorer {self.model} failed with {type(error).__name__}: {error}"
+                raise Refusal(500, message) from error
+
+    return InProcess(Local(scorer))

@@ -66,6 +66,10 @@ class Key:
         """The header that carries it; none for the empty key."""
         return Secrets({"Authorization": f"Bearer {self._value}"} if self._value else {})
 
+    def is_in(self, data: bytes) -> bool:
+        """Whether the data has the key as it is."""
+        return bool(self._value) and str(self._value).encode() in data
+
     def blot(self, text: str) -> str:
         """The text without the key, should a server have echoed it, as it is or escaped as JSON may be."""
         return self._echo.sub("[key]", text)
@@ -94,7 +98,8 @@ class Key:
         key = str(self._value or "")
         if len(key) < _SHORTEST_SECRET:
             return re.compile(r"(?!)")  # what matches nothing
-        characters = (f"(?:{re.escape(char)}|\\\\{re.escape(char)}|\\\\u{ord(char):04x})" for char in key)
+        # Each may be escaped, and more than once where JSON stands in JSON.
+        characters = (f"\\\\*(?:{re.escape(char)}|(?<=\\\\)u{ord(char):04x})" for char in key)
         return re.compile("".join(characters), re.IGNORECASE)
 
 
@@ -337,7 +342,7 @@ def _no_unknown(name: str, value: Model) -> None:
     known = [attribute.name for attribute in fields(type(value)) if attribute.init]
     for key in value.additional_properties if known else ():
         # A trace takes any key; a misspelling of one that it knows is still a misspelling.
-        close = nearest(key, known, 0.75 if isinstance(value, Trace) else 0.4)
+        close = nearest(key, known, 0.85 if isinstance(value, Trace) else 0.4)
         if close or not isinstance(value, Trace):
             hint = f"did you mean {close!r}?" if close else f"it knows {', '.join(known)}."
             message = f"{name}: unknown key {key!r}; {hint} To send it all the same, use extra_body"

@@ -17,6 +17,8 @@ class Load(NamedTuple):
 
     path: Path
     limit: int
+    where: str
+    """Which document it is for, as messages say it."""
 
 
 class Send(NamedTuple):

@@ -199,9 +199,9 @@ def test_key(document: Any, key: Any, wire: Any) -> None:
         (PAGE, "xyz", ValueError, ["document 0", "key='xyz'", "Page"]),
         ({"body": "B"}, "boddy", ValueError, ["document 0", "key='boddy'", "dict", "did you mean 'body'?"]),
         ({1: "B"}, "xyz", ValueError, ["document 0", "key='xyz'", "dict"]),
-        (PAGE, lambda _: None, TypeError, ["document 0", "key= gave a NoneType"]),
+        (PAGE, lambda _: None, TypeError, ["document 0", "key= gave is of type NoneType"]),
         (PAGE, lambda _: {"content": "C"}, ValueError, ["document 0", "'content'"]),
-        ("text", "upper", TypeError, ["document 0", "key= gave a builtin_function_or_method"]),
+        ("text", "upper", TypeError, ["document 0", "key= gave is of type builtin_function_or_method"]),
     ],
 )
 def test_wrong_key(document: Any, key: Any, kind: type[Exception], words: list[str]) -> None:
@@ -284,8 +284,8 @@ def test_files_are_asked_for() -> None:
     """The core reads no file: it asks its shell for each, with the limit."""
     running = call({"max_image_bytes": 100}, documents=[Path("a.png"), "text", Path("b.png")])
 
-    assert next(running) == Load(Path("a.png"), 100)
-    assert running.send(PNG) == Load(Path("b.png"), 100)
+    assert next(running) == Load(Path("a.png"), 100, "document 0")
+    assert running.send(PNG) == Load(Path("b.png"), 100, "document 2")
     assert isinstance(running.send(PNG), Send)
 
 

@@ -41,8 +41,8 @@ class RerankRequest(Model):
 
     Example: search-session-7f3a"""
     user: str | Unset = UNSET
-    """Your id of the end user, for observability. Never forwarded to a provider. Keep it within 128
-    characters: what the vendor broadcasts is cut there.
+    """Your id of the end user, for observability; not forwarded to a provider. At most 128 characters where it
+    is broadcast to observability tools.
 
     Example: user-1042"""
     trace: Trace | Unset = UNSET

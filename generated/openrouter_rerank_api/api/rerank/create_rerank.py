@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -60,6 +61,9 @@ def get_kwargs(
 def parse(status_code: int, content: bytes) -> ErrorResponse | RerankResponse | None:
     """The body as the contract describes it for the status; None where it does not, or for an error of another form.
 
+    A success whose body is the envelope of an error is read as that. Types and required fields are checked; bounds of
+    numbers are not.
+
     Raises:
         errors.MalformedBody: A successful answer whose body breaks the contract.
     """
@@ -69,9 +73,13 @@ def parse(status_code: int, content: bytes) -> ErrorResponse | RerankResponse | 
     try:
         return decode(content, model)
     except errors.MalformedBody:
-        if status_code < 400:
-            raise
-        return None
+        if status_code >= 400:
+            return None
+        # A success may carry what belongs to a failure.
+        for other in set(MODELS.values()) - {model}:
+            with suppress(errors.MalformedBody):
+                return decode(content, other)
+        raise
 
 
 def _respond(client: Client, response: httpx.Response) -> Response[ErrorResponse | RerankResponse]:
