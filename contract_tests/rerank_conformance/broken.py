@@ -1,0 +1,679 @@
+"""For each rule a server that breaks it, and as far as can be no other; and the servers that break none."""
+
+import itertools
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, cast
+
+from rerank_conformance.altered import (
+    Server,
+    answering,
+    billing,
+    each,
+    echoing,
+    erring,
+    failing,
+    failures,
+    listing,
+    members,
+    ranking,
+    refused_as,
+    refusing,
+    respelling,
+    scoring,
+    taking,
+)
+from rerank_conformance.reference import Answer, Reference, Refusal, Request
+from rerank_conformance.reference.server import Body
+from rerank_conformance.variants import VARIANTS
+
+__all__ = ["BROKEN", "UNAVOIDABLE", "VARIANTS"]
+
+
+def _text(document: str | Body) -> str:
+    return document if isinstance(document, str) else document.get("text", "")
+
+
+def _is_object(document: str | Body) -> bool:
+    return not isinstance(document, str)
+
+
+def _is_blank(document: str | Body) -> bool:
+    return not _text(document).strip() and not (_is_object(document) and "image" in document)
+
+
+def _without(body: Body, *names: str) -> Body:
+    return {name: value for name, value in body.items() if name not in names}
+
+
+# ----- acceptance
+
+
+class _Attributed(Reference):
+    """Refuses requests that name the application that they come from."""
+
+    def media_type(self, request: Request) -> None:
+        super().media_type(request)
+        if request.headers.keys() & {"http-referer", "x-openrouter-title", "x-openrouter-categories"}:
+            raise Refusal(400, "Unexpected header")
+
+
+class _ExactMediaType(Reference):
+    """Compares the content type as a string, so that a charset is too much."""
+
+    def media_type(self, request: Request) -> None:
+        if request.headers.get("content-type") != "application/json":
+            raise Refusal(400, "Content-Type: expected application/json")
+
+
+class _BraceFirst(Reference):
+    """Wants the body to begin with a brace."""
+
+    def parse(self, body: bytes) -> object:
+        if not body.startswith(b"{"):
+            raise Refusal(400, "The body is not JSON: no {")
+        return super().parse(body)
+
+
+_ACCEPTANCE: Mapping[str, Server] = {
+    "acceptance.plain": refusing(
+        "Refuses a single document.", lambda b: len(b["documents"]) == 1 and not _is_blank(b["documents"][0])
+    ),
+    "acceptance.top-n": refusing(
+        "Refuses a top_n above the number of documents.",
+        lambda b: len(b["documents"]) < b.get("top_n", 0) < 2**40,
+    ),
+    "acceptance.top-n-huge": refusing(
+        "Refuses a top_n beyond 64 bits.", lambda b: b.get("top_n", 0) >= 2**63
+    ),
+    "acceptance.top-n-integral": refusing(
+        "Refuses a top_n of 2.0.", lambda b: isinstance(b.get("top_n"), float) and b["top_n"] < 2**40
+    ),
+    "acceptance.objects": refusing(
+        "Refuses documents that are objects with an ordinary text.",
+        lambda b: all(
+            _is_object(d) and d.keys() == {"text"} and _plain(d["text"] or " ") for d in b["documents"]
+        ),
+    ),
+    "acceptance.mixed": refusing(
+        "Refuses strings and objects in one array.",
+        lambda b: len({_is_object(d) for d in b["documents"]}) > 1,
+    ),
+    "acceptance.images": refusing(
+        "Refuses images.", lambda b: any(_is_object(d) and "image" in d for d in b["documents"])
+    ),
+    "acceptance.blank-documents": refusing(
+        "Refuses empty and blank documents.", lambda b: any(map(_is_blank, b["documents"]))
+    ),
+    "acceptance.unicode": refusing(
+        "Refuses NUL, as some databases do.", lambda b: any("\0" in _text(d) for d in b["documents"])
+    ),
+    "acceptance.long-document": refusing(
+        "Refuses documents of more than 500 tokens.",
+        lambda b: any(len(_text(d)) > 2000 for d in b["documents"]),
+    ),
+    "acceptance.many-documents": refusing(
+        "Refuses more than a hundred documents.", lambda b: len(b["documents"]) > 100
+    ),
+    "acceptance.unknown-fields": refusing(
+        "Refuses fields that it does not know.",
+        lambda b: (
+            b.keys() - {"model", "query", "documents", "top_n", "provider", "session_id", "user", "trace"}
+        ),
+    ),
+    "acceptance.provider-null": refusing(
+        "Refuses a provider of null.", lambda b: "provider" in b and b["provider"] is None
+    ),
+    "acceptance.provider": refusing(
+        "Refuses preferences of null.",
+        lambda b: None in (b.get("provider") or {}).values(),
+    ),
+    "acceptance.observability": refusing("Refuses trace.", lambda b: "trace" in b),
+    "acceptance.attribution": _Attributed,
+    "acceptance.charset": _ExactMediaType,
+    "acceptance.escapes": _BraceFirst,
+}
+
+
+# ----- answers
+
+
+class _OneMore(Reference):
+    """Returns one document more than top_n."""
+
+    def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
+        return super().cut(ranked, None if top_n is None else top_n + 1)
+
+
+def _all_asked(change: Callable[[list[Body], Body], list[Body]]) -> Callable[[list[Body], Body], list[Body]]:
+    """The change for requests without top_n alone: rankings cut by it stay as they are."""
+    return lambda results, body: results if "top_n" in body else change(results, body)
+
+
+def _past_the_end(results: list[Body], body: Body) -> list[Body]:
+    return [*results[:-1], {**results[-1], "index": len(body["documents"])}]
+
+
+def _one_twice(results: list[Body], _: Body) -> list[Body]:
+    if len(results) < 3:
+        return results
+    again = {name: results[-2][name] for name in ("index", "document")}
+    return [*results[:-1], {**results[-1], **again}]
+
+
+def _echoes_swapped(results: list[Body], _: Body) -> list[Body]:
+    if len(results) < 2 or any("image" in r["document"] or _is_blank(r["document"]) for r in results[:2]):
+        return results
+    one, other, *rest = results
+    return [{**one, "document": other["document"]}, {**other, "document": one["document"]}, *rest]
+
+
+def _one_plain_lost(results: list[Body], body: Body) -> list[Body]:
+    documents = body["documents"]
+    if not 1 < len(documents) <= 100:
+        return results
+    for result in results[::-1]:
+        document = documents[result["index"]]
+        if not _is_blank(document) and documents.count(document) == 1:
+            return [other for other in results if other is not result]
+    return results
+
+
+def _blanks_lost(results: list[Body], body: Body) -> list[Body]:
+    kept = [result for result in results if not _is_blank(body["documents"][result["index"]])]
+    return kept or results
+
+
+def _identical_lost(results: list[Body], body: Body) -> list[Body]:
+    firsts = [body["documents"].index(document) for document in body["documents"]]
+    return [result for result in results if result["index"] in firsts]
+
+
+def _plain(text: str) -> bool:
+    return len(text) <= 1000 and text.isascii() and text.isprintable() and text == text.strip()
+
+
+_ANSWER: Mapping[str, Server] = {
+    "answer.content-type": ranking(
+        "Sends rankings as text/plain.",
+        lambda a: a._replace(headers={**a.headers, "content-type": "text/plain"}),
+    ),
+    "answer.json": ranking("Cuts rankings off.", lambda a: a._replace(body=a.body[:-1])),
+    "answer.schema": answering(
+        "Calls the results data.", lambda a, _: {**_without(a, "results"), "data": a["results"]}
+    ),
+    "answer.index-integer": each("Writes the index as text.", lambda r: {**r, "index": str(r["index"])}),
+    "answer.index-in-range": listing("Has an index past the end.", _all_asked(_past_the_end)),
+    "answer.index-unique": listing("Has one position twice.", _all_asked(_one_twice)),
+    "answer.index-points-at-echo": listing("Mixes up the first two echoes.", _echoes_swapped),
+    "answer.score-number": each(
+        "Writes scores as text.", lambda r: {**r, "relevance_score": str(r["relevance_score"])}
+    ),
+    "answer.descending": listing("Has the worst first.", _all_asked(lambda results, _: results[::-1])),
+    "answer.not-empty": listing(
+        "Returns nothing for a top_n of 1.", lambda results, body: [] if body.get("top_n") == 1 else results
+    ),
+    "answer.at-most-top-n": _OneMore,
+    "answer.at-most-documents": listing(
+        "Adds a result of its own.",
+        _all_asked(lambda results, body: [*results, {**results[-1], "index": len(body["documents"])}]),
+    ),
+    "answer.top-n-filled": VARIANTS["fewer-than-top-n"],
+    "answer.top-n-above-count": listing(
+        "Returns one document less where top_n is above their number.",
+        lambda results, body: results[: -1 if 1 < len(body["documents"]) < body.get("top_n", 0) else None],
+    ),
+    "answer.complete": listing("Loses a document.", _all_asked(_one_plain_lost)),
+    "answer.one-document": listing(
+        "Finds nothing to rank in a single document.",
+        _all_asked(lambda results, body: results if len(body["documents"]) > 1 else []),
+    ),
+    "answer.many-documents": listing(
+        "Returns a hundred documents at most.", _all_asked(lambda results, _: results[:100])
+    ),
+    "answer.blank-documents": listing("Leaves blank documents out.", _all_asked(_blanks_lost)),
+    "answer.identical-documents": listing("Merges identical documents.", _all_asked(_identical_lost)),
+    "answer.echo-present": each("Echoes null.", lambda r: {**r, "document": None}),
+    "answer.echo-text": respelling("Echoes plain text in capitals.", lambda t: t.upper() if _plain(t) else t),
+    "answer.echo-blanks": respelling("Echoes without the space around it.", str.strip),
+    "answer.echo-unicode": respelling(
+        "Has no characters beyond 16 bits.",
+        lambda t: t if len(t) > 1000 else "".join(c if ord(c) <= 0xFFFF else "\ufffd" for c in t),
+    ),
+    "answer.echo-long": respelling("Echoes a thousand characters at most.", lambda t: t[:1000]),
+    "answer.echo-image": echoing("Echoes no images.", lambda d: _without(d, "image")),
+    "answer.model": answering("Names no model.", lambda a, _: _without(a, "model")),
+    "answer.id": answering("Has numbers for ids.", lambda a, _: {**a, "id": 7}),
+    "answer.provider": answering("Has null for a provider.", lambda a, _: {**a, "provider": None}),
+    "answer.usage": billing("Bills half a search.", lambda u: {**u, "search_units": 0.5}),
+    "answer.id-present": answering("Has no id.", lambda a, _: _without(a, "id")),
+    "answer.usage-present": answering("Says nothing of usage.", lambda a, _: _without(a, "usage")),
+    "answer.id-unique": answering("Has one id for all.", lambda a, _: {**a, "id": "gen-rerank-0"}),
+}
+
+
+# ----- relations
+
+
+class _BestSkipped(Reference):
+    """Leaves the best out where top_n cuts."""
+
+    least = 1
+
+    def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
+        skips = top_n is not None and self.least <= top_n < len(ranked)
+        return super().cut(ranked[skips:], top_n)
+
+
+class _BestSkippedAbove(_BestSkipped):
+    """Leaves the best out where top_n is 3 or more, and cuts."""
+
+    least = 3
+
+
+class _Drifting(Reference):
+    """Scores each request higher than the one before."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._drift = itertools.count()
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        drift = next(self._drift)
+        return [score + drift for score in super().scores(query, texts)]
+
+
+class _TextsAlone(Reference):
+    """Overlooks the text of an object."""
+
+    def texts(self, documents: Any) -> list[str]:
+        return [document if isinstance(document, str) else "" for document in documents]
+
+
+def _later_lower(_: str, texts: Sequence[str], scores: list[float]) -> list[float]:
+    return [score - 0.3 * texts[:index].count(texts[index]) for index, score in enumerate(scores)]
+
+
+def _second_first(_: str, __: Sequence[str], scores: list[float]) -> list[float]:
+    first, second, *_rest = [*sorted(range(len(scores)), key=lambda index: -scores[index]), -1, -1]
+    if second < 0:
+        return scores
+    swapped = {first: scores[second], second: scores[first]}
+    return [swapped.get(index, score) for index, score in enumerate(scores)]
+
+
+_RELATION: Mapping[str, Server] = {
+    "relation.top-n-best": _BestSkipped,
+    "relation.top-n-prefix": _BestSkippedAbove,
+    "relation.repeatable": _Drifting,
+    "relation.string-or-object": _TextsAlone,
+    "relation.query-matters": scoring(
+        "Ignores the query.", lambda _, texts, __: [zlib.crc32(text.encode()) / 2**32 for text in texts]
+    ),
+    "relation.document-matters": scoring(
+        "Ranks by position.",
+        lambda query, texts, _: [zlib.crc32(query.encode()) % 100 + 1 / (2 + i) for i, _ in enumerate(texts)],
+    ),
+    "relation.higher-is-better": scoring(
+        "Scores by distance.", lambda _, __, scores: [1 - score for score in scores]
+    ),
+    "relation.relevant-first": scoring("Mixes up the scores of the best two.", _second_first),
+    "relation.order-of-documents": scoring(
+        "Likes later documents better.",
+        lambda _, __, scores: [score + 0.02 * i for i, score in enumerate(scores)],
+    ),
+    "relation.document-added": VARIANTS["listwise"],
+    "relation.identical-documents": scoring("Likes no repetition.", _later_lower),
+}
+
+
+# ----- refusals
+
+_ABSENT = object()
+
+
+def _lax(
+    what: str, name: str, is_taken: Callable[[Any], object], put: Callable[[Any], Any] | None = None
+) -> Server:
+    """A server that takes illegal values of one field; without `put` as if the field were absent."""
+
+    def mend(body: Body) -> Body:
+        value = body.get(name, _ABSENT)
+        if value is _ABSENT or not is_taken(value):
+            return body
+        return _without(body, name) if put is None else {**body, name: put(value)}
+
+    return taking(what, mend)
+
+
+def _lax_document(what: str, is_taken: Callable[[Any], object], put: Callable[[Any], Any]) -> Server:
+    """A server that takes illegal documents."""
+    return _lax(
+        what,
+        "documents",
+        lambda documents: isinstance(documents, list),
+        lambda documents: [put(document) if is_taken(document) else document for document in documents],
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _as_text(document: Body) -> Body:
+    return {name: str(value) if name in {"text", "image"} else value for name, value in document.items()}
+
+
+_LEGAL: Body = {"model": "default", "query": "", "documents": [""]}
+
+
+class _LenientParser(Reference):
+    """Reads a body that is not JSON for an empty request."""
+
+    def parse(self, body: bytes) -> object:
+        try:
+            return super().parse(body)
+        except Refusal as refusal:
+            if body and self.reads(refusal.message):
+                return _LEGAL
+            raise
+
+    def reads(self, why: str) -> bool:
+        """Whether a body is read that is refused for this reason."""
+        return "not JSON" in why
+
+
+class _AnyBytes(_LenientParser):
+    """Reads a body that is not UTF-8 for an empty request."""
+
+    def reads(self, why: str) -> bool:
+        """Whether a body is read that is refused for this reason."""
+        return "not UTF-8" in why
+
+
+class _NoBody(Reference):
+    """Reads no body for an empty request."""
+
+    def parse(self, body: bytes) -> object:
+        return super().parse(body) if body else _LEGAL
+
+
+class _AnyValue(Reference):
+    """Reads JSON that is no object for an empty request."""
+
+    def validate(self, value: object) -> Body:
+        return super().validate(cast("Body", value) if isinstance(value, dict) else _LEGAL)
+
+
+class _AnyType(Reference):
+    """Reads a body whatever it is declared as."""
+
+    def media_type(self, request: Request) -> None:
+        del request
+
+
+class _Shallow(Reference):
+    """Fails on a body that is nested deeply."""
+
+    def parse(self, body: bytes) -> object:
+        if body.count(b"[") > 50 or body.count(b"{") > 500:
+            raise RecursionError
+        return super().parse(body)
+
+
+_REFUSAL: Mapping[str, Server] = {
+    "refusal.documents-missing": taking("Needs no documents.", lambda b: {"documents": [""], **b}),
+    "refusal.documents-empty": _lax("Takes no documents.", "documents", lambda v: v == [], lambda _: [""]),
+    "refusal.documents-type": _lax(
+        "Takes anything for documents.", "documents", lambda v: not isinstance(v, list), lambda v: [str(v)]
+    ),
+    "refusal.document-type": _lax_document(
+        "Takes anything for a document.", lambda d: not isinstance(d, str | dict), str
+    ),
+    "refusal.document-empty-object": _lax_document(
+        "Takes documents without text and image.",
+        lambda d: isinstance(d, dict) and not {"text", "image"} & {*cast("Body", d)},
+        lambda d: {**d, "text": ""},
+    ),
+    "refusal.document-text-type": _lax_document(
+        "Takes anything for text and image.", lambda d: isinstance(d, dict), _as_text
+    ),
+    "refusal.query-missing": taking("Needs no query.", lambda b: {"query": "", **b}),
+    "refusal.query-type": _lax("Takes anything for a query.", "query", lambda v: not isinstance(v, str), str),
+    "refusal.model-missing": taking("Needs no model.", lambda b: {"model": "default", **b}),
+    "refusal.model-type": _lax("Takes anything for a model.", "model", lambda v: not isinstance(v, str), str),
+    "refusal.top-n-zero": _lax("Takes a top_n of 0 for none.", "top_n", lambda v: _is_number(v) and v == 0),
+    "refusal.top-n-negative": _lax(
+        "Takes a negative top_n for none.", "top_n", lambda v: _is_number(v) and v < 0
+    ),
+    "refusal.top-n-fraction": _lax(
+        "Rounds top_n up.",
+        "top_n",
+        lambda v: isinstance(v, float) and v > 0 and not v.is_integer(),
+        lambda v: int(v) + 1,
+    ),
+    "refusal.top-n-text": _lax("Takes text for top_n.", "top_n", lambda v: isinstance(v, str)),
+    "refusal.top-n-boolean": _lax("Takes booleans for top_n.", "top_n", lambda v: isinstance(v, bool)),
+    "refusal.top-n-null": _lax("Takes null for top_n.", "top_n", lambda v: v is None),
+    "refusal.top-n-type": _lax(
+        "Takes arrays and objects for top_n.", "top_n", lambda v: isinstance(v, list | dict)
+    ),
+    "refusal.provider-type": _lax(
+        "Takes anything for a provider.", "provider", lambda v: not isinstance(v, dict)
+    ),
+    "refusal.provider-field-type": _lax(
+        "Takes any preferences.", "provider", lambda v: isinstance(v, dict), lambda _: {}
+    ),
+    "refusal.session-id": _lax("Takes any session_id.", "session_id", lambda _: True),
+    "refusal.user-type": _lax("Takes any user.", "user", lambda _: True),
+    "refusal.trace-type": _lax("Takes any trace.", "trace", lambda _: True),
+    "refusal.malformed-json": _LenientParser,
+    "refusal.not-utf-8": _AnyBytes,
+    "refusal.empty-body": _NoBody,
+    "refusal.not-an-object": _AnyValue,
+    "refusal.content-type": _AnyType,
+    "refusal.deep-nesting": _Shallow,
+    "refusal.status": refused_as("Answers 403 to illegal requests.", 400, 403),
+}
+
+
+# ----- errors and methods
+
+
+_ERROR: Mapping[str, Server] = {
+    "error.status-documented": refused_as("Answers 422 to illegal requests.", 400, 422),
+    "error.content-type": failures(
+        "Sends errors as text/plain.",
+        lambda a: a._replace(headers={**a.headers, "content-type": "text/plain"}),
+    ),
+    "error.envelope": erring(
+        "Says in its errors what, and not why.", lambda code, _: {"error": {"code": code}}
+    ),
+    "error.code": erring(
+        "Writes the code as text.", lambda code, e: {**e, "error": {**e["error"], "code": str(code)}}
+    ),
+}
+
+_METHOD: Mapping[str, Server] = {
+    "method.refused": refused_as("Fails on other methods.", 405, 500),
+    "method.allow": failures(
+        "Keeps to itself which methods there are.", lambda a: a._replace(headers=_without(a.headers, "allow"))
+    ),
+    "method.envelope": failures(
+        "Refuses other methods without a word.", lambda a: a._replace(body=b"") if a.status == 405 else a
+    ),
+}
+
+
+# ----- authentication
+
+
+class _Unlocked(Reference):
+    """Lets a request in that lacks a right key, as far as `lets_in` goes; what it then refuses is still 401."""
+
+    def admit(self, request: Request) -> None:
+        try:
+            super().admit(request)
+        except Refusal as refusal:
+            scheme, _, key = request.headers.get("authorization", "").partition(" ")
+            if refusal.status != 401 or not self.lets_in(scheme, key.strip()):
+                raise
+            try:
+                self.read(request)
+            except Refusal:
+                raise refusal from None
+
+    def lets_in(self, scheme: str, key: str) -> bool:
+        """Whether scheme and key, which are not right, do nevertheless."""
+        raise NotImplementedError
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """The right ones."""
+        return [key.decode() for key in self._keys or ()]
+
+
+class _NoKey(_Unlocked):
+    """Needs no key, but refuses wrong ones."""
+
+    def lets_in(self, scheme: str, key: str) -> bool:
+        """Whether there are none at all."""
+        return not scheme and not key
+
+
+class _AnyScheme(_Unlocked):
+    """Takes every scheme."""
+
+    def lets_in(self, scheme: str, key: str) -> bool:
+        """Whether there is one, other than Bearer."""
+        del key
+        return bool(scheme) and scheme.lower() != "bearer"
+
+
+class _AnyKey(_Unlocked):
+    """Takes every key but those that are almost right."""
+
+    def lets_in(self, scheme: str, key: str) -> bool:
+        """Whether there is one."""
+        similar = any(key.startswith(right[:-1]) or right.startswith(key) for right in self.keys)
+        return scheme.lower() == "bearer" and (not key or not similar)
+
+
+class _SimilarKey(_Unlocked):
+    """Compares keys by their beginning."""
+
+    def lets_in(self, scheme: str, key: str) -> bool:
+        """Whether the beginning is right."""
+        return scheme.lower() == "bearer" and any(
+            key.startswith(right[:-1]) or (len(key) > 1 and right.startswith(key)) for right in self.keys
+        )
+
+
+class _BodyFirst(Reference):
+    """Looks at the body before it looks at the key."""
+
+    def authenticate(self, request: Request) -> None:
+        self.read(request)
+        super().authenticate(request)
+
+
+class _RankedAnyway(Reference):
+    """Answers 401, and ranks beside it."""
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        answer = super().answer(method, path, headers, body)
+        if answer.status != 401:
+            return answer
+        return answer._replace(body=json.dumps({**json.loads(answer.body), "results": []}).encode())
+
+
+class _KeyShown(Reference):
+    """Quotes the wrong key in its refusal."""
+
+    def authenticate(self, request: Request) -> None:
+        try:
+            super().authenticate(request)
+        except Refusal as refusal:
+            raise Refusal(
+                401, f"{request.headers.get('authorization')!a} is unknown", refusal.headers
+            ) from refusal
+
+
+class _CapitalBearer(Reference):
+    """Knows `Bearer` alone, and no other spelling of it."""
+
+    def authenticate(self, request: Request) -> None:
+        if request.headers.get("authorization", "").startswith("bearer"):
+            raise Refusal(401, "No key was sent", {"www-authenticate": "Bearer"})
+        super().authenticate(request)
+
+
+_AUTHENTICATION: Mapping[str, Server] = {
+    "authentication.no-key": _NoKey,
+    "authentication.wrong-scheme": _AnyScheme,
+    "authentication.wrong-key": _AnyKey,
+    "authentication.similar-key": _SimilarKey,
+    "authentication.before-body": _BodyFirst,
+    "authentication.nothing-ranked": _RankedAnyway,
+    "authentication.key-not-shown": _KeyShown,
+    "authentication.challenge": failures(
+        "Does not say what key it wants.",
+        lambda a: a._replace(headers=_without(a.headers, "www-authenticate")),
+    ),
+    "authentication.scheme-case": _CapitalBearer,
+}
+
+
+# ----- what generation finds
+
+
+def _names_span(body: Body) -> bool:
+    return "span_name" in members(members(body).get("trace"))
+
+
+_SCHEMA: Mapping[str, Server] = {
+    "robustness.answered": ranking(
+        "Says that its rankings are compressed, and they are not.",
+        lambda a: a._replace(headers={**a.headers, "content-encoding": "gzip"}),
+    ),
+    "robustness.no-server-error": refusing(
+        "Fails on a top_n beyond 64 bits.", lambda b: b.get("top_n", 0) >= 2**63, 500
+    ),
+    "schema.positive-data": refusing("Refuses traces with a span_name.", _names_span),
+    "schema.negative-data": _lax(
+        "Takes any span_name.",
+        "trace",
+        lambda v: isinstance(v, dict),
+        lambda v: _without(v, "span_name"),
+    ),
+    "schema.no-server-error": failing("Fails on traces with a span_name.", _names_span),
+}
+
+BROKEN: Mapping[str, Server] = MappingProxyType(
+    {
+        **_ACCEPTANCE,
+        **_ANSWER,
+        **_RELATION,
+        **_REFUSAL,
+        **_ERROR,
+        **_METHOD,
+        **_AUTHENTICATION,
+        **_SCHEMA,
+    }
+)
+"""The maker of a server by the rule that it breaks; its docstring says in one line how."""
+
+UNAVOIDABLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "answer.at-most-documents": {
+            "answer.index-in-range": "one result more than there are documents has no position of its own"
+        },
+        "answer.one-document": {"answer.not-empty": "without the one document nothing is left"},
+        "relation.repeatable": {
+            "relation.string-or-object": "a score that is another each time is another for the other form, too"
+        },
+    }
+)
+"""What else has to bite a broken server, by its rule: the MUST rules, each with the reason."""

@@ -1,0 +1,32 @@
+"""The rules: what the contract asks of a server, each with the function that judges recorded exchanges by it.
+
+Importing this package fills `RULES`. No rule sends anything.
+"""
+
+from rerank_conformance.rules.rule import RULES, Finding, Judgement, Rule, Seen, Undecided, rule
+
+from rerank_conformance.rules import (  # isort: skip  # the sections, in the order of a report
+    acceptance as _acceptance,
+    answer as _answer,
+    relations as _relations,
+    refusals as _refusals,
+    errors as _errors,
+    authentication as _authentication,
+    methods as _methods,
+    robustness as _robustness,
+    schema as _schema,
+)
+
+__all__ = ["RULES", "Finding", "Judgement", "Rule", "Seen", "Undecided", "rule"]
+
+_SECTIONS = (
+    _acceptance,
+    _answer,
+    _relations,
+    _refusals,
+    _errors,
+    _authentication,
+    _methods,
+    _robustness,
+    _schema,
+)

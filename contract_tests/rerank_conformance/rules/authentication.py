@@ -1,0 +1,91 @@
+"""Nothing is ranked without a key that the server knows."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from rerank_conformance.exchanges import KEY, WRONG_KEY
+from rerank_conformance.report import Level
+from rerank_conformance.rules.acceptance import accepted, described
+from rerank_conformance.rules.rule import RESPONSES, Finding, Judge, Judgement, Seen, Undecided, rule
+
+_SCHEME = "#/components/securitySchemes/apiKey"
+
+
+def _judge(name: str) -> Judge:
+    def judge(seen: Seen) -> Iterator[Judgement]:
+        for exchange in seen.exchanges:
+            if exchange.probe.rule != name:
+                continue
+            answer = exchange.answer
+            if exchange.undecided or answer is None:
+                yield Undecided(exchange.undecided or "no whole answer came")
+            elif answer.status == 401:
+                yield None
+            else:
+                yield Finding("401, nothing ranked", described(exchange), exchange)
+
+    return judge
+
+
+_TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
+    ("no-key", "MUST", True, "A request without a key is answered with 401", f"{RESPONSES}/401"),
+    ("wrong-scheme", "MUST", True, "A request with another scheme than Bearer is answered with 401", _SCHEME),
+    ("wrong-key", "MUST", True, "A request with a key that is unknown, or empty, is answered with 401", f"{RESPONSES}/401"),
+    ("similar-key", "MUST", False, "A key with a letter more or less is another key: 401", f"{RESPONSES}/401"),
+    ("before-body", "MUST", False, "Who has no key is told so, whatever is wrong with the body", "#/security"),
+)  # fmt: skip
+for _slug, _level, _quick, _requirement, _source in _TABLE:
+    _id = f"authentication.{_slug}"
+    rule(_id, _requirement, _source, level=_level, quick=_quick, thorough=True)(_judge(_id))
+
+
+@rule("authentication.nothing-ranked", "A refusal for want of a key holds no results", f"{RESPONSES}/401")
+def nothing_ranked(seen: Seen) -> Iterator[Judgement]:
+    """The body of each refusal."""
+    for exchange in seen.exchanges:
+        answer = exchange.answer
+        if answer is not None and answer.status == 401:
+            value: Any = answer.value
+            held = isinstance(value, dict) and "results" in cast("dict[str, Any]", value)
+            yield Finding("an error alone", described(exchange), exchange) if held else None
+
+
+@rule("authentication.key-not-shown", "No answer holds the key that was sent", _SCHEME)
+def key_not_shown(seen: Seen) -> Iterator[Judgement]:
+    """Bodies and headers; the key itself was replaced when they were recorded."""
+    for exchange in seen.exchanges:
+        answer = exchange.answer
+        if answer is None or exchange.probe.auth in {"none", "empty"}:
+            continue
+        whole = answer.body + "\n".join(answer.headers.values()).encode("utf-8", "replace")
+        shown = KEY.encode() in whole or WRONG_KEY.encode() in whole
+        yield Finding("an answer without the key", "the key is in the answer", exchange) if shown else None
+
+
+@rule(
+    "authentication.challenge",
+    "A 401 names the scheme in WWW-Authenticate, as HTTP asks",
+    f"{RESPONSES}/401",
+    level="SHOULD",
+)
+def challenge(seen: Seen) -> Iterator[Judgement]:
+    """The header."""
+    for exchange in seen.exchanges:
+        answer = exchange.answer
+        if answer is not None and answer.status == 401:
+            good = "www-authenticate" in answer.headers
+            yield None if good else Finding("WWW-Authenticate: Bearer", "no such header", exchange)
+
+
+@rule(
+    "authentication.scheme-case",
+    "The scheme is read in any case, as HTTP asks",
+    _SCHEME,
+    level="SHOULD",
+    quick=False,
+)
+def scheme_case(seen: Seen) -> Iterator[Judgement]:
+    """`bearer` for `Bearer`."""
+    for exchange in seen.exchanges:
+        if exchange.probe.rule == "authentication.scheme-case":
+            yield accepted(exchange)

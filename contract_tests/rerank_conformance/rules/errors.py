@@ -1,0 +1,89 @@
+"""Every error has one form; which error it should be is for other rules."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+from rerank_conformance import contract
+from rerank_conformance.exchanges import Answer, Exchange, is_index
+from rerank_conformance.rules.acceptance import described
+from rerank_conformance.rules.answer import short
+from rerank_conformance.rules.rule import RESPONSES, SCHEMA, Finding, Judgement, Seen, rule
+
+Check = Callable[[Exchange, Answer], Iterator[Judgement]]
+
+
+def _each(name: str, requirement: str, source: str) -> Callable[[Check], Check]:
+    def register(check: Check) -> Check:
+        def judge(seen: Seen) -> Iterator[Judgement]:
+            for exchange in seen.exchanges:
+                answer = exchange.answer
+                if answer is None or exchange.undecided or exchange.probe.method != "POST":
+                    continue
+                if not 200 <= answer.status < 300:
+                    yield from check(exchange, answer)
+
+        rule(name, requirement, source)(judge)
+        return check
+
+    return register
+
+
+def _own(answer: Answer) -> bool:
+    # the edge network answers in HTML: openapi.yaml#/components/responses/BadGateway
+    return answer.status <= 500
+
+
+def _error(answer: Answer) -> dict[str, Any]:
+    value = answer.value
+    error = cast("dict[str, Any]", value).get("error") if isinstance(value, dict) else None
+    return cast("dict[str, Any]", error) if isinstance(error, dict) else {}
+
+
+@_each("error.status-documented", "Every error has a status that the contract documents", RESPONSES)
+def status_documented(exchange: Exchange, answer: Answer) -> Iterator[Judgement]:
+    """The status."""
+    documented = contract.load().responses
+    expected = ", ".join(str(status) for status in documented if 400 <= status < 500)
+    yield (
+        None if answer.status in documented else Finding(f"one of {expected}", described(exchange), exchange)
+    )
+
+
+@_each("error.content-type", "Every error is sent as application/json", f"{RESPONSES}/400")
+def content_type(exchange: Exchange, answer: Answer) -> Iterator[Judgement]:
+    """The media type."""
+    if _own(answer):
+        found = answer.headers.get("content-type", "none")
+        what = f"{answer.status} with Content-Type {found}"
+        good = answer.media_type == "application/json"
+        yield None if good else Finding("Content-Type application/json", what, exchange)
+
+
+@_each(
+    "error.envelope",
+    "Every error is an ErrorResponse: error with code and message",
+    f"{SCHEMA}/ErrorResponse",
+)
+def envelope(exchange: Exchange, answer: Answer) -> Iterator[Judgement]:
+    """The body by its schema, but for the code."""
+    if not _own(answer):
+        return
+    value: Any = answer.value
+    error = _error(answer)
+    if error:
+        value = {**value, "error": {**error, **({"code": 400} if "code" in error else {})}}
+    violation = contract.load().responses[400].violation(value)
+    expected = '{"error": {"code": ..., "message": "..."}}'
+    yield Finding(expected, f"{described(exchange)}: {violation}", exchange) if violation else None
+
+
+@_each(
+    "error.code", "The code in an error is the status, as an integer", f"{SCHEMA}/ErrorDetail/properties/code"
+)
+def code(exchange: Exchange, answer: Answer) -> Iterator[Judgement]:
+    """Code and status."""
+    error = _error(answer)
+    if _own(answer) and "code" in error:
+        found: Any = error["code"]
+        good = is_index(found) and found == answer.status
+        yield None if good else Finding(f"error.code {answer.status}", f"error.code {short(found)}", exchange)

@@ -1,0 +1,59 @@
+"""Nothing but POST ranks."""
+
+from collections.abc import Iterator
+
+from rerank_conformance import contract
+from rerank_conformance.exchanges import Exchange
+from rerank_conformance.rules.acceptance import described
+from rerank_conformance.rules.rule import POST, SCHEMA, Finding, Judgement, Seen, Undecided, rule
+
+_PATH = POST.removesuffix("/post")
+
+
+def _others(seen: Seen) -> Iterator[Exchange]:
+    return (exchange for exchange in seen.exchanges if exchange.probe.rule == "method.refused")
+
+
+@rule(
+    "method.refused",
+    "Methods that the contract does not have are refused as the client's fault",
+    _PATH,
+    thorough=True,
+)
+def refused(seen: Seen) -> Iterator[Judgement]:
+    """GET, PUT, PATCH and DELETE: 405 or 404, or 501."""
+    for exchange in _others(seen):
+        answer = exchange.answer
+        if exchange.undecided or answer is None:
+            yield Undecided(exchange.undecided or "no whole answer came")
+        else:
+            good = 400 <= answer.status < 500 or answer.status == 501
+            yield None if good else Finding("405 or 404", described(exchange), exchange)
+
+
+@rule("method.allow", "A 405 says in Allow which methods there are, as HTTP asks", _PATH, level="SHOULD")
+def allow(seen: Seen) -> Iterator[Judgement]:
+    """The header."""
+    for exchange in _others(seen):
+        answer = exchange.answer
+        if answer is not None and answer.status == 405:
+            found = answer.headers.get("allow", "")
+            good = "POST" in {name.strip().upper() for name in found.split(",")}
+            yield (
+                None if good else Finding("Allow: POST", f"Allow: {found}" if found else "no Allow", exchange)
+            )
+
+
+@rule(
+    "method.envelope",
+    "The refusal of a method has the one form of all errors",
+    f"{SCHEMA}/ErrorResponse",
+    level="SHOULD",
+)
+def envelope(seen: Seen) -> Iterator[Judgement]:
+    """The body."""
+    for exchange in _others(seen):
+        answer = exchange.answer
+        if answer is not None and answer.status in {404, 405}:
+            violation = contract.load().responses[400].violation(answer.value)
+            yield Finding("an ErrorResponse", described(exchange), exchange) if violation else None

@@ -1,0 +1,241 @@
+"""What holds between answers; where models may differ honestly, a rule is a SHOULD or has a tolerance."""
+
+from collections.abc import Iterator
+
+from rerank_conformance.exchanges import Exchange, text_of
+from rerank_conformance.rules.rule import SCHEMA, Finding, Judgement, Seen, Undecided, rule
+
+_RESULTS = f"{SCHEMA}/RerankResponse/properties/results"
+_TOP_N = f"{SCHEMA}/RerankRequest/properties/top_n"
+_SCORE = f"{SCHEMA}/RerankResult/properties/relevance_score"
+_QUERY = f"{SCHEMA}/RerankRequest/properties/query"
+_EXACT = 1e-9
+
+
+def _pair(seen: Seen, *names: str) -> Iterator[tuple[Exchange, ...] | Undecided]:
+    """The exchanges of these names, once, if all of them hold scores of every result."""
+    found = [seen.named(name) for name in names]
+    if any(one is None for one in found):
+        return
+    pair = tuple(one for one in found if one is not None)
+    for one in pair:
+        if one.undecided:
+            yield Undecided(one.undecided)
+            return
+    if all(one.ranked and one.results and len(one.scores) == len(one.results) for one in pair):
+        yield pair
+
+
+def _shown(exchange: Exchange, count: int = 4) -> str:
+    ranked = [f"{index} ({score:.6g})" for index, score in list(exchange.scores.items())[:count]]
+    return ", ".join(ranked) + (", ..." if len(exchange.scores) > count else "")
+
+
+def _worse(seen: Seen, full: Exchange, cut: Exchange) -> tuple[int, int] | None:
+    """The first place at which the cut ranking has a document that the full one ranks clearly lower."""
+    best = full.order
+    for place, index in enumerate(cut.order):
+        if index not in full.scores or place >= len(best):
+            return place, index
+        reached, wanted = full.scores[index], full.scores[best[place]]
+        if reached < wanted and not seen.close(reached, wanted):
+            return place, index
+    return None
+
+
+def _is_prefix(seen: Seen, full: Exchange, cut: Exchange) -> Judgement:
+    bad = _worse(seen, full, cut)
+    if bad is None:
+        return None
+    actual = f"with top_n {cut.probe.top_n}: {_shown(cut)}; document {bad[1]} is not among the best there"
+    return Finding(f"the beginning of the longer ranking: {_shown(full)}", actual, cut)
+
+
+@rule("relation.top-n-best", "top_n returns the best documents, not the first ones", _TOP_N)
+def top_n_best(seen: Seen) -> Iterator[Judgement]:
+    """Cut rankings against the full one."""
+    for count in (1, 2):
+        for pair in _pair(seen, "rank-full", f"rank-top-{count}"):
+            yield pair if isinstance(pair, Undecided) else _is_prefix(seen, pair[0], pair[1])
+
+
+@rule("relation.top-n-prefix", "The ranking of a smaller top_n begins that of a larger one", _TOP_N)
+def top_n_prefix(seen: Seen) -> Iterator[Judgement]:
+    """Two cut rankings against each other."""
+    for small, large in ((1, 2), (2, 4)):
+        for pair in _pair(seen, f"rank-top-{large}", f"rank-top-{small}"):
+            yield pair if isinstance(pair, Undecided) else _is_prefix(seen, pair[0], pair[1])
+
+
+@rule("relation.repeatable", "The same request gives the same scores again, but for noise", _SCORE)
+def repeatable(seen: Seen) -> Iterator[Judgement]:
+    """The same request twice."""
+    for pair in _pair(seen, "rank-full", "rank-again"):
+        if isinstance(pair, Undecided):
+            yield pair
+            continue
+        one, other = pair
+        both = [index for index in one.order if index in other.scores]
+        apart = [index for index in both if not seen.close(one.scores[index], other.scores[index])]
+        expected = f"{_shown(one)}, each within {seen.tolerance:g}"
+        yield Finding(expected, f"the second time {_shown(other)}", other) if apart else None
+
+
+@rule(
+    "relation.string-or-object",
+    "A text is ranked alike as a string and as an object",
+    f"{SCHEMA}/RerankDocument",
+)
+def string_or_object(seen: Seen) -> Iterator[Judgement]:
+    """The same texts in either form."""
+    for pair in _pair(seen, "rank-full", "accept-objects"):
+        if isinstance(pair, Undecided):
+            yield pair
+            continue
+        one, other = pair
+        both = [index for index in one.order if index in other.scores]
+        apart = [index for index in both if not seen.close(one.scores[index], other.scores[index])]
+        yield Finding(f"as strings: {_shown(one)}", f"as objects: {_shown(other)}", other) if apart else None
+
+
+@rule("relation.query-matters", "The ranking depends on the query", _QUERY)
+def query_matters(seen: Seen) -> Iterator[Judgement]:
+    """Other queries over the same documents."""
+    for pair in _pair(seen, "rank-full", "rank-other-query"):
+        if isinstance(pair, Undecided):
+            yield pair
+            continue
+        one, other = pair
+        same = one.order == other.order and all(
+            seen.close(one.scores[index], other.scores[index]) for index in one.order
+        )
+        expected = "another ranking, or other scores, for a query about something else"
+        yield Finding(expected, f"the same again: {_shown(other)}", other) if same else None
+
+
+@rule(
+    "relation.document-matters",
+    "The ranking depends on the documents, not on their positions alone",
+    _RESULTS,
+)
+def document_matters(seen: Seen) -> Iterator[Judgement]:
+    """The same documents in reverse."""
+    for pair in _pair(seen, "rank-full", "rank-reversed"):
+        if isinstance(pair, Undecided):
+            yield pair
+            continue
+        one, other = pair
+        if len(one.scores) < 2 or len(other.scores) < len(one.scores):
+            continue
+        same = one.order == other.order and all(
+            abs(one.scores[index] - other.scores[index]) <= _EXACT for index in one.order
+        )
+        expected = "other documents first when the documents are reversed"
+        yield Finding(expected, f"the same positions again: {_shown(other)}", other) if same else None
+
+
+@rule("relation.higher-is-better", "A higher score means a more relevant document", _SCORE)
+def higher_is_better(seen: Seen) -> Iterator[Judgement]:
+    """The one document that answers is not the last of all, in every one of several requests."""
+    last: list[Exchange] = []
+    judged = 0
+    for name, index in (("rank-full", 2), ("rank-other-query", 3), ("rank-reversed", 3)):
+        for pair in _pair(seen, name):
+            if isinstance(pair, Undecided):
+                yield pair
+                continue
+            (exchange,) = pair
+            if index in exchange.scores and len(exchange.scores) > 2:
+                judged += 1
+                others = [score for other, score in exchange.scores.items() if other != index]
+                if exchange.scores[index] < min(others):
+                    last.append(exchange)
+    if judged:
+        bad = judged >= 2 and len(last) == judged
+        actual = f"the document that answers the query is the last: {_shown(last[0], 8)}" if bad else ""
+        yield Finding("the relevant document before the others", actual, last[0]) if bad else None
+
+
+@rule(
+    "relation.relevant-first",
+    "The one document that answers the query is ranked first",
+    _RESULTS,
+    level="SHOULD",
+)
+def relevant_first(seen: Seen) -> Iterator[Judgement]:
+    """Easy questions."""
+    for name, index in (("rank-full", 2), ("rank-other-query", 3)):
+        for pair in _pair(seen, name):
+            if isinstance(pair, Undecided):
+                yield pair
+                continue
+            (exchange,) = pair
+            best = max(exchange.scores.values())
+            good = index in exchange.scores and seen.close(exchange.scores[index], best)
+            yield None if good else Finding(f"document {index} first", _shown(exchange), exchange)
+
+
+@rule(
+    "relation.order-of-documents",
+    "A document's score does not depend on the order of the documents",
+    _SCORE,
+    level="SHOULD",
+)
+def order_of_documents(seen: Seen) -> Iterator[Judgement]:
+    """The same documents in reverse."""
+    for pair in _pair(seen, "rank-full", "rank-reversed"):
+        if isinstance(pair, Undecided):
+            yield pair
+            continue
+        one, other = pair
+        end = len(one.probe.documents) - 1
+        apart = [
+            index
+            for index in one.order
+            if end - index in other.scores and not seen.close(one.scores[index], other.scores[end - index])
+        ]
+        yield Finding(f"the scores of {_shown(one)}", f"reversed: {_shown(other)}", other) if apart else None
+
+
+@rule(
+    "relation.document-added",
+    "A document's score does not depend on what else is ranked with it",
+    _SCORE,
+    level="SHOULD",
+)
+def document_added(seen: Seen) -> Iterator[Judgement]:
+    """One document more."""
+    for pair in _pair(seen, "rank-full", "rank-added"):
+        if isinstance(pair, Undecided):
+            yield pair
+            continue
+        one, other = pair
+        apart = [
+            index
+            for index in one.order
+            if index in other.scores and not seen.close(one.scores[index], other.scores[index])
+        ]
+        yield (
+            Finding(f"the scores of {_shown(one)}", f"with one more: {_shown(other)}", other)
+            if apart
+            else None
+        )
+
+
+@rule("relation.identical-documents", "Identical documents have one score", _SCORE, level="SHOULD")
+def identical_documents(seen: Seen) -> Iterator[Judgement]:
+    """The same text at several positions of one request."""
+    for pair in _pair(seen, "rank-identical"):
+        if isinstance(pair, Undecided):
+            yield pair
+            continue
+        (exchange,) = pair
+        by_text: dict[str | None, list[float]] = {}
+        for index, score in exchange.scores.items():
+            if 0 <= index < len(exchange.probe.documents):
+                by_text.setdefault(text_of(exchange.probe.documents[index]), []).append(score)
+        for scores in by_text.values():
+            if len(scores) > 1:
+                good = seen.close(min(scores), max(scores))
+                actual = f"{min(scores)!r} and {max(scores)!r}"
+                yield None if good else Finding("one score for one text", actual, exchange)

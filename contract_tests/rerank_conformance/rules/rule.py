@@ -1,0 +1,106 @@
+"""What a rule is, and the registry of all of them; no rule stands here."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rerank_conformance.exchanges import Exchange
+from rerank_conformance.report import Level
+
+TOLERANCE = 0.01
+"""How far two scores of one document may lie apart before they count as different, unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One way in which a server breaks a rule."""
+
+    expected: str
+    actual: str
+    exchange: Exchange | None
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """One exchange that could have shown something and did not."""
+
+    reason: str
+
+
+Judgement = Finding | Undecided | None
+"""None where the rule was kept."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything that was recorded, as the rules see it."""
+
+    exchanges: Sequence[Exchange]
+    tolerance: float = TOLERANCE
+    has_key: bool = True
+
+    def ranked(self) -> Iterator[Exchange]:
+        """The legal requests that were answered with a ranking, generated ones too."""
+        return (exchange for exchange in self.exchanges if exchange.ranked)
+
+    def named(self, name: str) -> Exchange | None:
+        """The exchange of one probe."""
+        return next((exchange for exchange in self.exchanges if exchange.probe.name == name), None)
+
+    def under(self, prefix: str) -> list[Exchange]:
+        """The exchanges of the probes with that beginning of their name."""
+        return [exchange for exchange in self.exchanges if exchange.probe.name.startswith(prefix)]
+
+    def close(self, one: float, other: float) -> bool:
+        """Whether two scores may be the same one: a bound on their difference, never a rounding."""
+        return abs(one - other) <= self.tolerance * max(1.0, abs(one), abs(other))
+
+
+Judge = Callable[[Seen], Iterable[Judgement]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One requirement."""
+
+    id: str
+    level: Level
+    requirement: str
+    source: str
+    """A JSON pointer into `openapi.yaml`."""
+    judge: Judge
+    quick: bool
+    """Whether `--quick` has exchanges for it."""
+    since: str = "1.0.0"
+    """The version of the contract whose rule set it belongs to first."""
+    thorough: bool = False
+    """Whether one exchange without a conclusion leaves the rule undecided, whatever the others say."""
+
+
+RULES: dict[str, Rule] = {}
+"""Every rule by its id, in the order of a report."""
+
+
+def rule(  # noqa: PLR0913 - what a rule is
+    name: str,
+    requirement: str,
+    source: str,
+    *,
+    level: Level = "MUST",
+    quick: bool = True,
+    thorough: bool = False,
+) -> Callable[[Judge], Judge]:
+    """Make the function a rule."""
+
+    def register(judge: Judge) -> Judge:
+        if name in RULES:
+            message = f"two rules are named {name}"
+            raise ValueError(message)
+        RULES[name] = Rule(name, level, requirement, source, judge, quick, thorough=thorough)
+        return judge
+
+    return register
+
+
+SCHEMA = "#/components/schemas"
+POST = "#/paths/~1rerank/post"
+RESPONSES = f"{POST}/responses"

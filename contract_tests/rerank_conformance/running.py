@@ -1,0 +1,279 @@
+"""A check: what is sent in which order, and what the rules make of the exchanges."""
+
+# What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import asyncio
+import base64
+import gzip
+import json
+import random
+import shlex
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from rerank_conformance import contract, generation
+from rerank_conformance.exchanges import KEY, WRONG_KEY, Exchange, Fault, Probe
+from rerank_conformance.probes import MODEL, probes, smoke
+from rerank_conformance.report import Report, RuleResult, verdict, with_known
+from rerank_conformance.rules import RULES, Finding, Rule, Seen, Undecided
+from rerank_conformance.rules.rule import TOLERANCE
+from rerank_conformance.target import Budget, Line, Target, is_live, name_of
+
+QUICK = 40
+"""Requests in a quick check, at most."""
+FULL = 1500
+"""Requests in a full check, at most."""
+_INLINE = 1500  # characters of a body that a command line may hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a check is to be like."""
+
+    key: str | None = field(default=None, repr=False)
+    model: str = MODEL
+    quick: bool = False
+    max_requests: int | None = None
+    seed: int = 0
+    rules: Sequence[str] = ()
+    """Beginnings of the ids of the rules that are judged; all if empty."""
+    timeout: float = 10.0
+    tolerance: float = TOLERANCE
+    strict: bool = False
+    expected: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The reasons of expected failures, by rule."""
+    rate: float | None = None
+    concurrency: int = 16
+    progress: Callable[[int], None] | None = None
+    """Is told how many requests there will be, each time more is known."""
+
+    def selected(self) -> list[Rule]:
+        """The rules that are asked for."""
+        prefixes = tuple(self.rules)
+        return [rule for rule in RULES.values() if not prefixes or rule.id.startswith(prefixes)]
+
+
+def check(target: Target, **settings: Any) -> Report:
+    """The report on a server.
+
+    Args:
+        target: A URL under which `/rerank` lies, an ASGI app, an httpx transport or a `Reference`.
+        settings: See `Settings`; without `seed` a new one is taken, which the report names.
+
+    Raises:
+        TypeError: The target is none of these, or a setting is unknown.
+    """
+    settings.setdefault("seed", random.SystemRandom().randrange(2**31))
+    chosen = Settings(**settings)
+    found: list[Report] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(asyncio.run(_check(target, chosen)))
+        except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
+            failed.append(error)
+
+    # in a thread of its own, so that it works where an event loop is running already
+    thread = threading.Thread(target=run, name="rerank-conformance", daemon=True)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return found[0]
+
+
+def estimate(settings: Settings, *, has_key: bool) -> str:
+    """What a check will send, in words, before it does."""
+    planned = [smoke(), *probes(has_key=has_key, quick=settings.quick)]
+    ranked = sum(probe.legal is True for probe in planned)
+    if settings.quick:
+        return f"{len(planned)} requests, {ranked} of which rank"
+    return f"about {len(planned) + 450} requests, about {ranked + 170} of which rank"
+
+
+async def _check(target: Target, settings: Settings) -> Report:
+    began = time.monotonic()
+    most = QUICK if settings.quick else FULL
+    limit = most if settings.max_requests is None else min(most, settings.max_requests)
+    rate = settings.rate if settings.rate is not None else (5.0 if is_live(target) else None)
+    budget = Budget(max_requests=limit, timeout=settings.timeout, rate=rate, concurrency=settings.concurrency)
+    rules = settings.selected()
+    async with Line(target, settings.key, budget) as line:
+        exchanges, why_not = await _exchange(line, settings, rules)
+        base = line.base
+        requests = line.requests
+    seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key))
+    results = with_known([_result(rule, seen, settings, base, why_not) for rule in rules], settings.expected)
+    return Report(
+        target=name_of(target),
+        contract_version=contract.load().version,
+        tool_version=_version(),
+        verdict=verdict(results, strict=settings.strict),
+        requests=requests,
+        elapsed_s=round(time.monotonic() - began, 3),
+        seed=settings.seed,
+        rules=results,
+    )
+
+
+async def _exchange(
+    line: Line, settings: Settings, rules: Sequence[Rule]
+) -> tuple[list[Exchange], str | None]:
+    """Every exchange, in the order of a check, and why there are no more."""
+    first = await line.send(smoke(settings.model))
+    why_not = _stops(first, settings)
+    if why_not:
+        return [first], why_not
+    by_hand = _needed(probes(settings.model, has_key=bool(settings.key), quick=settings.quick), rules)
+    made: asyncio.Future[tuple[Probe, ...]] | None = None
+    if not settings.quick and any(rule.id.startswith(_GENERATED) for rule in rules):
+        # made in the meantime, as making them takes longer than sending them
+        made = asyncio.ensure_future(asyncio.to_thread(generation.generated, settings.model, settings.seed))
+    if line.budget.max_requests is not None and line.budget.max_requests < 1 + len(by_hand):
+        by_hand.sort(key=lambda probe: not probe.quick)
+    exchanges = [first]
+    for phase in ("refuse", "rank"):
+        exchanges += await asyncio.gather(*(line.send(probe) for probe in by_hand if probe.phase == phase))
+    if made is not None:
+        exchanges += await asyncio.gather(*(line.send(probe) for probe in await made))
+    return exchanges, None
+
+
+_GENERATED = ("schema.", "answer.", "error.", "robustness.", "refusal.status")
+
+
+def _needed(everything: list[Probe], rules: Sequence[Rule]) -> list[Probe]:
+    """The probes of these rules alone, where each rule has probes of its own; else all."""
+    own = {probe.rule for probe in everything}
+    wanted = {rule.id for rule in rules}
+    if wanted <= own:
+        return [probe for probe in everything if probe.rule in wanted]
+    return everything
+
+
+def _stops(first: Exchange, settings: Settings) -> str | None:
+    """Why nothing more is sent after the first exchange; None where there is more to learn."""
+    if isinstance(first.outcome, Fault):
+        return f"the first request {first.outcome.message}"
+    answer = first.outcome
+    if first.undecided:
+        return f"the first request was {first.undecided}"
+    if answer.status in {401, 402, 403}:
+        key = "the key was refused" if settings.key else "no key was given"
+        return f"the first request was answered with {answer.status}: {key}"
+    if answer.status == 404:
+        return f"the first request was answered with 404: no rerank here, or no model {settings.model}"
+    if answer.status != 200:
+        return f"the first request, a plain legal one, was answered with {answer.status}"
+    return None
+
+
+def _result(  # noqa: PLR0911 - one for each outcome
+    rule: Rule, seen: Seen, settings: Settings, base: str, why_not: str | None
+) -> RuleResult:
+    def result(outcome: Any, **more: Any) -> RuleResult:
+        return RuleResult(
+            id=rule.id,
+            level=rule.level,
+            requirement=rule.requirement,
+            source=rule.source,
+            verdict=outcome,
+            **more,
+        )
+
+    try:
+        judgements = list(rule.judge(seen))
+    except Exception as error:  # noqa: BLE001 - a fault of the kit is never the server's
+        return result("error", reason=f"the rule itself failed: {type(error).__name__}: {error}"[:300])
+    findings = [one for one in judgements if isinstance(one, Finding)]
+    undecided = [one for one in judgements if isinstance(one, Undecided)]
+    if findings and not _only_refused(seen, why_not):
+        worst = min(findings, key=_plainness)
+        curl = _curl(worst.exchange, base) if worst.exchange else None
+        return result("fail", expected=worst.expected, actual=worst.actual, curl=curl)
+    if why_not:
+        return result("undecided", reason=why_not)
+    if undecided and (rule.thorough or len(undecided) == len(judgements)):
+        return result("undecided", reason=undecided[0].reason)
+    if judgements:
+        return result("pass")
+    if settings.quick and not rule.quick:
+        return result("skip", reason="not among the rules of --quick")
+    if rule.id.startswith("authentication.") and not seen.has_key:
+        return result("skip", reason="no key was given, and the server asks for none")
+    if settings.quick:
+        return result("skip", reason="nothing in --quick to judge it by")
+    return result("skip", reason="nothing to judge it by: no answer of the kind it is about")
+
+
+def _only_refused(seen: Seen, why_not: str | None) -> bool:
+    """Whether the server said no more than that it does not know the key, or the model: nothing follows from that."""
+    first = seen.exchanges[0]
+    status = first.answer.status if first.answer else None
+    return why_not is not None and status in {401, 402, 403, 404}
+
+
+def _plainness(finding: Finding) -> tuple[bool, int]:
+    exchange = finding.exchange
+    if exchange is None:
+        return True, 0
+    return exchange.probe.phase == "generate", len(exchange.probe.content)
+
+
+def _curl(exchange: Exchange, base: str) -> str:
+    """A command that sends the probe again; whose key it is, the environment says."""
+    probe = exchange.probe
+    headers = {"Content-Type": "application/json", **probe.headers}
+    words = ["curl", "-sS", "-i"]
+    if probe.method != "POST":
+        words += ["-X", probe.method]
+    words += [shlex.quote(f"{base}/rerank")]
+    for name, value in headers.items():
+        words += ["-H", shlex.quote(f"{name}: {value}")]
+    authorization = _AUTHORIZATIONS[probe.auth]
+    if authorization:
+        words += ["-H", f'"Authorization: {authorization}"']
+    content = probe.content
+    if isinstance(probe.body, (dict, list)) and not probe.name.startswith("accept-escapes"):
+        content = json.dumps(probe.body, ensure_ascii=True).encode("ascii")
+    if not content and probe.method != "POST":
+        return " ".join(words)
+    if len(content) <= _INLINE and _printable(content):
+        return " ".join([*words, "--data-binary", shlex.quote(content.decode("ascii"))])
+    packed = base64.b64encode(gzip.compress(content, mtime=0)).decode("ascii")
+    return " ".join([f"printf %s {packed} | base64 -d | gunzip |", *words, "--data-binary", "@-"])
+
+
+def _printable(content: bytes) -> bool:
+    return all(32 <= byte < 127 or byte in b"\n\t" for byte in content)
+
+
+_AUTHORIZATIONS: Mapping[str, str] = {
+    "key": f"Bearer {KEY}",
+    "lower-case": f"bearer {KEY}",
+    "basic": f"Basic {KEY}",
+    "bare": KEY,
+    "none": "",
+    "empty": "Bearer",
+    "wrong": f"Bearer {WRONG_KEY}",
+    "longer": f"Bearer {KEY}x",
+    "shorter": "Bearer ${OPENROUTER_API_KEY%?}",
+}
+
+
+def _version() -> str:
+    try:
+        return version("openrouter-rerank")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "unknown"
+
+
+def failures(results: Iterable[RuleResult]) -> list[str]:
+    """The ids of the rules that failed."""
+    return [result.id for result in results if result.verdict == "fail"]

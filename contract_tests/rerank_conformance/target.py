@@ -1,0 +1,293 @@
+"""A server under test, as something that is sent probes and gives exchanges; it judges none.
+
+Whatever the server does, hang, drip, reset, send garbage or send without end, an exchange comes back in bounded time
+and space. The key is in no exchange.
+"""
+
+import asyncio
+import inspect
+import math
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Self, cast
+from urllib.parse import urlsplit
+
+import anyio.to_thread
+import httpx
+
+from rerank_conformance.exchanges import KEY, TRANSIENT, WRONG_KEY, Answer, Exchange, Fault, Probe
+from rerank_conformance.reference import Reference
+
+_HEADERS = {"User-Agent": "rerank-conformance", "Accept": "application/json", "Accept-Encoding": "identity"}
+_LARGEST = 4 * 1024 * 1024  # bytes of an answer, besides what is owed to the echo of a large request
+_PER_BYTE_SENT = 16
+_RETRIES = 3
+_HANGS = 3  # timeouts in a row, or
+_HANGS_IN_ALL = 8  # timeouts, after which the rest is not sent
+_CLOSING = 2  # seconds that connections get to close
+
+Target = Any
+"""A URL under which `/rerank` lies, an ASGI app, an httpx transport, or a `Reference`."""
+
+
+def is_live(target: Target) -> bool:
+    """Whether it is a URL of another machine, where calls may cost money."""
+    host = urlsplit(target).hostname or "" if isinstance(target, str) else "localhost"
+    return not (host in {"localhost", "::1"} or host.startswith("127."))
+
+
+def name_of(target: Target) -> str:
+    """The target in a report: its URL without user and query, or what it is."""
+    if isinstance(target, str):
+        parts = urlsplit(target)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"in process: {getattr(target, '__name__', type(target).__name__)}"
+
+
+@dataclass(kw_only=True)
+class Budget:
+    """What a check may spend."""
+
+    max_requests: int | None = None
+    timeout: float = 10.0
+    """Seconds for one answer, from the first byte sent to the last one read."""
+    patience: float = 15.0
+    """Seconds that are waited in all for servers that ask to come back later."""
+    rate: float | None = None
+    """Requests in a second; None where there is no limit."""
+    concurrency: int = 16
+
+
+@dataclass
+class Line:
+    """The way to one server, open for as long as the block lasts."""
+
+    target: Target
+    key: str | None = field(repr=False)
+    budget: Budget
+    requests: int = 0
+    base: str = ""
+
+    def __post_init__(self) -> None:
+        self.base = self.target.rstrip("/") if isinstance(self.target, str) else "http://localhost"
+        self._stack = AsyncExitStack()
+        self._gate = asyncio.Semaphore(self.budget.concurrency)
+        self._next = 0.0
+        self._waited = 0.0
+        self._hangs = 0
+        self._hangs_in_all = 0
+
+    async def __aenter__(self) -> Self:
+        self._client = await self._stack.enter_async_context(_client(self.target, self.budget))
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        try:
+            async with asyncio.timeout(_CLOSING):
+                await self._stack.aclose()
+        except Exception:  # noqa: BLE001, S110 - how a server takes its leave is not judged
+            pass
+
+    async def send(self, probe: Probe) -> Exchange:
+        """What comes of the probe; never an exception of the server's making."""
+        async with self._gate:
+            began = time.monotonic()
+            outcome = await self._patiently(probe)
+            return Exchange(probe, outcome, time.monotonic() - began)
+
+    async def _patiently(self, probe: Probe) -> Answer | Fault:
+        broken = 0
+        outcome: Answer | Fault = Fault("unsent", "was not sent")
+        for attempt in range(1 + _RETRIES):
+            refusal = self._take()
+            if refusal:
+                return refusal if attempt == 0 else outcome
+            await self._turn()
+            outcome = await self._once(probe)
+            hung = isinstance(outcome, Fault) and outcome.kind == "timeout"
+            self._hangs = self._hangs + 1 if hung else 0
+            self._hangs_in_all += hung
+            if isinstance(outcome, Fault):
+                broken += outcome.kind == "broken"
+                # an honest server may close a connection just as it is used again
+                if outcome.kind == "broken" and broken == 1:
+                    continue
+                return outcome
+            if outcome.status not in TRANSIENT or not self._wait(outcome, attempt):
+                return outcome
+        return outcome
+
+    def _take(self) -> Fault | None:
+        if self._hangs >= _HANGS or self._hangs_in_all >= _HANGS_IN_ALL:
+            return Fault(
+                "unsent", f"was not sent: {self._hangs_in_all} requests before it had no answer in time"
+            )
+        if self.budget.max_requests is not None and self.requests >= self.budget.max_requests:
+            return Fault(
+                "unsent", f"was not sent: the budget of {self.budget.max_requests} requests was used up"
+            )
+        self.requests += 1
+        return None
+
+    async def _turn(self) -> None:
+        """Wait for the moment at which the next request may be sent."""
+        now = time.monotonic()
+        at = max(now, self._next)
+        self._next = at + (1 / self.budget.rate if self.budget.rate else 0)
+        await asyncio.sleep(max(0.0, at - now))
+
+    def _wait(self, answer: Answer, attempt: int) -> bool:
+        """Have everyone wait for a server that asked for it; False if there is no time left for that."""
+        asked = _seconds(answer.headers.get("retry-after")) or 0.5 * 2**attempt
+        if attempt >= _RETRIES or self._waited + asked > self.budget.patience:
+            return False
+        until = time.monotonic() + asked
+        if until > self._next:
+            self._waited += max(0.0, until - max(self._next, time.monotonic()))
+            self._next = until
+        return True
+
+    async def _once(self, probe: Probe) -> Answer | Fault:
+        headers = {
+            **_HEADERS,
+            "Content-Type": "application/json",
+            **probe.headers,
+            **self._authorization(probe),
+        }
+        limit = _LARGEST + _PER_BYTE_SENT * len(probe.content)
+        try:
+            async with asyncio.timeout(self.budget.timeout):
+                request = self._client.build_request(
+                    probe.method, f"{self.base}/rerank", content=probe.content or None, headers=headers
+                )
+                response = await self._client.send(request, stream=True)
+                try:
+                    body = await _read(response, limit)
+                finally:
+                    await response.aclose()
+        except (TimeoutError, httpx.TimeoutException):
+            return Fault("timeout", f"had no whole answer within {self.budget.timeout:g} s")
+        except (httpx.ConnectError, OSError) as error:
+            return Fault("unreachable", f"could not be sent: {self._hide(str(error))}")
+        except _TooMuch as error:
+            return Fault("broken", str(error))
+        except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
+            return Fault(
+                "broken",
+                f"was cut off, or answered with what is not HTTP: {type(error).__name__} {self._hide(str(error))}"[
+                    :300
+                ],
+            )
+        except Exception as error:  # noqa: BLE001 - an app or a transport in this process may raise anything
+            return Fault(
+                "broken",
+                f"was answered by an exception: {type(error).__name__}: {self._hide(str(error))}"[:300],
+            )
+        seen = {name.lower(): self._hide(value) for name, value in response.headers.items()}
+        return Answer(response.status_code, seen, self._hidden(body))
+
+    def _authorization(self, probe: Probe) -> dict[str, str]:
+        key = self.key
+        if probe.auth == "none" or not key:
+            return {}
+        forms = {
+            "key": f"Bearer {key}",
+            "lower-case": f"bearer {key}",
+            "basic": f"Basic {key}",
+            "bare": key,
+            "empty": "Bearer",
+            "wrong": f"Bearer {WRONG_KEY}",
+            "longer": f"Bearer {key}x",
+            "shorter": f"Bearer {key[:-1]}",
+        }
+        return {"Authorization": forms[probe.auth]}
+
+    def _hide(self, text: str) -> str:
+        return text.replace(self.key, KEY) if self.key else text
+
+    def _hidden(self, body: bytes) -> bytes:
+        return body.replace(self.key.encode(), KEY.encode()) if self.key else body
+
+
+class _TooMuch(Exception):
+    pass
+
+
+async def _read(response: httpx.Response, limit: int) -> bytes:
+    """The body, unpacked, as long as it is within the limit at every step."""
+    packing = response.headers.get("content-encoding", "identity").strip().lower() or "identity"
+    unpacker = None
+    if packing in {"gzip", "x-gzip", "deflate"}:
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    elif packing != "identity":
+        msg = f"was answered with Content-Encoding {packing[:40]!r}, though only identity was accepted"
+        raise _TooMuch(msg)
+    body = bytearray()
+    async for chunk in _raw(response):
+        body += unpacker.decompress(chunk, limit + 1 - len(body)) if unpacker else chunk
+        if len(body) > limit:
+            msg = f"was answered with more than {limit} bytes, and not read to the end"
+            raise _TooMuch(msg)
+    return bytes(body)
+
+
+async def _raw(response: httpx.Response) -> AsyncIterator[bytes]:
+    if response.is_stream_consumed or not isinstance(response.stream, httpx.AsyncByteStream):
+        yield response.content
+        return
+    async for chunk in response.aiter_raw():
+        yield chunk
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    try:
+        seconds = float(retry_after or "")
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _client(target: Target, budget: Budget) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=budget.concurrency, max_keepalive_connections=budget.concurrency)
+    if isinstance(target, str):
+        # what the environment says of proxies is not meant for this machine
+        return httpx.AsyncClient(timeout=budget.timeout, limits=limits, trust_env=is_live(target))
+    return httpx.AsyncClient(transport=_transport(target), timeout=budget.timeout)
+
+
+def _transport(target: Target) -> httpx.AsyncBaseTransport:
+    if isinstance(target, Reference):
+        from rerank_conformance.reference.inprocess import InProcess  # noqa: PLC0415 - needs no more than httpx
+
+        return InProcess(target)
+    if isinstance(target, httpx.AsyncBaseTransport):
+        return target
+    if isinstance(target, httpx.BaseTransport):
+        return _InThread(target)
+    if callable(target) and not inspect.isclass(target):
+        return httpx.ASGITransport(app=cast("Callable[..., Any]", target), raise_app_exceptions=False)
+    msg = (
+        f"target: expected a URL, an ASGI app, an httpx transport or a Reference, not {type(target).__name__}"
+    )
+    raise TypeError(msg)
+
+
+class _InThread(httpx.AsyncBaseTransport):
+    """A transport that only waits, made one that can be awaited."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        # a thread that hangs is left behind when the time is up
+        return await anyio.to_thread.run_sync(self._answer, request, abandon_on_cancel=True)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        plain = httpx.Request(request.method, request.url, headers=request.headers, content=request.content)
+        response = self._transport.handle_request(plain)
+        body = b"".join(cast("Any", response.stream))
+        return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(body))

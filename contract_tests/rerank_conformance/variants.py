@@ -1,0 +1,250 @@
+"""Servers that are legal by the contract and yet unlike the reference, by name: no rule that is a MUST may bite one."""
+
+import gzip
+import itertools
+import json
+import math
+import random
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, cast
+
+from rerank_conformance.altered import (
+    Server,
+    answering,
+    billing,
+    each,
+    erring,
+    failures,
+    refused_as,
+    refusing,
+    scoring,
+    sending,
+)
+from rerank_conformance.reference import Answer, Reference, Refusal, Request
+from rerank_conformance.reference.server import Body
+
+
+class _CompatibleVariant(Reference):
+    """Adds what other vendors' clients insist on."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **{**named, "compat": True})
+
+
+class _TiesReversed(Reference):
+    """Of equal scores, has the later document first."""
+
+    def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
+        return sorted(enumerate(scores), key=lambda ranked: (-ranked[1], -ranked[0]))
+
+
+class _TiesShuffled(Reference):
+    """Of equal scores, has any document first, and not always the same."""
+
+    def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
+        return sorted(enumerate(scores), key=lambda ranked: (-ranked[1], random.random()))  # noqa: S311 - no secret
+
+
+class _FewerThanTopN(Reference):
+    """Returns one document less than `top_n` asks for, but always one."""
+
+    def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
+        return ranked if top_n is None else ranked[: max(1, int(top_n) - 1)]
+
+
+class _LenientJSON(Reference):
+    """Reads JSON as Python does: of a name that occurs twice the last counts, and NaN is a number."""
+
+    def parse(self, body: bytes) -> object:
+        try:
+            return cast("object", json.loads(body.decode()))
+        except (ValueError, RecursionError) as error:
+            raise Refusal(400, "The body is not JSON") from error
+
+
+class _Preflight(Reference):
+    """Answers OPTIONS for browsers, without a key."""
+
+    def admit(self, request: Request) -> None:
+        if request.method != "OPTIONS":
+            super().admit(request)
+
+    def respond(self, request: Request) -> Answer:
+        if request.method == "OPTIONS":
+            return Answer(
+                204, {"access-control-allow-origin": "*", "access-control-allow-methods": "POST"}, b""
+            )
+        return super().respond(request)
+
+
+class _Compressed(Reference):
+    """Compresses for those who accept it."""
+
+    def respond(self, request: Request) -> Answer:
+        answer = super().respond(request)
+        if "gzip" not in request.headers.get("accept-encoding", ""):
+            return answer
+        headers = {**answer.headers, "content-encoding": "gzip"}
+        return Answer(answer.status, headers, gzip.compress(answer.body))
+
+
+class _Throttled(Reference):
+    """Refuses every fortieth request with 429 and asks for no wait."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._count = itertools.count(1)
+
+    def admit(self, request: Request) -> None:
+        if next(self._count) % 40 == 0:
+            raise Refusal(429, "Rate limit exceeded", {"retry-after": "0"})
+        super().admit(request)
+
+
+class _Overloaded(_Throttled):
+    """Refuses every fortieth request with 503 and asks for no wait."""
+
+    def admit(self, request: Request) -> None:
+        try:
+            super().admit(request)
+        except Refusal as refusal:
+            if refusal.status != 429:
+                raise
+            raise Refusal(503, "Overloaded", refusal.headers) from refusal
+
+
+def _listwise(scores: list[float]) -> list[float]:
+    weights = [math.exp(4 * score) for score in scores]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _noise(most: float, scores: list[float]) -> list[float]:
+    return [score + random.uniform(-most, most) for score in scores]  # noqa: S311 - no secret
+
+
+def _sigmoid(score: float) -> float:
+    return 1 / (1 + math.exp(-score))
+
+
+def _without(body: Body, *names: str) -> Body:
+    return {name: value for name, value in body.items() if name not in names}
+
+
+def _more(body: Body) -> Body:
+    return {**body, "x_new": {"in": [1, None, "version 9"]}}
+
+
+def _more_everywhere(answer: Body) -> Body:
+    results = [_more({**result, "document": _more(result["document"])}) for result in answer["results"]]
+    return _more({**answer, "results": results, "usage": _more(answer["usage"])})
+
+
+def _rewritten(what: str, **how: Any) -> Server:
+    """A server whose JSON is spelled differently and says the same."""
+    return sending(
+        what, lambda answer: answer._replace(body=json.dumps(json.loads(answer.body), **how).encode())
+    )
+
+
+VARIANTS: Mapping[str, Server] = MappingProxyType(
+    {
+        # scores
+        "logits": scoring("Scores by logits of either sign.", lambda _, __, s: [20 * x - 10 for x in s]),
+        "negative": scoring("Scores below 0 alone.", lambda _, __, s: [x - 2 for x in s]),
+        "double-sigmoid": scoring(
+            "Squeezes its scores twice.", lambda _, __, s: [_sigmoid(_sigmoid(x)) for x in s]
+        ),
+        "tiny": scoring(
+            "Scores between 0 and 1e-9, in exponent form.", lambda _, __, s: [x * 1e-9 for x in s]
+        ),
+        "huge": scoring("Scores up to 1e9.", lambda _, __, s: [x * 1e9 for x in s]),
+        "coarse": scoring("Scores by tenths, with many ties.", lambda _, __, s: [round(x, 1) for x in s]),
+        "whole": each(
+            "Writes scores as integers, of a hundred.",
+            lambda r: {**r, "relevance_score": round(100 * r["relevance_score"])},
+        ),
+        "ties-reversed": _TiesReversed,
+        "ties-shuffled": _TiesShuffled,
+        "jitter-1e-7": scoring("Has noise of 1e-7, new in each answer.", lambda _, __, s: _noise(1e-7, s)),
+        "noise-1e-3": scoring(
+            "Has noise of 1e-3, as half precision on a GPU.", lambda _, __, s: _noise(1e-3, s)
+        ),
+        "listwise": scoring("Shares one out among the documents.", lambda _, __, s: _listwise(s)),
+        "listwise-neighbours": scoring(
+            "Lets a document's neighbours move its score a little.",
+            lambda _, __, s: [x + 0.05 * s[i - 1] - 0.02 * s[(i + 1) % len(s)] for i, x in enumerate(s)],
+        ),
+        # what is left out, and what is added
+        "bare": answering(
+            "Leaves out all that is optional.", lambda a, _: _without(a, "id", "provider", "usage")
+        ),
+        "usage-empty": billing("Says nothing about usage but that there was some.", lambda _: {}),
+        "usage-tokens": billing("Bills by token alone.", lambda u: _without(u, "search_units", "cost")),
+        "usage-search-units": billing(
+            "Bills by search alone.", lambda u: _without(u, "total_tokens", "cost")
+        ),
+        "usage-cost-small": billing("Bills 3.4e-7 dollars.", lambda u: {**u, "cost": 3.4e-7}),
+        "extra-fields": answering("Has unknown fields everywhere.", lambda a, _: _more_everywhere(a)),
+        "compat": _CompatibleVariant,
+        "renamed-model": answering(
+            "Names the upstream's model.", lambda a, _: {**a, "model": "rerank-2.5-lite"}
+        ),
+        "model-empty": answering(
+            "Names no provider, and a model of no name.", lambda a, _: {**a, "model": "", "provider": ""}
+        ),
+        "id-constant": answering(
+            "Has the same id in every answer.", lambda a, _: {**a, "id": "gen-rerank-0"}
+        ),
+        "errors-extended": erring(
+            "Says more in its errors.",
+            lambda _, e: {
+                **e,
+                "user_id": "user_1",
+                "error": {**e["error"], "metadata": {"provider_name": None, "raw": "{}"}},
+            },
+        ),
+        "headers-bare": failures(
+            "Sends no header with an error but the content type.",
+            lambda a: a._replace(headers={"content-type": a.headers["content-type"]}),
+        ),
+        # spelling
+        "charset": sending(
+            "Declares the charset, and JSON in capitals.",
+            lambda a: a._replace(headers={**a.headers, "content-type": "Application/JSON; charset=utf-8"}),
+        ),
+        "ascii": _rewritten("Escapes what is not ASCII."),
+        "indented": _rewritten("Indents its JSON.", indent=4, ensure_ascii=False),
+        "sorted-names": _rewritten("Sorts the names in its JSON.", sort_keys=True),
+        "trailing-newline": sending("Ends with a line break.", lambda a: a._replace(body=a.body + b"\r\n")),
+        "compressed": _Compressed,
+        # what is refused
+        "text-only": refusing(
+            "Refuses images: the model takes text alone.",
+            lambda b: any(
+                not isinstance(document, str) and "image" in document for document in b["documents"]
+            ),
+        ),
+        "images-not-found": refusing(
+            "Has no endpoint for images, and says so with 404.",
+            lambda b: any(
+                not isinstance(document, str) and "image" in document for document in b["documents"]
+            ),
+            404,
+        ),
+        "one-model": refusing(
+            "Knows one model, and answers 404 to others.", lambda b: b["model"] != "cohere/rerank-v3.5", 404
+        ),
+        "thousand-documents": refusing(
+            "Refuses more than a thousand documents.", lambda b: len(b["documents"]) > 1000
+        ),
+        "fewer-than-top-n": _FewerThanTopN,
+        "other-method-404": refused_as("Answers 404 to other methods.", 405, 404),
+        "preflight": _Preflight,
+        "lenient-json": _LenientJSON,
+        # weather
+        "throttled": _Throttled,
+        "overloaded": _Overloaded,
+    }
+)
+"""Makers of legal servers; the docstring of each says in one line how it differs."""

@@ -1,0 +1,950 @@
+"""Servers that break the contract in the ways of real ones, by name; what bites each is written beside it.
+
+`broken` has one server for each rule, as narrow as can be; these are as the field has them, and may break several.
+"""
+
+import gzip
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import msgspec
+
+from rerank_conformance.altered import (
+    Server,
+    answering,
+    asked,
+    billing,
+    each,
+    echoing,
+    erring,
+    failing,
+    failures,
+    hearing,
+    listing,
+    members,
+    ranking,
+    refused_as,
+    refusing,
+    respelling,
+    scoring,
+    taking,
+)
+from rerank_conformance.reference import Answer, Reference, Refusal, Request
+from rerank_conformance.reference.server import Body
+
+
+class Wild(NamedTuple):
+    """A server of the field."""
+
+    server: Server
+    bitten: tuple[str, ...]
+    """Ids of rules, each of which has to bite; others may too. None where nothing is proven: the check is undecided."""
+
+
+# ----- what is ranked
+
+
+class _FilteredIndex(Reference):
+    """Drops empty documents before it ranks, and answers with positions in what is left."""
+
+    def validate(self, value: object) -> Body:
+        body = super().validate(value)
+        kept = [document for document in body["documents"] if _text(document).strip()]
+        return {**body, "documents": kept or body["documents"]}
+
+
+class _CutFirst(Reference):
+    """Ranks the first `top_n` documents instead of returning the best `top_n`."""
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        documents = body["documents"][: int(body.get("top_n", len(body["documents"])))]
+        return super().rank({**body, "documents": documents})
+
+
+class _SortedAsText(Reference):
+    """Sorts logits as strings, so that -15.0 comes before -9.5."""
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        return [30 * score - 15 for score in super().scores(query, texts)]
+
+    def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
+        return sorted(enumerate(scores), key=lambda ranked: str(ranked[1]), reverse=True)
+
+
+class _Unsorted(Reference):
+    """Answers in the order of the request."""
+
+    def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
+        return list(enumerate(scores))
+
+
+class _Ascending(Reference):
+    """Answers with the worst first."""
+
+    def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
+        return super().order(scores)[::-1]
+
+
+class _CutUnsorted(Reference):
+    """Cuts the unsorted list to `top_n`, then sorts what is left."""
+
+    def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
+        return list(enumerate(scores))
+
+    def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
+        return sorted(super().cut(ranked, top_n), key=lambda pair: -pair[1])
+
+
+class _TopNIgnored(Reference):
+    """Ignores `top_n`."""
+
+    def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
+        del top_n
+        return list(ranked)
+
+
+class _TopNByDefault(Reference):
+    """Returns three documents where `top_n` is left out."""
+
+    def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
+        return super().cut(ranked, 3 if top_n is None else top_n)
+
+
+class _WorstTopN(Reference):
+    """Returns the last `top_n` of the ranking."""
+
+    def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
+        return list(ranked) if top_n is None else list(ranked)[-int(top_n) :]
+
+
+class _Merged(Reference):
+    """Keeps the documents in a mapping by their text, so that identical ones become one."""
+
+    def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
+        return super().order(scores)
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        last = {_text(document): index for index, document in enumerate(body["documents"])}
+        ranked = super().rank({name: value for name, value in body.items() if name != "top_n"})
+        return self.cut([pair for pair in ranked if pair[0] in last.values()], body.get("top_n"))
+
+
+class _NothingForZero(Reference):
+    """Takes a score of 0 for a missing one, and leaves the document out."""
+
+    def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
+        return super().cut([pair for pair in ranked if pair[1]], top_n)
+
+
+class _Blanks(Reference):
+    """Leaves blank documents out of the ranking; the positions are right."""
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        blank = {i for i, document in enumerate(body["documents"]) if not _text(document).strip()}
+        ranked = super().rank({name: value for name, value in body.items() if name != "top_n"})
+        return self.cut([pair for pair in ranked if pair[0] not in blank], body.get("top_n"))
+
+
+class _LongDropped(Reference):
+    """Leaves out the documents that are longer than the model's context."""
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        long = {i for i, document in enumerate(body["documents"]) if len(_text(document)) > 2000}
+        ranked = super().rank({name: value for name, value in body.items() if name != "top_n"})
+        return self.cut([pair for pair in ranked if pair[0] not in long], body.get("top_n"))
+
+
+class _HundredOnly(Reference):
+    """Ranks the first hundred documents, as one search holds no more."""
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        return super().rank({**body, "documents": body["documents"][:100]})
+
+
+class _BatchIndex(Reference):
+    """Ranks in batches of 32 and forgets to add where each batch starts."""
+
+    def result(self, index: int, score: float, document: Any) -> Body:
+        return super().result(index % 32, score, document)
+
+
+class _ByPosition(Reference):
+    """Scores by position: the first document is always the best."""
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        del query
+        return [1 / (1 + index) for index, _ in enumerate(texts)]
+
+
+class _ShiftedScores(Reference):
+    """Joins each document with its neighbour's score."""
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        scores = super().scores(query, texts)
+        return [*scores[1:], *scores[:1]]
+
+
+def _text(document: str | Body) -> str:
+    return document if isinstance(document, str) else document.get("text", "")
+
+
+# ----- how it is written
+
+
+def _json(answer: Answer, payload: object) -> Answer:
+    return answer._replace(body=msgspec.json.encode(payload))
+
+
+def _best_as(constant: bytes) -> Server:
+    return ranking(
+        f"Writes {constant.decode()} for the best score, as a lenient encoder does.",
+        lambda answer: answer._replace(
+            body=re.sub(rb'("relevance_score":)[^,}]+', rb"\g<1>" + constant, answer.body, count=1)
+        ),
+    )
+
+
+# ----- refusals
+
+
+def _fastapi(status: int, envelope: Body) -> Body:
+    del status
+    return {"detail": envelope["error"]["message"]}
+
+
+class _Traceback(Reference):
+    """Answers with a page of HTML where it refuses, as a proxy in front of it does."""
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        answer = super().answer(method, path, headers, body)
+        if answer.status == 200:
+            return answer
+        return Answer(answer.status, {"content-type": "text/html"}, b"<html><h1>Bad Request</h1></html>")
+
+
+class _CrashOnType(Reference):
+    """Fails on wrong types and on missing fields with 500: nothing is validated."""
+
+    def validate(self, value: object) -> Body:
+        try:
+            return super().validate(value)
+        except Refusal as refusal:
+            raise Refusal(500, "Internal Server Error") from refusal
+
+
+class _NoDocuments(Reference):
+    """Answers no documents with no results."""
+
+    def validate(self, value: object) -> Body:
+        if members(value).get("documents") == []:
+            return {**super().validate({**members(value), "documents": [""]}), "documents": []}
+        return super().validate(value)
+
+
+class _AnyType(Reference):
+    """Reads the body whatever it is declared as."""
+
+    def media_type(self, request: Request) -> None:
+        del request
+
+
+class _LenientJSON(Reference):
+    """Reads what it can of a body that is not JSON, and ranks nothing."""
+
+    def parse(self, body: bytes) -> object:
+        try:
+            return super().parse(body)
+        except Refusal:
+            return {"model": "", "query": "", "documents": [""]}
+
+
+class _AnyMethod(Reference):
+    """Ranks whatever the method is."""
+
+    def method(self, request: Request) -> None:
+        del request
+
+
+# ----- authentication
+
+
+class _ReadFirst(Reference):
+    """Validates the body before it looks at the key."""
+
+    def respond(self, request: Request) -> Answer:
+        self.route(request)
+        self.method(request)
+        body = self.read(request)
+        self.authenticate(request)
+        return self.encode(200, self.render(body, self.rank(body)))
+
+
+class _AnyKey(Reference):
+    """Lets any key in, as long as there is one."""
+
+    def authenticate(self, request: Request) -> None:
+        if "authorization" not in request.headers:
+            super().authenticate(request)
+
+
+class _AnyScheme(Reference):
+    """Takes the last word of the header for the key, whatever the scheme."""
+
+    def authenticate(self, request: Request) -> None:
+        key = request.headers.get("authorization", "").rpartition(" ")[2]
+        named = {**request.headers, "authorization": f"Bearer {key}"} if key else request.headers
+        super().authenticate(replace(request, headers=named))
+
+
+class _Open(Reference):
+    """Asks for no key."""
+
+    def authenticate(self, request: Request) -> None:
+        del request
+
+
+class _KeyPrefix(Reference):
+    """Compares as many characters of the key as it was sent: a part of the key opens."""
+
+    def authenticate(self, request: Request) -> None:
+        sent = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
+        if self._keys is None or not any(sent and known.startswith(sent) for known in self._keys):
+            super().authenticate(request)
+
+
+class _KeyEchoed(Reference):
+    """Quotes the wrong key in its refusal."""
+
+    def authenticate(self, request: Request) -> None:
+        try:
+            super().authenticate(request)
+        except Refusal as refusal:
+            raise Refusal(401, f"{request.headers.get('authorization', 'nothing')} is wrong") from refusal
+
+
+class _RankedAnyway(Reference):
+    """Answers 401 and ranks all the same: the results stand beside the error."""
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        answer = super().answer(method, path, headers, body)
+        if answer.status != 401:
+            return answer
+        keys, self._keys = self._keys, None
+        try:
+            ranked = json.loads(super().answer(method, path, headers, body).body)
+        finally:
+            self._keys = keys
+        return self.encode(401, {**json.loads(answer.body), **ranked})
+
+
+def _nulled(body: Body) -> Body:
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _coerced(body: Body) -> Body:
+    top_n = body.get("top_n")
+    if isinstance(top_n, str) and top_n.isdigit():
+        body["top_n"] = int(top_n)
+    elif isinstance(top_n, bool) or (isinstance(top_n, float) and math.isfinite(top_n)):
+        body["top_n"] = max(1, int(top_n))
+    return body
+
+
+def _without(body: Body, *names: str) -> Body:
+    return {name: value for name, value in body.items() if name not in names}
+
+
+def _top_n_below_one(body: Body) -> Body:
+    top_n = body.get("top_n")
+    return _without(body, "top_n") if isinstance(top_n, int) and top_n < 1 and top_n is not False else body
+
+
+_wild: dict[str, tuple[Server, tuple[str, ...]]] = {
+    # the ranking
+    "filtered-index": (
+        _FilteredIndex,
+        (
+            "answer.index-points-at-echo",
+            "answer.blank-documents",
+        ),
+    ),
+    "top-n-cuts-input": (
+        _CutFirst,
+        (
+            "relation.top-n-best",
+            "relation.top-n-prefix",
+        ),
+    ),
+    "top-n-cuts-unsorted": (
+        _CutUnsorted,
+        (
+            "relation.top-n-best",
+            "relation.top-n-prefix",
+        ),
+    ),
+    "top-n-ignored": (_TopNIgnored, ("answer.at-most-top-n",)),
+    "top-n-three-by-default": (
+        _TopNByDefault,
+        (
+            "answer.complete",
+            "answer.many-documents",
+        ),
+    ),
+    "top-n-worst": (
+        _WorstTopN,
+        (
+            "relation.top-n-best",
+            "relation.top-n-prefix",
+        ),
+    ),
+    "top-n-above-refused": (
+        refusing(
+            "Refuses a top_n above the number of documents.",
+            lambda body: body.get("top_n", 0) > len(body["documents"]),
+        ),
+        ("acceptance.top-n",),
+    ),
+    "sorted-as-text": (_SortedAsText, ("answer.descending",)),
+    "unsorted": (_Unsorted, ("answer.descending",)),
+    "ascending": (_Ascending, ("answer.descending",)),
+    "distances": (
+        scoring(
+            "Scores by distance, so that the best come last.",
+            lambda _, __, scores: [1 - score for score in scores],
+        ),
+        ("relation.higher-is-better",),
+    ),
+    "identical-merged": (_Merged, ("answer.identical-documents",)),
+    "zero-score-dropped": (
+        _NothingForZero,
+        (
+            "answer.complete",
+            "answer.blank-documents",
+        ),
+    ),
+    "blank-dropped": (_Blanks, ("answer.blank-documents",)),
+    "blank-refused": (
+        refusing(
+            "Refuses empty strings among the documents.",
+            lambda body: any(not _text(d) and "image" not in d for d in body["documents"]),
+        ),
+        ("acceptance.blank-documents",),
+    ),
+    "long-dropped": (_LongDropped, ("answer.complete",)),
+    "hundred-only": (_HundredOnly, ("answer.many-documents",)),
+    "hundred-refused": (
+        refusing("Refuses more than a hundred documents.", lambda body: len(body["documents"]) > 100),
+        ("acceptance.many-documents",),
+    ),
+    "thirty-two-refused": (
+        refusing("Refuses more than 32 documents, with 413.", lambda body: len(body["documents"]) > 32, 413),
+        ("acceptance.many-documents",),
+    ),
+    "one-refused": (
+        refusing("Refuses a single document.", lambda body: len(body["documents"]) < 2),
+        ("acceptance.plain",),
+    ),
+    "batch-index": (
+        _BatchIndex,
+        (
+            "answer.index-unique",
+            "answer.index-points-at-echo",
+        ),
+    ),
+    "by-position": (
+        _ByPosition,
+        (
+            "relation.document-matters",
+            "relation.query-matters",
+        ),
+    ),
+    "shifted-scores": (_ShiftedScores, ("relation.relevant-first",)),
+    "query-ignored": (
+        scoring(
+            "Ignores the query: the longest document is the best.",
+            lambda _, texts, __: [float(len(text)) for text in texts],
+        ),
+        ("relation.query-matters",),
+    ),
+    "query-and-text-swapped": (
+        asked(
+            "Ranks by the first document in place of the query.",
+            lambda body: {**body, "query": _text(body["documents"][0])},
+        ),
+        ("relation.query-matters",),
+    ),
+    "ascii-only": (
+        asked(
+            "Replaces what is not ASCII by question marks before it ranks.",
+            lambda body: {
+                **body,
+                "documents": [
+                    d.encode("ascii", "replace").decode() if isinstance(d, str) else d
+                    for d in body["documents"]
+                ],
+            },
+        ),
+        ("answer.echo-unicode",),
+    ),
+    "constant": (
+        scoring("Scores every document alike.", lambda _, texts, __: [0.5] * len(texts)),
+        (
+            "relation.query-matters",
+            "relation.document-matters",
+        ),
+    ),
+    # the results
+    "index-from-one": (
+        each("Counts documents from 1.", lambda r: {**r, "index": r["index"] + 1}),
+        (
+            "answer.index-in-range",
+            "answer.index-points-at-echo",
+        ),
+    ),
+    "index-as-text": (
+        each("Writes the index as a string.", lambda r: {**r, "index": str(r["index"])}),
+        ("answer.index-integer",),
+    ),
+    "index-positional": (
+        listing(
+            "Numbers the results by their place in the ranking.",
+            lambda rs, _: [{**r, "index": i} for i, r in enumerate(rs)],
+        ),
+        ("answer.index-points-at-echo",),
+    ),
+    "index-missing": (
+        each("Has no index: the results are in the order of relevance.", lambda r: _without(r, "index")),
+        ("answer.index-integer",),
+    ),
+    "echo-shifted": (
+        listing(
+            "Echoes the document at the place in the ranking instead of at the index.",
+            lambda rs, body: [
+                {**r, "document": {"text": _text(body["documents"][i])}} for i, r in enumerate(rs)
+            ],
+        ),
+        ("answer.index-points-at-echo",),
+    ),
+    "echo-missing": (
+        each("Has no echo unless asked by return_documents.", lambda r: _without(r, "document")),
+        ("answer.echo-present",),
+    ),
+    "echo-null": (each("Echoes null.", lambda r: {**r, "document": None}), ("answer.echo-present",)),
+    "echo-empty": (echoing("Echoes an empty object.", lambda _: {}), ("answer.echo-text",)),
+    "echo-string": (
+        each("Echoes a bare string.", lambda r: {**r, "document": r["document"].get("text", "")}),
+        ("answer.echo-present",),
+    ),
+    "echo-stripped": (respelling("Echoes without the space around it.", str.strip), ("answer.echo-blanks",)),
+    "echo-normalized": (
+        respelling("Echoes in NFKC.", lambda t: unicodedata.normalize("NFKC", t)),
+        ("answer.echo-unicode",),
+    ),
+    "echo-truncated": (
+        respelling("Echoes the first 512 characters.", lambda t: t[:512]),
+        ("answer.echo-long",),
+    ),
+    "echo-lowered": (
+        respelling("Echoes in lower case, as the tokenizer left it.", str.lower),
+        ("answer.echo-text",),
+    ),
+    "echo-control-dropped": (
+        respelling(
+            "Drops control characters from the echo.",
+            lambda t: "".join(c for c in t if unicodedata.category(c) != "Cc"),
+        ),
+        ("answer.echo-unicode",),
+    ),
+    "echo-bmp-only": (
+        respelling(
+            "Replaces astral characters in the echo.",
+            lambda t: "".join(c if ord(c) < 0x10000 else "\ufffd" for c in t),
+        ),
+        ("answer.echo-unicode",),
+    ),
+    "echo-html": (
+        respelling(
+            "Echoes with <, > and & escaped.",
+            lambda t: t.replace("&", "&amp;").replace("<", "&lt;"),
+        ),
+        ("answer.echo-text",),
+    ),
+    "echo-mojibake": (
+        respelling(
+            "Echoes UTF-8 that was read as Latin-1.",
+            lambda t: t.encode().decode("latin-1"),
+        ),
+        ("answer.echo-unicode",),
+    ),
+    "score-as-text": (
+        each("Writes the score as a string.", lambda r: {**r, "relevance_score": str(r["relevance_score"])}),
+        ("answer.score-number",),
+    ),
+    "score-called-score": (
+        each(
+            "Calls the score `score`.",
+            lambda r: {**_without(r, "relevance_score"), "score": r["relevance_score"]},
+        ),
+        ("answer.score-number",),
+    ),
+    "score-null": (
+        each("Scores null where it is 0.", lambda r: {**r, "relevance_score": r["relevance_score"] or None}),
+        ("answer.score-number",),
+    ),
+    "score-nan": (_best_as(b"NaN"), ("answer.score-number",)),
+    "score-infinity": (_best_as(b"Infinity"), ("answer.score-number",)),
+    "score-1e999": (_best_as(b"1e999"), ("answer.score-number",)),
+    # the answer
+    "results-called-data": (
+        answering("Calls the results `data`.", lambda a, _: {**_without(a, "results"), "data": a["results"]}),
+        ("answer.schema",),
+    ),
+    "results-missing-when-none": (
+        answering(
+            "Leaves `results` out when nothing is relevant.",
+            lambda a, _: a if any(r["relevance_score"] for r in a["results"]) else _without(a, "results"),
+        ),
+        ("answer.schema",),
+    ),
+    "bare-array": (
+        ranking("Answers with a bare array.", lambda a: _json(a, json.loads(a.body)["results"])),
+        ("answer.json",),
+    ),
+    "scores-in-input-order": (
+        answering(
+            "Answers with bare scores in the order of the request.",
+            lambda a, _: {
+                "model": a["model"],
+                "scores": [r["relevance_score"] for r in sorted(a["results"], key=lambda r: r["index"])],
+            },
+        ),
+        ("answer.schema",),
+    ),
+    "model-missing": (answering("Names no model.", lambda a, _: _without(a, "model")), ("answer.model",)),
+    "model-null": (answering("Names the model null.", lambda a, _: {**a, "model": None}), ("answer.model",)),
+    "id-number": (answering("Numbers its answers.", lambda a, _: {**a, "id": 7}), ("answer.id",)),
+    "id-null": (answering("Gives null for an id.", lambda a, _: {**a, "id": None}), ("answer.id",)),
+    "usage-null": (answering("Gives null for usage.", lambda a, _: {**a, "usage": None}), ("answer.usage",)),
+    "usage-cost-text": (
+        billing("Writes the cost as a string.", lambda u: {**u, "cost": "0.001"}),
+        ("answer.usage",),
+    ),
+    "usage-negative": (billing("Has tokens of -1.", lambda u: {**u, "total_tokens": -1}), ("answer.usage",)),
+    "usage-units-fraction": (
+        billing("Bills half a search.", lambda u: {**u, "search_units": 0.5}),
+        ("answer.usage",),
+    ),
+    "content-type-text": (
+        ranking("Sends JSON as text/plain.", lambda a: a._replace(headers={"content-type": "text/plain"})),
+        ("answer.content-type",),
+    ),
+    "content-type-missing": (
+        ranking("Declares no content type.", lambda a: a._replace(headers={})),
+        ("answer.content-type",),
+    ),
+    "error-in-200": (
+        refused_as("Answers 200 with an error in it where it refuses.", 400, 200),
+        (
+            "refusal.documents-empty",
+            "refusal.top-n-zero",
+            "refusal.malformed-json",
+        ),
+    ),
+    "created": (ranking("Answers 201.", lambda a: a._replace(status=201)), ("acceptance.plain",)),
+    "byte-order-mark": (
+        ranking("Starts with a byte order mark.", lambda a: a._replace(body=b"\xef\xbb\xbf" + a.body)),
+        ("answer.json",),
+    ),
+    "latin-1": (
+        ranking("Sends Latin-1.", lambda a: a._replace(body=a.body.decode().encode("latin-1", "replace"))),
+        ("answer.json",),
+    ),
+    "single-quotes": (
+        ranking("Sends a Python literal.", lambda a: a._replace(body=repr(json.loads(a.body)).encode())),
+        ("answer.json",),
+    ),
+    "cut-off": (
+        ranking("Sends half of the answer.", lambda a: a._replace(body=a.body[: len(a.body) // 2])),
+        ("answer.json",),
+    ),
+    "twice": (ranking("Sends the answer twice.", lambda a: a._replace(body=a.body * 2)), ("answer.json",)),
+    "event-stream": (
+        ranking(
+            "Streams events.",
+            lambda a: a._replace(
+                headers={"content-type": "text/event-stream"}, body=b"data: " + a.body + b"\n\n"
+            ),
+        ),
+        (
+            "answer.content-type",
+            "answer.json",
+        ),
+    ),
+    "gzip-undeclared": (
+        ranking("Compresses without saying so.", lambda a: a._replace(body=gzip.compress(a.body))),
+        ("answer.json",),
+    ),
+    "empty-answer": (ranking("Answers with nothing.", lambda a: a._replace(body=b"")), ("answer.json",)),
+    "no-content": (
+        ranking("Answers 204.", lambda a: a._replace(status=204, body=b"")),
+        ("acceptance.plain",),
+    ),
+    # refusals
+    "top-n-zero-all": (
+        taking("Takes a top_n below 1 for no top_n.", _top_n_below_one),
+        (
+            "refusal.top-n-zero",
+            "refusal.top-n-negative",
+        ),
+    ),
+    "top-n-coerced": (
+        taking("Takes whatever can be made a number for top_n.", _coerced),
+        (
+            "refusal.top-n-fraction",
+            "refusal.top-n-text",
+            "refusal.top-n-boolean",
+        ),
+    ),
+    "nulls-taken": (taking("Takes null for absent everywhere.", _nulled), ("refusal.top-n-null",)),
+    "model-optional": (
+        taking("Needs no model.", lambda b: {"model": "default", **b}),
+        ("refusal.model-missing",),
+    ),
+    "query-optional": (taking("Needs no query.", lambda b: {"query": "", **b}), ("refusal.query-missing",)),
+    "query-array": (
+        taking(
+            "Takes an array of queries.",
+            lambda b: (
+                {**b, "query": " ".join(map(str, b["query"]))} if isinstance(b.get("query"), list) else b
+            ),
+        ),
+        ("refusal.query-type",),
+    ),
+    "documents-string": (
+        taking(
+            "Takes a string for documents.",
+            lambda b: {**b, "documents": [b["documents"]]} if isinstance(b.get("documents"), str) else b,
+        ),
+        ("refusal.documents-type",),
+    ),
+    "documents-numbers": (
+        taking(
+            "Takes numbers for documents.",
+            lambda b: (
+                {**b, "documents": [str(d) if isinstance(d, (int, float)) else d for d in b["documents"]]}
+                if isinstance(b.get("documents"), list)
+                else b
+            ),
+        ),
+        ("refusal.document-type",),
+    ),
+    "documents-empty-object": (
+        taking(
+            "Takes documents without text and image.",
+            lambda b: (
+                {**b, "documents": [{"text": "", **d} if isinstance(d, dict) else d for d in b["documents"]]}
+                if isinstance(b.get("documents"), list)
+                else b
+            ),
+        ),
+        ("refusal.document-empty-object",),
+    ),
+    "documents-none": (_NoDocuments, ("refusal.documents-empty",)),
+    "documents-called-texts": (
+        taking(
+            "Wants documents under the name of `texts`.",
+            lambda b: {
+                **_without(b, "texts", "documents"),
+                **({"documents": b["texts"]} if "texts" in b else {}),
+            },
+        ),
+        ("acceptance.plain",),
+    ),
+    "objects-refused": (
+        refusing(
+            "Refuses documents that are objects.", lambda b: any(isinstance(d, dict) for d in b["documents"])
+        ),
+        (
+            "acceptance.objects",
+            "acceptance.mixed",
+        ),
+    ),
+    "strings-refused": (
+        refusing(
+            "Refuses documents that are strings.", lambda b: any(isinstance(d, str) for d in b["documents"])
+        ),
+        ("acceptance.plain",),
+    ),
+    "mixed-refused": (
+        refusing(
+            "Refuses objects and strings in one array.",
+            lambda b: len({isinstance(d, str) for d in b["documents"]}) > 1,
+        ),
+        ("acceptance.mixed",),
+    ),
+    "extra-refused": (
+        refusing(
+            "Refuses fields that it does not know.",
+            lambda b: (
+                set(b) - {"model", "query", "documents", "top_n", "provider", "session_id", "user", "trace"}
+            ),
+        ),
+        ("acceptance.unknown-fields",),
+    ),
+    "provider-null-refused": (
+        refusing("Refuses `provider: null`.", lambda b: "provider" in b and b["provider"] is None),
+        ("acceptance.provider-null",),
+    ),
+    "provider-refused": (
+        refusing("Refuses `provider`.", lambda b: b.get("provider") is not None),
+        ("acceptance.provider",),
+    ),
+    "integral-float-refused": (
+        refusing("Refuses a top_n of 2.0.", lambda b: isinstance(b.get("top_n"), float)),
+        ("acceptance.top-n-integral",),
+    ),
+    "huge-top-n-fails": (
+        refusing("Fails on a top_n above 2**31.", lambda b: b.get("top_n", 0) > 2**31, 500),
+        ("robustness.no-server-error",),
+    ),
+    "negative-top-n-fails": (
+        failing("Fails on a negative top_n.", lambda b: isinstance(b.get("top_n"), int) and b["top_n"] < 0),
+        ("refusal.top-n-negative",),
+    ),
+    "empty-documents-fail": (
+        failing("Fails on an empty array of documents.", lambda b: b.get("documents") == []),
+        ("refusal.documents-empty",),
+    ),
+    "nothing-validated": (
+        _CrashOnType,
+        (
+            "refusal.documents-missing",
+            "refusal.query-type",
+            "refusal.top-n-text",
+        ),
+    ),
+    "fastapi-detail": (erring("Refuses with {detail}.", _fastapi), ("error.envelope",)),
+    "fastapi-422": (refused_as("Refuses with 422.", 400, 422), ("error.status-documented",)),
+    "error-string": (
+        erring("Refuses with a bare message under `error`.", lambda _, e: {"error": e["error"]["message"]}),
+        ("error.envelope",),
+    ),
+    "error-flat": (
+        erring("Refuses with code and message outside of an envelope.", lambda _, e: e["error"]),
+        ("error.envelope",),
+    ),
+    "error-code-text": (
+        erring("Writes the code as a string.", lambda s, e: {"error": {**e["error"], "code": str(s)}}),
+        ("error.code",),
+    ),
+    "error-code-slug": (
+        erring(
+            "Writes a word for the code.", lambda _, e: {"error": {**e["error"], "code": "invalid_request"}}
+        ),
+        ("error.code",),
+    ),
+    "error-code-other": (
+        erring(
+            "Has a code of its own, unlike the status.", lambda _, e: {"error": {**e["error"], "code": 20012}}
+        ),
+        ("error.code",),
+    ),
+    "error-message-missing": (
+        erring("Gives no message.", lambda s, _: {"error": {"code": s}}),
+        ("error.envelope",),
+    ),
+    "error-message-null": (
+        erring("Gives null for a message.", lambda s, _: {"error": {"code": s, "message": None}}),
+        ("error.envelope",),
+    ),
+    "error-text": (
+        failures(
+            "Refuses in plain text.",
+            lambda a: a._replace(headers={"content-type": "text/plain"}, body=b"bad request"),
+        ),
+        (
+            "error.content-type",
+            "error.envelope",
+        ),
+    ),
+    "error-html": (
+        _Traceback,
+        (
+            "error.content-type",
+            "error.envelope",
+        ),
+    ),
+    "error-empty": (
+        failures("Refuses with an empty body.", lambda a: a._replace(body=b"")),
+        ("error.envelope",),
+    ),
+    "unauthorized-for-invalid": (
+        refused_as("Answers 401 to illegal requests.", 400, 401),
+        ("refusal.status",),
+    ),
+    "unavailable-for-invalid": (
+        refused_as("Answers 503 to illegal requests, so that clients try again.", 400, 503),
+        (),
+    ),
+    "rate-limited-for-invalid": (refused_as("Answers 429 to illegal requests.", 400, 429), ()),
+    "any-media-type": (_AnyType, ("refusal.content-type",)),
+    "lenient-json": (_LenientJSON, ("refusal.malformed-json",)),
+    "any-method": (_AnyMethod, ("method.refused",)),
+    "path-fails-for-get": (refused_as("Fails on other methods.", 405, 500), ("method.refused",)),
+    "get-is-fine": (refused_as("Answers 200 to other methods.", 405, 200), ("method.refused",)),
+    # authentication
+    "validated-before-key": (_ReadFirst, ("authentication.before-body",)),
+    "any-key": (_AnyKey, ("authentication.wrong-key",)),
+    "any-scheme": (_AnyScheme, ("authentication.wrong-scheme",)),
+    "no-key-needed": (
+        _Open,
+        (
+            "authentication.no-key",
+            "authentication.wrong-key",
+        ),
+    ),
+    "key-prefix": (_KeyPrefix, ("authentication.similar-key",)),
+    "key-echoed": (_KeyEchoed, ("authentication.key-not-shown",)),
+    "ranked-anyway": (_RankedAnyway, ("authentication.nothing-ranked",)),
+    "forbidden-for-wrong-key": (
+        refused_as("Answers 403 without a key.", 401, 403),
+        (
+            "authentication.no-key",
+            "authentication.wrong-key",
+        ),
+    ),
+    "bad-request-for-no-key": (
+        refused_as("Answers 400 without a key.", 401, 400),
+        ("authentication.no-key",),
+    ),
+    "not-found-for-no-key": (refused_as("Answers 404 without a key.", 401, 404), ("authentication.no-key",)),
+    "server-error-for-no-key": (refused_as("Fails without a key.", 401, 500), ("authentication.no-key",)),
+    "all-refused": (refused_as("Answers 401 to everything.", 200, 401), ()),
+    "all-fail": (refused_as("Answers 500 to everything.", 200, 500), ("acceptance.plain",)),
+    "lowercase-bearer-only": (
+        hearing(
+            "Wants the scheme in lower case.",
+            lambda r: replace(
+                r,
+                headers={
+                    **r.headers,
+                    **(
+                        {"authorization": "x"}
+                        if r.headers.get("authorization", "").startswith("Bearer")
+                        else {}
+                    ),
+                },
+            ),
+        ),
+        (),
+    ),
+}
+
+
+WILD: Mapping[str, Wild] = MappingProxyType({name: Wild(*entry) for name, entry in _wild.items()})

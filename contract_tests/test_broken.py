@@ -1,0 +1,224 @@
+"""The rules bite: each of them its own broken server and no other, and none of them a legal one.
+
+`python contract_tests/test_broken.py` prints the kill matrix. What generation adds is tried on the servers that
+nothing else finds; everything else is by the requests that are written by hand.
+"""
+
+import asyncio
+import inspect
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+
+import pytest
+
+from rerank_conformance import check
+from rerank_conformance.altered import Server
+from rerank_conformance.broken import BROKEN, UNAVOIDABLE, VARIANTS
+from rerank_conformance.exchanges import Exchange
+from rerank_conformance.probes import MODEL, probes, smoke
+from rerank_conformance.reference import Reference
+from rerank_conformance.rules import RULES, Finding, Seen
+from rerank_conformance.target import Budget, Line
+from rerank_conformance.wild import WILD
+
+KEY = "sk-or-v1-the-right-key"
+GENERATED = {name for name in RULES if name.startswith("schema.")}
+SHOULD = {
+    "listwise": {"relation.document-added"},
+    "listwise-neighbours": {"relation.order-of-documents", "relation.identical-documents"},
+    "bare": {"answer.id-present", "answer.usage-present"},
+    "id-constant": {"answer.id-unique"},
+    "headers-bare": {"authentication.challenge", "method.allow"},
+    "text-only": {"acceptance.images"},
+    "images-not-found": {"acceptance.images"},
+    "fewer-than-top-n": {"answer.top-n-filled"},
+}
+"""What a legal variant is advised against."""
+
+
+UNSEEN = {
+    "compressed": ("POST", {}, {"accept-encoding": "gzip"}, 200),
+    "preflight": ("OPTIONS", {}, {}, 204),
+    "one-model": ("POST", {"model": "cohere/rerank-4-fast"}, {}, 404),
+    "thousand-documents": ("POST", {"documents": ["a"] * 1001}, {}, 400),
+    "throttled": ("POST", {}, {}, 429),
+    "overloaded": ("POST", {}, {}, 503),
+}
+"""Legal variants that the requests by hand do not tell from the reference, each with one that does."""
+
+
+async def exchanges(server: Reference, *, quick: bool) -> list[Exchange]:
+    """What comes of the requests that are written by hand."""
+    async with Line(server, KEY, Budget(concurrency=4)) as line:
+        first = await line.send(smoke())
+        return [first, *await asyncio.gather(*(line.send(probe) for probe in probes(quick=quick)))]
+
+
+def bitten(server: Server, *, quick: bool = False) -> dict[str, Finding]:
+    """The rules that find something in a server, and what."""
+    seen = Seen(asyncio.run(exchanges(server(keys={KEY}), quick=quick)))
+    found = {
+        name: next((one for one in rule.judge(seen) if isinstance(one, Finding)), None)
+        for name, rule in RULES.items()
+    }
+    return {name: finding for name, finding in found.items() if finding is not None}
+
+
+def answers(server: Callable[..., Reference], *, quick: bool = False) -> list[object]:
+    """What a server answers to the requests that are written by hand."""
+    return [one.outcome for one in asyncio.run(exchanges(server(keys={KEY}), quick=quick))]
+
+
+@cache
+def theirs(*, quick: bool = False) -> list[object]:
+    """What the reference answers to them, under one id."""
+    return answers(partial(Reference, new_id=lambda: "gen-rerank-1"), quick=quick)
+
+
+def musts(names: Mapping[str, Finding]) -> set[str]:
+    """Those of the rules that a server has to keep."""
+    return {name for name in names if RULES[name].level == "MUST"}
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    """The servers that fail on purpose log it, which nobody needs to read."""
+    logging.getLogger("rerank_conformance.reference").setLevel(logging.CRITICAL)
+
+
+def test_every_rule_has_a_broken_server_and_no_server_is_without_a_rule():
+    """There is exactly one broken server for each rule, and what is unavoidable names rules that are a MUST."""
+    assert set(BROKEN) == set(RULES)
+    assert set(UNAVOIDABLE) <= set(RULES)
+    assert {RULES[other].level for others in UNAVOIDABLE.values() for other in others} == {"MUST"}
+
+
+def test_every_server_says_in_one_line_what_it_does():
+    """The docstring of every maker is one sentence of its own, and not the reference's."""
+    makers = [*BROKEN.values(), *VARIANTS.values(), *(wild.server for wild in WILD.values())]
+    for maker in makers:
+        said = inspect.getdoc(maker) or ""
+        assert said != inspect.getdoc(Reference)
+        assert said.endswith(".")
+        assert "\n" not in said
+
+
+@pytest.mark.parametrize("name", sorted(RULES.keys() - GENERATED))
+def test_a_broken_server_is_bitten_by_its_rule_alone(name: str):
+    """The rule bites its broken server, and no other MUST does, but for what is said to be unavoidable."""
+    found = bitten(BROKEN[name])
+    assert name in found
+    assert found[name].expected
+    assert found[name].actual
+    assert musts(found) - {name} == set(UNAVOIDABLE.get(name, ()))
+
+
+@pytest.mark.parametrize("name", sorted(GENERATED))
+def test_generation_finds_what_no_request_by_hand_does(name: str):
+    """A server that only generated data shows to be broken fails by that rule, and by no other MUST."""
+    assert musts(bitten(BROKEN[name])) == set()
+    report = check(BROKEN[name](keys={KEY}), key=KEY, seed=0)
+    assert {rule.id for rule in report.of("fail") if rule.level == "MUST"} == {name}
+    assert report.verdict == "nonconformant"
+
+
+def test_the_reference_is_clean():
+    """No rule of either level bites the reference, and a check of it, generation and all, is conformant."""
+    assert bitten(Reference) == {}
+    report = check(Reference(keys={KEY}), key=KEY, seed=0)
+    assert report.of("fail", "error", "undecided") == ()
+    assert report.verdict == "conformant"
+
+
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+def test_a_legal_variant_is_clean(name: str):
+    """No MUST bites a legal server, and what it is advised against is written down."""
+    found = bitten(VARIANTS[name])
+    assert musts(found) == set()
+    assert set(found) == SHOULD.get(name, set())
+
+
+@pytest.mark.parametrize("name", ["text-only", "lenient-json"])
+def test_generation_fails_no_legal_variant(name: str):
+    """A whole check, generation and all, finds nothing that a legal server has to change."""
+    report = check(VARIANTS[name](keys={KEY}), key=KEY, seed=0)
+    assert [rule.id for rule in report.of("fail", "error") if rule.level == "MUST"] == []
+    assert report.verdict == "conformant"
+
+
+@pytest.mark.parametrize("name", sorted(VARIANTS.keys() - UNSEEN.keys()))
+def test_a_legal_variant_is_a_server_of_its_own(name: str):
+    """Some request is answered unlike the reference answers it, so that a clean variant says something."""
+    with_id = partial(VARIANTS[name], new_id=lambda: "gen-rerank-1")
+    assert answers(with_id, quick=True) != theirs(quick=True) or answers(with_id) != theirs()
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_a_legal_variant_differs_where_no_request_by_hand_looks(name: str):
+    """The variants that the requests by hand do not tell from the reference differ by another request."""
+    method, change, headers, status = UNSEEN[name]
+    server = VARIANTS[name](keys={KEY})
+    body = {"model": MODEL, "query": "q", "documents": ["a"], **change}
+    sent = {"content-type": "application/json", "authorization": f"Bearer {KEY}", **headers}
+    found = [server.answer(method, "/rerank", sent, json.dumps(body).encode()) for _ in range(40)]
+    assert found[-1].status == status
+    assert status != 200 or found[-1].headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("name", sorted(name for name, wild in WILD.items() if wild.bitten))
+def test_a_server_of_the_field_is_bitten(name: str):
+    """A server that is broken as real ones are is bitten by every rule that is about its fault."""
+    wanted = set(WILD[name].bitten)
+    assert wanted <= set(RULES)
+    assert wanted <= set(bitten(WILD[name].server, quick=True)) or wanted <= set(bitten(WILD[name].server))
+
+
+@pytest.mark.parametrize("name", sorted(name for name, wild in WILD.items() if not wild.bitten))
+def test_a_server_that_says_later_or_no_to_everything_does_not_pass(name: str):
+    """Where nothing is proven against a server, nothing is proven for it either: the verdict is undecided."""
+    report = check(WILD[name].server(keys={KEY}), key=KEY, quick=True)
+    assert report.verdict == "undecided"
+    assert report.exit_code == 2
+
+
+def kill_matrix() -> str:
+    """The rules by servers: a line for each server, with the rules that bite it, and the sums."""
+    servers: dict[str, Server] = {"reference": Reference}
+    servers |= {f"broken {name}": server for name, server in BROKEN.items() if name not in GENERATED}
+    servers |= {f"legal {name}": server for name, server in VARIANTS.items()}
+    servers |= {f"wild {name}": wild.server for name, wild in WILD.items() if wild.bitten}
+    found = {name: bitten(server) for name, server in servers.items()}
+    for name in GENERATED:
+        report = check(BROKEN[name](keys={KEY}), key=KEY, seed=0)
+        found[f"broken {name}"] = {
+            rule.id: Finding(rule.expected or "", rule.actual or "", None) for rule in report.of("fail")
+        }
+    lines = [f"{name:44} {_row(name, rules)}" for name, rules in found.items()]
+    for kind in ("broken", "legal", "wild"):
+        rows = [rules for name, rules in found.items() if name.startswith(f"{kind} ")]
+        caught = sum(bool(rules) for rules in rows)
+        by_must = sum(bool(musts(rules)) for rules in rows)
+        lines.append(f"{kind}: {len(rows)} servers, {caught} bitten by any rule, {by_must} by a MUST")
+    alone = sum(
+        musts(rules) <= {name.removeprefix("broken ")}
+        for name, rules in found.items()
+        if name.startswith("broken ")
+    )
+    lines.append(f"broken: {alone} bitten by no MUST but their own; {len(RULES)} rules")
+    return "\n".join(lines)
+
+
+def _row(name: str, rules: Mapping[str, Finding]) -> str:
+    own = name.partition(" ")[2]
+    return " ".join(
+        f"{'*' if rule == own else ''}{rule}{'' if RULES[rule].level == 'MUST' else ' (should)'}"
+        for rule in rules
+    )
+
+
+if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
+    sys.stdout.write(f"{kill_matrix()}\n")

@@ -1,0 +1,604 @@
+"""A check from its first request to its report: the order, the budget, servers that misbehave, and the reports."""
+
+import json
+import math
+import random
+import socket
+import threading
+import zlib
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from rerank_conformance import Report, check, contract
+from rerank_conformance.altered import each, listing, refusing, scoring, taking
+from rerank_conformance.cli import main
+from rerank_conformance.generation import generated
+from rerank_conformance.probes import probes, smoke
+from rerank_conformance.reference import Answer, Reference
+from rerank_conformance.reference.asgi import app, running
+from rerank_conformance.reference.inprocess import InProcess
+from rerank_conformance.report import RuleResult, read_expected, verdict, with_known
+from rerank_conformance.rules import RULES
+from rerank_conformance.running import _curl
+
+KEY = "sk-test-0123456789"
+SEED = 7
+
+
+def judged(server, **settings) -> Report:
+    """A check of a server in this process, with the one seed of these tests."""
+    return check(server(keys={KEY}), **{"key": KEY, "seed": SEED, **settings})
+
+
+def failed(report: Report, level: str = "MUST") -> set[str]:
+    """The ids of the rules of a level that failed."""
+    return {rule.id for rule in report.of("fail") if rule.level == level}
+
+
+# the rules and the probes
+
+
+def test_sources():
+    """The source of every rule leads to a place in the contract."""
+    document = contract.load().document
+    for rule in RULES.values():
+        here = document
+        for token in rule.source.removeprefix("#/").split("/"):
+            name = token.replace("~1", "/").replace("~0", "~")
+            assert name in here, rule.id
+            here = here[name]
+
+
+def test_probes_are_what_they_say():
+    """A probe that is said to be legal is legal by the contract, and an illegal object is not."""
+    request = contract.load().request
+    for probe in [smoke(), *probes()]:
+        assert probe.rule in RULES
+        if (
+            isinstance(probe.body, dict)
+            and probe.method == "POST"
+            and not probe.headers
+            and probe.auth == "key"
+        ):
+            assert (request.violation(probe.body) is None) == (probe.legal is True), probe.name
+
+
+def test_probe_names():
+    """No two probes share a name."""
+    names = [probe.name for probe in probes()]
+    assert len(names) == len(set(names))
+
+
+def test_quick_rules_have_quick_probes():
+    """A rule with probes of its own is quick exactly if one of them is."""
+    own = {probe.rule for probe in probes()}
+    quick = {probe.rule for probe in [smoke(), *probes(quick=True)]}
+    assert {name for name in own if name and RULES[name].quick} == {name for name in quick if name}
+
+
+def test_generated_requests_replay():
+    """One seed gives one list of requests, another seed another."""
+    generated.cache_clear()
+    first = [probe.content for probe in generated("m", SEED, 20)]
+    generated.cache_clear()
+    assert [probe.content for probe in generated("m", SEED, 20)] == first
+    assert [probe.content for probe in generated("m", SEED + 1, 20)] != first
+
+
+def test_generated_requests_are_of_both_kinds():
+    """Generation makes legal and illegal requests, many of each."""
+    made = generated("m", SEED)
+    assert sum(probe.legal is True for probe in made) > 50
+    assert sum(probe.legal is False for probe in made) > 50
+
+
+# the honest server
+
+
+def test_reference_over_http():
+    """The reference server conforms over HTTP, every rule judged, within the budget of a full check."""
+    with running(Reference(keys={KEY})) as url:
+        report = check(url, key=KEY, seed=SEED)
+    assert {rule.id: rule.verdict for rule in report.rules if rule.verdict != "pass"} == {}
+    assert report.verdict == "conformant"
+    assert report.requests < 1500
+    assert report.elapsed_s < 30
+
+
+def test_quick():
+    """A quick check of the reference server passes in at most 40 requests, and says what it left out."""
+    report = judged(Reference, quick=True)
+    assert report.verdict == "conformant"
+    assert report.requests <= 40
+    assert not report.of("fail", "undecided", "error")
+    assert len(report.of("pass")) > 70
+
+
+@pytest.mark.parametrize(
+    "shell",
+    [lambda r: r, app, InProcess, lambda r: _Sync(InProcess(r))],
+    ids=["reference", "asgi", "transport", "sync"],
+)
+def test_targets(shell):
+    """A reference, an ASGI app and a transport of either kind are judged alike."""
+    assert check(shell(Reference(keys={KEY})), key=KEY, quick=True).verdict == "conformant"
+
+
+class _Sync(httpx.BaseTransport):
+    def __init__(self, inner: InProcess) -> None:
+        self.inner = inner
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self.inner.handle_request(request)
+
+
+def test_no_target():
+    """What is no target is named in a TypeError."""
+    with pytest.raises(TypeError, match="not int"):
+        check(5)
+
+
+def test_open_server():
+    """Without a key, a server that lets everyone in passes, and its authentication is skipped, not passed."""
+    report = check(Reference(), quick=True)
+    assert report.verdict == "conformant"
+    [no_key] = [rule for rule in report.rules if rule.id == "authentication.no-key"]
+    assert no_key.verdict == "skip"
+
+
+async def test_in_a_running_loop():
+    """A check works where an event loop is running."""
+    assert judged(Reference, quick=True).verdict == "conformant"
+
+
+# legal servers and broken ones
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [lambda random: random.gauss(0, 1e-3), lambda random: random.uniform(-1e-7, 1e-7)],
+    ids=["1e-3", "1e-7"],
+)
+def test_noise(noise):
+    """Noise on the scores fails no MUST."""
+    dice = random.Random(5)
+    server = scoring("noise", lambda query, texts, scores: [score + noise(dice) for score in scores])
+    assert judged(server).verdict == "conformant"
+
+
+def test_random_scores():
+    """Scores that are made up anew each time are no noise."""
+    dice = random.Random(5)
+    server = scoring("random", lambda query, texts, scores: [dice.random() for _ in scores])
+    assert "relation.repeatable" in failed(judged(server))
+
+
+def test_listwise():
+    """A model whose scores depend on the other documents fails a SHOULD and no MUST."""
+
+    def shares(query: str, texts: object, scores: list[float]) -> list[float]:
+        ranks = sorted(range(len(scores)), key=lambda index: -scores[index])
+        return [1 - ranks.index(index) / len(ranks) for index in range(len(ranks))]
+
+    report = judged(scoring("listwise", shares))
+    assert report.verdict == "conformant"
+    assert "relation.document-added" in failed(report, "SHOULD")
+    assert judged(scoring("listwise", shares), strict=True).verdict == "nonconformant"
+
+
+BROKEN = {
+    "answer.index-in-range": each("from 1", lambda result: {**result, "index": result["index"] + 1000}),
+    "answer.score-number": each(
+        "text", lambda result: {**result, "relevance_score": str(result["relevance_score"])}
+    ),
+    "answer.descending": listing("worst first", lambda results, _: results[::-1]),
+    "answer.many-documents": listing("a hundred", lambda results, _: results[:100]),
+    "answer.echo-blanks": each(
+        "stripped",
+        lambda result: {
+            **result,
+            "document": {name: text.strip() for name, text in result["document"].items()},
+        },
+    ),
+    "refusal.top-n-text": taking(
+        "numbers as text", lambda body: {**body, "top_n": _number(body)} if "top_n" in body else body
+    ),
+    "acceptance.unknown-fields": refusing("strict", lambda body: "return_documents" in body),
+    "relation.query-matters": scoring(
+        "by length", lambda query, texts, scores: [len(text) / 1e4 for text in texts]
+    ),
+}
+
+
+def _number(body) -> object:
+    top_n = body["top_n"]
+    return int(top_n) if isinstance(top_n, str) and top_n.isdigit() and int(top_n) else top_n
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_broken(rule):
+    """The rule bites the server that breaks it, and shows how to see it again."""
+    report = judged(BROKEN[rule])
+    assert report.verdict == "nonconformant"
+    [found] = [one for one in report.rules if one.id == rule]
+    assert found.verdict == "fail"
+    assert found.expected
+    assert found.actual
+    assert found.curl
+    assert "$OPENROUTER_API_KEY" in found.curl
+    assert KEY not in report.to_json()
+
+
+def test_key_in_an_answer():
+    """A server that shows the key is found out, and the report does not show it."""
+
+    class Showing(Reference):
+        def answer(self, method, path, headers, body):
+            answer = super().answer(method, path, headers, body)
+            return Answer(
+                answer.status, {**answer.headers, "x-seen": headers.get("authorization", "")}, answer.body
+            )
+
+    report = judged(Showing, quick=True)
+    assert failed(report) == {"authentication.key-not-shown"}
+    assert KEY not in report.to_json()
+
+
+def test_curl():
+    """The command in a report sends the same value, whatever the size and the characters of the body."""
+    from rerank_conformance.exchanges import Exchange, Fault
+
+    for probe in probes():
+        command = _curl(Exchange(probe, Fault("unsent", "x")), "http://127.0.0.1:1")
+        assert len(command) < 8000, probe.name
+        assert command.isascii()
+        assert command.isprintable() or "\n" in command
+
+
+# the first request
+
+
+def _always(status: int, body: bytes = b"{}", **headers: str) -> Callable[[httpx.Request], httpx.Response]:
+    return lambda request: httpx.Response(
+        status, content=body, headers={"content-type": "application/json", **headers}
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (401, "undecided"),
+        (404, "undecided"),
+        (503, "undecided"),
+        (400, "nonconformant"),
+        (500, "nonconformant"),
+        (302, "nonconformant"),
+        (200, "nonconformant"),
+    ],
+)
+def test_one_answer_for_everything(status, expected):
+    """A server that answers everything alike does not pass, whatever it answers."""
+    answer = _always(status, **{"retry-after": "0.01"})
+    report = check(httpx.MockTransport(answer), key=KEY, quick=True)
+    assert report.verdict == expected
+
+
+def test_wrong_key():
+    """A key that the server does not know leaves every rule undecided, and no more than one request is sent."""
+    report = check(Reference(keys={KEY}), key="sk-another")
+    assert report.verdict == "undecided"
+    assert report.requests == 1
+    assert "key was refused" in (report.rules[0].reason or "")
+
+
+def test_passing_overload():
+    """A server that is overloaded for a moment is waited for."""
+    reference, calls = InProcess(Reference(keys={KEY})), []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        calls.append(request)
+        if len(calls) % 5 == 1:
+            return httpx.Response(429, headers={"retry-after": "0.01"})
+        return reference.handle_request(request)
+
+    report = check(httpx.MockTransport(answer), key=KEY, quick=True, concurrency=1)
+    assert not report.of("fail")
+
+
+def test_lasting_overload():
+    """What a server never answers but with 503 is undecided, not failed."""
+    reference = InProcess(Reference(keys={KEY}))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if b'"top_n": 0}' in request.content:
+            return httpx.Response(503, headers={"retry-after": "0.01"})
+        return reference.handle_request(request)
+
+    report = check(httpx.MockTransport(answer), key=KEY, rules=["refusal"])
+    assert report.verdict == "undecided"
+    assert [rule.id for rule in report.of("undecided")] == ["refusal.top-n-zero"]
+
+
+def test_budget():
+    """A budget that does not last leaves what was not reached undecided, and is kept."""
+    report = judged(Reference, max_requests=20)
+    assert report.requests == 20
+    assert report.verdict == "undecided"
+    assert not report.of("fail", "error")
+
+
+def test_no_rules():
+    """A check of no rule at all is undecided."""
+    assert judged(Reference, rules=["nothing"]).verdict == "undecided"
+
+
+def test_rules_of_a_section():
+    """Where few rules are asked for, few requests are sent."""
+    report = judged(Reference, rules=["refusal.top-n"])
+    assert {rule.section for rule in report.rules} == {"refusal"}
+    assert report.requests < 20
+    assert report.verdict == "conformant"
+
+
+def test_fault_of_the_kit(monkeypatch):
+    """A rule that raises is in error, and the server is not blamed."""
+    rule = RULES["answer.model"]
+
+    def judge(seen):
+        raise KeyError("x")
+
+    monkeypatch.setitem(
+        RULES, rule.id, type(rule)(rule.id, rule.level, rule.requirement, rule.source, judge, True)
+    )
+    report = judged(Reference, quick=True)
+    assert report.verdict == "undecided"
+    assert [one.id for one in report.of("error")] == [rule.id]
+
+
+# servers that misbehave
+
+
+@contextmanager
+def serving(handle: Callable[[socket.socket, threading.Event], None]) -> Generator[str]:
+    """The URL of a server that does to each connection what the function does."""
+    stop, listener = threading.Event(), socket.create_server(("127.0.0.1", 0), backlog=128)
+    threads: list[threading.Thread] = []
+
+    def one(connection: socket.socket) -> None:
+        with connection:
+            try:
+                connection.recv(1 << 16)
+                handle(connection, stop)
+            except OSError:
+                pass
+
+    def accept() -> None:
+        while not stop.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threads.append(threading.Thread(target=one, args=(connection,)))
+            threads[-1].start()
+
+    acceptor = threading.Thread(target=accept)
+    acceptor.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        stop.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        acceptor.join()
+        for thread in threads:
+            thread.join()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+
+
+def hanging(connection: socket.socket, stop: threading.Event) -> None:
+    """Say nothing."""
+    stop.wait(10)
+
+
+def dripping(connection: socket.socket, stop: threading.Event) -> None:
+    """Send a body byte by byte."""
+    connection.sendall(HEAD + b"content-length: 100000\r\n\r\n")
+    while not stop.wait(0.02):
+        connection.sendall(b" ")
+
+
+def dripping_head(connection: socket.socket, stop: threading.Event) -> None:
+    """Send a header byte by byte."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nx: ")
+    while not stop.wait(0.02):
+        connection.sendall(b"x")
+
+
+def resetting(connection: socket.socket, stop: threading.Event) -> None:
+    """Hang up."""
+    connection.close()
+
+
+def garbage(connection: socket.socket, stop: threading.Event) -> None:
+    """Send what is not HTTP."""
+    connection.sendall(b"\x00\xff\r\n\r\n" * 100)
+
+
+def endless(connection: socket.socket, stop: threading.Event) -> None:
+    """Send a body without end."""
+    connection.sendall(HEAD + b"\r\n[")
+    while not stop.is_set():
+        connection.sendall(b"1," * 50_000)
+
+
+def zip_bomb(connection: socket.socket, stop: threading.Event) -> None:
+    """Send little that unpacks to much."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    body = b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
+    connection.sendall(HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+
+@pytest.mark.parametrize(
+    ("handle", "expected"),
+    [
+        (hanging, "undecided"),
+        (dripping, "undecided"),
+        (dripping_head, "undecided"),
+        (resetting, "nonconformant"),
+        (garbage, "nonconformant"),
+        (endless, "nonconformant"),
+        (zip_bomb, "nonconformant"),
+    ],
+)
+def test_misbehaving(handle, expected):
+    """A server that keeps no rule of HTTP ends in a report, soon."""
+    with serving(handle) as url:
+        report = check(url, key=KEY, timeout=1)
+    assert report.verdict == expected
+    assert report.elapsed_s < 10
+    assert Report.from_json(report.to_json()) == report
+
+
+def test_unreachable():
+    """A server that is not there is undecided."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    report = check(f"http://127.0.0.1:{port}", key=KEY)
+    assert report.verdict == "undecided"
+    assert "could not be sent" in (report.rules[0].reason or "")
+
+
+def test_raising():
+    """An app that raises is answered for, not raised from."""
+
+    async def broken(scope, receive, send):
+        raise RuntimeError("boom")
+
+    assert check(broken, key=KEY).verdict == "nonconformant"
+
+
+# the report
+
+
+def _rule(outcome: str, level: str = "MUST", name: str = "a.b") -> RuleResult:
+    return RuleResult(id=name, level=level, requirement="r", source="#/info", verdict=outcome)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "strict", "expected"),
+    [
+        ([], False, "undecided"),
+        (["pass"], False, "conformant"),
+        (["pass", "known"], False, "conformant"),
+        (["pass", "skip"], False, "conformant"),
+        (["skip"], False, "undecided"),
+        (["pass", "undecided"], False, "undecided"),
+        (["pass", "error"], False, "undecided"),
+        (["pass", "undecided", "fail"], False, "nonconformant"),
+    ],
+)
+def test_verdicts(outcomes, strict, expected):
+    """The verdict follows from the outcomes: failures first, and nothing that was only skipped is green."""
+    assert verdict([_rule(outcome) for outcome in outcomes], strict=strict) == expected
+
+
+def test_should():
+    """A SHOULD counts only when it is asked for."""
+    rules = [_rule("pass"), _rule("fail", "SHOULD")]
+    assert verdict(rules) == "conformant"
+    assert verdict(rules, strict=True) == "nonconformant"
+
+
+def test_report_as_json():
+    """A report is read as it was written; one without its end mark is none."""
+    report = judged(Reference, quick=True)
+    text = report.to_json()
+    assert Report.from_json(text) == report
+    value = json.loads(text)
+    assert list(value)[-1] == "complete"
+    del value["complete"]
+    with pytest.raises(ValueError, match="end mark"):
+        Report.from_json(json.dumps(value))
+    with pytest.raises(ValueError, match="not a report"):
+        Report.from_json(text[:-20])
+
+
+def test_expected_failures(tmp_path: Path):
+    """An expected failure is known, and an expected failure that passes is named."""
+    file = tmp_path / "known.txt"
+    file.write_text("# ours\nanswer.descending  # on its way\nanswer.json\n", "utf-8")
+    expected = read_expected(file, RULES)
+    report = judged(BROKEN["answer.descending"], quick=True, expected=expected)
+    assert [(rule.id, rule.reason) for rule in report.of("known")] == [("answer.descending", "on its way")]
+    assert [rule.id for rule in report.unexpected_passes] == ["answer.json"]
+    file.write_text("answer.nothing\n", "utf-8")
+    with pytest.raises(ValueError, match=r"known.txt:1: no rule is named 'answer.nothing'"):
+        read_expected(file, RULES)
+
+
+def test_known_only():
+    """A failure that nobody expected stays one."""
+    [rule] = with_known([_rule("fail")], {"c.d": "x"})
+    assert rule.verdict == "fail"
+
+
+# the command
+
+
+def test_command(tmp_path: Path):
+    """`check` writes the report, prints the verdict, and ends with the code of the verdict."""
+    file = tmp_path / "report.json"
+    with running(Reference(keys={KEY})) as url:
+        done = CliRunner(env={"OPENROUTER_API_KEY": KEY}).invoke(
+            main, ["check", url, "--quick", "--json", str(file)]
+        )
+        assert done.exit_code == 0, done.output
+        assert "conformant" in done.output
+        assert KEY not in done.output
+        assert Report.from_json(file.read_bytes()).verdict == "conformant"
+        assert (
+            CliRunner(env={"OPENROUTER_API_KEY": "sk-x"}).invoke(main, ["check", url, "--quick"]).exit_code
+            == 2
+        )
+    with running(BROKEN["answer.descending"]()) as url:
+        done = CliRunner(env={"OPENROUTER_API_KEY": None}).invoke(main, ["check", url, "--quick"])
+    assert done.exit_code == 1
+    assert "answer.descending" in done.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check"],
+        ["check", "nowhere"],
+        ["check", "http://127.0.0.1:1", "--rule", "nothing"],
+        ["check", "http://127.0.0.1:1", "--max-requests", "0"],
+        ["check", "https://rerank.example.com"],
+        ["check", "http://127.0.0.1:1", "--quick"],
+    ],
+)
+def test_command_could_not_run(words):
+    """What could not be run ends with 2: bad usage, no key, no consent, nobody there."""
+    assert CliRunner(env={"OPENROUTER_API_KEY": None}).invoke(main, words).exit_code == 2
+
+
+def test_command_asks_before_it_spends():
+    """A server elsewhere is not called without consent."""
+    done = CliRunner(env={"OPENROUTER_API_KEY": KEY}).invoke(main, ["check", "https://rerank.example.com"])
+    assert done.exit_code == 2
+    assert "--yes" in done.output
+
+
+def test_command_lists_the_rules():
+    """`rules --json` lists every rule with its level, requirement and source."""
+    listed = json.loads(CliRunner().invoke(main, ["rules", "--json"]).output)
+    assert [rule["id"] for rule in listed["rules"]] == list(RULES)
+    assert all(rule["requirement"] and rule["source"] for rule in listed["rules"])
+    assert math.isclose(len(CliRunner().invoke(main, ["rules"]).output.splitlines()), len(RULES))
