@@ -322,6 +322,11 @@ class Start(NamedTuple):
         subprocess.run(self.command, check=True, capture_output=True, text=True)  # noqa: S603 - the commands below
 
 
+LEAD = (
+    "What a call costs beside raw httpx with json and beside other clients, against a canned server of its own process on "
+    "the same machine; `nox -s bench` makes this page anew."
+)
+
 # Not the bare package, which could put off its own imports until a name is asked for.
 FACADE_IMPORT = "from openrouter_rerank import Reranker"
 COMMAND = Path(sys.executable).with_name("rerank")
@@ -479,6 +484,8 @@ def main() -> int:
     command = shlex.join(["python", "benchmarks/speed.py", *sys.argv[1:]])
     report = "\n\n".join(
         [
+            "# Performance",
+            LEAD,
             f"Printed by `{command}` on {machine_line}",
             f"Ratios are to the first row of each group, within each round ({arguments.rounds} rounds); ms and calls/s are medians.",
             *(f"**{title}**\n\n{table(figures)}" for title, figures in sections.items() if figures),
