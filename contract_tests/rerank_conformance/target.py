@@ -141,7 +141,8 @@ class Line:
 
     def _wait(self, answer: Answer, attempt: int) -> bool:
         """Have everyone wait for a server that asked for it; False if there is no time left for that."""
-        asked = _seconds(answer.headers.get("retry-after")) or 0.5 * 2**attempt
+        hint = _seconds(answer.headers.get("retry-after"))
+        asked = 0.5 * 2**attempt if hint is None else hint
         if attempt >= _RETRIES or self._waited + asked > self.budget.patience:
             return False
         until = time.monotonic() + asked
