@@ -41,6 +41,31 @@ _IDLE = 5.0
 _WRITE = 65536
 
 
+class _Phases(dict[str, float]):
+    """The timeouts of a request by phase, each what is left of the whole when the transport asks for it.
+
+    `sent` says whether the transport has come to sending. Making a connection ends a little before the whole, as
+    httpcore closes what is half made after its own timeout, and not after one of ours.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(connect=min(0.95 * seconds, _CONNECT), read=seconds, write=seconds, pool=seconds)
+        self.sent = False
+        self._began = monotonic()
+        self.end = self._began + seconds
+
+    def get(self, phase: str, default: Any = None) -> Any:  # noqa: ARG002 - every phase has a timeout
+        """What is left for this phase, in seconds."""
+        self.sent = self.sent or phase in ("write", "read")
+        end = self._began + self["connect"] if phase == "connect" else self.end
+        # Never 0, which would tell a socket not to wait at all.
+        return max(end - monotonic(), 0.001)
+
+    def late(self, status: int | None) -> Failure:
+        """What it is that the time was up."""
+        return Failure(None if self.sent else httpcore.ConnectTimeout("the time was up"), status)
+
+
 # ------------------------------------------------------------------------------------------------------------- our own
 
 _ERRORS = (
@@ -283,31 +308,6 @@ def _proxy(url: str) -> httpcore.Proxy | None:
 
 
 # ------------------------------------------------------------------------------------------------------------ injected
-
-
-class _Phases(dict[str, float]):
-    """The timeouts of a request by phase, each what is left of the whole when the transport asks for it.
-
-    `sent` says whether the transport has come to sending. Making a connection ends a little before the whole, as
-    httpcore closes what is half made after its own timeout, and not after one of ours.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(connect=min(0.95 * seconds, _CONNECT), read=seconds, write=seconds, pool=seconds)
-        self.sent = False
-        self._began = monotonic()
-        self.end = self._began + seconds
-
-    def get(self, phase: str, default: Any = None) -> Any:  # noqa: ARG002 - every phase has a timeout
-        """What is left for this phase, in seconds."""
-        self.sent = self.sent or phase in ("write", "read")
-        end = self._began + self["connect"] if phase == "connect" else self.end
-        # Never 0, which would tell a socket not to wait at all.
-        return max(end - monotonic(), 0.001)
-
-    def late(self, status: int | None) -> Failure:
-        """What it is that the time was up."""
-        return Failure(None if self.sent else httpcore.ConnectTimeout("the time was up"), status)
 
 
 class Injected:

@@ -98,8 +98,9 @@ class Key:
         key = str(self._value or "")
         if len(key) < _SHORTEST_SECRET:
             return re.compile(r"(?!)")  # what matches nothing
-        # Each may be escaped, and more than once where JSON stands in JSON.
-        characters = (f"\\\\*(?:{re.escape(char)}|(?<=\\\\)u{ord(char):04x})" for char in key)
+        # Each may be escaped, and more than once where JSON stands in JSON; how often is bounded, as a body of nothing but
+        # backslashes would take for ever otherwise.
+        characters = (f"\\\\{{0,8}}(?:{re.escape(char)}|(?<=\\\\)u{ord(char):04x})" for char in key)
         return re.compile("".join(characters), re.IGNORECASE)
 
 

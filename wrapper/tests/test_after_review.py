@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,15 @@ def test_a_short_key_leaves_answers_whole() -> None:
         says(body, key="1", status=200).rerank("q", ["a"])
 
     assert caught.value.body == body
+
+
+def test_a_body_of_backslashes_is_read_at_once() -> None:
+    """To look for an escaped key takes time by the size of a body and not by its square: this would take minutes."""
+    began = time.monotonic()
+    with pytest.raises(Unauthorized):
+        says(b"\\" * 100_000).rerank("q", ["a"])
+
+    assert time.monotonic() - began < 20
 
 
 def test_an_echo_in_a_ranking() -> None:
