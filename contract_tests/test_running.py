@@ -8,6 +8,7 @@ import threading
 import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -352,9 +353,7 @@ def test_fault_of_the_kit(monkeypatch):
     def judge(seen):
         raise KeyError("x")
 
-    monkeypatch.setitem(
-        RULES, rule.id, type(rule)(rule.id, rule.level, rule.requirement, rule.source, judge, True)
-    )
+    monkeypatch.setitem(RULES, rule.id, replace(rule, judge=judge, quick=True))
     report = judged(Reference, quick=True)
     assert report.verdict == "undecided"
     assert [one.id for one in report.of("error")] == [rule.id]

@@ -316,6 +316,9 @@ _RELATION: Mapping[str, Server] = {
         "Ranks by position.",
         lambda query, texts, _: [zlib.crc32(query.encode()) % 100 + 1 / (2 + i) for i, _ in enumerate(texts)],
     ),
+    "relation.own-score": scoring(
+        "Scores each document by the next one.", lambda _, __, scores: [*scores[1:], *scores[:1]]
+    ),
     "relation.higher-is-better": scoring(
         "Scores by distance.", lambda _, __, scores: [1 - score for score in scores]
     ),

@@ -47,6 +47,30 @@ def load() -> "Contract":
     return Contract(yaml.load(find().read_bytes(), _Loader))  # noqa: S506 - both loaders are safe ones
 
 
+def line_of(pointer: str) -> int:
+    """The line of `openapi.yaml`, from 1, on which the place begins.
+
+    Raises:
+        KeyError: Nothing is there.
+    """
+    return _lines()[pointer]
+
+
+@cache
+def _lines() -> Mapping[str, int]:
+    return dict(_places("#", yaml.compose(find().read_bytes(), _Loader)))
+
+
+def _places(here: str, node: Any) -> Iterator[tuple[str, int]]:
+    """Each place below a node of the YAML, with the line of its key."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for key, value in node.value:
+        place = f"{here}/{key.value.replace('~', '~0').replace('/', '~1')}"
+        yield place, key.start_mark.line + 1
+        yield from _places(place, value)
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """One way in which a JSON value breaks its schema."""

@@ -23,6 +23,8 @@ class RuleResult(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     """Where the contract says so: a JSON pointer into `openapi.yaml`."""
     verdict: Outcome
+    line: int | None = None
+    """The line of that place in the `openapi.yaml` of the contract's version, from 1."""
     expected: str | None = None
     actual: str | None = None
     curl: str | None = None

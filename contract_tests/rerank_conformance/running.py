@@ -12,16 +12,17 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rerank_conformance import contract, generation
 from rerank_conformance.exchanges import KEY, WRONG_KEY, Exchange, Fault, Probe
 from rerank_conformance.probes import MODEL, probes, smoke
-from rerank_conformance.report import Report, RuleResult, verdict, with_known
-from rerank_conformance.rules import RULES, Finding, Rule, Seen, Undecided
+from rerank_conformance.report import Outcome, Report, RuleResult, verdict, with_known
+from rerank_conformance.rules import Finding, Rule, Seen, Undecided, rule_set
 from rerank_conformance.rules.rule import TOLERANCE
+from rerank_conformance.shrinking import shrinkable, smallest
 from rerank_conformance.target import Budget, Line, Target, is_live, name_of
 
 QUICK = 40
@@ -49,13 +50,20 @@ class Settings:
     """The reasons of expected failures, by rule."""
     rate: float | None = None
     concurrency: int = 16
-    progress: Callable[[int], None] | None = None
-    """Is told how many requests there will be, each time more is known."""
+    progress: Callable[[int, int], None] | None = None
+    """Is told how many requests are done and how many are planned, each time more is known."""
+    contract_version: str | None = None
+    """The version of the contract whose rules are judged; that of this kit if None."""
 
     def selected(self) -> list[Rule]:
-        """The rules that are asked for."""
+        """The rules that are asked for.
+
+        Raises:
+            ValueError: There are no rules of that version of the contract.
+        """
         prefixes = tuple(self.rules)
-        return [rule for rule in RULES.values() if not prefixes or rule.id.startswith(prefixes)]
+        asked = rule_set(self.contract_version or contract.load().version)
+        return [rule for rule in asked if not prefixes or rule.id.startswith(prefixes)]
 
 
 def check(target: Target, **settings: Any) -> Report:
@@ -94,28 +102,29 @@ def estimate(settings: Settings, *, has_key: bool) -> str:
     ranked = sum(probe.legal is True for probe in planned)
     if settings.quick:
         return f"{len(planned)} requests, {ranked} of which rank"
-    return f"about {len(planned) + 450} requests, about {ranked + 170} of which rank"
+    return f"about {len(planned) + _GENERATED_ABOUT} requests, about {ranked + 170} of which rank"
 
 
 async def _check(target: Target, settings: Settings) -> Report:
     began = time.monotonic()
+    rules = settings.selected()
     most = QUICK if settings.quick else FULL
     limit = most if settings.max_requests is None else min(most, settings.max_requests)
     rate = settings.rate if settings.rate is not None else (5.0 if is_live(target) else None)
     budget = Budget(max_requests=limit, timeout=settings.timeout, rate=rate, concurrency=settings.concurrency)
-    rules = settings.selected()
     async with Line(target, settings.key, budget) as line:
         exchanges, why_not = await _exchange(line, settings, rules)
-        base = line.base
-        requests = line.requests
-    seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key))
-    results = with_known([_result(rule, seen, settings, base, why_not) for rule in rules], settings.expected)
+        seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key))
+        judged = [_judged(rule, seen, settings, why_not) for rule in rules]
+        if not settings.quick and why_not is None:
+            judged = await _shrunk(line, seen, settings, judged)
+    results = with_known([one.result(line.base) for one in judged], settings.expected)
     return Report(
         target=name_of(target),
-        contract_version=contract.load().version,
+        contract_version=settings.contract_version or contract.load().version,
         tool_version=_version(),
         verdict=verdict(results, strict=settings.strict),
-        requests=requests,
+        requests=line.requests,
         elapsed_s=round(time.monotonic() - began, 3),
         seed=settings.seed,
         rules=results,
@@ -138,13 +147,26 @@ async def _exchange(
     if line.budget.max_requests is not None and line.budget.max_requests < 1 + len(by_hand):
         by_hand.sort(key=lambda probe: not probe.quick)
     exchanges = [first]
+    done, planned = 1, 1 + len(by_hand) + (_GENERATED_ABOUT if made is not None else 0)
+
+    async def send(probe: Probe) -> Exchange:
+        nonlocal done
+        exchange = await line.send(probe)
+        done += 1
+        if settings.progress is not None:
+            settings.progress(done, planned)
+        return exchange
+
     for phase in ("refuse", "rank"):
-        exchanges += await asyncio.gather(*(line.send(probe) for probe in by_hand if probe.phase == phase))
+        exchanges += await asyncio.gather(*(send(probe) for probe in by_hand if probe.phase == phase))
     if made is not None:
-        exchanges += await asyncio.gather(*(line.send(probe) for probe in await made))
+        generated = await made
+        planned = done + len(generated)
+        exchanges += await asyncio.gather(*map(send, generated))
     return exchanges, None
 
 
+_GENERATED_ABOUT = 450  # requests that are generated, as far as is known before
 _GENERATED = ("schema.", "answer.", "error.", "robustness.", "refusal.status")
 
 
@@ -174,42 +196,109 @@ def _stops(first: Exchange, settings: Settings) -> str | None:
     return None
 
 
-def _result(  # noqa: PLR0911 - one for each outcome
-    rule: Rule, seen: Seen, settings: Settings, base: str, why_not: str | None
-) -> RuleResult:
-    def result(outcome: Any, **more: Any) -> RuleResult:
+@dataclass(frozen=True)
+class _Judged:
+    """What became of a rule, with the exchange that shows it."""
+
+    rule: Rule
+    outcome: Outcome
+    finding: Finding | None = None
+    reason: str | None = None
+
+    def result(self, base: str) -> RuleResult:
+        finding = self.finding
         return RuleResult(
-            id=rule.id,
-            level=rule.level,
-            requirement=rule.requirement,
-            source=rule.source,
-            verdict=outcome,
-            **more,
+            id=self.rule.id,
+            level=self.rule.level,
+            requirement=self.rule.requirement,
+            source=self.rule.source,
+            line=contract.line_of(self.rule.source),
+            verdict=self.outcome,
+            expected=finding.expected if finding else None,
+            actual=finding.actual if finding else None,
+            curl=_curl(finding.exchange, base) if finding and finding.exchange else None,
+            reason=self.reason,
         )
 
+
+def _judged(  # noqa: PLR0911 - one for each outcome
+    rule: Rule, seen: Seen, settings: Settings, why_not: str | None
+) -> _Judged:
     try:
         judgements = list(rule.judge(seen))
     except Exception as error:  # noqa: BLE001 - a fault of the kit is never the server's
-        return result("error", reason=f"the rule itself failed: {type(error).__name__}: {error}"[:300])
+        return _Judged(rule, "error", reason=f"the rule itself failed: {type(error).__name__}: {error}"[:300])
     findings = [one for one in judgements if isinstance(one, Finding)]
     undecided = [one for one in judgements if isinstance(one, Undecided)]
     if findings and not _only_refused(seen, why_not):
-        worst = min(findings, key=_plainness)
-        curl = _curl(worst.exchange, base) if worst.exchange else None
-        return result("fail", expected=worst.expected, actual=worst.actual, curl=curl)
+        return _Judged(rule, "fail", min(findings, key=_plainness))
     if why_not:
-        return result("undecided", reason=why_not)
+        return _Judged(rule, "undecided", reason=why_not)
     if undecided and (rule.thorough or len(undecided) == len(judgements)):
-        return result("undecided", reason=undecided[0].reason)
+        return _Judged(rule, "undecided", reason=undecided[0].reason)
     if judgements:
-        return result("pass")
+        return _Judged(rule, "pass")
     if settings.quick and not rule.quick:
-        return result("skip", reason="not among the rules of --quick")
+        return _Judged(rule, "skip", reason="not among the rules of --quick")
     if rule.id.startswith("authentication.") and not seen.has_key:
-        return result("skip", reason="no key was given, and the server asks for none")
+        return _Judged(rule, "skip", reason="no key was given, and the server asks for none")
     if settings.quick:
-        return result("skip", reason="nothing in --quick to judge it by")
-    return result("skip", reason="nothing to judge it by: no answer of the kind it is about")
+        return _Judged(rule, "skip", reason="nothing in --quick to judge it by")
+    return _Judged(rule, "skip", reason="nothing to judge it by: no answer of the kind it is about")
+
+
+async def _shrunk(line: Line, seen: Seen, settings: Settings, judged: list[_Judged]) -> list[_Judged]:
+    """The same, where the first failures are shown by the smallest request that Hypothesis finds."""
+    large = [
+        (one, shown)
+        for one in judged
+        if one.rule.id not in settings.expected and (shown := _shown_by(one, seen)) is not None
+    ]
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def smaller(one: _Judged, shown: Exchange) -> _Judged:
+        async with gate:
+            return await _smaller(line, seen, one, shown)
+
+    first = sorted(large, key=lambda pair: pair[0].rule.level)[:_SHRUNK]  # a MUST before a SHOULD
+    found = {one.rule.id: one for one in await asyncio.gather(*(smaller(*pair) for pair in first))}
+    return [found.get(one.rule.id, one) for one in judged]
+
+
+_SHRUNK = 6  # failures that are shown by a smaller request; a server that has more has enough to mend
+_AT_ONCE = 3
+
+
+def _shown_by(one: _Judged, seen: Seen) -> Exchange | None:
+    """The exchange that shows the failure by itself, where its request may be smaller and nobody made it for this rule."""
+    exchange = one.finding.exchange if one.finding else None
+    if exchange is None or exchange.probe.rule == one.rule.id or not shrinkable(exchange.probe):
+        return None
+    return exchange if _finding(one.rule, exchange, seen) else None
+
+
+def _finding(rule: Rule, exchange: Exchange, seen: Seen) -> Finding | None:
+    """What the rule finds in one exchange alone."""
+    alone = replace(seen, exchanges=[exchange])
+    return next((one for one in rule.judge(alone) if isinstance(one, Finding)), None)
+
+
+async def _smaller(line: Line, seen: Seen, one: _Judged, shown: Exchange) -> _Judged:
+    loop = asyncio.get_running_loop()
+    findings: dict[bytes, Finding] = {}
+
+    def fails(probe: Probe) -> bool:
+        exchange = asyncio.run_coroutine_threadsafe(line.send(probe), loop).result()
+        finding = _finding(one.rule, exchange, seen)
+        if finding is not None:
+            findings[probe.content] = finding
+        return finding is not None
+
+    try:
+        probe = await asyncio.to_thread(smallest, shown.probe, fails)
+    except Exception as error:  # noqa: BLE001 - what was found stands, shrunk or not
+        return replace(one, reason=f"not made smaller: {type(error).__name__}: {error}"[:300])
+    return replace(one, finding=findings.get(probe.content, one.finding))
 
 
 def _only_refused(seen: Seen, why_not: str | None) -> bool:

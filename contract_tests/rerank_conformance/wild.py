@@ -464,7 +464,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
             "relation.query-matters",
         ),
     ),
-    "shifted-scores": (_ShiftedScores, ("relation.relevant-first",)),
+    "shifted-scores": (_ShiftedScores, ("relation.own-score",)),
     "query-ignored": (
         scoring(
             "Ignores the query: the longest document is the best.",

@@ -1,6 +1,6 @@
 """What holds between answers; where models may differ honestly, a rule is a SHOULD or has a tolerance."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rerank_conformance.exchanges import Exchange, text_of
 from rerank_conformance.rules.rule import SCHEMA, Finding, Judgement, Seen, Undecided, rule
@@ -132,6 +132,37 @@ def document_matters(seen: Seen) -> Iterator[Judgement]:
         )
         expected = "other documents first when the documents are reversed"
         yield Finding(expected, f"the same positions again: {_shown(other)}", other) if same else None
+
+
+@rule("relation.own-score", "A document has its own score, not that of the document beside it", _SCORE)
+def own_score(seen: Seen) -> Iterator[Judgement]:
+    """The same documents in reverse: scores that are off by some places there are off by as many the other way."""
+    for pair in _pair(seen, "rank-full", "rank-reversed"):
+        if isinstance(pair, Undecided):
+            yield pair
+            continue
+        one, other = pair
+        count = len(one.probe.documents)
+        if set(one.scores) != set(range(count)) or set(other.scores) != set(range(count)):
+            continue
+        # both by the positions of the first request
+        full = [one.scores[index] for index in range(count)]
+        back = [other.scores[count - 1 - index] for index in range(count)]
+        off = next((places for places in range(1, count // 2) if _is_off(full, back, places)), None)
+        expected = f"the scores of {_shown(one)} with the documents the other way round"
+        yield Finding(expected, f"{_shown(other)}: each score is {off} off", other) if off else None
+
+
+def _is_off(full: Sequence[float], back: Sequence[float], places: int) -> bool:
+    """Whether every score is found so many places off either way: a model would have to mean it."""
+    if all(abs(one - other) <= _EXACT for one, other in zip(full, back, strict=True)):
+        return False
+    for by in (2 * places, -2 * places):
+        moved = [(full[i], back[i + by]) for i in range(len(full)) if 0 <= i + by < len(full)]
+        telling = len({one for one, _ in moved}) > 1
+        if telling and all(abs(one - other) <= _EXACT for one, other in moved):
+            return True
+    return False
 
 
 @rule("relation.higher-is-better", "A higher score means a more relevant document", _SCORE)

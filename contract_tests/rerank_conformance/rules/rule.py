@@ -1,8 +1,10 @@
 """What a rule is, and the registry of all of them; no rule stands here."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from rerank_conformance import contract
 from rerank_conformance.exchanges import Exchange
 from rerank_conformance.report import Level
 
@@ -70,9 +72,10 @@ class Rule:
     judge: Judge
     quick: bool
     """Whether `--quick` has exchanges for it."""
-    since: str = "1.0.0"
-    """The version of the contract whose rule set it belongs to first."""
-    thorough: bool = False
+    since: str
+    """The version of the contract whose rule set it belongs to first. A rule of a released set never gets stricter: what
+    is stricter is a new rule."""
+    thorough: bool
     """Whether one exchange without a conclusion leaves the rule undecided, whatever the others say."""
 
 
@@ -88,6 +91,7 @@ def rule(  # noqa: PLR0913 - what a rule is
     level: Level = "MUST",
     quick: bool = True,
     thorough: bool = False,
+    since: str = "1.0.0",
 ) -> Callable[[Judge], Judge]:
     """Make the function a rule."""
 
@@ -95,10 +99,32 @@ def rule(  # noqa: PLR0913 - what a rule is
         if name in RULES:
             message = f"two rules are named {name}"
             raise ValueError(message)
-        RULES[name] = Rule(name, level, requirement, source, judge, quick, thorough=thorough)
+        RULES[name] = Rule(name, level, requirement, source, judge, quick, since, thorough)
         return judge
 
     return register
+
+
+def rule_set(version: str) -> list[Rule]:
+    """The rules that a server of this version of the contract is judged by: those added later are not among them.
+
+    Raises:
+        ValueError: It is no version, or there are no rules of it.
+    """
+    asked = _numbers(version)
+    newest = contract.load().version
+    oldest = min((rule.since for rule in RULES.values()), key=_numbers)
+    if not _numbers(oldest) <= asked <= _numbers(newest):
+        message = f"there are no rules of the contract {version}: this kit has those of {oldest} to {newest}"
+        raise ValueError(message)
+    return [rule for rule in RULES.values() if _numbers(rule.since) <= asked]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+        message = f"{version!r} is no version of the contract, such as 1.0.0"
+        raise ValueError(message)
+    return tuple(map(int, version.split(".")))
 
 
 SCHEMA = "#/components/schemas"

@@ -1,0 +1,128 @@
+"""The check as tests of pytest, run as the author of a server runs them: in a process of its own, away from here."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rerank_conformance.broken import BROKEN
+from rerank_conformance.reference import Reference
+from rerank_conformance.reference.asgi import running
+
+QUICK = ["--pyargs", "rerank_conformance", "--target-quick"]
+
+
+def run(directory, *arguments, **environment):
+    """The finished run of pytest, in an empty directory."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=directory,
+        env={**os.environ, "OPENROUTER_API_KEY": "", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_an_honest_server(tmp_path):
+    """Every rule is a test, and all of them pass; what was asked of the server and how is said at the end."""
+    with running(Reference()) as url:
+        done = run(tmp_path, *QUICK, "--target", url, "--target-seed", "7")
+
+    assert done.returncode == 0, done.stdout
+    assert "rerank conformance: conformant" in done.stdout
+    assert "seed 7" in done.stdout
+    assert " passed" in done.stdout.splitlines()[-1]
+
+
+def test_a_broken_server(tmp_path):
+    """The rule that a server breaks is the test that fails, with what was expected, what came and a curl line."""
+    with running(BROKEN["answer.index-in-range"]()) as url:
+        done = run(tmp_path, *QUICK, "--target", url)
+
+    assert done.returncode == 1
+    assert "FAILED" in done.stdout
+    assert "test_rule[answer.index-in-range]" in done.stdout
+    for word in ("expected:", "actual:", "curl:", "openapi.yaml:"):
+        assert word in done.stdout
+
+
+def test_a_should_counts_if_it_is_to(tmp_path):
+    """A SHOULD that is not kept is an expected failure, and a failure where it counts as a MUST."""
+    with running(BROKEN["answer.id-present"]()) as url:
+        lenient = run(tmp_path, *QUICK, "--target", url, "-k", "answer.id-present")
+        strict = run(tmp_path, *QUICK, "--target", url, "-k", "answer.id-present", "--target-strict")
+
+    assert (lenient.returncode, strict.returncode) == (0, 1)
+    assert "1 xfailed" in lenient.stdout
+
+
+def test_a_known_failure(tmp_path):
+    """A rule in the file of expected failures does not fail the run, and one that passes all the same is told."""
+    (tmp_path / "known.txt").write_text("answer.index-in-range # issue 7\nanswer.model # issue 8\n", "utf-8")
+    with running(BROKEN["answer.index-in-range"]()) as url:
+        done = run(tmp_path, *QUICK, "--target", url, "--target-expected-failures", "known.txt")
+
+    assert done.returncode == 0, done.stdout
+    assert "answer.model: unexpected pass" in done.stdout
+
+
+def test_an_application_by_its_name(tmp_path):
+    """An ASGI app is judged in the process of the tests, by module:app."""
+    (tmp_path / "service.py").write_text(
+        "from rerank_conformance.reference import Reference, asgi\napp = asgi.app(Reference())\n", "utf-8"
+    )
+    done = run(tmp_path, *QUICK, "--target", "service:app")
+
+    assert done.returncode == 0, done.stdout
+    assert "in process" in done.stdout
+
+
+def test_a_fixture_of_ones_own(tmp_path):
+    """A repository can give its own server as a fixture, and take the test from here."""
+    (tmp_path / "test_mine.py").write_text(
+        "import pytest\n"
+        "from rerank_conformance.reference import Reference\n"
+        "from rerank_conformance.test_rules import test_rule\n"
+        "@pytest.fixture(scope='session')\n"
+        "def rerank_target():\n"
+        "    return Reference()\n",
+        "utf-8",
+    )
+    done = run(tmp_path, "test_mine.py", "--target-quick")
+
+    assert done.returncode == 0, done.stdout
+    assert "conformant" in done.stdout
+
+
+def test_without_a_target(tmp_path):
+    """Without a server nothing is judged, and each test says how to name one."""
+    done = run(tmp_path, *QUICK, "-rs")
+
+    assert "give its address by --target URL" in done.stdout
+    assert " skipped" in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "says"),
+    [
+        (["https://h.example/api/v1"], "", "no key"),
+        (["https://h.example/api/v1"], "sk-test-of-the-plugin", "--target-yes"),
+        (["ftp://h.example"], "", "http://"),
+        (["nowhere"], "", "http://"),
+        (["no_such_module:app"], "", "no_such_module"),
+        (["http://127.0.0.1:9", "--target-contract-version", "0.9.0"], "", "1.0.0"),
+        (["http://127.0.0.1:9", "--target-expected-failures", "none.txt"], "", "none.txt"),
+    ],
+    ids=["no-key", "no-consent", "scheme", "nothing", "module", "version", "file"],
+)
+def test_what_cannot_be_judged(tmp_path, arguments, key, says):
+    """Bad usage ends the run before any test, with one line that says what is wrong and does not hold the key."""
+    done = run(tmp_path, *QUICK, "--target", *arguments, OPENROUTER_API_KEY=key)
+
+    assert done.returncode == 4
+    assert says in done.stderr
+    assert done.stderr.strip().count("\n") == 0
+    assert "sk-test" not in done.stdout + done.stderr
