@@ -92,9 +92,21 @@ DECIDING = [
 
 @nox.session
 def contract(session: nox.Session) -> None:
-    """The contract's own tests, and the reference server's."""
+    """The contract's own tests and the reference server's; with `-- --target URL`, a live server by every rule."""
     session.install("-e", ".[all,semantic]", *group("tests"))
-    session.run("pytest", "contract_tests", *session.posargs)
+    if any(word.startswith("--target") for word in session.posargs):
+        session.run("pytest", "--pyargs", "rerank_conformance", *session.posargs)
+    else:
+        session.run("pytest", "contract_tests", *session.posargs)
+
+
+@nox.session(default=False)
+def matrix(session: nox.Session) -> None:
+    """Which servers a check bites and by which rules, beside plain `st run`, into docs/kill-matrix.md: half an hour."""
+    session.install("-e", ".[all]")
+    session.run(
+        "python", "contract_tests/matrix.py", *(session.posargs or ["--markdown", "docs/kill-matrix.md"])
+    )
 
 
 @nox.session(default=False)

@@ -1,14 +1,13 @@
 """The rules bite: each of them its own broken server and no other, and none of them a legal one.
 
-`python contract_tests/test_broken.py` prints the kill matrix. What generation adds is tried on the servers that
-nothing else finds; everything else is by the requests that are written by hand.
+`nox -s matrix` writes the kill matrix. What generation adds is tried on the servers that nothing else finds;
+everything else is by the requests that are written by hand.
 """
 
 import asyncio
 import inspect
 import json
 import logging
-import sys
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 
@@ -182,43 +181,3 @@ def test_a_server_that_says_later_or_no_to_everything_does_not_pass(name: str):
     report = check(WILD[name].server(keys={KEY}), key=KEY, quick=True)
     assert report.verdict == "undecided"
     assert report.exit_code == 2
-
-
-def kill_matrix() -> str:
-    """The rules by servers: a line for each server, with the rules that bite it, and the sums."""
-    servers: dict[str, Server] = {"reference": Reference}
-    servers |= {f"broken {name}": server for name, server in BROKEN.items() if name not in GENERATED}
-    servers |= {f"legal {name}": server for name, server in VARIANTS.items()}
-    servers |= {f"wild {name}": wild.server for name, wild in WILD.items() if wild.bitten}
-    found = {name: bitten(server) for name, server in servers.items()}
-    for name in GENERATED:
-        report = check(BROKEN[name](keys={KEY}), key=KEY, seed=0)
-        found[f"broken {name}"] = {
-            rule.id: Finding(rule.expected or "", rule.actual or "", None) for rule in report.of("fail")
-        }
-    lines = [f"{name:44} {_row(name, rules)}" for name, rules in found.items()]
-    for kind in ("broken", "legal", "wild"):
-        rows = [rules for name, rules in found.items() if name.startswith(f"{kind} ")]
-        caught = sum(bool(rules) for rules in rows)
-        by_must = sum(bool(musts(rules)) for rules in rows)
-        lines.append(f"{kind}: {len(rows)} servers, {caught} bitten by any rule, {by_must} by a MUST")
-    alone = sum(
-        musts(rules) <= {name.removeprefix("broken ")}
-        for name, rules in found.items()
-        if name.startswith("broken ")
-    )
-    lines.append(f"broken: {alone} bitten by no MUST but their own; {len(RULES)} rules")
-    return "\n".join(lines)
-
-
-def _row(name: str, rules: Mapping[str, Finding]) -> str:
-    own = name.partition(" ")[2]
-    return " ".join(
-        f"{'*' if rule == own else ''}{rule}{'' if RULES[rule].level == 'MUST' else ' (should)'}"
-        for rule in rules
-    )
-
-
-if __name__ == "__main__":
-    logging.disable(logging.CRITICAL)
-    sys.stdout.write(f"{kill_matrix()}\n")
