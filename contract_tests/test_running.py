@@ -7,6 +7,7 @@ import socket
 import threading
 import zlib
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from rerank_conformance import Report, check, contract
+from rerank_conformance import Report, check, contract, generation
 from rerank_conformance.altered import each, listing, refusing, scoring, taking
 from rerank_conformance.cli import main
 from rerank_conformance.generation import generated
@@ -84,9 +85,9 @@ def test_quick_rules_have_quick_probes():
 
 def test_generated_requests_replay():
     """One seed gives one list of requests, another seed another."""
-    generated.cache_clear()
+    generation._generated.cache_clear()
     first = [probe.content for probe in generated("m", SEED, 20)]
-    generated.cache_clear()
+    generation._generated.cache_clear()
     assert [probe.content for probe in generated("m", SEED, 20)] == first
     assert [probe.content for probe in generated("m", SEED + 1, 20)] != first
 
@@ -357,6 +358,29 @@ def test_fault_of_the_kit(monkeypatch):
     report = judged(Reference, quick=True)
     assert report.verdict == "undecided"
     assert [one.id for one in report.of("error")] == [rule.id]
+
+
+def test_generation_that_fails(monkeypatch):
+    """Where requests cannot be generated, what they would have shown is in error, and the verdict is open."""
+
+    def fails(*arguments):
+        raise RuntimeError("no requests today")
+
+    monkeypatch.setattr("rerank_conformance.generation.generated", fails)
+    report = judged(Reference)
+
+    assert report.verdict == "undecided"
+    assert {one.id for one in report.of("error")} == {name for name in RULES if name.startswith("schema.")}
+    assert "no requests today" in report.of("error")[0].reason
+
+
+def test_two_checks_in_one_process():
+    """Checks at the same time, in threads, send as many generated requests as one alone does."""
+    alone = judged(Reference, seed=11).requests
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda seed: judged(Reference, seed=seed).requests, (12, 13)))
+
+    assert all(abs(one - alone) < 100 for one in together)
 
 
 # servers that misbehave

@@ -113,9 +113,16 @@ async def _check(target: Target, settings: Settings) -> Report:
     rate = settings.rate if settings.rate is not None else (5.0 if is_live(target) else None)
     budget = Budget(max_requests=limit, timeout=settings.timeout, rate=rate, concurrency=settings.concurrency)
     async with Line(target, settings.key, budget) as line:
-        exchanges, why_not = await _exchange(line, settings, rules)
+        exchanges, why_not, fault = await _exchange(line, settings, rules)
         seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key))
         judged = [_judged(rule, seen, settings, why_not) for rule in rules]
+        if fault is not None:
+            judged = [
+                _Judged(one.rule, "error", reason=fault)
+                if one.rule.id.startswith("schema.") and one.outcome != "fail"
+                else one
+                for one in judged
+            ]
         if not settings.quick and why_not is None:
             judged = await _shrunk(line, seen, settings, judged)
     results = with_known([one.result(line.base) for one in judged], settings.expected)
@@ -133,12 +140,12 @@ async def _check(target: Target, settings: Settings) -> Report:
 
 async def _exchange(
     line: Line, settings: Settings, rules: Sequence[Rule]
-) -> tuple[list[Exchange], str | None]:
-    """Every exchange, in the order of a check, and why there are no more."""
+) -> tuple[list[Exchange], str | None, str | None]:
+    """Every exchange, in the order of a check, why there are no more, and what failed on our side."""
     first = await line.send(smoke(settings.model))
     why_not = _stops(first, settings)
     if why_not:
-        return [first], why_not
+        return [first], why_not, None
     by_hand = _needed(probes(settings.model, has_key=bool(settings.key), quick=settings.quick), rules)
     made: asyncio.Future[tuple[Probe, ...]] | None = None
     if not settings.quick and any(rule.id.startswith(_GENERATED) for rule in rules):
@@ -160,10 +167,17 @@ async def _exchange(
     for phase in ("refuse", "rank"):
         exchanges += await asyncio.gather(*(send(probe) for probe in by_hand if probe.phase == phase))
     if made is not None:
-        generated = await made
+        try:
+            generated = await made
+        except Exception as error:  # noqa: BLE001 - a fault of the kit is never the server's, and never passed over
+            return (
+                exchanges,
+                None,
+                f"the requests could not be generated: {type(error).__name__}: {error}"[:300],
+            )
         planned = done + len(generated)
         exchanges += await asyncio.gather(*map(send, generated))
-    return exchanges, None
+    return exchanges, None, None
 
 
 _GENERATED_ABOUT = 450  # requests that are generated, as far as is known before
