@@ -193,9 +193,10 @@ def build(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """What a call costs beside raw httpx and other clients: ratios, into docs/performance.md."""
+    """What a call costs beside raw httpx and other clients, into docs/; `-- --compare` says what changed beyond noise."""
     session.install("-e", ".[all]", *group("bench"))
-    session.run("python", "benchmarks/speed.py", *(session.posargs or ["--markdown", "docs/performance.md"]))
+    pages = ["--markdown=docs/performance.md", "--svg=docs/performance.svg", "--keep"]
+    session.run("python", "benchmarks/speed.py", *(session.posargs or pages))
 
 
 @nox.session(default=False)

@@ -1,6 +1,7 @@
 """Measures what a call costs, side by side in one run against a canned server; it compares, and tests nothing.
 
-    python benchmarks/speed.py [--rounds N] [--sizes 10,100,1000] [--json FILE] [--markdown FILE]
+    python benchmarks/speed.py [--rounds N] [--sizes 10,100,1000] [--json FILE] [--markdown FILE] [--svg FILE]
+                               [--keep] [--compare [VERSION]]
 
 How it measures. The contenders take turns in every round, so that whatever else the machine does hits all of them
 alike, and each turn begins with one call that is not counted. A round gives a contender the median of its calls; the
@@ -35,7 +36,9 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, NamedTuple, cast
 
+import history
 import httpx
+import picture
 from canned_server import MODEL, QUESTION, texts
 
 KEY = "sk-bench"
@@ -460,7 +463,16 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's figures there")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write what is printed there")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the ratios there")
+    parser.add_argument("--keep", action="store_true", help="keep the ratios as those of this version")
+    parser.add_argument("--compare", nargs="?", const="", metavar="VERSION", help="show what has changed since a version beyond noise  [default: the last that was kept]")  # fmt: skip
     arguments = parser.parse_args()
+    kept = history.read()
+    since = arguments.compare or next(reversed(kept), None)
+    if arguments.compare is not None and since not in kept:
+        parser.error(
+            f"no ratios are kept of {since or 'any version'}: there are {', '.join(kept) or 'none'}; --keep keeps some"
+        )
     sizes = [int(size) for size in arguments.sizes.split(",")]
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         os.environ.pop(name, None)  # loopback needs none
@@ -489,10 +501,20 @@ def main() -> int:
             f"Printed by `{command}` on {machine_line}",
             f"Ratios are to the first row of each group, within each round ({arguments.rounds} rounds); ms and calls/s are medians.",
             *(f"**{title}**\n\n{table(figures)}" for title, figures in sections.items() if figures),
+            *([f"![The ratios as bars]({arguments.svg.name})"] if arguments.svg else []),
             *notes,
         ]
     )
     print(report)
+    if arguments.svg:
+        picture.draw(sections, arguments.svg)
+    ratios = history.ratios_of(sections)
+    if arguments.compare is not None and since is not None:
+        print(f"\nSince {since}:")
+        for name, change, beyond in sorted(history.compared(kept[since], ratios)):
+            print(f"{'CHANGED' if beyond else 'as was ':8} {name}: {change}")
+    if arguments.keep:
+        history.keep(importlib.metadata.version("openrouter-rerank"), ratios)
     if arguments.markdown:
         arguments.markdown.write_text(report + "\n", encoding="utf-8")
     if arguments.json:

@@ -14,6 +14,7 @@ from openrouter_rerank.cli.rows import Row
 Texts = Callable[[Row], str]
 """What a document is ranked by, which is what a person knows it by."""
 
+_BAR = 20  # characters of a bar
 _GAP = 2  # blanks that rich puts between two columns
 
 
@@ -39,9 +40,15 @@ def json(ranking: Ranking[Row], _: Texts) -> bytes:
     return msgspec.json.encode(whole) + b"\n"
 
 
-def table(ranking: Ranking[Row], text: Texts) -> bytes:
+def explained(ranking: Ranking[Row], text: Texts) -> bytes:
+    """The table with a bar for each score, so that one sees how far the hits are apart."""
+    return table(ranking, text, bars=True)
+
+
+def table(ranking: Ranking[Row], text: Texts, *, bars: bool = False) -> bytes:
     """A table as wide as the terminal, a line to a hit, and below it what is known about the call."""
-    from rich.console import Console  # noqa: PLC0415 - slow, and needed for tables alone
+    from rich.bar import Bar  # noqa: PLC0415 - slow, and needed for tables alone
+    from rich.console import Console  # noqa: PLC0415 - likewise
     from rich.table import Table  # noqa: PLC0415 - likewise
     from rich.text import Text  # noqa: PLC0415 - likewise
 
@@ -53,18 +60,39 @@ def table(ranking: Ranking[Row], text: Texts) -> bytes:
         width = max([len(heading), *(len(row[place]) for row in numbers)])
         grid.add_column(heading, justify="right", no_wrap=True)
         left -= width + _GAP
+    if bars:
+        grid.add_column(no_wrap=True)
+        left -= _BAR + _GAP
     # The documents take what the numbers leave; rich would cut the numbers too.
     grid.add_column("document", no_wrap=True, overflow="ellipsis", max_width=max(left, 1))
+    least, most = _scale(ranking.scores)
     for row, hit in zip(numbers, ranking, strict=True):
         # Four characters to a column are enough for any script, and a cell of megabytes would be slow.
         shown = one_line(text(hit.document)[: 4 * console.width])
         # As Text, for a string would be read as markup.
-        grid.add_row(*row, Text(shown))
+        if not bars:
+            grid.add_row(*row, Text(shown))
+        elif console.encoding.startswith("utf"):
+            grid.add_row(*row, Bar(most - least, 0, hit.score - least, width=_BAR), Text(shown))
+        else:
+            part = round(_BAR * (hit.score - least) / (most - least))
+            grid.add_row(*row, Text("#" * part), Text(shown))
     with console.capture() as captured:
         if ranking:
             console.print(grid)
+            if bars:
+                console.print(Text(f"bars from {least:.4g} to {most:.4g}", style="dim"))
         console.print(Text(" · ".join(_facts(ranking)), style="dim"))
     return captured.get().encode(console.encoding, "replace")
+
+
+def _scale(scores: list[float]) -> tuple[float, float]:
+    """From where to where bars are drawn: 0 to 1 where all scores are in there, else as far as they go."""
+    least, most = min(scores, default=0.0), max(scores, default=1.0)
+    if least >= 0 and most <= 1:
+        return 0.0, 1.0
+    least = min(least, 0.0) if most > 0 else least
+    return (least, most) if most > least else (least - 1, most)
 
 
 FORMATS: Mapping[str, Callable[[Ranking[Row], Texts], bytes]] = {"table": table, "jsonl": jsonl, "json": json}

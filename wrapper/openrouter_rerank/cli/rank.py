@@ -38,6 +38,7 @@ from openrouter_rerank.cli.rows import Row
     type=click.Choice(tuple(output.FORMATS)),
     help="How to print.  [default: table on a terminal, else jsonl]",
 )
+@click.option("--explain", is_flag=True, help="A table with the score of each hit as a bar.")
 def command(  # noqa: PLR0913 - one argument for each option
     *,
     query: str,
@@ -47,6 +48,7 @@ def command(  # noqa: PLR0913 - one argument for each option
     input_format: str | None,
     text_field: str,
     output_format: str | None,
+    explain: bool,
     **connection: Unpack[Connection],
 ) -> None:
     """Rank the documents in the FILEs by their relevance to QUERY, best first.
@@ -64,6 +66,9 @@ def command(  # noqa: PLR0913 - one argument for each option
     def text(row: Row) -> str:
         return row.text(text_field)
 
+    if explain and output_format not in {None, "table"}:
+        message = f"--explain draws a table, and --format is {output_format}. Leave one of them out"
+        raise BadInput(message)
     if not files:
         if sys.stdin is None or sys.stdin.isatty():
             raise BadInput("no documents. Name a FILE, pipe them in, or give - to type them")
@@ -76,4 +81,5 @@ def command(  # noqa: PLR0913 - one argument for each option
             raise CallFailed(str(error)) from error
         except ValueError as error:
             raise click.UsageError(str(error), click.get_current_context()) from error
-    output.write(output.FORMATS[output_format or output.default_format()](ranking, text))
+    show = output.explained if explain else output.FORMATS[output_format or output.default_format()]
+    output.write(show(ranking, text))
