@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -162,33 +163,107 @@ def files(directory: Path) -> set[Path]:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Make wheel and sdist, and run the facade's tests on the wheel in a clean environment, away from the source."""
+    """Make wheel, sdist and bill of materials, and prove both in clean environments, away from the source."""
     session.install(*group("build"))
-    dist = Path(session.create_tmp()) / "dist"
+    dist = Path(session.create_tmp()).resolve() / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
-    (wheel,) = dist.glob("*.whl")
+    (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
     session.log(f"{wheel.name}: {wheel.stat().st_size:,} bytes")
-    home = Path(session.create_tmp()).resolve() / "away"
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
+
+    away = clean_environment(session, "away", wheel, *group("tests"), *group("strict"))
+    shutil.copytree("wrapper/tests", away.home / "wrapper/tests")
+    shutil.copytree("examples", away.home / "examples")
+    shutil.copy("pyproject.toml", away.home)
+    with session.chdir(away.home):
+        pytest = ["-m", "pytest", "wrapper/tests", "-c", "pyproject.toml", "--rootdir=.", "-q"]
+        session.run(away.python, *pytest, external=True)
+        session.run(away.python, "-m", "mypy", "--strict", "wrapper/tests/typing_api.py", external=True)
+
+    plain = clean_environment(session, "plain", sdist)
+    if plain.files() != away.files():
+        session.error(
+            "the sdist installs other files than the wheel: see the include lists in pyproject.toml"
+        )
+    with session.chdir(plain.home):
+        session.run(
+            plain.command("rerank"), "rank", "--local", "whale", str(plain.documents()), external=True
+        )
+        session.run(plain.command("rerank-conformance"), "rules", external=True, silent=True)
+    bill = dist / "sbom.cdx.json"
+    session.run("cyclonedx-py", "environment", "--output-reproducible", "-o", str(bill), plain.python)
+    session.log(f"{bill}: {bill.stat().st_size:,} bytes")
+
+
+class Environment:
+    """A virtual environment in an empty directory of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.bin = home / ("Scripts" if sys.platform == "win32" else "bin")
+        self.python = str(self.bin / "python")
+
+    def command(self, name: str) -> str:
+        """The path of a command of its own."""
+        return str(self.bin / name)
+
+    def documents(self) -> Path:
+        """A file to rank."""
+        file = self.home / "documents.txt"
+        file.write_text("A whale is a mammal.\nA shark is a fish.\n", "utf-8")
+        return file
+
+    def files(self) -> set[tuple[str, str]]:
+        """The files of our packages, each with its hash, as the installer recorded them."""
+        (record,) = self.home.rglob("openrouter_rerank-*.dist-info/RECORD")
+        rows = [line.split(",") for line in record.read_text("utf-8").splitlines()]
+        return {
+            (name, digest)
+            for name, digest, *_ in rows
+            if ".dist-info" not in name and digest and "bin/" not in name
+        }
+
+
+def clean_environment(session: nox.Session, name: str, package: Path, *requirements: str) -> Environment:
+    """A new environment with the package, everything that it can do, and what else is required."""
+    home = Path(session.create_tmp()).resolve() / name
     shutil.rmtree(home, ignore_errors=True)
     session.run("python", "-m", "venv", str(home), silent=True)
-    python = str(home / ("Scripts" if sys.platform == "win32" else "bin") / "python")
-    session.run(python, "-m", "pip", "install", "--quiet", f"{wheel}[all]", *group("tests"), external=True)
-    shutil.copytree("wrapper/tests", home / "wrapper/tests")
-    shutil.copytree("examples", home / "examples")
-    shutil.copy("pyproject.toml", home)
-    with session.chdir(home):
-        session.run(
-            python,
-            "-m",
-            "pytest",
-            "wrapper/tests",
-            "-c",
-            "pyproject.toml",
-            "--rootdir=.",
-            "-q",
-            external=True,
-        )
+    environment = Environment(home)
+    install = ["-m", "pip", "install", "--quiet", f"{package}[all]", *requirements]
+    session.run(environment.python, *install, external=True)
+    return environment
+
+
+@nox.session(default=False)
+def release(session: nox.Session) -> None:
+    """Check that this revision can be released, and make its tag and its notes here; nothing is pushed."""
+    found = re.search(r'VERSION = "([^"]+)"', (WRAPPER / "version.py").read_text("utf-8"))
+    version = found[1] if found else session.error(f"{WRAPPER / 'version.py'} has no VERSION")
+    changelog = Path("CHANGELOG.md").read_text("utf-8")
+    section = re.search(
+        rf"^## {re.escape(version)}\b.*?\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL
+    )
+    contract_version = re.search(r"^  version: (\S+)$", Path("openapi.yaml").read_text("utf-8"), re.MULTILINE)
+    kept = Path(f"contracts/{contract_version[1]}.yaml") if contract_version else Path("contracts/none")
+    git = ["git", "status", "--porcelain"]
+    problems = {
+        f"CHANGELOG.md has no section '## {version}' with something in it: rename '## Unreleased'": not (section and section[1].strip()),
+        f"{kept} is not openapi.yaml: copy it there, as this contract is released now": not (kept.is_file() and kept.read_bytes() == Path("openapi.yaml").read_bytes()),
+        "there are changes that are not committed": bool(session.run(*git, external=True, silent=True)),
+        f"the tag v{version} exists already: raise VERSION": bool(session.run("git", "tag", "--list", f"v{version}", external=True, silent=True)),
+    }  # fmt: skip
+    if any(problems.values()):
+        session.error("not released: " + "; ".join(problem for problem, is_one in problems.items() if is_one))
+    notes = Path(session.create_tmp()).resolve() / f"notes-{version}.md"
+    notes.write_text(section[1].strip() + "\n" if section else "", "utf-8")
+    session.run(
+        "git", "tag", "--annotate", f"v{version}", "--file", str(notes), "--cleanup=verbatim", external=True
+    )
+    session.log(
+        f"tagged v{version} here, with the notes in {notes}. Next: `nox`, then `git push origin v{version}`"
+    )
 
 
 @nox.session(default=False)

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from rerank_conformance import check
+from rerank_conformance.broken import BROKEN
+from rerank_conformance.reference import Reference
 from rerank_conformance.report import Report
 
 COMMAND = [sys.executable, "-m", "rerank_conformance"]
@@ -80,7 +83,10 @@ def test_nobody_there():
     ("arguments", "says"),
     [
         (["check", "ftp://h.example"], "http://"),
+        (["check", "http://["], "names a host"),
+        (["check", "http://h.example:x/"], "names a host"),
         (["check", "http://127.0.0.1:9", "--rule", "no.such"], "no rule begins with"),
+        (["check", "http://127.0.0.1:9", "--contract-version", "0.0.1"], "no rules of the contract"),
         (["check", "https://h.example/api/v1"], "No key"),
         (["serve", "--broken", "no.such"], "no such server"),
     ],
@@ -95,6 +101,70 @@ def test_what_cannot_be_run(arguments, says):
     assert "Traceback" not in done.stderr
 
 
+def test_every_report(tmp_path):
+    """One check writes all its reports, and `-` sends the JSON alone to standard output."""
+    names = {"--junit": "r.xml", "--html": "r.html", "--badge": "r.svg"}
+    files = [word for option, name in names.items() for word in (option, str(tmp_path / name))]
+    with served("--broken", "answer.index-in-range") as url:
+        done = run("check", url, "--quick", "--seed", "3", "--json", "-", *files)
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["verdict"] == "nonconformant"
+    assert done.stderr.splitlines()[-1].startswith("NOT conformant: 1 failed")
+    assert "<failure" in (tmp_path / "r.xml").read_text("utf-8")
+    assert (tmp_path / "r.html").read_text("utf-8").startswith("<!doctype html>")
+    assert ">not conformant</text>" in (tmp_path / "r.svg").read_text("utf-8")
+
+
+def test_reports_that_cannot_be_written(tmp_path):
+    """A file that cannot be written is told before the first request, and nothing is left behind."""
+    there, missing = tmp_path / "r.json", tmp_path / "missing" / "r.html"
+    for files, says in (
+        (["--json", str(there), "--html", str(missing)], f"{missing} cannot be written"),
+        (["--badge", str(tmp_path)], "cannot be written"),
+        (["--json", str(there), "--html", str(there)], "given twice"),
+    ):
+        # nobody listens there: a request would be answered for in the report
+        done = run("check", "http://127.0.0.1:9", *files)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert says in done.stderr
+        assert "requests" not in done.stderr
+    assert not there.exists()
+
+
+def test_servers_are_compared(tmp_path):
+    """`compare` shows the rules that part the servers, and writes the matrix as JSON and as a page."""
+    honest, broken = tmp_path / "honest.json", tmp_path / "broken.json"
+    honest.write_text(check(Reference(), quick=True).to_json(), "utf-8")
+    broken.write_text(check(BROKEN["answer.index-in-range"](), quick=True).to_json(), "utf-8")
+    matrix, site = tmp_path / "matrix.json", tmp_path / "matrix.html"
+    done = run("compare", str(honest), str(broken), "--json", str(matrix), "--html", str(site))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    [failed] = [line.split() for line in done.stdout.splitlines() if line.startswith("answer.index-in-range")]
+    assert failed == ["answer.index-in-range", "MUST", "pass", "fail"]
+    assert [server["verdict"] for server in json.loads(matrix.read_bytes())["servers"]] == [
+        "conformant",
+        "nonconformant",
+    ]
+    assert "2 servers compared" in site.read_text("utf-8")
+    assert json.loads(run("compare", str(honest), str(honest), "--json", "-").stdout)["complete"] is True
+
+
+def test_what_is_no_report(tmp_path):
+    """A file that is no whole report ends with 2 and one line that names it."""
+    cut = tmp_path / "cut.json"
+    for content in (b"", b"\xff\xfe", b'{"target": "x"}'):
+        cut.write_bytes(content)
+        done = run("compare", str(cut))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"Error: {cut}: not a")
+        assert done.stderr.count("\n") == 1
+    done = run("compare", str(tmp_path / "none.json"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "cannot be read" in done.stderr
+
+
 def test_the_rules_are_listed():
     """Every rule is listed with its level and its sentence, and as JSON with its place in the contract."""
     listed = json.loads(run("rules", "--json").stdout)["rules"]
@@ -103,10 +173,18 @@ def test_the_rules_are_listed():
     assert all(rule["source"].startswith("#/") and rule["level"] in ("MUST", "SHOULD") for rule in listed)
 
 
-def test_without_its_extra():
-    """Where click is missing the command says what to install, with 2 and without a traceback."""
-    code = "import sys; sys.modules['click'] = None; from rerank_conformance.__main__ import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("missing", ["click", "jinja2"])
+def test_without_its_extra(missing):
+    """Where a part of the extra is missing the command says what to install before it sends anything, with 2."""
+    code = (
+        f"import sys; sys.modules['{missing}'] = None; from rerank_conformance.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "check", "http://127.0.0.1:9"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

@@ -4,6 +4,7 @@ import json
 import math
 import random
 import socket
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Generator
@@ -358,6 +359,24 @@ def test_fault_of_the_kit(monkeypatch):
     report = judged(Reference, quick=True)
     assert report.verdict == "undecided"
     assert [one.id for one in report.of("error")] == [rule.id]
+
+
+def test_a_short_key():
+    """A key of a letter or two, as servers take that take any, does not blot out what honest answers say."""
+    assert check(Reference(keys={"k"}), key="k", quick=True).verdict == "conformant"
+
+
+def test_without_schemathesis(monkeypatch):
+    """Where it is not installed a whole check says so before anything is sent, and a quick one does without."""
+    monkeypatch.setitem(sys.modules, "schemathesis", None)
+    asked = []
+    server = httpx.MockTransport(lambda request: asked.append(request) or httpx.Response(500))
+
+    with pytest.raises(ModuleNotFoundError, match="schemathesis"):
+        check(server)
+
+    assert asked == []
+    assert check(Reference(), quick=True).verdict == "conformant"
 
 
 def test_generation_that_fails(monkeypatch):

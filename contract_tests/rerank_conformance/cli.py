@@ -1,10 +1,14 @@
-"""The command `rerank-conformance`: check a server, list the rules, serve the reference or a broken server."""
+"""The command `rerank-conformance`: check a server, compare reports, list the rules, serve the reference or a broken server."""
 
+import io
 import json
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -13,11 +17,7 @@ from rerank_conformance import contract
 from rerank_conformance.report import Report, read_expected
 from rerank_conformance.target import is_live
 
-_RESPONSES = {
-    "conformant": "conformant",
-    "nonconformant": "NOT conformant",
-    "undecided": "undecided",
-}
+_STDOUT = "-"
 
 
 class _Failed(click.ClickException):
@@ -33,13 +33,18 @@ def main() -> None:
 
     Exit codes: 0 conformant, 1 nonconformant, 2 undecided or could not run.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a report may quote any character, and not every terminal has it
+            stream.reconfigure(errors="backslashreplace")
 
 
 @main.command()
 @click.argument("url")
-@click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JSON."
-)
+@click.option("--json", metavar="FILE", help="Write the report as JSON; - for standard output.")
+@click.option("--junit", metavar="FILE", help="Write the report as JUnit XML.")
+@click.option("--html", metavar="FILE", help="Write the report as a page that stands by itself.")
+@click.option("--badge", metavar="FILE", help="Write a badge as SVG.")
 @click.option(
     "--rule", "rules", multiple=True, metavar="ID-PREFIX", help="Judge only these rules. Repeatable."
 )
@@ -53,15 +58,22 @@ def main() -> None:
 @click.option("--key-env", default="OPENROUTER_API_KEY", show_default=True, metavar="NAME", help="The environment variable that holds the key.")  # fmt: skip
 @click.option("--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file that holds the key.")  # fmt: skip
 @click.option("--expected-failures", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of rules that the server is known to break: an id on each line, a reason after #.")  # fmt: skip
+@click.option("--contract-version", metavar="VERSION", help="Judge by the rules of this version of the contract: those added later are not among them.  [default: this kit's]")  # fmt: skip
 @click.option("--strict", is_flag=True, help="A SHOULD counts as a MUST.")
 @click.option("--yes", is_flag=True, help="Do not ask before calling a live server.")
 def check(url: str, **options: Any) -> NoReturn:
     """Check the server that has /rerank right under URL."""
     from rerank_conformance import running  # noqa: PLC0415 - help and usage need none of it
-    from rerank_conformance.rules import RULES  # noqa: PLC0415 - likewise
+    from rerank_conformance.rules import RULES, rule_set  # noqa: PLC0415 - likewise
 
-    if not url.startswith(("http://", "https://")):
-        raise click.BadParameter("expected a URL that begins with http:// or https://", param_hint="URL")
+    if not _is_address(url):
+        message = f"expected a URL that begins with http:// or https:// and names a host, not {url!r}"
+        raise click.BadParameter(message, param_hint="URL")
+    if options["contract_version"] is not None:
+        try:
+            rule_set(options["contract_version"])
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--contract-version") from error
     rules: tuple[str, ...] = options["rules"]
     for prefix in rules:
         if not any(name.startswith(prefix) for name in RULES):
@@ -77,23 +89,64 @@ def check(url: str, **options: Any) -> NoReturn:
         "expected": _expected(options["expected_failures"]),
     }
     settings |= {
-        name: options[name] for name in ("seed", "model", "tolerance", "rate") if options[name] is not None
+        name: options[name]
+        for name in ("seed", "model", "tolerance", "rate", "contract_version")
+        if options[name] is not None
     }
-    _ask(
-        url,
-        settings,
-        running.estimate(running.Settings(**settings), has_key=bool(settings["key"])),
-        options["yes"],
-    )
-    report = running.check(url, **settings)
-    if options["json_file"] is not None:
-        _write(options["json_file"], report.to_json())
-    show(report)
+    # before anything is sent: what cannot be written then was paid for in vain
+    makers = _makers(strict=options["strict"])
+    files = _writable({name: options[name] for name in makers if options[name] is not None})
+    try:
+        _ask(
+            url,
+            settings,
+            running.estimate(running.Settings(**settings), has_key=bool(settings["key"])),
+            options["yes"],
+        )
+        report = _run(url, settings)
+    except (KeyboardInterrupt, click.Abort) as error:
+        # click's own code for this is the one for a server that does not conform
+        raise _Failed("Stopped, and nothing is reported") from error
+    show(report, err=_STDOUT in files.values())
+    for name, file in files.items():
+        _write(file, makers[name](report))
     sys.exit(report.exit_code)
 
 
+def _run(url: str, settings: dict[str, Any]) -> Report:
+    from rerank_conformance import running  # noqa: PLC0415 - see check
+    from rerank_conformance.reports import terminal  # noqa: PLC0415 - likewise
+
+    with terminal.progress(terminal.console(err=True)) as told:
+        return running.check(url, progress=told, **settings)
+
+
+def _makers(*, strict: bool) -> dict[str, Callable[[Report], str]]:
+    """How the report is made in each format."""
+    from rerank_conformance.reports import badge, junit, page  # noqa: PLC0415 - see check
+
+    return {
+        "json": Report.to_json,
+        "junit": partial(junit.render, strict=strict),
+        "html": page.of_report,
+        "badge": badge.render,
+    }
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an address that is none
+        return False
+
+
 def _key(name: str, file: Path | None) -> str | None:
-    key = (file.read_text("utf-8") if file else os.environ.get(name, "")).strip()
+    try:
+        key = (file.read_text("utf-8", "replace") if file else os.environ.get(name, "")).strip()
+    except OSError as error:
+        msg = f"The key file {file} cannot be read: {error.strerror}"
+        raise _Failed(msg) from error
     if not (key.isascii() and key.isprintable()):
         msg = f"The key in {file or name} holds what no header can carry: printable ASCII alone"
         raise _Failed(msg)
@@ -127,30 +180,79 @@ def _ask(url: str, settings: dict[str, Any], estimate: str, yes: bool) -> None: 
         raise _Failed("Nothing was sent")
 
 
-def _write(file: Path, text: str) -> None:
+def _writable(files: dict[str, str]) -> dict[str, str]:
+    """The same files, each of which can be written."""
+    named = list(files.values())
+    for option, file in files.items():
+        if named.count(file) > 1:
+            msg = f"{file} is given twice, and the last report would take the place of the others"
+            raise click.BadParameter(msg, param_hint=f"--{option}")
+        path = Path(file)
+        if file == _STDOUT or (path.exists() and not path.is_file() and not path.is_dir()):
+            continue  # a pipe would take the mere opening of it for the whole report
+        existed = path.exists()
+        try:
+            path.open("ab").close()
+            if not existed:
+                path.unlink()
+        except OSError as error:
+            msg = f"--{option}: {file} cannot be written: {error.strerror}"
+            raise _Failed(msg) from error
+    return files
+
+
+def _write(file: str, text: str) -> None:
+    if file == _STDOUT:
+        click.echo(text.encode(), nl=False)  # JSON is UTF-8, whatever the terminal is
+        return
     try:
-        file.write_text(text, "utf-8")
+        Path(file).write_text(text, "utf-8", newline="\n")
     except OSError as error:
         msg = f"{file} cannot be written: {error.strerror}"
         raise _Failed(msg) from error
 
 
-def show(report: Report) -> None:
-    """Print the report: each rule that did not pass, and the verdict."""
-    for rule in report.rules:
-        if rule.verdict in {"pass", "skip"} and not (rule.verdict == "pass" and rule.reason):
-            continue
-        click.echo(f"{rule.verdict.upper():9} {rule.level:6} {rule.id}: {rule.requirement}")
-        for name in ("expected", "actual", "reason", "curl"):
-            value = getattr(rule, name)
-            if value:
-                click.echo(f"    {name}: {value}")
-        click.echo(f"    contract: openapi.yaml{rule.source}")
-    counts = {name: len(report.of(name)) for name in ("pass", "fail", "known", "undecided", "error", "skip")}
-    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    click.echo(
-        f"{_RESPONSES[report.verdict]}: {said} ({report.requests} requests, {report.elapsed_s:.1f} s, seed {report.seed})"
-    )
+def show(report: Report, *, err: bool = False) -> None:
+    """Print the report: each rule that did not pass, and on the last line the verdict."""
+    from rerank_conformance.reports import terminal  # noqa: PLC0415 - see check
+
+    console = terminal.console(err=err)
+    if terminal.is_watched(console):
+        terminal.show(report, console)
+        return
+    for line in terminal.lines(report):
+        click.echo(line, err=err)
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--json", "json_file", metavar="FILE", help="Write the matrix as JSON; - for standard output.")
+@click.option("--html", metavar="FILE", help="Write the matrix as a page that stands by itself.")
+@click.option("--all", "everything", is_flag=True, help="Show the rules that every server passes, too.")
+def compare(files: tuple[str, ...], json_file: str | None, html: str | None, *, everything: bool) -> None:
+    """Compare servers by their reports: the JSON that `check --json` wrote."""
+    from rerank_conformance.reports import comparison, page, terminal  # noqa: PLC0415 - see check
+
+    named = {"json": json_file, "html": html}
+    outputs = _writable({name: file for name, file in named.items() if file is not None})
+    matrix = comparison.compare({file: _read(file) for file in dict.fromkeys(files)})
+    if _STDOUT not in outputs.values():
+        console = terminal.console()
+        for line in terminal.matrix(matrix, everything=everything):
+            console.print(line, soft_wrap=True)
+    for name, file in outputs.items():
+        _write(file, matrix.to_json() if name == "json" else page.of_comparison(matrix))
+
+
+def _read(file: str) -> Report:
+    try:
+        return Report.from_json(Path(file).read_bytes())
+    except OSError as error:
+        msg = f"{file} cannot be read: {error.strerror}"
+        raise _Failed(msg) from error
+    except ValueError as error:
+        msg = f"{file}: {error}"
+        raise _Failed(msg) from error
 
 
 @main.command()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
 
 from rerank_conformance import contract, generation
@@ -75,9 +76,13 @@ def check(target: Target, **settings: Any) -> Report:
 
     Raises:
         TypeError: The target is none of these, or a setting is unknown.
+        ValueError: There are no rules of that version of the contract.
+        ModuleNotFoundError: schemathesis is not installed, and the check is not a quick one; nothing was sent.
     """
     settings.setdefault("seed", random.SystemRandom().randrange(2**31))
     chosen = Settings(**settings)
+    if not chosen.quick and find_spec("schemathesis") is None:  # to be told now, and not when half is sent
+        raise ModuleNotFoundError("no module named 'schemathesis'", name="schemathesis")
     found: list[Report] = []
     failed: list[BaseException] = []
 

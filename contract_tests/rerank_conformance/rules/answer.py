@@ -127,7 +127,10 @@ def index_in_range(exchange: Exchange) -> Iterator[Judgement]:
         if is_index(index):
             good = 0 <= index < count
             what = f"results[{place}].index is {index}"
-            yield None if good else Finding(f"0 to {count - 1}, for {count} documents", what, exchange)
+            allowed = (
+                "0, as there is one document" if count == 1 else f"0 to {count - 1}, for {count} documents"
+            )
+            yield None if good else Finding(allowed, what, exchange)
 
 
 @_each("answer.index-unique", "No position occurs twice", _RESULTS)

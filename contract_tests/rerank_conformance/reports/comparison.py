@@ -1,0 +1,119 @@
+"""Several reports as one matrix of rules by servers; it lays nothing out."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Literal
+
+import msgspec
+
+from rerank_conformance.report import Level, Outcome, Report, Verdict
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """One server, as its report has it."""
+
+    name: str
+    """The target, with the report's file where two reports are of one target."""
+    file: str
+    target: str
+    contract_version: str
+    tool_version: str
+    verdict: Verdict
+    requests: int
+    elapsed_s: float
+    seed: int
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule, and what became of it on each server."""
+
+    id: str
+    level: Level
+    requirement: str
+    outcomes: Mapping[str, Outcome]
+    """By the name of the server; a server whose report lacks the rule is absent."""
+
+    @property
+    def section(self) -> str:
+        """The first part of the id."""
+        return self.id.partition(".")[0]
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """What several checks found, side by side."""
+
+    contract_versions: tuple[str, ...]
+    """Each once; more than one means that the servers were not judged by the same rules."""
+    servers: tuple[Server, ...]
+    rules: tuple[Row, ...]
+    complete: Literal[True] = True
+    """The end mark, as in a report."""
+
+    def differs(self, row: Row) -> bool:
+        """Whether the servers part ways on the rule, or it is not in every report."""
+        return len({row.outcomes.get(server.name) for server in self.servers}) > 1
+
+    def passed(self, row: Row) -> bool:
+        """Whether every server keeps the rule."""
+        return {row.outcomes.get(server.name) for server in self.servers} == {"pass"}
+
+    def to_json(self) -> str:
+        """The comparison as JSON, indented, with a newline at its end."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n"
+
+
+def compare(reports: Mapping[str, Report]) -> Comparison:
+    """The matrix of some reports.
+
+    Args:
+        reports: Each by the name of its file.
+    """
+    names = _names(reports)
+    servers = [
+        Server(
+            name=names[file],
+            file=file,
+            target=report.target,
+            contract_version=report.contract_version,
+            tool_version=report.tool_version,
+            verdict=report.verdict,
+            requests=report.requests,
+            elapsed_s=report.elapsed_s,
+            seed=report.seed,
+        )
+        for file, report in reports.items()
+    ]
+    return Comparison(
+        contract_versions=tuple(dict.fromkeys(report.contract_version for report in reports.values())),
+        servers=tuple(servers),
+        rules=tuple(_rows({names[file]: report for file, report in reports.items()})),
+    )
+
+
+def _names(reports: Mapping[str, Report]) -> dict[str, str]:
+    """What each server is called: its target, and as much of the file's path as tells it from the others."""
+    names = {file: report.target for file, report in reports.items()}
+    for called in ({file: PurePath(file).name for file in reports}, {file: file for file in reports}):
+        times = Counter(names.values())
+        names = {
+            file: name if times[name] == 1 else f"{reports[file].target} ({called[file]})"
+            for file, name in names.items()
+        }
+    return names
+
+
+def _rows(reports: Mapping[str, Report]) -> Sequence[Row]:
+    by_id: dict[str, dict[str, Outcome]] = {}
+    first: dict[str, tuple[Level, str]] = {}
+    order: dict[str, int] = {}
+    for name, report in reports.items():
+        for rule in report.rules:
+            by_id.setdefault(rule.id, {})[name] = rule.verdict
+            first.setdefault(rule.id, (rule.level, rule.requirement))
+            order.setdefault(rule.section, len(order))
+    rows = [
+        Row(id=name, level=first[name][0], requirement=first[name][1], outcomes=outcomes)
+        for name, outcomes in by_id.items()
+    ]
+    return sorted(rows, key=lambda row: order[row.section])

@@ -1,0 +1,93 @@
+"""A report, or a comparison, as one HTML page that asks no other host for anything."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from rerank_conformance import contract
+from rerank_conformance.report import Outcome, Report, RuleResult
+from rerank_conformance.reports import words
+from rerank_conformance.reports.comparison import Comparison, Row
+from rerank_conformance.reports.templates import render, text
+
+
+def of_report(report: Report) -> str:
+    """The page of one report: the verdict, what did not pass with its reproduction, every rule, and the contract."""
+    rules = words.sections(report.rules)
+    return _page(
+        "report.html.j2",
+        report=report,
+        findings=words.findings(report),
+        sections=[(name, some, words.counts(some)) for name, some in rules.items()],
+        counts=words.counts(report.rules),
+        sentence=words.sentence(report),
+        contract=contract.find().read_text("utf-8").splitlines(),
+        contract_version=contract.load().version,
+        line=_line,
+    )
+
+
+def of_comparison(comparison: Comparison) -> str:
+    """The page of several reports: each server's verdict, and the matrix of rules by servers."""
+    rows: dict[str, list[Row]] = {}
+    for row in comparison.rules:
+        rows.setdefault(row.section, []).append(row)
+    return _page(
+        "comparison.html.j2",
+        comparison=comparison,
+        sections=rows,
+        differing=[row for row in comparison.rules if comparison.differs(row)],
+        flawed=[row for row in comparison.rules if not comparison.passed(row)],
+        counts={
+            server.name: _counts(row.outcomes.get(server.name) for row in comparison.rules)
+            for server in comparison.servers
+        },
+    )
+
+
+def _page(name: str, **values: Any) -> str:
+    style, script = text("page.css"), text("page.js")
+    # nothing but these two may act on the page, whatever a server wrote into its answers
+    policy = (
+        f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return render(
+        name,
+        policy=policy,
+        style=Markup(style),  # noqa: S704 - a file of this package
+        script=Markup(script),  # noqa: S704 - likewise
+        visible=words.visible,
+        breaking=_breaking,
+        verdicts=words.VERDICTS,
+        outcomes=words.OUTCOMES,
+        symbols=words.SYMBOLS,
+        **values,
+    )
+
+
+def _source(inline: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode('ascii')}'"
+
+
+def _breaking(name: str) -> Markup:
+    """The id of a rule, which may be broken after a dot or a dash."""
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[.-])", words.visible(name)))
+
+
+def _line(rule: RuleResult) -> int | None:
+    """The line of the contract on this page; None where the report is of a contract that differs there."""
+    try:
+        here = contract.line_of(rule.source)
+    except KeyError:
+        return None
+    return here if rule.line in {here, None} else None
+
+
+def _counts(outcomes: Iterable[Outcome | None]) -> dict[Outcome, int]:
+    found = list(outcomes)
+    return {outcome: found.count(outcome) for outcome in words.OUTCOMES if outcome in found}

@@ -1,0 +1,378 @@
+"""The pages in a real browser: what they look like, how they are used by keyboard, and that they ask nobody for anything.
+
+They need Chromium as `chromium` on the PATH, and Playwright to drive it; where one is missing they skip and say so.
+"""
+
+import shutil
+from itertools import pairwise
+
+import msgspec
+import pytest
+
+from rerank_conformance import contract
+from rerank_conformance.report import Report, RuleResult
+from rerank_conformance.reports import page
+from rerank_conformance.reports.comparison import compare
+
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip("no chromium on the PATH: `apt-get install chromium`", allow_module_level=True)
+playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: `pip install playwright`")
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SOURCE = "#/components/schemas/RerankResult/properties/index"
+LINE = contract.line_of(SOURCE)
+CURL = """curl -sS -i http://h/rerank --data-binary '{"query": "</code><b>x</b>"}'"""
+HOSTILE = (
+    "</script><img src='http://evil.example/x.png' onerror='window.hacked=1'><script>window.hacked=1</script>"
+)
+LONG = f"{HOSTILE} {'W' * 500}"
+OUTCOMES = ("fail", "known", "undecided", "error", "skip", "pass")
+WIDE, PHONE = {"width": 1100, "height": 900}, {"width": 360, "height": 740}
+
+
+def result(outcome, level, name, **more):
+    """What became of a made-up rule, with as hostile and as long a text as there can be."""
+    texts = {} if outcome == "pass" else {"expected": LONG, "actual": LONG, "reason": f"{name} {LONG}"}
+    return RuleResult(
+        id=name,
+        level=level,
+        requirement=f"Something of {name} holds",
+        source=SOURCE,
+        line=LINE,
+        verdict=outcome,
+        **{**texts, **more},
+    )
+
+
+REPORT = Report(
+    target=f"https://h.example/{'path/' * 30}{HOSTILE}",
+    contract_version="1.0.0",
+    tool_version="0.1.0",
+    verdict="nonconformant",
+    requests=1234,
+    elapsed_s=12.3,
+    seed=2**31,
+    rules=(
+        result("fail", "MUST", "answer.first", curl=CURL),
+        *(
+            result(outcome, level, f"{outcome}.of-{level.lower()}-{'and-more-' * 4}rule")
+            for outcome in OUTCOMES
+            for level in ("MUST", "SHOULD")
+        ),
+        result("undecided", "MUST", "undecided.alike", reason="why"),
+        result("undecided", "MUST", "undecided.also", reason="why"),
+        result("pass", "MUST", "answer.passed"),
+        result("pass", "MUST", "whole.passed"),
+    ),
+)
+
+
+def called(name, **changes):
+    """The report with changes."""
+    return msgspec.structs.replace(REPORT, target=f"https://{name}.example", **changes)
+
+
+PAGES = {
+    "broken": page.of_report(REPORT),
+    "conformant": page.of_report(called("a", verdict="conformant")),
+    "undecided": page.of_report(called("b", verdict="undecided")),
+    "compared": page.of_comparison(
+        compare(
+            {
+                "a.json": REPORT,
+                "b.json": REPORT,
+                "c.json": called("c", verdict="conformant", contract_version="1.1.0", rules=REPORT.rules[1:]),
+                "d.json": called("d", verdict="undecided"),
+            }
+        )
+    ),
+}
+
+BOTH = ["broken", "compared"]
+"""One page of each kind."""
+
+# every text that shows, against the nearest ground that is painted behind it
+CONTRAST = """
+() => {
+  const rgb = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((v) => v / 255).map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const ground = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = rgb(getComputedStyle(e).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  let seen = 0;
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
+    if (["SCRIPT", "STYLE"].includes(element.tagName)) continue;
+    const [one, other] = [light(rgb(getComputedStyle(element).color)), light(ground(element))].sort((a, b) => b - a);
+    const ratio = (one + 0.05) / (other + 0.05);
+    seen += 1;
+    if (ratio < 4.5) poor.push([element.className, element.tagName, ratio.toFixed(2)]);
+  }
+  return { poor, seen };
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium, closed at the end."""
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(params=PAGES)
+def name(request):
+    """The name of a page."""
+    return request.param
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """A function that opens a page; at the end it asked nobody for anything and had nothing to complain of."""
+    contexts, wrong = [], []
+
+    def opened(name, **options):
+        file = tmp_path / f"{name}.html"
+        file.write_text(PAGES[name], "utf-8", newline="\n")
+        context = browser.new_context(**{"viewport": WIDE, **options})
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
+        tab.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
+        tab.on("request", lambda request: request.url.startswith("file://") or wrong.append(request.url))
+        tab.goto(file.as_uri())
+        return tab
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", BOTH, indirect=True)
+def test_hostile_text_shows_as_text(opened, name):
+    """What a server sent is read and not run."""
+    tab = opened(name)
+    assert tab.evaluate("window.hacked") is None
+    assert tab.locator("img, iframe, b").count() == 0
+    if name != "compared":
+        assert tab.locator(".actual").first.text_content() == LONG
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast(opened, name, scheme):
+    """Every text stands out from its ground by 4.5 and more, in the light and in the dark, all that folds unfolded."""
+    tab = opened(name, color_scheme=scheme)
+    tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    found = tab.evaluate(CONTRAST)
+    assert found["seen"] > 100
+    assert found["poor"] == []
+
+
+@pytest.mark.parametrize("name", BOTH, indirect=True)
+def test_dark(opened, name):
+    """Who likes it dark gets it dark."""
+    grounds = {
+        scheme: opened(name, color_scheme=scheme).evaluate("getComputedStyle(document.body).backgroundColor")
+        for scheme in ("light", "dark")
+    }
+    sums = {scheme: sum(map(int, ground[4:-1].split(", "))) for scheme, ground in grounds.items()}
+    assert sums["light"] > 650
+    assert sums["dark"] < 100
+
+
+def test_phone(opened, name):
+    """At 360 pixels nothing reaches over the edge of the page, all that folds unfolded, and the verdict stands on top."""
+    tab = opened(name, viewport=PHONE, has_touch=True, is_mobile=True)
+    tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert tab.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [360, 360]
+    heading = tab.locator("h1").bounding_box()
+    assert heading
+    assert heading["y"] + heading["height"] < PHONE["height"] / 2
+
+
+def test_outline(opened, name):
+    """The page has a language, a title, one h1, headings without gaps, and names for all that takes the focus."""
+    tab = opened(name)
+    assert tab.locator("html").get_attribute("lang") == "en"
+    assert tab.title()
+    levels = tab.evaluate(
+        "[...document.querySelectorAll('h1,h2,h3,h4')].map((one) => Number(one.tagName[1]))"
+    )
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    ids = tab.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
+    assert len(ids) == len(set(ids))
+    for region in tab.locator("[role=region], [role=group]").all():
+        assert region.get_attribute("aria-label")
+
+
+def test_verdict_first(opened):
+    """The verdict is the heading, and the numbers of the run stand under it."""
+    tab = opened("broken")
+    assert "Not conformant" in tab.locator("h1").inner_text()
+    assert "2 of 11 MUST rules are broken" in tab.locator(".why").inner_text()
+    numbers = tab.locator(".numbers").inner_text()
+    for number in (str(len(REPORT.rules)), "1,234", "12.3", str(2**31), "1.0.0", "0.1.0"):
+        assert number in numbers
+
+
+def test_failures_are_open_and_passes_folded(opened):
+    """Each failure lies open with its reproduction; what passed is folded, in each section."""
+    tab = opened("broken")
+    found = tab.locator("details.finding")
+    assert found.count() == 10
+    assert all(one.get_attribute("open") is not None for one in found.all())
+    first = found.first.inner_text()
+    for said in ("answer.first", "MUST", "Something of answer.first holds", CURL, f"line {LINE}"):
+        assert said in first
+    assert not tab.get_by_text("Something of whole.passed holds").is_visible()
+    assert tab.locator("details.section[open]").count() == 5
+    assert not tab.get_by_text("Something of answer.passed holds").is_visible()
+    tab.locator("summary", has_text="whole").click()
+    assert tab.get_by_text("Something of whole.passed holds").is_visible()
+
+
+def focus(tab):
+    """What has the focus, and whether one can see that."""
+    return tab.evaluate(
+        """() => {
+          const one = document.activeElement, style = getComputedStyle(one);
+          return [one.tagName, one.className, one.textContent.trim().slice(0, 40),
+                  style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2];
+        }"""
+    )
+
+
+def test_keyboard(opened):
+    """Tab reaches each control in turn and shows where it is; Enter folds a failure and follows its link."""
+    tab = opened("broken")
+    reached = []
+    for _ in range(16):
+        tab.keyboard.press("Tab")
+        reached.append(focus(tab))
+        if reached[-1][0] == "PRE":
+            break
+    assert all(visible for *_, visible in reached)
+    tags = [tag for tag, *_ in reached]
+    assert tags[0] == "A"
+    assert tags[-4:] == ["SUMMARY", "A", "BUTTON", "PRE"]
+    assert tags[1:-4] == ["BUTTON"] * 7
+    first = tab.locator("details.finding").first
+    for _ in range(3):
+        tab.keyboard.press("Shift+Tab")
+    tab.keyboard.press("Enter")
+    assert first.get_attribute("open") is None
+    tab.keyboard.press("Enter")
+    assert first.get_attribute("open") is not None
+    tab.keyboard.press("Tab")
+    assert focus(tab)[2] == f"openapi.yaml, line {LINE}"
+    tab.keyboard.press("Enter")
+    assert tab.locator("details.contract").get_attribute("open") is not None
+    playwright.expect(tab.locator(f"#L{LINE}")).to_be_in_viewport()
+    assert tab.locator(f"#L{LINE}").inner_text().strip() == "index:"
+
+
+def test_link_again(opened):
+    """The link opens the contract again where it was folded since."""
+    tab = opened("broken")
+    link, whole = tab.locator("details.finding a").first, tab.locator("details.contract")
+    link.click()
+    whole.locator("summary").click()
+    assert whole.get_attribute("open") is None
+    link.click()
+    assert whole.get_attribute("open") is not None
+    playwright.expect(tab.locator(f"#L{LINE}")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("clipboard", [True, False], ids=["clipboard", "no clipboard"])
+def test_copy(opened, clipboard):
+    """The button copies the command as it is, also where the page may not write to the clipboard, and says that it did."""
+    tab = opened("broken")
+    if not clipboard:
+        tab.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    tab.evaluate("document.body.prepend(document.createElement('textarea'))")
+    tab.locator("textarea").fill("what was copied before")
+    tab.locator("textarea").select_text()
+    tab.keyboard.press("Control+C")
+    tab.locator("button.copy").first.focus()
+    tab.keyboard.press("Enter")
+    playwright.expect(tab.locator("button.copy").first).to_have_text("Copied")
+    playwright.expect(tab.get_by_role("status")).to_have_text("Copied")
+    tab.locator("textarea").select_text()
+    tab.keyboard.press("Control+V")
+    assert tab.locator("textarea").input_value() == CURL
+
+
+def test_filter(opened):
+    """A button shows the rules of one outcome alone, and all come back."""
+    tab = opened("broken")
+    rows = tab.locator(".rules li")
+    everything = rows.filter(visible=True).count()
+    tab.get_by_role("button", name="3 failed").click()
+    assert set(tab.locator(".rules li").filter(visible=True).locator(".outcome").all_inner_texts()) == {
+        "✗ failed"
+    }
+    assert (
+        rows.filter(visible=True).count() == tab.locator("details.finding").filter(visible=True).count() == 3
+    )
+    tab.get_by_role("button", name="passed").click()
+    assert not tab.get_by_role("heading", name="What did not pass").is_visible()
+    assert rows.filter(visible=True).count() == 4
+    tab.get_by_role("button", name="All").click()
+    assert rows.filter(visible=True).count() == everything
+
+
+def test_without_script(opened):
+    """Where scripts are off all is there to be read, and no button that does nothing."""
+    tab = opened("broken", java_script_enabled=False)
+    assert tab.locator("details.finding").first.is_visible()
+    assert tab.locator("button").filter(visible=True).count() == 0
+
+
+def test_print(opened):
+    """On paper is what lies folded on the screen, without the controls and the contract."""
+    tab = opened("broken")
+    tab.emulate_media(media="print")
+    assert tab.locator("button").filter(visible=True).count() == 0
+    assert not tab.locator("details.contract").is_visible()
+    for rule in ("whole.passed", "answer.passed"):
+        assert (tab.get_by_text(f"Something of {rule} holds").bounding_box() or {"height": 0})["height"] > 0
+
+
+def test_matrix(opened):
+    """The matrix has a column for each server and a row for each rule, in words too, and what differs alone if asked."""
+    tab = opened("compared")
+    assert tab.locator("thead th").count() == 2 + 4
+    rows = tab.locator("tbody tr:not(.group)")
+    assert rows.count() == len(REPORT.rules)
+    first = [text.split()[-1] for text in rows.first.locator("td.cell").all_text_contents()]
+    assert first == ["failed", "failed", "report", "failed"]
+    tab.get_by_role("button", name="Where they differ").click()
+    assert rows.filter(visible=True).count() == 1
+    tab.get_by_role("button", name="Not passed by all").click()
+    assert 1 < rows.filter(visible=True).count() < len(REPORT.rules)
+    assert "Not judged by the same rules" in tab.locator(".note").inner_text()
