@@ -63,7 +63,7 @@ def tests(session: nox.Session) -> None:
         "run",
         "-m",
         "pytest",
-        *(session.posargs or ["wrapper", "README.md", "--doctest-modules", "--doctest-glob=*.md"]),
+        *(session.posargs or ["wrapper", "README.md", "docs", "--doctest-modules", "--doctest-glob=*.md"]),
     )
     if not session.posargs:
         session.run(

@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from driving import call
-from faults import deaf
 from openrouter_rerank import (
     AsyncReranker,
     RateLimited,
@@ -22,6 +21,7 @@ from openrouter_rerank import (
     Unauthorized,
     Unavailable,
 )
+from openrouter_rerank.testing import deaf
 from openrouter_rerank_api.api.rerank import create_rerank
 from openrouter_rerank_api.models import (
     ErrorResponse,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,21 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
-from faults import Request, Script, answer, envelope, honest, results, serving
+from openrouter_rerank import Hit, Ranking
 from openrouter_rerank.cli.app import COMMANDS, app
+from openrouter_rerank.cli.output import explained
+from openrouter_rerank.cli.rows import Row
+from openrouter_rerank.testing import (
+    FAULTS,
+    Request,
+    Script,
+    answer,
+    envelope,
+    faulty,
+    honest,
+    results,
+    serving,
+)
 from openrouter_rerank.version import VERSION
 
 KEY = "sk-or-v1-a-secret-of-mine"
@@ -232,7 +246,7 @@ def test_refuses_bad_files(source: str, tmp_path: Path):
     """What cannot be read is told in one line with the file and its line, and nothing was sent: exit code 2."""
     name, content, says = BAD_SOURCES[source]
     (tmp_path / name).write_bytes(content)
-    with serving("slow") as server:
+    with faulty("slow") as server:
         result = rerank("rank", "--base-url", server.url, "query", str(tmp_path / name))
     refused(result, 2, *says)
     assert server.requests == []
@@ -390,6 +404,48 @@ def test_a_table_is_no_wider_than_its_terminal(columns: int):
     assert body[1].split()[:3] == ["2", "0.000", "1"]
 
 
+def bars_of(scores: Sequence[float], encoding: str = "utf-8") -> list[int]:
+    """How many characters each score's bar takes."""
+    ranking = Ranking(
+        hits=tuple(Hit(index, score, Row("text", "file", 1)) for index, score in enumerate(scores)), total=9
+    )
+    screen = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    with redirect_stdout(screen):
+        printed = explained(ranking, lambda _: "text").decode(encoding)
+    return [len(re.findall("[█-▏#]", line)) for line in printed.splitlines()[1:-2]]
+
+
+@pytest.mark.parametrize(
+    ("scores", "bars"),
+    [
+        ([1.0, 0.5, 0.0], [20, 10, 0]),
+        ([0.5, 0.25], [10, 5]),
+        ([8.0, 4.0, 0.0], [20, 10, 0]),
+        ([10.0, -10.0], [20, 0]),
+        ([-1.0, -3.0, -5.0], [20, 10, 0]),
+        ([7.0, 7.0], [20, 20]),
+        ([-7.0], [20]),
+    ],
+)
+def test_a_bar_for_each_score(scores: Sequence[float], bars: Sequence[int]):
+    """`--explain` draws a score by its place between 0 and 1, or on another scale between the ends of it."""
+    assert bars_of(scores) == bars
+    assert bars_of(scores, "ascii") == bars
+
+
+def test_explains_on_a_line_of_its_own():
+    """`--explain` makes a table wherever it goes, says what its bars measure, and is no wider than the terminal."""
+    head, first, second, scale, _ = table(
+        "blue whale", "--explain", "-n", "2", stdin=b"red\nblue whale\nblue\n", columns=70
+    )
+    assert head.split() == ["rank", "score", "index", "document"]
+    assert first.count("█") > second.count("█") > 0
+    assert scale == "bars from 0 to 1"
+    assert max(map(len, (head, first, second))) <= 70
+    result = local("whale", "--explain", "--format", "jsonl", stdin=b"whale\n")
+    assert (result.exit_code, "--explain draws a table" in result.stderr) == (2, True)
+
+
 def test_documents_cannot_act_on_the_terminal():
     """Control characters, escapes and changes of direction are shown as one mark each."""
     text = "\n".join(table("red", columns=90, stdin="red \x1b[2J\x07\x9b1m\u202eder\tend\n".encode()))
@@ -460,10 +516,10 @@ FAILURES: dict[str, tuple[Any, list[str]]] = {
         ["402", "Add credits"],
     ),
     "wrong key": (scripted(answer(401, envelope(401, f"No user has {KEY}"))), ["401", "OPENROUTER_API_KEY"]),
-    "bad request": ("status_400_detail", ["400 Bad Request"]),
-    "no ranking": ("ok_html", ["not JSON"]),
-    "no connection": ("not_http", ["cannot reach"]),
-    "no answer": ("silent", ["within 0.2 s. Raise timeout"]),
+    "bad request": (FAULTS["status_400_detail"].script, ["400 Bad Request"]),
+    "no ranking": (FAULTS["ok_html"].script, ["not JSON"]),
+    "no connection": (FAULTS["not_http"].script, ["cannot reach"]),
+    "no answer": (FAULTS["silent"].script, ["within 0.2 s. Raise timeout"]),
 }
 
 
@@ -514,7 +570,7 @@ def test_nowhere_to_write():
 @posix
 def test_interrupted():
     """Ctrl-C ends the command quietly: exit code 130."""
-    with serving("silent") as server, (EXAMPLES / "library.txt").open("rb") as documents:
+    with faulty("silent") as server, (EXAMPLES / "library.txt").open("rb") as documents:
         process = started("rank", "--base-url", server.url, "query", stdin=documents)
         until = time.monotonic() + SOON
         while not server.requests and time.monotonic() < until:

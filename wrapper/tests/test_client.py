@@ -20,7 +20,6 @@ import httpx
 import pytest
 import trustme
 
-from faults import Request, Script, Server, answer, deaf, honest, results, serving
 from openrouter_rerank import (
     AsyncReranker,
     ConnectionFailed,
@@ -31,6 +30,7 @@ from openrouter_rerank import (
     TimedOut,
     Unavailable,
 )
+from openrouter_rerank.testing import Request, Script, Server, answer, deaf, faulty, honest, results, serving
 from shells import KEY, QUICK, Shell
 
 AUTHORITY = trustme.CA()
@@ -101,8 +101,8 @@ def test_the_auth_of_an_injected_client() -> None:
 
 def test_injected_clients_over_the_network(shell: Shell) -> None:
     """An injected client with a transport of its own ranks over the network like ours, a compressed answer too."""
-    for script in ("gzip_honest", "unsorted"):
-        with serving(script) as server:
+    for fault in ("gzip_honest", "unsorted"):
+        with faulty(fault) as server:
             if shell.name == "sync":
                 with httpx.Client() as client:
                     ranking = Reranker(KEY, base_url=server.url, http_client=client).rerank(
@@ -134,7 +134,7 @@ def test_hooks_that_read_the_answer(fault: str, shell: Shell) -> None:
             reranker = AsyncReranker(KEY, base_url=url, timeout=3.0, http_client=client)
             return await reranker.rerank("q", ["a", "b", "c"])
 
-    with serving(fault) as server:
+    with faulty(fault) as server:
         if shell.name == "sync":
             with httpx.Client(event_hooks={"response": [hook]}) as client:
                 reranker = Reranker(KEY, base_url=server.url, timeout=3.0, http_client=client)
@@ -156,7 +156,7 @@ def test_faults_through_an_injected_client(fault: str, shell: Shell) -> None:
         async with httpx.AsyncClient() as client:
             await AsyncReranker(KEY, base_url=url, timeout=timeout, http_client=client).rerank("q", ["a"])
 
-    with serving(fault) as server:
+    with faulty(fault) as server:
         began = time.monotonic()
         with pytest.raises(kind):
             if shell.name == "sync":
@@ -220,7 +220,7 @@ def test_httpx2() -> None:
             Reranker(KEY, base_url=server.url, http_client=client, retries=QUICK).rerank("q", ["a"])
         assert isinstance(caught.value.__cause__, httpx2.ConnectError)
         assert len(caught.value.attempts) == 3
-    with serving("silent") as server, httpx2.Client() as client, pytest.raises(TimedOut):
+    with faulty("silent") as server, httpx2.Client() as client, pytest.raises(TimedOut):
         Reranker(KEY, base_url=server.url, http_client=client, timeout=0.4).rerank("q", ["a"])
 
 
@@ -331,7 +331,7 @@ def test_connections_are_kept(shell: Shell) -> None:
             rank("q", ["a"])
         assert (len(server.requests), server.connections) == (5, 1)
 
-    with serving("dropped_while_idle") as server, shell.open(base_url=server.url) as rank:
+    with faulty("dropped_while_idle") as server, shell.open(base_url=server.url) as rank:
         for _ in range(5):
             assert server.wait_until(lambda server: server.held == 0)
             assert len(rank("q", ["a"]).attempts) == 1
@@ -550,7 +550,7 @@ def test_an_https_address_is_tunnelled(shell: Shell, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("value", ["127.0.0.1", "localhost,127.0.0.1", "*"])
 def test_no_proxy(value: str, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """What NO_PROXY names is asked for directly."""
-    with serving("status_500_forever") as proxy, serving(well) as server:
+    with faulty("status_500_forever") as proxy, serving(well) as server:
         monkeypatch.setenv("HTTP_PROXY", proxy.url.removesuffix("/api/v1"))
         monkeypatch.setenv("NO_PROXY", value)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import pickle
+import re
 import time
 import tracemalloc
 from dataclasses import dataclass
 
+import httpx
 import pytest
 
-from faults import FAULTS, Request, Script, answer, deaf, honest, serving, unused_address
 from openrouter_rerank import (
     BadRequest,
     ConnectionFailed,
@@ -21,6 +22,18 @@ from openrouter_rerank import (
     Retries,
     TimedOut,
     Unavailable,
+)
+from openrouter_rerank.testing import (
+    FAULTS,
+    InProcess,
+    Request,
+    Script,
+    answer,
+    deaf,
+    faulty,
+    honest,
+    serving,
+    unused_address,
 )
 from shells import KEY, QUICK, Shell
 
@@ -133,8 +146,13 @@ HANGS = [name for name, ends in ERRORS.items() if ends.error is TimedOut]
 
 
 def test_every_fault_has_its_end() -> None:
-    """The two tables name each fault of the catalogue, each once."""
+    """The two tables name each fault of the catalogue, each once, with the end that the catalogue says."""
     assert sorted([*ERRORS, *RANKINGS]) == sorted(FAULTS)
+    assert {name: fault.ends for name, fault in FAULTS.items() if fault.ends} == {
+        name: ends.error for name, ends in ERRORS.items()
+    }
+    for fault in FAULTS.values():
+        assert re.fullmatch(r"[A-Z0-9].*\.", fault.says)
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -142,7 +160,7 @@ def test_error(name: str, shell: Shell) -> None:
     """The fault ends in its error, which says all that is known, after as many requests as may help."""
     ends = ERRORS[name]
     timeout = 0.4 if name in HANGS else 30.0
-    with serving(name) as server:
+    with faulty(name) as server:
         began = time.monotonic()
         with pytest.raises(RerankError) as caught:
             shell.rank(base_url=server.url, timeout=timeout)
@@ -168,7 +186,7 @@ def test_error(name: str, shell: Shell) -> None:
 def test_ranking(name: str, shell: Shell) -> None:
     """The fault is overcome: the ranking is whole, and holds the caller's documents."""
     indices, requests = RANKINGS[name]
-    with serving(name) as server:
+    with faulty(name) as server:
         ranking = shell.rank(base_url=server.url)
 
     assert ranking.indices == indices
@@ -180,10 +198,35 @@ def test_ranking(name: str, shell: Shell) -> None:
     assert [attempt.error is None for attempt in ranking.attempts] == [False] * (requests - 1) + [True]
 
 
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.in_process])
+def test_in_process(name: str, shell: Shell) -> None:
+    """Without a socket the fault ends as it does over one, after as many requests."""
+    server = InProcess(name)
+    client = (httpx.Client if shell.name == "sync" else httpx.AsyncClient)(transport=server)
+    timeout = 0.4 if name in HANGS else 30.0
+    with shell.open(http_client=client, timeout=timeout) as rank:
+        if name in RANKINGS:
+            indices, requests = RANKINGS[name]
+
+            assert rank("q", ["a", "b", "c"]).indices == indices
+        else:
+            ends, requests = ERRORS[name], ERRORS[name].requests
+            began = time.monotonic()
+            with pytest.raises(RerankError) as caught:
+                rank("q", ["a", "b", "c"])
+
+            assert type(caught.value) is ends.error
+            assert caught.value.retryable is ends.retryable
+            assert ends.says in str(caught.value)
+            assert time.monotonic() - began < SOON
+    assert len(server.requests) == requests
+    assert server.requests[0].json["documents"] == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize("name", HANGS)
 def test_deadline(name: str, shell: Shell) -> None:
     """The deadline ends a call whose attempts would have had the time."""
-    with serving(name) as server:
+    with faulty(name) as server:
         began = time.monotonic()
         with pytest.raises(TimedOut, match="deadline") as caught:
             shell.rank(base_url=server.url, timeout=60.0, deadline=0.4)
@@ -213,7 +256,7 @@ def test_timeouts_are_tried_again_when_asked(shell: Shell) -> None:
 
 def test_retry_after_is_waited_for(shell: Shell) -> None:
     """The server's own second is waited, not our hundredth; the attempts tell of it."""
-    with serving("status_429_once") as server:
+    with faulty("status_429_once") as server:
         ranking = shell.rank(base_url=server.url)
 
     assert ranking.attempts[0].status == 429
@@ -316,7 +359,7 @@ def test_the_next_call_is_well(any_shell: Shell) -> None:
 @pytest.mark.parametrize("name", ["zip_bomb", "zip_bomb_twice"])
 def test_zip_bombs_are_not_unpacked(name: str, shell: Shell) -> None:
     """Unpacking stops at about what a ranking of the documents can hold, 64 MiB for these."""
-    with serving(name) as server:
+    with faulty(name) as server:
         next(FAULTS[name].script(Request(1, "POST", "/", {}, b"")))  # packed before it is measured
         tracemalloc.start()
         try:

@@ -14,8 +14,8 @@ import pytest
 import openrouter_rerank
 import openrouter_rerank_api
 from driving import call, settings
-from faults import Request, Script, answer, envelope, honest, serving, unused_address
 from openrouter_rerank import AsyncReranker, Reranker, RerankError, ResponseError
+from openrouter_rerank.testing import Request, Script, answer, envelope, honest, serving, unused_address
 from shells import KEY, Shell
 
 HIDDEN = "hidden-value-of-a-header"

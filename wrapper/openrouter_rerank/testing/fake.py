@@ -1,0 +1,302 @@
+"""Rerankers that answer from a script of yours: no network, no key, and every check that a real one makes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import httpx
+import msgspec
+
+from openrouter_rerank.client import AsyncReranker, Defaults, Reranker
+from openrouter_rerank.errors import (
+    BadRequest,
+    ConnectionFailed,
+    InsufficientCredits,
+    MalformedResponse,
+    RateLimited,
+    RerankError,
+    ResponseError,
+    TimedOut,
+    Unauthorized,
+    Unavailable,
+    class_of,
+)
+from openrouter_rerank.ranking import Usage
+from openrouter_rerank.retries import Retries
+from openrouter_rerank.testing.faults import Fault
+from openrouter_rerank.testing.inprocess import InProcess
+from openrouter_rerank.testing.scripts import End, Request, Script, answer, envelope
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+# Where its calls go: nowhere, as .invalid is reserved never to exist.
+FAKE_URL = "http://fake.invalid/api/v1"
+
+Scores: TypeAlias = Mapping[str, float] | Callable[[str, str], float] | Sequence[float]
+"""A score for each text, by the text; or by a function of query and text; or in the order of the documents."""
+
+
+class FakeAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer of a fake; what is None is as the fake's own settings say."""
+
+    scores: Scores | None = None
+    billed: Usage | None = None
+    served_model: str | None = None
+    served_provider: str | None = None
+
+
+Outcome: TypeAlias = Scores | FakeAnswer | RerankError | type[RerankError] | Fault | None
+"""What one request comes to: a ranking by scores, or an error, or a fault; None is a ranking by the fake's own scores."""
+
+
+@dataclass(frozen=True)
+class FakeCall:
+    """A request that a fake was sent."""
+
+    query: str
+    documents: list[Any]
+    """As they went over the wire: a text, or an object with `text`, `image` or both."""
+    options: Mapping[str, Any]
+    """The rest of the request's body: `model`, and `top_n`, `provider` and so on where they were given."""
+
+
+def word_overlap(query: str, text: str) -> float:
+    """The part of the query's words that the text has, from 0 to 1.
+
+    Example:
+        >>> word_overlap("capital of France", "Paris is the capital of France.")
+        1.0
+    """
+    asked = set(re.findall(r"\w+", query.casefold()))
+    found = set(re.findall(r"\w+", text.casefold()))
+    return len(asked & found) / len(asked) if asked else 0.0
+
+
+class _Fake:
+    """The server's side of a fake. Everything here may be changed between calls.
+
+    Attributes:
+        scores: By what it ranks a request for which the script says nothing.
+        billed: What each answer says that it was billed by.
+        served_model, served_provider: Who ranked, as each answer says it.
+        calls: The requests that it was sent. No documents make no request.
+    """
+
+    scores: Scores
+    billed: Usage
+    served_model: str | None
+    served_provider: str | None
+    calls: list[FakeCall]
+    _outcomes: Iterator[Outcome]
+    _guard: Lock
+
+    def _serve(
+        self,
+        scores: Scores | None,
+        script: Iterable[Outcome],
+        billed: Usage,
+        served_model: str | None,
+        served_provider: str | None,
+    ) -> None:
+        self.scores = word_overlap if scores is None else scores
+        self.billed = billed
+        self.served_model = served_model
+        self.served_provider = served_provider
+        self.calls = []
+        self._guard = Lock()
+        self.script(script)
+
+    def script(self, outcomes: Iterable[Outcome]) -> None:
+        """Say what the next requests come to, one after the other, in place of what was still to come."""
+        self._outcomes = iter(outcomes)
+
+    def play(self, request: Request) -> Script:
+        """What it does for a request: `serving(fake.play)` is the fake on loopback, for other processes."""
+        if request.method != "POST" or not request.target.partition("?")[0].endswith("/rerank"):
+            yield answer(
+                404, envelope(404, f"the fake ranks, and knows no {request.method} {request.target}")
+            )
+            return
+        options = cast(dict[str, Any], request.json)
+        call = FakeCall(options.pop("query"), options.pop("documents"), options)
+        with self._guard:
+            self.calls.append(call)
+            number = len(self.calls)
+            outcome = next(self._outcomes, None)
+        match outcome:
+            case Fault():
+                yield from outcome.script(replace(request, number=1))
+            case RerankError():
+                yield from _failing(type(outcome), outcome)
+            case type():
+                yield from _failing(outcome, None)
+            case FakeAnswer():
+                yield answer(200, self._answer(call, number, outcome))
+            case _:
+                yield answer(200, self._answer(call, number, FakeAnswer(scores=outcome)))
+
+    def _answer(self, call: FakeCall, number: int, said: FakeAnswer) -> dict[str, Any]:
+        texts = [_text(document) for document in call.documents]
+        scores = _scored(self.scores if said.scores is None else said.scores, call.query, texts)
+        order = sorted(range(len(texts)), key=lambda index: -scores[index])
+        results = [
+            {
+                "index": index,
+                "relevance_score": scores[index],
+                "document": {"text": document} if isinstance(document, str) else document,
+            }
+            for index in order[: call.options.get("top_n")]
+            for document in [call.documents[index]]
+        ]
+        billed = self.billed if said.billed is None else said.billed
+        usage = {name: value for name, value in msgspec.to_builtins(billed).items() if value is not None}
+        body = {
+            "id": f"gen-rerank-1786406400-fake{number:016}",
+            "model": said.served_model or self.served_model or call.options["model"],
+            "provider": said.served_provider or self.served_provider,
+            "usage": usage or None,
+        }
+        return {name: value for name, value in body.items() if value is not None} | {"results": results}
+
+
+def _text(document: Any) -> str:
+    return document if isinstance(document, str) else str(document.get("text") or document.get("image", ""))
+
+
+def _scored(scores: Scores, query: str, texts: list[str]) -> list[float]:
+    found: list[float]
+    if isinstance(scores, Mapping):
+        by_text = cast(Mapping[Any, float], scores)
+        missing = next(
+            (text for text in texts if text not in by_text and not hasattr(by_text, "__missing__")), None
+        )
+        if missing is not None:
+            message = f"the fake has no score for the document {missing!r}; give it one, or pass a defaultdict(float, ...)"
+            raise ValueError(message)
+        found = [by_text[text] for text in texts]
+    elif callable(scores):
+        found = [scores(query, text) for text in texts]
+    else:
+        found = list(scores)
+        if len(found) != len(texts):
+            message = (
+                f"the fake was scripted with {len(found)} scores and asked to rank {len(texts)} documents"
+            )
+            raise ValueError(message)
+    for value in found:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+            message = f"{value!r} is no score that a server could give; for such answers script a fault, as FAULTS['score_nan']"
+            raise ValueError(message)
+    return found
+
+
+_STATUSES: Mapping[type[RerankError], int] = {
+    BadRequest: 400,
+    Unauthorized: 401,
+    InsufficientCredits: 402,
+    RateLimited: 429,
+    Unavailable: 503,
+}
+
+
+def _failing(kind: type[Any], error: RerankError | None) -> Generator[bytes | End, None, None]:
+    """What a server does for a call to end in this error."""
+    if kind is TimedOut:
+        yield End.HANG
+    elif kind is ConnectionFailed:
+        yield End.CLOSE
+    elif kind is MalformedResponse:
+        yield answer(200, getattr(error, "body", b"") or {"scripted": "this is no ranking"})
+    elif kind in _STATUSES:
+        told = error if isinstance(error, ResponseError) else kind("as scripted")
+        status = told.status or _STATUSES[kind]
+        if class_of(status) is not kind:
+            message = f"a call that is answered {status} ends in {class_of(status).__name__}, and the script says {kind.__name__}"
+            raise ValueError(message)
+        headers = {} if told.retry_after is None else {"Retry-After": f"{told.retry_after:g}"}
+        if told.request_id is not None:
+            headers["X-Generation-Id"] = told.request_id
+        more = {"metadata": told.metadata} if told.metadata else {}
+        yield answer(status, envelope(told.code or status, told.message, **more), headers=headers)
+    else:
+        message = f"{kind.__name__} is not what a server can bring about; script one of {', '.join(sorted(k.__name__ for k in (*_STATUSES, ConnectionFailed, MalformedResponse, TimedOut)))}"
+        raise TypeError(message)
+
+
+class FakeReranker(_Fake, Reranker):
+    """A `Reranker` whose server is a script of yours: no network, no key, and every check that a real one makes.
+
+    What the script itself has wrong (no score for a document, say) raises ValueError or TypeError from the call.
+
+    Args:
+        scores: By what it ranks: scores by text, a function of query and text, or scores in the documents' order. By
+            default by the query's words that a text has.
+        script: What the first requests come to, one after the other: scores, a `FakeAnswer`, an error or its class, a
+            fault; None is a ranking by `scores`. Any iterable; when it is over, `scores` go on.
+        billed: What each answer says that it was billed by; by default nothing is said, which is unknown.
+        served_model, served_provider: Who ranked, as each answer says it; by default the model that was asked for, and
+            no provider.
+        settings: As for `Reranker`, but for `retries`: by default a call is one request. With `Retries(first_wait=0)` the
+            calls try again, and each attempt is a request.
+
+    Attributes:
+        calls: The requests that it was sent, as `FakeCall`. No documents make no request.
+
+    Example:
+        >>> from openrouter_rerank import RateLimited
+        >>> fake = FakeReranker({"Paris": 0.2, "Berlin": 0.9}, script=[None, RateLimited])
+        >>> fake.rerank("capital of Germany", ["Paris", "Berlin"], top_n=1).documents
+        ['Berlin']
+        >>> fake.calls[0].options
+        {'model': 'cohere/rerank-v3.5', 'top_n': 1}
+        >>> fake.rerank("capital of Germany", ["Paris", "Berlin"])
+        Traceback (most recent call last):
+        openrouter_rerank.errors.RateLimited: 429 Too Many Requests from http://fake.invalid/api/v1/rerank: as scripted. ...
+    """
+
+    def __init__(
+        self,
+        scores: Scores | None = None,
+        *,
+        script: Iterable[Outcome] = (),
+        billed: Usage = Usage(),  # noqa: B008 - a frozen value
+        served_model: str | None = None,
+        served_provider: str | None = None,
+        **settings: Unpack[Defaults],
+    ) -> None:
+        self._serve(scores, script, billed, served_model, served_provider)
+        settings.setdefault("retries", Retries(attempts=1))
+        client = httpx.Client(transport=InProcess(self.play))
+        Reranker.__init__(self, "", base_url=FAKE_URL, http_client=client, **settings)
+
+
+class AsyncFakeReranker(_Fake, AsyncReranker):
+    """`FakeReranker` for asyncio and trio: the same arguments and the same behaviour, with `await`.
+
+    Example:
+        >>> import asyncio
+        >>> fake = AsyncFakeReranker({"Paris": 0.2, "Berlin": 0.9})
+        >>> asyncio.run(fake.rerank("capital of Germany", ["Paris", "Berlin"])).documents
+        ['Berlin', 'Paris']
+    """
+
+    def __init__(
+        self,
+        scores: Scores | None = None,
+        *,
+        script: Iterable[Outcome] = (),
+        billed: Usage = Usage(),  # noqa: B008 - a frozen value
+        served_model: str | None = None,
+        served_provider: str | None = None,
+        **settings: Unpack[Defaults],
+    ) -> None:
+        self._serve(scores, script, billed, served_model, served_provider)
+        settings.setdefault("retries", Retries(attempts=1))
+        client = httpx.AsyncClient(transport=InProcess(self.play))
+        AsyncReranker.__init__(self, "", base_url=FAKE_URL, http_client=client, **settings)

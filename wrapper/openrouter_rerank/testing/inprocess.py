@@ -1,0 +1,168 @@
+"""A server that plays a script behind an httpx client, sync or async, in the same process; no socket is opened.
+
+Each request has a connection to itself, and what the script sends is read as HTTP is read off a socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from time import monotonic, sleep
+from typing import Any, TypeAlias, cast
+
+import anyio
+import anyio.lowlevel
+import h11
+import httpx
+
+from openrouter_rerank.testing.faults import Fault, fault_of
+from openrouter_rerank.testing.scripts import PATIENCE, End, Play, Request, Script, Seen
+
+_Step: TypeAlias = float | h11.Response | bytes
+"""A pause, the head of the answer, a piece of its body."""
+
+# What httpcore takes of headers; one more byte and they break the protocol.
+_LONGEST_HEAD = 100 * 1024
+# A timeout that has shrunk to this is over: the facade's own shrink as time goes by, and never to 0.
+_NO_TIME = 0.001
+
+
+class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """A transport behind which a script answers: for `httpx.Client`, and for `httpx.AsyncClient`.
+
+    Args:
+        script: What makes the script for a request; or a fault, or its name.
+
+    Raises:
+        ValueError: No fault has that name, or it shows over a socket alone.
+
+    Example:
+        >>> import httpx
+        >>> from openrouter_rerank import Reranker, MalformedResponse
+        >>> client = httpx.Client(transport=InProcess("index_negative"))
+        >>> try:
+        ...     Reranker("", http_client=client).rerank("q", ["a", "b"])
+        ... except MalformedResponse as error:
+        ...     print("index -1 is none of the 2 documents" in str(error))
+        True
+    """
+
+    def __init__(self, script: Play | Fault | str) -> None:
+        if isinstance(script, str | Fault):
+            fault = fault_of(script)
+            if not fault.in_process:
+                message = f"the fault {fault.name!r} does not show in process, where each request has a connection to itself; use faulty({fault.name!r})"
+                raise ValueError(message)
+            script = fault.script
+        self._play = script
+        self._seen = Seen()
+
+    @property
+    def requests(self) -> list[Request]:
+        """What it was sent so far."""
+        return self._seen.requests
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, the body still to come."""
+        request.read()
+        steps = _slept(self._steps(request))
+        return _response(next(steps), _Body(cast(Generator[bytes, None, None], steps)))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, the body still to come."""
+        await request.aread()
+        steps = _aslept(self._steps(request))
+        return _response(await anext(steps), _AsyncBody(cast(AsyncGenerator[bytes, None], steps)))
+
+    def _steps(self, request: httpx.Request) -> Generator[_Step, None, None]:
+        """What comes over the connection: pauses, one head, the pieces of the body."""
+        wire = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+        # To read an answer it has to know what was asked; the request itself is handed over whole.
+        wire.send(h11.Request(method=request.method, target="/", headers=[("Host", "h")]))
+        wire.send(h11.EndOfMessage())
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        noted = self._seen.note(request.method, request.url.raw_path.decode(), headers, request.content)
+        script = self._play(noted)
+        timeouts = cast(Mapping[str, float | None], request.extensions.get("timeout", {}))
+        end = monotonic() + PATIENCE
+        try:
+            while True:
+                match wire.next_event():
+                    case h11.NEED_DATA:
+                        yield from _received(wire, script, timeouts, end)
+                    case h11.Response() as response:
+                        yield response
+                    case h11.Data(data=data):
+                        yield bytes(data)
+                    case h11.EndOfMessage():
+                        return
+                    case _:  # 100 Continue and its likes
+                        yield 0.0
+        except h11.RemoteProtocolError as error:
+            raise httpx.RemoteProtocolError(str(error), request=request) from error
+
+
+def _received(
+    wire: h11.Connection, script: Script, timeouts: Mapping[str, float | None], end: float
+) -> Generator[float, None, None]:
+    """Hand the next bytes that the script sends to the reader, after what pause there is."""
+    left = timeouts.get("read")
+    step = next(script, End.HANG)
+    if step is End.RESET:
+        raise httpx.ReadError("the connection was reset")
+    if left is not None and (left <= _NO_TIME or step is End.HANG):
+        raise httpx.ReadTimeout("the time was up")
+    if isinstance(step, int | float) and left is not None and step >= left:
+        yield left
+        raise httpx.ReadTimeout("the time was up")
+    if step is End.HANG:
+        yield max(0.0, end - monotonic())
+    if isinstance(step, End) or monotonic() > end:
+        wire.receive_data(b"")
+    elif isinstance(step, int | float):
+        yield step
+    else:
+        wire.receive_data(step)
+
+
+def _slept(steps: Generator[_Step, None, None]) -> Generator[h11.Response | bytes, None, None]:
+    for step in steps:
+        if isinstance(step, int | float):
+            sleep(step)
+        else:
+            yield step
+
+
+async def _aslept(steps: Generator[_Step, None, None]) -> AsyncGenerator[h11.Response | bytes, None]:
+    for step in steps:
+        if isinstance(step, int | float):
+            await anyio.sleep(step)
+        else:
+            # Of a server that sends and sends, a call can still be cancelled.
+            await anyio.lowlevel.checkpoint()
+            yield step
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, pieces: Generator[bytes, None, None]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def close(self) -> None:
+        self._pieces.close()
+
+
+class _AsyncBody(httpx.AsyncByteStream):
+    def __init__(self, pieces: AsyncGenerator[bytes, None]) -> None:
+        self._pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces
+
+    async def aclose(self) -> None:
+        await self._pieces.aclose()
+
+
+def _response(begin: Any, body: _Body | _AsyncBody) -> httpx.Response:
+    return httpx.Response(begin.status_code, headers=list(begin.headers), stream=body)
