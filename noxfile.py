@@ -63,7 +63,7 @@ def tests(session: nox.Session) -> None:
         "run",
         "-m",
         "pytest",
-        *(session.posargs or ["wrapper", "README.md", "docs", "--doctest-modules", "--doctest-glob=*.md"]),
+        *(session.posargs or EVERYTHING),
     )
     if not session.posargs:
         session.run(
@@ -73,6 +73,24 @@ def tests(session: nox.Session) -> None:
             "--include=" + ",".join(f"{WRAPPER}/{name}.py" for name in DECIDING),
         )
 
+
+FRAMEWORKS = {
+    "langchain": ["langchain-classic"],  # it has the retriever that a compressor stands in
+    "llama_index": [],
+    "haystack": [],
+}
+"""The adapters, and what their tests want beside the framework's core."""
+
+EVERYTHING = [
+    "wrapper",
+    "README.md",
+    "docs",
+    "--doctest-modules",
+    "--doctest-glob=*.md",
+    # each is tried where its framework is, by the session `frameworks`
+    *(f"--ignore={WRAPPER}/integrations/{name}.py" for name in FRAMEWORKS),
+]
+"""What the session `tests` runs: the tests, and every example in docstrings and pages."""
 
 DECIDING = [
     "answer",
@@ -107,6 +125,23 @@ def matrix(session: nox.Session) -> None:
     session.install("-e", ".[all]")
     session.run(
         "python", "contract_tests/matrix.py", *(session.posargs or ["--markdown", "docs/kill-matrix.md"])
+    )
+
+
+@nox.session(default=False)
+@nox.parametrize("framework", list(FRAMEWORKS))
+def frameworks(session: nox.Session, framework: str) -> None:
+    """An adapter within its framework's newest release, alone in an environment."""
+    extra = framework.replace("_", "-")
+    install = ["--upgrade", "--upgrade-strategy=eager", "-e", f".[{extra},serve]"]
+    session.install(*install, *FRAMEWORKS[framework], "anyio>=4.8", "pytest>=9.0")
+    session.run("pip", "list", "--exclude-editable")
+    session.run(
+        "pytest",
+        "-q",
+        "--doctest-modules",
+        f"{WRAPPER}/integrations/{framework}.py",
+        f"wrapper/tests/integrations/test_{framework}.py",
     )
 
 

@@ -1,0 +1,236 @@
+"""One span for each call, in OpenTelemetry, by the names of OpenInference. It decides nothing of a call, and sets up no tracing.
+
+Nothing turns it on but the application's own tracing: where `opentelemetry.trace` has been imported, a call has a span, and a
+tracer provider sees it. The names are those of openinference-semantic-conventions 0.1.42 (`reranker.*`, `llm.cost.total`) and
+of OpenTelemetry's stable conventions (`error.type`); what has no name in either begins with `openrouter_rerank.`.
+
+A span has no text of a query or a document, and no message of an error, as servers quote the request in it. OpenInference's own
+variables show them: OPENINFERENCE_HIDE_INPUTS=false the query, the documents and messages, OPENINFERENCE_HIDE_OUTPUTS=false the
+documents of the ranking.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar, cast
+from urllib.parse import urlsplit
+
+from openrouter_rerank.core import Asked, Call, Way, ask
+from openrouter_rerank.errors import RerankError, ResponseError
+from openrouter_rerank.ranking import Ranking, Unranked
+from openrouter_rerank.steps import Answer, Failure, Step, Wait
+from openrouter_rerank.version import VERSION
+
+try:
+    from opentelemetry import context, trace
+except ModuleNotFoundError as error:
+    _message = f"spans need {error.name}: pip install 'openrouter-rerank[otel]'"
+    raise ImportError(_message) from error
+
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+
+_TRACER = trace.get_tracer("openrouter_rerank", VERSION)
+
+# OpenTelemetry's SDK keeps 128 attributes of a span and drops the rest, so that long lists would drop what matters more.
+_LISTED = 25
+
+_STARTS: Mapping[str, Any] = {
+    "kind": trace.SpanKind.CLIENT,
+    "attributes": {"openinference.span.kind": "RERANKER"},
+}
+_SUPPRESSED = getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
+
+
+class Calling(Protocol[R_co]):
+    """A call that has not begun, but for how what is asked for is had."""
+
+    def __call__(self, *, one: Way[Any], split: Way[Any]) -> Generator[Step, Any, R_co]:
+        """The call."""
+        ...
+
+
+def traced(
+    calling: Calling[R_co], one: Way[Any] | None, split: Way[Any], where: str
+) -> Generator[Step, Any, R_co]:
+    """The call with a span around it, which is the current one while the call's steps are done.
+
+    Args:
+        calling: A call that has not begun.
+        one: How it makes a single request; None for the plain way.
+        split: How it ranks a list that is too large for one.
+        where: The address that it goes to.
+    """
+    one = one or ask
+    span = trace.INVALID_SPAN if context.get_value(_SUPPRESSED) else _TRACER.start_span("rerank", **_STARTS)
+    if not span.is_recording():
+        return (yield from calling(one=one, split=split))
+    span.set_attributes(_of_address(where))
+    whole: list[Asked[Any]] = []
+
+    def noted(asked: Asked[Any]) -> None:
+        # The first that is asked for is all; what follows are its parts.
+        if not whole:
+            whole.append(asked)
+            span.set_attributes(_of_request(asked))
+
+    def noted_one(asked: Asked[Any]) -> Call[Any]:
+        noted(asked)
+        return _noting_retries(one(asked), span)
+
+    def noted_split(asked: Asked[Any]) -> Call[Any]:
+        noted(asked)
+        return split(asked)
+
+    # The shells run a call to its end in one context, so that what is attached here is detached there.
+    with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+        try:
+            ranking = yield from calling(one=noted_one, split=noted_split)
+        except GeneratorExit as left:
+            # A shell closes the call when it fails at a step; a cancellation is such a failure too.
+            _fail(span, left.__context__ or left)
+            raise
+        except BaseException as error:
+            _fail(span, error)
+            raise
+        _end(span, ranking, whole)
+        return ranking
+
+
+def _noting_retries(call: Call[T], span: trace.Span) -> Call[T]:
+    outcome: object = None
+    try:
+        while True:
+            step = call.send(outcome)
+            if isinstance(step, Wait):
+                span.add_event("retry", _of_retry(outcome, step))
+            outcome = yield step
+    except StopIteration as done:
+        return cast(Ranking[T], done.value)
+    finally:
+        call.close()
+
+
+def _end(span: trace.Span, ranking: object, whole: Sequence[Asked[Any]]) -> None:
+    if isinstance(ranking, Unranked):
+        _fail(span, ranking.reason)
+    else:
+        span.set_attributes(_of_ranking(cast(Ranking[Any], ranking), whole))
+
+
+def _fail(span: trace.Span, error: BaseException) -> None:
+    attributes = _of_error(error)
+    span.set_attributes(attributes)
+    span.set_status(trace.StatusCode.ERROR, type(error).__name__)
+    message = {"exception.message": str(error)} if _is_shown("INPUTS") else {}
+    span.add_event("exception", {"exception.type": attributes["error.type"], **message})
+
+
+def _is_shown(what: str) -> bool:
+    return os.environ.get(f"OPENINFERENCE_HIDE_{what}", "").strip().lower() == "false"
+
+
+def _of_address(where: str) -> dict[str, Any]:
+    parts = urlsplit(where)
+    return _known({"server.address": parts.hostname, "server.port": parts.port})
+
+
+def _of_request(asked: Asked[Any]) -> dict[str, Any]:
+    # Of a list that is split nothing has been checked yet.
+    top_n = asked.chosen["top_n"]
+    attributes = _texts(
+        {
+            "reranker.model_name": asked.model,
+            "session.id": asked.chosen["session_id"],
+            "user.id": asked.chosen["user"],
+        }
+    )
+    attributes |= _known({"reranker.top_k": int(top_n) if hasattr(top_n, "__index__") else None})
+    attributes["openrouter_rerank.documents"] = len(asked.own)
+    if _is_shown("INPUTS"):
+        attributes |= _texts({"reranker.query": asked.query})
+        for place, document in enumerate(asked.wire[:_LISTED]):
+            attributes[f"reranker.input_documents.{place}.document.content"] = _content(document)
+    return attributes
+
+
+def _of_ranking(ranking: Ranking[Any], whole: Sequence[Asked[Any]]) -> dict[str, Any]:
+    attributes = _known(
+        {
+            "http.response.status_code": ranking.attempts[-1].status if ranking.attempts else None,
+            "llm.cost.total": ranking.usage.cost,
+            "llm.token_count.total": ranking.usage.total_tokens,
+            "openrouter_rerank.search_units": ranking.usage.search_units,
+            "openrouter_rerank.model": ranking.model,
+            "openrouter_rerank.provider": ranking.provider,
+            "openrouter_rerank.id": ranking.id,
+            "openrouter_rerank.request_id": ranking.request_id,
+            "openrouter_rerank.attempts": len(ranking.attempts),
+            "openrouter_rerank.parts": len(ranking.parts) or None,
+            "openrouter_rerank.unranked": len(ranking.unranked) or None,
+            "openrouter_rerank.cached": ranking.cached,
+            "openrouter_rerank.reordered": ranking.reordered,
+        }
+    )
+    shown: Sequence[Any] = whole[0].wire if whole and _is_shown("OUTPUTS") else ()
+    for place, hit in enumerate(ranking.hits[:_LISTED]):
+        document = f"reranker.output_documents.{place}.document"
+        attributes[f"{document}.id"] = str(hit.index)
+        attributes[f"{document}.score"] = hit.score
+        if shown:
+            attributes[f"{document}.content"] = _content(shown[hit.index])
+    return attributes
+
+
+def _of_error(error: BaseException) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"error.type": _name(error)}
+    if isinstance(error, RerankError):
+        attributes["openrouter_rerank.attempts"] = len(error.attempts)
+    if isinstance(error, ResponseError):
+        attributes |= _known(
+            {
+                "http.response.status_code": error.status,
+                "openrouter_rerank.error_code": error.code,
+                "openrouter_rerank.error_type": error.error_type,
+                "openrouter_rerank.provider": error.provider,
+                "openrouter_rerank.request_id": error.request_id,
+            }
+        )
+    return attributes
+
+
+def _of_retry(outcome: object, step: Wait) -> dict[str, Any]:
+    status = outcome.status if isinstance(outcome, Answer | Failure) else None
+    error = outcome.error if isinstance(outcome, Failure) else None
+    return _known(
+        {
+            "http.response.status_code": status,
+            "error.type": error and _name(error),
+            "openrouter_rerank.wait": step.seconds,
+        }
+    )
+
+
+def _content(document: Any) -> str:
+    """A document as it was sent, in a line: its text, or the address of its image. What an image is made of is left out."""
+    if isinstance(document, str):
+        return document
+    text, image = getattr(document, "text", None), getattr(document, "image", None)
+    if isinstance(text, str) or not isinstance(image, str):
+        return text or ""
+    return (
+        f"{image.partition(',')[0]},... ({len(image):,} characters)" if image.startswith("data:") else image
+    )
+
+
+def _name(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def _texts(attributes: Mapping[str, object]) -> dict[str, Any]:
+    return {name: str.__str__(value) for name, value in attributes.items() if isinstance(value, str)}
+
+
+def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in attributes.items() if value is not None}

@@ -1,0 +1,53 @@
+"""What the tests of the adapters share: a server on loopback that wants a key, and the page of the docs that is theirs."""
+
+import doctest
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from shells import KEY
+
+PAGE = Path(__file__).parents[3] / "docs" / "frameworks.md"
+
+
+@pytest.fixture
+def server():
+    """The reference server, which lets in one key: with its `url`, and the bodies that it was `sent`."""
+    reference = pytest.importorskip("rerank_conformance.reference", reason="the extra serve is not installed")
+    asgi = pytest.importorskip(
+        "rerank_conformance.reference.asgi", reason="the extra serve is not installed", exc_type=ImportError
+    )
+
+    class Recording(reference.Reference):
+        def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes):
+            self.sent.append(json.loads(body))
+            return super().answer(method, path, headers, body)
+
+    recording = Recording(keys=[KEY])
+    recording.sent = []
+    with asgi.running(recording) as recording.url:
+        yield recording
+
+
+@pytest.fixture
+def shown():
+    """How many examples of a section of docs/frameworks.md there are, all of which came out as they say."""
+
+    def run(section: str) -> int:
+        if not PAGE.is_file():
+            pytest.skip("there are no docs away from the repository")
+        text = PAGE.read_text(encoding="utf-8")
+        found = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+        assert found
+        # A fence ends an example as a blank line does.
+        source = re.sub(r"^```.*$", "", found[1], flags=re.MULTILINE)
+        result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(
+            doctest.DocTestParser().get_doctest(source, {}, section, str(PAGE), 0)
+        )
+        assert result.failed == 0
+        return result.attempted
+
+    return run
