@@ -19,6 +19,9 @@ OPERATION: dict[str, Any] = CONTRACT["paths"]["/rerank"]["post"]
 ENVELOPE = "#/components/schemas/ErrorResponse"
 REQUEST = "#/paths/~1rerank/post/requestBody/content/application~1json/schema"
 RESPONSE = "#/paths/~1rerank/post/responses/200/content/application~1json/schema"
+LISTING: dict[str, Any] = CONTRACT["paths"]["/models"]["get"]
+LIST = "#/paths/~1models/get/responses/200/content/application~1json/schema"
+LISTING_STATUSES = {"200", "400", "401", "403", "429", "500", "503"}
 STATUSES = {"200", "400", "401", "402", "403", "404", "413", "429", "500", "502", "503", "524", "529"}
 ONE, MANY, NAMED = ("items", "additionalProperties"), ("anyOf", "oneOf", "allOf"), ("properties",)
 ABSENT = object()
@@ -66,6 +69,7 @@ def bodies() -> Iterator[tuple[str, str, dict[str, Any]]]:
         for media_type, body in at(pointer)["content"].items():
             assert media_type == "application/json", "a second media type turns every answer into a union"
             yield status, f"{pointer}/content/application~1json/schema", body
+    yield "models", LIST, at(LIST.removesuffix("/schema"))
 
 
 def validator(pointer: str) -> Draft202012Validator:
@@ -95,7 +99,10 @@ HEADERS = [
     for status in OPERATION["responses"]
     for name, header in at(f"#/paths/~1rerank/post/responses/{status}").get("headers", {}).items()
 ]
-PARAMETERS = [(f"parameter {resolved(each)['name']}", resolved(each)) for each in OPERATION["parameters"]]
+PARAMETERS = [
+    (f"parameter {resolved(each)['name']}", resolved(each))
+    for each in [*OPERATION["parameters"], *LISTING["parameters"]]
+]
 SCHEMAS = [found for label, (_, body) in BODIES.items() for found in schemas(body["schema"], label)]
 PROPERTIES = [(place, schema) for place, schema in SCHEMAS if place.split("/")[-2:-1] == ["properties"]]
 
@@ -112,9 +119,10 @@ def test_openapi_spec_validator_accepts_it() -> None:
     assert [error.message for error in OpenAPIV31SpecValidator(CONTRACT).iter_errors()] == []
 
 
-def test_schemathesis_finds_the_operation(loaded: BaseSchema) -> None:
-    """Schemathesis reads the contract, and finds one operation in it."""
-    assert [(method.upper(), path) for path in loaded for method in loaded[path]] == [("POST", "/rerank")]
+def test_schemathesis_finds_the_operations(loaded: BaseSchema) -> None:
+    """Schemathesis reads the contract, and finds two operations in it."""
+    found = {(method.upper(), path) for path in loaded for method in loaded[path]}
+    assert found == {("POST", "/rerank"), ("GET", "/models")}
     assert all(isinstance(operation, Ok) for operation in loaded.get_all_operations())
 
 
@@ -149,6 +157,33 @@ def test_operation_is_named_and_guarded() -> None:
 def test_statuses_are_those_of_the_vendor() -> None:
     """Exactly the documented statuses stand in the contract, each written out."""
     assert set(OPERATION["responses"]) == STATUSES
+    assert set(LISTING["responses"]) == LISTING_STATUSES
+
+
+def test_errors_of_the_list_are_those_of_the_ranking() -> None:
+    """Each error of the list of models is the one that a ranking has under the same status."""
+    for status in LISTING_STATUSES - {"200"}:
+        assert LISTING["responses"][status] == OPERATION["responses"][status]
+
+
+def test_the_list_is_read_only_and_named() -> None:
+    """The list of models has the name that the generated client follows, no body, and the vendor's paging."""
+    assert LISTING["operationId"] == "listModels"
+    assert "requestBody" not in LISTING
+    queries = {node["name"]: node["schema"] for _, node in PARAMETERS if node["in"] == "query"}
+    assert {name: schema["type"] for name, schema in queries.items()} == {
+        "output_modalities": "string",
+        "offset": "integer",
+        "limit": "integer",
+    }
+    assert "enum" not in queries["output_modalities"], "the list of modalities grows"
+    assert (queries["limit"]["minimum"], queries["limit"]["maximum"]) == (1, 1000)
+    assert "rerank" in queries["output_modalities"]["description"]
+
+
+def test_no_parameter_of_the_list_is_required() -> None:
+    """A request for the list may leave everything out."""
+    assert not any(node["required"] for _, node in PARAMETERS)
 
 
 @pytest.mark.parametrize("status", sorted(STATUSES - {"200"}))
@@ -160,11 +195,11 @@ def test_error_uses_the_one_envelope(status: str) -> None:
     assert codes == dict.fromkeys(codes, int(status))
 
 
-@pytest.mark.parametrize("label", ["request", *sorted(STATUSES)])
+@pytest.mark.parametrize("label", ["request", "models", *sorted(STATUSES)])
 def test_body_has_named_examples(label: str) -> None:
     """Every body shows named examples, each with a summary; requests and rankings show several."""
     _, body = BODIES[label]
-    assert len(body["examples"]) >= (3 if label in {"request", "200"} else 1)
+    assert len(body["examples"]) >= (3 if label in {"request", "200", "models"} else 1)
     assert all(resolved(example)["summary"] for example in body["examples"].values())
 
 
@@ -234,6 +269,9 @@ PREFERENCE_FIELDS = """allow_fallbacks? require_parameters? data_collection? zdr
     ignore? quantizations? sort? max_price preferred_max_latency? preferred_min_throughput? options"""
 METADATA_FIELDS = """error_type? provider_code? raw? provider_name? is_byok? limit_source? remedy_hint? reasons?
     flagged_input? model_slug? patterns? previous_errors?"""
+MODEL = f"{LIST}/properties/data/items"
+MODEL_FIELDS = """id! canonical_slug! name! description created! context_length!? architecture! pricing! top_provider!
+    supported_parameters! hugging_face_id? knowledge_cutoff? expiration_date? links!"""
 AVAILABILITY_FIELDS = """code! retryable! retry_after? requested_models affected_providers excluded_by fallback_models
     constraint docs_url"""
 
@@ -257,6 +295,16 @@ AVAILABILITY_FIELDS = """code! retryable! retry_after? requested_models affected
         (f"{DETAIL_SCHEMA}/properties/metadata/anyOf/0", METADATA_FIELDS),
         (AVAILABILITY, AVAILABILITY_FIELDS),
         (f"{AVAILABILITY}/properties/constraint", "field detail"),
+        (LIST, "data! total_count! links!"),
+        (f"{LIST}/properties/links", "next!?"),
+        (MODEL, MODEL_FIELDS),
+        (
+            f"{MODEL}/properties/architecture",
+            "input_modalities! output_modalities! modality!? tokenizer instruct_type?",
+        ),
+        (f"{MODEL}/properties/pricing", "prompt! completion! request image discount"),
+        (f"{MODEL}/properties/top_provider", "is_moderated! context_length? max_completion_tokens?"),
+        (f"{MODEL}/properties/links", "details!"),
     ],
 )
 def test_fields_are_those_of_the_vendor(pointer: str, fields: str) -> None:
@@ -473,6 +521,55 @@ ILLEGAL_RESPONSES: dict[str, dict[str, Any]] = {
     "usage: half a search": {"usage": {"search_units": 0.5}},
     "usage: cost as text": {"usage": {"cost": "0.001"}},
 }
+LISTED: dict[str, Any] = resolved(at(f"{LIST.removesuffix('/schema')}/examples/last_page"))["value"]["data"][
+    0
+]
+LEGAL_LISTS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "data: none": {"data": []},
+    "links: a next page": {"links": {"next": "/api/v1/models?offset=1"}},
+    "context_length: not known": {"data": [LISTED | {"context_length": None}]},
+    "pricing: by search": {
+        "data": [LISTED | {"pricing": {"prompt": "0", "completion": "0", "request": "0.001"}}]
+    },
+    "architecture: a modality of later": {
+        "data": [
+            LISTED
+            | {
+                "architecture": {
+                    "input_modalities": ["smell"],
+                    "output_modalities": ["rerank"],
+                    "modality": None,
+                }
+            }
+        ]
+    },
+    "supported_parameters: unknown ones": {"data": [LISTED | {"supported_parameters": ["kindness"]}]},
+}
+ILLEGAL_LISTS: dict[str, dict[str, Any]] = {
+    "data: absent": {"data": ABSENT},
+    "data: null": {"data": None},
+    "data: null in it": {"data": [None]},
+    "data: names": {"data": ["cohere/rerank-v3.5"]},
+    "total_count: absent": {"total_count": ABSENT},
+    "total_count: negative": {"total_count": -1},
+    "links: absent": {"links": ABSENT},
+    "links: next absent": {"links": {}},
+    "links: next a number": {"links": {"next": 1}},
+    "id: absent": {"data": [changed(LISTED, {"id": ABSENT})]},
+    "id: null": {"data": [LISTED | {"id": None}]},
+    "created: text": {"data": [LISTED | {"created": "2026-04-01"}]},
+    "context_length: text": {"data": [LISTED | {"context_length": "4096"}]},
+    "pricing: absent": {"data": [changed(LISTED, {"pricing": ABSENT})]},
+    "pricing: a number": {"data": [LISTED | {"pricing": {"prompt": 0, "completion": "0"}}]},
+    "architecture: text": {"data": [LISTED | {"architecture": "text->rerank"}]},
+    "output_modalities: text": {
+        "data": [
+            LISTED
+            | {"architecture": {"input_modalities": [], "output_modalities": "rerank", "modality": None}}
+        ]
+    },
+}
 DETAIL: dict[str, Any] = {"code": 400, "message": "no"}
 LEGAL_ERRORS: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -505,6 +602,8 @@ TABLES: list[tuple[str, str, dict[str, Any], bool, dict[str, dict[str, Any]]]] =
     ("request", REQUEST, {"model": "m", "query": "q", "documents": ["one", "two"]}, False, ILLEGAL_REQUESTS),
     ("response", RESPONSE, {"model": "m", "results": [RESULT]}, True, LEGAL_RESPONSES),
     ("response", RESPONSE, {"model": "m", "results": [RESULT]}, False, ILLEGAL_RESPONSES),
+    ("models", LIST, {"data": [LISTED], "total_count": 1, "links": {"next": None}}, True, LEGAL_LISTS),
+    ("models", LIST, {"data": [LISTED], "total_count": 1, "links": {"next": None}}, False, ILLEGAL_LISTS),
     ("error", ENVELOPE, {"error": DETAIL}, True, LEGAL_ERRORS),
     ("error", ENVELOPE, {"error": DETAIL}, False, ILLEGAL_ERRORS),
 ]
@@ -523,7 +622,7 @@ def test_verdict(pointer: str, body: dict[str, Any], legal: bool) -> None:
     assert validator(pointer).is_valid(body) is legal
 
 
-@pytest.mark.parametrize("pointer", [REQUEST, RESPONSE, ENVELOPE])
+@pytest.mark.parametrize("pointer", [REQUEST, RESPONSE, LIST, ENVELOPE])
 @pytest.mark.parametrize("body", [None, [], "text", 1, True, {}])
 def test_body_is_an_object(pointer: str, body: Any) -> None:
     """A body that is not an object, or is an empty one, is illegal everywhere."""

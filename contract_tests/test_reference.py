@@ -23,6 +23,7 @@ import pytest
 import schemathesis
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema_rs import Draft202012Validator
 from schemathesis import Case
 
 from rerank_conformance import contract
@@ -298,7 +299,7 @@ def test_each_prefix_is_answered(ask: Ask, prefix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/rerank/", "//rerank", "/v3/rerank", "/api/v1/models", "/v1/RERANK", "/%00"]
+    "path", ["/", "/rerank/", "//rerank", "/v3/rerank", "/api/v1/models/", "/v1/RERANK", "/%00"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_other_paths_are_not_found(ask: Ask, method: str, path: str) -> None:
@@ -319,6 +320,133 @@ def test_head_has_no_body(ask: Ask, path: str, status: int) -> None:
     """HEAD gets the status that GET gets, and nothing after the headers."""
     answer = ask("HEAD", path, {}, b"")
     assert (answer.status, answer.body) == (status, b"")
+
+
+LISTS = Draft202012Validator({**contract.load().document, "$ref": "#/components/schemas/ModelList"})
+
+
+def listed(ask: Ask, query: str = "output_modalities=rerank", path: str = "/api/v1/models") -> dict[str, Any]:
+    """The list of models in an answer, once it is what the contract says."""
+    answer = ask("GET", f"{path}?{query}", KEYED, b"")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    body: dict[str, Any] = json.loads(answer.body)
+    LISTS.validate(body)
+    return body
+
+
+@pytest.mark.parametrize("prefix", ["/api/v1", "/v1", "/v2", ""])
+def test_the_model_that_ranks_is_listed(ask: Ask, prefix: str) -> None:
+    """The one model of the list is what every ranking is by; nothing is said of its price but 0."""
+    body = listed(ask, path=f"{prefix}/models")
+    assert [model["id"] for model in body["data"]] == [post(ask)["model"]]
+    assert (body["total_count"], body["links"]) == (1, {"next": None})
+    (model,) = body["data"]
+    assert model["architecture"]["output_modalities"] == ["rerank"]
+    assert set(model["pricing"].values()) == {"0"}
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("output_modalities=rerank", 1),
+        ("output_modalities=text,rerank", 1),
+        ("output_modalities=text,%20rerank", 1),
+        ("output_modalities=all", 1),
+        ("output_modalities=text", 0),
+        ("output_modalities=", 0),
+        ("output_modalities=rerank&sort=newest&sort=context", 1),
+        ("", 0),
+    ],
+)
+def test_models_are_listed_by_what_they_give(ask: Ask, query: str, count: int) -> None:
+    """Without `output_modalities`, as at the vendor, only models that write text are listed: here none."""
+    body = listed(ask, query)
+    assert (len(body["data"]), body["total_count"]) == (count, count)
+
+
+class Nine(Reference):
+    """A server of nine models."""
+
+    def models(self) -> list[dict[str, Any]]:
+        """Nine that differ by name."""
+        (model,) = super().models()
+        return [model | {"id": f"some/model-{number}"} for number in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("query", "numbers", "following"),
+    [
+        ("", range(9), None),
+        ("&limit=9", range(9), None),
+        ("&limit=1000", range(9), None),
+        ("&limit=4", range(4), {"offset": "4", "limit": "4"}),
+        ("&limit=4&offset=4", range(4, 8), {"offset": "8", "limit": "4"}),
+        ("&limit=4&offset=8", range(8, 9), None),
+        ("&offset=8", range(8, 9), None),
+        ("&offset=9", range(0), None),
+        ("&offset=99999999999999999999", range(0), None),
+    ],
+)
+def test_models_are_listed_by_page(query: str, numbers: range, following: dict[str, str] | None) -> None:
+    """A page has what it is asked for, and the address of the next one, where there is one."""
+    body = listed(Nine(overlap).answer, f"output_modalities=rerank{query}")
+    assert [model["id"] for model in body["data"]] == [f"some/model-{number}" for number in numbers]
+    assert body["total_count"] == 9
+    found = body["links"]["next"]
+    assert (found is None) == (following is None)
+    if found:
+        address = httpx.URL(found)
+        assert (address.path, dict(address.params)) == (
+            "/api/v1/models",
+            {"output_modalities": "rerank", **(following or {})},
+        )
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("offset=-1", 'offset: "-1" is not an integer from 0'),
+        ("offset=two", 'offset: "two" is not an integer from 0'),
+        ("offset=", 'offset: "" is not an integer from 0'),
+        ("offset=%D9%A1", 'offset: "\\u0661" is not an integer from 0'),
+        ("limit=0", 'limit: "0" is not an integer from 1 to 1000'),
+        ("limit=1001", 'limit: "1001" is not an integer from 1 to 1000'),
+        ("limit=1.5", 'limit: "1.5" is not an integer from 1 to 1000'),
+        (f"limit={'9' * 9_999}", f'limit: "{"9" * 40}" is not an integer from 1 to 1000'),
+        ("offset=1&offset=1", "offset is there twice in the address"),
+    ],
+)
+def test_an_illegal_page_is_refused(ask: Ask, query: str, message: str) -> None:
+    """A parameter that breaks openapi.yaml gets 400, and the message says which, and what it should be."""
+    answer = judged(ask("GET", f"/models?{query}", KEYED, b""))
+    assert answer == {"error": {"code": 400, "message": message}}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
+def test_models_are_not_changed(ask: Ask, method: str) -> None:
+    """Every method but GET and HEAD gets 405 for the models, with those that are allowed."""
+    answer = ask(method, "/api/v1/models", KEYED, b"{}")
+    assert judged(answer)["error"]["code"] == 405
+    assert answer.headers["allow"] == "GET, HEAD"
+
+
+def test_the_head_of_the_models_has_no_body(ask: Ask) -> None:
+    """HEAD gets the status that GET gets, and nothing after the headers."""
+    answer = ask("HEAD", "/v1/models", KEYED, b"")
+    assert (answer.status, answer.body) == (200, b"")
+
+
+def test_the_models_want_the_key_too(ask: Ask) -> None:
+    """Where a ranking needs a key the list of models does."""
+    answer = ask("GET", "/models", {}, b"")
+    assert judged(answer)["error"]["code"] == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_a_query_is_no_part_of_a_path(ask: Ask) -> None:
+    """What stands behind a question mark changes no ranking, and a quoted question mark is part of the path."""
+    assert post(ask, path="/rerank?a=b")["results"][0]["index"] == 1
+    assert post(ask, path="/rerank%3Fa=b")["error"]["code"] == 404
 
 
 @pytest.mark.parametrize(

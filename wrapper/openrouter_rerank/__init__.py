@@ -5,6 +5,7 @@ from openrouter_rerank.documents import Document
 from openrouter_rerank.errors import (
     Attempt,
     BadRequest,
+    BudgetExceeded,
     ConnectionFailed,
     InsufficientCredits,
     MalformedResponse,
@@ -16,18 +17,23 @@ from openrouter_rerank.errors import (
     Unauthorized,
     Unavailable,
 )
-from openrouter_rerank.ranking import Hit, Ranking, Usage
+from openrouter_rerank.models import ModelInfo
+from openrouter_rerank.ranking import Hit, Kept, Part, Ranking, Unranked, Usage
 from openrouter_rerank.retries import Retries
 
 __all__ = [
     "AsyncReranker",
     "Attempt",
     "BadRequest",
+    "BudgetExceeded",
     "ConnectionFailed",
     "Document",
     "Hit",
     "InsufficientCredits",
+    "Kept",
     "MalformedResponse",
+    "ModelInfo",
+    "Part",
     "Ranking",
     "RateLimited",
     "RerankError",
@@ -38,5 +44,6 @@ __all__ = [
     "TimedOut",
     "Unauthorized",
     "Unavailable",
+    "Unranked",
     "Usage",
 ]

@@ -41,15 +41,21 @@ def read(  # noqa: PLR0913, PLR0917 - what was asked, and what came
     outcome: Outcome, send: Send, own: list[T], limit: int, min_score: float | None, settings: Settings
 ) -> Ranking[T] | RerankError:
     """The ranking, joined with the caller's own documents; or the error that the outcome amounts to."""
+    answer = answered(outcome, send, settings)
+    return answer if isinstance(answer, RerankError) else _ranking(answer, own, limit, min_score, settings)
+
+
+def answered(outcome: Outcome, send: Send, settings: Settings) -> Answer | RerankError:
+    """The answer of a success, with its body unpacked; or the error that the outcome amounts to."""
     if isinstance(outcome, Failure):
-        return _connection_error(outcome, settings, send.timeout)
+        return _connection_error(outcome, settings, send)
     content, problem = _unpacked(outcome, send.largest)
     answer = outcome._replace(body=content)
     if answer.status >= 300:
         return _status_error(answer, settings)
     if problem:
-        return _malformed(problem, answer, settings)
-    return _ranking(answer, own, limit, min_score, settings)
+        return broken(problem, answer, settings)
+    return answer
 
 
 def late(settings: Settings) -> TimedOut:
@@ -78,12 +84,13 @@ def _unpacked(answer: Answer, largest: int) -> tuple[bytes, str | None]:
     return (body, None) if unpacker.eof else (b"", f"its body breaks off in the middle of the {encoding}")
 
 
-_TOO_LARGE = "its body is larger than a ranking of these documents can be, and was not read to its end"
+_TOO_LARGE = "its body is larger than a ranking or a list of models can be, and was not read to its end"
 # Of zlib: gzip or zlib, whichever it is.
 _ANY_FORMAT = 47
 
 
-def _malformed(problem: str, answer: Answer, settings: Settings) -> MalformedResponse:
+def broken(problem: str, answer: Answer, settings: Settings) -> MalformedResponse:
+    """The error of a success that breaks the contract, by what is wrong with it."""
     message = f"{settings.where} answered {answer.status}, but {problem}. Nothing of it was used; report it to the server"
     return MalformedResponse(
         settings.key.blot(message),
@@ -100,11 +107,19 @@ class _Result(msgspec.Struct):
     relevance_score: float
 
 
-class _Body(msgspec.Struct):
+class Told(msgspec.Struct):
+    """What every success may carry in place of what was asked for."""
+
+    error: Any = None
+
+
+B = TypeVar("B", bound=Told)
+
+
+class _Body(Told):
     """What a ranking needs of an answer; strict on the results, lenient on the rest. A test holds it to the contract."""
 
     results: list[_Result] | Unset = UNSET
-    error: Any = None
     model: Any = None
     id: Any = None
     provider: Any = None
@@ -116,23 +131,30 @@ _index = attrgetter("index")
 _relevance = attrgetter("relevance_score")
 
 
+def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings) -> B | ResponseError:
+    """The body of a success; or the error that it tells in place of what was asked for, or that it is none."""
+    try:
+        body = decoder.decode(answer.body)
+    except msgspec.ValidationError as error:
+        if _error_of(answer.body) is not None:
+            return _status_error(answer, settings)
+        return broken(f"its body breaks the contract: {error}", answer, settings)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        kind = answer.headers.get("content-type", "no content type")
+        return broken(f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}", answer, settings)
+    # some servers send an empty one beside what was asked for
+    return _status_error(answer, settings) if body.error else body
+
+
 def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answer can be none
     answer: Answer, own: list[T], limit: int, min_score: float | None, settings: Settings
 ) -> Ranking[T] | RerankError:
     def malformed(problem: str) -> MalformedResponse:
-        return _malformed(problem, answer, settings)
+        return broken(problem, answer, settings)
 
-    try:
-        body = _decoder.decode(answer.body)
-    except msgspec.ValidationError as error:
-        if _error_of(answer.body) is not None:
-            return _status_error(answer, settings)
-        return malformed(f"its body breaks the contract: {error}")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        kind = answer.headers.get("content-type", "no content type")
-        return malformed(f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}")
-    if body.error:  # some servers send an empty one beside their results
-        return _status_error(answer, settings)
+    body = decoded(answer, _decoder, settings)
+    if isinstance(body, ResponseError):
+        return body
     if isinstance(body.results, Unset):
         told = _json(answer.body)
         names = (
@@ -168,9 +190,9 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
     return Ranking(
         hits=tuple(hits),
         total=len(own),
-        id=_text(body.id),
-        model=_text(body.model),
-        provider=_text(body.provider),
+        id=text(body.id),
+        model=text(body.model),
+        provider=text(body.provider),
         usage=_usage(body.usage),
         headers=answer.headers,
         reordered=reordered,
@@ -183,13 +205,14 @@ def _usage(given: object) -> Usage:
         return Usage()
     usage = cast(dict[str, object], given)
     return Usage(
-        cost=_number(usage.get("cost")),
-        search_units=_count(usage.get("search_units")),
-        total_tokens=_count(usage.get("total_tokens")),
+        cost=number(usage.get("cost")),
+        search_units=count(usage.get("search_units")),
+        total_tokens=count(usage.get("total_tokens")),
     )
 
 
-def _number(value: object) -> float | None:
+def number(value: object) -> float | None:
+    """A number; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -198,12 +221,14 @@ def _number(value: object) -> float | None:
         return None
 
 
-def _count(value: object) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and number.is_integer() else None
+def count(value: object) -> int | None:
+    """An integer, also as 1.0; None for anything else."""
+    found = number(value)
+    return int(found) if found is not None and found.is_integer() else None
 
 
-def _text(value: object) -> str | None:
+def text(value: object) -> str | None:
+    """A string; None for anything else."""
     return value if isinstance(value, str) else None
 
 
@@ -358,7 +383,7 @@ def _retry_after(answer: Answer, metadata: Mapping[str, Any]) -> float | None:
     seconds = None if header is None else _seconds_or_date(header.strip())
     availability = metadata.get("availability")
     if seconds is None and isinstance(availability, dict):
-        seconds = _number(cast(dict[str, Any], availability).get("retry_after"))
+        seconds = number(cast(dict[str, Any], availability).get("retry_after"))
     if seconds is None and answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         seconds = _until_reset(answer.headers.get("x-ratelimit-reset"))
     return max(0.0, seconds) if seconds is not None and isfinite(seconds) else None
@@ -386,20 +411,21 @@ def _until_reset(value: str | None) -> float | None:
     return number - time() if number > 1e9 else number
 
 
-# Raised before anything of the request can have reached the server.
-_UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
+# Errors raised before anything of the request can have reached the server.
+UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 
 
-def _connection_error(failure: Failure, settings: Settings, timeout: float) -> RerankError:
+def _connection_error(failure: Failure, settings: Settings, send: Send) -> RerankError:
     error = failure.error
     begun = failure.status is not None
     names = {cls.__name__ for cls in type(error).__mro__} if error else set[str]()
     if error is None or "TimeoutException" in names:
-        unsent = bool(names & _UNSENT)
+        unsent = bool(names & UNSENT)
         phase = "no connection" if unsent else "no whole answer"
+        fewer = ", or send fewer documents at a time" if send.content else ""
         message = (
-            f"{phase} from {settings.where} within {timeout:.4g} s. "
-            "Raise timeout (an attempt) or deadline (the whole call), or send fewer documents at a time"
+            f"{phase} from {settings.where} within {send.timeout:.4g} s. "
+            f"Raise timeout (an attempt) or deadline (the whole call){fewer}"
         )
         result: RerankError = TimedOut(message, retryable=unsent)
     else:

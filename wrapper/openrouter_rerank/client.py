@@ -6,27 +6,36 @@ Making one imports what stands below this module (httpx, the generated client); 
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Generator, Iterable, Mapping
+from functools import partial
 from time import sleep
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, cast, overload
 
-from openrouter_rerank.defaults import BASE_URL, MODEL
+from openrouter_rerank.defaults import BASE_URL, MAX_BYTES, MAX_DOCUMENTS, MODEL
 from openrouter_rerank.documents import Sendable
-from openrouter_rerank.ranking import Ranking
+from openrouter_rerank.models import ModelInfo
+from openrouter_rerank.ranking import Ranking, Unranked
 from openrouter_rerank.retries import Retries
-from openrouter_rerank.steps import Load, Send, Step, Wait
+from openrouter_rerank.steps import Load, Recall, Remember, Send, Step, Together, Wait
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from openrouter_rerank.core import Call
+    from openrouter_rerank.bulk.cache import Cache
+    from openrouter_rerank.bulk.large import Splitter
+    from openrouter_rerank.bulk.many import AsyncResults, Progress, Requestable, Results, Shell
+    from openrouter_rerank.bulk.money import Estimate
+    from openrouter_rerank.core import Asked, Call
+    from openrouter_rerank.ledger import Ledger
     from openrouter_rerank.local import Scorer
     from openrouter_rerank.request import Settings
     from openrouter_rerank_api.models import ProviderPreferences, Trace
 
 T = TypeVar("T")
+V = TypeVar("V")
 C = TypeVar("C")
 
 # Where a local call goes: nowhere, as .invalid is reserved never to exist.
@@ -69,6 +78,33 @@ class Defaults(TypedDict, total=False):
     extra_body: Mapping[str, Any] | None
     extra_headers: Mapping[str, str] | None
     max_image_bytes: int | None
+    tag: str | None
+    max_documents: int
+    max_bytes: int
+    on_part_error: Literal["raise", "partial"]
+    chunk: Splitter | None
+    max_cost: float | None
+    cache: Cache | None
+
+
+class Arguments(TypedDict, total=False):
+    """The arguments of `Reranker.rerank` that say nothing of the type of its answer."""
+
+    model: str | None
+    top_n: int | None
+    min_score: float | None
+    provider: ProviderPreferences | Mapping[str, Any] | None
+    session_id: str | None
+    user: str | None
+    trace: Trace | Mapping[str, Any] | None
+    timeout: float | None
+    extra_body: Mapping[str, Any] | None
+    extra_headers: Mapping[str, str] | None
+    tag: str | None
+    max_documents: int | None
+    max_bytes: int | None
+    on_part_error: Literal["raise", "partial"] | None
+    chunk: Splitter | None
 
 
 def _read_file(step: Load) -> bytes:
@@ -80,8 +116,22 @@ def _read_file(step: Load) -> bytes:
         raise
 
 
+def _split(asked: Asked[T]) -> Call[T]:
+    from openrouter_rerank.bulk.large import split
+
+    return split(asked)
+
+
+def _cached(asked: Asked[T]) -> Call[T]:
+    from openrouter_rerank.bulk.cache import cached
+
+    return cached(asked)
+
+
 class _Base(ABC, Generic[C]):
     """What the two shells have in common: everything that is not sending or sleeping."""
+
+    _connections: Any
 
     def __init__(  # noqa: PLR0913 - one argument for each thing that can be set
         self,
@@ -104,6 +154,13 @@ class _Base(ABC, Generic[C]):
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         max_image_bytes: int | None = None,
+        tag: str | None = None,
+        max_documents: int = MAX_DOCUMENTS,
+        max_bytes: int = MAX_BYTES,
+        on_part_error: Literal["raise", "partial"] = "raise",
+        chunk: Splitter | None = None,
+        max_cost: float | None = None,
+        cache: Cache | None = None,
         http_client: C | None = None,
     ) -> None:
         from openrouter_rerank.request import Key, settings
@@ -122,6 +179,8 @@ class _Base(ABC, Generic[C]):
             app_categories=app_categories,
             extra_headers=extra_headers,
             max_image_bytes=max_image_bytes,
+            max_cost=max_cost,
+            cache=cache,
             defaults={
                 "model": model,
                 "top_n": top_n,
@@ -131,14 +190,59 @@ class _Base(ABC, Generic[C]):
                 "user": user,
                 "trace": trace,
                 "extra_body": extra_body,
+                "tag": tag,
+                "max_documents": max_documents,
+                "max_bytes": max_bytes,
+                "on_part_error": on_part_error,
+                "chunk": chunk,
             },
         )
         self._closed = False
         self._connect(http_client)
 
+    @property
+    def ledger(self) -> Ledger:
+        """What the calls of this client have cost so far."""
+        return self._settings.ledger
+
+    def _call(
+        self, query: str, documents: Iterable[T], on_error: str, **arguments: Any
+    ) -> Generator[Step, Any, Ranking[T] | Unranked[T]]:
+        """A call that has not begun."""
+        from openrouter_rerank.core import rerank
+
+        self._refuse_if_closed()
+        one = None if self._settings.cache is None else _cached
+        calling: Callable[..., Generator[Step, Any, Ranking[T] | Unranked[T]]] = rerank
+        if on_error != "raise":
+            from openrouter_rerank.bulk.order import keeping
+
+            calling = partial(keeping, on_error)
+        # Where the application has not imported tracing, there is nobody to tell.
+        if sys.modules.get("opentelemetry.trace") is None:
+            return calling(self._settings, query, documents, one=one, split=_split, **arguments)
+        from openrouter_rerank.integrations.opentelemetry import traced
+
+        calling = partial(calling, self._settings, query, documents, **arguments)
+        return traced(calling, one, _split, self._settings.where)
+
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise RuntimeError("this reranker is closed; make a new one, or leave the with block later")
+
+    def _apart(self, connections: Any, retries: Retries, wait: Callable[[float], Any]) -> Self:
+        """A copy that sends, tries again and waits by other means: the calls of a run of many queries are made by such."""
+        from msgspec.structs import replace
+
+        copy = object.__new__(type(self))
+        vars(copy).update(vars(self), _settings=replace(self._settings, retries=retries))
+        vars(copy).update(_connections=connections, _sleep=wait)
+        return copy
+
+    def _shell(self) -> Shell:
+        from openrouter_rerank.bulk.many import Shell
+
+        return Shell(self._settings.retries, self._connections, self._apart, self._refuse_if_closed)
 
     @abstractmethod
     def _connect(self, http_client: C | None) -> None:
@@ -164,6 +268,12 @@ class Reranker(_Base[HttpClient]):
         app_title, app_referer, app_categories: Your application's name, URL and categories, for the vendor's
             statistics.
         max_image_bytes: The largest image that is sent from a `Path` or bytes; 20 MiB by default.
+        tag, max_documents, max_bytes, on_part_error, chunk: Defaults for every call; see `rerank`.
+        max_cost: US dollars that the calls of this client may cost, as far as the server says what they cost. A call is
+            refused (`BudgetExceeded`) where the cost so far, what is set aside for calls under way, and the largest cost
+            of a call of its model so far would pass it. Of a model's first calls nothing is known: they are made while
+            anything is left.
+        cache: Where answers are remembered; see `openrouter_rerank.bulk.cache`. By default nowhere.
         http_client: An `httpx.Client` (or one that works like it) to send with: for proxies, certificates, tests. It
             stays yours to close; `timeout` is used in place of its own.
 
@@ -201,6 +311,26 @@ class Reranker(_Base[HttpClient]):
         client = httpx.Client(transport=reference_transport(scorer))
         return cls("", base_url=LOCAL_URL, http_client=client, **defaults)
 
+    @overload
+    def rerank(
+        self,
+        query: str,
+        documents: Iterable[T],
+        *,
+        key: Callable[[T], Sendable] | str | None = None,
+        on_error: Literal["raise"] = "raise",
+        **arguments: Unpack[Arguments],
+    ) -> Ranking[T]: ...
+    @overload
+    def rerank(
+        self,
+        query: str,
+        documents: Iterable[T],
+        *,
+        key: Callable[[T], Sendable] | str | None = None,
+        on_error: Literal["raise", "keep_order"],
+        **arguments: Unpack[Arguments],
+    ) -> Ranking[T] | Unranked[T]: ...
     def rerank(  # noqa: PLR0913 - one argument for each thing that can be asked
         self,
         query: str,
@@ -217,7 +347,13 @@ class Reranker(_Base[HttpClient]):
         timeout: float | None = None,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
-    ) -> Ranking[T]:
+        tag: str | None = None,
+        max_documents: int | None = None,
+        max_bytes: int | None = None,
+        on_part_error: Literal["raise", "partial"] | None = None,
+        chunk: Splitter | None = None,
+        on_error: Literal["raise", "keep_order"] = "raise",
+    ) -> Ranking[T] | Unranked[T]:
         """The documents by their relevance to the query, best first, each hit with the caller's own object.
 
         Whatever is None is as the client's default says. No documents give an empty ranking, and no request.
@@ -237,6 +373,19 @@ class Reranker(_Base[HttpClient]):
             timeout: Seconds within which one attempt has to be answered whole.
             extra_body: Further keys of the request, sent as they are; they win over the arguments.
             extra_headers: Further headers; they win over ours.
+            tag: A name under which the ledger sums up such calls; it is never sent.
+            max_documents: More documents than this (1,000 by default) are sent in parts, at most four at a time, and merged
+                into one ranking; a part that the server finds too large (413) is halved. One deadline holds for all. Scores are comparable under one model and one provider only: where `provider`
+                is not given, the one that serves the first part has to serve the others too, and `ranking.mixed` says
+                where parts were served by different ones all the same.
+            max_bytes: A request larger than this (30 MB by default) is sent in parts too.
+            on_part_error: "raise" (the default) ends the call with the first part that fails; "partial" gives the
+                documents of the other parts, with the rest in `ranking.unranked`. If no part succeeds it raises.
+            chunk: A function of a text to its pieces, such as `openrouter_rerank.bulk.by_words(300, 50)`. The pieces are
+                ranked, and the score of a document is the highest of its pieces. Documents with an image stay whole.
+            on_error: "keep_order" gives the documents in the order in which they came (the first `top_n`; `min_score` is
+                ignored, as there are no scores) in place of any RerankError, BudgetExceeded included. Such an `Unranked`
+                says `reranked=False`, and the error is its `reason`. Other errors are raised.
 
         Raises:
             ValueError, TypeError: An argument can never work; nothing was sent.
@@ -248,16 +397,14 @@ class Reranker(_Base[HttpClient]):
             RateLimited: Too many requests, after all retries.
             Unavailable: The server or its provider failed, after all retries.
             MalformedResponse: The server's answer breaks the contract.
+            BudgetExceeded: It may cost more than is left of `max_cost`; nothing was sent.
             ConnectionFailed: No usable answer came, after all retries; `TimedOut` where time ran out.
         """
-        from openrouter_rerank.core import rerank
-
-        self._refuse_if_closed()
         return self._run(
-            rerank(
-                self._settings,
+            self._call(
                 query,
                 documents,
+                on_error,
                 key=key,
                 model=model,
                 top_n=top_n,
@@ -269,8 +416,119 @@ class Reranker(_Base[HttpClient]):
                 timeout=timeout,
                 extra_body=extra_body,
                 extra_headers=extra_headers,
+                tag=tag,
+                max_documents=max_documents,
+                max_bytes=max_bytes,
+                on_part_error=on_part_error,
+                chunk=chunk,
             )
         )
+
+    def rerank_many(  # noqa: PLR0913 - one argument for each thing that can be asked
+        self,
+        requests: Iterable[Requestable],
+        *,
+        concurrency: int = 8,
+        rpm: float | None = None,
+        ordered: bool = True,
+        stop_on_error: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Results:
+        """An iterator over the results of many requests, several of which are under way at a time.
+
+        Requests are taken as results are asked for, at most four times `concurrency` ahead, so that millions need no
+        memory. With `ordered`, results that come early wait for their turn within that number: one slow request holds up
+        the rest no sooner, and no later.
+
+        A request that fails, or can be none, is a result that carries its error; the others go on. What the server refuses
+        as too much (429, 503, 529) makes all wait together, halves what is under way, and costs a call no attempt: it goes
+        on until its deadline. A call's deadline begins with its first request. An error of the iterable itself is raised
+        after the results of what was begun. An exhausted `max_cost` ends the run.
+
+        Leaving the loop gives up what is under way; an injected `http_client` is waited for instead, as nothing can end
+        its requests before their timeout.
+
+        Args:
+            requests: `Request`s, mappings with the same keys, or pairs of a query and its documents. They are taken in your
+                own thread, or by one task at a time.
+            concurrency: How many requests may be under way at a time. There are fewer while the server refuses some.
+            rpm: How many requests may start in a minute; they are spaced evenly.
+            ordered: Results in the order of the requests; else as they come.
+            stop_on_error: End with the first result that is an error.
+            progress: Called before each result with how far the run has come, in your own thread or task.
+
+        Raises:
+            ValueError, TypeError: An argument can never work.
+            RuntimeError: It is closed.
+
+        Example:
+            >>> pairs = [("Where is Berlin?", ["In Germany."]), ("Where is Paris?", ["In France."])]
+            >>> with Reranker.local() as reranker:
+            ...     for result in reranker.rerank_many(pairs, concurrency=2):
+            ...         print(result.index, result.unwrap().documents)
+            0 ['In Germany.']
+            1 ['In France.']
+        """
+        from openrouter_rerank.bulk.many import Results, Threads
+
+        self._refuse_if_closed()
+        return Results(
+            Threads(
+                self._shell(),
+                requests,
+                concurrency=concurrency,
+                rpm=rpm,
+                ordered=ordered,
+                stop_on_error=stop_on_error,
+                progress=progress,
+            )
+        )
+
+    def dry_run(self, requests: Iterable[Requestable]) -> Estimate:
+        """What `rerank_many` would send for these requests: how many, of how many documents, searches and bytes.
+
+        Nothing is sent, and images are read. A request that can never work raises what it would raise then.
+
+        Args:
+            requests: As for `rerank_many`.
+
+        Raises:
+            ValueError, TypeError: A request can never work.
+            OSError: An image file could not be read.
+
+        Example:
+            >>> with Reranker.local() as reranker:
+            ...     reranker.dry_run([("capital of France", ["Berlin", "Paris"] * 600)])
+            Estimate(requests=2, documents=1200, search_units=12, bytes=10344)
+        """
+        from openrouter_rerank.bulk.money import estimate
+
+        return self._run(estimate(self._settings, requests))
+
+    def models(
+        self, *, timeout: float | None = None, extra_headers: Mapping[str, str] | None = None
+    ) -> list[ModelInfo]:
+        """The models that rank, as the server lists them, all pages of the list. It costs nothing.
+
+        Args:
+            timeout: Seconds within which one attempt at one page has to be answered whole; the client's by default. All
+                pages together have the client's `deadline`.
+            extra_headers: Further headers; they win over ours.
+
+        Raises:
+            ValueError, TypeError: An argument can never work; nothing was sent.
+            RuntimeError: It is closed.
+            BadRequest: The server refuses the request; with `status` 404 it has no list of models.
+            Unauthorized: The key is wrong, or may not do this.
+            RateLimited: Too many requests, after all retries.
+            Unavailable: The server failed, after all retries.
+            MalformedResponse: The server's answer breaks the contract, or its list does not end.
+            ConnectionFailed: No usable answer came, after all retries; `TimedOut` where time ran out.
+        """
+        from openrouter_rerank.listing import models
+
+        self._refuse_if_closed()
+        return self._run(models(self._settings, timeout=timeout, extra_headers=extra_headers))
 
     def close(self) -> None:
         """Close the connections, unless they belong to an injected client. No call is taken after it."""
@@ -291,22 +549,37 @@ class Reranker(_Base[HttpClient]):
         url, headers = self._settings.url, self._settings.headers
         self._connections = Connections(url, headers) if http_client is None else Injected(http_client, url)
 
-    def _run(self, call: Call[T]) -> Ranking[T]:
+    def _sleep(self, seconds: float) -> None:
+        sleep(seconds)
+
+    def _run(self, call: Generator[Step, Any, V]) -> V:
         outcome: object = None
         while True:
             try:
                 step = call.send(outcome)
             except StopIteration as done:
-                return cast(Ranking[T], done.value)
-            outcome = self._do(step)
+                return cast(V, done.value)
+            try:
+                outcome = self._do(step)
+            except BaseException:
+                call.close()
+                raise
 
     def _do(self, step: Step) -> object:
         match step:
             case Send():
                 return self._connections.send(step)
             case Wait():
-                sleep(step.seconds)
+                self._sleep(step.seconds)
                 return None
+            case Together():
+                from openrouter_rerank.bulk.together import in_threads
+
+                return in_threads(self._do, step)
+            case Recall() | Remember():
+                from openrouter_rerank.bulk.cache import touch
+
+                return touch(self._settings.cache, step)
             case _:  # Load
                 return _read_file(step)
 
@@ -334,6 +607,26 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         client = httpx.AsyncClient(transport=reference_transport(scorer))
         return cls("", base_url=LOCAL_URL, http_client=client, **defaults)
 
+    @overload
+    async def rerank(
+        self,
+        query: str,
+        documents: Iterable[T],
+        *,
+        key: Callable[[T], Sendable] | str | None = None,
+        on_error: Literal["raise"] = "raise",
+        **arguments: Unpack[Arguments],
+    ) -> Ranking[T]: ...
+    @overload
+    async def rerank(
+        self,
+        query: str,
+        documents: Iterable[T],
+        *,
+        key: Callable[[T], Sendable] | str | None = None,
+        on_error: Literal["raise", "keep_order"],
+        **arguments: Unpack[Arguments],
+    ) -> Ranking[T] | Unranked[T]: ...
     async def rerank(  # noqa: PLR0913, D102 - as the sync one; the docstring is set below
         self,
         query: str,
@@ -350,15 +643,18 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         timeout: float | None = None,  # noqa: ASYNC109 - it is the attempt's, not the call's
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
-    ) -> Ranking[T]:
-        from openrouter_rerank.core import rerank
-
-        self._refuse_if_closed()
+        tag: str | None = None,
+        max_documents: int | None = None,
+        max_bytes: int | None = None,
+        on_part_error: Literal["raise", "partial"] | None = None,
+        chunk: Splitter | None = None,
+        on_error: Literal["raise", "keep_order"] = "raise",
+    ) -> Ranking[T] | Unranked[T]:
         return await self._run(
-            rerank(
-                self._settings,
+            self._call(
                 query,
                 documents,
+                on_error,
                 key=key,
                 model=model,
                 top_n=top_n,
@@ -370,8 +666,54 @@ class AsyncReranker(_Base[AsyncHttpClient]):
                 timeout=timeout,
                 extra_body=extra_body,
                 extra_headers=extra_headers,
+                tag=tag,
+                max_documents=max_documents,
+                max_bytes=max_bytes,
+                on_part_error=on_part_error,
+                chunk=chunk,
             )
         )
+
+    def rerank_many(  # noqa: PLR0913, D102 - as the sync one; the docstring is set below
+        self,
+        requests: Iterable[Requestable] | AsyncIterable[Requestable],
+        *,
+        concurrency: int = 8,
+        rpm: float | None = None,
+        ordered: bool = True,
+        stop_on_error: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> AsyncResults:
+        from openrouter_rerank.bulk.many import AsyncResults, Tasks
+
+        self._refuse_if_closed()
+        return AsyncResults(
+            Tasks(
+                self._shell(),
+                requests,
+                concurrency=concurrency,
+                rpm=rpm,
+                ordered=ordered,
+                stop_on_error=stop_on_error,
+                progress=progress,
+            )
+        )
+
+    async def dry_run(self, requests: Iterable[Requestable]) -> Estimate:  # noqa: D102 - set below
+        from openrouter_rerank.bulk.money import estimate
+
+        return await self._run(estimate(self._settings, requests))
+
+    async def models(  # noqa: D102 - as the sync one; the docstring is set below
+        self,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - it is the attempt's, not the call's
+        extra_headers: Mapping[str, str] | None = None,
+    ) -> list[ModelInfo]:
+        from openrouter_rerank.listing import models
+
+        self._refuse_if_closed()
+        return await self._run(models(self._settings, timeout=timeout, extra_headers=extra_headers))
 
     async def aclose(self) -> None:
         """Close the connections, unless they belong to an injected client. No call is taken after it."""
@@ -394,24 +736,39 @@ class AsyncReranker(_Base[AsyncHttpClient]):
             AsyncConnections(url, headers) if http_client is None else AsyncInjected(http_client, url)
         )
 
-    async def _run(self, call: Call[T]) -> Ranking[T]:
+    async def _sleep(self, seconds: float) -> None:
+        import anyio
+
+        await anyio.sleep(seconds)
+
+    async def _run(self, call: Generator[Step, Any, V]) -> V:
         outcome: object = None
         while True:
             try:
                 step = call.send(outcome)
             except StopIteration as done:
-                return cast(Ranking[T], done.value)
-            outcome = await self._do(step)
+                return cast(V, done.value)
+            try:
+                outcome = await self._do(step)
+            except BaseException:
+                call.close()
+                raise
 
     async def _do(self, step: Step) -> object:
         match step:
             case Send():
                 return await self._connections.send(step)
             case Wait():
-                import anyio
-
-                await anyio.sleep(step.seconds)
+                await self._sleep(step.seconds)
                 return None
+            case Together():
+                from openrouter_rerank.bulk.together import in_tasks
+
+                return await in_tasks(self._run, step)
+            case Recall() | Remember():
+                from openrouter_rerank.bulk.cache import atouch
+
+                return await atouch(self._settings.cache, step)
             case _:  # Load
                 from anyio.to_thread import run_sync
 
@@ -420,3 +777,6 @@ class AsyncReranker(_Base[AsyncHttpClient]):
 
 AsyncReranker.local.__func__.__doc__ = Reranker.local.__doc__  # type: ignore[attr-defined] # it is a classmethod
 AsyncReranker.rerank.__doc__ = Reranker.rerank.__doc__
+AsyncReranker.dry_run.__doc__ = Reranker.dry_run.__doc__
+AsyncReranker.models.__doc__ = Reranker.models.__doc__
+AsyncReranker.rerank_many.__doc__ = Reranker.rerank_many.__doc__

@@ -12,8 +12,10 @@ import ssl
 import sys
 from collections import deque
 from collections.abc import AsyncIterable, Iterable, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from inspect import iscoroutinefunction
+from socket import SHUT_RDWR, socket
 from threading import BoundedSemaphore, local
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -82,9 +84,8 @@ class _Own:
 
     def __init__(self, url: str, headers: Secrets) -> None:
         parsed = httpx.URL(url)
-        self._url = httpcore.URL(
-            scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
-        )
+        self.url = url
+        self._url = _split(parsed)
         self._host = (b"Host", parsed.netloc)
         self._headers = headers
         self._lines = self._encoded(headers)
@@ -107,23 +108,34 @@ class _Own:
 
     def _request(self, step: Send, timeouts: Mapping[str, float]) -> httpcore.Request:
         lines = self._lines if step.headers is self._headers else self._encoded(step.headers)
-        length = (b"Content-Length", str(len(step.content)).encode())
+        if step.method == "POST":
+            lines = [*lines, (b"Content-Length", str(len(step.content)).encode())]
         return httpcore.Request(
-            "POST",
-            self._url,
-            headers=[*lines, length],
+            step.method,
+            self._url if step.url is None else _split(httpx.URL(step.url)),
+            headers=lines,
             content=step.content,
             extensions={"timeout": timeouts},
         )
 
 
+def _split(url: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+
+
 class Connections(_Own):
     """Connections of our own, for threads."""
 
-    def __init__(self, url: str, headers: Secrets) -> None:
+    def __init__(self, url: str, headers: Secrets, limit: int = _CONNECTIONS) -> None:
         super().__init__(url, headers)
         self._idle: deque[_Lane] = deque()
-        self._free = BoundedSemaphore(_CONNECTIONS)
+        self._in_use: set[_Lane] = set()
+        self._is_cut = False
+        self._free = BoundedSemaphore(limit)
+
+    def apart(self, limit: int) -> Self:
+        """So many connections to the same server that are none of these: a run of many queries ends its own."""
+        return type(self)(self.url, self._headers, limit)
 
     def send(self, step: Send) -> Outcome:
         """What comes of the request."""
@@ -136,9 +148,13 @@ class Connections(_Own):
             except IndexError:
                 lane = _Lane(self._options)
             lane.clock.end = end
+            self._in_use.add(lane)
+            if self._is_cut:  # meanwhile
+                lane.clock.cut()
             try:
                 return self._exchange(lane.pool, step, end)
             finally:
+                self._in_use.discard(lane)
                 self._idle.append(lane)
                 if self._closed:
                     self.close()
@@ -163,6 +179,13 @@ class Connections(_Own):
         while self._idle:
             self._idle.pop().pool.close()
 
+    def cut(self) -> None:
+        """Close the connections, those in use too: what is under way fails at once."""
+        self._closed = self._is_cut = True
+        for lane in list(self._in_use):
+            lane.clock.cut()
+        self.close()
+
 
 class _Clock(httpcore.NetworkBackend):
     """The network, for one request at a time, until that request's end and not a moment longer."""
@@ -170,18 +193,34 @@ class _Clock(httpcore.NetworkBackend):
     def __init__(self) -> None:
         self.end = 0.0
         self._network = httpcore.SyncBackend()
+        self._socket: socket | None = None
+        self._cut = False
 
     def left(self, error: type[Exception]) -> float:
         """Seconds left; the error where there are none."""
         seconds = self.end - monotonic()
-        if seconds <= 0:
+        if seconds <= 0 or self._cut:
             raise error("the time is up")
         return seconds
 
     def connect_tcp(self, host: str, port: int, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
         """A connection."""
         options["timeout"] = min(_CONNECT, self.left(httpcore.ConnectTimeout))
-        return _Stream(self._network.connect_tcp(host, port, *arguments, **options), self)
+        return self.stream(self._network.connect_tcp(host, port, *arguments, **options))
+
+    def stream(self, stream: httpcore.NetworkStream) -> httpcore.NetworkStream:
+        """The connection, bound to this clock."""
+        self._socket = stream.get_extra_info("socket")
+        return _Stream(stream, self)
+
+    def cut(self) -> None:
+        """End it now, whatever another thread does with it."""
+        self._cut = True
+        if self._socket is not None:
+            with suppress(OSError):  # it is closed already
+                # Not close(), which leaves a thread that reads from it waiting. And not an encrypted socket's own, which
+                # would forget its encryption under that thread.
+                socket.shutdown(self._socket, SHUT_RDWR)
 
 
 class _Stream(httpcore.NetworkStream):
@@ -206,8 +245,12 @@ class _Stream(httpcore.NetworkStream):
 
     def start_tls(self, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
         """The same, encrypted."""
-        options["timeout"] = self._clock.left(httpcore.ConnectTimeout)
-        return _Stream(self._stream.start_tls(*arguments, **options), self._clock)
+        try:
+            options["timeout"] = self._clock.left(httpcore.ConnectTimeout)
+        except httpcore.ConnectTimeout:
+            self.close()  # nobody else would: it is no connection's yet
+            raise
+        return self._clock.stream(self._stream.start_tls(*arguments, **options))
 
     def get_extra_info(self, info: str) -> Any:
         """What httpcore asks of it."""
@@ -225,11 +268,15 @@ class _Lane:
 class AsyncConnections(_Own):
     """Connections of our own, for tasks."""
 
-    def __init__(self, url: str, headers: Secrets) -> None:
+    def __init__(self, url: str, headers: Secrets, limit: int = _CONNECTIONS) -> None:
         super().__init__(url, headers)
         # Connections belong to the event loop that made them. Loops that run at the same time run in different threads;
         # of those that run one after the other (`asyncio.run` once per question, say) each starts anew.
-        self._here = _Here()
+        self._here = _Here(limit)
+
+    def apart(self, limit: int) -> Self:
+        """So many connections to the same server that are none of these: a run of many queries ends its own."""
+        return type(self)(self.url, self._headers, limit)
 
     async def send(self, step: Send) -> Outcome:
         """What comes of the request."""
@@ -271,7 +318,8 @@ class AsyncConnections(_Own):
 class _Here(local):
     """The connections of the event loop that runs in this thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._loop: object = None
         self.idle: deque[httpcore.AsyncConnectionPool] = deque()
 
@@ -281,7 +329,7 @@ class _Here(local):
         if loop != self._loop:
             self._loop = loop
             self.idle = deque()
-            self.free = anyio.Semaphore(_CONNECTIONS, fast_acquire=True)
+            self.free = anyio.Semaphore(self._limit, fast_acquire=True)
         return self
 
 
@@ -328,8 +376,8 @@ class Injected:
         timeouts = _Phases(step.timeout)
         try:
             request = self._client.build_request(
-                "POST",
-                self._url,
+                step.method,
+                step.url or self._url,
                 content=step.content,
                 headers=step.headers,
                 extensions={"timeout": timeouts},
@@ -346,8 +394,15 @@ class Injected:
         except self._errors as error:
             return Failure(error, status)
 
+    def apart(self, limit: int) -> Self:  # noqa: ARG002 - the client has its own
+        """These, as there are no others."""
+        return self
+
     def close(self) -> None:
         """Nothing."""
+
+    def cut(self) -> None:
+        """Nothing: what is under way ends by its timeout."""
 
 
 class AsyncInjected:
@@ -368,8 +423,8 @@ class AsyncInjected:
         try:
             with anyio.fail_after(step.timeout) as scope:
                 request = self._client.build_request(
-                    "POST",
-                    self._url,
+                    step.method,
+                    step.url or self._url,
                     content=step.content,
                     headers=step.headers,
                     extensions={"timeout": timeouts},
@@ -387,6 +442,10 @@ class AsyncInjected:
         except self._errors as error:
             return Failure(error, status)
         return outcome or Answer(cast(int, status), headers, b"", whole=False)
+
+    def apart(self, limit: int) -> Self:  # noqa: ARG002 - the client has its own
+        """These, as there are no others."""
+        return self
 
     async def close(self) -> None:
         """Nothing."""

@@ -1,7 +1,8 @@
 """One call, from its arguments to its ranking or its one error. It decides all of that and does no I/O.
 
 A call is a generator: it yields what has to be done (`Load`, `Send`, `Wait`), is sent what came of it, and returns the
-ranking or raises. The two shells in client.py do what it says, and nothing of their own.
+ranking or raises. The two shells in client.py do what it says, and nothing of their own. What stands on one request (lists
+that are split, a cache) is in bulk/, and comes in as a function of what is `Asked`.
 """
 
 from __future__ import annotations
@@ -9,26 +10,63 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
 from time import monotonic
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
-from openrouter_rerank.answer import late, read
+import msgspec
+
+from openrouter_rerank.answer import UNSENT, late, read
 from openrouter_rerank.documents import Sendable, as_list, to_wire
-from openrouter_rerank.errors import Attempt, RerankError
-from openrouter_rerank.ranking import Ranking
-from openrouter_rerank.request import Settings, body, mapping, merged, score, seconds
-from openrouter_rerank.steps import Answer, Outcome, Send, Step, Wait
+from openrouter_rerank.errors import Attempt, BadRequest, RerankError
+from openrouter_rerank.ranking import Ranking, Usage
+from openrouter_rerank.request import Settings, body, mapping, merged, options, score, seconds
+from openrouter_rerank.steps import Answer, Failure, Outcome, Secrets, Send, Step, Wait
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 log = logging.getLogger("openrouter_rerank")
 
 # An answer echoes the documents, escaped at worst sixfold; beyond that and this much it is no ranking.
-_LARGEST_ANSWER = 64 * 2**20
+LARGEST_ANSWER = 64 * 2**20
 _ESCAPED = 6
 
 
 Call: TypeAlias = Generator[Step, Any, Ranking[T]]
 """Yields steps; is sent bytes for a Load, an Outcome for a Send, None for a Wait; returns the ranking."""
+
+
+class Asked(msgspec.Struct, Generic[T], eq=False):
+    """What one request asks for, checked; and how far it has come."""
+
+    settings: Settings
+    query: str
+    own: list[T]
+    """What the ranking gives back, one for each document."""
+    wire: list[Any]
+    """What is sent, one for each document."""
+    chosen: dict[str, Any]
+    """Every argument of the call, the client's where the call has none."""
+    headers: Secrets
+    timeout: float
+    began: float
+    min_score: float | None
+    one: Callable[[Asked[Any]], Call[Any]]
+    """How a single request is made."""
+    content: bytes = b""
+    sent: int = 0
+    answered: int = 0
+    unsure: bool = False
+    """Whether a request that came to nothing may have been billed."""
+
+    @property
+    def model(self) -> str:
+        """The model that is asked for."""
+        extra = self.chosen["extra_body"]
+        return str(extra["model"] if extra and "model" in extra else self.chosen["model"])
+
+
+Way: TypeAlias = Callable[[Asked[T]], Call[T]]
+"""How what is asked for is had."""
 
 
 def rerank(  # noqa: PLR0913 - a call's own arguments
@@ -40,9 +78,15 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
     timeout: float | None,
     extra_headers: Mapping[str, str] | None,
     extra_body: Mapping[str, Any] | None,
+    one: Way[Any] | None = None,
+    split: Way[Any] | None = None,
     **arguments: Any,
 ) -> Call[T]:
-    """One call from its arguments to its ranking, whatever happens in between."""
+    """One call from its arguments to its ranking, whatever happens in between.
+
+    `one` is how a single request is made (by default it is sent, and that is all), `split` how a list is ranked that is too
+    large for one request (by default it is sent all the same).
+    """
     began = monotonic()
     given = {name: value for name, value in arguments.items() if value is not None}
     defaults = settings.defaults
@@ -51,6 +95,8 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
         chosen["extra_body"] = mapping("extra_body", defaults["extra_body"]) | mapping(
             "extra_body", extra_body
         )
+    if given:
+        options(given)
     own = as_list(documents)
     min_score = score(chosen["min_score"])
     headers = settings.headers
@@ -58,44 +104,127 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
         headers = merged(headers, extra_headers, "extra_headers")
     per_attempt = settings.timeout if timeout is None else seconds("timeout", timeout)
     wire = yield from to_wire(own, key, settings.max_image_bytes)
-    content = body(query, cast(list[Any], wire), chosen)
+    asked = Asked(
+        settings,
+        query,
+        own,
+        cast(list[Any], wire),
+        chosen,
+        headers,
+        per_attempt,
+        began,
+        min_score,
+        one or ask,
+    )
+    if split is not None and own and (len(own) > chosen["max_documents"] or chosen["chunk"] is not None):
+        return (yield from split(asked))
+    asked.content = body(query, asked.wire, chosen)
     if not own:
         return Ranking(hits=(), total=0)
-    limit = len(own) if chosen["top_n"] is None else min(int(chosen["top_n"]), len(own))
-    largest = _LARGEST_ANSWER + _ESCAPED * len(content)
+    if split is None or len(own) == 1:
+        return (yield from asked.one(asked))
+    if len(asked.content) <= chosen["max_bytes"]:
+        try:
+            return (yield from asked.one(asked))
+        except BadRequest as error:
+            if not too_large(error):
+                raise
+    return (yield from split(asked))
+
+
+def too_large(error: RerankError) -> bool:
+    """Whether the server wants fewer documents, or shorter ones."""
+    return isinstance(error, BadRequest) and 413 in (error.status, error.code)
+
+
+def ask(asked: Asked[T]) -> Call[T]:
+    """One request with its attempts, entered in the ledger whatever comes of it."""
+    settings, own, top_n = asked.settings, asked.own, asked.chosen["top_n"]
+    limit = len(own) if top_n is None else min(int(top_n), len(own))
+
+    def reading(outcome: Outcome, sent: Send) -> Ranking[T] | RerankError:
+        asked.answered += 1
+        result = read(outcome, sent, own, limit, asked.min_score, settings)
+        if isinstance(result, RerankError):
+            asked.unsure = asked.unsure or _may_be_billed(outcome)
+        return result
+
+    largest = LARGEST_ANSWER + _ESCAPED * len(asked.content)
+    send = Send(asked.headers, asked.content, asked.timeout, largest)
+    model = asked.model
+    settings.ledger.reserve(asked, model)
+    usage: Usage | None = None
+    trying = attempts(settings, asked.began, send, reading)
+    outcome: object = None
+    try:
+        while True:
+            step = trying.send(outcome)
+            asked.sent += isinstance(step, Send)
+            outcome = yield step
+    except StopIteration as done:
+        ranking, tried = cast("tuple[Ranking[T], tuple[Attempt, ...]]", done.value)
+        usage = ranking.usage
+        ranking.attempts = tried
+        ranking.elapsed = monotonic() - asked.began
+        log.debug("ranked %d documents after %d attempt(s) in %.3f s", len(own), len(tried), ranking.elapsed)
+        return ranking
+    finally:
+        # Of a call that is given up while a request is under way, nobody knows what that request comes to.
+        unknown = asked.unsure or asked.sent > asked.answered or (usage is not None and usage.cost is None)
+        settings.ledger.settle(
+            asked, model, asked.chosen["tag"], attempts=asked.sent, usage=usage, unknown=unknown
+        )
+
+
+def _may_be_billed(outcome: Outcome) -> bool:
+    """Whether the work of a request that failed may have been done, and its answer lost."""
+    if isinstance(outcome, Failure):
+        return UNSENT.isdisjoint(cls.__name__ for cls in type(outcome.error).__mro__)
+    return outcome.status < 300
+
+
+def attempts(
+    settings: Settings, began: float, send: Send, read: Callable[[Outcome, Send], R | RerankError]
+) -> Generator[Step, Any, tuple[R, tuple[Attempt, ...]]]:
+    """What is read of the first good answer to a request, and what it took; the one error where none comes.
+
+    Args:
+        settings: Its retries and its deadline hold.
+        began: When the call began, from which the deadline counts.
+        send: The request; its timeout is that of an attempt.
+        read: Makes what is wanted of an outcome, or the error that it amounts to.
+
+    Raises:
+        RerankError: No attempt succeeded.
+    """
     end = None if settings.deadline is None else began + settings.deadline
-    attempts: list[Attempt] = []
+    tried: list[Attempt] = []
     error: RerankError | None = None
     while True:
         started = monotonic()
-        left = per_attempt if end is None else min(per_attempt, end - started)
+        left = send.timeout if end is None else min(send.timeout, end - started)
         if left <= 0:  # reading files, or oversleeping, took the rest
             error = error or late(settings)
             error.elapsed = started - began
             raise error
-        send = Send(headers, content, left, largest)
-        outcome = cast(Outcome, (yield send))
+        sent = send if left == send.timeout else send._replace(timeout=left)
+        outcome = cast(Outcome, (yield sent))
         now = monotonic()
-        result = read(outcome, send, own, limit, min_score, settings)
-        if isinstance(result, Ranking):
-            attempts.append(Attempt(now - started, cast(Answer, outcome).status))
-            result.attempts = tuple(attempts)
-            result.elapsed = now - began
-            log.debug(
-                "ranked %d documents after %d attempt(s) in %.3f s", len(own), len(attempts), result.elapsed
-            )
-            return result
+        result = read(outcome, sent)
+        if not isinstance(result, RerankError):
+            tried.append(Attempt(now - started, cast(Answer, outcome).status))
+            return result, tuple(tried)
         error = result
-        delay = settings.retries.delay(len(attempts) + 1, error)
+        delay = settings.retries.delay(len(tried) + 1, error)
         if delay is not None and end is not None and now + delay >= end:
             delay = None
-        attempts.append(Attempt(now - started, getattr(error, "status", None), _briefly(error), delay))
-        error.attempts = tuple(attempts)
+        tried.append(Attempt(now - started, getattr(error, "status", None), _briefly(error), delay))
+        error.attempts = tuple(tried)
         error.elapsed = now - began
         if delay is None:
-            log.debug("gave up after %d attempt(s): %s", len(attempts), _briefly(error))
+            log.debug("gave up after %d attempt(s): %s", len(tried), _briefly(error))
             raise error
-        log.debug("attempt %d failed (%s); the next one in %.3f s", len(attempts), _briefly(error), delay)
+        log.debug("attempt %d failed (%s); the next one in %.3f s", len(tried), _briefly(error), delay)
         yield Wait(delay)
 
 

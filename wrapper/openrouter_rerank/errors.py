@@ -1,6 +1,7 @@
 """Every error of this package, one class for each thing that a caller can do about it. No decision is made here.
 
     RerankError
+    ├── BudgetExceeded              max_cost forbids the call, and nothing was sent
     ├── ConnectionFailed            no usable answer came; the transport's error is __cause__
     │   └── TimedOut                not within the attempt's timeout, or the call's deadline
     └── ResponseError               an answer came
@@ -59,6 +60,30 @@ class RerankError(Exception):
             return self.message
         tried = "; ".join(map(str, self.attempts))
         return f"{self.message} [{len(self.attempts)} attempts in {self.elapsed:.2f} s: {tried}]"
+
+
+class BudgetExceeded(RerankError):
+    """The call may cost more than is left of `max_cost`; nothing was sent.
+
+    Attributes:
+        spent: What the client's calls have cost, as far as it is known.
+        limit: The client's `max_cost`.
+        next_cost: The largest cost of a call of this model so far; None where none is known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        spent: float = 0.0,
+        limit: float = 0.0,
+        next_cost: float | None = None,
+    ) -> None:
+        super().__init__(message, retryable=retryable)
+        self.spent = spent
+        self.limit = limit
+        self.next_cost = next_cost
 
 
 class ConnectionFailed(RerankError):

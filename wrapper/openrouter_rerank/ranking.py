@@ -1,15 +1,15 @@
-"""What a caller gets: Ranking, Hit, Usage. It holds and shows them; it does not make them."""
+"""What a caller gets: Ranking, Hit, Usage; Unranked where there is no ranking. It holds and shows them; it does not make them."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 import msgspec
 
 from openrouter_rerank.documents import text_of
-from openrouter_rerank.errors import Attempt, MalformedResponse, request_id_of
+from openrouter_rerank.errors import Attempt, MalformedResponse, RerankError, request_id_of
 
 if TYPE_CHECKING:
     from openrouter_rerank_api.models import RerankResponse
@@ -44,6 +44,25 @@ class Usage(msgspec.Struct, frozen=True):
     """Tokens, from models that bill by token."""
 
 
+class Part(msgspec.Struct, frozen=True):
+    """One request of a ranking whose documents were sent in several."""
+
+    indices: tuple[int, ...]
+    """The positions of its documents among those that were passed in."""
+    id: str | None = None
+    """The server's id of its answer."""
+    model: str | None = None
+    """The model that ranked, as the server names it."""
+    provider: str | None = None
+    """The provider that served."""
+    usage: Usage = Usage()
+    """What was billed."""
+    cached: bool = False
+    """Whether a cache answered."""
+    error: RerankError | None = None
+    """Why its documents are not ranked; None where they are."""
+
+
 class Ranking(Sequence[Hit[T]]):
     """The documents by relevance, best first: a sequence of `Hit`.
 
@@ -59,6 +78,14 @@ class Ranking(Sequence[Hit[T]]):
         attempts: Every request that the call made, the successful one last; none for an empty list of documents.
         reordered: True where the server did not sort by score, and the order here is repaired.
         body: The answer as it came.
+        cached: True where a cache answered; nothing was sent, and `usage` is 0.
+        parts: Its requests, where the documents were sent in several. Then `usage` is their sum, unknown where that of
+            any is; `id` and `headers` are empty, and `model` and `provider` are there if all parts agree.
+        unranked: The indices of the documents that could not be ranked as their part failed; see `on_part_error`.
+        mixed: True where parts were served by different models or providers. Scores are comparable under one model and
+            one provider only, so that the order of such a ranking means little.
+        reranked: True. `Unranked`, which `on_error="keep_order"` may give, says False.
+        reason: None, as nothing went wrong.
 
     Example:
         >>> from openrouter_rerank import Reranker
@@ -75,16 +102,23 @@ class Ranking(Sequence[Hit[T]]):
         "_response",
         "attempts",
         "body",
+        "cached",
         "elapsed",
         "headers",
         "hits",
         "id",
+        "mixed",
         "model",
+        "parts",
         "provider",
         "reordered",
         "total",
+        "unranked",
         "usage",
     )
+
+    reranked: Literal[True] = True
+    reason: None = None
 
     def __init__(  # noqa: PLR0913 - what there is to know of an answer
         self,
@@ -110,6 +144,10 @@ class Ranking(Sequence[Hit[T]]):
         self.attempts: tuple[Attempt, ...] = ()
         self.reordered = reordered
         self.body = body
+        self.cached = False
+        self.parts: tuple[Part, ...] = ()
+        self.unranked: tuple[int, ...] = ()
+        self.mixed = False
         self._response: RerankResponse | None = None
 
     @property
@@ -123,14 +161,18 @@ class Ranking(Sequence[Hit[T]]):
 
         Raises:
             MalformedResponse: The server left out what the contract requires and a ranking does not need (the echo of
-                a document, say); `body` has it all.
+                a document, say); `body` has it all. Or there is not one answer: no document was passed in, or several
+                parts were sent.
         """
         # Imported when it is asked for: most callers never do.
         from openrouter_rerank_api.api.rerank import create_rerank  # noqa: PLC0415
         from openrouter_rerank_api.errors import MalformedBody  # noqa: PLC0415
 
         if self._response is None:
-            if not self.attempts:
+            if self.parts:
+                message = f"there is not one answer but {len(self.parts)}; see parts"
+                raise MalformedResponse(message)
+            if not self.body:
                 raise MalformedResponse(
                     "there were no documents, so no request was made and there is no answer"
                 )
@@ -175,6 +217,10 @@ class Ranking(Sequence[Hit[T]]):
             ("provider", self.provider),
             ("cost", self.usage.cost),
             ("reordered", self.reordered or None),
+            ("cached", self.cached or None),
+            ("parts", len(self.parts) or None),
+            ("unranked", len(self.unranked) or None),
+            ("mixed", self.mixed or None),
         ]
         shown = [
             f"{len(self)} of {self.total} documents",
@@ -197,6 +243,94 @@ class Ranking(Sequence[Hit[T]]):
         more = len(self) - _SHOWN_IN_NOTEBOOK
         rest = f"<tr><td colspan=3>{more} more</td></tr>" if more > 0 else ""
         return f"<table><caption>{html.escape(self._facts())}</caption>{head}{rows}{rest}</table>"
+
+
+class Kept(msgspec.Struct, Generic[T], frozen=True):
+    """One place in a list that was not ranked.
+
+    Attributes:
+        index: The document's position among those that were passed in, from 0.
+        document: The object that the caller passed in, itself.
+        score: None, as there is none.
+    """
+
+    index: int
+    document: T
+    score: None = None
+
+
+class Unranked(Sequence[Kept[T]]):
+    """The documents in the order in which they were passed in, as ranking them failed: a sequence of `Kept`.
+
+    It reads like a `Ranking`; `reranked` tells them apart, and type checkers follow `if ranking.reranked is True`.
+
+    Attributes:
+        hits: The places: all documents, or the first `top_n`.
+        total: How many documents were passed in.
+        reranked: False.
+        reason: The error that `rerank` would have raised.
+        usage: Unknown.
+
+    Example:
+        >>> from openrouter_rerank import Reranker, Retries
+        >>> with Reranker("key", base_url="http://127.0.0.1:9", retries=Retries(attempts=1)) as reranker:
+        ...     ranking = reranker.rerank("q", ["a", "b"], on_error="keep_order")
+        >>> ranking.documents, ranking.scores, ranking.reranked
+        (['a', 'b'], [None, None], False)
+        >>> type(ranking.reason).__name__
+        'ConnectionFailed'
+    """
+
+    __slots__ = ("hits", "reason", "total", "usage")
+
+    reranked: Literal[False] = False
+
+    def __init__(self, hits: tuple[Kept[T], ...], *, total: int, reason: RerankError) -> None:
+        self.hits = hits
+        self.total = total
+        self.reason = reason
+        self.usage = Usage()
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every request that the call made."""
+        return self.reason.attempts
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the call to the error, waits included."""
+        return self.reason.elapsed
+
+    @property
+    def documents(self) -> list[T]:
+        """The caller's documents, in their order."""
+        return [hit.document for hit in self.hits]
+
+    @property
+    def indices(self) -> list[int]:
+        """The positions of the documents among those that were passed in: 0, 1, 2 and so on."""
+        return [hit.index for hit in self.hits]
+
+    @property
+    def scores(self) -> list[None]:
+        """None for each document."""
+        return [hit.score for hit in self.hits]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    @overload
+    def __getitem__(self, place: int) -> Kept[T]: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Kept[T], ...]: ...
+    def __getitem__(self, place: int | slice) -> Kept[T] | tuple[Kept[T], ...]:
+        return self.hits[place]
+
+    def __repr__(self) -> str:
+        lines = [f"  -  [{hit.index}] {_short(hit.document)}" for hit in self.hits[:_SHOWN]]
+        if len(self) > _SHOWN:
+            lines.append(f"  ... {len(self) - _SHOWN} more")
+        return "\n".join([f"<Unranked: {len(self)} of {self.total} documents, {self.reason}>", *lines])
 
 
 _SHOWN = 5

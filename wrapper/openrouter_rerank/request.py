@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
@@ -16,12 +16,16 @@ from attrs import fields
 
 from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE, MAX_IMAGE_BYTES
 from openrouter_rerank.documents import exact, nearest
+from openrouter_rerank.ledger import Ledger
 from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Secrets
 from openrouter_rerank.version import VERSION
 from openrouter_rerank_api.api.rerank import create_rerank
 from openrouter_rerank_api.models import ProviderPreferences, RerankRequest, Trace
 from openrouter_rerank_api.types import UNSET, Model, Unset, convert, encode
+
+if TYPE_CHECKING:
+    from openrouter_rerank.bulk.cache import Cache
 
 M = TypeVar("M", bound=Model)
 
@@ -120,6 +124,8 @@ class Settings(msgspec.Struct, frozen=True):
     deadline: float | None
     retries: Retries
     max_image_bytes: int
+    ledger: Ledger
+    cache: Cache | None
 
     def __repr__(self) -> str:
         # The full address may hold a secret in its query, and the headers do.
@@ -138,6 +144,8 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
     app_categories: str | Iterable[str] | None,
     extra_headers: Mapping[str, str] | None,
     max_image_bytes: int | None,
+    max_cost: float | None,
+    cache: Cache | None,
     defaults: Mapping[str, Any],
 ) -> Settings:
     """The settings of a client.
@@ -180,6 +188,8 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         deadline=None if deadline is None else seconds("deadline", deadline),
         retries=retries,
         max_image_bytes=MAX_IMAGE_BYTES if max_image_bytes is None else max_image_bytes,
+        ledger=Ledger(None if max_cost is None else _dollars("max_cost", max_cost)),
+        cache=_cache(cache),
     )
 
 
@@ -196,6 +206,9 @@ def _categories(value: str | Iterable[str] | None) -> str | None:
 def _checked(defaults: Mapping[str, Any]) -> Mapping[str, Any]:
     body("query", [], defaults)
     score(defaults["min_score"])
+    options({name: value for name, value in defaults.items() if value is not None})
+    for name in ("max_documents", "max_bytes", "on_part_error"):
+        _OPTIONS[name](name, defaults[name])
     return defaults
 
 
@@ -288,6 +301,25 @@ def score(value: object) -> float | None:
     return float(value)
 
 
+def _dollars(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        message = f"{name} must be a number of US dollars, not {type(value).__name__}"
+        raise TypeError(message)
+    if not (value > 0 and isfinite(value)):
+        message = f"{name} must be a positive number of US dollars, not {value}"
+        raise ValueError(message)
+    return float(value)
+
+
+def _cache(value: object) -> Cache | None:
+    if value is not None and not (
+        callable(getattr(value, "get", None)) and callable(getattr(value, "set", None))
+    ):
+        message = f"cache must have the methods get and set of openrouter_rerank.bulk.cache.Cache, and {type(value).__name__} does not"
+        raise TypeError(message)
+    return cast("Cache | None", value)
+
+
 def _string(name: str, value: object) -> str:
     if not isinstance(value, str):
         message = f"{name} must be a str, not {type(value).__name__}"
@@ -315,6 +347,39 @@ def _positive(name: str, value: object) -> int:
         message = f"{name} must be at least 1, not {number}"
         raise ValueError(message)
     return number
+
+
+def _part_error(name: str, value: object) -> str:
+    if value not in ("raise", "partial"):
+        message = f"{name} must be 'raise' or 'partial', not {value!r}"
+        raise ValueError(message)
+    return value
+
+
+def _splitter(name: str, value: object) -> object:
+    if not callable(value):
+        message = f"{name} must be a function of a text that gives its pieces, not {type(value).__name__}"
+        raise TypeError(message)
+    return value
+
+
+_OPTIONS: Mapping[str, Callable[[str, object], object]] = {
+    "tag": _string,
+    "max_documents": _positive,
+    "max_bytes": _positive,
+    "on_part_error": _part_error,
+    "chunk": _splitter,
+}
+
+
+def options(given: Mapping[str, Any]) -> None:
+    """Check those arguments that say how a call is made, and are never sent.
+
+    Raises:
+        TypeError, ValueError: One of them cannot be followed; the message says which.
+    """
+    for name in given.keys() & _OPTIONS.keys():
+        _OPTIONS[name](name, given[name])
 
 
 def _top_n(value: object, documents: int) -> int | Unset:

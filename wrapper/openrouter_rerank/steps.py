@@ -1,8 +1,10 @@
 """What a call asks its shell to do, and what the shell tells it of that. Values alone."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 
 class Secrets(dict[str, str]):
@@ -28,6 +30,9 @@ class Send(NamedTuple):
     content: bytes
     timeout: float
     largest: int
+    method: str = "POST"
+    url: str | None = None
+    """Where to, on the same server; None for the address that the connections were made for."""
 
     def __repr__(self) -> str:
         return f"<request of {len(self.content)} bytes, {self.timeout:.3g} s>"
@@ -37,6 +42,29 @@ class Wait(NamedTuple):
     """Do nothing for so many seconds. Answered by None."""
 
     seconds: float
+
+
+class Together(NamedTuple):
+    """Run these calls, so many at a time. Answered by what each returns, in their order.
+
+    The first RerankError of one of them ends the others, and is the answer.
+    """
+
+    calls: Sequence[Generator[Step, Any, Any]]
+    at_once: int
+
+
+class Recall(NamedTuple):
+    """Look into the cache. Answered by what is remembered under the key, or None."""
+
+    key: str
+
+
+class Remember(NamedTuple):
+    """Put something into the cache. Answered by None."""
+
+    key: str
+    value: bytes
 
 
 class Answer(NamedTuple):
@@ -59,5 +87,5 @@ class Failure(NamedTuple):
     status: int | None
 
 
-Step: TypeAlias = Load | Send | Wait
+Step: TypeAlias = Load | Send | Wait | Together | Recall | Remember
 Outcome: TypeAlias = Answer | Failure

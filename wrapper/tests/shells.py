@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
@@ -25,14 +28,16 @@ class Shell:
         self.name = name
 
     @contextmanager
-    def open(self, handler: Handler | None = None, **settings: Any) -> Generator[Callable[..., Ranking[Any]]]:
-        """The `rerank` of a reranker; a handler answers in place of a server."""
+    def open(
+        self, handler: Handler | None = None, method: str = "rerank", **settings: Any
+    ) -> Generator[Callable[..., Any]]:
+        """The `rerank` of a reranker, or another method; a handler answers in place of a server."""
         given = {"api_key": KEY, "retries": QUICK, **settings}
         if self.name == "sync":
             if handler is not None:
                 given["http_client"] = httpx.Client(transport=httpx.MockTransport(handler))
             with Reranker(**given) as reranker:
-                yield reranker.rerank
+                yield getattr(reranker, method)
             return
         if handler is not None:
             given["http_client"] = httpx.AsyncClient(transport=httpx.MockTransport(handler))
@@ -40,9 +45,71 @@ class Shell:
             start_blocking_portal(self.name) as portal,
             portal.wrap_async_context_manager(portal.call(partial(AsyncReranker, **given))) as reranker,
         ):
-            yield lambda *args, **kwargs: portal.call(partial(reranker.rerank, *args, **kwargs))
+            yield lambda *args, **kwargs: portal.call(partial(getattr(reranker, method), *args, **kwargs))
 
     def rank(self, handler: Handler | None = None, **settings: Any) -> Ranking[str]:
         """One call, for the query "q" and the documents "a", "b" and "c"."""
         with self.open(handler, **settings) as rank:
             return rank("q", ["a", "b", "c"])
+
+
+class Scoring:
+    """A server in a handler: the score of a document is its length in bytes, the longer the better.
+
+    Args:
+        most: More documents than this are a 413.
+        failing: Documents with this text fail with the status.
+        status: That status.
+        providers: Who serves, in turn, where nobody is asked for.
+        cost: What a request costs; None to say nothing of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        most: int = 10**9,
+        failing: str | None = None,
+        status: int = 400,
+        providers: tuple[str | None, ...] = ("Cohere",),
+        cost: float | None = 0.25,
+    ) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self._most, self._failing, self._status = most, failing, status
+        self._providers, self._cost = providers, cost
+        self._numbers = itertools.count(1)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """The answer."""
+        asked = json.loads(request.content)
+        number = next(self._numbers)  # threads ask at the same time
+        self.requests.append(asked)
+        texts = [
+            document if isinstance(document, str) else document.get("text", "")
+            for document in asked["documents"]
+        ]
+        if len(texts) > self._most:
+            return httpx.Response(413, json={"error": {"code": 413, "message": "too large"}})
+        if self._failing is not None and any(self._failing in text for text in texts):
+            error = {"code": self._status, "message": f"failed on {self._failing}"}
+            return httpx.Response(self._status, json={"error": error})
+        order = sorted(range(len(texts)), key=lambda index: (-len(texts[index]), index))
+        ranked = order[: asked.get("top_n", len(order))]
+        pinned = (asked.get("provider") or {}).get("order")
+        provider = pinned[0] if pinned else self._providers[(number - 1) % len(self._providers)]
+        usage = {"search_units": math.ceil(len(texts) / 100), "cost": self._cost}
+        answer = {
+            "id": f"gen-{number}",
+            "model": "m",
+            "provider": provider,
+            "results": [
+                {"index": index, "relevance_score": len(texts[index]), "document": {"text": texts[index]}}
+                for index in ranked
+            ],
+            "usage": {name: value for name, value in usage.items() if value is not None},
+        }
+        return httpx.Response(200, json=answer)
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many documents each request had."""
+        return [len(asked["documents"]) for asked in self.requests]

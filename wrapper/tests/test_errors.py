@@ -15,6 +15,7 @@ import openrouter_rerank
 from openrouter_rerank import (
     Attempt,
     BadRequest,
+    BudgetExceeded,
     ConnectionFailed,
     InsufficientCredits,
     MalformedResponse,
@@ -48,6 +49,8 @@ def made(kind: type[RerankError]) -> RerankError:
             "metadata": {"error_type": "provider_overloaded", "provider_name": "Cohere", "deep": [{}]},
         }
         if issubclass(kind, ResponseError)
+        else {"spent": 1.5, "limit": 2.0, "next_cost": 0.75}
+        if issubclass(kind, BudgetExceeded)
         else {}
     )
     error = kind("what happened. What to do", retryable=True, **carried)
@@ -60,6 +63,7 @@ def test_tree() -> None:
     """One root, and below it one class for each thing that a caller can do."""
     assert {kind: kind.__bases__ for kind in CLASSES} == {
         RerankError: (Exception,),
+        BudgetExceeded: (RerankError,),
         ConnectionFailed: (RerankError,),
         TimedOut: (ConnectionFailed,),
         ResponseError: (RerankError,),

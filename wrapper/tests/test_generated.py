@@ -15,11 +15,13 @@ import httpx
 import pytest
 
 from openrouter_rerank_api import AuthenticatedClient, Client
+from openrouter_rerank_api.api.models import list_models
 from openrouter_rerank_api.api.rerank import create_rerank
 from openrouter_rerank_api.errors import MalformedBody, UnexpectedStatus
 from openrouter_rerank_api.models import (
     ErrorResponse,
     ImageDocument,
+    ModelList,
     ProviderPreferences,
     RerankRequest,
     RerankResponse,
@@ -260,6 +262,79 @@ def test_what_is_sent() -> None:
         "X-Mine": "1",
     }
     assert {name: request.headers[name] for name in expected} == expected
+
+
+MODEL: dict[str, Any] = {
+    "id": "a/b",
+    "canonical_slug": "a/b",
+    "name": "B",
+    "created": 1,
+    "context_length": None,
+    "architecture": {"input_modalities": ["text"], "output_modalities": ["rerank"], "modality": None},
+    "pricing": {"prompt": "0", "completion": "0", "web_search": "0"},
+    "top_provider": {"is_moderated": False},
+    "supported_parameters": [],
+    "links": {"details": "/d"},
+    "of_later": 1,
+}
+MODELS: dict[str, Any] = {"data": [MODEL], "total_count": 1, "links": {"next": None}}
+
+
+def test_the_list_of_models() -> None:
+    """An operation without a body is got with its parameters, those that are unset left out; its answer is typed."""
+    seen: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json=MODELS)
+
+    async def ask() -> ErrorResponse | ModelList | None:
+        async with _client(handler) as client:
+            return await list_models.asyncio(client=client, offset=0, limit=5)
+
+    with _client(handler) as client:
+        first = list_models.sync(
+            client=client, output_modalities="rerank", http_referer="https://app.example"
+        )
+    second = asyncio.run(ask())
+
+    assert isinstance(first, ModelList)
+    assert first == second
+    assert first.links.next is None
+    assert first.data[0].pricing.additional_properties == {"web_search": "0"}
+    assert first.to_dict() == MODELS
+    assert [(request.method, str(request.url), request.content) for request in seen] == [
+        ("GET", "https://h.example/v1/models?output_modalities=rerank", b""),
+        ("GET", "https://h.example/v1/models?offset=0&limit=5", b""),
+    ]
+    assert seen[0].headers["HTTP-Referer"] == "https://app.example"
+    assert "content-type" not in seen[0].headers
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "kind"),
+    [
+        (200, ENVELOPE, ErrorResponse),
+        (401, ENVELOPE, ErrorResponse),
+        (503, b"<html>", type(None)),
+        (404, MODELS, type(None)),
+    ],
+)
+def test_lists_of_models_that_are_none(status: int, content: Any, kind: type) -> None:
+    """An error is read as one, under a 200 too; what the contract does not name is None."""
+    with _client(_answer(status, content)) as client:
+        assert isinstance(list_models.sync(client=client), kind)
+
+
+def test_a_list_of_models_that_breaks_the_contract() -> None:
+    """A 200 that is no list of models is one error that names the place."""
+    broken = {**MODELS, "data": [MODEL | {"pricing": {"prompt": 0, "completion": "0"}}]}
+
+    with (
+        _client(_answer(200, broken)) as client,
+        pytest.raises(MalformedBody, match=r"\$\.data\[0\]\.pricing"),
+    ):
+        list_models.sync(client=client)
 
 
 def test_transport_errors_pass_through(ask: Ask) -> None:

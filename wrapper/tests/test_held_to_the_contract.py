@@ -6,9 +6,19 @@ import attrs
 import msgspec
 import pytest
 
-from openrouter_rerank import answer, errors, request
+from openrouter_rerank import ModelInfo, answer, errors, listing, request
+from openrouter_rerank_api.api.models import list_models
 from openrouter_rerank_api.api.rerank import create_rerank
-from openrouter_rerank_api.models import RerankRequest, RerankResponse, RerankResult, Usage
+from openrouter_rerank_api.models import (
+    ListedModel,
+    ModelArchitecture,
+    ModelList,
+    ModelPricing,
+    RerankRequest,
+    RerankResponse,
+    RerankResult,
+    Usage,
+)
 
 contract = pytest.importorskip(
     "rerank_conformance.contract", reason="the contract is read by the kit's extra"
@@ -39,6 +49,39 @@ def test_the_projection_of_a_result_names_fields_of_the_model():
     assert read | {"document"} == names(RerankResult)
 
 
+def test_the_projection_of_a_list_names_fields_of_the_model():
+    """What is read of a page are fields of the contract, but for `error`; that there are more pages is not counted."""
+    read = {field.name for field in msgspec.structs.fields(listing._List)}
+
+    assert (read - {"error"}) | {"total_count"} == names(ModelList)
+
+
+def test_the_projection_of_a_listed_model_names_fields_of_the_model():
+    """What is read of a model are fields of the contract; its id, which it cannot do without, is required there too."""
+    read = {field.name for field in msgspec.structs.fields(listing._Model)}
+    schemas = contract.load().document["components"]["schemas"]
+
+    assert read < names(ListedModel)
+    assert "id" in schemas["ListedModel"]["required"]
+
+
+def test_what_is_known_of_a_model_has_the_names_of_the_contract():
+    """A model has the wire's names, but for the prices, which say what they are the price of."""
+    shown = {field.name for field in msgspec.structs.fields(ModelInfo)}
+
+    assert shown - {"price_per_search", "price_per_token"} <= names(ListedModel) | names(ModelArchitecture)
+    assert {"request", "prompt"} <= names(ModelPricing)
+
+
+def test_the_list_is_asked_for_what_ranks():
+    """The contract knows the modality that is asked for, and the paging that is used."""
+    parameters = contract.load().document["components"]["parameters"]
+    sent = list_models.get_kwargs(output_modalities=listing._MODALITY, offset=1)
+
+    assert f"`{listing._MODALITY}`" in parameters["OutputModalities"]["description"]
+    assert set(sent["params"]) == {"output_modalities", "offset"}
+
+
 def test_usage_has_every_field_of_the_contract():
     """Whatever the contract bills by, the caller sees."""
     from openrouter_rerank import Usage as Shown
@@ -57,7 +100,7 @@ def test_every_request_field_is_an_argument():
 
 def test_every_documented_status_has_a_class():
     """Each error status of the contract raises the class that says what to do, none the bare base class."""
-    for status in create_rerank.MODELS:
+    for status in create_rerank.MODELS | list_models.MODELS:
         if status >= 400:
             assert errors.next_step(errors.class_of(status))
 

@@ -25,6 +25,8 @@ PAIRS = [
     (Reranker, AsyncReranker),
     (Reranker.rerank, AsyncReranker.rerank),
     (Reranker.local, AsyncReranker.local),
+    (Reranker.models, AsyncReranker.models),
+    (Reranker.dry_run, AsyncReranker.dry_run),
     (Reranker.close, AsyncReranker.aclose),
     (Reranker.__exit__, AsyncReranker.__aexit__),
 ]
@@ -36,7 +38,7 @@ def test_signatures(sync: Any, twin: Any) -> None:
     assert _signature(sync) == _signature(twin)
 
 
-@pytest.mark.parametrize(("sync", "twin"), PAIRS[1:4], ids=lambda function: function.__name__)
+@pytest.mark.parametrize(("sync", "twin"), PAIRS[1:-1], ids=lambda function: function.__name__)
 def test_docstrings(sync: Any, twin: Any) -> None:
     """The async docstring is the sync one."""
     assert sync.__doc__
@@ -49,15 +51,30 @@ def test_public_methods() -> None:
     def public(kind: type) -> set[str]:
         return {name.removeprefix("a") for name in dir(kind) if not name.startswith("_")}
 
-    assert public(Reranker) == public(AsyncReranker) == {"close", "local", "rerank"}
+    assert (
+        public(Reranker)
+        == public(AsyncReranker)
+        == {
+            "close",
+            "dry_run",
+            "ledger",
+            "local",
+            "models",
+            "rerank",
+            "rerank_many",
+        }
+    )
     assert inspect.iscoroutinefunction(AsyncReranker.rerank)
+    assert inspect.iscoroutinefunction(AsyncReranker.models)
     assert inspect.iscoroutinefunction(AsyncReranker.aclose)
     assert not inspect.iscoroutinefunction(Reranker.rerank)
 
 
 def test_per_call_arguments_are_client_defaults_too() -> None:
     """What a call may say the client may too, and `local` takes all of it, with the constructor's defaults."""
-    call = set(inspect.signature(Reranker.rerank).parameters) - {"self", "query", "documents", "key"}
+    # on_error decides the type of what a call gives, which the call itself has to show.
+    own = {"self", "query", "documents", "key", "on_error"}
+    call = set(inspect.signature(Reranker.rerank).parameters) - own
     client = set(inspect.signature(Reranker).parameters)
     local = set(openrouter_rerank.client.Defaults.__annotations__)
 
@@ -75,7 +92,8 @@ def test_per_call_arguments_are_client_defaults_too() -> None:
 
 def test_every_argument_is_documented() -> None:
     """The docstrings name each argument of the constructor and of a call."""
-    for function, document in ((Reranker, Reranker.__doc__), (Reranker.rerank, Reranker.rerank.__doc__)):
+    for function in (Reranker, Reranker.rerank, Reranker.models):
+        document = function.__doc__
         for name in set(inspect.signature(function).parameters) - {"self", "documents"}:
             assert f"{name}:" in (document or "") or f"{name}," in (document or "")
 
@@ -154,8 +172,9 @@ def test_the_core_does_no_io() -> None:
     doing = {"httpx", "httpcore", "anyio", "asyncio", "socket", "threading", "subprocess"}
     imports = _imports("openrouter_rerank")
 
-    for name in ("core.py", "answer.py", "documents.py", "retries.py", "errors.py", "ranking.py", "steps.py"):
-        assert not imports[name] & doing, name
+    deciding = ("core", "listing", "answer", "documents", "retries", "errors", "ranking", "models", "steps")
+    for name in deciding:
+        assert not imports[f"{name}.py"] & doing, name
 
 
 def test_import_is_light() -> None:
@@ -169,6 +188,9 @@ def test_import_is_light() -> None:
         "starlette",
         "uvicorn",
         "wordllama",
+        "cachetools",
+        "sqlite3",
+        "openrouter_rerank.bulk",
     ]
     code = f"import openrouter_rerank, sys; print([name for name in {heavy} if name in sys.modules])"
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_type
+from typing import Literal, assert_type
 
 import httpx
 
@@ -12,13 +12,21 @@ from openrouter_rerank import (
     Attempt,
     Document,
     Hit,
+    Kept,
+    ModelInfo,
+    Part,
     Ranking,
     Reranker,
     RerankError,
     ResponseError,
     Retries,
+    Unranked,
     Usage,
 )
+from openrouter_rerank.bulk import by_words
+from openrouter_rerank.bulk.cache import disk, memory
+from openrouter_rerank.bulk.money import Estimate
+from openrouter_rerank.ledger import Ledger, Totals
 from openrouter_rerank_api.models import ProviderPreferences, RerankResponse, Trace
 
 
@@ -59,6 +67,17 @@ def documents_come_back_as_they_are(reranker: Reranker, pages: Iterable[Page], p
     assert_type(max(hits, key=lambda hit: hit.score).document, Page)
 
 
+def what_is_known_of_models(reranker: Reranker) -> None:
+    """The list of models; what may be unknown is None."""
+    assert_type(reranker.models(timeout=5, extra_headers={"X-A": "1"}), list[ModelInfo])
+    (model,) = reranker.models()
+    assert_type(model.id, str)
+    assert_type(model.context_length, int | None)
+    assert_type(model.price_per_search, float | None)
+    assert_type(model.price_per_token, float | None)
+    assert_type(model.input_modalities, tuple[str, ...] | None)
+
+
 def what_a_ranking_knows(ranking: Ranking[str]) -> None:
     """Everything else on a ranking; what may be unknown is None."""
     assert_type(ranking.id, str | None)
@@ -74,6 +93,62 @@ def what_a_ranking_knows(ranking: Ranking[str]) -> None:
     assert_type(ranking.attempts, tuple[Attempt, ...])
     assert_type(ranking.reordered, bool)
     assert_type(ranking.response, RerankResponse)
+
+
+def the_order_is_kept(reranker: Reranker, pages: list[Page], *, lenient: bool) -> None:
+    """A score may be None for those who ask for it, and for nobody else."""
+    assert_type(reranker.rerank("q", pages, key="body", on_error="raise"), Ranking[Page])
+    either = reranker.rerank("q", pages, key="body", top_n=3, on_error="keep_order")
+    assert_type(either, Ranking[Page] | Unranked[Page])
+    assert_type(either.documents, list[Page])
+    assert_type(either.usage, Usage)
+    assert_type(either.attempts, tuple[Attempt, ...])
+    assert_type(either.reason, RerankError | None)
+    if either.reranked is True:
+        assert_type(either, Ranking[Page])
+        assert_type(either[0].score, float)
+    else:
+        assert_type(either, Unranked[Page])
+        assert_type(either[0], Kept[Page])
+        assert_type(either.scores, list[None])
+        assert_type(either.reason, RerankError)
+    chosen: Literal["raise", "keep_order"] = "keep_order" if lenient else "raise"
+    assert_type(reranker.rerank("q", ["a"], on_error=chosen), Ranking[str] | Unranked[str])
+
+
+def large_lists_and_money(pages: list[Page]) -> None:
+    """Splitting, the ledger, the cache and the estimate."""
+    with Reranker(
+        "key",
+        max_documents=500,
+        max_bytes=1_000_000,
+        on_part_error="partial",
+        chunk=by_words(300, overlap=50),
+        max_cost=1,
+        cache=memory(max_entries=10, ttl=60),
+        tag="nightly",
+    ) as reranker:
+        ranking = reranker.rerank(
+            "q",
+            pages,
+            key=text_of,
+            tag="t",
+            max_documents=10,
+            max_bytes=1000,
+            on_part_error="raise",
+            chunk=str.splitlines,
+        )
+        assert_type(ranking, Ranking[Page])
+        assert_type(ranking.parts, tuple[Part, ...])
+        assert_type(ranking.parts[0].error, RerankError | None)
+        assert_type(ranking.unranked, tuple[int, ...])
+        assert_type(ranking.mixed, bool)
+        assert_type(ranking.cached, bool)
+        assert_type(reranker.ledger, Ledger)
+        assert_type(reranker.ledger.cost, float)
+        assert_type(reranker.ledger.by_tag["t"], Totals)
+        assert_type(reranker.dry_run([{"query": "q", "documents": ["a"]}]), Estimate)
+    Reranker.local(cache=disk("answers.sqlite")).close()
 
 
 def every_argument(http_client: httpx.Client, score: Callable[[str, Sequence[str]], list[float]]) -> None:
@@ -126,6 +201,10 @@ async def the_async_twin(http_client: httpx.AsyncClient, pages: list[Page]) -> N
         assert_type(reranker, AsyncReranker)
         ranking = await reranker.rerank("q", pages, key="title", top_n=2)
         assert_type(ranking, Ranking[Page])
+        either = await reranker.rerank("q", pages, key="title", on_error="keep_order")
+        assert_type(either, Ranking[Page] | Unranked[Page])
+        assert_type(await reranker.dry_run([("q", ["a"])]), Estimate)
+        assert_type(await reranker.models(), list[ModelInfo])
     local = AsyncReranker.local("lexical")
     assert_type(local, AsyncReranker)
     await local.aclose()

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Router, request_response
 from starlette.types import ASGIApp
 
-from rerank_conformance.reference.server import Reference
+from rerank_conformance.reference.server import Reference, target
 
 _GRACE = 3  # seconds that a request in flight gets to end when the server is told to stop
 
@@ -26,7 +26,8 @@ def app(reference: Reference) -> ASGIApp:
             body = await _body(request, reference.max_body)
         except ClientDisconnect:
             return Response(status_code=400)  # to nobody
-        head = request.method, request.scope["path"], request.headers
+        place = target(request.scope["path"], request.url.query)
+        head = request.method, place, request.headers
         answer = await run_sync(reference.answer, *head, body, abandon_on_cancel=True)
         return Response(answer.body, answer.status, answer.headers)
 

@@ -3,7 +3,7 @@
 import anyio.to_thread
 import httpx
 
-from rerank_conformance.reference.server import Answer, Reference
+from rerank_conformance.reference.server import Answer, Reference, target
 
 
 class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -27,7 +27,8 @@ class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
         return _response(await anyio.to_thread.run_sync(self._answer, request, abandon_on_cancel=True))
 
     def _answer(self, request: httpx.Request) -> Answer:
-        return self.reference.answer(request.method, request.url.path, request.headers, request.content)
+        place = target(request.url.path, request.url.query.decode("ascii"))
+        return self.reference.answer(request.method, place, request.headers, request.content)
 
 
 def _response(answer: Answer) -> httpx.Response:

@@ -8,7 +8,7 @@ One request goes through these steps, each a method: a server that differs in on
     render    result, document, usage             the answer as JSON
     encode                                        the answer as bytes
 
-A step refuses a request by raising `Refusal`; `envelope` gives every error its one form.
+A request for the models takes another way after `admit`: `page`, which has one of what `models` lists. A step refuses a request by raising `Refusal`; `envelope` gives every error its one form.
 """
 
 import hmac
@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
+from urllib.parse import parse_qs, urlencode
 
 import msgspec
 
@@ -30,19 +31,22 @@ from rerank_conformance.scorers import Scorer
 from rerank_conformance.scorers import scorer as scorer_named
 
 PREFIXES = ("/api/v1", "/v1", "/v2", "")
-"""What may stand before `/rerank`: the vendor's own, and those that other vendors' clients append it to."""
+"""What may stand before `/rerank` and `/models`: the vendor's own, and those that other vendors' clients append it to."""
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of a body that are accepted unless told otherwise; the contract speaks of images of 30 MB."""
 
 # openapi.yaml#/components/schemas/Usage/properties/search_units
 DOCUMENTS_PER_SEARCH = 100
+_LONGEST_PAGE = 1_000  # openapi.yaml#/components/parameters/Limit/schema/maximum
 CHARACTERS_PER_TOKEN = 4
 
 Body = dict[str, Any]
 """A JSON object that has been read."""
 
 _PATHS = frozenset(f"{prefix}/rerank" for prefix in PREFIXES)
+_PARAMETERS = frozenset({"output_modalities", "offset", "limit"})
+_MODELS_PATHS = frozenset(f"{prefix}/models" for prefix in PREFIXES)
 _LONGEST = 40  # characters of a header, or of a key of the body, that a message may quote
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -58,6 +62,8 @@ class Request:
     headers: Mapping[str, str] = field(repr=False)  # it holds the key
     """By names in lower case."""
     body: bytes = field(repr=False)
+    query: str = ""
+    """What stands behind the question mark of the address."""
 
 
 class Answer(NamedTuple):
@@ -108,10 +114,16 @@ class Reference:
         self.max_body = max_body
         self._keys = None if keys is None else [key.encode() for key in keys]
         self._new_id = new_id or _new_id
+        self._began = int(time.time())
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """The answer to any request: a ranking, or an error in the contract's envelope."""
-        request = Request(method, path, {name.lower(): value for name, value in headers.items()}, body)
+        """The answer to any request: a ranking, the models, or an error in the contract's envelope.
+
+        The path may have a query behind a question mark, see `target`.
+        """
+        place, _, query = path.partition("?")
+        lower = {name.lower(): value for name, value in headers.items()}
+        request = Request(method, place, lower, body, query)
         try:
             answer = self.respond(request)
         except Refusal as refusal:
@@ -125,6 +137,8 @@ class Reference:
     def respond(self, request: Request) -> Answer:
         """Take a request through the steps, in their order."""
         self.admit(request)
+        if request.path in _MODELS_PATHS:
+            return self.encode(200, self.page(request))
         body = self.read(request)
         return self.encode(200, self.render(body, self.rank(body)))
 
@@ -137,13 +151,18 @@ class Reference:
         self.authenticate(request)
 
     def route(self, request: Request) -> None:
-        """Refuse every path but `/rerank` under one of the prefixes."""
-        if request.path not in _PATHS:
-            raise Refusal(404, f"No such path: rerank is at {', '.join(sorted(_PATHS))}")
+        """Refuse every path but `/rerank` and `/models` under one of the prefixes."""
+        if request.path not in _PATHS | _MODELS_PATHS:
+            raise Refusal(
+                404, f"No such path: rerank is at {', '.join(sorted(_PATHS))}, and models beside it"
+            )
 
     def method(self, request: Request) -> None:
-        """Refuse every method but POST."""
-        if request.method != "POST":
+        """Refuse every method but POST, and to get the models every one but GET and HEAD."""
+        if request.path in _MODELS_PATHS:
+            if request.method not in ("GET", "HEAD"):
+                raise Refusal(405, "Method not allowed: models takes GET", {"allow": "GET, HEAD"})
+        elif request.method != "POST":
             raise Refusal(405, "Method not allowed: rerank takes POST", {"allow": "POST"})
 
     def authenticate(self, request: Request) -> None:
@@ -277,6 +296,51 @@ class Reference:
             usage |= {"prompt_tokens": tokens, "completion_tokens": 0}
         return usage
 
+    # the models
+
+    def models(self) -> list[Body]:
+        """Every model of this server: what it ranks by, whatever model is asked for."""
+        # openapi.yaml#/components/schemas/ListedModel
+        return [
+            {
+                "id": self.model,
+                "canonical_slug": self.model,
+                "name": self.model,
+                "description": "Ranks on this machine, for development: a stand-in, and not a model.",
+                "created": self._began,
+                "context_length": None,
+                "architecture": {
+                    "input_modalities": ["text"],
+                    "output_modalities": ["rerank"],
+                    "modality": "text->rerank",
+                },
+                "pricing": {"prompt": "0", "completion": "0"},
+                "top_provider": {"is_moderated": False},
+                "supported_parameters": [],
+                "links": {"details": "/models"},
+            }
+        ]
+
+    def page(self, request: Request) -> Body:
+        """One page of those models that give what was asked for."""
+        given = parse_qs(request.query, keep_blank_values=True)
+        asked = {name: _once(name, given[name]) for name in _PARAMETERS & given.keys()}
+        offset = _whole("offset", asked.get("offset", "0"), 0, None)
+        wanted = set(asked.get("output_modalities", "text").replace(" ", "").split(","))
+        found = [
+            model
+            for model in self.models()
+            if "all" in wanted or wanted & set(model["architecture"]["output_modalities"])
+        ]
+        limit = _whole("limit", asked["limit"], 1, _LONGEST_PAGE) if "limit" in asked else len(found)
+        end = offset + limit
+        following = urlencode({**asked, "offset": end})
+        return {
+            "data": found[offset:end],
+            "total_count": len(found),
+            "links": {"next": f"{request.path}?{following}" if end < len(found) else None},
+        }
+
     # encode
 
     def envelope(self, status: int, message: str) -> Body:
@@ -289,6 +353,25 @@ class Reference:
         return Answer(
             status, {"content-type": "application/json", **(headers or {})}, msgspec.json.encode(payload)
         )
+
+
+def target(path: str, query: str) -> str:
+    """Path and query as one, for `Reference.answer`; a question mark that is the path's own stays that."""
+    return path.replace("?", "%3F") + (f"?{query}" if query else "")
+
+
+def _once(name: str, values: list[str]) -> str:
+    if len(values) > 1:
+        raise Refusal(400, f"{name} is there twice in the address")
+    return values[0]
+
+
+def _whole(name: str, value: str, least: int, most: int | None) -> int:
+    # int() refuses more digits by itself
+    if not re.fullmatch("[0-9]{1,4000}", value) or int(value) < least or (most and int(value) > most):
+        bounds = f"from {least} to {most}" if most else f"from {least}"
+        raise Refusal(400, f"{name}: {json.dumps(value[:_LONGEST])} is not an integer {bounds}")
+    return int(value)
 
 
 def _new_id() -> str:

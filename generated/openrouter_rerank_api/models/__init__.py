@@ -6,7 +6,14 @@ from .error_detail import ErrorDetail
 from .error_metadata import ErrorMetadata
 from .error_response import ErrorResponse
 from .image_document import ImageDocument
+from .listed_model import ListedModel
 from .max_price import MaxPrice
+from .model_architecture import ModelArchitecture
+from .model_links import ModelLinks
+from .model_list import ModelList
+from .model_list_links import ModelListLinks
+from .model_pricing import ModelPricing
+from .model_top_provider import ModelTopProvider
 from .open_router_metadata import OpenRouterMetadata
 from .percentiles import Percentiles
 from .previous_error import PreviousError
@@ -31,7 +38,14 @@ __all__ = (
     "ErrorMetadata",
     "ErrorResponse",
     "ImageDocument",
+    "ListedModel",
     "MaxPrice",
+    "ModelArchitecture",
+    "ModelLinks",
+    "ModelList",
+    "ModelListLinks",
+    "ModelPricing",
+    "ModelTopProvider",
     "OpenRouterMetadata",
     "Percentiles",
     "PreviousError",

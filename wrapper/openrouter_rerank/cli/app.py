@@ -13,6 +13,8 @@ from openrouter_rerank.version import VERSION
 # By name, which is also the module that has it as `command`. The summaries stand here so that `--help` imports none.
 COMMANDS = {
     "rank": "Rank documents by their relevance to a query.",
+    "batch": "Rank the rows of a table, each a query with its documents.",
+    "models": "List the models that rank, with what is known of their prices.",
     "serve": "Serve a stand-in for the API on this machine, to develop against.",
 }
 

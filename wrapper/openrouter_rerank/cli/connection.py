@@ -16,18 +16,23 @@ R = TypeVar("R", Reranker, AsyncReranker)
 SCORERS = ("lexical", "semantic")
 
 
-class Connection(TypedDict):
+class Server(TypedDict):
     """What the options were given as; None where they were not."""
 
-    model: str | None
     local: bool
     scorer: str | None
     base_url: str | None
     timeout: float | None
 
 
+class Connection(Server):
+    """The same, and the model."""
+
+    model: str | None
+
+
+_MODEL = click.option("-m", "--model", metavar="NAME", help=f"The model that ranks.  [default: {MODEL}]")
 _OPTIONS = (
-    click.option("-m", "--model", metavar="NAME", help=f"The model that ranks.  [default: {MODEL}]"),
     click.option(
         "--local",
         is_flag=True,
@@ -51,12 +56,17 @@ _OPTIONS = (
 
 def connection_options(command: C) -> C:
     """The command's function with the options; it takes them as `**connection: Unpack[Connection]`."""
+    return _MODEL(server_options(command))
+
+
+def server_options(command: C) -> C:
+    """The same without the model, for what ranks nothing; it takes them as `**server: Unpack[Server]`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def connect(kind: type[R], **connection: Unpack[Connection]) -> R:
+def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpack[Connection]) -> R:
     """The client that the options ask for, of the class given; close it.
 
     Raises:
@@ -73,7 +83,7 @@ def connect(kind: type[R], **connection: Unpack[Connection]) -> R:
     if not (key or local or base_url):
         message = f"no API key. Set {KEY_VARIABLE}, or rank on this machine without one: --local"
         raise BadInput(message)
-    defaults: dict[str, Any] = {}
+    defaults: dict[str, Any] = {} if max_cost is None else {"max_cost": max_cost}
     if connection["model"] is not None:
         defaults["model"] = connection["model"]
     if connection["timeout"] is not None:

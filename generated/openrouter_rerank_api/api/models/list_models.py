@@ -1,0 +1,303 @@
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.error_response import ErrorResponse
+from ...models.model_list import ModelList
+from ...types import UNSET, Response, Unset, decode
+
+MODELS: Mapping[int, type[ErrorResponse | ModelList]] = {
+    200: ModelList,
+    400: ErrorResponse,
+    401: ErrorResponse,
+    403: ErrorResponse,
+    429: ErrorResponse,
+    500: ErrorResponse,
+    503: ErrorResponse,
+}
+"""The model of the body, by status."""
+
+
+def get_kwargs(
+    *,
+    output_modalities: str | Unset = UNSET,
+    offset: int | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    http_referer: str | Unset = UNSET,
+    x_open_router_title: str | Unset = UNSET,
+    x_open_router_categories: str | Unset = UNSET,
+) -> dict[str, Any]:
+    """The arguments of `httpx.Client.request` for this operation: method, url, headers, content."""
+    headers: dict[str, Any] = {}
+    if not isinstance(http_referer, Unset):
+        headers["HTTP-Referer"] = http_referer
+
+    if not isinstance(x_open_router_title, Unset):
+        headers["X-OpenRouter-Title"] = x_open_router_title
+
+    if not isinstance(x_open_router_categories, Unset):
+        headers["X-OpenRouter-Categories"] = x_open_router_categories
+
+    params: dict[str, Any] = {}
+
+    params["output_modalities"] = output_modalities
+
+    params["offset"] = offset
+
+    params["limit"] = limit
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
+    headers["Accept"] = "application/json"
+    _kwargs: dict[str, Any] = {
+        "method": "get",
+        "url": "/models",
+        "params": params,
+        "headers": headers,
+    }
+    return _kwargs
+
+
+def parse(status_code: int, content: bytes) -> ErrorResponse | ModelList | None:
+    """The body as the contract describes it for the status; None where it does not, or for an error of another form.
+
+    A success whose body is the envelope of an error is read as that. Types and required fields are checked; bounds of
+    numbers are not.
+
+    Raises:
+        errors.MalformedBody: A successful answer whose body breaks the contract.
+    """
+    model = MODELS.get(status_code)
+    if model is None:
+        return None
+    try:
+        return decode(content, model)
+    except errors.MalformedBody:
+        if status_code >= 400:
+            return None
+        # A success may carry what belongs to a failure.
+        for other in set(MODELS.values()) - {model}:
+            with suppress(errors.MalformedBody):
+                return decode(content, other)
+        raise
+
+
+def _respond(client: Client, response: httpx.Response) -> Response[ErrorResponse | ModelList]:
+    if client.raise_on_unexpected_status and response.status_code not in MODELS:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return Response(
+        status_code=response.status_code,
+        content=response.content,
+        headers=response.headers,
+        parsed=parse(response.status_code, response.content),
+    )
+
+
+def sync_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    output_modalities: str | Unset = UNSET,
+    offset: int | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    http_referer: str | Unset = UNSET,
+    x_open_router_title: str | Unset = UNSET,
+    x_open_router_categories: str | Unset = UNSET,
+) -> Response[ErrorResponse | ModelList]:
+    """List the models.
+
+    Lists the models, page by page. Without `output_modalities` only models that write text are listed, and no
+    model that ranks: ask for `rerank`.
+
+    There is a next page as long as `links.next` is not null. Send the key to no address that an answer names:
+    ask for the next page with an `offset`, which is the number of models that came so far.
+
+    The vendor answers this without a key too. Serving it is not needed to be a server of `/rerank`.
+
+    Args:
+        client: Where to send it, and as whom.
+        output_modalities: Only models that give one of these, separated by commas (open: `text`, `image`, `embeddings`,
+            `audio`, `video`, `rerank`, `decisions`, `speech`, `transcription`); `all` for every model. `text`
+            when left out.
+        offset: How many models of the list to skip. 0 when left out.
+        limit: How many models a page may have, at most 1,000. Without this and `offset` the vendor sends the
+            full list in one page.
+        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
+        x_open_router_title: The name under which the calling application is shown.
+        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
+            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+
+    Returns:
+        The answer: its status, headers, bytes, and the body as the contract describes it.
+
+    Raises:
+        errors.MalformedBody: A successful answer whose body breaks the contract.
+        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
+        httpx.RequestError: No complete answer came."""
+    kwargs = get_kwargs(
+        output_modalities=output_modalities,
+        offset=offset,
+        limit=limit,
+        http_referer=http_referer,
+        x_open_router_title=x_open_router_title,
+        x_open_router_categories=x_open_router_categories,
+    )
+    return _respond(client, client.get_httpx_client().request(**kwargs))
+
+
+def sync(
+    *,
+    client: AuthenticatedClient | Client,
+    output_modalities: str | Unset = UNSET,
+    offset: int | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    http_referer: str | Unset = UNSET,
+    x_open_router_title: str | Unset = UNSET,
+    x_open_router_categories: str | Unset = UNSET,
+) -> ErrorResponse | ModelList | None:
+    """List the models.
+
+    Lists the models, page by page. Without `output_modalities` only models that write text are listed, and no
+    model that ranks: ask for `rerank`.
+
+    There is a next page as long as `links.next` is not null. Send the key to no address that an answer names:
+    ask for the next page with an `offset`, which is the number of models that came so far.
+
+    The vendor answers this without a key too. Serving it is not needed to be a server of `/rerank`.
+
+    Args:
+        client: Where to send it, and as whom.
+        output_modalities: Only models that give one of these, separated by commas (open: `text`, `image`, `embeddings`,
+            `audio`, `video`, `rerank`, `decisions`, `speech`, `transcription`); `all` for every model. `text`
+            when left out.
+        offset: How many models of the list to skip. 0 when left out.
+        limit: How many models a page may have, at most 1,000. Without this and `offset` the vendor sends the
+            full list in one page.
+        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
+        x_open_router_title: The name under which the calling application is shown.
+        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
+            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+
+    Returns:
+        The body as the contract describes it for the status, or None (see `Response`).
+
+    Raises:
+        errors.MalformedBody: A successful answer whose body breaks the contract.
+        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
+        httpx.RequestError: No complete answer came."""
+    return sync_detailed(
+        client=client,
+        output_modalities=output_modalities,
+        offset=offset,
+        limit=limit,
+        http_referer=http_referer,
+        x_open_router_title=x_open_router_title,
+        x_open_router_categories=x_open_router_categories,
+    ).parsed
+
+
+async def asyncio_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    output_modalities: str | Unset = UNSET,
+    offset: int | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    http_referer: str | Unset = UNSET,
+    x_open_router_title: str | Unset = UNSET,
+    x_open_router_categories: str | Unset = UNSET,
+) -> Response[ErrorResponse | ModelList]:
+    """List the models.
+
+    Lists the models, page by page. Without `output_modalities` only models that write text are listed, and no
+    model that ranks: ask for `rerank`.
+
+    There is a next page as long as `links.next` is not null. Send the key to no address that an answer names:
+    ask for the next page with an `offset`, which is the number of models that came so far.
+
+    The vendor answers this without a key too. Serving it is not needed to be a server of `/rerank`.
+
+    Args:
+        client: Where to send it, and as whom.
+        output_modalities: Only models that give one of these, separated by commas (open: `text`, `image`, `embeddings`,
+            `audio`, `video`, `rerank`, `decisions`, `speech`, `transcription`); `all` for every model. `text`
+            when left out.
+        offset: How many models of the list to skip. 0 when left out.
+        limit: How many models a page may have, at most 1,000. Without this and `offset` the vendor sends the
+            full list in one page.
+        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
+        x_open_router_title: The name under which the calling application is shown.
+        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
+            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+
+    Returns:
+        The answer: its status, headers, bytes, and the body as the contract describes it.
+
+    Raises:
+        errors.MalformedBody: A successful answer whose body breaks the contract.
+        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
+        httpx.RequestError: No complete answer came."""
+    kwargs = get_kwargs(
+        output_modalities=output_modalities,
+        offset=offset,
+        limit=limit,
+        http_referer=http_referer,
+        x_open_router_title=x_open_router_title,
+        x_open_router_categories=x_open_router_categories,
+    )
+    return _respond(client, await client.get_async_httpx_client().request(**kwargs))
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    output_modalities: str | Unset = UNSET,
+    offset: int | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    http_referer: str | Unset = UNSET,
+    x_open_router_title: str | Unset = UNSET,
+    x_open_router_categories: str | Unset = UNSET,
+) -> ErrorResponse | ModelList | None:
+    """List the models.
+
+    Lists the models, page by page. Without `output_modalities` only models that write text are listed, and no
+    model that ranks: ask for `rerank`.
+
+    There is a next page as long as `links.next` is not null. Send the key to no address that an answer names:
+    ask for the next page with an `offset`, which is the number of models that came so far.
+
+    The vendor answers this without a key too. Serving it is not needed to be a server of `/rerank`.
+
+    Args:
+        client: Where to send it, and as whom.
+        output_modalities: Only models that give one of these, separated by commas (open: `text`, `image`, `embeddings`,
+            `audio`, `video`, `rerank`, `decisions`, `speech`, `transcription`); `all` for every model. `text`
+            when left out.
+        offset: How many models of the list to skip. 0 when left out.
+        limit: How many models a page may have, at most 1,000. Without this and `offset` the vendor sends the
+            full list in one page.
+        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
+        x_open_router_title: The name under which the calling application is shown.
+        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
+            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+
+    Returns:
+        The body as the contract describes it for the status, or None (see `Response`).
+
+    Raises:
+        errors.MalformedBody: A successful answer whose body breaks the contract.
+        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
+        httpx.RequestError: No complete answer came."""
+    return (
+        await asyncio_detailed(
+            client=client,
+            output_modalities=output_modalities,
+            offset=offset,
+            limit=limit,
+            http_referer=http_referer,
+            x_open_router_title=x_open_router_title,
+            x_open_router_categories=x_open_router_categories,
+        )
+    ).parsed

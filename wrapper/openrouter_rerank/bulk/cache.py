@@ -1,0 +1,292 @@
+"""Answers that are remembered, by what determines them: in memory, on disk, or wherever the caller's own cache keeps them.
+
+    Reranker(cache=memory())
+    Reranker(cache=disk(path))
+
+The key is made of the address, the model, the query, the documents in their order, `top_n`, `provider` and `extra_body`. The
+API key, `session_id`, `user`, `trace` and headers are not in it: clients whose answers differ by those want caches of their
+own. Only rankings are remembered, and what is found is checked like an answer that has just come. A cache that fails, or
+holds what is no answer, costs a call nothing but the time: the request is made.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from hashlib import sha256
+from math import isfinite
+from os import getpid
+from pathlib import Path
+from threading import Lock
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from weakref import finalize
+
+import httpx
+import msgspec
+
+from openrouter_rerank.answer import read
+from openrouter_rerank.core import LARGEST_ANSWER, Asked, Call, ask
+from openrouter_rerank.ranking import Ranking, Usage
+from openrouter_rerank.request import body
+from openrouter_rerank.steps import Answer, Recall, Remember, Send
+
+if TYPE_CHECKING:
+    from cachetools import TTLCache
+
+T = TypeVar("T")
+
+log = logging.getLogger("openrouter_rerank")
+
+
+class Cache(Protocol):
+    """What is asked of a cache: bytes by a key of 64 letters and digits, from any thread.
+
+    It may forget whatever it wants. In async calls it is asked in a worker thread, unless it has an attribute `blocking`
+    that is False.
+    """
+
+    def get(self, key: str, /) -> bytes | None:
+        """What is remembered under the key, or None."""
+
+    def set(self, key: str, value: bytes, /) -> None:
+        """Remember it."""
+
+
+# ------------------------------------------------------------------------------------------------------------- deciding
+
+# They say how the body went over the wire, or are the server's own to its client.
+_NOT_KEPT = frozenset({"content-encoding", "content-length", "transfer-encoding", "set-cookie"})
+
+
+class _Kept(msgspec.Struct, array_like=True):
+    """An answer as it is remembered."""
+
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+def cached(asked: Asked[T]) -> Call[T]:
+    """The ranking that is remembered; or that of the server, to be remembered."""
+    key = key_of(asked)
+    found = _recalled((yield Recall(key)), asked)
+    if found is not None:
+        asked.settings.ledger.remembered(asked.model, asked.chosen["tag"])
+        return found
+    ranking = yield from ask(asked)
+    headers = [(name, value) for name, value in ranking.headers.items() if name.lower() not in _NOT_KEPT]
+    yield Remember(key, msgspec.msgpack.encode(_Kept(headers, ranking.body)))
+    return ranking
+
+
+def key_of(asked: Asked[Any]) -> str:
+    """The name of what determines the answer, and of nothing else."""
+    chosen, content = asked.chosen, asked.content
+    told = dict.fromkeys(("session_id", "user", "trace"))
+    extra = dict(chosen["extra_body"] or {})
+    if extra or any(chosen[name] is not None for name in told):
+        kept = {name: extra[name] for name in sorted(extra.keys() - told.keys())}
+        content = body(asked.query, asked.wire, {**chosen, **told, "extra_body": kept})
+    # The number is that of the form in which answers are kept.
+    return sha256(b"\n".join((b"1", asked.settings.url.encode(), content))).hexdigest()
+
+
+def _recalled(value: object, asked: Asked[T]) -> Ranking[T] | None:
+    if value is None:
+        return None
+    try:
+        kept = msgspec.msgpack.decode(cast(bytes, value), type=_Kept)
+    except (msgspec.DecodeError, TypeError, ValueError) as error:
+        log.debug("what the cache holds is no answer: %s", error)
+        return None
+    own, top_n = asked.own, asked.chosen["top_n"]
+    limit = len(own) if top_n is None else min(int(top_n), len(own))
+    send = Send(asked.headers, asked.content, asked.timeout, LARGEST_ANSWER)
+    answer = Answer(200, httpx.Headers(kept.headers), kept.body)
+    ranking = read(answer, send, own, limit, asked.min_score, asked.settings)
+    if not isinstance(ranking, Ranking):
+        log.debug("what the cache holds is no ranking: %s", ranking)
+        return None
+    ranking.cached = True
+    ranking.usage = Usage(0.0, 0, 0)
+    ranking.elapsed = monotonic() - asked.began
+    return ranking
+
+
+# --------------------------------------------------------------------------------------------------------------- acting
+
+
+def touch(cache: Cache | None, step: Recall | Remember) -> bytes | None:
+    """Do what the step says; a cache that fails has forgotten."""
+    try:
+        if isinstance(step, Recall):
+            return cast(Cache, cache).get(step.key)
+        cast(Cache, cache).set(step.key, step.value)
+    except Exception:
+        log.debug("the cache failed", exc_info=True)
+    return None
+
+
+async def atouch(cache: Cache | None, step: Recall | Remember) -> bytes | None:
+    """The same, in a worker thread where the cache may wait for something."""
+    if getattr(cache, "blocking", True):
+        from anyio.to_thread import run_sync  # noqa: PLC0415 - threads do without
+
+        return await run_sync(touch, cache, step)
+    return touch(cache, step)
+
+
+# ------------------------------------------------------------------------------------------------------------ in memory
+
+
+def memory(max_entries: int = 1_000, ttl: float = 3600.0) -> Cache:
+    """A cache in the memory of this process, for as many answers and as many seconds; what was used last stays longest.
+
+    Raises:
+        ImportError: The extra that this needs is not installed; the message names it.
+        TypeError, ValueError: A limit is no positive number.
+
+    Example:
+        >>> from openrouter_rerank import Reranker
+        >>> with Reranker.local(cache=memory()) as reranker:
+        ...     [reranker.rerank("capital of France", ["Berlin", "Paris"]).cached for _ in range(2)]
+        [False, True]
+    """
+    try:
+        from cachetools import TTLCache  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        message = f"a cache in memory needs {error.name}: pip install 'openrouter-rerank[cache]', or '.[cache]' in a clone"
+        raise ImportError(message) from error
+    answers: TTLCache[str, bytes] = TTLCache[str, bytes](
+        _limit("max_entries", max_entries), _limit("ttl", ttl)
+    )
+    return _Memory(answers)
+
+
+class _Memory:
+    """A cache in memory, for threads."""
+
+    blocking = False
+
+    def __init__(self, answers: TTLCache[str, bytes]) -> None:
+        self._answers = answers
+        self._lock = Lock()
+
+    def get(self, key: str, /) -> bytes | None:
+        with self._lock:
+            return self._answers.get(key)
+
+    def set(self, key: str, value: bytes, /) -> None:
+        with self._lock:
+            self._answers[key] = value
+
+    def __repr__(self) -> str:
+        return f"<a cache in memory, {len(self._answers)} of {self._answers.maxsize:.0f} answers>"
+
+
+# -------------------------------------------------------------------------------------------------------------- on disk
+
+
+def disk(path: str | Path, max_bytes: int = 1_000_000_000, ttl: float = 30 * 86_400.0) -> Cache:
+    """A cache in a file (SQLite's, which several processes may share), so large at most, for as many seconds.
+
+    What was used last stays longest. The file holds what was sent back of your documents; nothing in it is ever executed
+    or unpickled.
+
+    Raises:
+        OSError: The file cannot be made, or is none of ours.
+        TypeError, ValueError: A limit is no positive number.
+    """
+    return _Disk(Path(path), int(_limit("max_bytes", max_bytes)), _limit("ttl", ttl))
+
+
+# Somebody else may have written the file, so nothing that it defines is trusted. An answer that a power cut takes is no loss.
+_SETUP = """
+pragma trusted_schema = off;
+pragma journal_mode = wal;
+pragma synchronous = normal;
+create table if not exists answers (key text primary key, value blob not null, made real not null, used real not null);
+create index if not exists by_use on answers (used);
+create index if not exists by_age on answers (made);
+"""
+# A process that holds the file longer than this is not worth waiting for.
+_PATIENCE = 1.0
+
+
+class _Disk:
+    """A cache in a file of SQLite's, for threads: they share one connection, which a forked process opens anew."""
+
+    def __init__(self, path: Path, max_bytes: int, ttl: float) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._ttl = ttl
+        self._lock = Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self._opened() as file:
+                file.execute("select key, value, made, used from answers limit 1")
+        except sqlite3.Error as error:
+            message = f"{path} cannot be used as a cache ({error}); name another file, or remove it"
+            raise OSError(message) from error
+
+    @contextmanager
+    def _opened(self) -> Generator[sqlite3.Connection]:
+        with self._lock:
+            if getattr(self, "_process", None) != getpid():
+                # Kept, as to forget it would close it, and only the process that made it may.
+                self._inherited = getattr(self, "_file", None)
+                self._file = sqlite3.connect(
+                    self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+                )
+                finalize(self, self._file.close)
+                self._process = getpid()
+                self._file.executescript(_SETUP)
+            with self._file:  # ends what was begun
+                yield self._file
+
+    def get(self, key: str, /) -> bytes | None:
+        now = time()
+        with self._opened() as file:
+            found: tuple[bytes] | None = file.execute(
+                "update answers set used = ? where key = ? and made > ? returning value",
+                (now, key, now - self._ttl),
+            ).fetchone()
+        return None if found is None else found[0]
+
+    def set(self, key: str, value: bytes, /) -> None:
+        now = time()
+        if len(value) > self._max_bytes // 2:
+            return
+        with self._opened() as file:
+            file.execute("begin immediate")
+            file.execute("delete from answers where made <= ?", (now - self._ttl,))
+            file.execute("insert or replace into answers values (?, ?, ?, ?)", (key, value, now, now))
+            removed = 1
+            while removed and self._size(file) > self._max_bytes:
+                # A tenth at a time, so that it need not be done for each answer.
+                removed = file.execute(
+                    "delete from answers where key in (select key from answers order by used "
+                    "limit (select count(*) / 10 + 1 from answers))"
+                ).rowcount
+
+    def _size(self, file: sqlite3.Connection) -> int:
+        pages, free, size = (
+            int(file.execute(f"pragma {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * size
+
+    def __repr__(self) -> str:
+        return f"<a cache in {self._path}>"
+
+
+def _limit(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        message = f"{name} must be a number, not {type(value).__name__}"
+        raise TypeError(message)
+    if not (value > 0 and isfinite(value)):
+        message = f"{name} must be a positive number, not {value}"
+        raise ValueError(message)
+    return float(value)

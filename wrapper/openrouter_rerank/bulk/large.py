@@ -1,0 +1,298 @@
+"""Lists that are too large for one request: split, sent in parts, merged into one ranking. It does no I/O.
+
+The scores of parts are comparable only under one model and one provider. So where the caller asks for no provider, the first
+part goes alone, and whoever served it has to serve the others too.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
+from itertools import accumulate
+from time import monotonic
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
+
+import msgspec
+
+from openrouter_rerank.core import Asked, Call, too_large
+from openrouter_rerank.documents import exact
+from openrouter_rerank.errors import BudgetExceeded, InsufficientCredits, RerankError, Unauthorized
+from openrouter_rerank.ranking import Hit, Part, Ranking, Usage
+from openrouter_rerank.request import body
+from openrouter_rerank.steps import Step, Together
+from openrouter_rerank_api.models import TextDocument
+from openrouter_rerank_api.types import UNSET, encode
+
+T = TypeVar("T")
+
+log = logging.getLogger("openrouter_rerank")
+
+Splitter: TypeAlias = Callable[[str], Iterable[str]]
+"""A function of a text that gives its pieces."""
+
+# Enough to hide the latency, and few enough that a rate limit need not be met.
+_AT_ONCE = 4
+# Searches are billed by the hundred documents: a cut elsewhere costs one more.
+_SEARCH = 100
+# What naming a provider adds to a request.
+_PIN = 200
+# Errors that every other part would meet too.
+_FOR_ALL = (Unauthorized, InsufficientCredits, BudgetExceeded)
+
+
+def by_words(n: int, overlap: int = 0) -> Splitter:
+    """A splitter of texts into pieces of n words, each beginning with the last `overlap` words of the one before.
+
+    A text of no more than n words stays as it is. A word is what stands between blanks; for a script without blanks, or
+    for limits in tokens, give a function of your own.
+
+    Raises:
+        TypeError, ValueError: n is no int from 1, or `overlap` none from 0 and below n.
+
+    Example:
+        >>> by_words(3, overlap=1)("one two three four five")
+        ['one two three', 'three four five']
+    """
+    for name, value in (("n", n), ("overlap", overlap)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            message = f"{name} must be an int, not {type(value).__name__}"
+            raise TypeError(message)
+    if n < 1 or not 0 <= overlap < n:
+        message = f"n must be at least 1 and overlap from 0 to n - 1, not n={n} and overlap={overlap}"
+        raise ValueError(message)
+    return partial(_by_words, n, overlap)  # and no function in here, as this can be pickled
+
+
+def _by_words(n: int, overlap: int, text: str) -> list[str]:
+    words = [found.span() for found in re.finditer(r"\S+", text)]
+    if len(words) <= n:
+        return [text]
+    pieces = [words[start : start + n] for start in range(0, len(words) - overlap, n - overlap)]
+    return [text[piece[0][0] : piece[-1][1]] for piece in pieces]
+
+
+class _Whole(msgspec.Struct, Generic[T], eq=False):
+    """A list that is split: its pieces, each already in JSON, and the document that each belongs to."""
+
+    asked: Asked[T]
+    pieces: list[msgspec.Raw]
+    owners: list[int]
+
+    @property
+    def cut(self) -> bool:
+        """Whether a document is in more than one piece."""
+        return len(self.pieces) > len(self.asked.own)
+
+
+class _Served(NamedTuple):
+    """A part, by the places of its pieces, and what came of it."""
+
+    places: range
+    outcome: Ranking[int] | RerankError
+    unsure: bool
+
+
+def split(asked: Asked[T]) -> Call[T]:
+    """The one ranking of a list that takes several requests."""
+    whole = _Whole(asked, *_pieces(asked))
+    # A list that was sent is one that the server found too large.
+    everything = range(len(whole.pieces))
+    queue = deque(_halved(everything) if asked.sent else _plan(whole))
+    served: list[_Served] = []
+    provider: str | None = None
+    if len(queue) > 1 and not _has_provider(asked):
+        served += yield from _serve(whole, queue, None, lead=True)
+        provider = getattr(served[-1].outcome, "provider", None)
+    if queue:
+        calls = [_serve(whole, deque([part]), provider, lead=False) for part in queue]
+        found = cast("list[list[_Served]] | RerankError", (yield Together(calls, _AT_ONCE)))
+        if isinstance(found, RerankError):
+            raise found
+        served += [part for parts in found for part in parts]
+    return _merged(whole, sorted(served, key=lambda part: part.places.start))
+
+
+def _has_provider(asked: Asked[Any]) -> bool:
+    return asked.chosen["provider"] is not None or "provider" in (asked.chosen["extra_body"] or {})
+
+
+def _pieces(asked: Asked[Any]) -> tuple[list[msgspec.Raw], list[int]]:
+    pieces: list[msgspec.Raw] = []
+    owners: list[int] = []
+    chunk: Splitter | None = asked.chosen["chunk"]
+    for index, document in enumerate(asked.wire):
+        for piece in [document] if chunk is None else _chunks(document, chunk, f"document {index}"):
+            try:
+                pieces.append(msgspec.Raw(encode(piece)))
+            except UnicodeEncodeError as error:
+                message = f"document {index} has a lone surrogate ({error.object[error.start]!r}), which JSON cannot carry"
+                raise ValueError(message) from None
+            owners.append(index)
+    return pieces, owners
+
+
+def _chunks(document: object, chunk: Splitter, where: str) -> list[object]:
+    if isinstance(document, TextDocument) and document.image is UNSET:
+        document = document.text
+    if not isinstance(document, str):
+        return [document]
+    given = chunk(document)
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        message = f"{where}: chunk must give the pieces of a text as an iterable of str, and it gave a {type(given).__name__}"
+        raise TypeError(message)
+    pieces = list(given)
+    if not pieces:
+        message = f"{where}: chunk gave no piece of it; to leave a text whole, give the text itself"
+        raise ValueError(message)
+    for piece in pieces:
+        if not isinstance(piece, str):
+            message = (
+                f"{where}: chunk must give pieces of type str, and one is of type {type(piece).__name__}"
+            )
+            raise TypeError(message)
+    return [exact(piece) for piece in pieces]
+
+
+def _plan(whole: _Whole[Any]) -> list[range]:
+    """The parts: each as large as the limits allow, as fewer parts make fewer searches; of one piece at least."""
+    asked = whole.asked
+    # It checks every argument too.
+    room = asked.chosen["max_bytes"] - len(body(asked.query, [], asked.chosen)) - _PIN
+    most = asked.chosen["max_documents"]
+    ends = [0, *accumulate(len(bytes(piece)) + 1 for piece in whole.pieces)]
+    parts: list[range] = []
+    start = 0
+    for place in range(1, len(whole.pieces) + 1):
+        if place == len(whole.pieces) or place - start == most or ends[place + 1] - ends[start] > room:
+            parts.append(range(start, place))
+            start = place
+    return parts
+
+
+def _halved(part: range) -> list[range]:
+    size = len(part)
+    middle = size // 2 if size <= _SEARCH else max(size // 2 // _SEARCH, 1) * _SEARCH
+    return [part[:middle], part[middle:]]
+
+
+def _serve(
+    whole: _Whole[Any], queue: deque[range], provider: str | None, *, lead: bool
+) -> Generator[Step, Any, list[_Served]]:
+    """Take the parts of the queue one after the other, to its end, or with `lead` to the first that is served."""
+    asked = whole.asked
+    done: list[_Served] = []
+    while queue:
+        part = queue.popleft()
+        request = _request(whole, part, provider)
+        try:
+            ranking = yield from asked.one(request)
+        except RerankError as error:
+            if too_large(error) and len(part) > 1:
+                log.debug("%d documents are too large for the server; halving", len(part))
+                queue.extendleft(reversed(_halved(part)))
+                continue
+            _locate(error, whole, part)
+            if asked.chosen["on_part_error"] == "raise" or (lead and isinstance(error, _FOR_ALL)):
+                raise
+            done.append(_Served(part, error, request.unsure))
+        else:
+            done.append(_Served(part, ranking, unsure=False))
+            if lead:
+                break
+    return done
+
+
+def _request(whole: _Whole[Any], part: range, provider: str | None) -> Asked[int]:
+    asked = whole.asked
+    chosen = dict(asked.chosen)
+    if provider is not None:
+        chosen["provider"] = {"order": [provider], "allow_fallbacks": False}
+    if whole.cut:
+        chosen["top_n"] = None  # the best pieces may all be of one document
+    wire = whole.pieces[part.start : part.stop]
+    return Asked(
+        asked.settings,
+        asked.query,
+        list(part),
+        wire,
+        chosen,
+        asked.headers,
+        asked.timeout,
+        asked.began,
+        None,
+        asked.one,
+        body(asked.query, wire, chosen),
+    )
+
+
+def _locate(error: RerankError, whole: _Whole[Any], part: range) -> None:
+    first, last = whole.owners[part.start], whole.owners[part.stop - 1]
+    if too_large(error):
+        piece = "a piece of document" if whole.owners.count(first) > 1 else "document"
+        error.message = f"{piece} {first} is too large for this server by itself: {error.message}"
+        error.args = (error.message,)
+    else:
+        error.add_note(f"It was the part with the documents {first} to {last}.")
+
+
+def _merged(whole: _Whole[T], served: Sequence[_Served]) -> Ranking[T]:
+    asked, owners = whole.asked, whole.owners
+    rankings = [part.outcome for part in served if isinstance(part.outcome, Ranking)]
+    if not rankings:
+        raise cast(RerankError, served[0].outcome)
+    unranked: set[int] = set()
+    best: dict[int, float] = {}
+    for part in served:
+        if isinstance(part.outcome, RerankError):
+            unranked.update(owners[place] for place in part.places)
+            continue
+        for hit in part.outcome.hits:
+            index = owners[hit.document]
+            best[index] = max(hit.score, best.get(index, hit.score))
+    least, top_n = asked.min_score, asked.chosen["top_n"]
+    ranked = [
+        index for index, score in best.items() if index not in unranked and (least is None or score >= least)
+    ]
+    ranked.sort(key=lambda index: (-best[index], index))
+    parts = tuple(_part(part, owners) for part in served)
+    models, providers = {one.model for one in rankings}, {one.provider for one in rankings}
+    alone = rankings[0] if len(served) == 1 else None
+    merged = Ranking(
+        tuple(Hit(index, best[index], asked.own[index]) for index in ranked[:top_n]),
+        total=len(asked.own),
+        id=None if alone is None else alone.id,
+        model=None if len(models) > 1 else rankings[0].model,
+        provider=None if len(providers) > 1 else rankings[0].provider,
+        usage=_sum([part.usage for part in parts]),
+        headers=None if alone is None else alone.headers,
+        reordered=any(one.reordered for one in rankings),
+    )
+    merged.parts = parts
+    merged.unranked = tuple(sorted(unranked))
+    merged.mixed = len(models) > 1 or len(providers) > 1
+    merged.cached = all(part.cached for part in parts)
+    merged.attempts = tuple(attempt for part in served for attempt in part.outcome.attempts)
+    merged.elapsed = monotonic() - asked.began
+    log.debug("merged %d parts into a ranking of %d documents", len(parts), len(asked.own))
+    return merged
+
+
+def _part(served: _Served, owners: Sequence[int]) -> Part:
+    indices = tuple(dict.fromkeys(owners[served.places.start : served.places.stop]))
+    outcome = served.outcome
+    if isinstance(outcome, RerankError):
+        return Part(indices, usage=Usage() if served.unsure else Usage(0.0, 0, 0), error=outcome)
+    return Part(indices, outcome.id, outcome.model, outcome.provider, outcome.usage, cached=outcome.cached)
+
+
+def _sum(usages: Sequence[Usage]) -> Usage:
+    """The sum, unknown in what is unknown of any."""
+
+    def total(name: str) -> Any:
+        values = [getattr(usage, name) for usage in usages]
+        return None if None in values else sum(values)
+
+    return Usage(total("cost"), total("search_units"), total("total_tokens"))

@@ -1,0 +1,91 @@
+"""What a run would send, counted without sending it. It does no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from math import ceil
+from typing import Any, TypeVar
+
+import msgspec
+
+from openrouter_rerank.bulk.large import split
+from openrouter_rerank.bulk.many import Request, Requestable, as_request
+from openrouter_rerank.core import Asked, Call, rerank
+from openrouter_rerank.ranking import Ranking
+from openrouter_rerank.request import Settings
+from openrouter_rerank.steps import Step, Together
+from openrouter_rerank_api.types import encode
+
+T = TypeVar("T")
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """What a run would send."""
+
+    requests: int = 0
+    """HTTP requests, each part of a large list being one, retries left aside."""
+    documents: int = 0
+    """Documents, each piece of one that `chunk` cuts being one."""
+    search_units: int = 0
+    """Searches by the rule of the vendor whose models are billed by search (Cohere): one for each hundred documents, a
+    document of more than 500 tokens, the query's included, counting once for each 500. A token is taken to be four
+    bytes, as no tokenizer is at hand; what is billed is in `usage`. Models that are billed by token have no use for it."""
+    bytes: int = 0
+    """Of all requests' bodies."""
+
+    def __add__(self, other: Estimate) -> Estimate:
+        return Estimate(
+            self.requests + other.requests,
+            self.documents + other.documents,
+            self.search_units + other.search_units,
+            self.bytes + other.bytes,
+        )
+
+
+_TOKENS = 500
+_BYTES_PER_TOKEN = 4
+_DOCUMENTS = 100
+
+
+def estimate(settings: Settings, requests: Iterable[Requestable]) -> Generator[Step, Any, Estimate]:
+    """What these requests would send, by the way that calls take, up to where they would send it.
+
+    Raises:
+        TypeError, ValueError: A request can never work.
+    """
+    found = Estimate()
+    for given in requests:
+        found += yield from _one(settings, as_request(given))
+    return found
+
+
+def _one(settings: Settings, request: Request) -> Generator[Step, Any, Estimate]:
+    counted: list[Estimate] = []
+
+    def measure(asked: Asked[Any]) -> Call[Any]:
+        counted.append(_measured(asked))
+        return Ranking((), total=len(asked.own))
+        yield  # a generator like the others, that has nothing to do
+
+    names = (name for name in Request.__struct_fields__ if name not in ("query", "documents", "on_error"))
+    arguments = {name: getattr(request, name) for name in names}
+    call = rerank(settings, request.query, request.documents, one=measure, split=split, **arguments)
+    outcome: object = None
+    while True:
+        try:
+            step = call.send(outcome)
+        except StopIteration:
+            return sum(counted, Estimate())
+        if isinstance(step, Together):
+            outcome = []
+            for part in step.calls:
+                outcome.append((yield from part))
+        else:
+            outcome = yield step
+
+
+def _measured(asked: Asked[Any]) -> Estimate:
+    query = len(encode(asked.query))
+    sizes = (query + len(encode(document)) for document in asked.wire)
+    counting = sum(ceil(size / (_BYTES_PER_TOKEN * _TOKENS)) for size in sizes)
+    return Estimate(1, len(asked.wire), ceil(counting / _DOCUMENTS), len(asked.content))

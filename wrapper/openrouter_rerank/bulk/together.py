@@ -1,0 +1,120 @@
+"""Several calls at the same time: in threads, and in tasks. It runs them, and decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import copy_context
+from threading import Lock, Thread
+from typing import Any
+
+from openrouter_rerank.errors import RerankError
+from openrouter_rerank.steps import Send, Step, Together, Wait
+
+# How soon a thread that waits sees that it need not, in seconds.
+_GLANCE = 0.1
+
+
+class _Run:
+    """What the workers of one `Together` share: which call is next, what came of them, and whether to go on."""
+
+    def __init__(self, step: Together) -> None:
+        self.outcomes: list[Any] = [None] * len(step.calls)
+        self.errors: list[BaseException] = []
+        self.ended = False
+        self._left = iter(list(enumerate(step.calls)))
+        self._lock = Lock()
+
+    def next(self) -> tuple[int, Generator[Step, Any, Any]] | None:
+        with self._lock:
+            return None if self.ended else next(self._left, None)
+
+    def failed(self, error: BaseException) -> None:
+        self.errors.append(error)
+        self.ended = True
+
+    def answer(self) -> object:
+        """The outcomes, or the first error: one of ours as a value, as the call that asked may go on from there."""
+        if not self.errors:
+            return self.outcomes
+        if isinstance(self.errors[0], RerankError):
+            return self.errors[0]
+        raise self.errors[0]
+
+
+def in_threads(do: Callable[[Step], object], step: Together) -> object:
+    """What a `Together` is answered by.
+
+    When a call fails, those that have not begun never do, and those under way end with their request. Ctrl-C in the main
+    thread waits for none of them.
+    """
+    run = _Run(step)
+
+    def work() -> None:
+        while (taken := run.next()) is not None:
+            place, call = taken
+            try:
+                run.outcomes[place] = _until_ended(run, call, do)
+            except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
+                run.failed(error)
+
+    workers = [
+        # A daemon, lest Ctrl-C leave a program waiting for an answer that nobody wants.
+        Thread(target=copy_context().run, args=(work,), name=f"rerank-{number}", daemon=True)
+        for number in range(min(step.at_once, len(step.calls)))
+    ]
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            while worker.is_alive():  # not for ever, as Windows knows no Ctrl-C there
+                worker.join(_GLANCE)
+    finally:
+        run.ended = True
+    return run.answer()
+
+
+def _until_ended(run: _Run, call: Generator[Step, Any, Any], do: Callable[[Step], object]) -> object:
+    step: Step | None = None
+    outcome: object = None
+    try:
+        while not run.ended:
+            step = call.send(outcome)
+            if isinstance(step, Wait):
+                outcome = None
+                _wait(run, step.seconds, do)
+            else:
+                outcome = do(step)
+        if isinstance(step, Send):  # it has been paid for
+            call.send(outcome)
+    except StopIteration as done:
+        return done.value
+    finally:
+        call.close()
+    return None
+
+
+def _wait(run: _Run, seconds: float, do: Callable[[Step], object]) -> None:
+    while seconds > 0 and not run.ended:
+        do(Wait(min(seconds, _GLANCE)))
+        seconds -= _GLANCE
+
+
+async def in_tasks(do: Callable[[Generator[Step, Any, Any]], Awaitable[object]], step: Together) -> object:
+    """What a `Together` is answered by. When a call fails, the others are cancelled."""
+    import anyio  # noqa: PLC0415 - threads do without
+
+    run = _Run(step)
+    async with anyio.create_task_group() as group:
+
+        async def work() -> None:
+            while (taken := run.next()) is not None:
+                place, call = taken
+                try:
+                    run.outcomes[place] = await do(call)
+                except Exception as error:  # noqa: BLE001 - it is raised in the caller's task
+                    run.failed(error)
+                    group.cancel_scope.cancel()
+
+        for _ in range(min(step.at_once, len(step.calls))):
+            group.start_soon(work)
+    return run.answer()

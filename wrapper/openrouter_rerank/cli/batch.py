@@ -1,0 +1,362 @@
+"""`rerank batch`: the queries of a table, each with its documents, ranked row by row. What a row is, bulk/batch.py knows."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Unpack
+
+import click
+
+from openrouter_rerank import (
+    BudgetExceeded,
+    InsufficientCredits,
+    Reranker,
+    RerankError,
+    Unauthorized,
+)
+from openrouter_rerank.bulk import batch as jobs
+from openrouter_rerank.cli.connection import Connection, connect, connection_options
+from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, BadInput, CallFailed, one_line
+
+if TYPE_CHECKING:
+    from openrouter_rerank.bulk.many import Progress, Result, Results
+
+# With these no other row can go better, and none is spoilt by being tried again after the matter is mended.
+_ENDING = (BudgetExceeded, Unauthorized, InsufficientCredits)
+# So many rows that fail one after the other, each with an error that may pass, are an outage and no rows' own failures.
+_OUTAGE = 50
+# Between two lines about progress, where there is no terminal for a bar.
+_TELL_EVERY = 10.0
+
+
+@click.command("batch", epilog=EXIT_CODES)
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("target", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
+@connection_options
+@click.option("-n", "--top-n", type=click.IntRange(min=1), metavar="N", help="The best N only of each row.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="How many rows may be under way at a time. There are fewer while the server refuses some.",
+)
+@click.option(
+    "--rpm",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="How many requests may start in a minute.  [default: no limit]",
+)
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="DOLLARS",
+    help="Stop before the job costs more, earlier runs of it included.  [default: no limit]",
+)
+@click.option("--dry-run", is_flag=True, help="Read IN, say what would be sent, and send nothing.")
+@click.option("--restart", is_flag=True, help="Throw away what an earlier run finished, and OUT.")
+@click.option(
+    "--query-column", default="query", show_default=True, metavar="NAME", help="Where the query is."
+)
+@click.option(
+    "--documents-column",
+    default="documents",
+    show_default=True,
+    metavar="NAME",
+    help="Where the list of documents is.",
+)
+@click.option(
+    "--id-column", metavar="NAME", help="A column that names the rows; error messages name them by it."
+)
+@click.option("--prefix", default="", metavar="TEXT", help="Put before the name of each added column.")
+@click.option("--keep-documents", is_flag=True, help="Carry the column of documents to OUT too.")
+@click.option("--with-documents", is_flag=True, help="Put each document into the ranking, beside its index.")
+@click.option("--input-format", type=click.Choice(jobs.FORMATS), help="What IN is.  [default: by its name]")
+@click.option("--output-format", type=click.Choice(jobs.FORMATS), help="What OUT is.  [default: by its name]")
+def command(  # noqa: PLR0913 - one argument for each option
+    *,
+    source: Path,
+    target: Path,
+    top_n: int | None,
+    concurrency: int,
+    rpm: float | None,
+    max_cost: float | None,
+    dry_run: bool,
+    restart: bool,
+    query_column: str,
+    documents_column: str,
+    id_column: str | None,
+    prefix: str,
+    keep_documents: bool,
+    with_documents: bool,
+    input_format: str | None,
+    output_format: str | None,
+    **connection: Unpack[Connection],
+) -> int:
+    """Rank the documents of each row of IN by the row's query, into OUT: JSON lines, CSV or Parquet.
+
+    A row has a query and a list of documents: texts, or objects with text and/or image. In CSV the list is a JSON array
+    in its cell. OUT has the rows in their order with all other columns, and beside them: ranking (a list of index and
+    score, best first), model, provider, cost, search_units, total_tokens, response_id. Rows that fail go to
+    OUT.failed.jsonl as they were, which can be IN again. With a column relevance (a list of whole numbers, one for each
+    document), nDCG@10 and MRR@10 are told, before and after ranking.
+
+    Run the same command again after it was stopped, killed or out of disk: what is finished is in OUT.part and is not
+    ranked again. What was under way when it died may be billed twice, and that is --concurrency rows at the most. The
+    first Ctrl-C waits for what is under way, the second does not.
+    """
+    if source.resolve() == target.resolve():
+        raise BadInput("IN and OUT are the same file. Name another OUT")
+    try:
+        job = jobs.Batch(
+            source=source,
+            target=target,
+            input_format=jobs.format_of(source, input_format, "--input-format"),
+            output_format=jobs.format_of(target, output_format, "--output-format"),
+            query_column=query_column,
+            documents_column=documents_column,
+            id_column=id_column,
+            prefix=prefix,
+            keep_documents=keep_documents,
+            with_documents=with_documents,
+            options={
+                "model": connection["model"],
+                "top_n": top_n,
+                "local": connection["local"],
+                "scorer": connection["scorer"],
+                # Its query may hold a secret.
+                "base_url": (connection["base_url"] or "").partition("?")[0],
+            },
+        )
+        found = jobs.survey(job)
+        if dry_run:
+            return _estimated(job, found, top_n, connection)
+        with jobs.opened(job, found, restart=restart) as journal:
+            run = _Run(job, found, journal)
+            if journal.done < found.rows:
+                left = None if max_cost is None else max_cost - journal.cost
+                if left is not None and left <= 0:
+                    message = f"--max-cost is reached: {run.state()}. Raise it to go on"
+                    raise CallFailed(message)
+                with connect(Reranker, max_cost=left, **connection) as reranker:
+                    requests = jobs.requests(job, journal, top_n)
+                    if left is not None:
+                        requests = run.first_alone(requests)
+                    run.rank(
+                        reranker.rerank_many(
+                            requests, concurrency=concurrency, rpm=rpm, ordered=False, progress=run.heard
+                        )
+                    )
+                if run.ended_early():
+                    return INTERRUPTED
+            summary = jobs.finish(job, found, journal)
+            run.tell(summary)
+            return 1 if journal.failed else 0
+    except jobs.BadBatch as error:
+        raise BadInput(str(error)) from error
+    except jobs.BatchError as error:
+        raise CallFailed(str(error)) from error
+
+
+def _estimated(job: jobs.Batch, found: jobs.Survey, top_n: int | None, connection: Connection) -> int:
+    rows = (
+        jobs.Row(query=row[job.query_column], documents=jobs.documents_of(row, job), top_n=top_n, row=0)
+        for row in jobs.read(job)
+    )
+    with connect(Reranker, **connection) as reranker:
+        try:
+            estimate = reranker.dry_run(rows)
+        except (ValueError, TypeError) as error:
+            message = f"{job.source}: {error}. Mend the row, or change the options"
+            raise BadInput(message) from error
+    click.echo(
+        f"{found.rows:,} rows, {estimate.requests:,} requests, {estimate.documents:,} documents, "
+        f"{estimate.bytes:,} bytes, about {estimate.search_units:,} search units; nothing was sent",
+        err=True,
+    )
+    return 0
+
+
+class _Run:
+    """One run of a job: it keeps what comes, and tells how far it is."""
+
+    def __init__(self, job: jobs.Batch, found: jobs.Survey, journal: jobs.Journal) -> None:
+        self._job = job
+        self._rows = found.rows
+        self._journal = journal
+        self._earlier = journal.done
+        self._failing = 0
+        self._kept = Event()
+        self._stopped_by: Exception | None = None
+        self._interrupted = False
+        self._show: Callable[[Progress | None], None] = lambda _: None
+
+    def rank(self, results: Results) -> None:
+        """Keep each result, until there are no more or it is interrupted."""
+        if self._journal.cut:
+            _say(f"the torn end of {self._job.journal} was cut off")
+        if self._earlier:
+            _say(f"going on: {self.state()}")
+        with results, _signals(self._interrupt(results)), self._shown():
+            results.keep(lambda result: self._keep(result, results))
+            try:
+                for _ in results:
+                    pass
+            except KeyboardInterrupt:  # the second one
+                pass
+            finally:
+                self._journal.sync()
+
+    def first_alone(self, requests: Iterator[jobs.Row]) -> Iterator[jobs.Row]:
+        """The requests, the second one when the first has its result: then it is known what one costs."""
+        for request in requests:
+            yield request
+            while not (self._kept.wait(0.1) or self._interrupted or self._stopped_by):
+                pass
+
+    def heard(self, progress: Progress) -> None:
+        """How far the run has come."""
+        self._show(progress)
+
+    def state(self) -> str:
+        """How far the job has come, in words."""
+        journal = self._journal
+        failed = f", {journal.failed:,} of them failed" if journal.failed else ""
+        return f"{journal.done:,} of {self._rows:,} rows are finished{failed}, cost {self._cost()}"
+
+    def _cost(self) -> str:
+        journal = self._journal
+        if not journal.unknown:
+            return f"${journal.cost:.6g}"
+        if journal.unknown == journal.done - journal.failed:
+            return "unknown"
+        return f"${journal.cost:.6g} and unknown for {journal.unknown:,} rows"
+
+    def ended_early(self) -> bool:
+        """Whether it was interrupted before its end.
+
+        Raises:
+            CallFailed: It was stopped by an error, before its end.
+        """
+        if self._journal.done == self._rows:
+            return False
+        if self._stopped_by is not None:
+            message = f"{self._stopped_by}; {self.state()}. Run the same command again to go on"
+            raise CallFailed(message)
+        _say(f"interrupted: {self.state()}. Run the same command again to go on")
+        return True
+
+    def tell(self, summary: jobs.Summary) -> None:
+        """What came of the whole job."""
+        _say(f"{self.state()}; {self._job.target} is written")
+        if self._journal.failed:
+            _say(
+                f"the {self._journal.failed:,} rows that failed are in {self._job.failed}, which can be IN again"
+            )
+        if summary.labelled:
+            before, after = (
+                ", ".join(f"{name} {measured[key]:.4f}" for key, name in jobs.METRICS.items())
+                for measured in (summary.before, summary.after)
+            )
+            _say(f"{summary.labelled:,} rows with labels: before {before}; after {after}")
+
+    def _keep(self, result: Result, results: Results) -> None:
+        error = result.error
+        if isinstance(error, _ENDING):
+            self._stop(error, results)
+            return
+        self._journal.record(jobs.kept(result))
+        self._kept.set()
+        passing = isinstance(error, RerankError) and error.retryable
+        self._failing = self._failing + 1 if passing else 0
+        if self._failing >= _OUTAGE and error is not None:
+            self._stop(error, results)
+
+    def _stop(self, error: Exception, results: Results) -> None:
+        self._stopped_by = self._stopped_by or error
+        results.drain()
+
+    def _interrupt(self, results: Results) -> Callable[[int, FrameType | None], None]:
+        def handle(number: int, frame: FrameType | None) -> None:
+            del number, frame
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+            results.drain()
+            # Not through a buffer, in the midst of whose writing this may be.
+            os.write(2, b"\nrerank: finishing what is under way; Ctrl-C again leaves at once\n")
+
+        return handle
+
+    @contextmanager
+    def _shown(self) -> Generator[None]:
+        if not sys.stderr.isatty():
+            self._show = self._line()
+            yield
+            return
+        from rich.console import Console  # noqa: PLC0415 - slow, and needed on a terminal alone
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+        from rich.progress import Progress as Bar  # noqa: PLC0415 - likewise
+
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(
+                "{task.fields[rate]} rows/s · cost {task.fields[cost]} · {task.fields[failed]} failed"
+            ),
+            TimeRemainingColumn(),
+        )
+        with Bar(*columns, console=Console(stderr=True), refresh_per_second=4) as bar:
+            task = bar.add_task("", total=self._rows, completed=self._earlier, rate="-", cost="-", failed=0)
+
+            def show(progress: Progress | None) -> None:
+                bar.update(
+                    task,
+                    completed=self._earlier + (progress.done if progress else 0),
+                    **self._facts(progress),
+                )
+
+            self._show = show
+            yield
+
+    def _facts(self, progress: Progress | None) -> dict[str, Any]:
+        rate = progress.done / progress.elapsed if progress and progress.elapsed else 0.0
+        return {"rate": f"{rate:.1f}", "cost": self._cost(), "failed": self._journal.failed}
+
+    def _line(self, every: float = _TELL_EVERY) -> Callable[[Progress | None], None]:
+        told = time.monotonic()
+
+        def show(progress: Progress | None) -> None:
+            nonlocal told
+            now = time.monotonic()
+            if progress is not None and now - told >= every:
+                told = now
+                rate = progress.done / progress.elapsed
+                left = (self._rows - self._journal.done) / rate
+                _say(f"{self.state()}, {rate:.1f} rows/s, about {left:.0f} s left")
+
+        return show
+
+
+@contextmanager
+def _signals(handle: Callable[[int, FrameType | None], None]) -> Generator[None]:
+    """Ctrl-C, and the polite way to end a process, are handled by this within the block."""
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    click.echo(f"rerank: {one_line(text)}", err=True)

@@ -1,0 +1,187 @@
+"""What the calls of one client have cost, and whether the next one may be made. It counts, and sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from threading import Lock
+from typing import Any
+
+import msgspec
+
+from openrouter_rerank.errors import BudgetExceeded
+from openrouter_rerank.ranking import Usage
+
+# Sums of floats miss by about so much of themselves: ten times 0.1 is not 1.
+_ROUNDING = 1e-9
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """Sums over calls. What is not known is in no sum; `unknown` says for how many calls that is so."""
+
+    calls: int = 0
+    """How many calls were made, failed ones included; each part of a list that was split is one."""
+    attempts: int = 0
+    """How many requests these calls sent."""
+    cached: int = 0
+    """How many of the calls a cache answered; they sent nothing and cost nothing."""
+    search_units: int = 0
+    """Searches that were billed, as far as they are known."""
+    total_tokens: int = 0
+    """Tokens that were billed, as far as they are known."""
+    cost: float = 0.0
+    """US dollars, as far as they are known."""
+    unknown: int = 0
+    """How many calls cost what the server did not say: it named no cost, or a request of theirs got no whole answer
+    and may have been billed. An answer with an error status is taken to cost nothing."""
+
+
+class Ledger:
+    """What the calls of one client have cost so far, from any thread. The numbers are those of `Totals`.
+
+    Example:
+        >>> from openrouter_rerank import Reranker
+        >>> with Reranker.local() as reranker:
+        ...     ranking = reranker.rerank("capital of France", ["Berlin", "Paris"], tag="tests")
+        ...     reranker.ledger.calls, reranker.ledger.search_units
+        (1, 1)
+        >>> list(reranker.ledger.by_tag)
+        ['tests']
+    """
+
+    def __init__(self, max_cost: float | None = None) -> None:
+        self._max_cost = max_cost
+        self._lock = Lock()
+        self._spent = 0.0
+        # By model and tag, in the order of the fields of Totals: summed up further when somebody asks.
+        self._lines: dict[tuple[str, str | None], list[Any]] = {}
+        self._largest: dict[str, float] = {}
+        self._reserved: dict[object, float] = {}
+
+    def _read(self) -> list[tuple[str, str | None, list[Any]]]:
+        with self._lock:
+            return [(model, tag, list(line)) for (model, tag), line in self._lines.items()]
+
+    @property
+    def total(self) -> Totals:
+        """All numbers of one moment."""
+        return _sum(line for _, _, line in self._read())
+
+    @property
+    def calls(self) -> int:
+        """How many calls were made, failed ones included; each part of a list that was split is one."""
+        return self.total.calls
+
+    @property
+    def attempts(self) -> int:
+        """How many requests these calls sent."""
+        return self.total.attempts
+
+    @property
+    def cached(self) -> int:
+        """How many of the calls a cache answered."""
+        return self.total.cached
+
+    @property
+    def search_units(self) -> int:
+        """Searches that were billed, as far as they are known."""
+        return self.total.search_units
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens that were billed, as far as they are known."""
+        return self.total.total_tokens
+
+    @property
+    def cost(self) -> float:
+        """US dollars, as far as they are known."""
+        return self.total.cost
+
+    @property
+    def unknown(self) -> int:
+        """How many calls cost what the server did not say."""
+        return self.total.unknown
+
+    @property
+    def by_model(self) -> Mapping[str, Totals]:
+        """The same for each model that was asked for."""
+        lines = self._read()
+        models = dict.fromkeys(model for model, _, _ in lines)
+        return {name: _sum(line for model, _, line in lines if model == name) for name in models}
+
+    @property
+    def by_tag(self) -> Mapping[str, Totals]:
+        """The same for each `tag` that calls were given."""
+        lines = self._read()
+        tags = dict.fromkeys(tag for _, tag, _ in lines if tag is not None)
+        return {name: _sum(line for _, tag, line in lines if tag == name) for name in tags}
+
+    def reserve(self, call: object, model: str) -> None:
+        """Set aside what a call may cost, until it is settled.
+
+        Raises:
+            BudgetExceeded: It may cost more than is left.
+        """
+        limit = self._max_cost
+        if limit is None:
+            return
+        with self._lock:
+            spent, coming = self._spent, sum(self._reserved.values())
+            next_cost = self._largest.get(model)
+            left = limit * (1 + _ROUNDING) - spent - coming
+            # Of a model's first call nothing is known; it is made while there is anything left.
+            if left < (next_cost or 0.0) or (next_cost is None and spent + coming >= limit):
+                raise _exceeded(model, spent, coming, limit, next_cost)
+            self._reserved[call] = next_cost or 0.0
+
+    def settle(  # noqa: PLR0913 - a line of a ledger
+        self, call: object, model: str, tag: str | None, *, attempts: int, usage: Usage | None, unknown: bool
+    ) -> None:
+        """Enter what came of a call; no usage where it came to nothing."""
+        with self._lock:
+            if self._reserved:
+                self._reserved.pop(call, None)
+            line = self._lines.setdefault((model, tag), [0, 0, 0, 0, 0, 0.0, 0])
+            line[0] += 1
+            line[1] += attempts
+            line[6] += unknown
+            if usage is None:
+                return
+            line[3] += usage.search_units or 0
+            line[4] += usage.total_tokens or 0
+            cost = usage.cost
+            if cost is not None:
+                line[5] += cost
+                self._spent += cost
+                if cost >= self._largest.get(model, 0.0):
+                    self._largest[model] = cost
+
+    def remembered(self, model: str, tag: str | None) -> None:
+        """Enter a call that a cache answered."""
+        with self._lock:
+            line = self._lines.setdefault((model, tag), [0, 0, 0, 0, 0, 0.0, 0])
+            line[0] += 1
+            line[2] += 1
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in msgspec.structs.asdict(self.total).items())
+        return f"<Ledger: {shown}>"
+
+
+def _sum(lines: Iterable[list[Any]]) -> Totals:
+    columns = zip(_NOTHING, *lines, strict=True)
+    return Totals(*map(sum, columns))
+
+
+_NOTHING = msgspec.structs.astuple(Totals())
+
+
+def _exceeded(
+    model: str, spent: float, coming: float, limit: float, next_cost: float | None
+) -> BudgetExceeded:
+    under_way = f", ${coming:.6g} are set aside for calls under way" if coming else ""
+    may = "is unknown" if next_cost is None else f"may be ${next_cost:.6g}"
+    message = (
+        f"max_cost is ${limit:.6g}, ${spent:.6g} are spent{under_way}, and the cost of the next call of {model} {may}; "
+        "nothing was sent. Raise max_cost, or look at the ledger for what it went to"
+    )
+    return BudgetExceeded(message, spent=spent, limit=limit, next_cost=next_cost)

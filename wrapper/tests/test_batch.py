@@ -1,0 +1,637 @@
+"""`rerank batch` ranks every row once: through kills, Ctrl-C, full disks, and files of every kind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from faults import CHUNKED, Script, Server, answer, envelope, head, honest, serving
+from faults import Request as Sent
+from faults import results as body_of
+from openrouter_rerank.bulk import batch as jobs
+from openrouter_rerank.bulk.many import Progress
+from openrouter_rerank.cli import batch
+from openrouter_rerank.cli.app import app
+
+SOON = 30.0
+"""Seconds by which any of these commands is over on any machine: it did not hang."""
+MAIN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from openrouter_rerank.cli import main; main()"
+)
+AT_ONCE = 4
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals or limits")
+
+
+def rerank(*args: object) -> Result:
+    """`rerank batch`, run in this process; any exception but its exit is raised."""
+    return CliRunner().invoke(app, ["batch", *map(str, args)], env={"COLUMNS": "80"}, catch_exceptions=False)
+
+
+def started(*args: object, before: str = "") -> subprocess.Popen[str]:
+    """`rerank batch` in a process of its own."""
+    pipes: dict[str, Any] = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+    }
+    command = [sys.executable, "-W", "error", "-c", f"{before}\n{MAIN}", "batch", *map(str, args)]
+    return subprocess.Popen(command, text=True, **pipes)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Its exit code and what it told, once it has ended."""
+    with process:
+        try:
+            output, error = process.communicate(timeout=SOON)
+        finally:
+            process.kill()
+    assert output == ""
+    return process.returncode, error
+
+
+def refused(result: Result, code: int, *says: str) -> None:
+    """One line told why, and the code is this."""
+    assert re.fullmatch(r"rerank: [^\n]+\n", result.stderr)
+    for words in says:
+        assert words in result.stderr
+    assert (result.exit_code, result.stdout) == (code, "")
+
+
+def rows(number: int) -> list[dict[str, Any]]:
+    """Rows of three documents, each with a query of its own."""
+    return [{"id": index, "query": f"q{index}", "documents": ["a", "b", "c"]} for index in range(number)]
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def written(path: Path, given: Sequence[dict[str, Any]]) -> Path:
+    """The file, with these rows as JSON lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in given), encoding="utf-8")
+    return path
+
+
+def asked(server: Server) -> Counter[str]:
+    """How many times each query was sent."""
+    return Counter(request.json["query"] for request in list(server.requests))
+
+
+def complete(target: Path, number: int) -> None:
+    """The output has each row once, in order, ranked, and nothing else is left beside it."""
+    found = lines(target)
+    assert [row["id"] for row in found] == list(range(number))
+    assert all([hit["index"] for hit in row["ranking"]] == [2, 1, 0] for row in found)
+    assert [path.name for path in target.parent.glob(f"{target.name}*")] == [target.name]
+
+
+@contextmanager
+def slow(seconds: float = 0.004) -> Generator[Server]:
+    """An honest server that takes its time."""
+
+    def script(request: Sent) -> Script:
+        yield seconds
+        yield honest(request)
+
+    with serving(script) as server:
+        yield server
+
+
+# It dies
+
+
+@posix
+@pytest.mark.parametrize(("suffix", "number"), [("jsonl", 300), ("parquet", 100)])
+def test_killed_again_and_again(tmp_path: Path, suffix: str, number: int):
+    """Killed at random moments until it is done, it ranks each row, writes it once, and repeats no more than was under way."""
+    kills = 0
+    chance = random.Random(f"kills {suffix}")
+    source, target = written(tmp_path / "in.jsonl", rows(number)), tmp_path / f"out.{suffix}"
+    with slow() as server:
+        command = (source, target, "--base-url", server.url, "--concurrency", AT_ONCE)
+        while kills < 40:
+            process = started(*command)
+            with process:
+                # Some die while they start or read, most while they rank, and the last ones while they write.
+                if chance.random() < 0.8:
+                    goal = len(server.requests) + chance.randrange(1, 60)
+                    while len(server.requests) < goal and process.poll() is None:
+                        time.sleep(0.001)
+                else:
+                    time.sleep(chance.random())
+                time.sleep(chance.random() * 0.02)
+                process.kill()
+                process.communicate()
+            finished = target.exists() and not target.with_name(target.name + ".part").exists()
+            if finished or process.returncode == 0:
+                break
+            kills += 1
+        repeated = asked(server)
+    assert kills >= 3
+    assert sorted(repeated) == sorted(row["query"] for row in rows(number))
+    assert sum(repeated.values()) - number <= kills * AT_ONCE
+    if suffix == "parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+        assert parquet.read_table(target)["id"].to_pylist() == list(range(number))
+    else:
+        complete(target, number)
+
+
+def test_a_journal_cut_anywhere(tmp_path: Path):
+    """Whatever byte a journal breaks off at, the rows of its whole lines are finished and the others are not."""
+    job = jobs.Batch(
+        source=written(tmp_path / "in.jsonl", rows(3)),
+        target=tmp_path / "out.jsonl",
+        input_format="jsonl",
+        output_format="jsonl",
+    )
+    found = jobs.survey(job)
+    with jobs.opened(job, found, restart=False) as journal:
+        for row in (2, 0, 1):
+            journal.record(jobs.Kept(row, [(0, 0.5)], cost=0.25))
+    whole = job.journal.read_bytes()
+    ends = [place + 1 for place, byte in enumerate(whole) if byte == ord("\n")]
+
+    for size in range(len(whole) + 1):
+        for tail in (b"", b"\0" * 30):
+            job.journal.write_bytes(whole[:size] + tail)
+            with jobs.opened(job, found, restart=False) as journal:
+                expected = [row for row, end in zip((2, 0, 1), ends[1:], strict=True) if end <= size]
+                assert [row for row in (2, 0, 1) if row in journal] == expected
+                assert journal.done == len(expected)
+                assert journal.cost == 0.25 * len(expected)
+                assert job.journal.stat().st_size == max(end for end in ends if end <= max(size, ends[0]))
+                assert all(journal[row].ranking == [(0, 0.5)] for row in expected)
+                if size == 40 + ends[0]:
+                    journal.record(jobs.Kept(1))
+                    assert 1 in journal
+
+
+def test_a_damaged_line_and_all_after_it_are_ranked_again(tmp_path: Path):
+    """A line whose checksum is wrong is no finished row, and the message says what was cut off."""
+    source, target = written(tmp_path / "in.jsonl", rows(3)), tmp_path / "out.jsonl"
+    with slow() as server:
+        command = (source, target, "--base-url", server.url)
+        job = jobs.Batch(
+            source=source,
+            target=target,
+            input_format="jsonl",
+            output_format="jsonl",
+            options={"model": None, "top_n": None, "local": False, "scorer": None, "base_url": server.url},
+        )
+        with jobs.opened(job, jobs.survey(job), restart=False) as journal:
+            for row in range(3):
+                journal.record(jobs.Kept(row, [(2, 0.5), (1, 0.4), (0, 0.3)]))
+        content = job.journal.read_bytes().splitlines(keepends=True)
+        content[2] = content[2].replace(b"0.5", b"0.6")
+        job.journal.write_bytes(b"".join(content))
+        result = rerank(*command)
+        assert asked(server) == {"q1": 1, "q2": 1}
+    assert result.exit_code == 0
+    assert "the torn end of" in result.stderr
+    complete(target, 3)
+
+
+@posix
+def test_ctrl_c_waits_for_what_is_under_way(tmp_path: Path):
+    """The first Ctrl-C starts nothing more, keeps what was under way, says how to go on, and exits with 130."""
+    number = 60
+    source, target = written(tmp_path / "in.jsonl", rows(number)), tmp_path / "out.jsonl"
+    with slow(0.05) as server:
+        command = (source, target, "--base-url", server.url, "--concurrency", AT_ONCE)
+        process = started(*command)
+        assert server.wait_until(lambda now: len(now.requests) >= 10)
+        process.send_signal(signal.SIGINT)
+        code, told = ended(process)
+        sent = sum(asked(server).values())
+        assert code == 130
+        assert f"interrupted: {sent} of {number} rows are finished" in told
+        assert "Run the same command again to go on" in told
+        assert ended(started(*command))[0] == 0
+        assert set(asked(server).values()) == {1}
+    complete(target, number)
+
+
+@posix
+def test_ctrl_c_twice_leaves_at_once(tmp_path: Path):
+    """The second Ctrl-C waits for nothing, and what was finished stays so."""
+
+    def stuck(request: Sent) -> Script:
+        if request.number <= 5:
+            yield honest(request)
+            return
+        yield head(200, CHUNKED)
+        while True:
+            yield 0.02
+            yield b"1\r\n \r\n"
+
+    source, target = written(tmp_path / "in.jsonl", rows(60)), tmp_path / "out.jsonl"
+    with serving(stuck) as server:
+        process = started(source, target, "--base-url", server.url, "--concurrency", AT_ONCE)
+        assert server.wait_until(lambda now: len(now.requests) >= 5 + AT_ONCE)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        code, told = ended(process)
+        assert code == 130
+        assert "Traceback" not in told
+        assert "interrupted: 5 of 60 rows are finished" in told
+        assert time.monotonic() - began < 10
+    kept = target.with_name("out.jsonl.part").read_bytes().splitlines()
+    assert len(kept) == 1 + 5
+
+
+LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))"
+
+
+@posix
+@pytest.mark.parametrize("limit", [100, 3000, 60_000])
+def test_a_full_disk(tmp_path: Path, limit: int):
+    """Where the disk is full, one line says what to do, and the same command goes on from there once there is room."""
+    number = 300
+    source, target = written(tmp_path / "in.jsonl", rows(number)), tmp_path / "out.jsonl"
+    with slow(0.001) as server:
+        command = (source, target, "--base-url", server.url, "--concurrency", AT_ONCE)
+        # As the file system says that a file may not grow, in place of that it is full.
+        code, told = ended(started(*command, before=LIMITED.format(limit)))
+        assert code == 1
+        assert told.count("\n") == 1
+        assert "could not be written: File too large. Make room and run the same command again" in told
+        assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []
+        assert not target.exists()
+        if limit > 100:
+            assert target.with_name("out.jsonl.part").read_bytes().endswith(b"\n")
+        assert ended(started(*command))[0] == 0
+        repeated = sum(asked(server).values()) - number
+    assert repeated <= AT_ONCE
+    complete(target, number)
+
+
+@posix
+def test_two_at_the_same_time(tmp_path: Path):
+    """A second run into the same output is refused while the first one writes, which it does not disturb."""
+    source, target = written(tmp_path / "in.jsonl", rows(40)), tmp_path / "out.jsonl"
+    with slow(0.05) as server:
+        command = (source, target, "--base-url", server.url, "--concurrency", AT_ONCE)
+        process = started(*command)
+        assert server.wait_until(lambda now: len(now.requests) >= 2)
+        refused(rerank(*command), 2, "another process is writing", "out.jsonl.part")
+        assert ended(process)[0] == 0
+        assert set(asked(server).values()) == {1}
+    complete(target, 40)
+
+
+# What is taken up, and what is not
+
+
+def test_only_the_same_job_is_taken_up(tmp_path: Path):
+    """Another input, or other options that change the rankings, are refused by name; --restart throws away what there is."""
+    source, target = written(tmp_path / "in.jsonl", rows(3)), tmp_path / "out.jsonl"
+
+    def dying(request: Sent) -> Script:
+        yield honest(request) if request.number < 3 else answer(401, envelope(401, "no"))
+
+    with serving(dying) as server:
+        command = (source, target, "--base-url", server.url, "--concurrency", 1)
+        refused(rerank(*command), 1, "401", "2 of 3 rows are finished", "Run the same command again to go on")
+        refused(rerank(*command, "-n", 2), 2, "other options: top_n was None and is now 2", "--restart")
+        refused(rerank(*command, "-m", "x/y"), 2, "model was None and is now 'x/y'")
+        written(source, rows(4))
+        refused(rerank(*command), 2, "another input, or the input has changed", "--restart")
+    with slow() as server:
+        result = rerank(source, target, "--base-url", server.url, "--restart")
+        assert result.exit_code == 0
+        assert asked(server) == {f"q{index}": 1 for index in range(4)}
+    complete(target, 4)
+    refused(rerank(*command), 2, "out.jsonl is there already", "--restart")
+
+
+def test_rows_that_fail(tmp_path: Path):
+    """They go to a file as they were, the rest to the output, the exit code is 1, and the file can be fed back in."""
+    source, target = written(tmp_path / "in.jsonl", rows(10)), tmp_path / "out.jsonl"
+
+    def picky(request: Sent) -> Script:
+        bad = request.json["query"] in ("q3", "q7")
+        yield answer(400, envelope(400, "not this one")) if bad else honest(request)
+
+    with serving(picky) as server:
+        result = rerank(source, target, "--base-url", server.url)
+    failed = tmp_path / "out.jsonl.failed.jsonl"
+    assert result.exit_code == 1
+    assert "10 of 10 rows are finished, 2 of them failed" in result.stderr
+    assert "out.jsonl.failed.jsonl, which can be IN again" in result.stderr
+    assert [row["id"] for row in lines(target)] == [0, 1, 2, 4, 5, 6, 8, 9]
+    assert [{key: row[key] for key in ("id", "query", "documents")} for row in lines(failed)] == [
+        rows(10)[3],
+        rows(10)[7],
+    ]
+    assert lines(failed)[0]["rerank_error"]["type"] == "BadRequest"
+    assert lines(failed)[0]["rerank_error"]["status"] == 400
+    assert "not this one" in lines(failed)[0]["rerank_error"]["message"]
+
+    with slow() as server:
+        assert rerank(failed, tmp_path / "again.jsonl", "--base-url", server.url).exit_code == 0
+    assert [row["id"] for row in lines(tmp_path / "again.jsonl")] == [3, 7]
+    assert "rerank_error" not in lines(tmp_path / "again.jsonl")[0]
+
+
+def test_max_cost(tmp_path: Path):
+    """The job stops before it costs more, what earlier runs of it cost included, and goes on when it may cost more."""
+    source, target = written(tmp_path / "in.jsonl", rows(10)), tmp_path / "out.jsonl"
+
+    def priced(request: Sent) -> Script:
+        yield answer(200, body_of((2, 0.9), (1, 0.8), (0, 0.7), usage={"cost": 0.5}))
+
+    with serving(priced) as server:
+        command = (source, target, "--base-url", server.url, "--concurrency", 2)
+        refused(rerank(*command, "--max-cost", 2), 1, "max_cost is", "4 of 10 rows are finished, cost $2")
+        refused(rerank(*command, "--max-cost", 2), 1, "--max-cost is reached", "Raise it to go on")
+        result = rerank(*command, "--max-cost", 3)
+        assert (result.exit_code, "6 of 10 rows are finished, cost $3" in result.stderr) == (1, True)
+        result = rerank(*command)
+        assert (result.exit_code, "10 of 10 rows are finished, cost $5" in result.stderr) == (0, True)
+        assert set(asked(server).values()) == {1}
+    complete(target, 10)
+
+
+def test_an_outage_ends_the_run(tmp_path: Path):
+    """Where row after row fails by what may pass, the run stops before all rows have."""
+    number = 1000
+    source, target = written(tmp_path / "in.jsonl", rows(number)), tmp_path / "out.jsonl"
+    with serving(
+        lambda request: iter([answer(500, envelope(500, "no"), headers={"Retry-After": "0"})])
+    ) as server:  # type: ignore[arg-type, return-value]
+        result = rerank(source, target, "--base-url", server.url)
+        assert len(asked(server)) < 100
+    refused(result, 1, "of 1,000 rows are finished", "Run the same command again to go on")
+
+
+# Formats
+
+
+def test_from_each_format_to_each(tmp_path: Path):
+    """Rows come out of JSON lines, CSV and Parquet, and go into each, with all columns and the same ranking."""
+    arrow = pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `batch` is not installed")
+    given = [
+        {
+            "id": index,
+            "query": 'blue, "sky"\nred',
+            "documents": ["red", "blue sky", "é"],
+            "note": None if index else "n",
+        }
+        for index in range(300)
+    ]
+    sources = {name: tmp_path / f"in.{name}" for name in jobs.FORMATS}
+    written(sources["jsonl"], given)
+    parquet.write_table(arrow.Table.from_pylist(given), sources["parquet"])
+    with sources["csv"].open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(given[0])
+        writer.writerows(
+            [row["id"], row["query"], json.dumps(row["documents"]), row["note"]] for row in given
+        )
+
+    def read(path: Path) -> list[dict[str, Any]]:
+        if path.suffix == ".parquet":
+            return parquet.read_table(path).to_pylist()
+        if path.suffix == ".jsonl":
+            return lines(path)
+        with path.open(encoding="utf-8", newline="") as file:
+            return [{**row, "ranking": json.loads(row["ranking"])} for row in csv.DictReader(file)]
+
+    for name, source in sources.items():
+        for other in jobs.FORMATS:
+            target = tmp_path / f"{name}-to.{other}"
+            assert rerank(source, target, "--local", "--with-documents").exit_code == 0
+            found = read(target)
+            assert [int(row["id"]) for row in found] == list(range(300))
+            assert [hit["index"] for hit in found[0]["ranking"]] == [1, 0, 2]
+            assert [hit["document"] for hit in found[0]["ranking"]] == ["blue sky", "red", "é"]
+            assert found[0]["query"] == given[0]["query"]
+            assert found[0]["model"].startswith("local/")
+            assert (found[0]["note"], found[1]["note"]) in (("n", None), ("n", ""))
+            assert "documents" not in found[0]
+    kept = tmp_path / "kept.parquet"
+    assert rerank(sources["parquet"], kept, "--local", "--keep-documents", "--prefix", "r_").exit_code == 0
+    assert parquet.read_table(kept).to_pylist()[0]["documents"] == ["red", "blue sky", "é"]
+    assert "r_ranking" in parquet.read_table(kept).column_names
+
+
+def test_labels(tmp_path: Path):
+    """With labels, nDCG@10 and MRR@10 are told before and after; rows without labels count in neither."""
+    pytest.importorskip("pytrec_eval", reason="the extra `batch` is not installed")
+    given = [
+        {"query": "blue", "documents": ["red", "blue"], "relevance": [0, 1]},
+        {"query": "blue", "documents": ["blue", "red", "green"], "relevance": [0, 0, 2]},
+        {"query": "blue", "documents": ["blue"], "relevance": None},
+    ]
+    result = rerank(written(tmp_path / "in.jsonl", given), tmp_path / "out.jsonl", "--local")
+
+    # By hand: the labelled document is second and third before, first and third after; 1/log2(3) and 1/log2(4) at those.
+    assert result.exit_code == 0
+    told = re.search(r"2 rows with labels: before (.*); after (.*)\n", result.stderr)
+    assert told is not None
+    assert told.groups() == ("nDCG@10 0.5655, MRR@10 0.4167", "nDCG@10 0.7500, MRR@10 0.6667")
+
+
+def test_labels_beyond_ten(tmp_path: Path):
+    """A relevant document on the eleventh place is on none that counts."""
+    pytest.importorskip("pytrec_eval", reason="the extra `batch` is not installed")
+    documents = ["red"] * 10 + ["blue"]
+    given = [{"query": "blue", "documents": documents, "relevance": [0] * 10 + [1]}]
+    result = rerank(written(tmp_path / "in.jsonl", given), tmp_path / "out.jsonl", "--local")
+
+    assert "before nDCG@10 0.0000, MRR@10 0.0000; after nDCG@10 1.0000, MRR@10 1.0000" in result.stderr
+
+
+def test_dry_run(tmp_path: Path):
+    """It says what would be sent, sends nothing and leaves nothing."""
+    with slow() as server:
+        source = written(tmp_path / "in.jsonl", rows(7))
+        result = rerank(source, tmp_path / "out.jsonl", "--base-url", server.url, "--dry-run")
+        assert server.requests == []
+    assert result.exit_code == 0
+    assert re.match(
+        r"7 rows, 7 requests, 21 documents, \d+ bytes, about 7 search units; nothing", result.stderr
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def _file(name: str, content: str | bytes) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        path = folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return make
+
+
+GOOD = '{"query": "q", "documents": ["a"]}\n'
+BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
+    "nothing": (_file("in.jsonl", "\n\n"), [], "there is no row in it"),
+    "no JSON": (_file("in.jsonl", GOOD + "{"), [], "line 2: no JSON object"),
+    "a list": (_file("in.jsonl", "[]"), [], "line 1: no JSON object"),
+    "not UTF-8": (_file("in.jsonl", b'{"query": "\xff"}'), [], "line 1: no JSON object"),
+    "no query": (
+        _file("in.jsonl", '{"q": "x", "documents": []}'),
+        [],
+        "no column 'query', only q, documents",
+    ),
+    "no documents": (_file("in.jsonl", GOOD + '{"query": "x"}'), [], "row 2: there is no column 'documents'"),
+    "a query of 7": (_file("in.jsonl", '{"query": 7, "documents": []}'), [], "the query is of type int"),
+    "a null query": (_file("in.jsonl", '{"query": null, "documents": []}'), [], "the query is missing"),
+    "one document": (_file("in.jsonl", '{"query": "q", "documents": "a"}'), [], "of type str, not a list"),
+    "a document of 7": (
+        _file("in.jsonl", '{"query": "q", "documents": [7]}'),
+        [],
+        "document 0 is of type int",
+    ),
+    "too few labels": (
+        _file("in.jsonl", '{"query": "q", "documents": ["a"], "relevance": []}'),
+        [],
+        "no list of whole numbers, one for each document",
+    ),
+    "half a label": (
+        _file("in.jsonl", '{"query": "q", "documents": ["a"], "relevance": [0.5]}'),
+        [],
+        "no list of whole numbers",
+    ),
+    "a column of that name": (
+        _file("in.jsonl", '{"query": "q", "documents": [], "model": 1}'),
+        [],
+        "named as those to be added: model",
+    ),
+    "no such id": (_file("in.jsonl", GOOD), ["--id-column", "no"], "no column 'no'"),
+    "an id to know it by": (
+        _file("in.jsonl", '{"query": 7, "documents": [], "no": "r7"}'),
+        ["--id-column", "no"],
+        "row 1 (no 'r7'): the query",
+    ),
+    "another name": (_file("in.dat", GOOD), [], "its name does not say what it is. Add --input-format"),
+    "CSV without JSON": (
+        _file("in.csv", "query,documents\nq,a;b\n"),
+        [],
+        "line 2: the cell 'documents' is no JSON",
+    ),
+    "CSV with too few cells": (_file("in.csv", "query,documents\nq\n"), [], "1 cells where the header has 2"),
+    "CSV with two of a name": (_file("in.csv", "query,query\n"), [], "two columns are named 'query'"),
+    "broken CSV": (_file("in.csv", 'query,documents\n"q,'), [], "not CSV in UTF-8"),
+    "no Parquet": (_file("in.parquet", "PAR"), [], "not Parquet"),
+    "several types for Parquet": (
+        _file("in.jsonl", GOOD[:-2] + ', "n": 1}\n' + GOOD[:-2] + ', "n": "x"}'),
+        ["--output-format", "parquet"],
+        "values of several types",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input(tmp_path: Path, name: str):
+    """What can be no job is told in one line with its place, before anything is sent or written: exit code 2."""
+    if "arquet" in name:
+        pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
+    make, options, says = BAD[name]
+    source = make(tmp_path)
+    refused(rerank(source, tmp_path / "out.jsonl", "--base-url", "http://127.0.0.1:9", *options), 2, says)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_bad_options(tmp_path: Path):
+    """Options that can never work are told before anything is read."""
+    source = written(tmp_path / "in.jsonl", rows(1))
+    refused(rerank(source, source, "--local"), 2, "IN and OUT are the same file")
+    refused(rerank(source, tmp_path / "out", "--local"), 2, "Add --output-format")
+    refused(rerank(tmp_path / "no.jsonl", tmp_path / "out.jsonl", "--local"), 2, "does not exist")
+    refused(rerank(source, tmp_path / "no" / "out.jsonl", "--local"), 1, "could not be written: No such file")
+    refused(rerank(source, tmp_path / "out.jsonl"), 2, "no API key")
+    (tmp_path / "out.jsonl.part").write_text("a file of mine\n")
+    refused(rerank(source, tmp_path / "out.jsonl", "--local"), 2, "is no journal")
+    assert (tmp_path / "out.jsonl.part").read_text() == "a file of mine\n"
+
+
+def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Where there is no terminal, a line now and then says how far it is, and none in between."""
+    job = jobs.Batch(
+        source=written(tmp_path / "in.jsonl", rows(4)),
+        target=tmp_path / "out.jsonl",
+        input_format="jsonl",
+        output_format="jsonl",
+    )
+    found = jobs.survey(job)
+    state = Progress(
+        done=1, failed=0, cost=0.5, unknown=0, search_units=1, total_tokens=0, elapsed=2.0, limit=8
+    )
+    with jobs.opened(job, found, restart=False) as journal:
+        journal.record(jobs.Kept(0, [(0, 0.5)], cost=0.5))
+        run = batch._Run(job, found, journal)
+        run._line(every=60.0)(state)
+        run._line(every=0.0)(state)
+    told = capsys.readouterr().err
+    assert told == "rerank: 1 of 4 rows are finished, cost $0.5, 0.5 rows/s, about 6 s left\n"
+
+
+@posix
+def test_progress_on_a_terminal(tmp_path: Path):
+    """On a terminal a bar shows how many rows are finished, the rate, the cost and the time left."""
+    import pty
+
+    control, terminal = pty.openpty()
+    source, target = written(tmp_path / "in.jsonl", rows(40)), tmp_path / "out.jsonl"
+    with slow(0.02) as server:
+        command = [sys.executable, "-c", MAIN, "batch", str(source), str(target), "--base-url", server.url]
+        environment = {**os.environ, "COLUMNS": "100", "TERM": "xterm"}
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=terminal, env=environment)
+        os.close(terminal)
+        shown = b""
+        try:
+            while data := os.read(control, 4096):
+                shown += data
+        except OSError:  # as Linux says that the other end is closed
+            pass
+        finally:
+            process.kill()
+            process.wait()
+            os.close(control)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert re.search(r"40/40 [\d.]+ rows/s · cost unknown · 0 failed", text)
+    assert "out.jsonl is written" in text
+    complete(target, 40)
+
+
+def test_memory_is_eight_bytes_a_row(tmp_path: Path):
+    """A journal of a million rows is known by eight megabytes of places."""
+    with (tmp_path / "j").open("w+b") as file:
+        journal = jobs.Journal(tmp_path / "j", file, 10**6)
+        assert journal._places.itemsize * len(journal._places) == 8 * 10**6
+        assert 999_999 not in journal
+
+
+def test_what_is_kept_can_be_read_again():
+    """A failure that is none of the server's is kept with its class and message."""
+    assert msgspec.json.decode(msgspec.json.encode(jobs.told(ValueError("x")))) == {
+        "type": "ValueError",
+        "message": "x",
+        "status": None,
+    }
