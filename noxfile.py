@@ -87,6 +87,7 @@ EVERYTHING = [
     "docs",
     "--doctest-modules",
     "--doctest-glob=*.md",
+    "--ignore=docs/frameworks.md",
     # each is tried where its framework is, by the session `frameworks`
     *(f"--ignore={WRAPPER}/integrations/{name}.py" for name in FRAMEWORKS),
 ]
@@ -94,12 +95,18 @@ EVERYTHING = [
 
 DECIDING = [
     "answer",
+    "bulk/cache",
+    "bulk/large",
+    "bulk/money",
+    "bulk/order",
+    "bulk/together",
     "client",
     "connections",
     "core",
     "defaults",
     "documents",
     "errors",
+    "ledger",
     "local",
     "ranking",
     "request",
@@ -307,6 +314,8 @@ def bench(session: nox.Session) -> None:
     session.install("-e", ".[all]", *group("bench"))
     pages = ["--markdown=docs/performance.md", "--svg=docs/performance.svg", "--keep"]
     session.run("python", "benchmarks/speed.py", *(session.posargs or pages))
+    if not session.posargs:
+        session.run("python", "benchmarks/many.py", "--markdown", "docs/bulk-performance.md")
 
 
 @nox.session(default=False)

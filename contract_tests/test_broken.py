@@ -140,7 +140,7 @@ def test_a_legal_variant_is_clean(name: str):
     assert set(found) == SHOULD.get(name, set())
 
 
-@pytest.mark.parametrize("name", ["text-only", "lenient-json"])
+@pytest.mark.parametrize("name", ["text-only", "images-not-found", "lenient-json"])
 def test_generation_fails_no_legal_variant(name: str):
     """A whole check, generation and all, finds nothing that a legal server has to change."""
     report = check(VARIANTS[name](keys={KEY}), key=KEY, seed=0)

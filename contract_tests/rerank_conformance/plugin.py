@@ -143,7 +143,9 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
 
     option = config.getoption
     names = ("quick", "model", "seed", "max_requests", "timeout", "strict", "contract_version")
-    settings = {name: option(f"target_{name}") for name in names if option(f"target_{name}") is not None}
+    settings: dict[str, Any] = {
+        name: option(f"target_{name}") for name in names if option(f"target_{name}") is not None
+    }
     settings["key"] = os.environ.get(str(option("target_key_env")), "").strip() or None
     if "contract_version" in settings:
         try:

@@ -736,8 +736,7 @@ def test_ctrl_c(kind: str):
                 output, errors = process.communicate(timeout=SOON)
             finally:
                 process.kill()
-    assert output.strip() == "interrupted ['MainThread']"
-    assert errors == ""
+    assert (output.strip(), errors) == ("interrupted ['MainThread']", "")
     assert time.monotonic() - began < SOON
 
 

@@ -239,6 +239,17 @@ def test_failures_set_no_price() -> None:
         ledger.reserve("c", "m")
 
 
+def test_the_largest_call_is_reckoned_with() -> None:
+    """A cheap call after a dear one does not make the next one look cheap."""
+    ledger = Ledger(max_cost=1.0)
+    for cost in (0.5, 0.125):
+        ledger.settle(cost, "m", None, attempts=1, usage=Usage(cost, 1, None), unknown=False)
+
+    with pytest.raises(BudgetExceeded) as caught:
+        ledger.reserve("c", "m")
+    assert (caught.value.spent, caught.value.next_cost) == (0.625, 0.5)
+
+
 def test_calls_under_way_are_set_aside() -> None:
     """What calls under way may cost is not there for others, until they are settled."""
     ledger = Ledger(max_cost=1.0)

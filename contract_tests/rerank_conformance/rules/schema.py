@@ -84,7 +84,7 @@ def _excused(exchange: Exchange) -> set[int]:
     body = cast("dict[str, Any]", exchange.probe.body) if isinstance(exchange.probe.body, dict) else {}
     excused: set[int] = set()
     if any(isinstance(one, dict) and "image" in one for one in exchange.probe.documents):
-        excused |= {400, 413}  # a model of texts alone
+        excused |= {400, 404, 413}  # a model of texts alone, no endpoint for images, no such image
     if body.get("provider"):
         excused |= {400, 402, 403, 404}  # no provider fits the preferences
     top_n = exchange.probe.top_n

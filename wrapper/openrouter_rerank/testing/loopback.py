@@ -95,8 +95,7 @@ def serving(script: Play, host: str = "127.0.0.1", tls: ssl.SSLContext | None = 
         try:
             yield server
         finally:
-            running.stop()
-            accepting.join()
+            running.stop(accepting)
             if running.failures:
                 raise running.failures[0]
 
@@ -126,13 +125,14 @@ class _Running:
                 self._server.connections += 1
                 self._server.held += 1
                 self._open[connection] = thread
-            thread.start()
+                thread.start()  # before anybody can see it, and join it
 
-    def stop(self) -> None:
+    def stop(self, accepting: threading.Thread) -> None:
         self._stopped.set()
         # Nothing but a connection wakes accept() on every system.
         with suppress(OSError):
             socket.create_connection(self._listener.getsockname()[:2], PATIENCE).close()
+        accepting.join()  # after which there are no more connections than are known
         with self._server.changed:
             threads = dict(self._open)
         for connection, thread in threads.items():
