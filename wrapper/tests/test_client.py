@@ -16,6 +16,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import httpcore
 import httpx
 import pytest
 import trustme
@@ -30,6 +31,7 @@ from openrouter_rerank import (
     TimedOut,
     Unavailable,
 )
+from openrouter_rerank.connections import _Clock
 from openrouter_rerank.testing import Request, Script, Server, answer, deaf, faulty, honest, results, serving
 from shells import KEY, QUICK, Shell
 
@@ -598,6 +600,19 @@ def test_tls_that_never_begins(shell: Shell) -> None:
     with deaf() as url, pytest.raises(TimedOut):
         shell.rank(base_url=url.replace("http:", "https:"), timeout=0.4, retries=Retries(attempts=1))
     gc.collect()  # so that the warning comes here
+
+
+def test_a_connection_whose_time_is_up_before_its_handshake_is_closed() -> None:
+    """Where connecting took all the time there was, no handshake begins, and no socket is left open."""
+    with serving(well) as server:
+        port = int(server.url.split(":")[2].partition("/")[0])
+        clock = _Clock()
+        clock.end = time.monotonic() + 5
+        stream = clock.connect_tcp("127.0.0.1", port)
+        clock.end = time.monotonic() - 1
+        with pytest.raises(httpcore.ConnectTimeout):
+            stream.start_tls(ssl.create_default_context())
+        assert stream.get_extra_info("socket").fileno() == -1
 
 
 def test_ipv6(shell: Shell) -> None:
