@@ -325,6 +325,19 @@ def release(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def interop(session: nox.Session) -> None:
+    """Others' clients through `rerank serve`, and our facade through llama.cpp and the LiteLLM proxy, into docs/interop.md."""
+    session.install("-e", ".[all]", *group("interop"))
+    proxy = Environment(Path(session.create_tmp()).resolve() / "proxy")
+    if not Path(proxy.python).exists():
+        session.run("python", "-m", "venv", str(proxy.home), silent=True)
+    install = ["-m", "pip", "install", "--quiet", *group("proxy")]
+    session.run(proxy.python, *install, external=True)
+    run = ["contract_tests/interop/run.py", "--litellm", proxy.command("litellm")]
+    session.run("python", *run, *(session.posargs or ["--markdown", "docs/interop.md"]))
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """What a call costs beside raw httpx and other clients, into docs/; `-- --compare` says what changed beyond noise."""
     session.install("-e", ".[all]", *group("bench"))

@@ -1,0 +1,103 @@
+"""Others' Python clients, each making the same requests: `callers.py NAME ROOT REQUESTS` prints one outcome for each.
+
+REQUESTS is a list of objects of `key`, `query`, `documents` and `top_n`. An outcome has what the client itself gives its
+user: `ranking` as pairs of index and score, and `usage`; or `error` and `status`. It judges nothing: clients.py does.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+MODEL = "rerank-any"
+TIMEOUT = 20  # seconds, for one request
+
+Request = dict[str, Any]
+Outcome = dict[str, Any]
+
+
+def openrouter(root: str, request: Request) -> Outcome:
+    """The vendor's SDK."""
+    import openrouter as sdk  # noqa: PLC0415 - the others need not be there
+    from openrouter.utils.retries import BackoffStrategy, RetryConfig  # noqa: PLC0415 - as above
+
+    never = RetryConfig("none", BackoffStrategy(1, 1, 1, 1), retry_connection_errors=False)
+    with sdk.OpenRouter(api_key=request["key"], server_url=f"{root}/api/v1", retry_config=never) as client:
+        answer = client.rerank.rerank(**asked(request), timeout_ms=TIMEOUT * 1000)
+    return outcome(answer.results, answer.usage and answer.usage.model_dump())
+
+
+def cohere_v1(root: str, request: Request) -> Outcome:
+    """Cohere's SDK by its older client, which appends /v1/rerank."""
+    import cohere  # noqa: PLC0415 - the others need not be there
+
+    client = cohere.Client(api_key=request["key"], base_url=f"{root}/api", timeout=TIMEOUT)
+    answer = client.rerank(**asked(request), request_options={"max_retries": 0})
+    return outcome(answer.results, answer.meta and answer.meta.billed_units)
+
+
+def cohere_v2(root: str, request: Request) -> Outcome:
+    """Cohere's SDK by its newer client, which appends /v2/rerank."""
+    import cohere  # noqa: PLC0415 - the others need not be there
+
+    client = cohere.ClientV2(api_key=request["key"], base_url=root, timeout=TIMEOUT)
+    answer = client.rerank(**asked(request), request_options={"max_retries": 0})
+    return outcome(answer.results, answer.meta and answer.meta.billed_units)
+
+
+def litellm(root: str, request: Request) -> Outcome:
+    """LiteLLM's function, which takes the whole address for Cohere's."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # otherwise it is fetched on import
+    import litellm as sdk  # noqa: PLC0415 - the others need not be there
+
+    sdk.suppress_debug_info = True
+    address = {"api_base": f"{root}/api/v1/rerank", "api_key": request["key"], "timeout": TIMEOUT}
+    answer = sdk.rerank(**asked(request) | {"model": f"cohere/{MODEL}"}, **address)
+    return outcome(answer.results, answer.meta and answer.meta.get("billed_units"))
+
+
+def asked(request: Request) -> dict[str, Any]:
+    """The request as all of them take it; `top_n` is left out where it is none."""
+    given = {name: request[name] for name in ("query", "documents", "top_n") if request[name] is not None}
+    return {"model": MODEL, **given}
+
+
+def outcome(results: Iterable[Any], usage: Any) -> Outcome:
+    """What the client gave; its results are objects or mappings."""
+    rows = [result if isinstance(result, dict) else vars(result) for result in results]
+    usage = usage if isinstance(usage, dict) or usage is None else vars(usage)
+    return {
+        "ranking": [[row["index"], row["relevance_score"]] for row in rows],
+        "usage": {name: value for name, value in (usage or {}).items() if isinstance(value, int | float)},
+    }
+
+
+def failure(error: Exception) -> Outcome:
+    """What the client raised."""
+    status = getattr(error, "status_code", None)
+    said = " ".join(str(error).split())[:300]
+    return {"error": type(error).__name__, "status": status, "message": said}
+
+
+CALLERS: dict[str, Callable[[str, Request], Outcome]] = {
+    "openrouter": openrouter,
+    "cohere_v1": cohere_v1,
+    "cohere_v2": cohere_v2,
+    "litellm": litellm,
+}
+
+
+def main(name: str, root: str, requests: str) -> None:
+    """Make the requests one after the other, and print the outcomes as one line of JSON."""
+    outcomes: list[Outcome] = []
+    for request in json.loads(requests):
+        try:
+            outcomes.append(CALLERS[name](root, request))
+        except Exception as error:  # noqa: BLE001 - whatever a client raises is its outcome
+            outcomes.append(failure(error))
+    print(json.dumps(outcomes))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

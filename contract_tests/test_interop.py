@@ -1,0 +1,116 @@
+"""What `nox -s interop` calls right is right: each way to be wrong is told, and nothing is left running."""
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+INTEROP = Path(__file__).resolve().parent / "interop"
+RIGHT = [[[2, 0.7], [0, 0.2], [1, 0.0]], [[2, 0.7], [0, 0.2]]]
+REFUSED = {"error": "Unauthorized", "status": 401, "message": "no"}
+
+
+def modules(monkeypatch: pytest.MonkeyPatch, name: str) -> ModuleType:
+    """A script of the folder, as a module."""
+    monkeypatch.syspath_prepend(str(INTEROP))
+    return __import__(name)
+
+
+def given(first: list, second: list, last: dict = REFUSED) -> list[dict]:
+    """What a client made of the three requests."""
+    return [{"ranking": first, "usage": {"cost": 0}}, {"ranking": second, "usage": {}}, last]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "problem"),
+    [
+        (given(*RIGHT), None),
+        (given(RIGHT[0][::-1], RIGHT[1]), "the order"),
+        (given([[2, 0.7], [0, 0.3], [1, 0.0]], RIGHT[1]), "scores"),
+        (given(RIGHT[0], RIGHT[0]), "top_n: the order"),
+        (given(*RIGHT, last={"ranking": RIGHT[0], "usage": {}}), "let in instead of 401"),
+        (given(*RIGHT, last=REFUSED | {"status": 500}), "Unauthorized instead of 401"),
+        ([REFUSED, *given(*RIGHT)[1:]], "a ranking: Unauthorized"),
+    ],
+)
+def test_client_is_judged(monkeypatch: pytest.MonkeyPatch, outcomes: list[dict], problem: str | None):
+    """A client that gives other than the server's own answer, or lets a wrong key pass, is told of; a right one is not."""
+    cell = modules(monkeypatch, "clients").judge(outcomes, RIGHT)
+    assert cell.problems == [] if problem is None else problem in cell.verdict
+
+
+def test_wrong_document_first_is_told(monkeypatch: pytest.MonkeyPatch):
+    """A server that ranks wrong is no pass for a client that says so truly."""
+    wrong = [[[0, 0.7], [2, 0.2]], [[0, 0.7], [2, 0.2]]]
+    cell = modules(monkeypatch, "clients").judge(given(*wrong), wrong)
+    assert "document 0 is first" in cell.verdict
+
+
+def test_client_that_is_not_installed_has_a_row(monkeypatch: pytest.MonkeyPatch):
+    """A client that is not there is a row that says so, and fails the run only where it is required."""
+    clients = modules(monkeypatch, "clients")
+    absent = clients.Client("absent", "no-such-package-anywhere", "absent", "URL")
+    rows = [
+        clients.row(one, "http://127.0.0.1:9", "http://127.0.0.1:9", Path())
+        for one in (absent, absent._replace(required=False))
+    ]
+    assert [(row.plain.verdict, row.failed) for row in rows] == [
+        ("not run: no-such-package-anywhere is not installed", True),
+        ("not run: no-such-package-anywhere is not installed", False),
+    ]
+
+
+@dataclass
+class Found:
+    """A hit, as far as it is judged."""
+
+    index: int
+    score: float
+    document: object
+
+
+class Ranked(list):
+    """A ranking, as far as it is judged."""
+
+    @property
+    def indices(self) -> list[int]:
+        """Of its hits."""
+        return [hit.index for hit in self]
+
+
+def test_facade_is_judged(monkeypatch: pytest.MonkeyPatch):
+    """A ranking with another order, another score or a copy of the document is told of; a right one is not."""
+    wrong = modules(monkeypatch, "servers").wrong
+    documents = [{"text": "a"}, {"text": "b"}]
+    expected = [(1, 0.9), (0, 0.1)]
+    right = Ranked([Found(1, 0.9, documents[1]), Found(0, 0.1, documents[0])])
+    copied = Ranked([Found(1, 0.9, dict(documents[1])), right[1]])
+    assert wrong(right, expected, documents) == ""
+    assert "order" in wrong(Ranked(right[::-1]), expected, documents)
+    assert "score" in wrong(Ranked([Found(1, 0.8, documents[1]), right[1]]), expected, documents)
+    assert "own" in wrong(copied, expected, documents)
+
+
+def test_server_that_ends_is_told(monkeypatch: pytest.MonkeyPatch):
+    """A server that ends before it serves is an error with its last words."""
+    processes = modules(monkeypatch, "processes")
+    command = [sys.executable, "-c", "raise SystemExit('no model')"]
+    with (
+        pytest.raises(processes.NotRunningError, match="no model"),
+        processes.serving(command, processes.first_line),
+    ):
+        pass
+
+
+def test_server_is_stopped_whatever_happens(monkeypatch: pytest.MonkeyPatch):
+    """A server is gone once its block ends, by an error too."""
+    processes = modules(monkeypatch, "processes")
+    command = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"]
+    with pytest.raises(KeyError), processes.serving(command, processes.first_line) as said:
+        raise KeyError(int(said))
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(said), signal.SIG_DFL)
