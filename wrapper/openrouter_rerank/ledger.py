@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from threading import Lock
-from typing import Any
 
 import msgspec
+from msgspec.structs import asdict, astuple, replace
 
 from openrouter_rerank.errors import BudgetExceeded
 from openrouter_rerank.ranking import Usage
@@ -52,14 +52,14 @@ class Ledger:
         self._max_cost = max_cost
         self._lock = Lock()
         self._spent = 0.0
-        # By model and tag, in the order of the fields of Totals: summed up further when somebody asks.
-        self._lines: dict[tuple[str, str | None], list[Any]] = {}
+        # By model and tag: summed up further when somebody asks.
+        self._lines: dict[tuple[str, str | None], Totals] = {}
         self._largest: dict[str, float] = {}
         self._reserved: dict[object, float] = {}
 
-    def _read(self) -> list[tuple[str, str | None, list[Any]]]:
+    def _read(self) -> list[tuple[str, str | None, Totals]]:
         with self._lock:
-            return [(model, tag, list(line)) for (model, tag), line in self._lines.items()]
+            return [(model, tag, line) for (model, tag), line in self._lines.items()]
 
     @property
     def total(self) -> Totals:
@@ -137,42 +137,42 @@ class Ledger:
         self, call: object, model: str, tag: str | None, *, attempts: int, usage: Usage | None, unknown: bool
     ) -> None:
         """Enter what came of a call; no usage where it came to nothing."""
+        usage = usage or _NO_USAGE
         with self._lock:
             if self._reserved:
                 self._reserved.pop(call, None)
-            line = self._lines.setdefault((model, tag), [0, 0, 0, 0, 0, 0.0, 0])
-            line[0] += 1
-            line[1] += attempts
-            line[6] += unknown
-            if usage is None:
-                return
-            line[3] += usage.search_units or 0
-            line[4] += usage.total_tokens or 0
-            cost = usage.cost
-            if cost is not None:
-                line[5] += cost
-                self._spent += cost
-                if cost >= self._largest.get(model, 0.0):
-                    self._largest[model] = cost
+            line = self._lines.get((model, tag), _NOTHING)
+            self._lines[model, tag] = Totals(
+                calls=line.calls + 1,
+                attempts=line.attempts + attempts,
+                cached=line.cached,
+                search_units=line.search_units + (usage.search_units or 0),
+                total_tokens=line.total_tokens + (usage.total_tokens or 0),
+                cost=line.cost + (usage.cost or 0.0),
+                unknown=line.unknown + unknown,
+            )
+            if usage.cost is not None:
+                self._spent += usage.cost
+                self._largest[model] = max(usage.cost, self._largest.get(model, 0.0))
 
     def remembered(self, model: str, tag: str | None) -> None:
         """Enter a call that a cache answered."""
         with self._lock:
-            line = self._lines.setdefault((model, tag), [0, 0, 0, 0, 0, 0.0, 0])
-            line[0] += 1
-            line[2] += 1
+            line = self._lines.get((model, tag), _NOTHING)
+            self._lines[model, tag] = replace(line, calls=line.calls + 1, cached=line.cached + 1)
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in msgspec.structs.asdict(self.total).items())
+        shown = ", ".join(f"{name}={value!r}" for name, value in asdict(self.total).items())
         return f"<Ledger: {shown}>"
 
 
-def _sum(lines: Iterable[list[Any]]) -> Totals:
-    columns = zip(_NOTHING, *lines, strict=True)
+def _sum(lines: Iterable[Totals]) -> Totals:
+    columns = zip(*map(astuple, [_NOTHING, *lines]), strict=True)
     return Totals(*map(sum, columns))
 
 
-_NOTHING = msgspec.structs.astuple(Totals())
+_NOTHING = Totals()
+_NO_USAGE = Usage()
 
 
 def _exceeded(
