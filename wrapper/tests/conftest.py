@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-# faults.py and shells.py are imported by name, which --import-mode=importlib does not provide for.
+# shells.py and driving.py are imported by name, which --import-mode=importlib does not provide for.
 sys.path.append(str(Path(__file__).parent))
 
 from shells import Shell

@@ -21,13 +21,14 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from faults import CHUNKED, Script, Server, answer, envelope, head, honest, serving
-from faults import Request as Sent
-from faults import results as body_of
 from openrouter_rerank.bulk import batch as jobs
 from openrouter_rerank.bulk.many import Progress
 from openrouter_rerank.cli import batch
 from openrouter_rerank.cli.app import app
+from openrouter_rerank.testing import Request as Sent
+from openrouter_rerank.testing import Script, Server, answer, envelope, head, honest, serving
+from openrouter_rerank.testing import results as body_of
+from openrouter_rerank.testing.faults import CHUNKED
 
 SOON = 30.0
 """Seconds by which any of these commands is over on any machine: it did not hang."""
@@ -454,6 +455,17 @@ def test_labels(tmp_path: Path):
     told = re.search(r"2 rows with labels: before (.*); after (.*)\n", result.stderr)
     assert told is not None
     assert told.groups() == ("nDCG@10 0.5655, MRR@10 0.4167", "nDCG@10 0.7500, MRR@10 0.6667")
+
+
+def test_labels_that_nothing_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where the extra is not installed, that the labels went unused is said, with what to install; the job is done."""
+    monkeypatch.setitem(sys.modules, "pytrec_eval", None)
+    given = [{"query": "blue", "documents": ["red", "blue"], "relevance": [0, 1]}]
+    result = rerank(written(tmp_path / "in.jsonl", given), tmp_path / "out.jsonl", "--local")
+
+    assert (result.exit_code, (tmp_path / "out.jsonl").exists()) == (0, True)
+    assert "1 rows have labels" in result.stderr
+    assert "[batch]" in result.stderr
 
 
 def test_labels_beyond_ten(tmp_path: Path):

@@ -601,6 +601,8 @@ class Summary(msgspec.Struct):
     """How good the order was, before and after; the mean over the rows that have labels."""
 
     labelled: int = 0
+    unmeasured: int = 0
+    """How many rows have labels that nothing installed can measure by."""
     before: dict[str, float] = msgspec.field(default_factory=dict[str, float])
     after: dict[str, float] = msgspec.field(default_factory=dict[str, float])
 
@@ -614,8 +616,8 @@ def finish(batch: Batch, found: Survey, journal: Journal) -> Summary:
     Raises:
         BatchError: It cannot be written, or the input has changed; the journal is whole.
     """
-    summary = Summary()
     rate = _rater() if found.labelled else None
+    summary = Summary(unmeasured=found.labelled if rate is None else 0)
     finished = f"all {found.rows} rows are finished and will not be ranked again"
     parts = [path.with_name(path.name + ".tmp") for path in (batch.target, batch.failed)]
     try:

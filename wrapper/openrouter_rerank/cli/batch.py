@@ -268,6 +268,11 @@ class _Run:
                 for measured in (summary.before, summary.after)
             )
             _say(f"{summary.labelled:,} rows with labels: before {before}; after {after}")
+        if summary.unmeasured:
+            _say(
+                f"{summary.unmeasured:,} rows have labels, and measuring by them needs pytrec-eval-terrier: "
+                "pip install 'openrouter-rerank[batch]', or '.[batch]' in a clone"
+            )
 
     def _keep(self, result: Result, results: Results) -> None:
         error = result.error
