@@ -86,6 +86,8 @@ def test_nobody_there():
         (["check", "http://["], "names a host"),
         (["check", "http://h.example:x/"], "names a host"),
         (["check", "http://127.0.0.1:9", "--rule", "no.such"], "no rule begins with"),
+        (["check", "http://me:hush-hush@127.0.0.1:9"], "user name or password"),
+        (["check", "http://127.0.0.1:9/api?key=hush-hush"], "query"),
         (["check", "http://127.0.0.1:9", "--contract-version", "0.0.1"], "no rules of the contract"),
         (["check", "https://h.example/api/v1"], "No key"),
         (["serve", "--broken", "no.such"], "no such server"),
@@ -99,6 +101,7 @@ def test_what_cannot_be_run(arguments, says):
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+    assert "hush-hush" not in done.stdout + done.stderr
 
 
 def test_every_report(tmp_path):

@@ -111,12 +111,13 @@ def test_without_a_target(tmp_path):
         (["https://h.example/api/v1"], "", "no key"),
         (["https://h.example/api/v1"], "sk-test-of-the-plugin", "--target-yes"),
         (["ftp://h.example"], "", "http://"),
+        (["http://me:hush-hush@127.0.0.1:9"], "", "user name or password"),
         (["nowhere"], "", "http://"),
         (["no_such_module:app"], "", "no_such_module"),
         (["http://127.0.0.1:9", "--target-contract-version", "0.9.0"], "", "1.0.0"),
         (["http://127.0.0.1:9", "--target-expected-failures", "none.txt"], "", "none.txt"),
     ],
-    ids=["no-key", "no-consent", "scheme", "nothing", "module", "version", "file"],
+    ids=["no-key", "no-consent", "scheme", "password", "nothing", "module", "version", "file"],
 )
 def test_what_cannot_be_judged(tmp_path, arguments, key, says):
     """Bad usage ends the run before any test, with one line that says what is wrong and does not hold the key."""
@@ -126,3 +127,4 @@ def test_what_cannot_be_judged(tmp_path, arguments, key, says):
     assert says in done.stderr
     assert done.stderr.strip().count("\n") == 0
     assert "sk-test" not in done.stdout + done.stderr
+    assert "hush-hush" not in done.stdout + done.stderr

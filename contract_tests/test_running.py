@@ -140,6 +140,14 @@ class _Sync(httpx.BaseTransport):
         return self.inner.handle_request(request)
 
 
+@pytest.mark.parametrize("address", ["http://me:hush-hush@127.0.0.1:9/v1", "http://127.0.0.1:9/v1?key=hush-hush", "127.0.0.1:9"])  # fmt: skip
+def test_an_address_that_reports_would_betray(address):
+    """An address with a password or a query is refused before anything is sent, by a message that does not show it."""
+    with pytest.raises(ValueError, match="target") as caught:
+        check(address, quick=True)
+    assert "hush-hush" not in str(caught.value)
+
+
 def test_no_target():
     """What is no target is named in a TypeError."""
     with pytest.raises(TypeError, match="not int"):

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 import click
 import msgspec
 
 from rerank_conformance import contract
 from rerank_conformance.report import Report, read_expected
-from rerank_conformance.target import is_live
+from rerank_conformance.target import is_live, refusal
 
 _STDOUT = "-"
 
@@ -66,9 +65,8 @@ def check(url: str, **options: Any) -> NoReturn:
     from rerank_conformance import running  # noqa: PLC0415 - help and usage need none of it
     from rerank_conformance.rules import RULES, rule_set  # noqa: PLC0415 - likewise
 
-    if not _is_address(url):
-        message = f"expected a URL that begins with http:// or https:// and names a host, not {url!r}"
-        raise click.BadParameter(message, param_hint="URL")
+    if problem := refusal(url):
+        raise click.BadParameter(problem, param_hint="URL")
     if options["contract_version"] is not None:
         try:
             rule_set(options["contract_version"])
@@ -131,14 +129,6 @@ def _makers(*, strict: bool) -> dict[str, Callable[[Report], str]]:
         "html": page.of_report,
         "badge": badge.render,
     }
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port or an address that is none
-        return False
 
 
 def _key(name: str, file: Path | None) -> str | None:

@@ -51,8 +51,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if not target.startswith(("http://", "https://")):
         config.stash[_APP] = _imported(target, config)
         return
-    from rerank_conformance.target import is_live  # noqa: PLC0415 - see the module
+    from rerank_conformance.target import is_live, refusal  # noqa: PLC0415 - see the module
 
+    if problem := refusal(target):
+        msg = f"--target: {problem}"
+        raise pytest.UsageError(msg)
     if is_live(target) and not config.stash[_SETTINGS]["key"]:
         variable = config.getoption("target_key_env")
         msg = f"no key for {target}: set {variable}, or name another variable by --target-key-env"

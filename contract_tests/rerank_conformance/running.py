@@ -24,7 +24,7 @@ from rerank_conformance.report import Outcome, Report, RuleResult, verdict, with
 from rerank_conformance.rules import Finding, Rule, Seen, Undecided, rule_set
 from rerank_conformance.rules.rule import TOLERANCE
 from rerank_conformance.shrinking import shrinkable, smallest
-from rerank_conformance.target import Budget, Line, Target, is_live, name_of
+from rerank_conformance.target import Budget, Line, Target, is_live, name_of, refusal
 
 QUICK = 40
 """Requests in a quick check, at most."""
@@ -76,9 +76,12 @@ def check(target: Target, **settings: Any) -> Report:
 
     Raises:
         TypeError: The target is none of these, or a setting is unknown.
-        ValueError: There are no rules of that version of the contract.
+        ValueError: The address cannot be a server's, or there are no rules of that version of the contract.
         ModuleNotFoundError: schemathesis is not installed, and the check is not a quick one; nothing was sent.
     """
+    if isinstance(target, str) and (problem := refusal(target)):
+        message = f"target: {problem}"
+        raise ValueError(message)
     settings.setdefault("seed", random.SystemRandom().randrange(2**31))
     chosen = Settings(**settings)
     if not chosen.quick and find_spec("schemathesis") is None:  # to be told now, and not when half is sent

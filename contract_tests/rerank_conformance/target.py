@@ -40,11 +40,26 @@ def is_live(target: Target) -> bool:
     return not (host in {"localhost", "::1"} or host.startswith("127."))
 
 
+def refusal(url: str) -> str | None:
+    """Why the address cannot be a target's; None where it can. It does not quote the address, which may hold a secret."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or a host that is none
+        parts, usable = urlsplit(""), False
+    if not usable:
+        return "expected a URL that begins with http:// or https:// and names a host"
+    if parts.username is not None or parts.password is not None:
+        return "it holds a user name or password, which every report would show; leave them out, and give the key by the environment"
+    if parts.query or parts.fragment:
+        return "it holds a query or a fragment; give the address that has /rerank right under it"
+    return None
+
+
 def name_of(target: Target) -> str:
-    """The target in a report: its URL without user and query, or what it is."""
+    """The target in a report: its URL, or what it is."""
     if isinstance(target, str):
-        parts = urlsplit(target)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return target
     return f"in process: {getattr(target, '__name__', type(target).__name__)}"
 
 

@@ -1,15 +1,18 @@
 """What holds between answers; where models may differ honestly, a rule is a SHOULD or has a tolerance."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
 
 from rerank_conformance.exchanges import Exchange, text_of
-from rerank_conformance.rules.rule import SCHEMA, Finding, Judgement, Seen, Undecided, rule
+from rerank_conformance.rules.rule import SCHEMA, Finding, Judge, Judgement, Seen, Undecided, rule
 
 _RESULTS = f"{SCHEMA}/RerankResponse/properties/results"
 _TOP_N = f"{SCHEMA}/RerankRequest/properties/top_n"
 _SCORE = f"{SCHEMA}/RerankResult/properties/relevance_score"
 _QUERY = f"{SCHEMA}/RerankRequest/properties/query"
 _EXACT = 1e-9
+
+_Comparison = Callable[[Seen, Exchange, Exchange], Iterator[Judgement]]
 
 
 def _pair(seen: Seen, *names: str) -> Iterator[tuple[Exchange, ...] | Undecided]:
@@ -67,18 +70,40 @@ def top_n_prefix(seen: Seen) -> Iterator[Judgement]:
             yield pair if isinstance(pair, Undecided) else _is_prefix(seen, pair[0], pair[1])
 
 
+def _between(first: str, second: str) -> Callable[[_Comparison], Judge]:
+    """Makes a judge of a function that compares the exchanges of two probes; it is asked where both hold scores."""
+
+    def made(compare: _Comparison) -> Judge:
+        @wraps(compare)
+        def judge(seen: Seen) -> Iterator[Judgement]:
+            for pair in _pair(seen, first, second):
+                if isinstance(pair, Undecided):
+                    yield pair
+                else:
+                    yield from compare(seen, *pair)
+
+        return judge
+
+    return made
+
+
+def _apart(
+    seen: Seen, one: Exchange, other: Exchange, place: Callable[[int], int] = lambda index: index
+) -> bool:
+    """Whether a document has clearly another score in the other ranking, where it is at another place."""
+    return any(
+        place(index) in other.scores and not seen.close(one.scores[index], other.scores[place(index)])
+        for index in one.order
+    )
+
+
 @rule("relation.repeatable", "The same request gives the same scores again, but for noise", _SCORE)
-def repeatable(seen: Seen) -> Iterator[Judgement]:
+@_between("rank-full", "rank-again")
+def repeatable(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
     """The same request twice."""
-    for pair in _pair(seen, "rank-full", "rank-again"):
-        if isinstance(pair, Undecided):
-            yield pair
-            continue
-        one, other = pair
-        both = [index for index in one.order if index in other.scores]
-        apart = [index for index in both if not seen.close(one.scores[index], other.scores[index])]
-        expected = f"{_shown(one)}, each within {seen.tolerance:g}"
-        yield Finding(expected, f"the second time {_shown(other)}", other) if apart else None
+    expected = f"{_shown(one)}, each within {seen.tolerance:g}"
+    bad = _apart(seen, one, other)
+    yield Finding(expected, f"the second time {_shown(other)}", other) if bad else None
 
 
 @rule(
@@ -86,31 +111,20 @@ def repeatable(seen: Seen) -> Iterator[Judgement]:
     "A text is ranked alike as a string and as an object",
     f"{SCHEMA}/RerankDocument",
 )
-def string_or_object(seen: Seen) -> Iterator[Judgement]:
+@_between("rank-full", "accept-objects")
+def string_or_object(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
     """The same texts in either form."""
-    for pair in _pair(seen, "rank-full", "accept-objects"):
-        if isinstance(pair, Undecided):
-            yield pair
-            continue
-        one, other = pair
-        both = [index for index in one.order if index in other.scores]
-        apart = [index for index in both if not seen.close(one.scores[index], other.scores[index])]
-        yield Finding(f"as strings: {_shown(one)}", f"as objects: {_shown(other)}", other) if apart else None
+    bad = _apart(seen, one, other)
+    yield Finding(f"as strings: {_shown(one)}", f"as objects: {_shown(other)}", other) if bad else None
 
 
 @rule("relation.query-matters", "The ranking depends on the query", _QUERY)
-def query_matters(seen: Seen) -> Iterator[Judgement]:
+@_between("rank-full", "rank-other-query")
+def query_matters(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
     """Other queries over the same documents."""
-    for pair in _pair(seen, "rank-full", "rank-other-query"):
-        if isinstance(pair, Undecided):
-            yield pair
-            continue
-        one, other = pair
-        same = one.order == other.order and all(
-            seen.close(one.scores[index], other.scores[index]) for index in one.order
-        )
-        expected = "another ranking, or other scores, for a query about something else"
-        yield Finding(expected, f"the same again: {_shown(other)}", other) if same else None
+    same = one.order == other.order and not _apart(seen, one, other)
+    expected = "another ranking, or other scores, for a query about something else"
+    yield Finding(expected, f"the same again: {_shown(other)}", other) if same else None
 
 
 @rule(
@@ -118,39 +132,33 @@ def query_matters(seen: Seen) -> Iterator[Judgement]:
     "The ranking depends on the documents, not on their positions alone",
     _RESULTS,
 )
-def document_matters(seen: Seen) -> Iterator[Judgement]:
+@_between("rank-full", "rank-reversed")
+def document_matters(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
     """The same documents in reverse."""
-    for pair in _pair(seen, "rank-full", "rank-reversed"):
-        if isinstance(pair, Undecided):
-            yield pair
-            continue
-        one, other = pair
-        if len(one.scores) < 2 or len(other.scores) < len(one.scores):
-            continue
-        same = one.order == other.order and all(
-            abs(one.scores[index] - other.scores[index]) <= _EXACT for index in one.order
-        )
-        expected = "other documents first when the documents are reversed"
-        yield Finding(expected, f"the same positions again: {_shown(other)}", other) if same else None
+    del seen
+    if len(one.scores) < 2 or len(other.scores) < len(one.scores):
+        return
+    same = one.order == other.order and all(
+        abs(one.scores[index] - other.scores[index]) <= _EXACT for index in one.order
+    )
+    expected = "other documents first when the documents are reversed"
+    yield Finding(expected, f"the same positions again: {_shown(other)}", other) if same else None
 
 
 @rule("relation.own-score", "A document has its own score, not that of the document beside it", _SCORE)
-def own_score(seen: Seen) -> Iterator[Judgement]:
+@_between("rank-full", "rank-reversed")
+def own_score(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
     """The same documents in reverse: scores that are off by some places there are off by as many the other way."""
-    for pair in _pair(seen, "rank-full", "rank-reversed"):
-        if isinstance(pair, Undecided):
-            yield pair
-            continue
-        one, other = pair
-        count = len(one.probe.documents)
-        if set(one.scores) != set(range(count)) or set(other.scores) != set(range(count)):
-            continue
-        # both by the positions of the first request
-        full = [one.scores[index] for index in range(count)]
-        back = [other.scores[count - 1 - index] for index in range(count)]
-        off = next((places for places in range(1, count // 2) if _is_off(full, back, places)), None)
-        expected = f"the scores of {_shown(one)} with the documents the other way round"
-        yield Finding(expected, f"{_shown(other)}: each score is {off} off", other) if off else None
+    del seen
+    count = len(one.probe.documents)
+    if set(one.scores) != set(range(count)) or set(other.scores) != set(range(count)):
+        return
+    # both by the positions of the first request
+    full = [one.scores[index] for index in range(count)]
+    back = [other.scores[count - 1 - index] for index in range(count)]
+    off = next((places for places in range(1, count // 2) if _is_off(full, back, places)), None)
+    expected = f"the scores of {_shown(one)} with the documents the other way round"
+    yield Finding(expected, f"{_shown(other)}: each score is {off} off", other) if off else None
 
 
 def _is_off(full: Sequence[float], back: Sequence[float], places: int) -> bool:
@@ -212,20 +220,12 @@ def relevant_first(seen: Seen) -> Iterator[Judgement]:
     _SCORE,
     level="SHOULD",
 )
-def order_of_documents(seen: Seen) -> Iterator[Judgement]:
+@_between("rank-full", "rank-reversed")
+def order_of_documents(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
     """The same documents in reverse."""
-    for pair in _pair(seen, "rank-full", "rank-reversed"):
-        if isinstance(pair, Undecided):
-            yield pair
-            continue
-        one, other = pair
-        end = len(one.probe.documents) - 1
-        apart = [
-            index
-            for index in one.order
-            if end - index in other.scores and not seen.close(one.scores[index], other.scores[end - index])
-        ]
-        yield Finding(f"the scores of {_shown(one)}", f"reversed: {_shown(other)}", other) if apart else None
+    last = len(one.probe.documents) - 1
+    bad = _apart(seen, one, other, lambda index: last - index)
+    yield Finding(f"the scores of {_shown(one)}", f"reversed: {_shown(other)}", other) if bad else None
 
 
 @rule(
@@ -234,23 +234,11 @@ def order_of_documents(seen: Seen) -> Iterator[Judgement]:
     _SCORE,
     level="SHOULD",
 )
-def document_added(seen: Seen) -> Iterator[Judgement]:
+@_between("rank-full", "rank-added")
+def document_added(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
     """One document more."""
-    for pair in _pair(seen, "rank-full", "rank-added"):
-        if isinstance(pair, Undecided):
-            yield pair
-            continue
-        one, other = pair
-        apart = [
-            index
-            for index in one.order
-            if index in other.scores and not seen.close(one.scores[index], other.scores[index])
-        ]
-        yield (
-            Finding(f"the scores of {_shown(one)}", f"with one more: {_shown(other)}", other)
-            if apart
-            else None
-        )
+    bad = _apart(seen, one, other)
+    yield Finding(f"the scores of {_shown(one)}", f"with one more: {_shown(other)}", other) if bad else None
 
 
 @rule("relation.identical-documents", "Identical documents have one score", _SCORE, level="SHOULD")
