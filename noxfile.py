@@ -357,7 +357,7 @@ def docs(session: nox.Session) -> None:
         ".",
         str(site),
     )
-    session.run("pytest", "-q", "-rs", "docs/tests/test_site.py", env={"RERANK_SITE": str(site)})
+    session.run("pytest", "-q", "-rs", "docs/tests", env={"RERANK_SITE": str(site), "RERANK_INSTALL": "1"})
     session.log(f"the site is in {site}: `python -m http.server -d site` shows it")
 
 

@@ -1,4 +1,4 @@
-"""Writes docs/commands.md and docs/rules.md from the programs themselves; `nox -s docs` runs it, and a test compares."""
+"""Writes docs/commands.md and docs/rules.md from the programs themselves; `nox -s docs` runs it, and a test runs it with --check."""
 
 from __future__ import annotations
 
@@ -90,5 +90,8 @@ PAGES = {"commands.md": commands, "rules.md": rules}
 
 if __name__ == "__main__":
     for page, text in PAGES.items():
-        (DOCS / page).write_text(text(), "utf-8", newline="\n")
-        sys.stdout.write(f"docs/{page}\n")
+        file, new = DOCS / page, text()
+        if "--check" not in sys.argv:
+            file.write_text(new, "utf-8", newline="\n")
+        elif file.read_text("utf-8") != new:
+            sys.exit(f"docs/{page} is not what the programs say any more: `nox -s docs` makes it anew")
