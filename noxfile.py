@@ -354,6 +354,30 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Make the site of documentation in site/, warnings as errors, and look at every page of it in Chromium."""
+    session.install("-e", f".[all,{','.join([*FRAMEWORKS, 'otel'])}]".replace("_", "-"), *group("docs"))
+    session.run("python", "docs/_site/pages.py")
+    site = Path("site").resolve()
+    shutil.rmtree(site, ignore_errors=True)
+    trees = str(Path(session.create_tmp()).resolve() / "trees")
+    session.run(
+        "sphinx-build",
+        "--fail-on-warning",
+        "--fresh-env",
+        "-q",
+        "-c",
+        "docs/_site",
+        "-d",
+        trees,
+        ".",
+        str(site),
+    )
+    session.run("pytest", "-q", "-rs", "docs/tests", env={"RERANK_SITE": str(site), "RERANK_INSTALL": "1"})
+    session.log(f"the site is in {site}: `python -m http.server -d site` shows it")
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """What a call costs beside raw httpx and other clients, into docs/; `-- --compare` says what changed beyond noise."""
     session.install("-e", ".[all]", *group("bench"))
