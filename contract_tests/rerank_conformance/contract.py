@@ -83,11 +83,12 @@ def line_of(pointer: str, version: str | None = None) -> int:
     Raises:
         KeyError: Nothing is there.
     """
-    return _lines(version)[pointer]
+    return lines(version)[pointer]
 
 
 @cache
-def _lines(version: str | None) -> Mapping[str, int]:
+def lines(version: str | None = None) -> Mapping[str, int]:
+    """The line of each place in the contract, by its JSON pointer."""
     return dict(_places("#", yaml.compose(find(version).read_bytes(), _Loader)))
 
 

@@ -60,7 +60,7 @@ class Source(Parser):
         env = document.settings.env
         env.metadata[env.docname]["myst_slugs"] = {
             pointer.removeprefix("#"): (line, f"line-{line}", pointer)
-            for pointer, line in contract._lines().items()  # noqa: SLF001 - all that line_of knows
+            for pointer, line in contract.lines().items()
         }
 
 
