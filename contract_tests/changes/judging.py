@@ -12,13 +12,44 @@ from changes.documents import Document, pointer_to, steps
 from changes.usages import METHODS, Spot, Usages, fields, listed, where
 
 DOCUMENTATION = frozenset(
-    "description summary title example examples externalDocs $comment tags order openapi termsOfService $id $schema $anchor".split()
+    [
+        "description",
+        "summary",
+        "title",
+        "example",
+        "examples",
+        "externalDocs",
+        "$comment",
+        "tags",
+        "order",
+        "openapi",
+        "termsOfService",
+        "$id",
+        "$schema",
+        "$anchor",
+    ]
 )
 """Keywords that change nothing on the wire."""
-TOLD_BY_WHO_REFERS = frozenset({"Schema", "Parameter", "Header", "Response", "RequestBody", "Example", "Link"})
+TOLD_BY_WHO_REFERS = frozenset(
+    {"Schema", "Parameter", "Header", "Response", "RequestBody", "Example", "Link"}
+)
 """Components, of which whoever refers to them tells what changed."""
 PLAIN = frozenset(
-    "Info Contact License Tag TagGroup TagList ExternalDocs Example ExamplesMap SpecExtension NamedSchemas Link LinksMap".split()
+    [
+        "Info",
+        "Contact",
+        "License",
+        "Tag",
+        "TagGroup",
+        "TagList",
+        "ExternalDocs",
+        "Example",
+        "ExamplesMap",
+        "SpecExtension",
+        "NamedSchemas",
+        "Link",
+        "LinksMap",
+    ]
 )
 """Types of which every change is documentation."""
 SERIALIZATION = frozenset({"style", "explode", "allowReserved", "allowEmptyValue"})
@@ -140,7 +171,11 @@ class _Judge:
             if holder == "allOf":
                 said = f"has to be {form} too" if is_new else f"need not be {form} any more"
             else:
-                said = f"may be {form} {'now' if form == 'null' else 'too'}" if is_new else f"may not be {form} any more"
+                said = (
+                    f"may be {form} {'now' if form == 'null' else 'too'}"
+                    if is_new
+                    else f"may not be {form} any more"
+                )
             yield from self._by_direction(change, effect, said)
         else:
             keyword = path[-1]
@@ -166,7 +201,11 @@ class _Judge:
         is_required = is_new and isinstance(now, Mapping) and name in now.get("required", [])
         for direction, spots in self._directions(change):
             said = f"{self._subject(spots)} is {'new' if is_new else 'gone'}"
-            if is_required:
+            if not direction:
+                yield self._finding(
+                    change, "unused", f"{self._named(change)} is {'new' if is_new else 'gone'}"
+                )
+            elif is_required:
                 yield self._finding(
                     change, self._decision(direction, "narrower"), f"{said}, and always there"
                     if direction == "response" else f"{said}, and required"
@@ -181,9 +220,7 @@ class _Judge:
             elif direction == "both":
                 yield self._finding(change, "response.property.added" if is_new else "both.unlike", said)
             else:
-                yield self._finding(
-                    change, f"{direction}.property.{'added' if is_new else 'removed'}", said
-                )
+                yield self._finding(change, f"{direction}.property.{'added' if is_new else 'removed'}", said)
 
     def _required(self, change: Change) -> Iterator[Finding]:
         was = [] if change.was is ABSENT else change.was
@@ -228,7 +265,7 @@ class _Judge:
             is_plain = finding.decision.startswith(f"{direction}.")
             yield replace(finding, decision="documentation") if is_plain else finding
 
-    def _of_keyword(self, change: Change) -> str:
+    def _of_keyword(self, change: Change) -> str:  # noqa: PLR0911 - one for each way to say it
         """What became of a keyword, as the rest of a sentence."""
         was, now, keyword = change.was, change.now, change.keyword
         if keyword == "type" and ABSENT not in (was, now):
@@ -274,24 +311,29 @@ class _Judge:
 
     def _rewritten(self) -> "_Rewritten":
         """The schemas that are put together in another way: each is judged as a whole."""
-        nodes = dict[str, Change]()
+        nodes, forms = dict[str, Change](), dict[str, dict[str, Change]]()
         for change in self.changes:
             path = steps(change.path)
             if change.type in COMBINATORS and change.kind != "modified" and len(path) > 1:
                 nodes.setdefault(pointer_to(path[:-1]), change)
             elif change.type == "Schema" and change.kind != "modified" and path[-2:-1] == ["oneOf"]:
                 nodes.setdefault(pointer_to(path[:-2]), change)
+            elif change.type == "Schema" and change.kind != "modified" and path[-2:-1] == ["anyOf"]:
+                forms.setdefault(pointer_to(path[:-2]), {})[change.kind] = change
             elif change.type == "SchemaProperties" and change.kind == "modified":
                 nodes.setdefault(change.path + pointer_to([change.keyword])[1:], change)
             elif change.type == "Schema" and change.keyword == "type" and self._is_another(change):
                 nodes.setdefault(change.path, change)
         told = _Rewritten()
-        for pointer, first in nodes.items():
+        replaced = {pointer: of["added"] for pointer, of in forms.items() if len(of) > 1}
+        for pointer, first in (replaced | nodes).items():
             path = tuple(steps(pointer))
             was, now = self._node(self.before, path), self._node(self.after, path)
             if was is ABSENT or now is ABSENT:
                 continue
             effect = schemas.relation(self.old, was, self.new, now)
+            if pointer not in nodes and effect == "unlike":  # each of the forms says more
+                continue
             parts = [
                 change
                 for change in self.changes
@@ -301,7 +343,8 @@ class _Judge:
             told.changes |= {id(change) for change in parts}
             old = first.old or next((part.old for part in parts if part.old), None)
             new = first.new or next((part.new for part in parts if part.new), None)
-            whole = Change("Schema", "modified", "", old, new, was, now, pointer)
+            breaking = any(part.says_breaking for part in parts)
+            whole = Change("Schema", "modified", "", old, new, was, now, pointer, breaking)
             is_type = first.keyword == "type"
             said = self._of_keyword(first) if is_type else self._of_forms(was, now, effect)
             told.findings += list(self._by_direction(whole, effect, said, at=path))
@@ -577,7 +620,9 @@ class _Judge:
         keyword = change.keyword or steps(change.path or change.new or change.old or "#")[-1]
         if not change.keyword and change.type in {"Tag", "TagGroup"}:
             named = self._named(change)
-            return self._finding(change, "documentation", f"{named} {f'is {became}' if became else 'changed'}")
+            return self._finding(
+                change, "documentation", f"{named} {f'is {became}' if became else 'changed'}"
+            )
         what = f"The {keyword}" if keyword.isalpha() and keyword != "openapi" else f"`{keyword}`"
         verb = "are" if keyword in {"examples", "tags"} else "is"
         return self._finding(
@@ -605,7 +650,7 @@ class _Judge:
         path = at or tuple(steps(change.path))
         if set(path) & {"if", "then", "else"} or path.count("not") > 1:
             effect = "unlike"
-        elif "not" in path[:-1]:
+        elif "not" in (path if change.kind == "modified" else path[:-1]):
             effect = {"narrower": "wider", "wider": "narrower"}.get(effect, effect)  # type: ignore[assignment]
         for direction, spots in self._directions(change, at=at):
             if effect == "same" and change.keyword:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script: it is found as `changes` beside its folder
+# a script: its folder is a package to the tests, and to it
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from changes import versions
 from changes.comparer import ABSENT, compare
@@ -86,11 +87,13 @@ def last_release(root: Path) -> str:
     files = sorted((root / CONTRACTS).glob("*.yaml"))
     for file in files:
         if versions.version(file.stem) is None:
-            raise CannotReadError(f"{CONTRACTS}/{file.name} is not named by a version, as 1.0.0.yaml: rename it")
+            message = f"{CONTRACTS}/{file.name} is not named by a version, as 1.0.0.yaml: rename it"
+            raise CannotReadError(message)
     if not files:
-        raise CannotReadError(
+        message = (
             f"there is no released contract in {CONTRACTS}/: name OLD, as a file, a git revision or a URL"
         )
+        raise CannotReadError(message)
     newest = max(files, key=lambda file: versions.version(file.stem) or Version(0, 0, 0))
     return str(newest.relative_to(Path.cwd()) if newest.is_relative_to(Path.cwd()) else newest)
 
@@ -104,10 +107,11 @@ def comparison(old: str, new: str, root: Path, cache: Path, *, install: bool) ->
     """
     before, after = load(old, root), load(new, root)
     if Path(old).parent.name == CONTRACTS and Path(old).stem != before.version:
-        raise CannotReadError(
+        message = (
             f"{old}:{before.line(POINTER)} says info.version {before.version}: a released contract is named by "
             f"its version and stays as it was; `git log -- {old}` says who changed it"
         )
+        raise CannotReadError(message)
     findings = judge(before, after, compare(before, after, cache=cache, install=install))
     changelog, version = root / CHANGELOG, root / VERSION
     found = re.search(r'VERSION = "([^"]+)"', version.read_text("utf-8")) if version.is_file() else None
@@ -122,10 +126,8 @@ def problems(of: Comparison) -> list[str]:
     now, was = versions.version(of.new.version), versions.version(of.old.version)
     if now is None or was is None or of.asked is None:
         which = of.new if now is None else of.old
-        return [
-            f"{which.name}:{which.line(POINTER)}: info.version {which.version} is not of three numbers, as 1.2.0: "
-            "write it so"
-        ]
+        at = f"{which.name}:{which.line(POINTER)}"
+        return [f"{at}: info.version {which.version} is not of three numbers, as 1.2.0: write it so"]
     if now < was:
         found.append(f"{place}: info.version is {now}, below the released {was}: set it to {of.asked}")
     elif not of.is_enough:
@@ -213,9 +215,7 @@ def as_json(of: Comparison) -> dict[str, Any]:
                 "categories": list(each.categories),
                 "decision": each.decision,
                 "says": each.says,
-                "consequences": {
-                    name: said for name in each.categories if (said := each.consequence(name))
-                },
+                "consequences": {name: said for name in each.categories if (said := each.consequence(name))},
                 "why": DECISIONS[each.decision].why,
                 "old": side(of.old, each.change.old, each.change.was),
                 "new": side(of.new, each.change.new, each.change.now),
@@ -236,9 +236,8 @@ def write(of: Comparison, root: Path) -> str:
         raise CannotReadError("nothing changed, so there is nothing to write")
     line = versions.named(of.changelog, of.coming, of.package)
     if line:
-        raise CannotReadError(
-            f"{CHANGELOG}:{line} names contract {of.coming} already, and is left as it is: add by hand what it lacks"
-        )
+        message = f"{CHANGELOG}:{line} names contract {of.coming} already, and is left as it is: add by hand what it lacks"
+        raise CannotReadError(message)
     (root / CHANGELOG).write_text(versions.inserted(of.changelog, of.draft), "utf-8")
     return f"The draft is in {CHANGELOG}, under {versions.UNRELEASED}: better its words."
 
@@ -261,7 +260,9 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--no-install", action="store_true", help="exit 2 if the npm tool is not there yet")
     options = parser.parse_args(arguments)
     if (options.write or options.check) and (options.new or (options.check and options.old)):
-        parser.error("--check and --write are about openapi.yaml of the work tree: leave out NEW, and OLD with --check")
+        parser.error(
+            "--check and --write are about openapi.yaml of the work tree: leave out NEW, and OLD with --check"
+        )
     here = root / NAME
     new = NAME if here.resolve() == (Path.cwd() / NAME).resolve() else str(here)
     try:
@@ -274,7 +275,10 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
         )
         if options.check:
             found = problems(of)
-            print("\n".join(found) or f"{of.new.name}: version and changelog follow the changes since {of.old.name}")
+            print(
+                "\n".join(found)
+                or f"{of.new.name}: version and changelog follow the changes since {of.old.name}"
+            )
             return 1 if found else 0
         print(as_text(of), end="")
         if options.json:

@@ -4,7 +4,8 @@
 """
 
 import json
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from itertools import combinations
 from typing import Any, Literal
 
@@ -14,7 +15,22 @@ from changes.documents import Document
 Effect = Literal["same", "narrower", "wider", "unlike"]
 
 ANNOTATIONS = frozenset(
-    "title description summary example examples externalDocs deprecated default $comment xml $id $schema $anchor $defs".split()
+    [
+        "title",
+        "description",
+        "summary",
+        "example",
+        "examples",
+        "externalDocs",
+        "deprecated",
+        "default",
+        "$comment",
+        "xml",
+        "$id",
+        "$schema",
+        "$anchor",
+        "$defs",
+    ]
 )
 """Keywords that allow and forbid nothing. What a `default` means is judged apart."""
 UNBOUND_FORMATS = frozenset({"double", "password", "binary"})
@@ -30,14 +46,48 @@ _SCHEMAS = {
     "contains",
     "propertyNames",
 }
-KNOWN = ANNOTATIONS | _AT_LEAST | _AT_MOST | _SCHEMAS | frozenset(
-    "type enum const multipleOf pattern format uniqueItems required properties patternProperties dependentSchemas "
-    "dependentRequired allOf anyOf oneOf not if then else prefixItems readOnly writeOnly contentEncoding contentMediaType "
-    "contentSchema".split()
+KNOWN = (
+    ANNOTATIONS
+    | _AT_LEAST
+    | _AT_MOST
+    | _SCHEMAS
+    | frozenset(
+        [
+            "type",
+            "enum",
+            "const",
+            "multipleOf",
+            "pattern",
+            "format",
+            "uniqueItems",
+            "required",
+            "properties",
+            "patternProperties",
+            "dependentSchemas",
+            "dependentRequired",
+            "allOf",
+            "anyOf",
+            "oneOf",
+            "not",
+            "if",
+            "then",
+            "else",
+            "prefixItems",
+            "readOnly",
+            "writeOnly",
+            "contentEncoding",
+            "contentMediaType",
+            "contentSchema",
+        ]
+    )
 )
 """The keywords of JSON Schema and of OpenAPI."""
 
+_CONDITIONS = {"not", "if", "then", "else"}
+_BY_NAME = {"properties", "patternProperties", "dependentSchemas"}
+_LISTS = {"anyOf", "oneOf", "allOf", "prefixItems"}
 _FREE: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(_SCHEMAS - {"contains"}, ({},)),
     "uniqueItems": (False,),
     "required": ([],),
     "minLength": (0,),
@@ -65,41 +115,34 @@ def of_keyword(keyword: str, old: Document, was: Any, new: Document, now: Any) -
     return effect(_each_within(before, after), _each_within(after, before))
 
 
-def canonical(document: Document, schema: Any, through: tuple[str, ...] = ()) -> Any:
+def canonical(document: Document, schema: Any, through: tuple[str, ...] = ()) -> Any:  # noqa: C901 - one branch for each form of keyword
     """A schema without annotations, each `$ref` in its place, and what can be written in two ways in one of them."""
-    if schema is True or schema is ABSENT:
-        return {}
-    if schema is False:
-        return {"not": {}}
+    if schema is ABSENT or isinstance(schema, bool):
+        return {"not": {}} if schema is False else {}
     if not isinstance(schema, Mapping):
         return schema
     target = schema.get("$ref")
     if isinstance(target, str):
         if target in through:
             return {"$ref": target}  # a schema within itself
-        through = (*through, target)
-        schema = document.resolved(schema)
-        if not isinstance(schema, Mapping):
-            return canonical(document, schema, through)
+        return canonical(document, document.resolved(schema), (*through, target))
     made = dict[str, Any]()
     for key, value in schema.items():
         if key in ANNOTATIONS or key.startswith("x-") or (key == "format" and value in UNBOUND_FORMATS):
             continue
-        if key in {"properties", "patternProperties", "dependentSchemas"}:
+        if key in _BY_NAME:
             made[key] = {name: canonical(document, each, through) for name, each in value.items()}
-        elif key in {"anyOf", "oneOf", "allOf", "prefixItems"}:
+        elif key in _LISTS:
             made[key] = [canonical(document, each, through) for each in value]
-        elif key in _SCHEMAS | {"not", "if", "then", "else"}:
-            inner = canonical(document, value, through)
-            if inner != {} or key in {"not", "if", "then", "else"}:
-                made[key] = inner
+        elif key in _SCHEMAS | _CONDITIONS:
+            made[key] = canonical(document, value, through)
         elif key == "type":
             made[key] = sorted([value] if isinstance(value, str) else value)
         elif key == "const":
             made["enum"] = [value]
-        elif value not in _FREE.get(key, ()):
+        else:
             made[key] = value
-    return made
+    return {key: value for key, value in made.items() if value not in _FREE.get(key, ())}
 
 
 def within(one: Any, other: Any) -> bool:
@@ -149,28 +192,39 @@ def _is_closed(schema: Mapping[str, Any]) -> bool:
     return "additionalProperties" in schema or "unevaluatedProperties" in schema
 
 
-def _implied(key: str, one: Any, other: Any) -> bool:  # noqa: PLR0911 - one line for each kind of keyword
+def _implied(key: str, one: Any, other: Any) -> bool:
+    """Whether what a keyword allows with the one value is allowed with the other."""
     if one == other and type(one) is type(other):
         return True
-    if key == "type":
-        return all(name in other or (name == "integer" and "number" in other) for name in one)
-    if key in {"enum", "required"}:
-        mine, theirs = ({json.dumps(value, sort_keys=True) for value in values} for values in (one, other))
-        return mine <= theirs if key == "enum" else mine >= theirs
-    if key in _AT_LEAST:
-        return bool(one >= other)
-    if key in _AT_MOST:
-        return bool(one <= other)
-    if key == "multipleOf":
-        return bool(one % other == 0)
-    if key in _SCHEMAS:
-        return within(one, other)
-    if key == "not":
-        return within(other, one)
-    if key == "properties":
-        return all(name in one and within(one[name], value) for name, value in other.items())
-    if key == "allOf":
-        return all(any(within(mine, theirs) for mine in one) for theirs in other)
-    if key == "anyOf":
-        return all(any(within(mine, theirs) for theirs in other) for mine in one)
-    return False
+    try:
+        return key in _IMPLIED and _IMPLIED[key](one, other)
+    except (TypeError, ZeroDivisionError):  # a bound that is no number, or the like: `nox -s lint` tells
+        return False
+
+
+def _types(one: list[str], other: list[str]) -> bool:
+    return all(name in other or (name == "integer" and "number" in other) for name in one)
+
+
+def _all_of(values: list[Any]) -> set[str]:
+    return {json.dumps(value, sort_keys=True) for value in values}
+
+
+def _properties(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(name in one and within(one[name], value) for name, value in other.items())
+
+
+_IMPLIED: dict[str, Callable[[Any, Any], bool]] = {
+    "type": _types,
+    "enum": lambda one, other: _all_of(one) <= _all_of(other),
+    "required": lambda one, other: _all_of(one) >= _all_of(other),
+    "multipleOf": lambda one, other: isinstance(one, int) and isinstance(other, int) and one % other == 0,
+    "not": lambda one, other: within(other, one),
+    "properties": _properties,
+    "allOf": lambda one, other: all(any(within(mine, theirs) for mine in one) for theirs in other),
+    "anyOf": lambda one, other: all(any(within(mine, theirs) for theirs in other) for mine in one),
+    **dict.fromkeys(_AT_LEAST, operator.ge),
+    **dict.fromkeys(_AT_MOST, operator.le),
+    **dict.fromkeys(_SCHEMAS, within),
+}
+"""By the keyword, whether all that its one value allows is allowed by the other."""

@@ -1,6 +1,6 @@
 """Where a place of a document is used, in the field's words; it compares nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -101,7 +101,7 @@ class Usages:
             node = self.document.resolved(node)
         return node
 
-    def spot(self, path: tuple[str, ...]) -> Spot:
+    def spot(self, path: tuple[str, ...]) -> Spot:  # noqa: PLR0911 - one for each part of a document
         """What such a way means."""
         match path:
             case ("paths", _, "parameters", number, *rest):
@@ -207,7 +207,5 @@ def _answers(statuses: list[str]) -> str:
 
 
 def _rank(part: str) -> tuple[int, str]:
-    kind = part.split()[0]
+    kind = part.split(maxsplit=1)[0]
     return (["request", "parameter", "answer", "header"].index(kind) if kind != "callbacks" else 9, part)
-
-

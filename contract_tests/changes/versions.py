@@ -9,6 +9,7 @@ the rules of each; so a change that breaks servers alone need not be major. The 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from changes.decisions import CATEGORIES, Category
@@ -91,7 +92,7 @@ def sections(changelog: str) -> list[Section]:
     found = list[Section]()
     lines = changelog.splitlines()
     heads = [number for number, line in enumerate(lines) if line.startswith("## ")] + [len(lines)]
-    for begin, end in zip(heads, heads[1:], strict=False):
+    for begin, end in pairwise(heads):
         words = lines[begin].removeprefix("## ").strip("[] ").split()
         found.append(Section(words[0].strip("[]") if words else "", begin + 1, lines[begin + 1 : end]))
     return found
@@ -117,11 +118,8 @@ def draft(contract: str, findings: Sequence[Finding]) -> str:
     for categories in sorted(kinds, key=lambda each: [list(CATEGORIES).index(name) for name in each]):
         said = list(dict.fromkeys(each.says for each in findings if each.categories == categories))
         if categories == ("documentation",):
-            lines.append(
-                f"  - Documentation: {len(said)} {'places' if len(said) > 1 else 'place'}."
-                if len(said) > 3
-                else f"  - Documentation: {' '.join(said)}"
-            )
+            words = f"{len(said)} places." if len(said) > 3 else " ".join(said)
+            lines.append(f"  - Documentation: {words}")
             continue
         head = CATEGORIES[categories[0]]
         if len(categories) > 1:

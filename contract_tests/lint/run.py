@@ -17,7 +17,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script: what it shares with others is beside its folder
+# a script: what it shares with others is beside its folder
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from npm import CACHE, PINS, ROOT, UnavailableError, command, installed, node
 
