@@ -176,13 +176,14 @@ def advice(of: Comparison) -> list[str]:
     if of.asked is None or versions.version(of.new.version) is None:
         which = of.old if of.asked is None else of.new
         return [f"No version is proposed: {which.name} has {which.version}, which is not of three numbers."]
+    line = versions.named(of.changelog, of.coming, of.package)
     said = [
         f"Contract: {of.asked} or more ({of.level}, from {of.old.version}); it is {of.new.version}.",
         f"Package: {of.asked_package} or more; it is {of.package}."
         if of.asked_package
         else f"Package: {of.package} is not released yet, and takes any change.",
         "",
-        f"Draft for {CHANGELOG}:",
+        f"Draft for {CHANGELOG}" + (f", which names contract {of.coming} on line {line}:" if line else ":"),
         of.draft,
     ]
     if of.new.name == NAME:
