@@ -567,6 +567,39 @@ def test_a_schema_is_within_itself(one):
     assert schemas.relation(EMPTY, one, EMPTY, added) == "same"
 
 
+TEXTS, NUMBERS = {"type": "string"}, {"type": "number"}
+FEW = {"properties": {"a": TEXTS}, "additionalProperties": False}
+MANY = {"properties": {"a": TEXTS, "b": NUMBERS}, "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "relation"),
+    [
+        ({"type": "integer"}, NUMBERS, "wider"),
+        (TEXTS, NUMBERS, "unlike"),
+        (TEXTS, {"anyOf": [TEXTS, {"type": "null"}]}, "wider"),
+        ({"type": ["string", "null"]}, {"anyOf": [TEXTS, {"type": "null"}]}, "same"),
+        ({"oneOf": [TEXTS, NUMBERS]}, {"anyOf": [TEXTS, NUMBERS]}, "same"),
+        ({"not": TEXTS}, {"not": {"type": ["string", "null"]}}, "narrower"),
+        ({"not": {"enum": [1, 2]}}, {"not": {"enum": [1]}}, "wider"),
+        ({"enum": [1, 2]}, {"const": 1}, "narrower"),
+        (FEW, MANY, "wider"),
+        (FEW, {"properties": {"a": TEXTS}}, "wider"),
+        ({"required": ["a"]}, {"required": ["a", "b"]}, "narrower"),
+        ({"multipleOf": 2}, {"multipleOf": 6}, "narrower"),
+        ({"items": {"maxLength": 2}}, {"items": {"maxLength": 3}}, "wider"),
+        (True, TEXTS, "narrower"),
+        (False, TEXTS, "wider"),
+        ({"minLength": 0, "format": "double"}, {}, "same"),
+    ],
+)
+def test_relation_of_schemas(one, other, relation):
+    """What became of what a schema allows is told for each kind of keyword, and the other way round."""
+    back = {"wider": "narrower", "narrower": "wider"}
+    assert schemas.relation(EMPTY, one, EMPTY, other) == relation
+    assert schemas.relation(EMPTY, other, EMPTY, one) == back.get(relation, relation)
+
+
 # Documents.
 
 

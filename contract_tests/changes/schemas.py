@@ -185,7 +185,17 @@ def _each_within(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         return True
     if _is_closed(other) and not set(one.get("properties", {})) <= set(other.get("properties", {})):
         return False
-    return all(key in one and _implied(key, one[key], value) for key, value in other.items())
+    if not _properties_within(one, other.get("properties", {})):
+        return False
+    rest = {key: value for key, value in other.items() if key != "properties"}
+    return all(key in one and _implied(key, one[key], value) for key, value in rest.items())
+
+
+def _properties_within(one: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Whether each property may be all that the one schema says of it, or of those that it does not name."""
+    mine = one.get("properties", {})
+    unnamed = {} if "patternProperties" in one else one.get("additionalProperties", {})
+    return all(within(mine.get(name, unnamed), value) for name, value in others.items())
 
 
 def _is_closed(schema: Mapping[str, Any]) -> bool:
@@ -210,17 +220,12 @@ def _all_of(values: list[Any]) -> set[str]:
     return {json.dumps(value, sort_keys=True) for value in values}
 
 
-def _properties(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return all(name in one and within(one[name], value) for name, value in other.items())
-
-
 _IMPLIED: dict[str, Callable[[Any, Any], bool]] = {
     "type": _types,
     "enum": lambda one, other: _all_of(one) <= _all_of(other),
     "required": lambda one, other: _all_of(one) >= _all_of(other),
     "multipleOf": lambda one, other: isinstance(one, int) and isinstance(other, int) and one % other == 0,
     "not": lambda one, other: within(other, one),
-    "properties": _properties,
     "allOf": lambda one, other: all(any(within(mine, theirs) for mine in one) for theirs in other),
     "anyOf": lambda one, other: all(any(within(mine, theirs) for theirs in other) for mine in one),
     **dict.fromkeys(_AT_LEAST, operator.ge),
