@@ -418,6 +418,7 @@ WHOLE: dict[str, Case] = {
     "a component is called otherwise": Case("D", "documentation", lambda c: (moved(c["components"]["schemas"], "Trace", "Tracing"), member(c, "trace", "RerankRequest").update({"$ref": "#/components/schemas/Tracing"}))),
     "another version of OpenAPI": Case("D", "documentation", lambda c: c.update(openapi="3.1.1")),
     "a component that nothing refers to any more is gone": Case("C", "request.property.removed", lambda c: (c["components"]["schemas"].pop("Trace"), schema(c, "RerankRequest")["properties"].pop("trace"))),
+    "all components are gone with what referred to them": Case("CD", "operation.removed documentation", lambda c: c.update(paths={}, components={"securitySchemes": c["components"]["securitySchemes"]})),
     "a webhook is new": Case("CS", "unknown", lambda c: c.update(webhooks={"done": {"post": {"responses": {"200": {"description": "x"}}}}})),
     "the version alone": Case("", "", lambda c: c["info"].update(version="9.0.0")),
 }  # fmt: skip
@@ -969,6 +970,8 @@ def test_json_says_what_the_text_says(project, ran):
         (["nothing-of-that-name"], "neither a file nor a git revision"),
         (["contracts"], "neither a file nor a git revision|is a folder"),
         (["http://127.0.0.1:1/openapi.yaml"], "cannot be reached"),
+        (["http://"], "cannot be reached"),
+        (["http://[user:hunter2@"], "the URL is malformed"),
     ],
 )
 def test_bad_input_is_told_in_one_line(words, told, ran):

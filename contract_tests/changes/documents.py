@@ -152,8 +152,15 @@ def read(name: str, text: bytes) -> Document:
 
 
 def without_secrets(url: str) -> str:
-    """A URL as it may be shown: no user, no password, no query."""
-    parts = urlsplit(url)
+    """A URL as it may be shown: no user, no password, no query.
+
+    Raises:
+        CannotReadError: it is none.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise CannotReadError("the URL is malformed: write it as https://host/path") from None
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -200,9 +207,8 @@ def _fetched(url: str, patience: float) -> bytes:
         raise CannotReadError(message) from None
     except (URLError, HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        message = (
-            f"{shown} cannot be reached ({type(reason).__name__}): check the address, or save it to a file"
-        )
+        said = reason if isinstance(reason, str) else type(reason).__name__
+        message = f"{shown} cannot be reached ({said}): check the address, or save it to a file"
         raise CannotReadError(message) from None
     if len(body) > LARGEST:
         message = f"{shown} is larger than {LARGEST:,} bytes: name the OpenAPI document alone"

@@ -136,6 +136,8 @@ class _Judge:
             )
             if change.kind != "modified" or change.keyword == "key" or not is_used:
                 return self._component(change)
+        if change.path.startswith("#/components") and change.type.startswith(("Components", "Named")):
+            return [self._documentation(change)]  # what refers to them tells the rest
         if change.type == "Info" and change.keyword == "version":
             return []
         if change.kind == "modified" and self._is_documentation(change.keyword) and change.type != "Unseen":
