@@ -1,6 +1,5 @@
 """What a rule is, and the registry of all of them; no rule stands here."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -74,7 +73,7 @@ class Rule:
     """Whether `--quick` has exchanges for it."""
     since: str
     """The version of the contract whose rule set it belongs to first. A rule of a released set never gets stricter: what
-    is stricter is a new rule."""
+    is stricter is a new rule, or the same by a probe of a later version."""
     thorough: bool
     """Whether one exchange without a conclusion leaves the rule undecided, whatever the others say."""
 
@@ -111,20 +110,13 @@ def rule_set(version: str) -> list[Rule]:
     Raises:
         ValueError: It is no version, or there are no rules of it.
     """
-    asked = _numbers(version)
+    asked = contract.numbers(version)
     newest = contract.load().version
-    oldest = min((rule.since for rule in RULES.values()), key=_numbers)
-    if not _numbers(oldest) <= asked <= _numbers(newest):
+    oldest = min((rule.since for rule in RULES.values()), key=contract.numbers)
+    if not contract.numbers(oldest) <= asked <= contract.numbers(newest):
         message = f"there are no rules of the contract {version}: this kit has those of {oldest} to {newest}"
         raise ValueError(message)
-    return [rule for rule in RULES.values() if _numbers(rule.since) <= asked]
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
-        message = f"{version!r} is no version of the contract, such as 1.0.0"
-        raise ValueError(message)
-    return tuple(map(int, version.split(".")))
+    return [rule for rule in RULES.values() if contract.numbers(rule.since) <= asked]
 
 
 SCHEMA = "#/components/schemas"
