@@ -35,6 +35,9 @@ SHOULD = {
     "text-only": {"acceptance.images"},
     "images-not-found": {"acceptance.images"},
     "fewer-than-top-n": {"answer.top-n-filled"},
+    "by-rank": {"relation.order-of-documents", "relation.identical-documents"},
+    "lenient-json": {"robustness.odd-json"},
+    "query-of-words": {"acceptance.blank-query"},
 }
 """What a legal variant is advised against."""
 

@@ -483,9 +483,9 @@ def _more_rankings(model: str) -> Iterator[Probe]:
     for count in (3, 5):
         yield legal(f"rank-top-{count}", "acceptance.top-n", _body(model, top_n=count))
     objects = [{"text": text} for text in DOCUMENTS]
-    yield legal("rank-objects-top", "acceptance.top-n", _body(model, objects, top_n=2))
+    yield legal("rank-objects-top", "acceptance.objects", _body(model, objects, top_n=2))
     yield legal(
-        "rank-unicode-top", "acceptance.top-n", _body(model, UNICODE, "Où est パリ? \U0001f5fc", top_n=3)
+        "rank-unicode-top", "acceptance.unicode", _body(model, UNICODE, "Où est パリ? \U0001f5fc", top_n=3)
     )
     # as rank-many
     many = [f"Note {number}: {DOCUMENTS[number % 6]}" for number in range(150)]

@@ -47,7 +47,10 @@ for _slug, _level, _quick, _requirement, _source in _TABLE:
     since="1.1.0",
 )
 def other_address(seen: Seen) -> Iterator[Judgement]:
-    """A slash at the end, capitals, a query, an escape: whatever is answered, nothing is ranked."""
+    """A slash at the end, capitals, a query, an escape, where the address itself is guarded."""
+    guarded = seen.named("key-no-key")
+    if guarded is None or guarded.answer is None or guarded.answer.status != 401:
+        return
     for exchange in seen.exchanges:
         answer = exchange.answer
         if exchange.probe.rule == "authentication.other-address" and answer is not None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
+from itertools import pairwise
 from typing import Any, cast
 
 from rerank_conformance.exchanges import Exchange, text_of
@@ -40,11 +41,13 @@ def _worse(seen: Seen, full: Exchange, cut: Exchange) -> tuple[int, int] | None:
     """The first place at which the cut ranking has a document that the full one ranks clearly lower."""
     best = full.order
     for place, index in enumerate(cut.order):
-        if place >= len(best) or (index not in full.scores and full.probe.top_n is None):
+        if place >= len(best):
             return place, index
         # where both are cut, a document that ties with the last one may be in the one and not in the other
-        reached, wanted = full.scores.get(index, cut.scores[index]), full.scores[best[place]]
-        if reached < wanted and not seen.close(reached, wanted):
+        tied = index not in full.scores and full.probe.top_n is not None
+        reached = cut.scores[index] if tied else full.scores.get(index, -math.inf)
+        wanted = full.scores[best[place]]
+        if (tied or reached < wanted) and not seen.close(reached, wanted):
             return place, index
     return None
 
@@ -94,10 +97,19 @@ _CUT = (
     since="1.1.0",
 )
 def top_n_of_any(seen: Seen) -> Iterator[Judgement]:
-    """Cut rankings against whole ones."""
+    """Cut rankings against whole ones; one that is not whole, or not sorted, is another rule's."""
     for names in _CUT:
         for pair in _pair(seen, *names):
-            yield pair if isinstance(pair, Undecided) else _is_prefix(seen, pair[0], pair[1])
+            if isinstance(pair, Undecided):
+                yield pair
+            elif _is_whole(pair[0]):
+                yield _is_prefix(seen, pair[0], pair[1])
+
+
+def _is_whole(exchange: Exchange) -> bool:
+    scores = list(exchange.scores.values())
+    falling = all(before >= after or math.isclose(before, after) for before, after in pairwise(scores))
+    return falling and len(scores) == len(exchange.probe.documents)
 
 
 def _between(first: str, second: str) -> Callable[[_Comparison], Judge]:
