@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rerank_conformance import check, contract
+from rerank_conformance.probes import probes
 from rerank_conformance.reference import Reference
 from rerank_conformance.rules import RULES, rule_set
 
@@ -33,7 +34,9 @@ def test_a_rule_added_later_fails_nobody_who_asks_for_an_older_set(monkeypatch):
     newer = check(Reference(), quick=True, contract_version=newest)
 
     assert (older.verdict, newer.verdict) == ("conformant", "nonconformant")
-    assert {rule.id for rule in newer.rules} - {rule.id for rule in older.rules} == {"answer.new"}
+    assert {rule.id for rule in newer.rules} - {rule.id for rule in older.rules} == {
+        rule.id for rule in RULES.values() if rule.since == newest
+    }
     assert (older.contract_version, newer.contract_version) == ("1.0.0", newest)
 
 
@@ -41,6 +44,15 @@ def _never_kept(seen):
     from rerank_conformance.rules import Finding
 
     yield Finding("nothing", "something", seen.exchanges[0])
+
+
+def test_an_older_set_is_sent_what_it_was():
+    """The requests that later rules brought are not sent to who asks for an older set, so that no rule in it is stricter."""
+    names = {probe.name for probe in probes(contract_version="1.0.0")}
+    assert {probe.name for probe in probes(contract_version="1.1.0")} == {probe.name for probe in probes()}
+    assert {probe.since for probe in probes() if probe.name not in names} == {"1.1.0"}
+    assert "rank-top-4" in names
+    assert "rank-top-5" not in names
 
 
 @pytest.mark.parametrize("version", ["0.9.0", "99.0.0", "1.0", "newest"])

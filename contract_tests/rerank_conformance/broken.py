@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -93,8 +94,9 @@ _ACCEPTANCE: Mapping[str, Server] = {
     ),
     "acceptance.objects": refusing(
         "Refuses documents that are objects with an ordinary text.",
-        lambda b: all(
-            _is_object(d) and d.keys() == {"text"} and _plain(d["text"] or " ") for d in b["documents"]
+        lambda b: (
+            all(_is_object(d) and d.keys() == {"text"} and _plain(d["text"] or " ") for d in b["documents"])
+            and len(b["documents"]) < 10
         ),
     ),
     "acceptance.mixed": refusing(
@@ -134,6 +136,10 @@ _ACCEPTANCE: Mapping[str, Server] = {
     "acceptance.attribution": _Attributed,
     "acceptance.charset": _ExactMediaType,
     "acceptance.escapes": _BraceFirst,
+    "acceptance.look-alikes": refusing(
+        "Refuses documents that look like JSON.", lambda b: any(_text(d)[:1] == "{" for d in b["documents"])
+    ),
+    "acceptance.blank-query": refusing("Refuses a query without words.", lambda b: not b["query"].strip()),
 }
 
 
@@ -243,6 +249,12 @@ _ANSWER: Mapping[str, Server] = {
         lambda t: t if len(t) > 1000 else "".join(c if ord(c) <= 0xFFFF else "\ufffd" for c in t),
     ),
     "answer.echo-long": respelling("Echoes a thousand characters at most.", lambda t: t[:1000]),
+    "answer.echo-nothing-added": echoing(
+        "Echoes an empty image with every text.", lambda d: {"image": "", **d}
+    ),
+    "answer.one-reading": ranking(
+        "Writes NaN for what it did not measure.", lambda a: a._replace(body=a.body[:-1] + b',"latency":NaN}')
+    ),
     "answer.echo-image": echoing("Echoes no images.", lambda d: _without(d, "image")),
     "answer.model": answering("Names no model.", lambda a, _: _without(a, "model")),
     "answer.id": answering("Has numbers for ids.", lambda a, _: {**a, "id": 7}),
@@ -260,17 +272,45 @@ _ANSWER: Mapping[str, Server] = {
 class _BestSkipped(Reference):
     """Leaves the best out where top_n cuts."""
 
-    least = 1
-
     def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
-        skips = top_n is not None and self.least <= top_n < len(ranked)
+        skips = top_n is not None and top_n < len(ranked)
         return super().cut(ranked[skips:], top_n)
 
 
-class _BestSkippedAbove(_BestSkipped):
-    """Leaves the best out where top_n is 3 or more, and cuts."""
+class _BestOfFourSkipped(Reference):
+    """Leaves the best out where top_n is 4."""
 
-    least = 3
+    def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
+        return super().cut(ranked[top_n == 4 :], top_n)
+
+
+class _LongCutFirst(Reference):
+    """Ranks the first `top_n` documents of a long list instead of returning the best."""
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        documents = body["documents"]
+        kept = int(body.get("top_n", len(documents))) if len(documents) > 20 else None
+        return super().rank({**body, "documents": documents[:kept]})
+
+
+class _QueryCut(Reference):
+    """Reads sixty characters of a query."""
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        return super().scores(query[:60], texts)
+
+
+class _Mixed(Reference):
+    """Ranks eight documents by the query that came last, from whoever."""
+
+    query = ""
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        if len(texts) != 8:
+            return super().scores(query, texts)
+        self.query = query
+        time.sleep(0.02)  # as a batch waits to be filled
+        return super().scores(self.query, texts)
 
 
 class _Drifting(Reference):
@@ -306,7 +346,18 @@ def _second_first(_: str, __: Sequence[str], scores: list[float]) -> list[float]
 
 _RELATION: Mapping[str, Server] = {
     "relation.top-n-best": _BestSkipped,
-    "relation.top-n-prefix": _BestSkippedAbove,
+    "relation.top-n-prefix": _BestOfFourSkipped,
+    "relation.top-n-of-any": _LongCutFirst,
+    "relation.whole-request": _QueryCut,
+    "relation.together": _Mixed,
+    "relation.one-score": scoring(
+        "Gives every document after the hundredth the score of its neighbour.",
+        lambda _, __, scores: [*scores[:100], *scores[101:], *scores[100:101]],
+    ),
+    "relation.higher-is-better-in-long-lists": scoring(
+        "Scores more than a hundred documents by distance.",
+        lambda _, __, scores: [1 - score for score in scores] if len(scores) > 100 else scores,
+    ),
     "relation.repeatable": _Drifting,
     "relation.string-or-object": _TextsAlone,
     "relation.query-matters": scoring(
@@ -560,7 +611,9 @@ class _AnyKey(_Unlocked):
 
     def lets_in(self, scheme: str, key: str) -> bool:
         """Whether there is one."""
-        similar = any(key.startswith(right[:-1]) or right.startswith(key) for right in self.keys)
+        given = key.casefold()
+        rights = [right.casefold() for right in self.keys]
+        similar = any(given.startswith(right[:-1]) or right.startswith(given) for right in rights)
         return scheme.lower() == "bearer" and (not key or not similar)
 
 
@@ -613,7 +666,16 @@ class _CapitalBearer(Reference):
         super().authenticate(request)
 
 
+class _OtherAddress(Reference):
+    """Ranks for anybody at an address with a slash at its end."""
+
+    def admit(self, request: Request) -> None:
+        if not request.path.endswith("/rerank/"):
+            super().admit(request)
+
+
 _AUTHENTICATION: Mapping[str, Server] = {
+    "authentication.other-address": _OtherAddress,
     "authentication.no-key": _NoKey,
     "authentication.wrong-scheme": _AnyScheme,
     "authentication.wrong-key": _AnyKey,
@@ -636,7 +698,23 @@ def _names_span(body: Body) -> bool:
     return "span_name" in members(members(body).get("trace"))
 
 
+class _HalfPairs(Reference):
+    """Fails on half of a surrogate pair."""
+
+    def parse(self, body: bytes) -> object:
+        try:
+            return super().parse(body)
+        except Refusal as refusal:
+            if "surrogate" in refusal.message:
+                raise RuntimeError from refusal
+            raise
+
+
 _SCHEMA: Mapping[str, Server] = {
+    "robustness.large-request": refusing(
+        "Fails on more than five hundred documents.", lambda b: len(b["documents"]) > 500, 500
+    ),
+    "robustness.odd-json": _HalfPairs,
     "robustness.answered": ranking(
         "Says that its rankings are compressed, and they are not.",
         lambda a: a._replace(headers={**a.headers, "content-encoding": "gzip"}),
@@ -675,7 +753,21 @@ UNAVOIDABLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "answer.one-document": {"answer.not-empty": "without the one document nothing is left"},
         "relation.repeatable": {
-            "relation.string-or-object": "a score that is another each time is another for the other form, too"
+            "relation.string-or-object": "a score that is another each time is another for the other form, too",
+            "relation.together": "and another beside others than alone",
+        },
+        "relation.top-n-best": {
+            "relation.top-n-of-any": "what top_n cuts wrongly, it does in other lists, too"
+        },
+        "relation.string-or-object": {
+            "relation.one-score": "an object in another list has a score of its own, too"
+        },
+        "relation.query-matters": {
+            "relation.whole-request": "a query that is not read is not read to its end"
+        },
+        "relation.document-matters": {"relation.whole-request": "a document that is not read is not, either"},
+        "relation.higher-is-better": {
+            "relation.higher-is-better-in-long-lists": "a distance is one in a long list, too"
         },
     }
 )

@@ -1,6 +1,7 @@
 """The contract, `openapi.yaml`, and those released before it, as validators of requests and answers; it judges no server."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -62,11 +63,6 @@ def versions() -> tuple[str, ...]:
     return tuple(sorted(released | {load().version}, key=numbers))
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """The numbers of a version, to compare it by."""
-    return tuple(map(int, version.split(".")))
-
-
 @cache
 def load(version: str | None = None) -> "Contract":
     """The contract of a version, read once; that which this package was built with if None.
@@ -100,6 +96,18 @@ def _places(here: str, node: Any) -> Iterator[tuple[str, int]]:
         place = f"{here}/{key.value.replace('~', '~0').replace('/', '~1')}"
         yield place, key.start_mark.line + 1
         yield from _places(place, value)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """A version of the contract, to be compared.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+        message = f"{version!r} is no version of the contract, such as 1.0.0"
+        raise ValueError(message)
+    return tuple(map(int, version.split(".")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,27 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeGuard, cast
 
-Phase = Literal["smoke", "refuse", "rank", "generate"]
-Auth = Literal["key", "none", "basic", "empty", "bare", "wrong", "longer", "shorter", "lower-case"]
+Phase = Literal["smoke", "refuse", "rank", "alone", "generate"]
+"""What is sent when: those of one phase at the same time, but for `alone`, which is one after the other."""
+Auth = Literal[
+    "key",
+    "none",
+    "basic",
+    "empty",
+    "bare",
+    "wrong",
+    "longer",
+    "shorter",
+    "other-end",
+    "other-case",
+    "lower-case",
+]
 """Which Authorization a request carries: the key itself, or what is wrong about it."""
 
 KEY = "$OPENROUTER_API_KEY"
 """What stands for the key in everything that is recorded."""
+OF_RANKING = "/rerank"
+"""The path of the operation."""
 WRONG_KEY = "sk-or-v1-0000-this-key-is-unknown"
 
 TRANSIENT = frozenset({429, 503, 529})
@@ -35,11 +50,14 @@ class Probe:
     legal: bool | None = None
     """Whether the contract allows the request; None where nothing about the ranking may be judged by it."""
     method: str = "POST"
+    path: str = OF_RANKING
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     auth: Auth = "key"
     quick: bool = False
     sent: bytes | None = None
     """The bytes that are sent, where they are not the usual ones of the body."""
+    since: str = "1.0.0"
+    """The version of the contract from which on it is sent: a released rule set keeps its requests, too."""
 
     @cached_property
     def content(self) -> bytes:
@@ -91,8 +109,9 @@ class Answer:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-FaultKind = Literal["unreachable", "timeout", "broken", "unsent"]
-"""No connection; no answer in time; an answer that is not whole HTTP; a request that was never sent."""
+FaultKind = Literal["unreachable", "timeout", "closed", "broken", "unsent"]
+"""No connection; no answer in time; a connection that ended before the answer began, which is tried again; an answer
+that is not whole HTTP; a request that was never sent."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +159,7 @@ class Exchange:
         if not isinstance(value, dict):
             return []
         found: Any = cast("dict[str, Any]", value).get("results")
-        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+        return [_indexed(one) for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
     @cached_property
     def scores(self) -> dict[int, float]:
@@ -160,6 +179,12 @@ class Exchange:
 def is_index(value: object) -> TypeGuard[int]:
     """Whether it is an integer; JSON Schema counts 2.0 among them, callers that index a list do not."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _indexed(result: dict[str, Any]) -> dict[str, Any]:
+    """The result with an index of 2.0 read as the integer that it is by JSON Schema, so that every rule judges it."""
+    index = result.get("index")
+    return {**result, "index": int(index)} if isinstance(index, float) and index.is_integer() else result
 
 
 def is_number(value: object) -> TypeGuard[float]:

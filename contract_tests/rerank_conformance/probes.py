@@ -43,6 +43,69 @@ UNICODE = (
 )  # fmt: skip
 SPACED = ("  two before", "two after  ", "\n a line around \n", "\ttab", "no-break \u00a0", "none of it")
 LONG = "Paris is the capital of France. " * 149 + "Lyon is not."
+TEXTS = (
+    "007",
+    "1.50",
+    "-0",
+    "1e3",
+    "true",
+    "null",
+    "None",
+    "NaN",
+    "undefined",
+    '{"text": "Paris"}',
+    '["Paris", "Lyon"]',
+    '"Paris"',
+    "C:\\new\\table \\u0041 \\\\",
+    "100%% of %s, %d and {0}",
+    "wait... -- it's <b>bold</b> &lt;",
+    "two  blanks   within",
+    "https://example.com/a//b?x=1+2&y=%2B#z",
+    "someone@example.com, +1 555 0100 123456789",
+    "...",
+    "- [x] *list* _item_ `code` |",
+)
+"""Texts that some servers take for something else: a number, JSON, a template, markup, an address."""
+MARKS = (
+    "decomposed: cafe\u0301, \u1112\u1161\u11ab, A\u030a; composed: caf\u00e9, \ud55c, \u00c5",
+    "singletons: \u212b \u2126 \u037e \uf900",
+    "separators: \u2028 and \u2029 and \u0085 and \u000b and \u000c and \u001c",
+    "selectors: \u2764\ufe0f and \u2764\ufe0e, tags \U0001f3f4\U000e0067\U000e007f",
+    "letters without a single other case: \u0130 \u0131 \u00df \u1e9e \u03c2 \u01c5",
+    "ends: \U0010ffff \U0010fffd \ue000 \ufdd0",
+    "\u3000wide at both ends\u3000",
+    "joined: \u0644\u200d\u0627 \u0915\u094d\u200c\u0937 \u2060\u00b7\u2061",
+)
+"""Characters that are lost where texts are normalized, split into lines, or cleaned."""
+TOGETHER = (
+    "The heart pumps blood through the body.",
+    "Rust is iron that has met water and air.",
+    "The piano has eighty-eight keys.",
+    "Honey never spoils when it is kept sealed.",
+    "The moon causes the tides of the sea.",
+    "A chess board has sixty-four squares.",
+    "Volcanoes bring up molten rock.",
+    "The Nile flows north through Egypt.",
+)
+ASKED = (
+    "What pumps blood through the body?",
+    "What is iron that has met water and air?",
+    "How many keys has the piano?",
+    "What never spoils when it is kept sealed?",
+    "What causes the tides of the sea?",
+    "How many squares has a chess board?",
+    "What bring up molten rock?",
+    "Which river flows north through Egypt?",
+)
+"""One query for each of `TOGETHER`."""
+_ASKING = (
+    "Yeast and bread, the strings of a violin, and mountains are what someone knows about who has been to Berlin and to "
+    "the largest city of every country on this continent, and who asks a librarian at the end of a long day: "
+)
+"""How a long query begins; it says enough for a ranking by itself."""
+_TELLING = (
+    "From the notes of a librarian, page twelve, copied by hand and checked twice by two of her friends: "
+)
 _WRONG_PREFERENCES: tuple[dict[str, Any], ...] = (
     {"allow_fallbacks": "yes"},
     {"order": "cohere"},
@@ -61,16 +124,33 @@ def smoke(model: str = MODEL) -> Probe:
     return _legal("smoke", "acceptance.plain", _body(model), phase="smoke", quick=True)
 
 
-def probes(model: str = MODEL, *, has_key: bool = True, quick: bool = False) -> list[Probe]:
+def probes(
+    model: str = MODEL, *, has_key: bool = True, quick: bool = False, contract_version: str | None = None
+) -> list[Probe]:
     """Every request that is written by hand, after the first one.
 
     Args:
         model: The model that is asked for.
         has_key: Whether there is a key: without one, nothing can be said of keys.
         quick: Only those that matter most.
+        contract_version: Only those that the rules of this version are judged by; all if None.
     """
-    everything = [*_refusals(model), *(_keys(model) if has_key else ()), *_methods(model), *_rankings(model)]
-    return [probe for probe in everything if probe.quick or not quick]
+    everything = [
+        *_refusals(model),
+        *_wrong_types(model),
+        *_odd_json(model),
+        *(_keys(model) if has_key else ()),
+        *_methods(model),
+        *_rankings(model),
+        *_more_rankings(model),
+        *_together(model),
+    ]
+    return [
+        probe
+        for probe in everything
+        if (probe.quick or not quick)
+        and (contract_version is None or contract.numbers(probe.since) <= contract.numbers(contract_version))
+    ]
 
 
 def _body(model: str, documents: Any = DOCUMENTS, query: str = QUERY, **more: Any) -> dict[str, Any]:
@@ -147,9 +227,96 @@ def _refusals(model: str) -> Iterator[Probe]:
         )
 
 
-def _nested(body: dict[str, Any]) -> bytes:
+def _nested(body: dict[str, Any], name: str = "documents") -> bytes:
     deep = 20_000
-    return json.dumps({**body, "documents": ["@"]}).replace('"@"', "[" * deep + "]" * deep).encode()
+    return json.dumps({**body, name: ["@"]}).replace('"@"', "[" * deep + "]" * deep).encode()
+
+
+def _wrong_types(model: str) -> Iterator[Probe]:
+    """What is taken where a check stops early, or reads more kindly than JSON Schema does."""
+    body = _body(model, DOCUMENTS[:2])
+    whole = json.dumps(body)
+    table: tuple[tuple[str, tuple[object, ...]], ...] = (
+        (
+            "document-type",
+            (
+                {**body, "documents": [1, "Paris"]},
+                {**body, "documents": ["Paris", []]},
+                {**body, "documents": [*(f"Note {number}" for number in range(119)), 1]},
+            ),
+        ),
+        ("document-empty-object", ({**body, "documents": ["Paris", {"content": "Paris"}]},)),
+        (
+            "document-text-type",
+            tuple(
+                {**body, "documents": ["Paris", wrong]}
+                for wrong in ({"text": "Paris", "image": None}, {"text": None, "image": IMAGE})
+            ),
+        ),
+        ("top-n-fraction", ({**body, "top_n": 2.0000001}, {**body, "top_n": 1e-9})),
+        ("top-n-text", tuple({**body, "top_n": text} for text in ("2.0", " 2 ", "2 of them", "\u0662"))),
+        ("provider-type", tuple({**body, "provider": wrong} for wrong in ("", [], 0, False))),
+        ("provider-field-type", ({**body, "provider": {"data_collection": "ALLOW"}},)),
+        (
+            "malformed-json",
+            tuple(
+                text.encode()
+                for text in (
+                    f"{whole}}}",
+                    f"{whole} {whole}",
+                    whole[:-1] + ', "top_n": NaN}',
+                    whole[:-1] + ', "top_n": Infinity}',
+                    whole[:-1] + ', "top_n": +2}',
+                    whole[:-1] + ', "top_n": 02}',
+                    whole[:-1] + ", top_n: 2}",
+                )
+            ),
+        ),
+    )
+    for rule, bodies in table:
+        for number, value in enumerate(bodies, 1):
+            yield Probe(
+                name=f"refuse-more-{rule}-{number}",
+                phase="refuse",
+                rule=f"refusal.{rule}",
+                body=value,
+                legal=False,
+                since="1.1.0",
+            )
+    for number, media_type in enumerate(("multipart/form-data; boundary=x", "application/octet-stream"), 1):
+        yield Probe(
+            name=f"refuse-more-content-type-{number}",
+            phase="refuse",
+            rule="refusal.content-type",
+            body=body,
+            legal=False,
+            headers={"Content-Type": media_type},
+            since="1.1.0",
+        )
+
+
+def _odd_json(model: str) -> Iterator[Probe]:
+    """JSON that parsers and frameworks stumble over; whether it is taken or refused, nothing may fail."""
+    body = _body(model, DOCUMENTS[:2])
+    whole = json.dumps(body)
+    texts = (
+        whole[:-1] + f', "top_n": {"9" * 5000}}}',
+        whole[:-1] + ', "top_n": 1e999}',
+        whole[:-1] + ', "x_unknown": [1e999, -1e-999, NaN]}',
+        whole[:-1] + ', "top_n": 1, "top_n": 2}',
+        whole.replace("Berlin", "\\ud800"),
+        whole.replace("France", "\\udfff"),
+        whole[:-1] + ', "\\ud800": 1}',
+        "\ufeff" + whole,
+    )
+    for number, sent in enumerate((*(text.encode() for text in texts), _nested(body, "x_unknown")), 1):
+        yield Probe(
+            name=f"odd-json-{number}",
+            phase="refuse",
+            rule="robustness.odd-json",
+            body=sent,
+            since="1.1.0",
+        )
 
 
 def _keys(model: str) -> Iterator[Probe]:
@@ -175,6 +342,34 @@ def _keys(model: str) -> Iterator[Probe]:
             quick=quick,
         )
     yield _legal("key-scheme-case", "authentication.scheme-case", _body(model), auth="lower-case")
+    for name in ("other-end", "other-case"):
+        yield Probe(
+            name=f"key-{name}",
+            phase="refuse",
+            rule="authentication.similar-key",
+            body=body,
+            auth=name,
+            since="1.1.0",
+        )
+    yield Probe(
+        name="key-no-key-forwarded",
+        phase="refuse",
+        rule="authentication.no-key",
+        body=body,
+        auth="none",
+        headers={"X-Forwarded-For": "127.0.0.1"},
+        since="1.1.0",
+    )
+    for number, path in enumerate(("/rerank/", "/Rerank", "/rerank?stream=false", "/%72erank"), 1):
+        yield Probe(
+            name=f"key-address-{number}",
+            phase="refuse",
+            rule="authentication.other-address",
+            body=body,
+            auth="none",
+            path=path,
+            since="1.1.0",
+        )
 
 
 def _methods(model: str) -> Iterator[Probe]:
@@ -275,6 +470,85 @@ def _rankings(model: str) -> Iterator[Probe]:  # noqa: PLR0915 - a table, in sen
     body = _body(model, (*UNICODE[:4], "Paris"))
     turned = json.dumps(dict(reversed(body.items())), ensure_ascii=True, indent=3)
     yield _legal("accept-escapes", "acceptance.escapes", body, sent=f"\r\n\t{turned} \n".encode("ascii"))
+
+
+def _more_rankings(model: str) -> Iterator[Probe]:
+    def legal(name: str, rule: str | None, body: Any, **more: Any) -> Probe:
+        return _legal(name, rule, body, since="1.1.0", **more)
+
+    yield legal("rank-texts", "acceptance.look-alikes", _body(model, TEXTS), quick=True)
+    yield legal("rank-texts-objects", "acceptance.look-alikes", _body(model, [{"text": t} for t in TEXTS]))
+    yield legal("rank-marks", "acceptance.unicode", _body(model, MARKS))
+    yield legal("rank-marks-objects", "acceptance.unicode", _body(model, [{"text": t} for t in MARKS]))
+    for count in (3, 5):
+        yield legal(f"rank-top-{count}", "acceptance.top-n", _body(model, top_n=count))
+    objects = [{"text": text} for text in DOCUMENTS]
+    yield legal("rank-objects-top", "acceptance.objects", _body(model, objects, top_n=2))
+    yield legal(
+        "rank-unicode-top", "acceptance.unicode", _body(model, UNICODE, "Où est パリ? \U0001f5fc", top_n=3)
+    )
+    # as rank-many
+    many = [f"Note {number}: {DOCUMENTS[number % 6]}" for number in range(150)]
+    yield legal("rank-many-few", "acceptance.many-documents", _body(model, many, top_n=10))
+    yield legal("rank-many-reversed", "acceptance.many-documents", _body(model, many[::-1]))
+    # one more than a batch of any power of two up to it
+    yield legal("rank-odd-one", "acceptance.many-documents", _body(model, many[:129]))
+    yield legal(
+        "rank-lines", "acceptance.plain", _body(model, ("A violin\nhas\n\nfour strings.", *DOCUMENTS[:4]))
+    )
+    yield legal("rank-query-end-1", "acceptance.plain", _body(model, query=_ASKING + QUERY))
+    yield legal("rank-query-end-2", "acceptance.plain", _body(model, query=_ASKING + OTHER_QUERY))
+    ends = [_TELLING + DOCUMENTS[place] for place in (4, 1, 2)]
+    yield legal("rank-document-end-1", "acceptance.plain", _body(model, ends))
+    yield legal("rank-document-end-2", "acceptance.plain", _body(model, ends[::-1]))
+    late = [DOCUMENTS[place] for place in (1, 4, 0, 5, 2, 3)]
+    yield legal("rank-late-1", "acceptance.plain", _body(model, late))
+    yield legal("rank-late-2", "acceptance.plain", _body(model, [*late[:3], late[4], late[3], late[5]]))
+    joined = ("The capital of France ", "is Paris. Bread ", "rises because yeast makes gas.")
+    yield legal("rank-joined-1", "acceptance.plain", _body(model, joined))
+    joined = ("The capital ", "of France is Paris. ", "Bread rises because yeast makes gas.")
+    yield legal("rank-joined-2", "acceptance.plain", _body(model, joined))
+    mixed = [text if number % 2 else {"text": text} for number, text in enumerate(DOCUMENTS)]
+    yield legal("rank-mixed-other", "acceptance.mixed", _body(model, mixed))
+    for number, query in enumerate(("", " \t"), 1):
+        yield legal(f"rank-blank-query-{number}", "acceptance.blank-query", _body(model, query=query))
+    known = {"stream": False, "truncation": True, "rank_fields": ["text"], "max_chunks_per_doc": 10, "metadata": None, "": 1, "__proto__": {"top_n": 1}}  # fmt: skip
+    yield legal("accept-known-elsewhere", "acceptance.unknown-fields", _body(model, **known))
+    deep = {
+        "sort": {"by": "price", "x_unknown": 1},
+        "max_price": {"request": "100", "x_unknown": 1},
+        "preferred_max_latency": {"p50": 100, "x_unknown": 1},
+    }
+    yield legal("accept-unknown-in-preferences", "acceptance.unknown-fields", _body(model, provider=deep))
+    forms = {
+        "sort": {"by": None, "partition": "none"},
+        "max_price": {"prompt": 100, "request": "100"},
+        "preferred_max_latency": {"p50": 100, "p99": None},
+        "preferred_min_throughput": 0.5,
+    }
+    yield legal("accept-provider-forms", "acceptance.provider", _body(model, provider=forms))
+    yield legal(
+        "accept-user", "acceptance.observability", _body(model, user="u" * 128, session_id="", trace={})
+    )
+    # what a server may find too large; the last ones, as they may keep it busy
+    large = (
+        _body(model, query=QUERY + " France?" * 800),
+        _body(model, (LONG * 14, "Bread rises.")),
+        _body(model, (*(f"Note {number}" for number in range(1000)), "The capital of France is Paris.")),
+    )
+    for number, body in enumerate(large, 1):
+        yield legal(f"rank-large-{number}", "robustness.large-request", body)
+
+
+def _together(model: str) -> Iterator[Probe]:
+    """The same requests, at the same time and one after the other."""
+    for again in ("", "-again"):
+        for number, query in enumerate(ASKED, 1):
+            name = f"rank-together-{number}{again}"
+            yield _legal(name, "acceptance.plain", _body(model, TOGETHER, query), since="1.1.0")
+    for number, query in enumerate(ASKED, 1):
+        body = _body(model, TOGETHER, query)
+        yield _legal(f"rank-alone-{number}", "acceptance.plain", body, phase="alone", since="1.1.0")
 
 
 def is_legal(body: object) -> bool:

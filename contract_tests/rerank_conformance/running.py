@@ -11,7 +11,7 @@ import random
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -106,7 +106,8 @@ def check(target: Target, **settings: Any) -> Report:
 
 def estimate(settings: Settings, *, has_key: bool) -> str:
     """What a check will send, in words, before it does."""
-    planned = [smoke(), *probes(has_key=has_key, quick=settings.quick)]
+    by_hand = probes(has_key=has_key, quick=settings.quick, contract_version=settings.contract_version)
+    planned = [smoke(), *by_hand]
     ranked = sum(probe.legal is True for probe in planned)
     if settings.quick:
         return f"{len(planned)} requests, {ranked} of which rank"
@@ -154,7 +155,15 @@ async def _exchange(
     why_not = _stops(first, settings)
     if why_not:
         return [first], why_not, None
-    by_hand = _needed(probes(settings.model, has_key=bool(settings.key), quick=settings.quick), rules)
+    by_hand = _needed(
+        probes(
+            settings.model,
+            has_key=bool(settings.key),
+            quick=settings.quick,
+            contract_version=settings.contract_version,
+        ),
+        rules,
+    )
     made: asyncio.Future[tuple[Probe, ...]] | None = None
     if not settings.quick and any(rule.id.startswith(_GENERATED) for rule in rules):
         # made in the meantime, as making them takes longer than sending them
@@ -172,8 +181,7 @@ async def _exchange(
             settings.progress(done, planned)
         return exchange
 
-    for phase in ("refuse", "rank"):
-        exchanges += await asyncio.gather(*(send(probe) for probe in by_hand if probe.phase == phase))
+    exchanges += await in_order(by_hand, send)
     if made is not None:
         try:
             generated = await made
@@ -186,6 +194,17 @@ async def _exchange(
         planned = done + len(generated)
         exchanges += await asyncio.gather(*map(send, generated))
     return exchanges, None, None
+
+
+async def in_order(by_hand: Sequence[Probe], send: Callable[[Probe], Awaitable[Exchange]]) -> list[Exchange]:
+    """What comes of the requests that are written by hand, phase by phase."""
+    exchanges: list[Exchange] = []
+    for phase in ("refuse", "rank"):
+        exchanges += await asyncio.gather(*(send(probe) for probe in by_hand if probe.phase == phase))
+    for probe in by_hand:
+        if probe.phase == "alone":
+            exchanges.append(await send(probe))
+    return exchanges
 
 
 _GENERATED_ABOUT = 450  # requests that are generated, as far as is known before
@@ -344,7 +363,7 @@ def _curl(exchange: Exchange, base: str) -> str:
     words = ["curl", "-sS", "-i"]
     if probe.method != "POST":
         words += ["-X", probe.method]
-    words += [shlex.quote(f"{base}/rerank")]
+    words += [shlex.quote(f"{base}{probe.path}")]
     for name, value in headers.items():
         words += ["-H", shlex.quote(f"{name}: {value}")]
     authorization = _AUTHORIZATIONS[probe.auth]
@@ -375,6 +394,8 @@ _AUTHORIZATIONS: Mapping[str, str] = {
     "wrong": f"Bearer {WRONG_KEY}",
     "longer": f"Bearer {KEY}x",
     "shorter": "Bearer ${OPENROUTER_API_KEY%?}",
+    "other-end": "Bearer ${OPENROUTER_API_KEY%?}~",
+    "other-case": f"Bearer $(printf %s {KEY} | tr a-zA-Z A-Za-z)",
 }
 
 

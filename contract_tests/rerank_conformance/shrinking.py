@@ -17,6 +17,9 @@ MOST = 48
 SECONDS = 8.0
 """Time that may be spent on one."""
 _SMALL = 160  # bytes of a body that nobody minds to read
+_UNWIELDY = (
+    50_000  # bytes of a body that take longer to shrink than they are worth: a command has them packed
+)
 _READABLE = 40  # characters of a text that stays as it is
 _LONG = 16  # parts of a list, above which it is cut to a length and not picked apart
 
@@ -27,7 +30,9 @@ class _Enough(BaseException):
 
 def shrinkable(probe: Probe) -> bool:
     """Whether there is something to leave out of the request, and nobody chose it to be as it is."""
-    return isinstance(probe.body, dict) and probe.legal is not None and len(probe.content) > _SMALL
+    return (
+        isinstance(probe.body, dict) and probe.legal is not None and _SMALL < len(probe.content) < _UNWIELDY
+    )
 
 
 def smallest(

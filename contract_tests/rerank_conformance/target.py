@@ -5,15 +5,19 @@ and space. The key is in no exchange.
 """
 
 import asyncio
+import base64
+import html
 import inspect
+import json
 import math
+import re
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import anyio.to_thread
 import httpx
@@ -24,6 +28,7 @@ from rerank_conformance.reference import Reference
 _HEADERS = {"User-Agent": "rerank-conformance", "Accept": "application/json", "Accept-Encoding": "identity"}
 _LARGEST = 4 * 1024 * 1024  # bytes of an answer, besides what is owed to the echo of a large request
 _PER_BYTE_SENT = 16
+_LARGEST_IN_ALL = 128 * 1024 * 1024  # bytes of all answers, after which the rest is not sent
 _RETRIES = 3
 _HANGS = 3  # timeouts in a row, or
 _HANGS_IN_ALL = 8  # timeouts, after which the rest is not sent
@@ -95,6 +100,8 @@ class Line:
         self._waited = 0.0
         self._hangs = 0
         self._hangs_in_all = 0
+        self._read = 0
+        self._secrets = _spellings(self.key or "")
 
     async def __aenter__(self) -> Self:
         self._client = await self._stack.enter_async_context(_client(self.target, self.budget))
@@ -115,7 +122,7 @@ class Line:
             return Exchange(probe, outcome, time.monotonic() - began)
 
     async def _patiently(self, probe: Probe) -> Answer | Fault:
-        broken = 0
+        closed = 0
         outcome: Answer | Fault = Fault("unsent", "was not sent")
         for attempt in range(1 + _RETRIES):
             refusal = self._take()
@@ -127,11 +134,10 @@ class Line:
             self._hangs = self._hangs + 1 if hung else 0
             self._hangs_in_all += hung
             if isinstance(outcome, Fault):
-                broken += outcome.kind == "broken"
-                # an honest server may close a connection just as it is used again
-                if outcome.kind == "broken" and broken == 1:
+                closed += outcome.kind == "closed"
+                if outcome.kind == "closed" and closed == 1:
                     continue
-                return outcome
+                return Fault("broken", outcome.message) if outcome.kind == "closed" else outcome
             if outcome.status not in TRANSIENT or not self._wait(outcome, attempt):
                 return outcome
         return outcome
@@ -144,6 +150,11 @@ class Line:
         if self.budget.max_requests is not None and self.requests >= self.budget.max_requests:
             return Fault(
                 "unsent", f"was not sent: the budget of {self.budget.max_requests} requests was used up"
+            )
+        if self._read > _LARGEST_IN_ALL:
+            return Fault(
+                "unsent",
+                f"was not sent: the answers before it had {self._read >> 20} MB, and more are not kept",
             )
         self.requests += 1
         return None
@@ -167,7 +178,7 @@ class Line:
             self._next = until
         return True
 
-    async def _once(self, probe: Probe) -> Answer | Fault:
+    async def _once(self, probe: Probe) -> Answer | Fault:  # noqa: PLR0911 - one for each way in which it can fail
         headers = {
             **_HEADERS,
             "Content-Type": "application/json",
@@ -175,18 +186,27 @@ class Line:
             **self._authorization(probe),
         }
         limit = _LARGEST + _PER_BYTE_SENT * len(probe.content)
+        began = False
         try:
             async with asyncio.timeout(self.budget.timeout):
                 request = self._client.build_request(
-                    probe.method, f"{self.base}/rerank", content=probe.content or None, headers=headers
+                    probe.method, f"{self.base}{probe.path}", content=probe.content or None, headers=headers
                 )
                 response = await self._client.send(request, stream=True)
+                began = True
                 try:
                     body = await _read(response, limit)
                 finally:
                     await response.aclose()
         except (TimeoutError, httpx.TimeoutException):
             return Fault("timeout", f"had no whole answer within {self.budget.timeout:g} s")
+        except _CLOSED as error:
+            # an honest server may close a connection just as it is used again, but not within an answer
+            lost = not began and (not isinstance(error, httpx.RemoteProtocolError) or _WITHOUT in str(error))
+            return Fault(
+                "closed" if lost else "broken",
+                f"was cut off: {self._hide(str(error)) or type(error).__name__}"[:300],
+            )
         except (httpx.ConnectError, OSError) as error:
             return Fault("unreachable", f"could not be sent: {self._hide(str(error))}")
         except _TooMuch as error:
@@ -194,15 +214,14 @@ class Line:
         except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
             return Fault(
                 "broken",
-                f"was cut off, or answered with what is not HTTP: {type(error).__name__} {self._hide(str(error))}"[
-                    :300
-                ],
+                f"was answered with what is not HTTP: {type(error).__name__} {self._hide(str(error))}"[:300],
             )
         except Exception as error:  # noqa: BLE001 - an app or a transport in this process may raise anything
             return Fault(
                 "broken",
                 f"was answered by an exception: {type(error).__name__}: {self._hide(str(error))}"[:300],
             )
+        self._read += len(body)
         seen = {name.lower(): self._hide(value) for name, value in response.headers.items()}
         return Answer(response.status_code, seen, self._hidden(body))
 
@@ -219,19 +238,44 @@ class Line:
             "wrong": f"Bearer {WRONG_KEY}",
             "longer": f"Bearer {key}x",
             "shorter": f"Bearer {key[:-1]}",
+            "other-end": f"Bearer {key[:-1]}{'-' if key.endswith('~') else '~'}",
+            # a key without letters has no other case
+            "other-case": f"Bearer {key.swapcase() if key.swapcase() != key else key + 'x'}",
         }
         return {"Authorization": forms[probe.auth]}
 
     def _hide(self, text: str) -> str:
-        return text.replace(self._secret, KEY) if self._secret else text
+        for secret in self._secrets:
+            text = text.replace(secret, KEY)
+        return text
 
     def _hidden(self, body: bytes) -> bytes:
-        return body.replace(self._secret.encode(), KEY.encode()) if self._secret else body
+        for secret in self._secrets:
+            body = body.replace(secret.encode(), KEY.encode())
+        if self._secrets and b"\\" in body:
+            plain = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]) if found[1] else b"/", body)
+            if any(secret.encode() in plain for secret in self._secrets):
+                return self._hidden(plain.replace(b"\\", b""))
+        return body
 
-    @property
-    def _secret(self) -> str:
-        # what people give to servers that take any key ("x") stands in every answer, and protects nothing
-        return self.key if self.key and len(self.key) >= _SHORTEST_SECRET else ""
+
+_CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
+_WITHOUT = "without sending"  # httpcore's words for a connection that ends before an answer begins
+_ESCAPED = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|/)")
+
+
+def _spellings(key: str) -> list[str]:
+    """The key as a server may show it, and those made of it: whole, in the other case, but for its end, encoded."""
+    # what people give to servers that take any key ("x") stands in every answer, and protects nothing
+    if len(key) < _SHORTEST_SECRET:
+        return []
+    plain = [key, key.swapcase(), key[:-1], key.swapcase()[:-1]]
+    written = [
+        form for one in plain for form in (one, json.dumps(one)[1:-1], html.escape(one), quote(one, ""))
+    ]
+    # without its last characters, which depend on what comes behind
+    packed = [base64.b64encode(one.encode()).decode()[:-4] for one in (key, f"Bearer {key}", f"Basic {key}")]
+    return list(dict.fromkeys(written + packed))
 
 
 class _TooMuch(Exception):

@@ -46,6 +46,22 @@ class _TiesShuffled(Reference):
         return sorted(enumerate(scores), key=lambda ranked: (-ranked[1], random.random()))  # noqa: S311 - no secret
 
 
+class _TenthsShuffled(_TiesShuffled):
+    """Scores by tenths, and of those that tie has any first."""
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        return [round(score, 1) for score in super().scores(query, texts)]
+
+
+class _Redirecting(Reference):
+    """Sends who has a slash at the end of the address to the one without, before it asks for a key."""
+
+    def respond(self, request: Request) -> Answer:
+        if request.path.endswith("/rerank/"):
+            return Answer(307, {"location": request.path.rstrip("/")}, b"")
+        return super().respond(request)
+
+
 class _FewerThanTopN(Reference):
     """Returns one document less than `top_n` asks for, but always one."""
 
@@ -119,6 +135,16 @@ def _listwise(scores: list[float]) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
+def _by_rank(scores: list[float]) -> list[float]:
+    best = sorted(range(len(scores)), key=lambda index: -scores[index])
+    return [1 / (1 + best.index(index)) for index in range(len(scores))]
+
+
+def _stretched(scores: list[float]) -> list[float]:
+    least, most = min(scores), max(scores)
+    return [(score - least) / ((most - least) or 1) for score in scores]
+
+
 def _noise(most: float, scores: list[float]) -> list[float]:
     return [score + random.uniform(-most, most) for score in scores]  # noqa: S311 - no secret
 
@@ -175,6 +201,24 @@ VARIANTS: Mapping[str, Server] = MappingProxyType(
             "Lets a document's neighbours move its score a little.",
             lambda _, __, s: [x + 0.05 * s[i - 1] - 0.02 * s[(i + 1) % len(s)] for i, x in enumerate(s)],
         ),
+        "two-grades": scoring(
+            "Tells good from bad, and no more.", lambda _, __, s: [float(x > 0.2) for x in s]
+        ),
+        "by-rank": scoring("Scores by rank alone.", lambda _, __, s: _by_rank(s)),
+        "best-is-one": scoring("Stretches each list to 0 and 1.", lambda _, __, s: _stretched(s)),
+        "batches": scoring(
+            "Stretches each sixty-four documents to 0 and 1.",
+            lambda _, __, s: [score for i in range(0, len(s), 64) for score in _stretched(s[i : i + 64])],
+        ),
+        "two-stages": scoring(
+            "Ranks the best of a long list with care, and the others roughly.",
+            lambda _, __, s: s if len(s) <= 100 else [x if x >= sorted(s)[-25] else x / 10 for x in s],
+        ),
+        "later-lower": scoring(
+            "Takes a thousandth off for each place.", lambda _, __, s: [x - i / 1000 for i, x in enumerate(s)]
+        ),
+        "tenths-shuffled": _TenthsShuffled,
+        "index-real": each("Writes its integers as 2.0.", lambda r: {**r, "index": float(r["index"])}),
         # what is left out, and what is added
         "bare": answering(
             "Leaves out all that is optional.", lambda a, _: _without(a, "id", "provider", "usage")
@@ -238,6 +282,15 @@ VARIANTS: Mapping[str, Server] = MappingProxyType(
         "thousand-documents": refusing(
             "Refuses more than a thousand documents.", lambda b: len(b["documents"]) > 1000
         ),
+        "two-hundred-documents": refusing(
+            "Takes two hundred documents.", lambda b: len(b["documents"]) > 200, 413
+        ),
+        "short-documents": refusing(
+            "Refuses what its model cannot hold.",
+            lambda b: len(b["query"]) > 2000 or any(len(str(d)) > 20_000 for d in b["documents"]),
+        ),
+        "query-of-words": refusing("Wants a word in the query.", lambda b: not b["query"].strip()),
+        "slash-redirected": _Redirecting,
         "fewer-than-top-n": _FewerThanTopN,
         "other-method-404": refused_as("Answers 404 to other methods.", 405, 404),
         "preflight": _Preflight,

@@ -134,6 +134,23 @@ _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
         f"{POST}/requestBody",
     ),
 )
-for _slug, _level, _quick, _requirement, _source in _TABLE:
-    _id = f"acceptance.{_slug}"
-    rule(_id, _requirement, _source, level=_level, quick=_quick, thorough=True)(_judge(_id))
+_ADDED: tuple[tuple[str, Level, bool, str, str], ...] = (
+    (
+        "look-alikes",
+        "MUST",
+        True,
+        "Texts that look like numbers, JSON, markup or addresses are taken as texts",
+        f"{SCHEMA}/RerankDocument",
+    ),
+    (
+        "blank-query",
+        "SHOULD",
+        False,
+        "An empty or blank query is taken: it is a string",
+        f"{_REQUEST}/query/type",
+    ),
+)
+for _since, _rules in (("1.0.0", _TABLE), ("1.1.0", _ADDED)):
+    for _slug, _level, _quick, _requirement, _source in _rules:
+        _id = f"acceptance.{_slug}"
+        rule(_id, _requirement, _source, level=_level, quick=_quick, thorough=True, since=_since)(_judge(_id))

@@ -4,6 +4,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -19,13 +20,14 @@ _RESULTS = f"{SCHEMA}/RerankResponse/properties/results"
 _DESCENDING = 1e-6  # what an honest server may lose by writing a score with fewer digits than it sorted by
 
 
-def _each(
+def _each(  # noqa: PLR0913 - what a rule is
     name: str,
     requirement: str,
     source: str,
     *,
     level: Level = "MUST",
     quick: bool = True,
+    since: str = "1.0.0",
 ) -> Callable[[Callable[[Exchange], Iterator[Judgement]]], Callable[[Exchange], Iterator[Judgement]]]:
     """A rule that judges every ranking by itself."""
 
@@ -36,7 +38,7 @@ def _each(
             for exchange in seen.ranked():
                 yield from check(exchange)
 
-        rule(name, requirement, source, level=level, quick=quick)(judge)
+        rule(name, requirement, source, level=level, quick=quick, since=since)(judge)
         return check
 
     return register
@@ -87,6 +89,49 @@ def is_json(exchange: Exchange) -> Iterator[Judgement]:
     yield None if good else Finding("a JSON object", f"{len(answer.body)} bytes: {found!r}", exchange)
 
 
+@rule(
+    "answer.one-reading",
+    "Every parser reads the same in an answer: no NaN, no name twice, no half of a surrogate pair",
+    f"{RESPONSES}/200/content",
+    since="1.1.0",
+)
+def one_reading(seen: Seen) -> Iterator[Judgement]:
+    """Rankings and errors, all that is JSON to Python."""
+    for exchange in seen.exchanges:
+        answer = exchange.answer
+        if answer is not None and answer.value is not None:
+            found = _read_differently(answer.body)
+            yield Finding("JSON as in RFC 8259", f"{answer.status} with {found}", exchange) if found else None
+
+
+def _read_differently(body: bytes) -> str | None:
+    """What parsers do not agree about in a body that Python's reads; None where they do."""
+    found: list[str] = []
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        read = dict(pairs)
+        if len(read) < len(pairs):
+            [(name, times)] = Counter(name for name, _ in pairs).most_common(1)
+            found.append(f"the name {short(name)} {times} times in one object")
+        return read
+
+    def number(literal: str) -> float:
+        read = float(literal)
+        if math.isinf(read):
+            found.append(f"the number {literal[:40]}, which no double holds")
+        return read
+
+    try:
+        value = json.loads(body, object_pairs_hook=members, parse_constant=found.append, parse_float=number)
+        if not found and b"\\u" in body:
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        found.append("half of a surrogate pair")
+    except (ValueError, RecursionError):
+        pass
+    return found[0] if found else None
+
+
 @_each(
     "answer.schema",
     "A ranking has the form of RerankResponse, in what no other rule looks at",
@@ -113,9 +158,8 @@ def index_integer(exchange: Exchange) -> Iterator[Judgement]:
     """The type of each index."""
     for place, one in enumerate(exchange.results):
         found = one.get("index")
-        integral = is_index(found) or (isinstance(found, float) and found.is_integer())
         what = f"results[{place}].index is {short(found) if 'index' in one else 'missing'}"
-        yield None if integral else Finding("an integer", what, exchange)
+        yield None if is_index(found) else Finding("an integer", what, exchange)
 
 
 @_each("answer.index-in-range", "Each index is the position of a document of the request", f"{_RESULT}/index")
@@ -400,6 +444,21 @@ def echo_image(exchange: Exchange) -> Iterator[Judgement]:
             sent, found = cast("Mapping[str, Any]", document)["image"], echo.get("image")
             what = f"results[{place}].document.image is {short(found) if 'image' in echo else 'missing'}"
             yield None if found == sent else Finding(short(sent), what, exchange)
+
+
+@_each(
+    "answer.echo-nothing-added",
+    "An echo has a text, or an image, only where the document has one",
+    f"{SCHEMA}/ResultDocument",
+    since="1.1.0",
+)
+def echo_nothing_added(exchange: Exchange) -> Iterator[Judgement]:
+    """What the document has not; of other names the contract says nothing."""
+    for place, document, echo in _echoes(exchange):
+        sent: Any = document if isinstance(document, dict) else {"text": document}
+        added = next((name for name in ("text", "image") if name in echo and name not in sent), None)
+        what = f"results[{place}].document.{added} is {short(echo.get(added or ''))}"
+        yield Finding(f"no {added}", what, exchange) if added else None
 
 
 # the rest

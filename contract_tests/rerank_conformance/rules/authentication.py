@@ -39,6 +39,26 @@ for _slug, _level, _quick, _requirement, _source in _TABLE:
     rule(_id, _requirement, _source, level=_level, quick=_quick, thorough=True)(_judge(_id))
 
 
+@rule(
+    "authentication.other-address",
+    "No other spelling of the address ranks without a key",
+    "#/security",
+    quick=False,
+    since="1.1.0",
+)
+def other_address(seen: Seen) -> Iterator[Judgement]:
+    """A slash at the end, capitals, a query, an escape, where the address itself is guarded."""
+    guarded = seen.named("key-no-key")
+    if guarded is None or guarded.answer is None or guarded.answer.status != 401:
+        return
+    for exchange in seen.exchanges:
+        answer = exchange.answer
+        if exchange.probe.rule == "authentication.other-address" and answer is not None:
+            ranked = 200 <= answer.status < 300 and bool(exchange.results)
+            what = f"{exchange.probe.path}: {described(exchange)}"
+            yield Finding("401, or 404: nothing ranked", what, exchange) if ranked else None
+
+
 @rule("authentication.nothing-ranked", "A refusal for want of a key holds no results", f"{RESPONSES}/401")
 def nothing_ranked(seen: Seen) -> Iterator[Judgement]:
     """The body of each refusal."""

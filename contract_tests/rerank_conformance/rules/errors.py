@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from rerank_conformance import contract
-from rerank_conformance.exchanges import Answer, Exchange, is_index
+from rerank_conformance.exchanges import OF_RANKING, Answer, Exchange, is_index
 from rerank_conformance.rules.acceptance import described
 from rerank_conformance.rules.answer import short
 from rerank_conformance.rules.rule import RESPONSES, SCHEMA, Finding, Judgement, Seen, rule
@@ -18,6 +18,8 @@ def _each(name: str, requirement: str, source: str) -> Callable[[Check], Check]:
             for exchange in seen.exchanges:
                 answer = exchange.answer
                 if answer is None or exchange.undecided or exchange.probe.method != "POST":
+                    continue
+                if exchange.probe.path != OF_RANKING:  # another address is not the contract's
                     continue
                 if not 200 <= answer.status < 300:
                     yield from check(exchange, answer)

@@ -1,7 +1,10 @@
 """What holds between answers; where models may differ honestly, a rule is a SHOULD or has a tolerance."""
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
+from itertools import pairwise
+from typing import Any, cast
 
 from rerank_conformance.exchanges import Exchange, text_of
 from rerank_conformance.rules.rule import SCHEMA, Finding, Judge, Judgement, Seen, Undecided, rule
@@ -38,10 +41,13 @@ def _worse(seen: Seen, full: Exchange, cut: Exchange) -> tuple[int, int] | None:
     """The first place at which the cut ranking has a document that the full one ranks clearly lower."""
     best = full.order
     for place, index in enumerate(cut.order):
-        if index not in full.scores or place >= len(best):
+        if place >= len(best):
             return place, index
-        reached, wanted = full.scores[index], full.scores[best[place]]
-        if reached < wanted and not seen.close(reached, wanted):
+        # where both are cut, a document that ties with the last one may be in the one and not in the other
+        tied = index not in full.scores and full.probe.top_n is not None
+        reached = cut.scores[index] if tied else full.scores.get(index, -math.inf)
+        wanted = full.scores[best[place]]
+        if (tied or reached < wanted) and not seen.close(reached, wanted):
             return place, index
     return None
 
@@ -68,6 +74,42 @@ def top_n_prefix(seen: Seen) -> Iterator[Judgement]:
     for small, large in ((1, 2), (2, 4)):
         for pair in _pair(seen, f"rank-top-{large}", f"rank-top-{small}"):
             yield pair if isinstance(pair, Undecided) else _is_prefix(seen, pair[0], pair[1])
+
+
+_CUT = (
+    ("rank-full", "rank-top-3"),
+    ("rank-full", "rank-top-5"),
+    ("rank-identical", "rank-identical-top"),
+    ("rank-many", "rank-many-top"),
+    ("rank-many", "rank-many-few"),
+    ("accept-objects", "rank-objects-top"),
+    ("accept-mixed", "accept-mixed-top"),
+    ("rank-unicode", "rank-unicode-top"),
+)
+"""Rankings of the same documents, whole and cut, beside those that the rules before this one look at."""
+
+
+@rule(
+    "relation.top-n-of-any",
+    "top_n returns the best documents of any list: a long one, one of objects, any top_n",
+    _TOP_N,
+    quick=False,
+    since="1.1.0",
+)
+def top_n_of_any(seen: Seen) -> Iterator[Judgement]:
+    """Cut rankings against whole ones; one that is not whole, or not sorted, is another rule's."""
+    for names in _CUT:
+        for pair in _pair(seen, *names):
+            if isinstance(pair, Undecided):
+                yield pair
+            elif _is_whole(pair[0]):
+                yield _is_prefix(seen, pair[0], pair[1])
+
+
+def _is_whole(exchange: Exchange) -> bool:
+    scores = list(exchange.scores.values())
+    falling = all(before >= after or math.isclose(before, after) for before, after in pairwise(scores))
+    return falling and len(scores) == len(exchange.probe.documents)
 
 
 def _between(first: str, second: str) -> Callable[[_Comparison], Judge]:
@@ -171,6 +213,136 @@ def _is_off(full: Sequence[float], back: Sequence[float], places: int) -> bool:
         if telling and all(abs(one - other) <= _EXACT for one, other in moved):
             return True
     return False
+
+
+_BY_ITSELF = ("rank-full", "rank-reversed", "rank-added", "rank-one", "rank-identical")
+"""Lists in other company: a server that gives a text one score in all of them scores each text by itself."""
+_BY_ITSELF_WITHIN = 1e-6  # above this it may be a listwise model, whose scores move a little in a short list
+_LONG_LISTS = ("rank-many", "rank-many-reversed", "rank-many-top")
+"""Lists of the same documents. A long list may be scored in another way than a short one, by stages for instance."""
+
+
+@rule(
+    "relation.one-score",
+    "Where each text is scored by itself, it has that score in any list",
+    _SCORE,
+    since="1.1.0",
+)
+def one_score(seen: Seen) -> Iterator[Judgement]:
+    """The same texts among others, in batches, as strings and objects; of a listwise model nothing is asked."""
+    some = [seen.named(name) for name in _BY_ITSELF]
+    alone = _scores_of(one for one in some if one is not None)
+    first = seen.named("rank-full")
+    spread = max((max(scores) - min(scores) for scores in alone.values()), default=math.inf)
+    if first is None or spread > _BY_ITSELF_WITHIN:
+        return
+    short = [one for one in seen.ranked() if _is_plain(one, first) and len(one.probe.documents) <= 100]
+    long = [one for name in _LONG_LISTS if (one := seen.named(name)) is not None]
+    for lists in (short, long):
+        known: dict[str, float] = {}
+        for exchange in lists:
+            bad = None
+            for text, here in _scores_of([exchange]).items():
+                scores = [known.setdefault(text, here[0]), *here]
+                bad = bad or (None if seen.close(min(scores), max(scores)) else (text, scores))
+            if bad:
+                text, scores = bad
+                other = max(scores[1:], key=lambda score: abs(score - scores[0]))
+                actual = f"{other!r} for {text[:60]!r} as one of {len(exchange.probe.documents)} documents"
+                yield Finding(f"{scores[0]!r}, its score in another list", actual, exchange)
+            else:
+                yield None
+
+
+def _is_plain(exchange: Exchange, first: Exchange) -> bool:
+    """Whether it asks what the first one asks, of texts, and nothing else."""
+    body = cast("dict[str, Any]", exchange.probe.body)
+    asked = cast("dict[str, Any]", first.probe.body)
+    texts = all(isinstance(one, str) or one.keys() == {"text"} for one in exchange.probe.documents)
+    return body.keys() <= {*asked, "top_n"} and body["query"] == asked["query"] and texts
+
+
+def _scores_of(exchanges: Iterable[Exchange]) -> dict[str, list[float]]:
+    """The scores of each text."""
+    found: dict[str, list[float]] = {}
+    for exchange in exchanges:
+        for index, score in exchange.scores.items():
+            if 0 <= index < len(exchange.probe.documents):
+                text = text_of(exchange.probe.documents[index]) or ""
+                found.setdefault(text, []).append(score)
+    return found
+
+
+_PAIRS = (
+    ("rank-query-end-1", "rank-query-end-2", "queries that differ at their end"),
+    ("rank-document-end-1", "rank-document-end-2", "documents that differ at their end"),
+    ("rank-late-1", "rank-late-2", "lists that differ in their last documents"),
+    ("rank-joined-1", "rank-joined-2", "lists that are one text when they are joined"),
+)
+
+
+@rule(
+    "relation.whole-request",
+    "The ranking depends on the whole request, not on how it begins",
+    _QUERY,
+    quick=False,
+    since="1.1.0",
+)
+def whole_request(seen: Seen) -> Iterator[Judgement]:
+    """Requests that are alike at first: an answer that is the same in every digit was not made for the second."""
+    for first, second, what in _PAIRS:
+        for pair in _pair(seen, first, second):
+            if isinstance(pair, Undecided):
+                yield pair
+                continue
+            one, other = pair
+            # one score for everything says nothing, but where texts were cut it is all there can be
+            telling = len(set(one.scores.values())) > 1 or first == "rank-document-end-1"
+            same = telling and one.scores == other.scores and one.order == other.order
+            expected = f"other positions, or other scores, for {what}"
+            yield Finding(expected, f"the same again: {_shown(other)}", other) if same else None
+
+
+@rule(
+    "relation.together",
+    "Requests that are made at the same time get the scores that each gets alone",
+    _SCORE,
+    quick=False,
+    since="1.1.0",
+)
+def together(seen: Seen) -> Iterator[Judgement]:
+    """The same requests at once, and one after the other: nothing is mixed up between them."""
+    for alone in seen.under("rank-alone-"):
+        name = alone.probe.name.replace("alone", "together")
+        for pair in (*_pair(seen, alone.probe.name, name), *_pair(seen, alone.probe.name, f"{name}-again")):
+            if isinstance(pair, Undecided):
+                yield pair
+                continue
+            bad = _apart(seen, *pair)
+            actual = f"{_shown(pair[1])} beside others"
+            yield Finding(f"{_shown(pair[0])}, as alone", actual, pair[1]) if bad else None
+
+
+@rule(
+    "relation.higher-is-better-in-long-lists",
+    "In a long list, too, a higher score means a more relevant document",
+    _SCORE,
+    since="1.1.0",
+)
+def higher_in_long_lists(seen: Seen) -> Iterator[Judgement]:
+    """Not every document that answers is below every one that does not."""
+    for pair in _pair(seen, "rank-many"):
+        if isinstance(pair, Undecided):
+            yield pair
+            continue
+        (exchange,) = pair
+        # every sixth note answers, see probes
+        answering = [score for index, score in exchange.scores.items() if index % 6 == 2]
+        others = [score for index, score in exchange.scores.items() if index % 6 != 2]
+        if answering and others:
+            bad = max(answering) < min(others)
+            actual = f"all {len(answering)} that answer the query come last: {_shown(exchange)}"
+            yield Finding("the relevant documents before the others", actual, exchange) if bad else None
 
 
 @rule("relation.higher-is-better", "A higher score means a more relevant document", _SCORE)

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 
-from rerank_conformance.exchanges import Fault
+from rerank_conformance.exchanges import Exchange, Fault
 from rerank_conformance.rules.acceptance import described
 from rerank_conformance.rules.rule import RESPONSES, RULES, Finding, Judgement, Seen, rule
+
+
+def _own(seen: Seen, name: str) -> Iterator[Exchange]:
+    return (exchange for exchange in seen.exchanges if exchange.probe.rule == name)
 
 
 @rule(
@@ -20,6 +24,40 @@ def answered(seen: Seen) -> Iterator[Judgement]:
             yield None
         elif outcome.kind == "broken":
             yield Finding("an answer", outcome.message, exchange)
+
+
+@rule(
+    "robustness.large-request",
+    "A large request is ranked, or refused with 400 or 413",
+    f"{RESPONSES}/413",
+    quick=False,
+    since="1.1.0",
+)
+def large_request(seen: Seen) -> Iterator[Judgement]:
+    """A thousand documents, a document and a query of many pages: limits are the model's own, failing is not."""
+    for exchange in _own(seen, "robustness.large-request"):
+        answer = exchange.answer
+        # a server that is too slow for it within the time is not judged by it
+        if answer is not None and not exchange.undecided:
+            good = answer.status in {200, 400, 413}
+            yield None if good else Finding("200, 400 or 413", described(exchange), exchange)
+
+
+@rule(
+    "robustness.odd-json",
+    "No JSON makes a server fail: huge numbers, names twice, half of a surrogate pair, deep unknown fields",
+    f"{RESPONSES}/500",
+    level="SHOULD",
+    quick=False,
+    since="1.1.0",
+)
+def odd_json(seen: Seen) -> Iterator[Judgement]:
+    """What RFC 8259 leaves to the parser: it may be taken or refused, and a 5xx is advised against."""
+    for exchange in _own(seen, "robustness.odd-json"):
+        answer = exchange.answer
+        if answer is not None and not exchange.undecided:
+            bad = answer.status >= 500
+            yield Finding("200, or 400", described(exchange), exchange) if bad else None
 
 
 @rule(

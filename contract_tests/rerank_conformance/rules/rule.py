@@ -73,7 +73,7 @@ class Rule:
     """Whether `--quick` has exchanges for it."""
     since: str
     """The version of the contract whose rule set it belongs to first. A rule of a released set never gets stricter: what
-    is stricter is a new rule."""
+    is stricter is a new rule, or the same by a probe of a later version."""
     thorough: bool
     """Whether one exchange without a conclusion leaves the rule undecided, whatever the others say."""
 

@@ -85,6 +85,8 @@ def _excused(exchange: Exchange) -> set[int]:
     excused: set[int] = set()
     if any(isinstance(one, dict) and "image" in one for one in exchange.probe.documents):
         excused |= {400, 404, 413}  # a model of texts alone, no endpoint for images, no such image
+    if not str(body.get("query", "")).strip():
+        excused.add(400)  # nothing to ask
     if body.get("provider"):
         excused |= {400, 402, 403, 404}  # no provider fits the preferences
     top_n = exchange.probe.top_n
