@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from upstream.comparison import Difference, Group
 from upstream.documents import At, opened, parsed
 
@@ -31,8 +32,8 @@ class Entry:
             fits(pattern, text)
             for pattern, text in (
                 (place, str(difference.place)),
-                (self.ours, difference.ours),
-                (self.theirs, difference.theirs),
+                (self.ours, difference.said[0]),
+                (self.theirs, difference.said[1]),
             )
         )
 
@@ -70,10 +71,14 @@ def _entry(at: At) -> Entry:
     said = at.mapping()
     for key in KEYS:
         if said.get(key) in (None, "", []):
-            wanted = "one sentence on why the contract differs" if key == "reason" else "as `--accept` prints it"
-            raise at.wrong(f"this entry needs `{key}`, {wanted}")
+            wanted = (
+                "one sentence on why the contract differs" if key == "reason" else "as `--accept` prints it"
+            )
+            message = f"this entry needs `{key}`, {wanted}"
+            raise at.wrong(message)
     if unknown := said.keys() - set(KEYS):
-        raise at.wrong(f"`{min(unknown)}` is no part of an entry, which has {', '.join(KEYS)}")
+        message = f"`{min(unknown)}` is no part of an entry, which has {', '.join(KEYS)}"
+        raise at.wrong(message)
     places = said["place"] if isinstance(said["place"], list) else [said["place"]]
     texts = [*places, *(said[key] for key in KEYS[1:])]
     if any(isinstance(text, (dict, list)) for text in texts):
@@ -102,7 +107,10 @@ def settle(differences: Sequence[Difference], entries: Sequence[Entry]) -> Settl
         else:
             settled.new.append(difference)
     settled.stale.extend(
-        (entry, place) for number, entry in enumerate(entries) for place in entry.places if (number, place) not in used
+        (entry, place)
+        for number, entry in enumerate(entries)
+        for place in entry.places
+        if (number, place) not in used
     )
     return settled
 
@@ -113,14 +121,16 @@ def written(groups: Sequence[Group]) -> str:
         {
             "place": places(group),
             "kind": group.first.kind,
-            "contract": group.first.ours,
-            "vendor": group.first.theirs,
+            "contract": group.first.said[0],
+            "vendor": group.first.said[1],
             "reason": "",
         }
         for group in groups
     ]
     return "\n".join(
-        yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=110).replace("reason: ''", "reason:")
+        yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=110).replace(
+            "reason: ''", "reason:"
+        )
         for entry in entries
     )
 
@@ -131,5 +141,3 @@ def places(group: Group) -> str | list[str]:
         return f"{ANY} {group.first.place.path}"
     found = [str(one.place) for one in group.all]
     return found if len(found) > 1 else found[0]
-
-

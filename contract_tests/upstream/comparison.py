@@ -1,26 +1,34 @@
-"""Every difference of meaning between the contract and the vendor's document, each with a name, a place and a sentence."""
+"""Every difference of meaning between the contract and the vendor's document, each with a name, a place and a sentence.
+
+What stands in pairs here is the contract's and then the vendor's.
+"""
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
-from typing import Any
+from typing import Any, TypeVar
+
+from jsonschema_rs.canonical import CanonicalizationError, Containment
 
 from upstream.documents import At
-from jsonschema_rs.canonical import CanonicalizationError, Containment
 from upstream.operations import Api, Media, Operation, Status, Value
 from upstream.schemas import LIMITS, NOTES, TAKEN, Case, Conjunction, Node, Schemas, key_of, node
 
+One = TypeVar("One")
+Other = TypeVar("Other")
+Pair = tuple[One, One]
+
 ABSENT = "absent"
 ANYTHING = "anything"
+NONE = "none"
 JSON = "application/json"
-# Differences of these kinds can be there although both allow the same values.
-SAID = {"field", *NOTES}
 SHOWN = 160  # characters of a piece of JSON in a message
-
+SPELLING = {"field", *NOTES}
+"""Kinds of difference that can be there although both allow the same values."""
 THINGS = {"operation", "server", "parameter", "header", "body", "media type", "status", "field", "form"}
-"""Kinds of difference in which one side has something that the other has not."""
+"""Kinds of difference in which one side has something that the other does not have."""
 SUBJECTS = {
     "body": "The body",
     "extra": "What further fields may be",
@@ -50,11 +58,15 @@ class Place:
 
     def field(self, name: str) -> "Place":
         """A field of the object that is here."""
-        return Place(self.part, f"{self.path}.{name}" if self.path else name)
+        return replace(self, path=f"{self.path}.{name}" if self.path else name)
 
     def items(self) -> "Place":
         """The elements of the array that is here."""
-        return Place(self.part, f"{self.path}[]")
+        return replace(self, path=f"{self.path}[]")
+
+    def within(self, name: str) -> "Place":
+        """A part of this part."""
+        return Place(f"{self.part} {name}")
 
 
 @dataclass(frozen=True)
@@ -63,26 +75,30 @@ class Difference:
 
     kind: str
     place: Place
-    ours: str
-    """What the contract says, in a few words that stay the same as long as it says so."""
-    theirs: str
-    our_place: At
-    their_place: At
+    said: Pair[str]
+    """What each says, in a few words that stay the same as long as it says so."""
+    at: Pair[At]
     effect: str = ""
     """Who is the worse off, where that is proved."""
     seat: str = ""
-    """Where in the contract the part was compared that it is about."""
+    """The part of the contract that was compared there."""
+
+    @property
+    def thing(self) -> str:
+        """What one side has and the other does not have."""
+        return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
 
     @property
     def sentence(self) -> str:
         """What differs, for a person."""
-        if self.ours == ABSENT and self.kind in THINGS:
-            said = f"The vendor has a {self.kind} that the contract does not have: {self.theirs}."
-        elif self.theirs == ABSENT and self.kind in THINGS:
-            said = f"The contract has a {self.kind} that the vendor does not have: {self.ours}."
+        ours, theirs = self.said
+        if ours == ABSENT and self.kind in THINGS:
+            said = f"The vendor has {self.thing} that the contract does not have: {theirs}."
+        elif theirs == ABSENT and self.kind in THINGS:
+            said = f"The contract has {self.thing} that the vendor does not have: {ours}."
         else:
             subject = SUBJECTS.get(self.kind, f"`{self.kind}`")
-            said = f"{subject} differs: {self.ours} in the contract, {self.theirs} in the vendor's document."
+            said = f"{subject} differs: {ours} in the contract, {theirs} in the vendor's document."
         return f"{said} {self.effect}".rstrip()
 
 
@@ -93,7 +109,7 @@ class Group:
     first: Difference
     all: list[Difference] = field(default_factory=list)
     everywhere: bool = False
-    """Whether it is at each place where that part of the contract was compared, and there are several."""
+    """Whether it is wherever that part of the contract was compared, and that is more than one place."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +117,6 @@ class Comparison:
     """What came of a comparison."""
 
     differences: list[Difference]
-    compared: int
-    """How many pairs of schemas were compared."""
     visits: Mapping[str, set[Place]]
     """Where each part of the contract was compared."""
 
@@ -111,206 +125,206 @@ class Comparison:
         found = dict[tuple[str, ...], Group]()
         for one in differences:
             name = one.place.part.rpartition(" ")[2] if one.kind in ("parameter", "header") else ""
-            key = (one.kind, one.our_place.pointer, one.ours, one.theirs, one.place.path, name)
+            key = (one.kind, one.at[0].pointer, *one.said, one.place.path, name)
             found.setdefault(key, Group(one)).all.append(one)
         for group in found.values():
-            visits = self.visits.get(group.first.seat, set())
-            group.everywhere = len(group.all) == len(visits) > 1
+            group.everywhere = len(group.all) == len(self.visits.get(group.first.seat, ())) > 1
         return list(found.values())
 
 
 def compare(ours: Api, theirs: Api) -> Comparison:
-    """All differences of meaning in the operations that the contract has.
+    """All differences of meaning in the operations of two documents.
 
     Raises:
         CannotReadError: One of the documents is broken where it is compared.
     """
-    comparing = _Comparing(
+    schemas = (
         Schemas("contract", ours.document, list(_roots(ours))),
         Schemas("vendor", theirs.document, list(_roots(theirs))),
     )
-    comparing.apis(ours, theirs)
-    return Comparison(comparing.found, comparing.compared, comparing.visits)
+    comparing = _Comparing(schemas)
+    comparing.apis((ours, theirs))
+    return Comparison(comparing.found, comparing.visits)
 
 
 def _roots(api: Api) -> Iterator[At]:
     """All schemas that the operations name themselves."""
     for operation in api.operations.values():
-        values = [*operation.parameters.values()]
-        media = [*operation.media.values()]
+        bodies, values = [operation.media], [operation.parameters]
         for status in operation.statuses.values():
-            values += status.headers.values()
-            media += status.media.values()
-        yield from (one.schema for one in (*values, *media) if one.schema is not None)
+            bodies.append(status.media)
+            values.append(status.headers)
+        yield from (media.schema for body in bodies for media in body.values() if media.schema is not None)
+        yield from (value.schema for group in values for value in group.values() if value.schema is not None)
 
 
 @dataclass
 class _Comparing:
     """A comparison under way."""
 
-    ours: Schemas
-    theirs: Schemas
-    found: list[Difference] = field(default_factory=list)
-    compared: int = 0
+    schemas: Pair[Schemas]
+    found: list[Difference] = field(default_factory=list[Difference])
     visits: dict[str, set[Place]] = field(default_factory=lambda: defaultdict(set))
-    _open: set[tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=set)
+    _open: set[Pair[tuple[str, ...]]] = field(default_factory=set[Pair[tuple[str, ...]]])
 
-    def differ(  # noqa: PLR0913 - a difference has all of these
-        self, kind: str, place: Place, ours: str, theirs: str, our_place: At, their_place: At, effect: str = "", seat: str = ""
-    ) -> None:
+    def differ(self, kind: str, place: Place, said: Pair[str], at: Pair[At]) -> None:
         """Note a difference, unless both say the same."""
-        if ours != theirs:
-            self.found.append(
-                Difference(kind, place, ours, theirs, our_place, their_place, effect, seat or our_place.pointer)
-            )
+        self.note(Difference(kind, place, said, at))
 
-    # Operations.
+    def note(self, one: Difference) -> None:
+        """Note a difference, unless both say the same."""
+        if one.said[0] != one.said[1]:
+            self.found.append(one)
 
-    def apis(self, ours: Api, theirs: Api) -> None:
+    def things(self, kind: str, place: Place, pair: Pair[At | None], around: Pair[At]) -> None:
+        """Note that only one side has something: the last word of its place."""
+        name = str(place).rpartition(" ")[2]
+        words = each(lambda one: ABSENT if one is None else name, pair)
+        self.differ(kind, place, words, (pair[0] or around[0], pair[1] or around[1]))
+
+    def apis(self, pair: Pair[Api]) -> None:
         """Servers and operations."""
-        top, there = ours.document.top, theirs.document.top
-        for url in merged_keys(ours.servers, theirs.servers):
-            one, other = ours.servers.get(url), theirs.servers.get(url)
-            self.differ("server", Place("servers"), said(one, url), said(other, url), one or top, other or there)
-        for name in merged_keys(ours.operations, theirs.operations):
-            mine, their = ours.operations.get(name), theirs.operations.get(name)
-            if mine and their:
-                self.operations(name, mine, their)
+        tops = each(lambda api: api.document.top, pair)
+        for url, servers in aligned(each(lambda api: api.servers, pair)):
+            self.things("server", Place(f"server {url}"), servers, tops)
+        for name, (ours, theirs) in aligned(each(lambda api: api.operations, pair)):
+            if ours and theirs:
+                self.operations(name, (ours, theirs))
             else:
-                places = mine.at if mine else top, their.at if their else there
-                self.differ("operation", Place(name), said(mine, name), said(their, name), *places)
+                self.things(
+                    "operation", Place(name), (ours.at if ours else None, theirs.at if theirs else None), tops
+                )
 
-    def operations(self, name: str, ours: Operation, theirs: Operation) -> None:
+    def operations(self, name: str, pair: Pair[Operation]) -> None:
         """One operation that both have."""
-        here = ours.at, theirs.at
-        self.differ("security", Place(f"{name} security"), either(ours.security), either(theirs.security), *here)
-        self.differ("deprecated", Place(name), flag(ours.deprecated), flag(theirs.deprecated), *here)
-        self.several("parameter", name, ours.parameters, theirs.parameters, *here, asks=True)
-        request = Place(f"{name} request")
-        body, their_body = ours.body, theirs.body
-        if body is None or their_body is None:
-            places = body or ours.at, their_body or theirs.at
-            self.differ("body", request, said(body), said(their_body), *places)
+        around, place, request = each(lambda one: one.at, pair), Place(name), Place(f"{name} request")
+        words = each(lambda one: " or ".join(sorted(one.security)), pair)
+        self.differ("security", place.within("security"), words, around)
+        self.differ("deprecated", place, each(lambda one: flag(one.deprecated), pair), around)
+        self.several("parameter", place, each(lambda one: one.parameters, pair), around, asks=True)
+        ours, theirs = each(lambda one: one.body, pair)
+        if ours and theirs:
+            bodies = (ours, theirs)
+            self.differ("required", request, each(lambda one: need(one.body_required), pair), bodies)
+            self.media(request, each(lambda one: one.media, pair), bodies, asks=True)
         else:
-            words = need(ours.body_required), need(theirs.body_required)
-            self.differ("required", request, *words, body, their_body)
-            self.media(request, ours.media, theirs.media, body, their_body, asks=True)
-        for status in sorted({*ours.statuses, *theirs.statuses}):
-            place = Place(f"{name} {status}")
-            mine, their = ours.answers(status), theirs.answers(status)
+            self.things("body", request, (ours, theirs), around)
+        for status in sorted({*pair[0].statuses, *pair[1].statuses}):
+            mine, their = pair[0].answers(status), pair[1].answers(status)
             if mine and their:
-                self.statuses(place, mine, their)
+                self.statuses(place.within(status), (mine, their))
             else:
-                places = mine.at if mine else ours.at, their.at if their else theirs.at
-                self.differ("status", place, said(mine, status), said(their, status), *places)
+                answers = (mine.at if mine else None, their.at if their else None)
+                self.things("status", place.within(status), answers, around)
 
-    def statuses(self, place: Place, ours: Status, theirs: Status) -> None:
+    def statuses(self, place: Place, pair: Pair[Status]) -> None:
         """One answer that both have."""
-        self.several("header", place.part, ours.headers, theirs.headers, ours.at, theirs.at, asks=False)
-        self.media(place, ours.media, theirs.media, ours.at, theirs.at, asks=False)
+        around = each(lambda one: one.at, pair)
+        self.several("header", place, each(lambda one: one.headers, pair), around, asks=False)
+        self.media(place, each(lambda one: one.media, pair), around, asks=False)
 
-    def several(  # noqa: PLR0913 - both sides, and where they are
-        self, kind: str, part: str, ours: Mapping[str, Value], theirs: Mapping[str, Value], at: At, there: At, *, asks: bool
+    def several(
+        self, kind: str, place: Place, pair: Pair[Mapping[str, Value]], around: Pair[At], *, asks: bool
     ) -> None:
         """Parameters or headers."""
-        for key in merged_keys(ours, theirs):
-            mine, their = ours.get(key), theirs.get(key)
-            if mine and their:
-                self.values(Place(f"{part} {mine.name}"), mine, their, asks=asks)
+        for key, (ours, theirs) in aligned(pair):
+            name = ours.name if ours else theirs.name if theirs else key
+            if ours and theirs:
+                self.values(place.within(name), (ours, theirs), asks=asks)
             else:
-                place = Place(f"{part} {(mine or theirs[key]).name}")
-                words = worded_value(self.ours, mine), worded_value(self.theirs, their)
-                self.differ(kind, place, *words, mine.at if mine else at, their.at if their else there)
+                words = worded_value(self.schemas[0], ours), worded_value(self.schemas[1], theirs)
+                self.differ(
+                    kind,
+                    place.within(name),
+                    words,
+                    (ours.at if ours else around[0], theirs.at if theirs else around[1]),
+                )
 
-    def values(self, place: Place, ours: Value, theirs: Value, *, asks: bool) -> None:
+    def values(self, place: Place, pair: Pair[Value], *, asks: bool) -> None:
         """A parameter or a header that both have."""
-        here = ours.at, theirs.at
-        self.differ("required", place, need(ours.required), need(theirs.required), *here)
-        self.differ("deprecated", place, flag(ours.deprecated), flag(theirs.deprecated), *here)
-        mine, their = node_of(ours.schema), node_of(theirs.schema)
+        at, nodes = each(lambda one: one.at, pair), each(lambda one: node_of(one.schema), pair)
+        self.differ("required", place, each(lambda one: need(one.required), pair), at)
+        self.differ("deprecated", place, each(lambda one: flag(one.deprecated), pair), at)
         # one text or number is written the same, exploded or not
-        several = {*self.ours.cases(mine), *self.theirs.cases(their)} & {"array", "object"}
-        written = [one.written if several else one.written.partition(",")[0] for one in (ours, theirs)]
-        self.differ("written", place, *written, *here)
-        self.nodes(place, mine, their, *here, asks=asks)
+        several = {
+            name for side, one in zip(self.schemas, nodes, strict=True) for name in side.cases(one)
+        } & {"array", "object"}
+        words = each(lambda one: one.written if several else one.written.partition(",")[0], pair)
+        self.differ("written", place, words, at)
+        self.nodes(place, nodes, at, asks=asks)
 
-    def media(  # noqa: PLR0913 - both sides, and where they are
-        self, place: Place, ours: Mapping[str, Media], theirs: Mapping[str, Media], at: At, there: At, *, asks: bool
-    ) -> None:
+    def media(self, place: Place, pair: Pair[Mapping[str, Media]], around: Pair[At], *, asks: bool) -> None:
         """The bodies of a request or an answer, by media type."""
-        for name in merged_keys(ours, theirs):
-            mine, their = ours.get(name), theirs.get(name)
-            within = place if name == JSON else Place(f"{place.part} {name}")
-            if mine and their:
-                nodes = node_of(mine.schema), node_of(their.schema)
-                self.nodes(within, *nodes, mine.at, their.at, asks=asks)
+        for name, (ours, theirs) in aligned(pair):
+            if ours and theirs:
+                within = place if name == JSON else place.within(name)
+                self.nodes(
+                    within, (node_of(ours.schema), node_of(theirs.schema)), (ours.at, theirs.at), asks=asks
+                )
             else:
-                places = mine.at if mine else at, their.at if their else there
-                self.differ("media type", Place(f"{place.part} {name}"), said(mine, name), said(their, name), *places)
+                bodies = (ours.at if ours else None, theirs.at if theirs else None)
+                self.things("media type", place.within(name), bodies, around)
 
-    # Schemas.
-
-    def nodes(  # noqa: PLR0913 - both sides, and where they are
-        self, place: Place, ours: Node, theirs: Node, at: At, there: At, *, asks: bool, equal: bool = False
+    def nodes(
+        self, place: Place, pair: Pair[Node], around: Pair[At], *, asks: bool, equal: bool = False
     ) -> None:
         """Two schemas that stand for the same value.
 
         Args:
             place: Where that value is on the wire.
-            ours: The contract's schema.
-            theirs: The vendor's schema.
-            at: Where the contract's schema stands, should it say nothing.
-            there: Where the vendor's schema stands.
+            pair: The schemas.
+            around: Where they stand, should they say nothing.
             asks: Whether the value is sent by the caller.
             equal: Whether both are known to allow the same values.
         """
-        pair = (pointers(ours), pointers(theirs))
-        if pair in self._open:  # a schema that contains itself: what differs is told of on the way here
+        key = each(pointers, pair)
+        if key in self._open:  # a schema that contains itself: what differs is told of on the way here
             return
-        self._open.add(pair)
-        self.compared += 1
+        self._open.add(key)
         before = len(self.found)
-        wider, effect = self.proved(ours, theirs, asks=asks) if not equal else (Containment.YES, "")
-        equal = wider is Containment.YES
-        mine, their = self.ours.cases(ours), self.theirs.cases(theirs)
-        at, there = place_of(ours, mine, at), place_of(theirs, their, there)
-        self.visits[at.pointer].add(place)
-        spot = _Spot(self, place, at, there, effect, asks=asks, equal=equal)
-        spot.notes(mine, their)
-        spot.types(mine, their)
-        mine.pop("null", None)
-        their.pop("null", None)
-        if not (anything(mine) or anything(their)):
-            for name in mine.keys() & their.keys():
-                spot.cases(name, mine[name], their[name])
-        if wider is Containment.NO and not any(one.kind not in NOTES for one in self.found[before:]):
-            self.differ("meaning", place, *self.apart(ours, theirs), at, there, effect)
-        self._open.discard(pair)
+        same, effect = (Containment.YES, "") if equal else self.proved(pair, asks=asks)
+        cases = (self.schemas[0].cases(pair[0]), self.schemas[1].cases(pair[1]))
+        at = place_of(pair[0], cases[0], around[0]), place_of(pair[1], cases[1], around[1])
+        self.visits[at[0].pointer].add(place)
+        _Spot(self, place, at, effect, asks=asks, equal=same is Containment.YES).compare(cases)
+        if same is Containment.NO and all(one.kind in NOTES for one in self.found[before:]):
+            self.note(Difference("meaning", place, self.apart(pair), at, effect))
+        self._open.discard(key)
 
-    def proved(self, ours: Node, theirs: Node, *, asks: bool) -> tuple[Containment, str]:
+    def proved(self, pair: Pair[Node], *, asks: bool) -> tuple[Containment, str]:
         """Whether both allow the same values, and if not, who is the worse off."""
+        yes = Containment.YES
         try:
-            mine, their = self.ours.truth(ours), self.theirs.truth(theirs)
-            they_cover, we_cover = their.covers(mine), mine.covers(their)
+            ours, theirs = self.schemas[0].truth(pair[0]), self.schemas[1].truth(pair[1])
+            they_cover, we_cover = theirs.covers(ours), ours.covers(theirs)
         except CanonicalizationError:  # what it cannot compare, it cannot prove
             return Containment.UNKNOWN, ""
-        verdict = (they_cover, we_cover)
-        if verdict == (Containment.YES, Containment.YES):
-            return Containment.YES, ""
-        same = Containment.NO if Containment.NO in verdict else Containment.UNKNOWN
-        if they_cover is Containment.YES:
-            return same, "The vendor allows more than the contract." if asks else "The vendor may answer more than the contract says."
-        if we_cover is Containment.YES:
-            return same, "What the contract allows may be refused." if asks else "The contract allows answers that the vendor does not give."
+        if they_cover is we_cover is yes:
+            return yes, ""
+        same = Containment.NO if Containment.NO in (they_cover, we_cover) else Containment.UNKNOWN
+        if they_cover is yes:
+            return (
+                same,
+                "The vendor allows more." if asks else "The vendor may answer more than the contract says.",
+            )
+        if we_cover is yes:
+            return (
+                same,
+                "What the contract allows may be refused."
+                if asks
+                else "The contract allows answers that the vendor does not give.",
+            )
         return same, ""
 
-    def apart(self, ours: Node, theirs: Node) -> tuple[str, str]:
+    def apart(self, pair: Pair[Node]) -> Pair[str]:
         """What only the one and only the other allows, as pieces of JSON Schema."""
-        mine, their = self.ours.truth(ours), self.theirs.truth(theirs)
         try:
-            return short(mine.subtract(their).to_json_schema()), short(their.subtract(mine).to_json_schema())
+            ours, theirs = self.schemas[0].truth(pair[0]), self.schemas[1].truth(pair[1])
+            return short(ours.subtract(theirs).to_json_schema()), short(
+                theirs.subtract(ours).to_json_schema()
+            )
         except CanonicalizationError:  # it cannot be written down
-            return describe(self.ours, ours), f"{describe(self.theirs, theirs)}, and not the same values"
+            return "these values", "others"
 
 
 @dataclass(frozen=True)
@@ -319,118 +333,123 @@ class _Spot:
 
     comparing: _Comparing
     place: Place
-    at: At
-    there: At
+    at: Pair[At]
     effect: str
     asks: bool
     equal: bool
 
-    def differ(  # noqa: PLR0913 - both sides, and where they are
-        self, kind: str, ours: str, theirs: str, at: At | None = None, there: At | None = None, *, field: str | None = None
+    def compare(self, pair: Pair[dict[str, list[Case]]]) -> None:
+        """Compare the ways to fit."""
+        self.notes(pair)
+        self.types(pair)
+        if not (anything(pair[0]) or anything(pair[1])):
+            for name in sorted((pair[0].keys() & pair[1].keys()) - {"null"}):
+                self.cases(name, (pair[0][name], pair[1][name]))
+
+    def differ(
+        self, kind: str, said: Pair[str], at: Pair[At] | None = None, *, field: str | None = None
     ) -> None:
         """Note a difference, unless both allow the same values and it is one of spelling."""
-        if not self.equal or kind in SAID:
+        if not self.equal or kind in SPELLING:
             place = self.place if field is None else self.place.field(field)
-            effect = "" if kind in SAID else self.effect
-            self.comparing.differ(kind, place, ours, theirs, at or self.at, there or self.there, effect, self.at.pointer)
+            effect = "" if kind in SPELLING else self.effect
+            self.comparing.note(Difference(kind, place, said, at or self.at, effect, self.at[0].pointer))
 
-    def below(self, place: Place, ours: Node, theirs: Node, at: At, there: At) -> None:
+    def below(self, place: Place, pair: Pair[Node]) -> None:
         """Compare what is below this place."""
-        self.comparing.nodes(place, ours, theirs, at, there, asks=self.asks, equal=self.equal)
+        around = first(pair[0], self.at[0]), first(pair[1], self.at[1])
+        self.comparing.nodes(place, pair, around, asks=self.asks, equal=self.equal)
 
-    def notes(self, ours: Mapping[str, list[Case]], theirs: Mapping[str, list[Case]]) -> None:
+    def notes(self, pair: Pair[dict[str, list[Case]]]) -> None:
         """What the schemas say beside the values that they allow, and keywords that are not taken apart here."""
+        flats = each(
+            lambda cases: [
+                flat.said for of_type in cases.values() for case in of_type for flat in case.flats
+            ],
+            pair,
+        )
         for name in NOTES:
-            said = [
-                sorted({key_of(flat.said[name]) for case in every(cases) for flat in case.flats if name in flat.said})
-                for cases in (ours, theirs)
-            ]
-            self.differ(name, *(" or ".join(one) or "none" for one in said))
-        others = [
-            {
-                (key, key_of(value))
-                for case in every(cases)
-                for flat in case.flats
-                for key, value in flat.said.items()
-                if key not in TAKEN
-            }
-            for cases in (ours, theirs)
-        ]
-        for key in sorted({key for one in others for key, _ in one}):
-            said = [" and ".join(sorted(value for name, value in one if name == key)) or "none" for one in others]
-            if said[0] != said[1]:
-                self.differ(key, *(text if len(text) <= SHOWN else text[:SHOWN] + "..." for text in said))
+            self.differ(name, (spoken(flats[0], name, " or "), spoken(flats[1], name, " or ")))
+        keywords = each(lambda side: {key for said in side for key in said if key not in TAKEN}, flats)
+        for key in sorted(keywords[0] | keywords[1]):
+            words = spoken(flats[0], key, " and "), spoken(flats[1], key, " and ")
+            if words[0] != words[1]:
+                self.differ(key, each(shortened, words))
 
-    def types(self, ours: Mapping[str, list[Case]], theirs: Mapping[str, list[Case]]) -> None:
+    def types(self, pair: Pair[dict[str, list[Case]]]) -> None:
         """The types, and apart from them whether null is one."""
-        if not (anything(ours) or anything(theirs)):
-            words = ["allowed" if "null" in cases else "forbidden" for cases in (ours, theirs)]
-            self.differ("null", *words)
-        self.differ("type", *(typed(cases) for cases in (ours, theirs)))
+        if not (anything(pair[0]) or anything(pair[1])):
+            self.differ("null", each(lambda cases: "allowed" if "null" in cases else "forbidden", pair))
+        self.differ("type", each(typed, pair))
 
-    def cases(self, name: str, ours: list[Case], theirs: list[Case]) -> None:
+    def cases(self, name: str, pair: Pair[list[Case]]) -> None:
         """The ways to fit for one type."""
         match name:
             case "object":
-                self.objects(ours, theirs)
+                self.objects(pair)
             case "array":
-                self.arrays(ours, theirs)
+                self.arrays(pair)
             case _:
-                self.scalars(name, ours, theirs)
+                self.scalars(name, pair)
 
-    def scalars(self, name: str, ours: list[Case], theirs: list[Case]) -> None:
+    def scalars(self, name: str, pair: Pair[list[Case]]) -> None:
         """Texts, numbers, true and false."""
-        mine, their = merged(ours), merged(theirs)
-        if len(mine) == len(their) == 1:
-            self.limits(name, mine[0], their[0])
-            values = [listed(case) or f"any {typed({name: [case]})}" for case in (mine[0], their[0])]
-            if not all(value.startswith("any ") for value in values):
-                self.differ("values", *values, mine[0].at, their[0].at)
+        ours, theirs = each(merged, pair)
+        if len(ours) == len(theirs) == 1:
+            self.limits(name, (ours[0], theirs[0]))
+            if ours[0].values is not None or theirs[0].values is not None:
+                words = each(
+                    lambda case: listed(case) or f"any {typed({name: [case]})}", (ours[0], theirs[0])
+                )
+                self.differ("values", words, (ours[0].at, theirs[0].at))
         else:
-            self.differ("form", *(" or ".join(sorted(worded(case) for case in cases)) for cases in (mine, their)))
+            self.differ("form", each(lambda cases: " or ".join(sorted(map(worded, cases))), (ours, theirs)))
 
-    def limits(self, name: str, ours: Case, theirs: Case) -> None:
+    def limits(self, name: str, pair: Pair[Case]) -> None:
         """The bounds of a value."""
-        mine, their = ours.limits(), theirs.limits()
+        bounds = each(lambda case: case.limits(), pair)
         for keyword in LIMITS.get(name, ()):
-            words = [key_of(limits[keyword]) if keyword in limits else "none" for limits in (mine, their)]
-            self.differ(keyword, *words, ours.at, theirs.at)
+            words = bound(bounds[0], keyword), bound(bounds[1], keyword)
+            self.differ(keyword, words, each(lambda case: case.at, pair))
 
-    def arrays(self, ours: list[Case], theirs: list[Case]) -> None:
+    def arrays(self, pair: Pair[list[Case]]) -> None:
         """Arrays: how many elements, and which."""
-        limits = [sorted({worded(case) for case in cases}) for cases in (ours, theirs)]
-        if len(limits[0]) == len(limits[1]) == 1:
-            self.limits("array", ours[0], theirs[0])
+        words = each(lambda cases: sorted(set(map(worded, cases))), pair)
+        if len(words[0]) == len(words[1]) == 1:
+            self.limits("array", (pair[0][0], pair[1][0]))
         else:
-            self.differ("form", *(" or ".join(one) for one in limits))
-        at, there = (first_of(cases, side) for cases, side in ((ours, self.at), (theirs, self.there)))
-        items = [tuple(way for case in cases for way in case.items()) for cases in (ours, theirs)]
-        self.below(self.place.items(), *items, at, there)
+            self.differ("form", each(" or ".join, words))
+        self.below(self.place.items(), each(elements, pair))
 
-    def objects(self, ours: list[Case], theirs: list[Case]) -> None:
+    def objects(self, pair: Pair[list[Case]]) -> None:
         """Objects: the forms that are the same are set aside, and the others compared as one."""
-        if len(ours) > 1 and len(theirs) > 1:
-            ours, theirs = self.without_pairs(ours, theirs)
-            for one, other in zip_longest(ours, theirs) if not (ours and theirs) else ():
-                words = [ABSENT if case is None else form(case) for case in (one, other)]
-                self.differ("form", *words, one.at if one else None, other.at if other else None)
-            if not (ours and theirs):
-                return
-        _Objects(self, ours, theirs).compare()
+        ours, theirs = self.without_pairs(pair) if len(pair[0]) > 1 and len(pair[1]) > 1 else pair
+        if ours and theirs:
+            _Objects(self, (ours, theirs)).compare()
+            return
+        for one, other in zip_longest(ours, theirs):
+            at = one.at if one else self.at[0], other.at if other else self.at[1]
+            self.differ("form", each(lambda case: form(case) if case else ABSENT, (one, other)), at)
 
-    def without_pairs(self, ours: list[Case], theirs: list[Case]) -> tuple[list[Case], list[Case]]:
-        """The forms that the other side has not."""
-        left, rest = list[Case](), list(theirs)
-        for case in ours:
-            truth = self.comparing.ours.truth_of(case)
+    def without_pairs(self, pair: Pair[list[Case]]) -> Pair[list[Case]]:
+        """The forms that the other side does not have."""
+        left, rest = list[Case](), list(pair[1])
+        for case in pair[0]:
             for other in rest:
-                their = self.comparing.theirs.truth_of(other)
-                if truth.covers(their) is their.covers(truth) is Containment.YES:
+                if self.same(case, other):
                     rest.remove(other)
                     break
             else:
                 left.append(case)
         return left, rest
+
+    def same(self, ours: Case, theirs: Case) -> bool:
+        """Whether two forms are proved to be one."""
+        try:
+            mine, their = self.comparing.schemas[0].truth_of(ours), self.comparing.schemas[1].truth_of(theirs)
+            return mine.covers(their) is their.covers(mine) is Containment.YES
+        except CanonicalizationError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -438,77 +457,72 @@ class _Objects:
     """The forms of an object on both sides."""
 
     spot: _Spot
-    ours: list[Case]
-    theirs: list[Case]
+    pair: Pair[list[Case]]
 
     def compare(self) -> None:
         """Fields, which of them are needed, and what else may be there."""
-        spot = self.spot
-        mine, their = fields(self.ours), fields(self.theirs)
-        at, there = (first_of(cases, side) for cases, side in ((self.ours, spot.at), (self.theirs, spot.there)))
-        for name in (*mine, *(name for name in their if name not in mine)):
-            if name in mine and name in their:
-                spot.below(spot.place.field(name), mine[name], their[name], *(first(one, spot.at) for one in (mine[name], their[name])))
+        declared = each(fields, self.pair)
+        at = first_of(self.pair[0], self.spot.at[0]), first_of(self.pair[1], self.spot.at[1])
+        for name, (ours, theirs) in aligned(declared):
+            if ours is not None and theirs is not None:
+                self.spot.below(self.spot.place.field(name), (ours, theirs))
             else:
-                words = [
-                    f"{describe(schemas, found[name])}, {self.needed(name, cases)}" if name in found else ABSENT
-                    for schemas, found, cases in (
-                        (spot.comparing.ours, mine, self.ours),
-                        (spot.comparing.theirs, their, self.theirs),
-                    )
-                ]
-                places = first(mine.get(name, ()), at), first(their.get(name, ()), there)
-                spot.differ("field", *words, *places, field=name)
-        self.presence(mine, their, at, there)
-        if len(self.ours) == len(self.theirs) == 1:
-            spot.limits("object", self.ours[0], self.theirs[0])
-        self.others(at, there)
+                words = self.field(0, name, ours), self.field(1, name, theirs)
+                self.spot.differ(
+                    "field", words, (first(ours or (), at[0]), first(theirs or (), at[1])), field=name
+                )
+        self.presence(declared, at)
+        if len(self.pair[0]) == len(self.pair[1]) == 1:
+            self.spot.limits("object", (self.pair[0][0], self.pair[1][0]))
+        self.others(at)
 
-    @staticmethod
-    def needed(name: str, cases: list[Case]) -> str:
-        """Whether a field has to be there."""
-        return need(all(name in case.required() for case in cases))
+    def field(self, side: int, name: str, wanted: Node | None) -> str:
+        """A field in a few words."""
+        if wanted is None:
+            return ABSENT
+        required = all(name in case.required() for case in self.pair[side])
+        return f"{describe(self.spot.comparing.schemas[side], wanted)}, {need(required)}"
 
-    def presence(self, mine: Mapping[str, Node], their: Mapping[str, Node], at: At, there: At) -> None:
+    def presence(self, declared: Pair[dict[str, Node]], at: Pair[At]) -> None:
         """Which fields have to be there."""
-        ours, theirs = needs(self.ours), needs(self.theirs)
+        ours, theirs = each(needs, self.pair)
         if len(ours) == len(theirs) == 1:
-            for name in sorted(ours[0] ^ theirs[0]):
-                if (name in mine) == (name in their):
-                    words = [need(name in one[0]) for one in (ours, theirs)]
-                    places = first(mine.get(name, ()), at), first(their.get(name, ()), there)
-                    self.spot.differ("required", *words, *places, field=name)
-            return
-        words = [" or ".join(" with ".join(sorted(one)) or "nothing" for one in ways) for ways in (ours, theirs)]
-        self.spot.differ("required fields", *words, at, there)
-
-    def others(self, at: At, there: At) -> None:
-        """What may be there beside the fields that have a name."""
-        ours, theirs = (_rest(cases) for cases in (self.ours, self.theirs))
-        if isinstance(ours, str) or isinstance(theirs, str):
-            words = [
-                one if isinstance(one, str) else f"each {describe(schemas, one)}"
-                for one, schemas in ((ours, self.spot.comparing.ours), (theirs, self.spot.comparing.theirs))
-            ]
-            self.spot.differ("extra", *words, at, there)
+            for name in sorted((ours[0] ^ theirs[0]) & declared[0].keys() & declared[1].keys()):
+                words = need(name in ours[0]), need(name in theirs[0])
+                places = first(declared[0][name], at[0]), first(declared[1][name], at[1])
+                self.spot.differ("required", words, places, field=name)
         else:
-            self.spot.below(self.spot.place.field("*"), ours, theirs, first(ours, at), first(theirs, there))
+            self.spot.differ("required fields", each(chosen, (ours, theirs)), at)
+
+    def others(self, at: Pair[At]) -> None:
+        """What may be there beside the fields that have a name."""
+        schemas = self.spot.comparing.schemas
+        ours, theirs = rest(self.pair[0], schemas[0]), rest(self.pair[1], schemas[1])
+        if isinstance(ours, str) or isinstance(theirs, str):
+            words = (
+                ours if isinstance(ours, str) else describe(schemas[0], ours),
+                theirs if isinstance(theirs, str) else describe(schemas[1], theirs),
+            )
+            self.spot.differ("extra", words, at)
+        else:
+            self.spot.below(self.spot.place.field("*"), (ours, theirs))
 
 
-def _rest(cases: list[Case]) -> str | Node:
-    """What fields without a name of their own may be: in words, or as schemas."""
-    if all(case.closed() for case in cases):
-        return "forbidden"
-    found: Node = tuple(case.additional() for case in cases if not case.closed())
-    return "anything" if () in found else found
+# Pairs.
 
 
-# Words, and small questions about cases.
+def each(question: Callable[[One], Other], pair: Pair[One]) -> Pair[Other]:
+    """The answers of both sides to a question."""
+    return question(pair[0]), question(pair[1])
 
 
-def said(there: object, word: str = "there") -> str:
-    """A word for what is there."""
-    return ABSENT if there is None else word
+def aligned(pair: Pair[Mapping[str, One]]) -> Iterator[tuple[str, Pair[One | None]]]:
+    """What both have under each name, in the contract's order and then in the vendor's."""
+    for name in {**pair[0], **pair[1]}:
+        yield name, (pair[0].get(name), pair[1].get(name))
+
+
+# Words, and small questions about schemas.
 
 
 def need(required: bool) -> str:  # noqa: FBT001 - the word for it
@@ -518,20 +532,29 @@ def need(required: bool) -> str:  # noqa: FBT001 - the word for it
 
 def flag(said: bool) -> str:  # noqa: FBT001 - the word for it
     """A flag that is set, or says nothing."""
-    return "true" if said else "none"
-
-
-def either(choices: Iterable[str]) -> str:
-    """Choices in one order."""
-    return " or ".join(sorted(choices))
+    return "true" if said else NONE
 
 
 def short(value: Any) -> str:
     """A piece of JSON Schema for a message."""
     if isinstance(value, dict):
         value = {key: inside for key, inside in value.items() if key != "$schema"}
-    text = "nothing" if value in (False, {"not": {}}) else json.dumps(value, ensure_ascii=False)
+    return "nothing" if value in (False, {"not": {}}) else shortened(json.dumps(value, ensure_ascii=False))
+
+
+def shortened(text: str) -> str:
+    """A text that fits into a message."""
     return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+
+
+def spoken(side: Iterable[Mapping[str, Any]], key: str, between: str) -> str:
+    """What is said under a keyword, each thing once."""
+    return between.join(sorted({key_of(said[key]) for said in side if key in said})) or NONE
+
+
+def bound(limits: Mapping[str, Any], keyword: str) -> str:
+    """A limit in words."""
+    return key_of(limits[keyword]) if keyword in limits else NONE
 
 
 def node_of(schema: At | None) -> Node:
@@ -541,7 +564,7 @@ def node_of(schema: At | None) -> Node:
 
 def pointers(wanted: Node) -> tuple[str, ...]:
     """What names a node."""
-    return tuple(at.pointer for conjunction in wanted for at in (*conjunction,))
+    return tuple(at.pointer for conjunction in wanted for at in conjunction)
 
 
 def first(wanted: Node, otherwise: At) -> At:
@@ -550,7 +573,7 @@ def first(wanted: Node, otherwise: At) -> At:
 
 
 def first_of(cases: list[Case], otherwise: At) -> At:
-    """Where cases begin."""
+    """Where a case is, if it is the only one."""
     return cases[0].at if len(cases) == 1 else otherwise
 
 
@@ -559,14 +582,7 @@ def place_of(wanted: Node, cases: Mapping[str, list[Case]], otherwise: At) -> At
     found = [case.at for name, of_type in cases.items() if name != "null" for case in of_type]
     if len({at.pointer for at in found}) == 1 and found[0].pointer != "#":
         return found[0]
-    begins = first(wanted, otherwise)
-    return begins.followed()
-
-
-def every(cases: Mapping[str, list[Case]]) -> Iterator[Case]:
-    """All cases."""
-    for of_type in cases.values():
-        yield from of_type
+    return first(wanted, otherwise).followed()
 
 
 def anything(cases: Mapping[str, list[Case]]) -> bool:
@@ -585,7 +601,7 @@ def typed(cases: Mapping[str, list[Case]]) -> str:
 
 def listed(case: Case) -> str | None:
     """The only values of a case."""
-    return None if case.values is None else ", ".join(sorted(key_of(value) for value in case.values))
+    return None if case.values is None else ", ".join(sorted(map(key_of, case.values)))
 
 
 def worded(case: Case) -> str:
@@ -596,21 +612,26 @@ def worded(case: Case) -> str:
 
 def merged(cases: list[Case]) -> list[Case]:
     """Cases of one scalar type without those that others make needless; lists of values become one list."""
-    free = [case for case in cases if case.unlimited()]
+    free = sorted((case for case in cases if case.unlimited()), key=lambda case: case.whole)
     if free:
         return free[:1]
     if all(case.values is not None and not case.limits() for case in cases):
         values = {key_of(value): value for case in cases for value in case.values or ()}
-        last = cases[-1]
-        return [Case(last.type, last.flats, tuple(values.values()), whole=False)]
+        return [replace(cases[-1], values=tuple(values.values()))]
     return list({worded(case): case for case in cases}.values())
+
+
+def elements(cases: list[Case]) -> Node:
+    """What the elements of an array may be, in one form or another."""
+    return tuple(conjunction for case in cases for conjunction in case.items())
 
 
 def fields(cases: list[Case]) -> dict[str, Node]:
     """The fields of an object's forms; what each may be in one form or another."""
     found = dict[str, tuple[Conjunction, ...]]()
     for case in cases:
-        for name, conjunction in case.properties().items():
+        unsaid: dict[str, Conjunction] = dict.fromkeys(sorted(case.required()), ())
+        for name, conjunction in (unsaid | case.properties()).items():
             found[name] = (*found.get(name, ()), conjunction)
     return found
 
@@ -619,6 +640,19 @@ def needs(cases: list[Case]) -> list[frozenset[str]]:
     """The least sets of fields that have to be there, one of which is enough."""
     found = {case.required() for case in cases}
     return sorted((one for one in found if not any(other < one for other in found)), key=sorted)
+
+
+def chosen(ways: list[frozenset[str]]) -> str:
+    """Sets of fields in words."""
+    return " or ".join(" with ".join(sorted(names)) or "nothing" for names in ways)
+
+
+def rest(cases: list[Case], schemas: Schemas) -> str | Node:
+    """What fields without a name of their own may be: in a word, or as schemas."""
+    if all(case.closed() for case in cases):
+        return "forbidden"
+    found: Node = tuple(case.additional() for case in cases if not case.closed())
+    return ANYTHING if schemas.takes_all(found) else found
 
 
 def form(case: Case) -> str:
@@ -635,23 +669,19 @@ def describe(schemas: Schemas, wanted: Node) -> str:
         return ANYTHING
     words = list[str]()
     for name, of_type in cases.items():
-        if name == "array":
-            items = tuple(way for case in of_type for way in case.items())
-            inside = schemas.cases(items)
-            words.append(f"array of {typed(inside)}")
-        elif name == "object":
-            words.append("object")
-        elif name != "null":
-            values = [listed(case) for case in merged(of_type)]
-            words.append(" or ".join(value for value in values if value) or typed({name: of_type}))
+        match name:
+            case "array":
+                words.append(f"array of {typed(schemas.cases(elements(of_type)))}")
+            case "object":
+                words.append("object")
+            case "null":
+                continue
+            case _:
+                values = [listed(one) for one in merged(of_type)]
+                words.append(" or ".join(one for one in values if one) or typed({name: of_type}))
     return " or ".join([*sorted(words), *(["null"] if "null" in cases else [])]) or "nothing at all"
 
 
 def worded_value(schemas: Schemas, value: Value | None) -> str:
     """A parameter or a header in a few words."""
     return ABSENT if value is None else f"{describe(schemas, node_of(value.schema))}, {need(value.required)}"
-
-
-def merged_keys(ours: Mapping[str, object], theirs: Mapping[str, object]) -> list[str]:
-    """The names of both, in the contract's order and then in the vendor's."""
-    return list({**ours, **theirs})

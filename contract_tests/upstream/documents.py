@@ -17,7 +17,7 @@ import yaml
 
 LARGEST = 50_000_000  # bytes; the vendor's document has 1.4 million
 PATIENCE = 10.0  # seconds without a byte
-DEADLINE = 60.0  # seconds for the whole download
+WHOLE = 6  # times the patience, for the whole download
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -29,7 +29,7 @@ class CannotReadError(Exception):
 _Safe: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_Safe):
+class _Loader(_Safe):  # type: ignore[misc]  # which of the two it is, the build of PyYAML says
     """YAML 1.2, as OpenAPI wants it: `no` and `2026-08-22` are text, and so is every key (a status is `'200'`)."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own name, filled below
@@ -126,10 +126,11 @@ class At:
             CannotReadError: It leads nowhere, or to another document.
         """
         if not reference.startswith("#"):
-            raise self.wrong(
+            message = (
                 f"it refers to another document, {reference!r}: put them into one first, "
                 "as `npx @redocly/cli bundle FILE --output ONE.yaml` does"
             )
+            raise self.wrong(message)
         here = self.document.top
         for token in tokens(unquote(reference)):
             value = here.value
@@ -138,7 +139,8 @@ class At:
             elif isinstance(value, dict) and token in value:
                 value = value[token]
             else:
-                raise self.wrong(f"it refers to {reference!r}, and nothing is there")
+                message = f"it refers to {reference!r}, and nothing is there"
+                raise self.wrong(message)
             here = At(self.document, below(here.pointer, token), value)
         return here
 
@@ -157,7 +159,8 @@ class At:
             CannotReadError: It is none.
         """
         if not isinstance(self.value, dict):
-            raise self.wrong(f"an object belongs here, and it is {kind(self.value)}")
+            message = f"an object belongs here, and it is {kind(self.value)}"
+            raise self.wrong(message)
         return self.value
 
     def entries(self, key: str) -> dict[str, "At"]:
@@ -173,7 +176,8 @@ class At:
         if inside is None:
             return []
         if not isinstance(inside.value, list):
-            raise inside.wrong(f"an array belongs here, and it is {kind(inside.value)}")
+            message = f"an array belongs here, and it is {kind(inside.value)}"
+            raise inside.wrong(message)
         return [inside.raw(index).followed() for index in range(len(inside.value))]
 
     def text(self, key: str) -> str:
@@ -184,7 +188,8 @@ class At:
         """
         value = self.mapping().get(key)
         if not isinstance(value, str):
-            raise self.wrong(f"{key!r} belongs here as a text, and it is {kind(value)}")
+            message = f"{key!r} belongs here as a text, and it is {kind(value)}"
+            raise self.wrong(message)
         return value
 
 
@@ -205,19 +210,18 @@ def kind(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def read(source: str, *, patience: float = PATIENCE, deadline: float = DEADLINE) -> Document:
+def read(source: str, *, patience: float = PATIENCE) -> Document:
     """The document in a file or behind an address of http or https.
 
     Args:
         source: Where it is. An address is asked once, and no redirect is followed.
-        patience: How long an address may send nothing, in seconds.
-        deadline: How long all of it may take, in seconds.
+        patience: How long an address may send nothing, in seconds; all of it may take six times that.
 
     Raises:
         CannotReadError: It cannot be had, is too large, or is neither YAML nor JSON.
     """
     if ADDRESS.match(source):
-        name, data = shown(source), download(source, patience, deadline)
+        name, data = shown(source), download(source, patience)
     else:
         name, data = source, opened(Path(source))
     return parsed(name, data)
@@ -228,12 +232,14 @@ def opened(path: Path) -> bytes:
     try:
         if not path.is_file():
             found = "is a folder" if path.is_dir() else "is not there"
-            raise CannotReadError(f"{path} {found}: name the file of the document, or its https address")
+            message = f"{path} {found}: name the file of the document, or its https address"
+            raise CannotReadError(message)
         if path.stat().st_size > LARGEST:
             raise too_large(str(path))
         return path.read_bytes()
     except OSError as error:
-        raise CannotReadError(f"{path} cannot be read: {error.strerror}") from None
+        message = f"{path} cannot be read: {error.strerror}"
+        raise CannotReadError(message) from None
 
 
 def too_large(name: str) -> CannotReadError:
@@ -250,43 +256,44 @@ def shown(address: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def download(address: str, patience: float, deadline: float) -> bytes:
+def download(address: str, patience: float) -> bytes:
     """The bytes behind an address."""
     import httpx  # noqa: PLC0415 - a file needs none of it
 
     name = shown(address)
     parts = urlsplit(address)
     if parts.scheme.lower() not in ("http", "https"):
-        raise CannotReadError(f"{name} is no address of http or https: name one, or a file")
+        message = f"{name} is no address of http or https: name one, or a file"
+        raise CannotReadError(message)
     if "@" in parts.netloc:
-        raise CannotReadError(f"{name} was given with a password: download it yourself, and name the file")
-    ends = time.monotonic() + deadline
+        message = f"{name} was given with a password: download it yourself, and name the file"
+        raise CannotReadError(message)
+    ends = time.monotonic() + WHOLE * patience
     data = bytearray()
     try:
-        with httpx.stream("GET", address, timeout=min(patience, deadline), headers={"Accept": "*/*"}) as answer:
+        with httpx.stream("GET", address, timeout=patience, headers={"Accept": "*/*"}) as answer:
             if answer.is_redirect:
                 target = answer.headers.get("Location", "")
-                raise CannotReadError(
-                    f"{name} sends on to {shown(str(answer.url.join(target)))}: name that address if it is the right one"
-                )
+                message = f"{name} sends on to {shown(str(answer.url.join(target)))}: name that address if it is the right one"
+                raise CannotReadError(message)
             if answer.status_code != 200:
-                raise CannotReadError(
-                    f"{name} answers {answer.status_code}: look in a browser where the document is now"
-                )
+                message = f"{name} answers {answer.status_code}: look in a browser where the document is now"
+                raise CannotReadError(message)
             for chunk in answer.iter_bytes(65_536):
                 data += chunk
                 if len(data) > LARGEST:
                     raise too_large(name)
                 if time.monotonic() > ends:
-                    raise CannotReadError(
-                        f"{name} was not there whole after {deadline:g} s: download it yourself, and name the file"
-                    )
+                    message = f"{name} was not there whole after {WHOLE * patience:g} s: download it yourself, and name the file"
+                    raise CannotReadError(message)
     except httpx.TimeoutException:
-        raise CannotReadError(
+        message = (
             f"{name} sent nothing for {patience:g} s: try again, or download it yourself, and name the file"
-        ) from None
+        )
+        raise CannotReadError(message) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise CannotReadError(f"{name} cannot be reached: {error}: check address and network") from None
+        message = f"{name} cannot be reached: {error}: check address and network"
+        raise CannotReadError(message) from None
     return bytes(data)
 
 
@@ -299,20 +306,24 @@ def parsed(name: str, data: bytes) -> Document:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise CannotReadError(f"{name} is no text in UTF-8 (byte {error.start}): is it packed?") from None
+        message = f"{name} is no text in UTF-8 (byte {error.start}): is it packed?"
+        raise CannotReadError(message) from None
     start = text.lstrip()[:1]
     if start == "<":
-        raise CannotReadError(f"{name} is a web page: name the file behind it (on GitHub, the address of `Raw`)")
+        message = f"{name} is a web page: name the file behind it (on GitHub, the address of `Raw`)"
+        raise CannotReadError(message)
     try:
         if start == "{":
             try:
                 return Document(name, json.loads(text), lines=text.count("\n"))
             except ValueError as error:
                 if name.endswith(".json"):
-                    raise CannotReadError(f"{name} is no JSON: {error}") from None  # otherwise, YAML may begin like this
+                    message = f"{name} is no JSON: {error}"
+                    raise CannotReadError(message) from None  # otherwise, YAML may begin like this
         return _from_yaml(name, text)
     except RecursionError:
-        raise CannotReadError(f"{name} is nested too deeply for an OpenAPI document") from None
+        message = f"{name} is nested too deeply for an OpenAPI document"
+        raise CannotReadError(message) from None
 
 
 def _from_yaml(name: str, text: str) -> Document:
@@ -324,10 +335,11 @@ def _from_yaml(name: str, text: str) -> Document:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         said = ", ".join(part for part in (error.context, error.problem) if part)
-        raise CannotReadError(f"{where}: it is no YAML: {said}") from None
+        message = f"{where}: it is no YAML: {said}"
+        raise CannotReadError(message) from None
     except (yaml.YAMLError, ValueError) as error:
-        raise CannotReadError(f"{name} is no YAML: {' '.join(str(error).split())}") from None
+        message = f"{name} is no YAML: {' '.join(str(error).split())}"
+        raise CannotReadError(message) from None
     finally:
         loader.dispose()
     return Document(name, value, root, text.count("\n"))
-

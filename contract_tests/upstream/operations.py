@@ -123,12 +123,12 @@ def check_version(document: Document) -> None:
     if not isinstance(value, dict):
         raise document.top.wrong("it is no OpenAPI document: an object with the key `openapi` is expected")
     if "swagger" in value:
-        raise document.top.wrong(
-            f"it is Swagger {value['swagger']}, and OpenAPI 3 is needed: convert it first, as `npx swagger2openapi FILE` does"
-        )
+        message = f"it is Swagger {value['swagger']}, and OpenAPI 3 is needed: convert it first, as `npx swagger2openapi FILE` does"
+        raise document.top.wrong(message)
     if not str(value.get("openapi", "")).startswith("3."):
         said = f"`openapi` is {value['openapi']!r}" if "openapi" in value else "there is no key `openapi`"
-        raise document.top.wrong(f"{said}, and a document of OpenAPI 3 is needed")
+        message = f"{said}, and a document of OpenAPI 3 is needed"
+        raise document.top.wrong(message)
 
 
 def prefix_of(document: Document, paths: list[str], prefix: str | None) -> str:
@@ -137,7 +137,8 @@ def prefix_of(document: Document, paths: list[str], prefix: str | None) -> str:
     if prefix is not None:
         prefix = prefix.rstrip("/")
         if prefix + RERANK not in paths:
-            raise document.top.wrong(f"it has no path {prefix + RERANK}: leave --prefix out, or correct it")
+            message = f"it has no path {prefix + RERANK}: leave --prefix out, or correct it"
+            raise document.top.wrong(message)
         return prefix
     if RERANK in paths:
         return ""
@@ -145,15 +146,15 @@ def prefix_of(document: Document, paths: list[str], prefix: str | None) -> str:
     if len(found) == 1:
         return found[0].removesuffix(RERANK)
     if found:
-        raise document.top.wrong(
+        message = (
             f"{len(found)} paths end in {RERANK}: say which with --prefix, as {found[0].removesuffix(RERANK)}"
             f" ({', '.join(found)})"
         )
+        raise document.top.wrong(message)
     near = difflib.get_close_matches(RERANK, paths, n=3, cutoff=0.5)
     nearest = f"; the nearest is {near[0]}" if near else ""
-    raise document.top.wrong(
-        f"none of its {len(paths)} paths ends in {RERANK}{nearest}: is {where} the right document?"
-    )
+    message = f"none of its {len(paths)} paths ends in {RERANK}{nearest}: is {where} the right document?"
+    raise document.top.wrong(message)
 
 
 def servers(document: Document, prefix: str) -> dict[str, At]:
@@ -184,7 +185,11 @@ def operation(document: Document, item: At, method: str) -> Operation:
         body,
         body is not None and body.mapping().get("required") is True,
         media_of(body) if body else {},
-        {status: status_of(answer) for status, answer in at.entries("responses").items() if not status.startswith("x-")},
+        {
+            status: status_of(answer)
+            for status, answer in at.entries("responses").items()
+            if not status.startswith("x-")
+        },
         security_of(document, at),
         at.mapping().get("deprecated") is True,
     )
@@ -235,7 +240,8 @@ def security_of(document: Document, at: At) -> frozenset[str]:
         together = list[str]()
         for name, scopes in choice.mapping().items():
             if name not in schemes:
-                raise choice.wrong(f"the security scheme {name!r} is defined nowhere")
+                message = f"the security scheme {name!r} is defined nowhere"
+                raise choice.wrong(message)
             together.append(scheme(schemes[name], scopes))
         found.add(" and ".join(sorted(together)) or "nothing")
     return frozenset(found or {"nothing"})

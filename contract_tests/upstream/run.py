@@ -20,7 +20,12 @@ CONTRACT = HERE.parents[1] / "openapi.yaml"
 
 
 def report(
-    compared: comparison.Comparison, settled: accepted.Settled, ours: operations.Api, theirs: operations.Api, *, everything: bool
+    compared: comparison.Comparison,
+    settled: accepted.Settled,
+    ours: operations.Api,
+    theirs: operations.Api,
+    *,
+    everything: bool,
 ) -> Iterator[str]:
     """The lines for a person: what is new, what is accepted where that is wanted, what is stale, and a summary."""
     for group in compared.groups(settled.new):
@@ -52,8 +57,8 @@ def shown(group: comparison.Group, ours: documents.Document, theirs: documents.D
     also = f" (and {counted(len(others), 'place')} more: {', '.join(others[:3])}{', ...' if len(others) > 3 else ''})"
     yield f"{first.place}: {first.kind}{also if others else ''}"
     yield f"  {first.sentence}"
-    yield f"  contract: {ours.place(first.our_place.pointer)}"
-    yield f"  vendor:   {theirs.place(first.their_place.pointer)}"
+    yield f"  contract: {ours.place(first.at[0].pointer)}"
+    yield f"  vendor:   {theirs.place(first.at[1].pointer)}"
 
 
 def counted(number: int, one: str, several: str | None = None) -> str:
@@ -66,22 +71,24 @@ def as_json(settled: accepted.Settled) -> Mapping[str, Any]:
     return {
         "new": [plain(one) for one in settled.new],
         "accepted": [{**plain(one), "reason": entry.reason} for one, entry in settled.accepted],
-        "stale": [{"place": place, "kind": entry.kind, "reason": entry.reason} for entry, place in settled.stale],
+        "stale": [
+            {"place": place, "kind": entry.kind, "reason": entry.reason} for entry, place in settled.stale
+        ],
     }
 
 
 def plain(one: comparison.Difference) -> Mapping[str, Any]:
     """A difference, as JSON."""
-    lines = [at.document.line(at.pointer) for at in (one.our_place, one.their_place)]
+    lines = [at.document.line(at.pointer) for at in one.at]
     return {
         "kind": one.kind,
         "place": str(one.place),
-        "contract": one.ours,
-        "vendor": one.theirs,
+        "contract": one.said[0],
+        "vendor": one.said[1],
         "sentence": one.sentence,
-        "contract_pointer": one.our_place.pointer,
+        "contract_pointer": one.at[0].pointer,
         "contract_line": lines[0],
-        "vendor_pointer": one.their_place.pointer,
+        "vendor_pointer": one.at[1].pointer,
         "vendor_line": lines[1],
     }
 
@@ -96,8 +103,12 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--accept", action="store_true", help="print what is new as entries for accepted.yaml")
     how.add_argument("--all", action="store_true", help="show what is accepted too, with the reasons")
     how.add_argument("--json", action="store_true", help="print everything as one JSON object")
-    made.add_argument("--prefix", help="what stands before /rerank in the document's paths, if several end in it")
-    made.add_argument("--accepted", type=Path, default=HERE / "accepted.yaml", metavar="FILE", help="accepted.yaml")
+    made.add_argument(
+        "--prefix", help="what stands before /rerank in the document's paths, if several end in it"
+    )
+    made.add_argument(
+        "--accepted", type=Path, default=HERE / "accepted.yaml", metavar="FILE", help="accepted.yaml"
+    )
     made.add_argument("--contract", default=str(CONTRACT), metavar="FILE", help="openapi.yaml")
     made.add_argument(
         "--patience",
@@ -138,7 +149,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def here(file: str) -> str:
     """A path as the user is shown it: from where they are, if it lies there."""
     path = Path(file)
-    return str(path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path)
+    return str(
+        path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
+    )
 
 
 def show(lines: Iterable[str]) -> None:

@@ -7,19 +7,14 @@ on its canonical forms; this module only takes them apart, so that a difference 
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from upstream.documents import At, CannotReadError, Document, below
-from jsonschema_rs import (
-    CanonicalSchema,
-    Draft202012,
-    Registry,
-    ValidationError,
-    canonicalize,
-    meta,
-)
+from jsonschema_rs import CanonicalSchema, Draft202012, Registry, ValidationError, canonicalize, meta
+from jsonschema_rs.canonical import CanonicalKind
+
+from upstream.documents import At, Document, below
 
 TYPES = ("null", "boolean", "number", "string", "array", "object")
 MANY = 512  # alternatives of one schema; more are no schema of an API
@@ -77,7 +72,9 @@ class Case:
     @property
     def at(self) -> At:
         """Where it is written: the last part that says something, as the others lead to it."""
-        return next((flat.at for flat in reversed(self.flats) if set(flat.said) - {*NOTES}), self.flats[-1].at)
+        return next(
+            (flat.at for flat in reversed(self.flats) if set(flat.said) - {*NOTES}), self.flats[-1].at
+        )
 
     def limits(self) -> dict[str, Any]:
         """Its limits by keyword, the strictest of each."""
@@ -98,7 +95,7 @@ class Case:
 
     def unlimited(self) -> bool:
         """Whether every value of the type fits, as far as its own keywords go."""
-        return self.values is None and not self.limits() and not self.whole
+        return self.values is None and not self.limits()
 
     def items(self) -> "Node":
         """What the elements of an array have to fit."""
@@ -169,13 +166,13 @@ class Schemas:
             pointer = waiting.pop()
             if str(self._number(pointer)) in schemas:
                 continue
-            schema = self._modern(places[pointer], found := [])
+            found = list[At]()
+            schema = self._modern(places[pointer], found)
             try:
                 meta.validate(schema)
             except ValidationError as error:
-                raise places[pointer].wrong(
-                    f"this is no JSON Schema{_inside(error)}: {' '.join(error.message.split())}"
-                ) from None
+                message = f"this is no JSON Schema{_inside(error)}: {' '.join(error.message.split())}"
+                raise places[pointer].wrong(message) from None
             schemas[str(self._number(pointer))] = schema
             for target in found:
                 places[target.pointer] = target
@@ -191,7 +188,8 @@ class Schemas:
         """The schema in JSON Schema 2020-12, without prose; the places that it refers to are added to those found."""
         self._parts += 1
         if self._parts > PARTS:
-            raise at.wrong(f"the schemas from here on have more than {PARTS:,} parts: is this the right document?")
+            message = f"the schemas from here on have more than {PARTS:,} parts: is this the right document?"
+            raise at.wrong(message)
         if isinstance(at.value, bool):
             return at.value
         said = self._said(at)
@@ -206,7 +204,7 @@ class Schemas:
             elif key in MAPS and isinstance(value, dict):
                 schema[key] = {name: self._modern(inside.raw(name), found) for name in value}
             elif key in LISTS and isinstance(value, list):
-                schema[key] = [self._modern(inside.raw(index), found) for index in range(len(value))]
+                schema[key] = [self._modern(branch, found) for branch in branches(at, key)]
             elif key in SINGLES and isinstance(value, (dict, bool)):
                 schema[key] = self._modern(inside, found)
             elif key not in PROSE and key not in NOTES and not key.startswith("x-"):
@@ -219,9 +217,8 @@ class Schemas:
         if self.old and "$ref" in said:
             return {"$ref": said["$ref"]}  # 3.0: what stands beside a reference is ignored
         for name, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-            if isinstance(said.get(name), bool):
-                if said.pop(name) and bound in said:
-                    said[name] = said.pop(bound)
+            if isinstance(said.get(name), bool) and said.pop(name) and bound in said:
+                said[name] = said.pop(bound)
         return said
 
     @staticmethod
@@ -232,14 +229,12 @@ class Schemas:
 
     def alternatives(self, wanted: Node) -> list[tuple[Flat, ...]]:
         """All ways to fit, each a conjunction of flat schemas."""
-        return [flats for conjunction in wanted for flats in self._together(conjunction, ())]
+        return [flats for conjunction in wanted for flats in self._together(conjunction)]
 
-    def _together(self, schemas: Conjunction, path: tuple[str, ...]) -> list[tuple[Flat, ...]]:
+    def _together(self, schemas: Conjunction) -> list[tuple[Flat, ...]]:
         ways: list[tuple[Flat, ...]] = [()]
         for schema in schemas:
-            ways = [left + right for left, right in product(ways, self._ways(schema, path))]
-            if len(ways) > MANY:
-                raise schema.wrong(f"this has more than {MANY} alternatives, which is too much to compare")
+            ways = _times(schema, ways, self._ways(schema, ()))
         return ways
 
     def _ways(self, at: At, path: tuple[str, ...]) -> list[tuple[Flat, ...]]:
@@ -252,34 +247,31 @@ class Schemas:
         path = (*path, at.pointer)
         said = self._said(at)
         own = {key: value for key, value in said.items() if key in NOTES or key not in TAKEN or _is_flat(key)}
-        own = {key: value for key, value in own.items() if not key.startswith("x-") and NO_NOTE.get(key, _NEVER) != value}
+        own = {
+            key: value
+            for key, value in own.items()
+            if not key.startswith("x-") and NO_NOTE.get(key, _NEVER) != value
+        }
         ways: list[tuple[Flat, ...]] = [(Flat(at, own),)]
         if "$ref" in said:
-            ways = self._times(at, ways, self._ways(at.to(said["$ref"]), path))
-        for index in range(len(said.get("allOf", ()))):
-            ways = self._times(at, ways, self._ways(_branch(at, "allOf", index), path))
+            ways = _times(at, ways, self._ways(at.to(said["$ref"]), path))
+        for branch in branches(at, "allOf"):
+            ways = _times(at, ways, self._ways(branch, path))
         for key in ("anyOf", "oneOf"):
             if key in said:
-                branches = [self._ways(_branch(at, key, index), path) for index in range(len(said[key]))]
-                ways = self._times(at, ways, [way for branch in branches for way in branch])
+                ways = _times(
+                    at, ways, [way for branch in branches(at, key) for way in self._ways(branch, path)]
+                )
         if self._null_beside(said):
             ways.append((Flat(at, {"type": "null"}),))
         return ways
 
-    @staticmethod
-    def _times(
-        at: At, left: list[tuple[Flat, ...]], right: list[tuple[Flat, ...]]
-    ) -> list[tuple[Flat, ...]]:
-        if len(left) * len(right) > MANY:
-            raise at.wrong(f"this has more than {MANY} alternatives, which is too much to compare")
-        return [one + other for one, other in product(left, right)]
-
     def cases(self, wanted: Node) -> dict[str, list[Case]]:
         """The ways to fit, by type."""
         found = dict[str, list[Case]]()
+        silence = (Flat(self.document.top, {}),)
         for flats in self.alternatives(wanted):
-            flats = flats or (Flat(At(self.document, "#", True), {}),)
-            for case in _cases(flats):
+            for case in _cases(flats or silence):
                 found.setdefault(case.type, []).append(case)
         return found
 
@@ -295,9 +287,15 @@ class Schemas:
             self._truths[key] = self._canonical({"anyOf": branches})
         return self._truths[key]
 
+    def takes_all(self, wanted: Node) -> bool:
+        """Whether schemas are proved to take every value."""
+        return () in wanted or self.truth(wanted).kind is CanonicalKind.TRUE
+
     def truth_of(self, case: Case) -> CanonicalSchema:
         """The canonical form of one case."""
-        parts = [self._modern(At(flat.at.document, flat.at.pointer, dict(flat.said)), []) for flat in case.flats]
+        parts = [
+            self._modern(At(flat.at.document, flat.at.pointer, dict(flat.said)), []) for flat in case.flats
+        ]
         return self._canonical({"type": case.type, "allOf": parts})
 
     def _canonical(self, schema: Any) -> CanonicalSchema:
@@ -307,16 +305,37 @@ class Schemas:
 _NEVER = object()
 
 
+def _times(at: At, left: list[tuple[Flat, ...]], right: list[tuple[Flat, ...]]) -> list[tuple[Flat, ...]]:
+    """Each of the one with each of the other."""
+    if len(left) * len(right) > MANY:
+        message = f"this has more than {MANY} alternatives, which is too much to compare"
+        raise at.wrong(message)
+    return [one + other for one, other in product(left, right)]
+
+
 def _is_flat(key: str) -> bool:
     return key in TAKEN and key not in PROSE and key not in ("$ref", "allOf", "anyOf", "oneOf")
 
 
-def _branch(at: At, key: str, index: int) -> At:
-    return At(at.document, below(at.pointer, key), at.value[key]).raw(index)
+def branches(at: At, key: str) -> Iterator[At]:
+    """The schemas in a list under a keyword."""
+    inside = At(at.document, below(at.pointer, key), at.value.get(key, []))
+    for index, value in enumerate(inside.value):
+        lone = isinstance(value, dict) and value.get("nullable") is True and not value.keys() - PROSE
+        # `nullable` alone lets anything in; as one of several it is what tools for 3.0 make of `type: 'null'`
+        yield (
+            replace(inside.raw(index), value={"type": "null"})
+            if lone and key != "allOf"
+            else inside.raw(index)
+        )
 
 
 def _inside(error: ValidationError) -> str:
-    return "".join(f" {step}" for step in ("", *error.instance_path)).replace("  ", " ") if error.instance_path else ""
+    return (
+        "".join(f" {step}" for step in ("", *error.instance_path)).replace("  ", " ")
+        if error.instance_path
+        else ""
+    )
 
 
 def _cases(flats: tuple[Flat, ...]) -> Iterator[Case]:
@@ -362,4 +381,3 @@ def type_of(value: Any) -> str:
             return "array"
         case _:
             return "object"
-
