@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from upstream.comparison import Difference, Group
+from upstream.comparison import Difference, Group, Pair
 from upstream.documents import At, opened, parsed
 
 KEYS = ("place", "kind", "contract", "vendor", "reason")
@@ -22,19 +22,16 @@ class Entry:
     at: At
     places: tuple[str, ...]
     kind: str
-    ours: str
-    theirs: str
+    said: Pair[str]
+    """What the contract and the vendor say."""
     reason: str
 
     def accepts(self, place: str, difference: Difference) -> bool:
         """Whether it is this difference, at one of its places; `*` stands for any text."""
-        return self.kind == difference.kind and all(
-            fits(pattern, text)
-            for pattern, text in (
-                (place, str(difference.place)),
-                (self.ours, difference.said[0]),
-                (self.theirs, difference.said[1]),
-            )
+        return (
+            self.kind == difference.kind
+            and fits(place, str(difference.place))
+            and all(map(fits, self.said, difference.said))
         )
 
 
@@ -83,7 +80,8 @@ def _entry(at: At) -> Entry:
     texts = [*places, *(said[key] for key in KEYS[1:])]
     if any(isinstance(text, (dict, list)) for text in texts):
         raise at.wrong("each part of an entry is a text; `place` may be a list of them")
-    return Entry(at, tuple(map(_text, places)), *(_text(said[key]) for key in KEYS[1:]))
+    kind, ours, theirs, reason = (_text(said[key]) for key in KEYS[1:])
+    return Entry(at, tuple(map(_text, places)), kind, (ours, theirs), reason)
 
 
 def _text(value: Any) -> str:

@@ -32,7 +32,7 @@ THINGS = {"operation", "server", "parameter", "header", "body", "media type", "s
 SUBJECTS = {
     "body": "The body",
     "extra": "What further fields may be",
-    "form": "The forms of it",
+    "form": "Its form",
     "meaning": "What is allowed",
     "null": "Whether null may stand there",
     "required": "Whether it has to be there",

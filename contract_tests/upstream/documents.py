@@ -17,7 +17,7 @@ import yaml
 
 LARGEST = 50_000_000  # bytes; the vendor's document has 1.4 million
 PATIENCE = 10.0  # seconds without a byte
-WHOLE = 6  # times the patience, for the whole download
+WHOLE = 3  # times the patience, for the whole download
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -215,7 +215,7 @@ def read(source: str, *, patience: float = PATIENCE) -> Document:
 
     Args:
         source: Where it is. An address is asked once, and no redirect is followed.
-        patience: How long an address may send nothing, in seconds; all of it may take six times that.
+        patience: How long an address may send nothing, in seconds; all of it may take three times that.
 
     Raises:
         CannotReadError: It cannot be had, is too large, or is neither YAML nor JSON.
@@ -252,7 +252,11 @@ def too_large(name: str) -> CannotReadError:
 
 def shown(address: str) -> str:
     """An address without what could be secret in it."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:  # it is not quoted, as it may have a secret in it
+        message = f"what was given is no address ({error}): name an address of http or https, or a file"
+        raise CannotReadError(message) from None
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -279,7 +283,7 @@ def download(address: str, patience: float) -> bytes:
             if answer.status_code != 200:
                 message = f"{name} answers {answer.status_code}: look in a browser where the document is now"
                 raise CannotReadError(message)
-            for chunk in answer.iter_bytes(65_536):
+            for chunk in answer.iter_bytes():
                 data += chunk
                 if len(data) > LARGEST:
                     raise too_large(name)
