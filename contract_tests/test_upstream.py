@@ -298,9 +298,7 @@ def others(document: Json, number: int = 300) -> None:
 
 def differences(theirs: Json, ours: Json | None = None, wanted: str | None = None) -> comparison.Comparison:
     """What differs between a document and the contract, or another document, in all paths or the one that is wanted."""
-    mine = operations.read(
-        documents.Document("ours", ours) if ours else CONTRACT, [wanted] if wanted else None
-    )
+    mine = operations.read(ours, [wanted] if wanted else None)
     return comparison.compare(mine, operations.read(documents.Document("theirs", theirs), mine.wanted))
 
 
