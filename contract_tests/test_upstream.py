@@ -296,7 +296,9 @@ def others(document: Json, number: int = 300) -> None:
 # Comparing.
 
 
-def differences(theirs: Json, ours: Json | None = None, wanted: str | None = None) -> comparison.Comparison:
+def differences(
+    theirs: Json, ours: documents.Document = CONTRACT, wanted: str | None = None
+) -> comparison.Comparison:
     """What differs between a document and the contract, or another document, in all paths or the one that is wanted."""
     mine = operations.read(ours, [wanted] if wanted else None)
     return comparison.compare(mine, operations.read(documents.Document("theirs", theirs), mine.wanted))
