@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import yaml
 
-LARGEST = 50_000_000  # bytes; the vendor's document has 1.4 million
+LARGEST = 10_000_000  # bytes; the vendor's document has 1.4 million
 PATIENCE = 10.0  # seconds without a byte
 WHOLE = 3  # times the patience, for the whole download
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")

@@ -45,7 +45,8 @@ def report(
             f"purpose, add what `--accept` prints to accepted.yaml, each with its reason"
         )
     yield (
-        f"{theirs.document.name} (OpenAPI {theirs.document.value['openapi']}, {theirs.paths} paths) beside contract "
+        f"{theirs.document.name} (OpenAPI {theirs.document.value['openapi']}, {counted(theirs.paths, 'path')}, "
+        f"{theirs.document.lines:,} lines) beside contract "
         f"{ours.document.value['info']['version']}: {new} new, {len(settled.accepted)} accepted, {counted(stale, 'stale entry', 'stale entries')}"
     )
 
