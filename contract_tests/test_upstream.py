@@ -616,6 +616,7 @@ SAME: dict[str, tuple[Any, Any]] = {
         {"type": "number", "minimum": 0, "exclusiveMinimum": True},
     ),
     "1 and 1.0": ({"enum": [1, 2]}, {"enum": [1.0, 2]}),
+    "a default of 1 and of 1.0": ({"type": "integer", "default": 1}, {"type": "integer", "default": 1.0}),
     "flags that are not set": (STRING, {"type": "string", "deprecated": False, "readOnly": False}),
     "doubles": ({"type": "number"}, {"type": "number", "format": "double"}),
     "prose, examples and extensions": (
@@ -697,6 +698,14 @@ def test_other_spelling_is_no_difference(name: str):
     one, other = SAME[name]
     assert compared(one, other) == set()
     assert compared(other, one) == set()
+
+
+def test_what_stands_beside_a_reference_counts_since_3_1():
+    """OpenAPI 3.0 ignores what stands beside a reference, and 3.1 does not."""
+    theirs = around({"$ref": "#/components/schemas/Text", "maxLength": 9})
+    ours = documents.Document("ours", around(STRING))
+    assert found(differences(theirs, ours)) == {("maxLength", "POST /rerank request x")}
+    assert found(differences(theirs | {"openapi": "3.0.3"}, ours)) == set()
 
 
 @pytest.mark.parametrize("name", OTHER)
