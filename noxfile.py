@@ -50,7 +50,7 @@ def types(session: nox.Session) -> None:
     """All packages, and a user's snippets, under mypy and pyright at their strictest."""
     session.install("-e", ".[all,semantic]", *group("types"))
     session.run("mypy", *(f"--package={package.name}" for package in PACKAGES))
-    session.run("mypy", "wrapper/tests/typing_api.py")
+    session.run("mypy", "wrapper/tests/typing_api.py", "contract_tests/upstream")
     session.run("pyright")
 
 
@@ -148,6 +148,13 @@ def matrix(session: nox.Session) -> None:
     session.run(
         "python", "contract_tests/matrix.py", *(session.posargs or ["--markdown", "docs/kill-matrix.md"])
     )
+
+
+@nox.session(default=False)
+def upstream(session: nox.Session) -> None:
+    """Whether the vendor's document still means what the contract does: `-- FILE-OR-URL`; nothing else needs a network."""
+    session.install("-e", ".[local]", *group("upstream"))
+    session.run("python", "contract_tests/upstream/run.py", *session.posargs)
 
 
 @nox.session(default=False)

@@ -1,0 +1,1 @@
+"""Whether the vendor's published OpenAPI document and the contract still mean the same: `nox -s upstream`."""
