@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from openrouter_rerank.bulk.cache import Cache
     from openrouter_rerank.bulk.large import Splitter
-    from openrouter_rerank.bulk.many import AsyncResults, Progress, Requestable, Results, Shell
+    from openrouter_rerank.bulk.many import AsyncResults, Progress, Requestable, Results
     from openrouter_rerank.bulk.money import Estimate
+    from openrouter_rerank.bulk.run import Shell
     from openrouter_rerank.core import Asked, Call
     from openrouter_rerank.ledger import Ledger
     from openrouter_rerank.local import Scorer
@@ -240,9 +241,12 @@ class _Base(ABC, Generic[C]):
         return copy
 
     def _shell(self) -> Shell:
-        from openrouter_rerank.bulk.many import Shell
+        from openrouter_rerank.bulk.run import Shell
 
-        return Shell(self._settings.retries, self._connections, self._apart, self._refuse_if_closed)
+        settings = self._settings
+        return Shell(
+            settings.retries, settings.ledger, self._connections, self._apart, self._refuse_if_closed
+        )
 
     @abstractmethod
     def _connect(self, http_client: C | None) -> None:
@@ -469,7 +473,8 @@ class Reranker(_Base[HttpClient]):
             0 ['In Germany.']
             1 ['In France.']
         """
-        from openrouter_rerank.bulk.many import Results, Threads
+        from openrouter_rerank.bulk.many import Results
+        from openrouter_rerank.bulk.threads import Threads
 
         self._refuse_if_closed()
         return Results(
@@ -684,7 +689,8 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         stop_on_error: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> AsyncResults:
-        from openrouter_rerank.bulk.many import AsyncResults, Tasks
+        from openrouter_rerank.bulk.many import AsyncResults
+        from openrouter_rerank.bulk.tasks import Tasks
 
         self._refuse_if_closed()
         return AsyncResults(
