@@ -39,10 +39,6 @@ T = TypeVar("T")
 V = TypeVar("V")
 C = TypeVar("C")
 
-# Where a local call goes: nowhere, as .invalid is reserved never to exist.
-LOCAL_URL = "http://local.invalid/api/v1"
-
-
 class HttpClient(Protocol):
     """What is asked of an injected http client: `httpx.Client` and its likes have it."""
 
@@ -300,7 +296,7 @@ class Reranker(_Base[HttpClient]):
 
         Args:
             scorer: "lexical" (the default), "semantic", or a function of the query and the texts that gives each text a
-                score.
+                score. What a cache remembers of a function holds for this one reranker.
             defaults: As for the constructor, but for `retries`: a scorer that failed is not asked again.
 
         Raises:
@@ -308,12 +304,12 @@ class Reranker(_Base[HttpClient]):
         """
         import httpx
 
-        from openrouter_rerank.local import reference_transport
+        from openrouter_rerank.local import address_of, reference_transport
 
         # What fails here will fail again: it is the scorer.
         defaults.setdefault("retries", Retries(attempts=1))
         client = httpx.Client(transport=reference_transport(scorer))
-        return cls("", base_url=LOCAL_URL, http_client=client, **defaults)
+        return cls("", base_url=address_of(scorer), http_client=client, **defaults)
 
     @overload
     def rerank(
@@ -605,12 +601,12 @@ class AsyncReranker(_Base[AsyncHttpClient]):
     def local(cls, scorer: Scorer | str | None = None, **defaults: Unpack[Defaults]) -> Self:  # noqa: D102 - set below
         import httpx
 
-        from openrouter_rerank.local import reference_transport
+        from openrouter_rerank.local import address_of, reference_transport
 
         # What fails here will fail again: it is the scorer.
         defaults.setdefault("retries", Retries(attempts=1))
         client = httpx.AsyncClient(transport=reference_transport(scorer))
-        return cls("", base_url=LOCAL_URL, http_client=client, **defaults)
+        return cls("", base_url=address_of(scorer), http_client=client, **defaults)
 
     @overload
     async def rerank(
