@@ -39,6 +39,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 C = TypeVar("C")
 
+
 class HttpClient(Protocol):
     """What is asked of an injected http client: `httpx.Client` and its likes have it."""
 
@@ -271,8 +272,9 @@ class Reranker(_Base[HttpClient]):
         tag, max_documents, max_bytes, on_part_error, chunk: Defaults for every call; see `rerank`.
         max_cost: US dollars that the calls of this client may cost, as far as the server says what they cost. A call is
             refused (`BudgetExceeded`) where the cost so far, what is set aside for calls under way, and the largest cost
-            of a call of its model so far would pass it. Of a model's first calls nothing is known: they are made while
-            anything is left.
+            of a call of its model so far would pass it. So it is passed by no more than what calls under way cost beyond
+            the largest before them. Of a model's first calls nothing is known: they are made while anything is left, in
+            `rerank_many` one alone until it has told. What the server tells no cost of is not held back at all.
         cache: Where answers are remembered; see `openrouter_rerank.bulk.cache`. By default nowhere.
         http_client: An `httpx.Client` (or one that works like it) to send with: for proxies, certificates, tests. It
             stays yours to close; `timeout` is used in place of its own.
@@ -445,7 +447,7 @@ class Reranker(_Base[HttpClient]):
         on until its deadline. A call's deadline begins with its first request. An error of the iterable itself is raised
         after the results of what was begun. An exhausted `max_cost` ends the run.
 
-        Leaving the loop gives up what is under way; an injected `http_client` is waited for instead, as nothing can end
+        Leaving the loop gives up what is under way (an iterator that you keep in a variable, close, or use in `with`); an injected `http_client` is waited for instead, as nothing can end
         its requests before their timeout.
 
         Args:
@@ -488,13 +490,14 @@ class Reranker(_Base[HttpClient]):
     def dry_run(self, requests: Iterable[Requestable]) -> Estimate:
         """What `rerank_many` would send for these requests: how many, of how many documents, searches and bytes.
 
-        Nothing is sent, and images are read. A request that can never work raises what it would raise then.
+        Nothing is sent, and images are read. A request that can never work raises what it would raise then. What a cache
+        would answer, and what is sent again, is not foreseen.
 
         Args:
             requests: As for `rerank_many`.
 
         Raises:
-            ValueError, TypeError: A request can never work.
+            ValueError, TypeError: A request can never work; a note of the error says which.
             OSError: An image file could not be read.
 
         Example:
@@ -701,10 +704,18 @@ class AsyncReranker(_Base[AsyncHttpClient]):
             )
         )
 
-    async def dry_run(self, requests: Iterable[Requestable]) -> Estimate:  # noqa: D102 - set below
-        from openrouter_rerank.bulk.money import estimate
+    async def dry_run(  # noqa: D102 - set below
+        self, requests: Iterable[Requestable] | AsyncIterable[Requestable]
+    ) -> Estimate:
+        from openrouter_rerank.bulk.money import Estimate, estimate
 
-        return await self._run(estimate(self._settings, requests))
+        if not isinstance(requests, AsyncIterable):
+            return await self._run(estimate(self._settings, requests))
+        found, number = Estimate(), 0
+        async for request in requests:
+            found += await self._run(estimate(self._settings, [request], number))
+            number += 1
+        return found
 
     async def models(  # noqa: D102 - as the sync one; the docstring is set below
         self,
