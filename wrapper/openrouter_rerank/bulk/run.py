@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from time import monotonic
 from typing import Any, NamedTuple, cast
 
@@ -124,6 +125,8 @@ class Run(ABC):
         self._early: dict[int, Result | None] = {}
         self._turn = 0
         self._began = 0.0
+        # Calls are made in the caller's context, as by a loop of its own: a span of the caller's is the parent of theirs.
+        self._context = copy_context()
         self._done = self._failed = self._unknown = self._units = self._tokens = 0
         self._cost = 0.0
 

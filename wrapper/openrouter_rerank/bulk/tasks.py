@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Iterator
+from contextvars import copy_context
 from itertools import count
 from time import monotonic
 from typing import Any, cast
@@ -195,7 +196,8 @@ class Tasks(Run):
     def _hire(self) -> None:
         if self.short:
             self._workers += 1
-            self._group.start_soon(self._work)
+            # Not in the context of the call that waits, in whose place it comes.
+            self._context.run(self._group.start_soon, self._work)
 
     async def _work(self) -> None:
         turn = Turn()
@@ -271,7 +273,7 @@ def _spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> object:
     if current_async_library() == "trio":
         import trio  # noqa: PLC0415 - it runs already
 
-        return trio.lowlevel.spawn_system_task(work)
+        return trio.lowlevel.spawn_system_task(work, context=copy_context())
     import asyncio  # noqa: PLC0415 - likewise
 
     return asyncio.get_running_loop().create_task(work())

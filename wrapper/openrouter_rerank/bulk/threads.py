@@ -200,7 +200,10 @@ class Threads(Run):
         with self._lock:
             if self.short and not self._stopping:
                 self._workers += 1
-                thread = threading.Thread(target=self._work, name="rerank-many", daemon=True)
+                work = (self._work,)
+                thread = threading.Thread(
+                    target=self._context.copy().run, args=work, name="rerank-many", daemon=True
+                )
                 self._threads.append(thread)
                 thread.start()
 
