@@ -653,6 +653,11 @@ def test_bad_options(tmp_path: Path):
     refused(rerank(source, tmp_path / "out.jsonl", "--local"), 2, "out.jsonl.failed.jsonl is there already")
     (tmp_path / "out.jsonl.failed.jsonl").unlink()
     refused(rerank(source, tmp_path / "out.jsonl"), 2, "no API key")
+    if sys.platform != "win32":
+        os.mkfifo(tmp_path / "pipe.jsonl")
+        says = "is a pipe or a device, and"
+        refused(rerank(tmp_path / "pipe.jsonl", tmp_path / "out.jsonl", "--local"), 2, says)
+        refused(rerank(source, tmp_path / "pipe.jsonl", "--local", "--restart"), 2, says)
     (tmp_path / "out.jsonl.part").write_text("a file of mine\n")
     refused(rerank(source, tmp_path / "out.jsonl", "--local"), 2, "is no journal")
     assert (tmp_path / "out.jsonl.part").read_text() == "a file of mine\n"

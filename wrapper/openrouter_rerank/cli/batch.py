@@ -128,6 +128,12 @@ def command(  # noqa: PLR0913 - one argument for each option
     ranked again. What was under way when it died may be billed twice, and that is --concurrency rows at the most. The
     first Ctrl-C waits for what is under way, the second does not.
     """
+    if not source.is_file():
+        message = f"{source} is a pipe or a device, and IN is read more than once. Write it to a file first"
+        raise BadInput(message)
+    if target.exists() and not target.is_file():
+        message = f"{target} is a pipe or a device, and OUT is put in its place when it is whole. Name a file"
+        raise BadInput(message)
     try:
         job = Batch(
             source=source,
