@@ -391,7 +391,8 @@ def test_an_outage_ends_the_run(tmp_path: Path):
 
     with serving(script) as server:
         command = (source, target, "--base-url", server.url)
-        refused(rerank(*command), 1, "100 of 1,000 rows are finished, cost", "Run the same command again")
+        says = ("row after row fails by what may pass: 500", "100 of 1,000 rows are finished, cost")
+        refused(rerank(*command), 1, *says, "Run the same command again to go on")
         assert len(asked(server)) < 200
         mended.set()
         assert rerank(*command).exit_code == 0

@@ -279,7 +279,8 @@ class _Run:
         if self._journal.done == self._rows:
             return False
         if self._stopped_by is not None:
-            message = f"{self._stopped_by}; {self.state()}. Run the same command again to go on"
+            after = "stopped, as row after row fails by what may pass: " if self._doubtful else ""
+            message = f"{after}{self._stopped_by}; {self.state()}. Run the same command again to go on"
             raise CallFailed(message)
         _say(f"interrupted: {self.state()}. Run the same command again to go on")
         return True
