@@ -148,16 +148,21 @@ def _refuse_collisions(found: Survey, batch: Batch) -> None:
 
 
 def documents_of(row: Mapping[str, Any], batch: Batch) -> list[Any]:
-    """The documents of a row as they are sent: what Parquet fills up with null is left out."""
+    """The documents of a row as they are sent."""
+    documents, field = row[batch.documents_column], batch.text_field
+    if field is None:
+        return sendable(documents)
+    return [document if isinstance(document, str) else document[field] for document in documents]
 
-    def sent(document: Any) -> Any:
-        if isinstance(document, str):
-            return document
-        if batch.text_field is not None:
-            return document[batch.text_field]
-        return {name: value for name, value in document.items() if value is not None}
 
-    return [sent(document) for document in row[batch.documents_column]]
+def sendable(documents: list[Any]) -> list[Any]:
+    """The documents without what Arrow fills up with null, as its structs all have the same fields."""
+    return [
+        {name: value for name, value in cast(dict[str, Any], document).items() if value is not None}
+        if isinstance(document, dict)
+        else document
+        for document in documents
+    ]
 
 
 class Row(Request, kw_only=True):

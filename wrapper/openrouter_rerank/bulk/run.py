@@ -77,7 +77,7 @@ class Patience(Retries, frozen=True):
         if not _is_refusal(error):
             return super().delay(attempt, error)
         retry_after = cast(ResponseError, error).retry_after
-        pause: float = self.refused(self.turn, retry_after)
+        pause: float = self.refused(self.turn.round, retry_after)
         if self.attempts == 1 or (retry_after is not None and retry_after > self.longest_wait):
             return None
         return pause
@@ -221,7 +221,7 @@ class Run(ABC):
         """Whether this result is the last one by the caller's wish."""
         return self._stop_on_error and not result.ok
 
-    def patience(self, turn: Turn, refused: Callable[[Turn, float | None], float]) -> Patience:
+    def patience(self, turn: Turn, refused: Callable[[int, float | None], float]) -> Patience:
         """The retries of a worker's calls."""
         own = self._shell.retries
         return Patience(

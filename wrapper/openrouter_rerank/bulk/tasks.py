@@ -29,7 +29,7 @@ class _Place:
         return self.rank < other.rank
 
 
-class _AsyncGate:
+class AsyncGate:
     """Where tasks wait for their turn to send."""
 
     def __init__(self, pace: Pace) -> None:
@@ -78,9 +78,9 @@ class _AsyncGate:
         self._pace.unused()
         self._wake()
 
-    def refused(self, turn: Turn, retry_after: float | None) -> float:
-        """The server refused; the seconds for which all wait."""
-        return self._pace.refused(turn.round, monotonic(), retry_after)
+    def refused(self, round_: int, retry_after: float | None) -> float:
+        """The server refused a request of that round; the seconds for which all wait."""
+        return self._pace.refused(round_, monotonic(), retry_after)
 
     def drain(self) -> None:
         """Let in none that has not begun."""
@@ -96,7 +96,7 @@ class _AsyncGate:
 class _AsyncPaced:
     """The connections of one worker, which wait for their turn."""
 
-    def __init__(self, connections: Any, gate: _AsyncGate, turn: Turn) -> None:
+    def __init__(self, connections: Any, gate: AsyncGate, turn: Turn) -> None:
         self._connections = connections
         self._gate = gate
         self._turn = turn
@@ -139,7 +139,7 @@ class Tasks(Run):
         is_async = hasattr(requests, "__aiter__")
         self._next = aiter(cast(AsyncIterable[Requestable], requests)).__anext__ if is_async else None
         self._source = None if is_async else iter(cast(Iterable[Requestable], requests))
-        self._gate = _AsyncGate(self.pace)
+        self._gate = AsyncGate(self.pace)
 
     async def results(self) -> AsyncGenerator[Result]:
         """The results; the run begins with the first one that is asked for, and has ended when the generator is closed."""
