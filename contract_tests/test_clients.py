@@ -13,15 +13,9 @@ import pytest
 from openrouter_rerank import AsyncReranker, Reranker
 from openrouter_rerank.local import LOCAL_URL, reference_transport
 from openrouter_rerank_api import Client
+from openrouter_rerank_api import models as newest
 from openrouter_rerank_api.api.rerank import create_rerank
-from openrouter_rerank_api.models import (
-    ImageDocument,
-    ProviderPreferences,
-    RerankRequest,
-    RerankResponse,
-    TextDocument,
-    Trace,
-)
+from openrouter_rerank_api.models import RerankResponse
 from openrouter_rerank_api.types import convert
 from rerank_conformance import check
 from rerank_conformance.generation import generated
@@ -30,7 +24,6 @@ from rerank_conformance.reference import Reference
 from rerank_conformance.reference.asgi import running
 from rerank_conformance.reference.inprocess import InProcess
 
-MODELS = {"provider": ProviderPreferences, "trace": Trace}
 FIELDS = ("model", "query", "documents", "top_n", "provider", "session_id", "user", "trace")
 
 
@@ -55,19 +48,19 @@ class Recording(Reference):
         return super().answer(method, path, headers, body)
 
 
-def request_of(body):
-    """The body as the generated client's model, unknown fields included."""
+def request_of(body, models=newest):
+    """The body as a model of a generated client, unknown fields included."""
     known = {name: body[name] for name in FIELDS if name in body}
     known["documents"] = [
         value
         if isinstance(value, str)
-        else convert(value, TextDocument if "text" in value else ImageDocument)
+        else convert(value, models.TextDocument if "text" in value else models.ImageDocument)
         for value in body["documents"]
     ]
-    for name, model in MODELS.items():
+    for name, model in (("provider", models.ProviderPreferences), ("trace", models.Trace)):
         if known.get(name) is not None:
             known[name] = convert(known[name], model)
-    request = RerankRequest(**known)
+    request = models.RerankRequest(**known)
     request.additional_properties.update({name: body[name] for name in body if name not in FIELDS})
     return request
 
@@ -123,7 +116,7 @@ def arguments(body):
     if "top_n" in known:
         known["top_n"] = int(known["top_n"])
     extra = {name: value for name, value in body.items() if name not in FIELDS}
-    for name in MODELS:  # as the facade refuses what it takes for a slip of the pen
+    for name in ("provider", "trace"):  # as the facade refuses what it takes for a slip of the pen
         if name in known:
             extra[name] = known.pop(name)
     for name in ("session_id", "user"):

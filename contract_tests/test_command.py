@@ -88,7 +88,7 @@ def test_nobody_there():
         (["check", "http://127.0.0.1:9", "--rule", "no.such"], "no rule begins with"),
         (["check", "http://me:hush-hush@127.0.0.1:9"], "user name or password"),
         (["check", "http://127.0.0.1:9/api?key=hush-hush"], "query"),
-        (["check", "http://127.0.0.1:9", "--contract-version", "0.0.1"], "no rules of the contract"),
+        (["check", "http://127.0.0.1:9", "--contract-version", "0.0.1"], "there is no contract"),
         (["check", "https://h.example/api/v1"], "No key"),
         (["serve", "--broken", "no.such"], "no such server"),
     ],

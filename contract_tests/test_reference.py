@@ -804,7 +804,7 @@ def test_the_contract_is_found_beside_the_package_or_at_the_root(
         assert (output.strip(), errors) == (str(tmp_path / found), "")
     else:
         assert (
-            f"openapi.yaml is neither at {package / 'openapi.yaml'} nor at {tmp_path / 'openapi.yaml'}"
+            f"openapi.yaml is neither in {package} nor in {tmp_path}: install openrouter-rerank again"
             in errors
         )
 
@@ -819,6 +819,18 @@ def test_the_contract_has_a_version_and_a_schema_for_each_status() -> None:
         "#/components/schemas/RerankResponse",
         "#/components/schemas/ErrorResponse",
     }
+
+
+def test_a_server_speaks_the_contract_that_it_is_told_to() -> None:
+    """A server of an older contract has the paths of that one alone, and what there is no contract of is refused."""
+    older, newest = Reference(contract_version="1.0.0"), Reference()
+    assert (older.contract.version, newest.contract.version) == ("1.0.0", contract.load().version)
+    assert older.answer("GET", "/v1/models", {}, b"").status == 404
+    assert newest.answer("GET", "/v1/models", {}, b"").status == 200
+    with pytest.raises(
+        ValueError, match=r"there is no contract '\.\./openapi': this kit has those of 1\.0\.0"
+    ):
+        Reference(contract_version="../openapi")
 
 
 def test_a_violation_knows_the_place_in_the_contract() -> None:

@@ -3,31 +3,21 @@
 They need Chromium as `chromium` on the PATH, and Playwright to drive it; where one is missing they skip and say so.
 """
 
-import shutil
 from itertools import pairwise
 
 import msgspec
 import pytest
 
+from chromium import ARGUMENTS, CHROMIUM, CONTRAST
 from rerank_conformance import contract
 from rerank_conformance.report import Report, RuleResult
 from rerank_conformance.reports import page
 from rerank_conformance.reports.comparison import compare
 
-CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
     pytest.skip("no chromium on the PATH: `apt-get install chromium`", allow_module_level=True)
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: `pip install playwright`")
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SOURCE = "#/components/schemas/RerankResult/properties/index"
 LINE = contract.line_of(SOURCE)
 CURL = """curl -sS -i http://h/rerank --data-binary '{"query": "</code><b>x</b>"}'"""
@@ -99,37 +89,6 @@ PAGES = {
 
 BOTH = ["broken", "compared"]
 """One page of each kind."""
-
-# every text that shows, against the nearest ground that is painted behind it
-CONTRAST = """
-() => {
-  const rgb = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
-  const light = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map((v) => v / 255).map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-  };
-  const ground = (element) => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = rgb(getComputedStyle(e).backgroundColor);
-      if (colour.length === 3 || colour[3] === 1) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const poor = [];
-  let seen = 0;
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
-    if (["SCRIPT", "STYLE"].includes(element.tagName)) continue;
-    const [one, other] = [light(rgb(getComputedStyle(element).color)), light(ground(element))].sort((a, b) => b - a);
-    const ratio = (one + 0.05) / (other + 0.05);
-    seen += 1;
-    if (ratio < 4.5) poor.push([element.className, element.tagName, ratio.toFixed(2)]);
-  }
-  return { poor, seen };
-}
-"""
 
 
 @pytest.fixture(scope="module")

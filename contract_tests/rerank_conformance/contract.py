@@ -1,4 +1,4 @@
-"""The contract, `openapi.yaml`, as validators of requests and answers; it judges no server."""
+"""The contract, `openapi.yaml`, and those released before it, as validators of requests and answers; it judges no server."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from jsonschema_rs import JsonValue
 
 NAME = "openapi.yaml"
+RELEASED = "contracts"
+"""The folder of the released contracts, each as `<version>.yaml`."""
 OPERATION = "#/paths/~1rerank/post"
 
 _BASE = "urn:openapi"
@@ -26,39 +28,68 @@ _VALUE = "\0"  # what the validator writes in place of a value: messages quote v
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def find() -> Traversable:
-    """The contract: beside this package in an installed wheel, at the root of the repository in a checkout.
+def find(version: str | None = None) -> Traversable:
+    """The contract of a version; the newest, that which this package was built with, if None.
 
     Raises:
-        FileNotFoundError: It is in neither place.
+        FileNotFoundError: There is no contract at all.
+        ValueError: There is none of that version.
     """
-    packaged = files("rerank_conformance") / NAME
-    checkout = Path(__file__).resolve().parents[2] / NAME
+    if version is None or version == load().version:
+        return _root() / NAME
+    if version not in versions():
+        message = f"there is no contract {version!r}: this kit has those of {', '.join(versions())}"
+        raise ValueError(message)
+    return _root() / RELEASED / f"{version}.yaml"
+
+
+def _root() -> Traversable:
+    """Where the contracts are: in this package when it is installed, at the root of the repository in a checkout."""
+    packaged, checkout = files("rerank_conformance"), Path(__file__).resolve().parents[2]
     for place in (packaged, checkout):
-        if place.is_file():
+        if (place / NAME).is_file():
             return place
-    message = f"{NAME} is neither at {packaged} nor at {checkout}: install openrouter-rerank again"
+    message = f"{NAME} is neither in {packaged} nor in {checkout}: install openrouter-rerank again"
     raise FileNotFoundError(message)
 
 
 @cache
-def load() -> "Contract":
-    """The contract that this package was built with, read once."""
-    return Contract(yaml.load(find().read_bytes(), _Loader))  # noqa: S506 - both loaders are safe ones
+def versions() -> tuple[str, ...]:
+    """Every version of the contract that there is here, oldest first: those released, and `openapi.yaml`."""
+    folder = _root() / RELEASED
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    released = {name.removesuffix(".yaml") for name in names if name.endswith(".yaml")}
+    return tuple(sorted(released | {load().version}, key=numbers))
 
 
-def line_of(pointer: str) -> int:
-    """The line of `openapi.yaml`, from 1, on which the place begins.
+def numbers(version: str) -> tuple[int, ...]:
+    """The numbers of a version, to compare it by."""
+    return tuple(map(int, version.split(".")))
+
+
+@cache
+def load(version: str | None = None) -> "Contract":
+    """The contract of a version, read once; that which this package was built with if None.
+
+    Raises:
+        ValueError: There is none of that version.
+    """
+    return Contract(yaml.load(find(version).read_bytes(), _Loader))  # noqa: S506 - both loaders are safe ones
+
+
+def line_of(pointer: str, version: str | None = None) -> int:
+    """The line of the contract, from 1, on which the place begins.
 
     Raises:
         KeyError: Nothing is there.
     """
-    return _lines()[pointer]
+    return lines(version)[pointer]
 
 
 @cache
-def _lines() -> Mapping[str, int]:
-    return dict(_places("#", yaml.compose(find().read_bytes(), _Loader)))
+def lines(version: str | None = None) -> Mapping[str, int]:
+    """The line of each place in the contract, by its JSON pointer."""
+    return dict(_places("#", yaml.compose(find(version).read_bytes(), _Loader)))
 
 
 def _places(here: str, node: Any) -> Iterator[tuple[str, int]]:

@@ -44,7 +44,6 @@ CHARACTERS_PER_TOKEN = 4
 Body = dict[str, Any]
 """A JSON object that has been read."""
 
-_PATHS = frozenset(f"{prefix}/rerank" for prefix in PREFIXES)
 _PARAMETERS = frozenset({"output_modalities", "offset", "limit"})
 _MODELS_PATHS = frozenset(f"{prefix}/models" for prefix in PREFIXES)
 _LONGEST = 40  # characters of a header, or of a key of the body, that a message may quote
@@ -94,9 +93,13 @@ class Reference:
         compat: Add what other vendors' clients insist on. Every answer still conforms to the contract.
         new_id: Makes the `id` of an answer.
         max_body: Bytes of a body that are accepted.
+        contract_version: The contract that it speaks; the newest if None.
+
+    Raises:
+        ValueError: There is no scorer, or no contract, of that name; or `keys` lets nobody in.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a server can be told, all but the scorer by keyword
         self,
         scorer: str | Scorer | None = None,
         *,
@@ -104,6 +107,7 @@ class Reference:
         compat: bool = False,
         new_id: Callable[[], str] | None = None,
         max_body: int = MAX_BODY,
+        contract_version: str | None = None,
     ) -> None:
         if keys is not None and (isinstance(keys, str) or not keys or not all(keys)):
             message = "keys: expected at least one key, none of them empty, or None to let everyone in"
@@ -112,6 +116,8 @@ class Reference:
         self.model = self.scorer.name
         self.compat = compat
         self.max_body = max_body
+        self.contract = contract.load(contract_version)
+        self._paths = {f"{prefix}{path}" for prefix in PREFIXES for path in self.contract.document["paths"]}
         self._keys = None if keys is None else [key.encode() for key in keys]
         self._new_id = new_id or _new_id
         self._began = int(time.time())
@@ -151,11 +157,9 @@ class Reference:
         self.authenticate(request)
 
     def route(self, request: Request) -> None:
-        """Refuse every path but `/rerank` and `/models` under one of the prefixes."""
-        if request.path not in _PATHS | _MODELS_PATHS:
-            raise Refusal(
-                404, f"No such path: rerank is at {', '.join(sorted(_PATHS))}, and models beside it"
-            )
+        """Refuse every path but those of the contract (`/rerank`, `/models`) under one of the prefixes."""
+        if request.path not in self._paths:
+            raise Refusal(404, f"No such path: there are {', '.join(sorted(self._paths))}")
 
     def method(self, request: Request) -> None:
         """Refuse every method but POST, and to get the models every one but GET and HEAD."""
@@ -220,7 +224,7 @@ class Reference:
 
     def validate(self, value: object) -> Body:
         """Refuse what is not legal by `openapi.yaml`."""
-        violation = contract.load().request.violation(value)
+        violation = self.contract.request.violation(value)
         if violation:
             raise Refusal(400, str(violation))
         return cast("Body", value)

@@ -1,6 +1,5 @@
 """What a rule is, and the registry of all of them; no rule stands here."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -109,22 +108,10 @@ def rule_set(version: str) -> list[Rule]:
     """The rules that a server of this version of the contract is judged by: those added later are not among them.
 
     Raises:
-        ValueError: It is no version, or there are no rules of it.
+        ValueError: There is no contract of that version.
     """
-    asked = _numbers(version)
-    newest = contract.load().version
-    oldest = min((rule.since for rule in RULES.values()), key=_numbers)
-    if not _numbers(oldest) <= asked <= _numbers(newest):
-        message = f"there are no rules of the contract {version}: this kit has those of {oldest} to {newest}"
-        raise ValueError(message)
-    return [rule for rule in RULES.values() if _numbers(rule.since) <= asked]
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
-        message = f"{version!r} is no version of the contract, such as 1.0.0"
-        raise ValueError(message)
-    return tuple(map(int, version.split(".")))
+    newest = contract.numbers(contract.load(version).version)
+    return [rule for rule in RULES.values() if contract.numbers(rule.since) <= newest]
 
 
 SCHEMA = "#/components/schemas"

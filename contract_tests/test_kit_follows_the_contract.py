@@ -1,0 +1,62 @@
+"""The kit's own requests against the contract that it judges by: a failure names what the contract has and the kit has not."""
+
+import attrs
+import pytest
+
+from openrouter_rerank_api.models import RerankRequest
+from rerank_conformance import contract
+from rerank_conformance.probes import probes
+from rerank_conformance.rules import RULES
+
+BODIES = [
+    probe
+    for probe in probes()
+    # the other requests are about keys, methods and media types: those are refused whatever they carry
+    if isinstance(probe.body, dict) and probe.legal is not None and probe.rule != "refusal.content-type"
+]
+FIELDS = contract.load().at("#/components/schemas/RerankRequest")[1]["properties"]
+
+
+@pytest.mark.parametrize("probe", BODIES, ids=lambda probe: probe.name)
+def test_a_request_is_as_legal_as_it_says(probe):
+    """What the kit calls a legal request is one by the contract, and what it has refused is none."""
+    violation = contract.load().request.violation(probe.body)
+
+    assert (violation is None) == (probe.legal is True), (
+        f"{probe.name} in contract_tests/rerank_conformance/probes.py: {violation or 'the contract allows it'}"
+    )
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_every_field_is_asked_for(field):
+    """Each field of a request is in one at least that has to be ranked, and is wrong in one that has to be refused."""
+    ranked = [probe.name for probe in BODIES if probe.legal is True and field in probe.body]
+    refused = [
+        probe.name
+        for probe in BODIES
+        if probe.legal is False
+        and (violation := contract.load().request.violation(probe.body)) is not None
+        and (
+            violation.place.partition("[")[0].partition(".")[0] == field or f'"{field}"' in violation.message
+        )
+    ]
+
+    assert ranked, (
+        f"no request of contract_tests/rerank_conformance/probes.py has {field}: add it to one that is accepted"
+    )
+    assert refused, (
+        f"no request of contract_tests/rerank_conformance/probes.py has a wrong {field}: add one to _refusals, with its rule"
+    )
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.id)
+def test_a_rule_stands_on_the_contract(rule):
+    """The place that a rule names is in the contract."""
+    assert contract.line_of(rule.source) > 1
+
+
+def test_the_fields_are_those_that_the_clients_are_tried_with():
+    """The generated client takes each field of a request, so that the tests of the clients send all of them."""
+    assert {field.name for field in attrs.fields(RerankRequest) if field.init} == set(FIELDS), (
+        "Next: `nox -s generate`"
+    )

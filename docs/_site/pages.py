@@ -1,0 +1,97 @@
+"""Writes docs/commands.md and docs/rules.md from the programs themselves; `nox -s docs` runs it, and a test runs it with --check."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+import click
+
+from openrouter_rerank.cli.app import app
+from rerank_conformance.cli import main
+from rerank_conformance.rules import RULES, Rule
+
+DOCS = Path(__file__).parents[1]
+
+
+def commands() -> str:
+    """What `--help` of each command prints, on a terminal of 80 columns."""
+    lines = [
+        "# The command lines",
+        "",
+        "What `--help` prints. `nox -s docs` makes this page anew, and a test compares it with the commands.",
+        "",
+        "From a clone, `pip install '.[cli]'` installs `rerank`, and `pip install '.[conformance]'` `rerank-conformance`.",
+        "[Calling `/rerank`](guides/application.md) and [Does a server speak `/rerank`?](conformance.md) are their guides.",
+    ]
+    for name, command in (("rerank", app), ("rerank-conformance", main)):
+        for words in _below(command, name):
+            level = "##" if len(words) == 1 else "###"
+            lines += ["", f"{level} {' '.join(words)}", "", "```text", *_help(words), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _below(command: click.Command, *words: str) -> Iterator[tuple[str, ...]]:
+    yield words
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None and not below.hidden:
+                yield from _below(below, *words, name)
+
+
+def _help(words: tuple[str, ...]) -> list[str]:
+    name, *rest = words
+    program = Path(sysconfig.get_path("scripts"), name)
+    ran = subprocess.run(
+        [program, *rest, "--help"],
+        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    return [line.rstrip() for line in ran.stdout.splitlines()]
+
+
+def rules() -> str:
+    """Every rule of the conformance kit, by section."""
+    lines = [
+        "# The conformance rules",
+        "",
+        "What `rerank-conformance check URL` asks of a server: the registry of rules that the command has. `nox -s docs` makes this",
+        "page anew, a test compares it with the registry, and `rerank-conformance rules` lists the same.",
+        "",
+        "A MUST that is broken makes a server nonconformant. A SHOULD is what models may honestly do otherwise; with `--strict` it",
+        "counts too. `--quick` judges those that are marked quick. Each names the place in the contract that it comes from.",
+        "[Does a server speak `/rerank`?](conformance.md) says how to check.",
+    ]
+    for name, of_section in groupby(RULES.values(), lambda rule: rule.id.partition(".")[0]):
+        listed = list(of_section)
+        said = (inspect.getdoc(inspect.getmodule(listed[0].judge)) or "").partition("\n")[0]
+        lines += ["", f"## {name}", "", said, "", *map(_item, listed)]
+    return "\n".join(lines) + "\n"
+
+
+def _item(rule: Rule) -> str:
+    quick = ", quick" if rule.quick else ""
+    since = f", since {rule.since}" if rule.since != "1.0.0" else ""
+    place = f"[contract](../openapi.yaml{rule.source})"
+    return f"- `{rule.id}` **{rule.level}**{quick}{since}: {rule.requirement}. ({place})"
+
+
+PAGES = {"commands.md": commands, "rules.md": rules}
+
+if __name__ == "__main__":
+    for page, text in PAGES.items():
+        file, new = DOCS / page, text()
+        if "--check" not in sys.argv:
+            file.write_text(new, "utf-8", newline="\n")
+        elif file.read_text("utf-8") != new:
+            sys.exit(f"docs/{page} is not what the programs say any more: `nox -s docs` makes it anew")

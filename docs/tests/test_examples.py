@@ -1,0 +1,248 @@
+"""What the README and the pages of docs/ show is what happens: every example is run, here or where it is said to be."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rerank_conformance.reference import Reference, asgi
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+SHOWN = "http://127.0.0.1:8000"
+"""The address at which the pages have a server."""
+
+SERVICE = """
+from rerank_conformance.reference import Reference, asgi
+
+app = asgi.app(Reference())
+"""
+"""A server of the reader's own, `service:app`."""
+
+INSTALLS = re.compile(r"^(python3 -m venv \S+ && )?(\S*/)?pip install ")
+"""What needs a package index: run where RERANK_INSTALL is set, as `nox -s docs` does."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """What stands between two fences."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """The blocks of a page."""
+    text = page.read_text("utf-8")
+    for found in re.finditer(r"^```(\S*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield Block(
+            page.relative_to(ROOT).as_posix(), text.count("\n", 0, found.start()) + 1, found[1], found[2]
+        )
+
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+
+
+def of(*languages: str) -> list[Block]:
+    """The blocks in these languages."""
+    return [block for block in BLOCKS if block.language in languages]
+
+
+def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
+    """Each command of a terminal with the lines that it prints there, or of a script, without."""
+    text = block.text.replace("\\\n", "").replace("&&\n", "&& ").strip()
+    if block.language == "sh":
+        for line in text.split("\n"):
+            yield line, []
+        return
+    for shown in text.removeprefix("$ ").split("\n$ "):
+        command, *printed = shown.split("\n")
+        yield command, printed
+
+
+def timeless(lines: list[str]) -> list[str]:
+    """The lines without the time that the call took, and without blanks at their ends."""
+    return [re.sub(r"[\d.]+ s$", "a moment", line.rstrip()) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of the reference server, in place of the one at port 8000."""
+    with asgi.running(Reference()) as url:
+        yield url.removesuffix("/api/v1")
+
+
+@pytest.fixture
+def run(tmp_path, server):
+    """A function that runs a command as a reader would, in a folder with the examples and a server of their own."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    (tmp_path / "service.py").write_text(SERVICE, "utf-8")
+    (known,) = (block.text for block in of("text") if "answer.echo-present" in block.text)
+    (tmp_path / "known.txt").write_text(known, "utf-8")
+    environment = {name: value for name, value in os.environ.items() if not name.endswith(("_KEY", "_PROXY"))}
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "80",
+        "NO_COLOR": "1",
+        "PYTHONPATH": str(tmp_path),
+    }
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        command = re.sub(rf"{re.escape(SHOWN)}\b|(OTHER-)?URL\b", server, command)
+        return subprocess.run(
+            ["bash", "-c", command],
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            check=False,
+            timeout=120,
+        )
+
+    return run
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are for a POSIX shell")
+@pytest.mark.parametrize("page", sorted({block.page for block in of("console", "sh")}))
+def test_the_terminal(page, run):
+    """The commands of a page, one after the other, print what it says, and those of which it says nothing succeed."""
+    for block in of("console", "sh"):
+        if block.page != page:
+            continue
+        for command, printed in commands(block):
+            if INSTALLS.match(command) or " serve " in command:
+                continue  # the tests below
+            ran = run(command)
+            where = f"{page}, line {block.line}: {command}\n{ran.stdout}"
+            if printed:
+                assert timeless(ran.stdout.splitlines()) == timeless(printed), where
+            else:
+                assert ran.returncode == 0, where
+
+
+def test_there_are_terminals():
+    """There are a good many commands, so that the test above is not empty."""
+    told = [command for block in of("console", "sh") for command, printed in commands(block) if printed]
+    assert len(told) >= 8
+
+
+@pytest.mark.parametrize(
+    "command",
+    [command for block in of("console", "sh") for command, _ in commands(block) if " serve " in command],
+)
+def test_a_server(command):
+    """A command that serves says its address when it is there, at a port that is free in place of the page's."""
+    name, *rest = re.sub(r"--port \d+", "--port 0", command).split()
+    program = [str(Path(sys.executable).parent / name), *rest]
+    with subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8"
+    ) as process:
+        try:
+            assert process.stdout
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+\S*\n", process.stdout.readline())
+        finally:
+            process.terminate()
+
+
+def test_installs():
+    """Each extra that a page installs is one that the project has."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    named = re.findall(r"'(?:\.|openrouter-rerank)\[([\w,-]+)\]'", text)
+    assert len(named) > 5
+    assert {name for names in named for name in names.split(",")} <= set(extras)
+
+
+@pytest.mark.skipif(
+    not os.environ.get("RERANK_INSTALL"), reason="`nox -s docs` runs it: it needs a package index"
+)
+def test_the_first_command(tmp_path):
+    """The first command of the README, in a copy of what is committed here, makes an environment and ranks the example."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    first = of("sh")[0]
+    assert first.page == "README.md"
+
+    ran = subprocess.run(
+        ["bash", "-c", first.text], cwd=clone, capture_output=True, encoding="utf-8", check=False, timeout=500
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    assert "5" in re.findall(r'"index":(\d+)', ran.stdout)[:1]
+
+
+def test_every_test_and_check():
+    """What the README says to run for all tests and checks is what .ci/run does."""
+    second = of("sh")[1]
+    assert second.page == "README.md"
+    script = (ROOT / ".ci/run").read_text("utf-8").replace("$venv", ".venv").replace('"', "")
+    steps = [step.strip() for step in second.text.split("&&")]
+    assert len(steps) == 3
+    for step in steps:
+        assert step in script.replace(" --quiet", ""), step
+
+
+def test_python():
+    """Python is a doctest, or test files that a test of this project runs; all pages but one are among the doctests."""
+    others = {block.page for block in of("python") if not block.text.lstrip().startswith(">>>")}
+    assert others == {"docs/testing.md", "docs/conformance.md"}
+    assert "def test_the_tests_of_the_docs" in (ROOT / "wrapper/tests/test_testing.py").read_text("utf-8")
+    session = (ROOT / "noxfile.py").read_text("utf-8")
+    # `nox -s frameworks` runs its examples, each with its framework
+    assert re.findall(r'"--ignore=(docs/[^"]*)"', session) == ["docs/frameworks.md"]
+
+
+def test_a_fixture_of_your_own(tmp_path):
+    """The test file that the guide for servers shows makes each rule a test."""
+    (shown,) = (block.text for block in of("python") if "rerank_target" in block.text)
+    file = tmp_path / "test_server.py"
+    file.write_text(shown.replace("return app ", "from service import app\n\n    return app ", 1), "utf-8")
+    (tmp_path / "service.py").write_text(SERVICE, "utf-8")
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--target-quick", "-p", "no:cacheprovider", str(file)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert int(re.findall(r"(\d+) passed", ran.stdout)[0]) > 50
+
+
+def test_every_language():
+    """No block is in a language that no test here knows."""
+    assert {block.language for block in BLOCKS} <= {
+        "python",
+        "console",
+        "sh",
+        "text",
+        "",
+        "{eval-rst}",
+        "{toctree}",
+    }
+
+
+def test_the_pages_of_the_programs():
+    """docs/commands.md is what `--help` prints, and docs/rules.md what the registry has; `nox -s docs` writes both."""
+    written = subprocess.run(
+        [sys.executable, str(ROOT / "docs/_site/pages.py"), "--check"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert written.returncode == 0, written.stdout + written.stderr

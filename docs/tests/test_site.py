@@ -1,0 +1,243 @@
+"""The built site in a real browser, every page of it, at the width of a phone, in the light and in the dark.
+
+`nox -s docs` builds the site and names it in RERANK_SITE. They need Chromium as `chromium` on the PATH, and Playwright to drive
+it; where one is missing they skip and say so.
+"""
+
+import os
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin
+
+import pytest
+
+import openrouter_rerank.testing
+import rerank_conformance.reference
+from chromium import ARGUMENTS, CHROMIUM, CONTRAST
+
+SITE = Path(os.environ.get("RERANK_SITE", "")).resolve()
+if not os.environ.get("RERANK_SITE"):
+    pytest.skip("the site is built and looked at by `nox -s docs`", allow_module_level=True)
+if CHROMIUM is None:
+    pytest.skip("no chromium on the PATH: `apt-get install chromium`", allow_module_level=True)
+playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: `pip install playwright`")
+
+PHONE = {"width": 360, "height": 740}
+PAGES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html"))
+DRAWN = "docs/redoc.html"
+FIRST = "index.html"
+READ = [page for page in PAGES if page != FIRST]
+SCHEMES = ("light", "dark")
+
+WHAT_IS_THERE = """
+() => ({
+  links: [...document.links].map((one) => one.href),
+  // Redoc has ids of its own for what its links lead to
+  ids: [...document.querySelectorAll("[id], [data-section-id]")].map((one) => one.id || one.dataset.sectionId),
+  text: document.body.innerText,
+  title: document.title,
+  language: document.documentElement.lang,
+})
+"""
+
+
+@dataclass
+class Looked:
+    """What was seen of a page in one scheme of colours."""
+
+    links: list[str]
+    ids: list[str]
+    text: str
+    title: str
+    language: str
+    width: int
+    ground: str
+    poor: list[list[str]]
+    complaints: list[str]
+    elsewhere: list[str]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server of files that keeps no log."""
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def address():
+    """The site over HTTP on loopback, stopped at the end."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SITE)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium, closed at the end."""
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def opened(browser, address, page, **options):
+    """A page as a phone shows it, what the browser complained of, and what was asked of other hosts."""
+    complaints, elsewhere = [], []
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, **options)
+    tab = context.new_page()
+    tab.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on(
+        "response",
+        lambda answer: answer.status < 400 or complaints.append(f"{answer.status}: {answer.url}"),
+    )
+    tab.on(
+        "request",
+        lambda request: request.url.startswith((address, "data:", "blob:")) or elsewhere.append(request.url),
+    )
+    tab.goto(urljoin(address, page), wait_until="load")
+    if page == DRAWN:
+        tab.locator("[data-section-id]").first.wait_for()
+    yield tab, complaints, elsewhere
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def looked(browser, address):
+    """What was seen of each page, by its name, in the light and in the dark."""
+    seen = {scheme: {} for scheme in SCHEMES}
+    for scheme, pages in seen.items():
+        for page in READ:
+            with opened(browser, address, page, color_scheme=scheme) as (tab, complaints, elsewhere):
+                there = tab.evaluate(WHAT_IS_THERE)
+                pages[page] = Looked(
+                    **there,
+                    width=tab.evaluate("document.documentElement.scrollWidth"),
+                    ground=tab.evaluate("getComputedStyle(document.body).backgroundColor"),
+                    poor=tab.evaluate(CONTRAST)["poor"],
+                    complaints=complaints,
+                    elsewhere=elsewhere,
+                )
+    return seen
+
+
+@pytest.fixture(params=SCHEMES)
+def scheme(request):
+    """Each scheme of colours."""
+    return request.param
+
+
+@pytest.fixture(params=READ)
+def page(request, scheme, looked):
+    """Each page, in each scheme of colours."""
+    return looked[scheme][request.param]
+
+
+def test_there_is_a_site():
+    """The site has the page of each kind of user, and those that are made of the programs."""
+    wanted = {
+        f"docs/{name}.html"
+        for name in (
+            "index",
+            "guides/application",
+            "conformance",
+            "guides/contract",
+            "commands",
+            "rules",
+            "redoc",
+            "why",
+        )
+    }
+    assert wanted <= set(PAGES)
+    assert {"README.html", "openapi.html", "docs/api/openrouter_rerank.html"} <= set(PAGES)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [openrouter_rerank, openrouter_rerank.testing, rerank_conformance, rerank_conformance.reference],
+    ids=lambda module: module.__name__,
+)
+def test_reference(module, looked):
+    """Every public name has its place in the reference."""
+    ids = {one for page in looked["light"].values() for one in page.ids}
+    assert [name for name in module.__all__ if f"{module.__name__}.{name}" not in ids] == []
+
+
+def test_loads(page):
+    """The page has a language, a title and something to read, and the browser has nothing to complain of."""
+    assert page.complaints == []
+    assert page.language == "en"
+    assert page.title
+    assert len(page.text) > 100
+
+
+def test_asks_nobody_else(page):
+    """Nothing that the page shows comes from another host."""
+    assert page.elsewhere == []
+
+
+def test_links(page, looked, address):
+    """Each link within the site leads to a page that is there, and to a place that is on it."""
+    within = {urldefrag(link) for link in page.links if link.startswith(address)}
+    assert within
+    for target, place in within:
+        name = unquote(target.removeprefix(address)) or FIRST
+        assert (SITE / name).is_file(), target
+        if place and name in READ:
+            assert unquote(place) in looked["light"][name].ids, f"{target}#{place}"
+
+
+def test_phone(page):
+    """At 360 pixels nothing reaches over the edge of the page."""
+    assert page.width == PHONE["width"]
+
+
+def test_contrast(page):
+    """Every text stands out from its ground by 4.5 and more."""
+    assert page.poor == []
+
+
+def test_dark(page, scheme):
+    """Who likes it dark gets it dark."""
+    brightness = sum(map(int, page.ground[4:-1].split(", ")))
+    assert brightness < 150 if scheme == "dark" else brightness > 650
+
+
+def test_first(browser, address):
+    """The address of the site leads to its first page."""
+    with opened(browser, address, "") as (tab, complaints, elsewhere):
+        tab.wait_for_url("**/docs/index.html")
+        assert complaints == elsewhere == []
+
+
+def test_search(browser, address):
+    """The search finds a page by a word of it."""
+    with opened(browser, address, "search.html?q=keep_order") as (tab, complaints, elsewhere):
+        tab.locator("#search-results a").first.wait_for()
+        assert any(
+            "guides/application" in href
+            for href in tab.evaluate("[...document.links].map((one) => one.href)")
+        )
+        assert complaints == elsewhere == []
+
+
+def test_a_rule_leads_to_its_line(browser, address):
+    """The link beside a rule opens openapi.yaml at the line that the rule comes from."""
+    with opened(browser, address, "docs/rules.html") as (tab, _, _):
+        rule = tab.locator("li", has_text="answer.index-integer").first
+        rule.get_by_role("link", name="contract").click()
+        tab.wait_for_url("**/openapi.html#line-*")
+        place = tab.locator(f"[id='{urldefrag(tab.url).fragment}']")
+        playwright.expect(place).to_be_in_viewport()
+        line = int(urldefrag(tab.url).fragment.removeprefix("line-"))
+        assert (SITE / "openapi.yaml").read_text("utf-8").splitlines()[line - 1].strip() == "index:"
