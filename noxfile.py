@@ -96,9 +96,13 @@ EVERYTHING = [
 DECIDING = [
     "answer",
     "bulk/cache",
+    "bulk/job",
     "bulk/large",
+    "bulk/many",
     "bulk/money",
     "bulk/order",
+    "bulk/pace",
+    "bulk/run",
     "bulk/together",
     "client",
     "connections",

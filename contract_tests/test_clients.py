@@ -11,8 +11,7 @@ import httpx
 import pytest
 
 from openrouter_rerank import AsyncReranker, Reranker
-from openrouter_rerank.client import LOCAL_URL
-from openrouter_rerank.local import reference_transport
+from openrouter_rerank.local import LOCAL_URL, reference_transport
 from openrouter_rerank_api import Client
 from openrouter_rerank_api import models as newest
 from openrouter_rerank_api.api.rerank import create_rerank

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from openrouter_rerank import AsyncReranker, BadRequest, Reranker
-from openrouter_rerank.client import LOCAL_URL
+from openrouter_rerank.local import LOCAL_URL
 from openrouter_rerank_api import Client
 from openrouter_rerank_api.api.rerank import create_rerank
 from rerank_conformance import check, contract

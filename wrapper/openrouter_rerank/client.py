@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from openrouter_rerank.bulk.cache import Cache
     from openrouter_rerank.bulk.large import Splitter
-    from openrouter_rerank.bulk.many import AsyncResults, Progress, Requestable, Results, Shell
+    from openrouter_rerank.bulk.many import AsyncResults, Progress, Requestable, Results
     from openrouter_rerank.bulk.money import Estimate
+    from openrouter_rerank.bulk.run import Shell
     from openrouter_rerank.core import Asked, Call
     from openrouter_rerank.ledger import Ledger
     from openrouter_rerank.local import Scorer
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 V = TypeVar("V")
 C = TypeVar("C")
-
-# Where a local call goes: nowhere, as .invalid is reserved never to exist.
-LOCAL_URL = "http://local.invalid/api/v1"
 
 
 class HttpClient(Protocol):
@@ -240,9 +238,12 @@ class _Base(ABC, Generic[C]):
         return copy
 
     def _shell(self) -> Shell:
-        from openrouter_rerank.bulk.many import Shell
+        from openrouter_rerank.bulk.run import Shell
 
-        return Shell(self._settings.retries, self._connections, self._apart, self._refuse_if_closed)
+        settings = self._settings
+        return Shell(
+            settings.retries, settings.ledger, self._connections, self._apart, self._refuse_if_closed
+        )
 
     @abstractmethod
     def _connect(self, http_client: C | None) -> None:
@@ -271,8 +272,9 @@ class Reranker(_Base[HttpClient]):
         tag, max_documents, max_bytes, on_part_error, chunk: Defaults for every call; see `rerank`.
         max_cost: US dollars that the calls of this client may cost, as far as the server says what they cost. A call is
             refused (`BudgetExceeded`) where the cost so far, what is set aside for calls under way, and the largest cost
-            of a call of its model so far would pass it. Of a model's first calls nothing is known: they are made while
-            anything is left.
+            of a call of its model so far would pass it. So it is passed by no more than what calls under way cost beyond
+            the largest before them. Of a model's first calls nothing is known: they are made while anything is left, in
+            `rerank_many` one alone until it has told. What the server tells no cost of is not held back at all.
         cache: Where answers are remembered; see `openrouter_rerank.bulk.cache`. By default nowhere.
         http_client: An `httpx.Client` (or one that works like it) to send with: for proxies, certificates, tests. It
             stays yours to close; `timeout` is used in place of its own.
@@ -296,7 +298,7 @@ class Reranker(_Base[HttpClient]):
 
         Args:
             scorer: "lexical" (the default), "semantic", or a function of the query and the texts that gives each text a
-                score.
+                score. What a cache remembers of a function holds for this one reranker.
             defaults: As for the constructor, but for `retries`: a scorer that failed is not asked again.
 
         Raises:
@@ -304,12 +306,12 @@ class Reranker(_Base[HttpClient]):
         """
         import httpx
 
-        from openrouter_rerank.local import reference_transport
+        from openrouter_rerank.local import address_of, reference_transport
 
         # What fails here will fail again: it is the scorer.
         defaults.setdefault("retries", Retries(attempts=1))
         client = httpx.Client(transport=reference_transport(scorer))
-        return cls("", base_url=LOCAL_URL, http_client=client, **defaults)
+        return cls("", base_url=address_of(scorer), http_client=client, **defaults)
 
     @overload
     def rerank(
@@ -445,7 +447,7 @@ class Reranker(_Base[HttpClient]):
         on until its deadline. A call's deadline begins with its first request. An error of the iterable itself is raised
         after the results of what was begun. An exhausted `max_cost` ends the run.
 
-        Leaving the loop gives up what is under way; an injected `http_client` is waited for instead, as nothing can end
+        Leaving the loop gives up what is under way (an iterator that you keep in a variable, close, or use in `with`); an injected `http_client` is waited for instead, as nothing can end
         its requests before their timeout.
 
         Args:
@@ -469,7 +471,8 @@ class Reranker(_Base[HttpClient]):
             0 ['In Germany.']
             1 ['In France.']
         """
-        from openrouter_rerank.bulk.many import Results, Threads
+        from openrouter_rerank.bulk.many import Results
+        from openrouter_rerank.bulk.threads import Threads
 
         self._refuse_if_closed()
         return Results(
@@ -487,13 +490,14 @@ class Reranker(_Base[HttpClient]):
     def dry_run(self, requests: Iterable[Requestable]) -> Estimate:
         """What `rerank_many` would send for these requests: how many, of how many documents, searches and bytes.
 
-        Nothing is sent, and images are read. A request that can never work raises what it would raise then.
+        Nothing is sent, and images are read. A request that can never work raises what it would raise then. What a cache
+        would answer, and what is sent again, is not foreseen.
 
         Args:
             requests: As for `rerank_many`.
 
         Raises:
-            ValueError, TypeError: A request can never work.
+            ValueError, TypeError: A request can never work; a note of the error says which.
             OSError: An image file could not be read.
 
         Example:
@@ -600,12 +604,12 @@ class AsyncReranker(_Base[AsyncHttpClient]):
     def local(cls, scorer: Scorer | str | None = None, **defaults: Unpack[Defaults]) -> Self:  # noqa: D102 - set below
         import httpx
 
-        from openrouter_rerank.local import reference_transport
+        from openrouter_rerank.local import address_of, reference_transport
 
         # What fails here will fail again: it is the scorer.
         defaults.setdefault("retries", Retries(attempts=1))
         client = httpx.AsyncClient(transport=reference_transport(scorer))
-        return cls("", base_url=LOCAL_URL, http_client=client, **defaults)
+        return cls("", base_url=address_of(scorer), http_client=client, **defaults)
 
     @overload
     async def rerank(
@@ -684,7 +688,8 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         stop_on_error: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> AsyncResults:
-        from openrouter_rerank.bulk.many import AsyncResults, Tasks
+        from openrouter_rerank.bulk.many import AsyncResults
+        from openrouter_rerank.bulk.tasks import Tasks
 
         self._refuse_if_closed()
         return AsyncResults(
@@ -699,10 +704,18 @@ class AsyncReranker(_Base[AsyncHttpClient]):
             )
         )
 
-    async def dry_run(self, requests: Iterable[Requestable]) -> Estimate:  # noqa: D102 - set below
-        from openrouter_rerank.bulk.money import estimate
+    async def dry_run(  # noqa: D102 - set below
+        self, requests: Iterable[Requestable] | AsyncIterable[Requestable]
+    ) -> Estimate:
+        from openrouter_rerank.bulk.money import Estimate, estimate
 
-        return await self._run(estimate(self._settings, requests))
+        if not isinstance(requests, AsyncIterable):
+            return await self._run(estimate(self._settings, requests))
+        found, number = Estimate(), 0
+        async for request in requests:
+            found += await self._run(estimate(self._settings, [request], number))
+            number += 1
+        return found
 
     async def models(  # noqa: D102 - as the sync one; the docstring is set below
         self,

@@ -199,6 +199,7 @@ def attempts(
     """
     end = None if settings.deadline is None else began + settings.deadline
     tried: list[Attempt] = []
+    counted = 0
     error: RerankError | None = None
     while True:
         started = monotonic()
@@ -215,7 +216,8 @@ def attempts(
             tried.append(Attempt(now - started, cast(Answer, outcome).status))
             return result, tuple(tried)
         error = result
-        delay = settings.retries.delay(len(tried) + 1, error)
+        counted += settings.retries.counts(error)
+        delay = settings.retries.delay(counted, error)
         if delay is not None and end is not None and now + delay >= end:
             delay = None
         tried.append(Attempt(now - started, getattr(error, "status", None), _briefly(error), delay))

@@ -52,6 +52,7 @@ class Ledger:
         self._max_cost = max_cost
         self._lock = Lock()
         self._spent = 0.0
+        self._answered = False
         # By model and tag: summed up further when somebody asks.
         self._lines: dict[tuple[str, str | None], Totals] = {}
         self._largest: dict[str, float] = {}
@@ -115,6 +116,11 @@ class Ledger:
         tags = dict.fromkeys(tag for _, tag, _ in lines if tag is not None)
         return {name: _sum(line for _, tag, line in lines if tag == name) for name in tags}
 
+    @property
+    def wary(self) -> bool:
+        """Whether there is a limit, and no call has told yet what one costs."""
+        return self._max_cost is not None and not self._answered
+
     def reserve(self, call: object, model: str) -> None:
         """Set aside what a call may cost, until it is settled.
 
@@ -137,8 +143,10 @@ class Ledger:
         self, call: object, model: str, tag: str | None, *, attempts: int, usage: Usage | None, unknown: bool
     ) -> None:
         """Enter what came of a call; no usage where it came to nothing."""
+        answered = usage is not None
         usage = usage or _NO_USAGE
         with self._lock:
+            self._answered = self._answered or answered
             if self._reserved:
                 self._reserved.pop(call, None)
             line = self._lines.get((model, tag), _NOTHING)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import quote
+from uuid import uuid4
+
+from openrouter_rerank.version import VERSION
 
 log = logging.getLogger("openrouter_rerank")
 
@@ -13,6 +17,16 @@ if TYPE_CHECKING:
 
 Scorer = Callable[[str, Sequence[str]], Sequence[float]]
 """A query and texts in, one finite number per text out; higher is more relevant."""
+
+
+# Where a local call goes: nowhere, as .invalid is reserved never to exist.
+LOCAL_URL = "http://local.invalid/api/v1"
+
+
+def address_of(scorer: Scorer | str | None) -> str:
+    """Where it ranks, for a cache to tell answers apart by: scorers differ, from version to version too."""
+    name = f"{scorer or 'lexical'}-{VERSION}" if isinstance(scorer, str | None) else uuid4().hex
+    return f"{LOCAL_URL}?scorer={quote(name)}"
 
 
 def reference_transport(scorer: Scorer | str | None) -> InProcess:

@@ -54,6 +54,11 @@ class Retries(msgspec.Struct, frozen=True):
         shown = ("attempts", "first_wait", "longest_wait", "timeouts")
         return f"Retries({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
+    def counts(self, error: RerankError) -> bool:
+        """Whether an attempt that ended in this error is one of the `attempts` that a call may make."""
+        del error
+        return True
+
     def delay(self, attempt: int, error: RerankError) -> float | None:
         """Seconds to wait after this attempt (the first is 1) ended in this error; None to give up."""
         if attempt >= self.attempts:

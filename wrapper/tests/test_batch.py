@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -22,6 +23,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from openrouter_rerank.bulk import batch as jobs
+from openrouter_rerank.bulk.job import FORMATS, BadBatch, Batch
+from openrouter_rerank.bulk.journal import Journal, Kept, opened
 from openrouter_rerank.bulk.many import Progress
 from openrouter_rerank.cli import batch
 from openrouter_rerank.cli.app import app
@@ -159,23 +162,23 @@ def test_killed_again_and_again(tmp_path: Path, suffix: str, number: int):
 
 def test_a_journal_cut_anywhere(tmp_path: Path):
     """Whatever byte a journal breaks off at, the rows of its whole lines are finished and the others are not."""
-    job = jobs.Batch(
+    job = Batch(
         source=written(tmp_path / "in.jsonl", rows(3)),
         target=tmp_path / "out.jsonl",
         input_format="jsonl",
         output_format="jsonl",
     )
     found = jobs.survey(job)
-    with jobs.opened(job, found, restart=False) as journal:
+    with opened(job, found, restart=False) as journal:
         for row in (2, 0, 1):
-            journal.record(jobs.Kept(row, [(0, 0.5)], cost=0.25))
+            journal.record(Kept(row, [(0, 0.5)], cost=0.25))
     whole = job.journal.read_bytes()
     ends = [place + 1 for place, byte in enumerate(whole) if byte == ord("\n")]
 
     for size in range(len(whole) + 1):
         for tail in (b"", b"\0" * 30):
             job.journal.write_bytes(whole[:size] + tail)
-            with jobs.opened(job, found, restart=False) as journal:
+            with opened(job, found, restart=False) as journal:
                 expected = [row for row, end in zip((2, 0, 1), ends[1:], strict=True) if end <= size]
                 assert [row for row in (2, 0, 1) if row in journal] == expected
                 assert journal.done == len(expected)
@@ -183,7 +186,7 @@ def test_a_journal_cut_anywhere(tmp_path: Path):
                 assert job.journal.stat().st_size == max(end for end in ends if end <= max(size, ends[0]))
                 assert all(journal[row].ranking == [(0, 0.5)] for row in expected)
                 if size == 40 + ends[0]:
-                    journal.record(jobs.Kept(1))
+                    journal.record(Kept(1))
                     assert 1 in journal
 
 
@@ -192,16 +195,16 @@ def test_a_damaged_line_and_all_after_it_are_ranked_again(tmp_path: Path):
     source, target = written(tmp_path / "in.jsonl", rows(3)), tmp_path / "out.jsonl"
     with slow() as server:
         command = (source, target, "--base-url", server.url)
-        job = jobs.Batch(
+        job = Batch(
             source=source,
             target=target,
             input_format="jsonl",
             output_format="jsonl",
             options={"model": None, "top_n": None, "local": False, "scorer": None, "base_url": server.url},
         )
-        with jobs.opened(job, jobs.survey(job), restart=False) as journal:
+        with opened(job, jobs.survey(job), restart=False) as journal:
             for row in range(3):
-                journal.record(jobs.Kept(row, [(2, 0.5), (1, 0.4), (0, 0.3)]))
+                journal.record(Kept(row, [(2, 0.5), (1, 0.4), (0, 0.3)]))
         content = job.journal.read_bytes().splitlines(keepends=True)
         content[2] = content[2].replace(b"0.5", b"0.6")
         job.journal.write_bytes(b"".join(content))
@@ -341,7 +344,7 @@ def test_rows_that_fail(tmp_path: Path):
     failed = tmp_path / "out.jsonl.failed.jsonl"
     assert result.exit_code == 1
     assert "10 of 10 rows are finished, 2 of them failed" in result.stderr
-    assert "out.jsonl.failed.jsonl, which can be IN again" in result.stderr
+    assert "out.jsonl.failed.jsonl, which can be IN again: 2 by BadRequest (400 Bad" in result.stderr
     assert [row["id"] for row in lines(target)] == [0, 1, 2, 4, 5, 6, 8, 9]
     assert [{key: row[key] for key in ("id", "query", "documents")} for row in lines(failed)] == [
         rows(10)[3],
@@ -377,15 +380,53 @@ def test_max_cost(tmp_path: Path):
 
 
 def test_an_outage_ends_the_run(tmp_path: Path):
-    """Where row after row fails by what may pass, the run stops before all rows have."""
+    """Where row after row fails by what may pass, the run stops before all rows have; when that has passed, they are ranked."""
     number = 1000
     source, target = written(tmp_path / "in.jsonl", rows(number)), tmp_path / "out.jsonl"
-    with serving(
-        lambda request: iter([answer(500, envelope(500, "no"), headers={"Retry-After": "0"})])
-    ) as server:  # type: ignore[arg-type, return-value]
+    mended = threading.Event()
+
+    def script(request: Sent) -> Script:
+        there = mended.is_set() or int(request.json["query"][1:]) < 100
+        yield honest(request) if there else answer(500, envelope(500, "no"), headers={"Retry-After": "0"})
+
+    with serving(script) as server:
+        command = (source, target, "--base-url", server.url)
+        says = ("row after row fails by what may pass: 500", "100 of 1,000 rows are finished, cost")
+        refused(rerank(*command), 1, *says, "Run the same command again to go on")
+        assert len(asked(server)) < 200
+        mended.set()
+        assert rerank(*command).exit_code == 0
+    complete(target, number)
+
+
+def test_a_few_that_fail_by_what_may_pass(tmp_path: Path):
+    """They are rows that failed, where others did not; where none was ever ranked, nothing is finished and no output made."""
+    source, target = written(tmp_path / "in.jsonl", rows(10)), tmp_path / "out.jsonl"
+    bad = {"q3", "q9"}
+
+    def script(request: Sent) -> Script:
+        failing = request.json["query"] in bad
+        yield answer(500, envelope(500, "no"), headers={"Retry-After": "0"}) if failing else honest(request)
+
+    with serving(script) as server:
         result = rerank(source, target, "--base-url", server.url)
-        assert len(asked(server)) < 100
-    refused(result, 1, "of 1,000 rows are finished", "Run the same command again to go on")
+        assert (result.exit_code, len(lines(target))) == (1, 8)
+        failed = lines(tmp_path / "out.jsonl.failed.jsonl")
+        assert [(row["id"], row["rerank_error"]["status"]) for row in failed] == [(3, 500), (9, 500)]
+        command = (tmp_path / "out.jsonl.failed.jsonl", tmp_path / "again.jsonl", "--base-url", server.url)
+        refused(rerank(*command), 1, "500", "0 of 2 rows are finished", "Run the same command again to go on")
+        bad.clear()
+        assert rerank(*command).exit_code == 0
+    assert [row["id"] for row in lines(tmp_path / "again.jsonl")] == [3, 9]
+
+
+def test_max_cost_where_no_cost_is_told(tmp_path: Path):
+    """That a limit cannot hold, as the server does not say what its rankings cost, is said once."""
+    source, target = written(tmp_path / "in.jsonl", rows(10)), tmp_path / "out.jsonl"
+    with slow(0) as server:
+        result = rerank(source, target, "--base-url", server.url, "--max-cost", 2)
+    assert result.exit_code == 0
+    assert result.stderr.count("--max-cost cannot hold") == 1
 
 
 # Formats
@@ -404,7 +445,7 @@ def test_from_each_format_to_each(tmp_path: Path):
         }
         for index in range(300)
     ]
-    sources = {name: tmp_path / f"in.{name}" for name in jobs.FORMATS}
+    sources = {name: tmp_path / f"in.{name}" for name in FORMATS}
     written(sources["jsonl"], given)
     parquet.write_table(arrow.Table.from_pylist(given), sources["parquet"])
     with sources["csv"].open("w", encoding="utf-8", newline="") as file:
@@ -423,7 +464,7 @@ def test_from_each_format_to_each(tmp_path: Path):
             return [{**row, "ranking": json.loads(row["ranking"])} for row in csv.DictReader(file)]
 
     for name, source in sources.items():
-        for other in jobs.FORMATS:
+        for other in FORMATS:
             target = tmp_path / f"{name}-to.{other}"
             assert rerank(source, target, "--local", "--with-documents").exit_code == 0
             found = read(target)
@@ -478,6 +519,22 @@ def test_labels_beyond_ten(tmp_path: Path):
     assert "before nDCG@10 0.0000, MRR@10 0.0000; after nDCG@10 1.0000, MRR@10 1.0000" in result.stderr
 
 
+def test_documents_of_ones_own(tmp_path: Path):
+    """With --text-field, documents may be objects of any kind, ranked by that field; the ranking has them whole."""
+    own = [{"id": 1, "body": "red"}, "green", {"id": 2, "body": "blue", "tags": ["sky"]}]
+    source = written(tmp_path / "in.jsonl", [{"query": "blue", "documents": own}])
+    command = (source, tmp_path / "out.jsonl", "--with-documents")
+    with slow(0) as server:
+        assert rerank(*command, "--base-url", server.url, "--text-field", "body").exit_code == 0
+        assert server.requests[0].json["documents"] == ["red", "green", "blue"]
+    (row,) = lines(tmp_path / "out.jsonl")
+    assert [hit["document"] for hit in row["ranking"]] == [own[2], own[1], own[0]]
+
+    (tmp_path / "out.jsonl").unlink()
+    refused(rerank(*command, "--local"), 2, "document 0 has id, body", "--text-field")
+    refused(rerank(*command, "--local", "--text-field", "x"), 2, "no text in 'x'; it has id, body. Name the")
+
+
 def test_dry_run(tmp_path: Path):
     """It says what would be sent, sends nothing and leaves nothing."""
     with slow() as server:
@@ -489,6 +546,10 @@ def test_dry_run(tmp_path: Path):
         r"7 rows, 7 requests, 21 documents, \d+ bytes, about 7 search units; nothing", result.stderr
     )
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+    written(source, [*rows(2), {"query": " ", "documents": ["a"]}])
+    refused(
+        rerank(source, tmp_path / "out.jsonl", "--local", "--dry-run"), 2, "in.jsonl, row 3: query is blank"
+    )
 
 
 def _file(name: str, content: str | bytes) -> Callable[[Path], Path]:
@@ -519,6 +580,11 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
         _file("in.jsonl", '{"query": "q", "documents": [7]}'),
         [],
         "document 0 is of type int",
+    ),
+    "an empty document": (
+        _file("in.jsonl", '{"query": "q", "documents": [{"text": null}]}'),
+        [],
+        "document 0 has neither text nor image",
     ),
     "too few labels": (
         _file("in.jsonl", '{"query": "q", "documents": ["a"], "relevance": []}'),
@@ -573,19 +639,64 @@ def test_bad_input(tmp_path: Path, name: str):
 def test_bad_options(tmp_path: Path):
     """Options that can never work are told before anything is read."""
     source = written(tmp_path / "in.jsonl", rows(1))
-    refused(rerank(source, source, "--local"), 2, "IN and OUT are the same file")
+    for name in ("", ".part", ".failed.jsonl", ".part.out", ".part.failed"):
+        own = written(tmp_path / f"in.jsonl{name}", rows(1))
+        command = (own, source, "--local", "--restart", "--input-format", "jsonl")
+        refused(rerank(*command), 2, "is a file that this run would write, or remove. Name another OUT")
+        assert lines(own) == rows(1)
+        own.unlink()
+    written(source, rows(1))
     refused(rerank(source, tmp_path / "out", "--local"), 2, "Add --output-format")
     refused(rerank(tmp_path / "no.jsonl", tmp_path / "out.jsonl", "--local"), 2, "does not exist")
-    refused(rerank(source, tmp_path / "no" / "out.jsonl", "--local"), 1, "could not be written: No such file")
+    says = "could not be written: No such file or directory. Mend that and run the same command again"
+    refused(rerank(source, tmp_path / "no" / "out.jsonl", "--local"), 1, says)
+    written(tmp_path / "out.jsonl.failed.jsonl", rows(1))
+    refused(rerank(source, tmp_path / "out.jsonl", "--local"), 2, "out.jsonl.failed.jsonl is there already")
+    (tmp_path / "out.jsonl.failed.jsonl").unlink()
     refused(rerank(source, tmp_path / "out.jsonl"), 2, "no API key")
+    if sys.platform != "win32":
+        os.mkfifo(tmp_path / "pipe.jsonl")
+        says = "is a pipe or a device, and"
+        refused(rerank(tmp_path / "pipe.jsonl", tmp_path / "out.jsonl", "--local"), 2, says)
+        refused(rerank(source, tmp_path / "pipe.jsonl", "--local", "--restart"), 2, says)
     (tmp_path / "out.jsonl.part").write_text("a file of mine\n")
     refused(rerank(source, tmp_path / "out.jsonl", "--local"), 2, "is no journal")
     assert (tmp_path / "out.jsonl.part").read_text() == "a file of mine\n"
 
 
+def test_an_input_that_changes_meanwhile(tmp_path: Path):
+    """Rows that came, went or became none while it was ranked make no output: it is told, and what is finished is kept."""
+    source = written(tmp_path / "in.jsonl", rows(3))
+    job = Batch(source=source, target=tmp_path / "out.jsonl", input_format="jsonl", output_format="jsonl")
+    found = jobs.survey(job)
+    with opened(job, found, restart=False) as journal:
+        journal.record(Kept(0, [(0, 0.5)]))
+        written(source, rows(9))
+        assert [row.row for row in jobs.requests(job, journal, None)] == [1, 2]
+        written(source, [rows(1)[0], {"query": 7, "documents": []}])
+        with pytest.raises(BadBatch, match="row 2: the query is of type int"):
+            list(jobs.requests(job, journal, None))
+        with pytest.raises(BadBatch, match="has changed since it was read"):
+            jobs.finish(job, found, journal)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl.part"]
+
+
+def test_times_that_python_has_not(tmp_path: Path):
+    """A time in nanoseconds, which no datetime can hold, is told as such before anything is sent."""
+    arrow = pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `batch` is not installed")
+    times = arrow.array([1_700_000_000_123_456_789], arrow.timestamp("ns"))
+    table = arrow.table({"query": ["q"], "documents": [["a"]], "time": times})
+    parquet.write_table(table, tmp_path / "in.parquet")
+    result = rerank(tmp_path / "in.parquet", tmp_path / "out.jsonl", "--local")
+
+    if result.exit_code:  # pandas has such times, where it is installed
+        refused(result, 2, "in.parquet: a value of it cannot be read: Nanosecond")
+
+
 def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     """Where there is no terminal, a line now and then says how far it is, and none in between."""
-    job = jobs.Batch(
+    job = Batch(
         source=written(tmp_path / "in.jsonl", rows(4)),
         target=tmp_path / "out.jsonl",
         input_format="jsonl",
@@ -595,8 +706,8 @@ def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str], tmp_pat
     state = Progress(
         done=1, failed=0, cost=0.5, unknown=0, search_units=1, total_tokens=0, elapsed=2.0, limit=8
     )
-    with jobs.opened(job, found, restart=False) as journal:
-        journal.record(jobs.Kept(0, [(0, 0.5)], cost=0.5))
+    with opened(job, found, restart=False) as journal:
+        journal.record(Kept(0, [(0, 0.5)], cost=0.5))
         run = batch._Run(job, found, journal)
         run._line(every=60.0)(state)
         run._line(every=0.0)(state)
@@ -635,7 +746,7 @@ def test_progress_on_a_terminal(tmp_path: Path):
 def test_memory_is_eight_bytes_a_row(tmp_path: Path):
     """A journal of a million rows is known by eight megabytes of places."""
     with (tmp_path / "j").open("w+b") as file:
-        journal = jobs.Journal(tmp_path / "j", file, 10**6)
+        journal = Journal(tmp_path / "j", file, 10**6)
         assert journal._places.itemsize * len(journal._places) == 8 * 10**6
         assert 999_999 not in journal
 

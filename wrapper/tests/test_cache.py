@@ -8,15 +8,16 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import msgspec
 import pytest
 
-from openrouter_rerank import BadRequest, BudgetExceeded, Reranker, Usage
+from openrouter_rerank import AsyncReranker, BadRequest, BudgetExceeded, Reranker, Usage
 from openrouter_rerank.bulk.cache import Cache, disk, memory
 from openrouter_rerank.ledger import Totals
 from shells import KEY, QUICK, Handler, Scoring, Shell
@@ -219,6 +220,29 @@ def test_parts_are_remembered_one_by_one(any_shell: Shell) -> None:
 
     assert server.requests[before]["provider"] == {"order": ["Cohere"], "allow_fallbacks": False}
     assert whole == [True, True]
+
+
+def test_local_scorers_have_answers_of_their_own(tmp_path: Path) -> None:
+    """A scorer is never answered by what another one, or another function, has scored; the same one's name is enough."""
+    cache = disk(tmp_path / "x")
+
+    def backwards(query: str, texts: Sequence[str]) -> list[float]:
+        return [float(place) for place in range(len(texts))]
+
+    def ranked(scorer: Any) -> tuple[list[int], bool]:
+        with Reranker.local(scorer, cache=cache) as reranker:
+            ranking = reranker.rerank("a dog", ["a dog", "a cat"])
+        return ranking.indices, ranking.cached
+
+    async def twin() -> bool:
+        async with AsyncReranker.local(cache=cache) as reranker:
+            return (await reranker.rerank("a dog", ["a dog", "a cat"])).cached
+
+    assert ranked("lexical") == ([0, 1], False)
+    assert ranked(backwards) == ([1, 0], False)
+    assert ranked(lambda query, texts: [0.0] * len(texts)) == ([0, 1], False)
+    assert ranked(None) == ([0, 1], True)
+    assert anyio.run(twin)
 
 
 # Broken caches
@@ -428,21 +452,21 @@ def test_disk_survives_a_fork(tmp_path: Path) -> None:
     assert inherited.execute("select count(*) from answers").fetchone() == (1,)
 
 
-@pytest.mark.parametrize("content", ["not sqlite" * 200, "other table"])
+@pytest.mark.parametrize("content", ["not sqlite" * 200, "create table answers (a)", "create table mine (a)"])
 def test_disk_refuses_what_is_not_its_own(tmp_path: Path, content: str) -> None:
-    """Another file is left as it is, and the error names it."""
+    """Another file, a database of somebody else's too, is left as it is, and the error names it."""
     path = tmp_path / "x"
-    if content == "other table":
+    if content.startswith("create"):
         file = sqlite3.connect(path)
-        file.execute("create table answers (something)")
+        file.execute(content)
         file.close()
     else:
         path.write_text(content)
-    before = path.read_bytes() if content != "other table" else b""
+    before = path.read_bytes()
 
     with pytest.raises(OSError, match="cannot be used as a cache"):
         disk(path)
-    assert not before or path.read_bytes() == before
+    assert path.read_bytes() == before
 
 
 class Bomb:

@@ -446,6 +446,14 @@ def test_explains_on_a_line_of_its_own():
     assert (result.exit_code, "--explain draws a table" in result.stderr) == (2, True)
 
 
+def test_explains_where_there_is_little_room():
+    """On a narrow terminal bars are shorter, so that numbers and the beginnings of documents are seen."""
+    head, first, *_ = table("whale", "--explain", stdin=b"a whale of a time\nred\n", columns=40)
+    assert head.split() == ["rank", "score", "index", "document"]
+    assert re.search(r"0\.\d{4} +0  █+.? +a whale", first)
+    assert max(map(len, (head, first))) <= 40
+
+
 def test_documents_cannot_act_on_the_terminal():
     """Control characters, escapes and changes of direction are shown as one mark each."""
     text = "\n".join(table("red", columns=90, stdin="red \x1b[2J\x07\x9b1m\u202eder\tend\n".encode()))

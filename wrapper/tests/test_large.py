@@ -327,8 +327,14 @@ def test_a_part_that_fails_ends_the_call(any_shell: Shell) -> None:
     """By default the first error is raised as it is; parts that have not begun never do."""
     server = Scoring(failing="y")
     documents = [*texts(1, 2), "yy", *texts(*range(3, 40))]
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if b"yy" not in request.content:
+            time.sleep(0.05)  # else the others may be done before the thread of this one has its turn
+        return server(request)
+
     with (
-        any_shell.open(server, max_documents=1) as rank,
+        any_shell.open(handler, max_documents=1) as rank,
         pytest.raises(BadRequest, match="failed on y") as caught,
     ):
         rank("q", documents)

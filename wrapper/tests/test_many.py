@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import inspect
 import os
@@ -42,6 +43,10 @@ SOON = 10.0
 BUSY = answer(429, envelope(429, "Rate limit exceeded"))
 
 
+class Verdict(BaseException):
+    """What is no Exception, as that of `pytest.fail` and SystemExit are none."""
+
+
 def many(  # noqa: C901 - both shells, with whatever a test needs
     shell: Shell,
     requests: Any,
@@ -65,7 +70,7 @@ def many(  # noqa: C901 - both shells, with whatever a test needs
                     found.append(result)
                     if len(found) == leave:
                         break
-            except Exception as error:  # noqa: BLE001 - it is looked at
+            except (Exception, Verdict) as error:  # noqa: BLE001 - it is looked at
                 raised = error
             after()
         return found, raised
@@ -81,7 +86,7 @@ def many(  # noqa: C901 - both shells, with whatever a test needs
                         found.append(result)
                         if len(found) == leave:
                             break
-            except Exception as error:  # noqa: BLE001 - it is looked at
+            except (Exception, Verdict) as error:  # noqa: BLE001 - it is looked at
                 raised = error
             await anyio.to_thread.run_sync(after)
             return raised
@@ -257,6 +262,30 @@ def test_an_exhausted_budget_ends_the_run(any_shell: Shell):
     assert next(taken) < 30
 
 
+def test_a_budget_is_not_passed_by_first_calls(any_shell: Shell):
+    """With max_cost, one request is under way alone until it has told what one costs, however many may be."""
+    first = threading.Event()
+    early: list[str] = []
+
+    def script(request: Sent) -> Script:
+        query = request.json["query"]
+        if query == "q0":
+            yield answer(400, envelope(400, "no"))
+            return
+        if not first.is_set() and query != "q1":
+            early.append(query)
+        yield 0.1
+        first.set()
+        yield answer(200, body_of((0, 0.9), usage={"cost": 0.5}))
+
+    with serving(script) as server:
+        client = {"base_url": server.url, "max_cost": 2.0}
+        found, _ = many(any_shell, pairs(100), client=client, concurrency=32)
+
+    assert early == []
+    assert sum(result.ok for result in found) == 4
+
+
 def test_an_error_of_the_iterable(any_shell: Shell):
     """What the caller's own iterable raises is raised, after the results of what was begun."""
 
@@ -268,6 +297,50 @@ def test_an_error_of_the_iterable(any_shell: Shell):
 
     assert len(found) == 3
     assert isinstance(raised, LookupError)
+
+
+def test_what_no_result_can_carry(any_shell: Shell):
+    """What ends a test or a program, raised by the caller's own code within a call, ends the run and is raised by it."""
+
+    def key(document: str) -> str:
+        if document == "x":
+            raise Verdict("failed")
+        return document
+
+    def requests() -> Iterator[dict[str, Any]]:
+        for number in range(1000):
+            yield {"query": "q", "documents": ["a", "x" if number == 5 else "b"], "key": key}
+
+    found, raised = many(any_shell, requests(), ranked, concurrency=2)
+
+    assert isinstance(raised, Verdict)
+    assert {0, 1, 2} <= {result.index for result in found} <= set(range(30)) - {5}
+    assert all(result.ok for result in found)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("kind", [Verdict, asyncio.CancelledError])
+def test_what_ends_an_async_iterable(backend: str, kind: type[BaseException]):
+    """An async iterable that fails with what is no Exception, as one whose own task was cancelled, is no end of the requests."""
+    if backend == "trio":
+        pytest.importorskip("trio", reason="trio is not installed")
+
+    async def requests() -> AsyncIterator[tuple[str, list[str]]]:
+        for pair in pairs(3):
+            yield pair
+        raise kind("mine")
+
+    found: list[int] = []
+
+    async def main() -> None:
+        client = httpx.AsyncClient(transport=httpx.MockTransport(ranked))
+        async with AsyncReranker(KEY, http_client=client) as reranker:
+            with pytest.raises(kind, match="mine"):
+                async for result in reranker.rerank_many(requests(), concurrency=1):
+                    found[:] = [*found, result.index]
+
+    anyio.run(main, backend=backend)
+    assert found == [0, 1, 2]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -297,6 +370,36 @@ def test_an_async_iterable(backend: str):
     anyio.run(main, backend=backend)
     assert len(seen) == 6
     assert seen[0] <= 4
+
+
+def test_refusals_are_no_attempts_of_another_part(any_shell: Shell):
+    """Of a list in parts, one that the server refuses for a while leaves another, that fails, its own few attempts."""
+    sent: dict[str, int] = {"a": 0, "b": 0}
+
+    def script(request: Sent) -> Script:
+        (document,) = request.json["documents"]
+        sent[document] += 1
+        if document == "b":
+            yield 0.05
+            yield answer(500, envelope(500, "no"))
+        elif sent[document] <= 6:
+            yield answer(429, envelope(429, "busy"), headers={"Retry-After": "0"})
+        else:
+            yield honest(request)
+
+    asked = {
+        "query": "q",
+        "documents": ["a", "b"],
+        "max_documents": 1,
+        "provider": {"only": ["x"]},
+        "on_part_error": "partial",
+    }
+    with serving(script) as server:
+        client = {"base_url": server.url, "retries": Retries(first_wait=0.001)}
+        ((result,), _) = many(any_shell, [asked], client=client)
+
+    assert result.unwrap().indices == [0]
+    assert sent["b"] == 3
 
 
 def test_requests_are_taken_as_results_are(any_shell: Shell):

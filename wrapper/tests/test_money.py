@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -339,10 +340,28 @@ async def test_the_async_twin_estimates() -> None:
             await client.dry_run([("q", [Path("there-is-no-such-image.png")])])
 
 
+@pytest.mark.parametrize("bad", [None, 3])
+async def test_requests_of_an_async_iterable_are_estimated(bad: int | None) -> None:
+    """What rerank_many takes is taken here too, one after the other; an error says which request it was."""
+
+    async def requests() -> AsyncIterator[tuple[str, list[str]]]:
+        for number in range(5):
+            yield ("" if number == bad else "q", ["a"] * 101)
+
+    async with AsyncReranker.local() as client:
+        if bad is None:
+            assert (await client.dry_run(requests())).search_units == 10
+            return
+        with pytest.raises(ValueError, match="query is blank") as caught:
+            await client.dry_run(requests())
+        assert caught.value.__notes__ == ["It was request 3."]
+
+
 def test_an_estimate_refuses_what_a_call_would() -> None:
-    """A request that can never work raises before anything is sent."""
+    """A request that can never work raises before anything is sent, and the error says which it was."""
     with reranker(Scoring(), retries=Retries(attempts=1)) as client:
-        with pytest.raises(ValueError, match="query is blank"):
-            client.dry_run([("", ["a"])])
+        with pytest.raises(ValueError, match="query is blank") as caught:
+            client.dry_run([("q", ["a"]), ("", ["a"])])
+        assert caught.value.__notes__ == ["It was request 1."]
         with pytest.raises(TypeError, match="a request is"):
             client.dry_run([7])  # type: ignore[list-item] # on purpose

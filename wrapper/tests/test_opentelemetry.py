@@ -9,6 +9,7 @@ from functools import partial
 from itertools import cycle
 from pathlib import Path
 
+import anyio
 import httpx
 import msgspec
 import pytest
@@ -24,7 +25,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from openrouter_rerank import AsyncReranker, ConnectionFailed, RateLimited, Reranker, Unavailable
+from openrouter_rerank import AsyncReranker, ConnectionFailed, RateLimited, Reranker, Retries, Unavailable
 from openrouter_rerank.integrations import opentelemetry
 
 QUERY, DOCUMENTS = "the query", ["the first", "the second", "the third"]
@@ -315,6 +316,41 @@ def test_many_at_a_time(spans):
 
     *calls, _ = spans()
     assert [span.parent.span_id for span in calls] == [caller] * 10
+
+
+@pytest.mark.parametrize("kind", ["sync", "asyncio", "trio"])
+def test_many_queries(spans, kind):
+    """Each call of a run has a span below the caller's, those of workers that were hired while another waited too."""
+    if kind == "trio":
+        pytest.importorskip("trio", reason="trio is not installed")
+    failing = iter([True, False, True, True])
+    tracer = trace.get_tracer("a caller")
+    pairs = [(QUERY, DOCUMENTS)] * 40
+    given = {"retries": Retries(first_wait=0.02, fraction=lambda: 1.0)}
+
+    def handler(request):
+        return httpx.Response(500) if next(failing, False) else ok(request)
+
+    async def main():
+        client = httpx.AsyncClient(transport=httpx.MockTransport(handler))
+        with tracer.start_as_current_span("caller") as caller:
+            async with AsyncReranker(KEY, http_client=client, **given) as reranker:
+                async for _ in reranker.rerank_many(pairs, concurrency=2):
+                    pass
+        return caller
+
+    if kind == "sync":
+        client = httpx.Client(transport=httpx.MockTransport(handler))
+        with (
+            tracer.start_as_current_span("caller") as caller,
+            Reranker(KEY, http_client=client, **given) as one,
+        ):
+            list(one.rerank_many(pairs, concurrency=2))
+    else:
+        caller = anyio.run(main, backend=kind)
+
+    *calls, _ = spans()
+    assert [span.parent.span_id for span in calls] == [caller.get_span_context().span_id] * 40
 
 
 def test_long_lists(spans, caplog):

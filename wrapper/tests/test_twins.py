@@ -13,12 +13,18 @@ from typing import Any
 import pytest
 
 import openrouter_rerank
+import openrouter_rerank.bulk
 from openrouter_rerank import AsyncReranker, Reranker
 
 
 def _signature(function: Any) -> list[tuple[str, Any, Any, Any]]:
     parameters = inspect.signature(function).parameters.values()
-    return [(p.name, p.kind, p.default, p.annotation) for p in parameters]
+    return [(p.name, p.kind, p.default, _annotation(p)) for p in parameters]
+
+
+def _annotation(parameter: inspect.Parameter) -> str:
+    # Requests may come from an async iterable too, where there is an event loop.
+    return str(parameter.annotation).removesuffix(" | AsyncIterable[Requestable]")
 
 
 PAIRS = [
@@ -27,6 +33,7 @@ PAIRS = [
     (Reranker.local, AsyncReranker.local),
     (Reranker.models, AsyncReranker.models),
     (Reranker.dry_run, AsyncReranker.dry_run),
+    (Reranker.rerank_many, AsyncReranker.rerank_many),
     (Reranker.close, AsyncReranker.aclose),
     (Reranker.__exit__, AsyncReranker.__aexit__),
 ]
@@ -113,6 +120,20 @@ def test_public_docstrings() -> None:
     """Everything public says what it gives."""
     for name in openrouter_rerank.__all__:
         assert inspect.getdoc(getattr(openrouter_rerank, name))
+
+
+def test_exported_names_of_bulk() -> None:
+    """Each name is there, says what it is and stands in `dir`; importing the package alone loads none of them."""
+    bulk = openrouter_rerank.bulk
+    for name in bulk.__all__:
+        assert name in dir(bulk)
+        assert name in ("Requestable", "Splitter") or inspect.getdoc(getattr(bulk, name))
+    assert bulk.__all__ == sorted(bulk.__all__, key=lambda name: (name.islower(), name))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = bulk.nothing
+    code = "import openrouter_rerank.bulk, sys; print('httpx' in sys.modules, 'sqlite3' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"
 
 
 # Arrows

@@ -202,11 +202,14 @@ def disk(path: str | Path, max_bytes: int = 1_000_000_000, ttl: float = 30 * 86_
     return _Disk(Path(path), int(_limit("max_bytes", max_bytes)), _limit("ttl", ttl))
 
 
+# Marks a file of SQLite's as one of these: tables of others are no place for answers, nor for removing what is old.
+_OURS = int.from_bytes(b"rrk1")
 # Somebody else may have written the file, so nothing that it defines is trusted. An answer that a power cut takes is no loss.
-_SETUP = """
+_SETUP = f"""
 pragma trusted_schema = off;
 pragma journal_mode = wal;
 pragma synchronous = normal;
+pragma application_id = {_OURS};
 create table if not exists answers (key text primary key, value blob not null, made real not null, used real not null);
 create index if not exists by_use on answers (used);
 create index if not exists by_age on answers (made);
@@ -241,10 +244,19 @@ class _Disk:
                     self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
                 )
                 finalize(self, self._file.close)
-                self._process = getpid()
+                self._refuse_others(self._file)
                 self._file.executescript(_SETUP)
+                self._process = getpid()
             with self._file:  # ends what was begun
                 yield self._file
+
+    def _refuse_others(self, file: sqlite3.Connection) -> None:
+        (tables,), (mark,) = (
+            file.execute(query).fetchone()
+            for query in ("select count(*) from sqlite_master", "pragma application_id")
+        )
+        if tables and mark != _OURS:
+            raise sqlite3.DatabaseError("it is a database of something else")
 
     def get(self, key: str, /) -> bytes | None:
         now = time()

@@ -47,15 +47,21 @@ _BYTES_PER_TOKEN = 4
 _DOCUMENTS = 100
 
 
-def estimate(settings: Settings, requests: Iterable[Requestable]) -> Generator[Step, Any, Estimate]:
-    """What these requests would send, by the way that calls take, up to where they would send it.
+def estimate(
+    settings: Settings, requests: Iterable[Requestable], first: int = 0
+) -> Generator[Step, Any, Estimate]:
+    """What these requests, the first of which has this number, would send, by the way that calls take up to their sending.
 
     Raises:
-        TypeError, ValueError: A request can never work.
+        TypeError, ValueError: A request can never work; a note of it says which.
     """
     found = Estimate()
-    for given in requests:
-        found += yield from _one(settings, as_request(given))
+    for index, given in enumerate(requests, first):
+        try:
+            found += yield from _one(settings, as_request(given))
+        except Exception as error:
+            error.add_note(f"It was request {index}.")
+            raise
     return found
 
 

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
+from textwrap import shorten
+from threading import Lock
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -23,6 +24,9 @@ from openrouter_rerank import (
     Unauthorized,
 )
 from openrouter_rerank.bulk import batch as jobs
+from openrouter_rerank.bulk.job import FORMATS, BadBatch, Batch, BatchError, Survey
+from openrouter_rerank.bulk.journal import Journal, Kept, opened
+from openrouter_rerank.bulk.tables import format_of, read
 from openrouter_rerank.cli.connection import Connection, connect, connection_options
 from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, BadInput, CallFailed, one_line
 
@@ -35,6 +39,9 @@ _ENDING = (BudgetExceeded, Unauthorized, InsufficientCredits)
 _OUTAGE = 50
 # Between two lines about progress, where there is no terminal for a bar.
 _TELL_EVERY = 10.0
+# So many kinds of failures are told at the end, each by so much of what its first one said.
+_KINDS = 3
+_SAID = 160
 
 
 @click.command("batch", epilog=EXIT_CODES)
@@ -75,13 +82,19 @@ _TELL_EVERY = 10.0
     help="Where the list of documents is.",
 )
 @click.option(
+    "--text-field",
+    metavar="NAME",
+    help="The field of each document that is ranked by, where documents are objects of your own.  "
+    "[default: they are sent as they are, with text and/or image]",
+)
+@click.option(
     "--id-column", metavar="NAME", help="A column that names the rows; error messages name them by it."
 )
 @click.option("--prefix", default="", metavar="TEXT", help="Put before the name of each added column.")
 @click.option("--keep-documents", is_flag=True, help="Carry the column of documents to OUT too.")
 @click.option("--with-documents", is_flag=True, help="Put each document into the ranking, beside its index.")
-@click.option("--input-format", type=click.Choice(jobs.FORMATS), help="What IN is.  [default: by its name]")
-@click.option("--output-format", type=click.Choice(jobs.FORMATS), help="What OUT is.  [default: by its name]")
+@click.option("--input-format", type=click.Choice(FORMATS), help="What IN is.  [default: by its name]")
+@click.option("--output-format", type=click.Choice(FORMATS), help="What OUT is.  [default: by its name]")
 def command(  # noqa: PLR0913 - one argument for each option
     *,
     source: Path,
@@ -94,6 +107,7 @@ def command(  # noqa: PLR0913 - one argument for each option
     restart: bool,
     query_column: str,
     documents_column: str,
+    text_field: str | None,
     id_column: str | None,
     prefix: str,
     keep_documents: bool,
@@ -104,8 +118,8 @@ def command(  # noqa: PLR0913 - one argument for each option
 ) -> int:
     """Rank the documents of each row of IN by the row's query, into OUT: JSON lines, CSV or Parquet.
 
-    A row has a query and a list of documents: texts, or objects with text and/or image. In CSV the list is a JSON array
-    in its cell. OUT has the rows in their order with all other columns, and beside them: ranking (a list of index and
+    A row has a query and a list of documents: texts, or objects with text and/or image; with --text-field, objects of
+    any kind. In CSV the list is a JSON array in its cell. OUT has the rows in their order with all other columns, and beside them: ranking (a list of index and
     score, best first), model, provider, cost, search_units, total_tokens, response_id. Rows that fail go to
     OUT.failed.jsonl as they were, which can be IN again. With a column relevance (a list of whole numbers, one for each
     document), nDCG@10 and MRR@10 are told, before and after ranking.
@@ -114,16 +128,21 @@ def command(  # noqa: PLR0913 - one argument for each option
     ranked again. What was under way when it died may be billed twice, and that is --concurrency rows at the most. The
     first Ctrl-C waits for what is under way, the second does not.
     """
-    if source.resolve() == target.resolve():
-        raise BadInput("IN and OUT are the same file. Name another OUT")
+    if not source.is_file():
+        message = f"{source} is a pipe or a device, and IN is read more than once. Write it to a file first"
+        raise BadInput(message)
+    if target.exists() and not target.is_file():
+        message = f"{target} is a pipe or a device, and OUT is put in its place when it is whole. Name a file"
+        raise BadInput(message)
     try:
-        job = jobs.Batch(
+        job = Batch(
             source=source,
             target=target,
-            input_format=jobs.format_of(source, input_format, "--input-format"),
-            output_format=jobs.format_of(target, output_format, "--output-format"),
+            input_format=format_of(source, input_format, "--input-format"),
+            output_format=format_of(target, output_format, "--output-format"),
             query_column=query_column,
             documents_column=documents_column,
+            text_field=text_field,
             id_column=id_column,
             prefix=prefix,
             keep_documents=keep_documents,
@@ -137,10 +156,13 @@ def command(  # noqa: PLR0913 - one argument for each option
                 "base_url": (connection["base_url"] or "").partition("?")[0],
             },
         )
+        if source.resolve() in {path.resolve() for path in job.written}:
+            message = f"{source} is a file that this run would write, or remove. Name another OUT"
+            raise BadInput(message)
         found = jobs.survey(job)
         if dry_run:
             return _estimated(job, found, top_n, connection)
-        with jobs.opened(job, found, restart=restart) as journal:
+        with opened(job, found, restart=restart) as journal:
             run = _Run(job, found, journal)
             if journal.done < found.rows:
                 left = None if max_cost is None else max_cost - journal.cost
@@ -149,34 +171,41 @@ def command(  # noqa: PLR0913 - one argument for each option
                     raise CallFailed(message)
                 with connect(Reranker, max_cost=left, **connection) as reranker:
                     requests = jobs.requests(job, journal, top_n)
-                    if left is not None:
-                        requests = run.first_alone(requests)
                     run.rank(
                         reranker.rerank_many(
                             requests, concurrency=concurrency, rpm=rpm, ordered=False, progress=run.heard
-                        )
+                        ),
+                        limited=left is not None,
                     )
                 if run.ended_early():
                     return INTERRUPTED
             summary = jobs.finish(job, found, journal)
             run.tell(summary)
             return 1 if journal.failed else 0
-    except jobs.BadBatch as error:
+    except BadBatch as error:
         raise BadInput(str(error)) from error
-    except jobs.BatchError as error:
+    except BatchError as error:
         raise CallFailed(str(error)) from error
 
 
-def _estimated(job: jobs.Batch, found: jobs.Survey, top_n: int | None, connection: Connection) -> int:
-    rows = (
-        jobs.Row(query=row[job.query_column], documents=jobs.documents_of(row, job), top_n=top_n, row=0)
-        for row in jobs.read(job)
-    )
+def _estimated(job: Batch, found: Survey, top_n: int | None, connection: Connection) -> int:
+    number = 0
+
+    def rows() -> Iterator[jobs.Row]:
+        nonlocal number
+        for number, row in enumerate(read(job), 1):
+            yield jobs.Row(
+                query=row[job.query_column],
+                documents=jobs.documents_of(row, job),
+                top_n=top_n,
+                row=number,
+            )
+
     with connect(Reranker, **connection) as reranker:
         try:
-            estimate = reranker.dry_run(rows)
+            estimate = reranker.dry_run(rows())
         except (ValueError, TypeError) as error:
-            message = f"{job.source}: {error}. Mend the row, or change the options"
+            message = f"{job.source}, row {number}: {error}. Mend the row, or change the options"
             raise BadInput(message) from error
     click.echo(
         f"{found.rows:,} rows, {estimate.requests:,} requests, {estimate.documents:,} documents, "
@@ -189,19 +218,24 @@ def _estimated(job: jobs.Batch, found: jobs.Survey, top_n: int | None, connectio
 class _Run:
     """One run of a job: it keeps what comes, and tells how far it is."""
 
-    def __init__(self, job: jobs.Batch, found: jobs.Survey, journal: jobs.Journal) -> None:
+    def __init__(self, job: Batch, found: Survey, journal: Journal) -> None:
         self._job = job
         self._rows = found.rows
         self._journal = journal
         self._earlier = journal.done
-        self._failing = 0
-        self._kept = Event()
+        self._doubtful: list[Kept] = []
+        """The last rows, where all of them failed by what may pass: finished only if it was no outage."""
+        self._lock = Lock()
+        self._limited = False
         self._stopped_by: Exception | None = None
         self._interrupted = False
+        self._last: Exception | None = None
         self._show: Callable[[Progress | None], None] = lambda _: None
+        self._note: Callable[[str], None] = _say
 
-    def rank(self, results: Results) -> None:
-        """Keep each result, until there are no more or it is interrupted."""
+    def rank(self, results: Results, *, limited: bool) -> None:
+        """Keep each result, until there are no more or it is interrupted; with a limit of cost, tell if it cannot hold."""
+        self._limited = limited
         if self._journal.cut:
             _say(f"the torn end of {self._job.journal} was cut off")
         if self._earlier:
@@ -211,17 +245,12 @@ class _Run:
             try:
                 for _ in results:
                     pass
+                if not (self._interrupted or self._stopped_by):
+                    self._end()
             except KeyboardInterrupt:  # the second one
                 pass
             finally:
                 self._journal.sync()
-
-    def first_alone(self, requests: Iterator[jobs.Row]) -> Iterator[jobs.Row]:
-        """The requests, the second one when the first has its result: then it is known what one costs."""
-        for request in requests:
-            yield request
-            while not (self._kept.wait(0.1) or self._interrupted or self._stopped_by):
-                pass
 
     def heard(self, progress: Progress) -> None:
         """How far the run has come."""
@@ -250,7 +279,8 @@ class _Run:
         if self._journal.done == self._rows:
             return False
         if self._stopped_by is not None:
-            message = f"{self._stopped_by}; {self.state()}. Run the same command again to go on"
+            after = "stopped, as row after row fails by what may pass: " if self._doubtful else ""
+            message = f"{after}{self._stopped_by}; {self.state()}. Run the same command again to go on"
             raise CallFailed(message)
         _say(f"interrupted: {self.state()}. Run the same command again to go on")
         return True
@@ -260,7 +290,7 @@ class _Run:
         _say(f"{self.state()}; {self._job.target} is written")
         if self._journal.failed:
             _say(
-                f"the {self._journal.failed:,} rows that failed are in {self._job.failed}, which can be IN again"
+                f"the rows that failed are in {self._job.failed}, which can be IN again: {'; '.join(self._failures())}"
             )
         if summary.labelled:
             before, after = (
@@ -279,16 +309,45 @@ class _Run:
         if isinstance(error, _ENDING):
             self._stop(error, results)
             return
-        self._journal.record(jobs.kept(result))
-        self._kept.set()
-        passing = isinstance(error, RerankError) and error.retryable
-        self._failing = self._failing + 1 if passing else 0
-        if self._failing >= _OUTAGE and error is not None:
-            self._stop(error, results)
+        kept = jobs.kept(result)
+        with self._lock:
+            if isinstance(error, RerankError) and error.retryable:
+                self._doubtful.append(kept)
+                self._last = error
+                if len(self._doubtful) >= _OUTAGE:
+                    self._stop(error, results)
+                return
+            if self._stopped_by is None:
+                self._record_doubtful()
+            self._journal.record(kept)
+            unknown = self._limited and self._journal.unknown > 0
+            self._limited = self._limited and not unknown
+        if unknown:
+            self._note("--max-cost cannot hold: the server does not say what its rankings cost")
+
+    def _record_doubtful(self) -> None:
+        for kept in self._doubtful:
+            self._journal.record(kept)
+        self._doubtful.clear()
+
+    def _end(self) -> None:
+        """All requests have their results. Where none but doubtful ones ever came, the fault is not the rows'."""
+        if self._doubtful and not self._journal.done:
+            self._stopped_by = self._last
+        else:
+            self._record_doubtful()
 
     def _stop(self, error: Exception, results: Results) -> None:
         self._stopped_by = self._stopped_by or error
         results.drain()
+
+    def _failures(self) -> Iterator[str]:
+        journal = self._journal
+        for kind, number in journal.failures.most_common(_KINDS):
+            yield f"{number:,} by {kind} ({shorten(one_line(journal.said[kind]), _SAID, placeholder='…')})"
+        rest = sum(number for _, number in journal.failures.most_common()[_KINDS:])
+        if rest:
+            yield f"{rest:,} by others"
 
     def _interrupt(self, results: Results) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, frame: FrameType | None) -> None:
@@ -331,7 +390,9 @@ class _Run:
                 )
 
             self._show = show
+            self._note = lambda text: bar.console.print(f"rerank: {text}", markup=False, highlight=False)
             yield
+            self._note = _say
 
     def _facts(self, progress: Progress | None) -> dict[str, Any]:
         rate = progress.done / progress.elapsed if progress and progress.elapsed else 0.0

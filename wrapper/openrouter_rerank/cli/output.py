@@ -14,7 +14,7 @@ from openrouter_rerank.cli.rows import Row
 Texts = Callable[[Row], str]
 """What a document is ranked by, which is what a person knows it by."""
 
-_BAR = 20  # characters of a bar
+_BAR = 20  # characters of a bar at most; on a narrow terminal half of what the numbers leave
 _GAP = 2  # blanks that rich puts between two columns
 
 
@@ -60,9 +60,10 @@ def table(ranking: Ranking[Row], text: Texts, *, bars: bool = False) -> bytes:
         width = max([len(heading), *(len(row[place]) for row in numbers)])
         grid.add_column(heading, justify="right", no_wrap=True)
         left -= width + _GAP
+    bar = min(_BAR, max((left - _GAP) // 2, 1))
     if bars:
         grid.add_column(no_wrap=True)
-        left -= _BAR + _GAP
+        left -= bar + _GAP
     # The documents take what the numbers leave; rich would cut the numbers too.
     grid.add_column("document", no_wrap=True, overflow="ellipsis", max_width=max(left, 1))
     least, most = _scale(ranking.scores)
@@ -73,9 +74,9 @@ def table(ranking: Ranking[Row], text: Texts, *, bars: bool = False) -> bytes:
         if not bars:
             grid.add_row(*row, Text(shown))
         elif console.encoding.startswith("utf"):
-            grid.add_row(*row, Bar(most - least, 0, hit.score - least, width=_BAR), Text(shown))
+            grid.add_row(*row, Bar(most - least, 0, hit.score - least, width=bar), Text(shown))
         else:
-            part = round(_BAR * (hit.score - least) / (most - least))
+            part = round(bar * (hit.score - least) / (most - least))
             grid.add_row(*row, Text("#" * part), Text(shown))
     with console.capture() as captured:
         if ranking:
