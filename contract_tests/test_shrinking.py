@@ -42,7 +42,7 @@ def has_nul(candidate):
 
 def test_what_does_not_matter_is_left_out():
     """Of a request with much in it stays what the contract requires, and the part that the failure is about."""
-    least = smallest(probe(), has_nul)
+    least = smallest(probe(), has_nul, contract.load())
 
     assert set(least.body) == {"model", "query", "documents"}
     assert least.body["documents"] == [{"text": "a \x00 bad one"}]
@@ -53,7 +53,9 @@ def test_what_matters_stays():
     """A header, a length or a field that the failure needs is not left out."""
     many = probe(documents=["Paris"] * 300)
 
-    least = smallest(many, lambda one: len(one.body["documents"]) > 100 and bool(one.headers))
+    least = smallest(
+        many, lambda one: len(one.body["documents"]) > 100 and bool(one.headers), contract.load()
+    )
 
     assert 100 < len(least.body["documents"]) < 300
     assert least.headers
@@ -63,7 +65,7 @@ def test_an_illegal_request_stays_illegal():
     """The smallest request of a failure to refuse is one that has to be refused."""
     wrong = probe(trace={"span_name": 0, "trace_id": "t"})
 
-    least = smallest(wrong, lambda _: True)
+    least = smallest(wrong, lambda _: True, contract.load())
 
     assert contract.load().request.violation(least.body) is not None
 
@@ -77,7 +79,7 @@ def test_no_more_requests_than_allowed(most):
         sent.append(one.content)
         return has_nul(one)
 
-    least = smallest(probe(), fails, most)
+    least = smallest(probe(), fails, contract.load(), most)
 
     assert len(sent) <= most
     assert least.content == probe().content or least.content in sent
@@ -85,7 +87,7 @@ def test_no_more_requests_than_allowed(most):
 
 def test_a_failure_that_shows_once():
     """Where no smaller request fails, the request that failed is shown as it was."""
-    assert smallest(probe(), lambda _: False) == probe()
+    assert smallest(probe(), lambda _: False, contract.load()) == probe()
 
 
 def test_what_is_short_stays():

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from rerank_conformance import contract
+from rerank_conformance.contract import Contract
 from rerank_conformance.exchanges import Probe
 
 EXAMPLES = 100
@@ -21,36 +22,40 @@ EXAMPLES = 100
 _HEADERS = ("HTTP-Referer", "X-OpenRouter-Title", "X-OpenRouter-Categories")
 
 
-def generated(model: str, seed: int, examples: int = EXAMPLES) -> tuple[Probe, ...]:
+def generated(
+    model: str, seed: int, examples: int = EXAMPLES, contract_version: str | None = None
+) -> tuple[Probe, ...]:
     """The generated requests, each once.
 
     Args:
         model: The model that legal requests ask for.
         seed: The same seed gives the same requests, with the same versions of schemathesis and Hypothesis.
         examples: How many random ones are made, at most.
+        contract_version: The contract that they are made of; the newest if None.
 
     Raises:
         RuntimeError: schemathesis failed.
     """
     # of two engines at work in one process the second leaves a whole phase out, and says nothing
     with _ONE_AT_A_TIME:
-        return _generated(model, seed, examples)
+        return _generated(model, seed, examples, contract_version)
 
 
 _ONE_AT_A_TIME = threading.Lock()
 
 
 @lru_cache(maxsize=2)
-def _generated(model: str, seed: int, examples: int) -> tuple[Probe, ...]:
+def _generated(model: str, seed: int, examples: int, version: str | None) -> tuple[Probe, ...]:
     probes: dict[tuple[bytes, str], Probe] = {}
-    for number, case in enumerate(_cases(seed, examples)):
-        probe = _probe(number, case, model)
+    by = contract.load(version)
+    for number, case in enumerate(_cases(seed, examples, by)):
+        probe = _probe(number, case, model, by)
         if probe is not None:
             probes.setdefault((probe.content, str(probe.headers)), probe)
     return tuple(probes.values())
 
 
-def _cases(seed: int, examples: int) -> Iterator[Any]:
+def _cases(seed: int, examples: int, by: Contract) -> Iterator[Any]:
     import schemathesis  # noqa: PLC0415 - takes a moment, and --quick does without
     from schemathesis.config import SchemathesisConfig  # noqa: PLC0415
     from schemathesis.engine import events, from_schema  # noqa: PLC0415
@@ -65,7 +70,7 @@ def _cases(seed: int, examples: int) -> Iterator[Any]:
             "phases": {"stateful": {"enabled": False}, "coverage": {"unexpected-methods": []}},
         }
     )
-    document = json.loads(json.dumps(contract.load().document))
+    document = json.loads(json.dumps(by.document))
     # no other operation is judged, and a server need not have any
     document["paths"] = {"/rerank": document["paths"]["/rerank"]}
     schema = schemathesis.openapi.from_dict(document, config=config)
@@ -89,7 +94,7 @@ def _stand_in(
     return [b'{"model": "m", "results": []}']
 
 
-def _probe(number: int, case: Any, model: str) -> Probe | None:
+def _probe(number: int, case: Any, model: str, by: Contract) -> Probe | None:
     if case.method != "POST":  # other methods have rules of their own
         return None
     body = case.body
@@ -105,7 +110,7 @@ def _probe(number: int, case: Any, model: str) -> Probe | None:
     except (ValueError, RecursionError):  # nothing that JSON could carry
         return None
     headers = {name: value for name, value in given.items() if name in _HEADERS and _sendable(value)}
-    legal = contract.load().request.violation(body) is None
+    legal = by.request.violation(body) is None
     if legal:
         body = {**cast("dict[str, Any]", body), "model": model}
         content = json.dumps(body, ensure_ascii=False).encode("utf-8")

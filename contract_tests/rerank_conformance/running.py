@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from rerank_conformance import contract, generation
+from rerank_conformance.contract import Contract
 from rerank_conformance.exchanges import KEY, WRONG_KEY, Exchange, Fault, Probe
 from rerank_conformance.probes import MODEL, probes, smoke
 from rerank_conformance.report import Outcome, Report, RuleResult, verdict, with_known
@@ -54,16 +55,25 @@ class Settings:
     progress: Callable[[int, int], None] | None = None
     """Is told how many requests are done and how many are planned, each time more is known."""
     contract_version: str | None = None
-    """The version of the contract whose rules are judged; that of this kit if None."""
+    """The contract that the server is held to, with the rules that there were then; the newest if None."""
+
+    @property
+    def contract(self) -> Contract:
+        """The contract that the server is held to.
+
+        Raises:
+            ValueError: There is none of that version.
+        """
+        return contract.load(self.contract_version)
 
     def selected(self) -> list[Rule]:
         """The rules that are asked for.
 
         Raises:
-            ValueError: There are no rules of that version of the contract.
+            ValueError: There is no contract of that version.
         """
         prefixes = tuple(self.rules)
-        asked = rule_set(self.contract_version or contract.load().version)
+        asked = rule_set(self.contract.version)
         return [rule for rule in asked if not prefixes or rule.id.startswith(prefixes)]
 
 
@@ -123,7 +133,7 @@ async def _check(target: Target, settings: Settings) -> Report:
     budget = Budget(max_requests=limit, timeout=settings.timeout, rate=rate, concurrency=settings.concurrency)
     async with Line(target, settings.key, budget) as line:
         exchanges, why_not, fault = await _exchange(line, settings, rules)
-        seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key))
+        seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key), by=settings.contract)
         judged = [_judged(rule, seen, settings, why_not) for rule in rules]
         if fault is not None:
             judged = [
@@ -134,10 +144,12 @@ async def _check(target: Target, settings: Settings) -> Report:
             ]
         if not settings.quick and why_not is None:
             judged = await _shrunk(line, seen, settings, judged)
-    results = with_known([one.result(line.base) for one in judged], settings.expected)
+    results = with_known(
+        [one.result(line.base, settings.contract.version) for one in judged], settings.expected
+    )
     return Report(
         target=name_of(target),
-        contract_version=settings.contract_version or contract.load().version,
+        contract_version=settings.contract.version,
         tool_version=_version(),
         verdict=verdict(results, strict=settings.strict),
         requests=line.requests,
@@ -167,7 +179,14 @@ async def _exchange(
     made: asyncio.Future[tuple[Probe, ...]] | None = None
     if not settings.quick and any(rule.id.startswith(_GENERATED) for rule in rules):
         # made in the meantime, as making them takes longer than sending them
-        made = asyncio.ensure_future(asyncio.to_thread(generation.generated, settings.model, settings.seed))
+        made = asyncio.ensure_future(
+            asyncio.to_thread(
+                generation.generated,
+                settings.model,
+                settings.seed,
+                contract_version=settings.contract_version,
+            )
+        )
     if line.budget.max_requests is not None and line.budget.max_requests < 1 + len(by_hand):
         by_hand.sort(key=lambda probe: not probe.quick)
     exchanges = [first]
@@ -246,14 +265,14 @@ class _Judged:
     finding: Finding | None = None
     reason: str | None = None
 
-    def result(self, base: str) -> RuleResult:
+    def result(self, base: str, version: str) -> RuleResult:
         finding = self.finding
         return RuleResult(
             id=self.rule.id,
             level=self.rule.level,
             requirement=self.rule.requirement,
             source=self.rule.source,
-            line=contract.line_of(self.rule.source),
+            line=contract.line_of(self.rule.source, version),
             verdict=self.outcome,
             expected=finding.expected if finding else None,
             actual=finding.actual if finding else None,
@@ -336,7 +355,7 @@ async def _smaller(line: Line, seen: Seen, one: _Judged, shown: Exchange) -> _Ju
         return finding is not None
 
     try:
-        probe = await asyncio.to_thread(smallest, shown.probe, fails)
+        probe = await asyncio.to_thread(smallest, shown.probe, fails, seen.by)
     except Exception as error:  # noqa: BLE001 - what was found stands, shrunk or not
         return replace(one, reason=f"not made smaller: {type(error).__name__}: {error}"[:300])
     return replace(one, finding=findings.get(probe.content, one.finding))

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from rerank_conformance import contract
+from rerank_conformance.contract import Contract
 from rerank_conformance.exchanges import Probe
 
 MOST = 48
@@ -36,7 +36,11 @@ def shrinkable(probe: Probe) -> bool:
 
 
 def smallest(
-    probe: Probe, fails: Callable[[Probe], bool], most: int = MOST, seconds: float = SECONDS
+    probe: Probe,
+    fails: Callable[[Probe], bool],
+    by: Contract,
+    most: int = MOST,
+    seconds: float = SECONDS,
 ) -> Probe:
     """The smallest request found that still fails, made of the probe by leaving out; the probe itself if there is none.
 
@@ -45,6 +49,7 @@ def smallest(
     Args:
         probe: A request that failed.
         fails: Sends a request, and says whether it fails in the same way.
+        by: The contract by which a request is legal.
         most: How many requests are sent at most.
         seconds: After how long no further one is sent.
     """
@@ -64,7 +69,7 @@ def smallest(
         candidate = replace(probe, body=body, sent=None)
         if body == probe.body:
             return True
-        if (contract.load().request.violation(body) is None) != probe.legal:
+        if (by.request.violation(body) is None) != probe.legal:
             return False
         if candidate.content not in tried:
             if len(tried) >= most or time.monotonic() > until:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -18,6 +19,8 @@ from rerank_conformance.reports.templates import render, text
 def of_report(report: Report) -> str:
     """The page of one report: the verdict, what did not pass with its reproduction, every rule, and the contract."""
     rules = words.sections(report.rules)
+    # a report may be of a contract that this kit has not
+    version = report.contract_version if report.contract_version in contract.versions() else None
     return _page(
         "report.html.j2",
         report=report,
@@ -25,9 +28,9 @@ def of_report(report: Report) -> str:
         sections=[(name, some, words.counts(some)) for name, some in rules.items()],
         counts=words.counts(report.rules),
         sentence=words.sentence(report),
-        contract=contract.find().read_text("utf-8").splitlines(),
-        contract_version=contract.load().version,
-        line=_line,
+        contract=contract.find(version).read_text("utf-8").splitlines(),
+        contract_version=contract.load(version).version,
+        line=partial(_line, version),
     )
 
 
@@ -79,10 +82,10 @@ def _breaking(name: str) -> Markup:
     return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[.-])", words.visible(name)))
 
 
-def _line(rule: RuleResult) -> int | None:
+def _line(version: str | None, rule: RuleResult) -> int | None:
     """The line of the contract on this page; None where the report is of a contract that differs there."""
     try:
-        here = contract.line_of(rule.source)
+        here = contract.line_of(rule.source, version)
     except KeyError:
         return None
     return here if rule.line in {here, None} else None

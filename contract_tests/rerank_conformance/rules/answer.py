@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
-from rerank_conformance import contract
 from rerank_conformance.exchanges import Exchange, is_index, is_number, text_of
 from rerank_conformance.report import Level
 from rerank_conformance.rules.rule import RESPONSES, SCHEMA, Finding, Judgement, Seen, rule
@@ -132,22 +131,26 @@ def _read_differently(body: bytes) -> str | None:
     return found[0] if found else None
 
 
-@_each(
+@rule(
     "answer.schema",
     "A ranking has the form of RerankResponse, in what no other rule looks at",
     f"{SCHEMA}/RerankResponse",
 )
-def schema(exchange: Exchange) -> Iterator[Judgement]:
+def schema(seen: Seen) -> Iterator[Judgement]:
     """The body by its schema, with the fields mended that have rules of their own."""
-    if not _is_object(exchange):
-        return
-    value: dict[str, Any] = {**_value(exchange), "id": "x", "model": "x", "usage": {}, "provider": "x"}
-    results: Any = value.get("results")
-    if isinstance(results, list):
-        good = {"index": 0, "relevance_score": 0, "document": {}}
-        value["results"] = [good if isinstance(one, dict) else one for one in results]
-    violation = contract.load().responses[200].violation(value)
-    yield Finding("a RerankResponse", str(violation), exchange) if violation else None
+    for exchange in filter(_is_object, seen.ranked()):
+        value: dict[str, Any] = {**_value(exchange), **_MENDED}
+        results: Any = value.get("results")
+        if isinstance(results, list):
+            value["results"] = [
+                {**one, **_MENDED_RESULT} if isinstance(one, dict) else one for one in results
+            ]
+        violation = seen.by.responses[200].violation(value)
+        yield Finding("a RerankResponse", str(violation), exchange) if violation else None
+
+
+_MENDED: Mapping[str, Any] = {"id": "x", "model": "x", "usage": {}, "provider": "x"}
+_MENDED_RESULT: Mapping[str, Any] = {"index": 0, "relevance_score": 0, "document": {}}
 
 
 # index

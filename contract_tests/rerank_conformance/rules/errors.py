@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from rerank_conformance import contract
+from rerank_conformance.contract import Contract
 from rerank_conformance.exchanges import OF_RANKING, Answer, Exchange, is_index
 from rerank_conformance.rules.acceptance import described
 from rerank_conformance.rules.answer import short
 from rerank_conformance.rules.rule import RESPONSES, SCHEMA, Finding, Judgement, Seen, rule
 
-Check = Callable[[Exchange, Answer], Iterator[Judgement]]
+Check = Callable[[Exchange, Answer, Contract], Iterator[Judgement]]
 
 
 def _each(name: str, requirement: str, source: str) -> Callable[[Check], Check]:
@@ -22,7 +22,7 @@ def _each(name: str, requirement: str, source: str) -> Callable[[Check], Check]:
                 if exchange.probe.path != OF_RANKING:  # another address is not the contract's
                     continue
                 if not 200 <= answer.status < 300:
-                    yield from check(exchange, answer)
+                    yield from check(exchange, answer, seen.by)
 
         rule(name, requirement, source)(judge)
         return check
@@ -42,9 +42,9 @@ def _error(answer: Answer) -> dict[str, Any]:
 
 
 @_each("error.status-documented", "Every error has a status that the contract documents", RESPONSES)
-def status_documented(exchange: Exchange, answer: Answer) -> Iterator[Judgement]:
+def status_documented(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judgement]:
     """The status."""
-    documented = contract.load().responses
+    documented = by.responses
     expected = ", ".join(str(status) for status in documented if 400 <= status < 500)
     yield (
         None if answer.status in documented else Finding(f"one of {expected}", described(exchange), exchange)
@@ -52,8 +52,9 @@ def status_documented(exchange: Exchange, answer: Answer) -> Iterator[Judgement]
 
 
 @_each("error.content-type", "Every error is sent as application/json", f"{RESPONSES}/400")
-def content_type(exchange: Exchange, answer: Answer) -> Iterator[Judgement]:
+def content_type(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judgement]:
     """The media type."""
+    del by
     if _own(answer):
         found = answer.headers.get("content-type", "none")
         what = f"{answer.status} with Content-Type {found}"
@@ -66,7 +67,7 @@ def content_type(exchange: Exchange, answer: Answer) -> Iterator[Judgement]:
     "Every error is an ErrorResponse: error with code and message",
     f"{SCHEMA}/ErrorResponse",
 )
-def envelope(exchange: Exchange, answer: Answer) -> Iterator[Judgement]:
+def envelope(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judgement]:
     """The body by its schema, but for the code."""
     if not _own(answer):
         return
@@ -74,7 +75,7 @@ def envelope(exchange: Exchange, answer: Answer) -> Iterator[Judgement]:
     error = _error(answer)
     if error:
         value = {**value, "error": {**error, **({"code": 400} if "code" in error else {})}}
-    violation = contract.load().responses[400].violation(value)
+    violation = by.responses[400].violation(value)
     expected = '{"error": {"code": ..., "message": "..."}}'
     yield Finding(expected, f"{described(exchange)}: {violation}", exchange) if violation else None
 
@@ -82,8 +83,9 @@ def envelope(exchange: Exchange, answer: Answer) -> Iterator[Judgement]:
 @_each(
     "error.code", "The code in an error is the status, as an integer", f"{SCHEMA}/ErrorDetail/properties/code"
 )
-def code(exchange: Exchange, answer: Answer) -> Iterator[Judgement]:
+def code(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judgement]:
     """Code and status."""
+    del by
     error = _error(answer)
     if _own(answer) and "code" in error:
         found: Any = error["code"]

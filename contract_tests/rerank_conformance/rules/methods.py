@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from rerank_conformance import contract
 from rerank_conformance.exchanges import Exchange
 from rerank_conformance.rules.acceptance import described
 from rerank_conformance.rules.rule import POST, SCHEMA, Finding, Judgement, Seen, Undecided, rule
@@ -55,5 +54,5 @@ def envelope(seen: Seen) -> Iterator[Judgement]:
     for exchange in _others(seen):
         answer = exchange.answer
         if answer is not None and answer.status in {404, 405}:
-            violation = contract.load().responses[400].violation(answer.value)
+            violation = seen.by.responses[400].violation(answer.value)
             yield Finding("an ErrorResponse", described(exchange), exchange) if violation else None

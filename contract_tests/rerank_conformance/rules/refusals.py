@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from rerank_conformance import contract
 from rerank_conformance.exchanges import Exchange
 from rerank_conformance.report import Level
 from rerank_conformance.rules.acceptance import described
@@ -85,7 +84,7 @@ for _slug, _level, _quick, _requirement, _source in _TABLE:
 )
 def status(seen: Seen) -> Iterator[Judgement]:
     """Which of the documented statuses it is."""
-    documented = contract.load().responses
+    documented = seen.by.responses
     for exchange in seen.exchanges:
         probe, answer = exchange.probe, exchange.answer
         if probe.legal is not False or probe.auth != "key" or exchange.undecided or answer is None:

@@ -1,9 +1,10 @@
 """What a rule is, and the registry of all of them; no rule stands here."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rerank_conformance import contract
+from rerank_conformance.contract import Contract
 from rerank_conformance.exchanges import Exchange
 from rerank_conformance.report import Level
 
@@ -38,6 +39,8 @@ class Seen:
     exchanges: Sequence[Exchange]
     tolerance: float = TOLERANCE
     has_key: bool = True
+    by: Contract = field(default_factory=contract.load, repr=False)
+    """The contract that the server is held to."""
 
     def ranked(self) -> Iterator[Exchange]:
         """The legal requests that were answered with a ranking, generated ones too."""
