@@ -20,7 +20,7 @@ from rerank_conformance.reference import Reference
 from rerank_conformance.report import Report, RuleResult
 from rerank_conformance.reports import badge, junit, page, schema, terminal, words
 from rerank_conformance.reports.comparison import compare
-from rerank_conformance.rules import RULES
+from rerank_conformance.rules import rule_set
 
 HOSTILE = (
     '</script></style><img src=x onerror="alert(1)">\'&amp;]]> \x00\x1b[31m\u202e\ud800\ufffe {{ 7*7 }} [red]'
@@ -30,7 +30,7 @@ SOURCE = "#/components/schemas/RerankResult/properties/index"
 
 def result(outcome="pass", name="answer.one", level="MUST", **more):
     """What became of a made-up rule."""
-    more = {"line": contract.line_of(SOURCE), "requirement": f"The requirement of {name}", **more}
+    more = {"line": contract.line_of(SOURCE, "1.0.0"), "requirement": f"The requirement of {name}", **more}
     return RuleResult(id=name, level=level, source=more.pop("source", SOURCE), verdict=outcome, **more)
 
 
@@ -157,19 +157,19 @@ def test_page_is_whole():
     ):
         assert said in made
     assert "The same requests again" in made
-    assert contract.find().read_text("utf-8").splitlines()[-1] in made
+    assert contract.find("1.0.0").read_text("utf-8").splitlines()[-1] in made
 
 
 def test_page_links_to_the_contract():
     """A link to the contract leads to the line on which it stands; there is none where the contract has changed since."""
-    line = contract.line_of(SOURCE)
+    line = contract.line_of(SOURCE, "1.0.0")
     made = page.of_report(EVERY)
     assert f'href="#L{line}"' in made
     [there] = re.findall(rf'id="L{line}">(.*)', made)
     assert there.strip() == "index:"
     named = {
-        rule.source: re.findall(rf'id="L{contract.line_of(rule.source)}">(.*)', made)
-        for rule in RULES.values()
+        rule.source: re.findall(rf'id="L{contract.line_of(rule.source, "1.0.0")}">(.*)', made)
+        for rule in rule_set("1.0.0")
     }
     for source, lines in named.items():
         key = source.rpartition("/")[2].replace("~1", "/")

@@ -19,7 +19,7 @@ if CHROMIUM is None:
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: `pip install playwright`")
 
 SOURCE = "#/components/schemas/RerankResult/properties/index"
-LINE = contract.line_of(SOURCE)
+LINE = contract.line_of(SOURCE, "1.0.0")
 CURL = """curl -sS -i http://h/rerank --data-binary '{"query": "</code><b>x</b>"}'"""
 HOSTILE = (
     "</script><img src='http://evil.example/x.png' onerror='window.hacked=1'><script>window.hacked=1</script>"

@@ -390,7 +390,7 @@ def test_without_schemathesis(monkeypatch):
 def test_generation_that_fails(monkeypatch):
     """Where requests cannot be generated, what they would have shown is in error, and the verdict is open."""
 
-    def fails(*arguments):
+    def fails(*arguments, **options):
         raise RuntimeError("no requests today")
 
     monkeypatch.setattr("rerank_conformance.generation.generated", fails)
