@@ -202,12 +202,17 @@ _READERS: Mapping[str, Callable[[Batch], Rows]] = {"jsonl": _jsonl, "csv": _csv,
 
 
 def documents_of(row: Mapping[str, Any], batch: Batch) -> list[Any]:
-    """The documents of a row as they are sent: what Parquet fills up with null is left out."""
+    """The documents of a row as they are sent."""
+    return sendable(row[batch.documents_column])
+
+
+def sendable(documents: list[Any]) -> list[Any]:
+    """The documents without what Arrow fills up with null, as its structs all have the same fields."""
     return [
         {name: value for name, value in cast(dict[str, Any], document).items() if value is not None}
         if isinstance(document, dict)
         else document
-        for document in row[batch.documents_column]
+        for document in documents
     ]
 
 

@@ -209,7 +209,7 @@ class _Patience(Retries, frozen=True):
         if not _is_refusal(error):
             return super().delay(attempt - self.turn.refusals, error)
         retry_after = cast(ResponseError, error).retry_after
-        pause: float = self.refused(self.turn, retry_after)
+        pause: float = self.refused(self.turn.round, retry_after)
         if self.attempts == 1 or (retry_after is not None and retry_after > self.longest_wait):
             return None
         self.turn.refusals += 1
@@ -354,7 +354,7 @@ class _Run(ABC):
         """Whether this result is the last one by the caller's wish."""
         return self._stop_on_error and not result.ok
 
-    def patience(self, turn: _Turn, refused: Callable[[_Turn, float | None], float]) -> _Patience:
+    def patience(self, turn: _Turn, refused: Callable[[int, float | None], float]) -> _Patience:
         """The retries of a worker's calls."""
         own = self._shell.retries
         return _Patience(
@@ -375,62 +375,32 @@ def _arguments(request: Request) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------- threads
 
 
-class _Gate:
-    """Where threads wait for their turn to send."""
+class Gate(ABC):
+    """Where the threads of a run wait for their turn to send."""
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+    def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._line: list[tuple[bool, int]] = []
-        self._numbers = count()
         self._draining = self._stopped = False
 
+    @abstractmethod
     def enter(self, *, begun: bool, end: float = inf) -> int | None:
         """Wait for one's turn; calls that have begun come first. The round of it is returned; None at the end.
 
         Raises:
             _Dropped, _Stopped: It will not come.
         """
-        with self._changed:
-            place = (not begun, next(self._numbers))
-            insort(self._line, place)
-            try:
-                while True:
-                    if self._stopped:
-                        raise _Stopped
-                    if self._draining and not begun:
-                        raise _Dropped
-                    now = monotonic()
-                    if now >= end:
-                        return None
-                    seconds = self._pace.wait(now) if self._line[0] == place else None
-                    if seconds == 0:
-                        return self._pace.start(now)
-                    until = min(inf if seconds is None else seconds, end - now)
-                    self._changed.wait(None if until == inf else until)
-            finally:
-                self._line.remove(place)
-                if self._line:
-                    self._changed.notify_all()
 
+    @abstractmethod
     def leave(self, *, answered: bool) -> None:
         """A request ended."""
-        with self._changed:
-            self._pace.ended(answered=answered)
-            if self._line:
-                self._changed.notify_all()
 
+    @abstractmethod
     def unused(self) -> None:
         """A turn was not needed."""
-        with self._changed:
-            self._pace.unused()
-            if self._line:
-                self._changed.notify_all()
 
-    def refused(self, turn: _Turn, retry_after: float | None) -> float:
-        """The server refused; the seconds for which all wait."""
-        with self._changed:
-            return self._pace.refused(turn.round, monotonic(), retry_after)
+    @abstractmethod
+    def refused(self, round_: int, retry_after: float | None) -> float:
+        """The server refused a request of that round; the seconds for which all wait."""
 
     def pause(self, seconds: float) -> None:
         """Wait for so long. _Stopped: the run is."""
@@ -445,11 +415,63 @@ class _Gate:
             self._stopped = self._stopped or at_once
             self._changed.notify_all()
 
+    def _turn_away(self, *, begun: bool) -> None:
+        if self._stopped:
+            raise _Stopped
+        if self._draining and not begun:
+            raise _Dropped
+
+
+class _Gate(Gate):
+    """That of a run by itself."""
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self._pace = pace
+        self._line: list[tuple[bool, int]] = []
+        self._numbers = count()
+
+    def enter(self, *, begun: bool, end: float = inf) -> int | None:
+        with self._changed:
+            place = (not begun, next(self._numbers))
+            insort(self._line, place)
+            try:
+                while True:
+                    self._turn_away(begun=begun)
+                    now = monotonic()
+                    if now >= end:
+                        return None
+                    seconds = self._pace.wait(now) if self._line[0] == place else None
+                    if seconds == 0:
+                        return self._pace.start(now)
+                    until = min(inf if seconds is None else seconds, end - now)
+                    self._changed.wait(None if until == inf else until)
+            finally:
+                self._line.remove(place)
+                if self._line:
+                    self._changed.notify_all()
+
+    def leave(self, *, answered: bool) -> None:
+        with self._changed:
+            self._pace.ended(answered=answered)
+            if self._line:
+                self._changed.notify_all()
+
+    def unused(self) -> None:
+        with self._changed:
+            self._pace.unused()
+            if self._line:
+                self._changed.notify_all()
+
+    def refused(self, round_: int, retry_after: float | None) -> float:
+        with self._changed:
+            return self._pace.refused(round_, monotonic(), retry_after)
+
 
 class _Paced:
     """The connections of one worker, which wait for their turn."""
 
-    def __init__(self, connections: Any, gate: _Gate, turn: _Turn) -> None:
+    def __init__(self, connections: Any, gate: Gate, turn: _Turn) -> None:
         self._connections = connections
         self._gate = gate
         self._turn = turn
@@ -476,12 +498,17 @@ class _Paced:
 
 
 class Threads(_Run):
-    """A run of `Reranker`: the caller's thread takes requests and gives results, threads of the run make the calls."""
+    """A run of `Reranker`: the caller's thread takes requests and gives results, threads of the run make the calls.
 
-    def __init__(self, shell: Shell, requests: Iterable[Requestable], **options: Any) -> None:
+    A gate that is passed in has a pace of its own, which other runs may share.
+    """
+
+    def __init__(
+        self, shell: Shell, requests: Iterable[Requestable], *, gate: Gate | None = None, **options: Any
+    ) -> None:
         super().__init__(shell, requests, **options)
         self._source = iter(requests)
-        self._gate = _Gate(self.pace)
+        self._gate = gate or _Gate(self.pace)
         self._tasks: SimpleQueue[tuple[int, Request] | None] = SimpleQueue()
         self._news: SimpleQueue[tuple[int, Result | None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -682,7 +709,7 @@ class _Place:
         return self.rank < other.rank
 
 
-class _AsyncGate:
+class AsyncGate:
     """Where tasks wait for their turn to send."""
 
     def __init__(self, pace: Pace) -> None:
@@ -731,9 +758,9 @@ class _AsyncGate:
         self._pace.unused()
         self._wake()
 
-    def refused(self, turn: _Turn, retry_after: float | None) -> float:
-        """The server refused; the seconds for which all wait."""
-        return self._pace.refused(turn.round, monotonic(), retry_after)
+    def refused(self, round_: int, retry_after: float | None) -> float:
+        """The server refused a request of that round; the seconds for which all wait."""
+        return self._pace.refused(round_, monotonic(), retry_after)
 
     def drain(self) -> None:
         """Let in none that has not begun."""
@@ -749,7 +776,7 @@ class _AsyncGate:
 class _AsyncPaced:
     """The connections of one worker, which wait for their turn."""
 
-    def __init__(self, connections: Any, gate: _AsyncGate, turn: _Turn) -> None:
+    def __init__(self, connections: Any, gate: AsyncGate, turn: _Turn) -> None:
         self._connections = connections
         self._gate = gate
         self._turn = turn
@@ -792,7 +819,7 @@ class Tasks(_Run):
         is_async = hasattr(requests, "__aiter__")
         self._next = aiter(cast(AsyncIterable[Requestable], requests)).__anext__ if is_async else None
         self._source = None if is_async else iter(cast(Iterable[Requestable], requests))
-        self._gate = _AsyncGate(self.pace)
+        self._gate = AsyncGate(self.pace)
 
     async def results(self) -> AsyncGenerator[Result]:
         """The results; the run begins with the first one that is asked for, and has ended when the generator is closed."""
