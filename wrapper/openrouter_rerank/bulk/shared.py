@@ -28,8 +28,6 @@ from openrouter_rerank.retries import Retries
 _PATIENCE = 2.0
 # How often it is looked for what is overdue, in seconds.
 _LOOK = 1.0
-# What a request or a call may take beyond its own time: images to read, a machine that is busy.
-_SLACK = 30.0
 # A call without a deadline has to end some time.
 _LONGEST = 3600.0
 
@@ -79,6 +77,8 @@ class Limits:
         max_cost: US dollars that all calls together may cost, as far as the server says what they cost. Until one of them
             has said it, one is made at a time. None for no limit.
         retries: Their waits are those of a pause that the server gives no length to.
+        slack: Seconds that a request or a call may take beyond its own time (images to read, a machine that is busy) until
+            its member is taken to be dead.
 
     Raises:
         TypeError, ValueError: A number that no limit can be.
@@ -90,11 +90,15 @@ class Limits:
         rpm: float | None = None,
         max_cost: float | None = None,
         retries: Retries = Retries(),  # noqa: B008 - a frozen value
+        slack: float = 30.0,
     ) -> None:
+        self._slack = slack
         self._gate = AsyncGate(Pace(concurrency, rpm, retries))
         self._limited = max_cost is not None
         self._ledger = Ledger(max_cost)
-        self._members: dict[str, _Account] = {}
+        self._members: list[_Account] = []
+        self._newest: dict[str, int] = {}
+        """The member that joined last of those of a name."""
         self._due: dict[object, float] = {}
         """What is set aside, and when the call that it is for is overdue."""
         self._told = False
@@ -103,14 +107,22 @@ class Limits:
         self._changed: anyio.Event | None = None
         self._looked = monotonic()
 
-    async def join(self, member: str, model: str, timeout: float, deadline: float | None) -> None:
-        """A member begins; what one of this name had before is lost."""
-        if member in self._members:
-            self._lose(self._members[member], inf)
-        per_call = (_LONGEST if deadline is None else deadline) + _SLACK
-        self._members[member] = _Account(model, timeout + _SLACK, per_call)
+    async def join(
+        self,
+        name: str,
+        model: str,
+        timeout: float,  # noqa: ASYNC109 - that of its requests
+        deadline: float | None,
+    ) -> int:
+        """The number of a member that begins; what one of this name had before is lost."""
+        if name in self._newest:
+            self._lose(self._members[self._newest[name]], inf)
+        per_call = (_LONGEST if deadline is None else deadline) + self._slack
+        self._members.append(_Account(model, timeout + self._slack, per_call))
+        self._newest[name] = len(self._members) - 1
+        return self._newest[name]
 
-    async def enter(self, member: str, begun: bool, patience: float) -> int | Exception | None:  # noqa: FBT001 - by a door
+    async def enter(self, member: int, begun: bool, patience: float) -> int | Exception | None:  # noqa: FBT001 - by a door
         """The round of a request that may be sent now, or why no call may begin any more; None to ask again."""
         mine = self._members[member]
         self._look()
@@ -136,13 +148,13 @@ class Limits:
             return round_
         return None
 
-    async def leave(self, member: str, answered: bool) -> None:  # noqa: FBT001 - by a door
+    async def leave(self, member: int, answered: bool) -> None:  # noqa: FBT001 - by a door
         """A request ended, with a success or not."""
         if self._members[member].requests:  # else it was overdue
             self._members[member].requests.popleft()
             self._gate.leave(answered=answered)
 
-    async def unused(self, member: str) -> None:
+    async def unused(self, member: int) -> None:
         """What was to be sent needed no request after all."""
         mine = self._members[member]
         if mine.requests:
@@ -155,7 +167,7 @@ class Limits:
         """The server said that a request of this round was too much: the seconds for which all wait."""
         return self._gate.refused(round_, retry_after)
 
-    async def reserve(self, member: str, name: int, model: str) -> BudgetExceeded | None:
+    async def reserve(self, member: int, name: int, model: str) -> BudgetExceeded | None:
         """A call begins, and what it may cost is set aside; or why it may not."""
         mine = self._members[member]
         if mine.admitted:
@@ -172,7 +184,7 @@ class Limits:
 
     async def settle(  # noqa: PLR0913, PLR0917 - a line of a ledger, by a door
         self,
-        member: str,
+        member: int,
         name: int,
         model: str,
         tag: str | None,
@@ -227,7 +239,7 @@ class Limits:
         now = monotonic()
         if now - self._looked > _LOOK:
             self._looked = now
-            for account in self._members.values():
+            for account in self._members:
                 self._lose(account, now)
 
     def _lose(self, mine: _Account, now: float) -> None:
@@ -263,13 +275,12 @@ class Member:
         self, door: Door, name: str, *, model: str, timeout: float, deadline: float | None, max_cost: bool
     ) -> None:
         self._door = door
-        self._name = name
-        self.ledger: Ledger = _Ledger(door, name, limited=max_cost)
-        door.ask("join", name, model, timeout, deadline)
+        self._number = int(door.ask("join", name, model, timeout, deadline))
+        self.ledger: Ledger = _Ledger(door, self._number, limited=max_cost)
 
     def gate(self) -> Turns:
         """A gate for one run."""
-        return Turns(self._door, self._name)
+        return Turns(self._door, self._number)
 
     def end(self, error: Exception) -> None:
         """Let no member begin a call any more."""
@@ -279,7 +290,7 @@ class Member:
 class Turns(Gate):
     """Where the threads of one run wait for their turn among those of all members."""
 
-    def __init__(self, door: Door, member: str) -> None:
+    def __init__(self, door: Door, member: int) -> None:
         super().__init__()
         self._door = door
         self._member = member
@@ -329,7 +340,7 @@ class Turns(Gate):
 class _Ledger(Ledger):
     """The ledger of one member, which enters all in that of the limits too."""
 
-    def __init__(self, door: Door, member: str, *, limited: bool) -> None:
+    def __init__(self, door: Door, member: int, *, limited: bool) -> None:
         super().__init__()
         self._door = door
         self._member = member

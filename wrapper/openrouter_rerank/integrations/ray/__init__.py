@@ -3,15 +3,11 @@
 Ray reads, distributes, restarts, spills and writes. What is here makes a batch of rows into requests, and results into columns.
 `python -m openrouter_rerank.integrations.ray` ranks a Parquet data set.
 """
-# Types are checked where Ray is not there, so what comes from it is unknown.
-# mypy: disable-error-code="import-not-found,import-untyped,no-any-return,unused-ignore"
-# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
-# pyright: reportMissingModuleSource=false
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -31,10 +27,10 @@ from openrouter_rerank.request import Key
 from openrouter_rerank.retries import Retries
 
 try:
-    import ray
-    import ray.data
-    from ray.exceptions import RayError
-
+    # Unknown to the type checkers, which look at this where Ray is not there.
+    ray: Any = import_module("ray")
+    data: Any = import_module("ray.data")
+    col: Any = import_module("ray.data.expressions").col
     from openrouter_rerank.integrations.ray import tables
 except ModuleNotFoundError as error:
     _message = f"the adapter for Ray needs {error.name}: pip install 'openrouter-rerank[ray]'"
@@ -130,7 +126,9 @@ class Job:
         if scorer is not None and not local:
             raise ValueError("scorer says what ranks with local=True; leave it out, or rank locally")
         if local and base_url != BASE_URL:
-            raise ValueError("local=True ranks without any server, so there is no base_url. Leave one of them out")
+            raise ValueError(
+                "local=True ranks without any server, so there is no base_url. Leave one of them out"
+            )
         if "http_client" in settings:
             raise TypeError("http_client: each actor makes its own; it cannot be passed in")
         with self.reranker(max_cost=max_cost) as checked:
@@ -166,7 +164,7 @@ class Job:
             fn_constructor_args=[self],
             batch_size=batch_size,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=actors),
+            compute=data.ActorPoolStrategy(size=actors),
             # They wait for a network nearly all the time, and must not keep from Ray what it reads with.
             num_cpus=0,
             udf_modifying_row_count=False,
@@ -175,7 +173,7 @@ class Job:
     def failed(self, dataset: Any) -> Any:
         """The rows that failed of a data set that was ranked, as they were before, to be ranked again."""
         added, error = self.columns.added, self.columns.prefix + ERROR
-        return dataset.filter(lambda row: row[error] is not None).drop_columns(added)
+        return dataset.filter(expr=col(error).is_not_null()).drop_columns(added)
 
     def totals(self) -> Totals:
         """What all calls have come to so far, over all actors, with those that Ray had done again."""
@@ -290,7 +288,9 @@ class _Reranker(Reranker):
         self._settings = replace(settings, ledger=ledger)
         return member
 
-    def run(self, requests: Iterator[Request], gate: Turns, *, concurrency: int, stop_on_error: bool) -> Results:
+    def run(
+        self, requests: Iterator[Request], gate: Turns, *, concurrency: int, stop_on_error: bool
+    ) -> Results:
         """`rerank_many` through a gate."""
         run = Threads(
             self._shell(),
@@ -315,7 +315,7 @@ class _Door:
         """The answer of a method."""
         try:
             return ray.get(getattr(self._actor, what).remote(*arguments))
-        except RayError as error:
+        except ray.exceptions.RayError as error:
             message = (
                 f"the actor that keeps the limits of all actors cannot be reached ({type(error).__name__}), so nothing was sent. "
                 "Make a new Job, and rank what failed again"

@@ -1,14 +1,11 @@
 """`python -m openrouter_rerank.integrations.ray IN OUT`: a Parquet data set, ranked by Ray row by row."""
-# As in the package: what comes from Ray is unknown.
-# mypy: disable-error-code="import-not-found,import-untyped,no-any-return,unused-ignore"
-# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -184,22 +181,26 @@ def _started(address: str | None) -> Any:
     # Ray counts its users by a message to its makers, unless it is told otherwise before it is imported.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        import ray  # noqa: PLC0415 - slow, and not there where it was not asked for
-        import ray.data  # noqa: PLC0415 - likewise
+        ray: Any = import_module("ray")
+        import_module("ray.data")
     except ModuleNotFoundError as error:
         message = f"this needs {error.name}: pip install 'openrouter-rerank[ray]', or '.[ray]' in a clone"
         raise BadInput(message) from error
-    options: dict[str, Any] = {}
     if address is None and not os.environ.get(_ADDRESS):
-        options = {"address": "local", "include_dashboard": False}
-    try:
-        ray.init(**({"address": address} if address else options), logging_level=logging.WARNING, log_to_driver=False)
-    except (ConnectionError, ValueError) as error:
-        message = f"Ray cannot be reached: {error}. Start a cluster and name it with --address, or leave it out"
-        raise BadInput(message) from error
+        where: dict[str, Any] = {"address": "local", "include_dashboard": False}
+    else:
+        where = {"address": address}
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     if not sys.stderr.isatty():
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
         ray.data.DataContext.get_current().enable_progress_bars = False
+    try:
+        ray.init(**where, logging_level=logging.ERROR, log_to_driver=False)
+    except (ConnectionError, ValueError) as error:
+        message = (
+            f"Ray cannot be reached: {error}. Start a cluster and name it with --address, or leave it out"
+        )
+        raise BadInput(message) from error
     return ray
 
 
@@ -209,8 +210,7 @@ def _absolute(path: str) -> str:
 
 
 def _told(job: Any, target: str, error: str) -> int:
-    from pyarrow import dataset  # noqa: PLC0415 - with Ray
-
+    dataset: Any = import_module("pyarrow.dataset")
     written = dataset.dataset(_absolute(target))
     rows, failed = written.count_rows(), written.count_rows(filter=dataset.field(error).is_valid())
     totals = job.totals()

@@ -87,9 +87,7 @@ def _check_documents(kind: Any, columns: Columns) -> None:
     if types.is_struct(one):
         fields = [one.field(place).name for place in range(one.num_fields)]
         if columns.key is not None and columns.key not in fields:
-            message = (
-                f"documents are structs of {', '.join(fields)}, without {columns.key!r}. Name one of these with key"
-            )
+            message = f"documents are structs of {', '.join(fields)}, without {columns.key!r}. Name one of these with key"
             raise ValueError(message)
         if columns.key is None and not (fields and set(fields) <= {"text", "image"}):
             message = (
@@ -98,7 +96,9 @@ def _check_documents(kind: Any, columns: Columns) -> None:
             )
             raise ValueError(message)
     elif not _is_text(one):
-        message = f"documents in the column {name!r} are of type {one}, and only strings and structs can be sent"
+        message = (
+            f"documents in the column {name!r} are of type {one}, and only strings and structs can be sent"
+        )
         raise TypeError(message)
     elif columns.key is not None:
         message = f"documents are strings and have no field {columns.key!r}. Leave key out"
@@ -117,14 +117,16 @@ def _is_text(kind: Any) -> bool:
     types = arrow.types
     if types.is_dictionary(kind):
         kind = kind.value_type
-    return bool(types.is_string(kind) or types.is_large_string(kind) or getattr(types, "is_string_view", _never)(kind))
+    return bool(
+        types.is_string(kind) or types.is_large_string(kind) or getattr(types, "is_string_view", _never)(kind)
+    )
 
 
 def requests(table: Any, columns: Columns) -> Iterator[Row]:
     """The request of each row."""
     queries, documents = table.column(columns.query), table.column(columns.documents)
     for number, (query, listed) in enumerate(zip(queries, documents, strict=True)):
-        found = listed.as_py()
+        found: Any = listed.as_py()
         yield Row(
             query=query.as_py(),
             documents=found if found is None or columns.key is not None else sendable(found),
@@ -138,7 +140,9 @@ def with_results(table: Any, kept: Sequence[Kept], columns: Columns) -> Any:
     ranked = [row.ranking for row in kept]
     values: dict[str, Any] = {
         "indices": _lists([ranking and [index for index, _ in ranking] for ranking in ranked], arrow.int32()),
-        "scores": _lists([ranking and [score for _, score in ranking] for ranking in ranked], arrow.float64()),
+        "scores": _lists(
+            [ranking and [score for _, score in ranking] for ranking in ranked], arrow.float64()
+        ),
     }
     if columns.with_documents:
         documents = table.column(columns.documents)
