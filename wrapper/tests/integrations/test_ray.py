@@ -20,9 +20,9 @@ pytest.importorskip(
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 import pyarrow as pa
-from pyarrow import parquet
 import ray
 import ray.data
+from pyarrow import parquet
 
 from openrouter_rerank import BadRequest, Retries, Usage
 from openrouter_rerank.integrations.ray import Job, OpenRouterRerank

@@ -275,7 +275,7 @@ class _Reranker(Reranker):
     def join(self, door: _Door, name: str, *, max_cost: bool) -> Member:
         """Its calls are entered in the limits' ledger too from now on."""
         settings = self._settings
-        extra = settings.defaults["extra_body"] or {}
+        extra: dict[str, Any] = settings.defaults["extra_body"] or {}
         member = Member(
             door,
             name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -126,10 +126,11 @@ def requests(table: Any, columns: Columns) -> Iterator[Row]:
     """The request of each row."""
     queries, documents = table.column(columns.query), table.column(columns.documents)
     for number, (query, listed) in enumerate(zip(queries, documents, strict=True)):
-        found: Any = listed.as_py()
+        found = cast(list[Any] | None, listed.as_py())
+        sent = found if found is None or columns.key is not None else sendable(found)
         yield Row(
             query=query.as_py(),
-            documents=found if found is None or columns.key is not None else sendable(found),
+            documents=cast(list[Any], sent),  # null is refused by the call, as any other nonsense is
             key=columns.key,
             row=number,
         )
