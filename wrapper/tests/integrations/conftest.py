@@ -10,7 +10,7 @@ import pytest
 
 from shells import KEY
 
-DOCS = Path(__file__).parents[3] / "docs"
+PAGE = Path(__file__).parents[3] / "docs" / "frameworks.md"
 
 
 @pytest.fixture
@@ -34,19 +34,18 @@ def server():
 
 @pytest.fixture
 def shown():
-    """How many examples of a section of a page of docs/ there are, all of which came out as they say."""
+    """How many examples of a section of docs/frameworks.md there are, all of which came out as they say."""
 
-    def run(section: str, name: str = "frameworks.md") -> int:
-        page = DOCS / name
-        if not page.is_file():
+    def run(section: str) -> int:
+        if not PAGE.is_file():
             pytest.skip("there are no docs away from the repository")
-        text = page.read_text(encoding="utf-8")
+        text = PAGE.read_text(encoding="utf-8")
         found = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
         assert found
         # A fence ends an example as a blank line does.
         source = re.sub(r"^```.*$", "", found[1], flags=re.MULTILINE)
         result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(
-            doctest.DocTestParser().get_doctest(source, {}, section, str(page), 0)
+            doctest.DocTestParser().get_doctest(source, {}, section, str(PAGE), 0)
         )
         assert result.failed == 0
         return result.attempted
