@@ -245,10 +245,36 @@ def test_totals():
     assert totals == Totals(calls=6, attempts=7, search_units=6, cost=6 * COST)
 
 
+def test_a_cache():
+    """What a cache answers is counted, costs nothing, and takes nothing of what is left."""
+    with serving(Counting()) as server, door(2, max_cost=COST) as limits:
+        for name in ("a", "b"):
+            member = join(limits, name, limited=True)
+            member.ledger.remembered("cohere/rerank-v3.5", None)
+        done = Working(limits, server.url, members=1, rows=1, limited=True)
+        totals = limits.totals()
+
+    assert (done.ranked, totals) == (1, Totals(calls=3, attempts=1, cached=2, cost=COST))
+
+
+def test_a_call_that_came_unannounced():
+    """A part of a list for which there is not enough is refused."""
+    with door(2, max_cost=COST) as limits:
+        member = join(limits, "a", limited=True)
+        member.ledger.settle(
+            "one", "cohere/rerank-v3.5", None, attempts=1, usage=Usage(cost=COST), unknown=False
+        )
+        limits.totals()
+
+        with pytest.raises(BudgetExceeded, match="are spent"):
+            member.ledger.reserve("two", "cohere/rerank-v3.5")
+
+
 def test_an_end_for_all():
     """When a member says that no call can go better, none begins any more and all are told why."""
     with serving(Counting()) as server, door(4) as limits:
-        limits.ask("end", ValueError("no use"))
+        join(limits, "a").end(ValueError("no use"))
+        time.sleep(0.05)
         done = Working(limits, server.url)
 
     assert (done.results, server.requests) == ([], [])

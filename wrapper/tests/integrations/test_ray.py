@@ -227,6 +227,8 @@ def test_errors_are_rows(session):
         ranked = job.rank(ray.data.from_items(table)).materialize()
         found = [row["rerank_error"] for row in by_id(ranked)]
         again = by_id(job.failed(ranked))
+        with pytest.raises(ValueError, match="no column indices, scores"):
+            job.failed(ray.data.from_items(table[:1]))
 
     assert [error and (error["type"], error["status"]) for error in found] == [
         None,

@@ -171,8 +171,17 @@ class Job:
         )
 
     def failed(self, dataset: Any) -> Any:
-        """The rows that failed of a data set that was ranked, as they were before, to be ranked again."""
+        """The rows that failed of a data set that was ranked, as they were before, to be ranked again.
+
+        Raises:
+            ValueError: It has not the columns of one that was ranked, with this job's `prefix` and `with_documents`.
+        """
         added, error = self.columns.added, self.columns.prefix + ERROR
+        schema = dataset.schema()
+        missing = [] if schema is None else [name for name in added if name not in schema.names]
+        if missing:
+            message = f"it was not ranked by such a job, as it has no column {', '.join(missing)}"
+            raise ValueError(message)
         return dataset.filter(expr=col(error).is_not_null()).drop_columns(added)
 
     def totals(self) -> Totals:

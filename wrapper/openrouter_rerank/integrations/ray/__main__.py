@@ -16,7 +16,7 @@ from openrouter_rerank.bulk.batch import ERROR
 from openrouter_rerank.cli.app import OneLine
 from openrouter_rerank.cli.connection import Connection, connect, connection_options
 from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed, one_line
-from openrouter_rerank.defaults import BASE_URL
+from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE
 
 # Rows in a file of OUT at least. What is ranked and not written is lost when the command dies.
 _ROWS_PER_FILE = 10_000
@@ -134,32 +134,33 @@ def command(  # noqa: PLR0913 - one argument for each option
         raise BadInput(message)
     with connect(Reranker, max_cost=max_cost, **connection):
         pass  # its options are good, and there is a key where one is needed
-    settings: dict[str, Any] = {} if connection["model"] is None else {"model": connection["model"]}
+    settings: dict[str, Any] = {"top_n": top_n}
+    if connection["model"] is not None:
+        settings["model"] = connection["model"]
     if connection["timeout"] is not None:
         settings |= {"timeout": connection["timeout"], "deadline": 2 * connection["timeout"]}
-    if connection["base_url"] is not None and "OPENROUTER_API_KEY" not in os.environ:
-        settings["api_key"] = ""
     ray = _started(address)
     try:
         from openrouter_rerank.integrations.ray import Job  # noqa: PLC0415 - once Ray is quiet
 
-        job = Job(
-            query_column=query_column,
-            documents_column=documents_column,
-            key=text_field,
-            prefix=prefix,
-            with_documents=with_documents,
-            concurrency=concurrency,
-            rpm=rpm,
-            max_cost=max_cost,
-            cache=cache,
-            base_url=connection["base_url"] or BASE_URL,
-            local=connection["local"],
-            scorer=connection["scorer"],
-            top_n=top_n,
-            **settings,
-        )
         try:
+            job = Job(
+                query_column=query_column,
+                documents_column=documents_column,
+                key=text_field,
+                prefix=prefix,
+                with_documents=with_documents,
+                concurrency=concurrency,
+                rpm=rpm,
+                max_cost=max_cost,
+                cache=cache,
+                base_url=connection["base_url"] or BASE_URL,
+                local=connection["local"],
+                scorer=connection["scorer"],
+                # As `connect` has it: where it is not set, another server may well take none.
+                api_key=os.environ.get(KEY_VARIABLE, ""),
+                **settings,
+            )
             dataset = ray.data.read_parquet(_absolute(source))
             if failed:
                 dataset = job.failed(dataset)
@@ -170,9 +171,9 @@ def command(  # noqa: PLR0913 - one argument for each option
         try:
             ranked.write_parquet(_absolute(target), min_rows_per_file=_ROWS_PER_FILE)
         except ray.exceptions.RayError as error:
-            message = f"Ray gave up: {error}"
+            message = f"Ray gave up: {str(error).strip().splitlines()[-1]}"
             raise CallFailed(message) from error
-        return _told(job, target, prefix + ERROR)
+        return _told(job, source, target, prefix + ERROR)
     finally:
         ray.shutdown()
 
@@ -209,9 +210,16 @@ def _absolute(path: str) -> str:
     return path if "://" in path else str(Path(path).resolve())
 
 
-def _told(job: Any, target: str, error: str) -> int:
+def _told(job: Any, source: str, target: str, error: str) -> int:
     dataset: Any = import_module("pyarrow.dataset")
-    written = dataset.dataset(_absolute(target))
+    try:
+        written = dataset.dataset(_absolute(target))
+    except FileNotFoundError:
+        click.echo(
+            f"rerank: there is no row to rank in {one_line(source)}, and {one_line(target)} was not written",
+            err=True,
+        )
+        return 0
     rows, failed = written.count_rows(), written.count_rows(filter=dataset.field(error).is_valid())
     totals = job.totals()
     cost = f"${totals.cost:.6g}" + (f" and unknown for {totals.unknown:,} calls" if totals.unknown else "")
