@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,7 +39,7 @@ COST = 0.25
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory):
+def session():
     """A Ray of two processors that talks to nobody but itself; with the directory where it keeps all that it writes."""
     # What Ray makes sockets in has to have a short name.
     directory = Path(os.path.realpath(os.environ.get("TMPDIR", "/tmp"))) / f"ray-{os.getpid()}"  # noqa: S108
@@ -55,6 +56,7 @@ def session(tmp_path_factory):
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield directory
     ray.shutdown()
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 class Fake:
