@@ -163,6 +163,13 @@ class Ledger:
                 self._spent += usage.cost
                 self._largest[model] = max(usage.cost, self._largest.get(model, 0.0))
 
+    def release(self, call: object, *, spent: bool = False) -> None:
+        """Set nothing aside for a call any more: it was not made, or nobody knows what it came to and it counts as spent."""
+        with self._lock:
+            amount = self._reserved.pop(call, 0.0)
+            if spent:
+                self._spent += amount
+
     def remembered(self, model: str, tag: str | None) -> None:
         """Enter a call that a cache answered."""
         with self._lock:

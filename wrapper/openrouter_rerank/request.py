@@ -35,9 +35,9 @@ class Key:
 
     __slots__ = ("_value",)
 
-    def __init__(self, given: str | None) -> None:
+    def __init__(self, given: str | Key | None) -> None:
         # Nothing is refused here: the frames of an error raised now would have the key among their local variables.
-        self._value: object = given
+        self._value: object = given._value if isinstance(given, Key) else given  # noqa: SLF001 - of its own class
         if given is None:
             self._value = os.environ.get(KEY_VARIABLE, "").strip() or None
         elif isinstance(given, str):

@@ -9,6 +9,7 @@ ADAPTERS = [
     pytest.param("langchain", "langchain_core", "langchain", id="langchain"),
     pytest.param("llama_index", "llama_index", "llama-index", id="llama_index"),
     pytest.param("haystack", "haystack", "haystack", id="haystack"),
+    pytest.param("ray", "ray", "ray", id="ray"),
     pytest.param("opentelemetry", "opentelemetry", "otel", id="opentelemetry"),
 ]
 

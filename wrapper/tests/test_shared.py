@@ -1,0 +1,389 @@
+"""Limits that several processes share, with members in threads: each has a client of its own, and a door to one event loop."""
+
+import random
+import threading
+import time
+from contextlib import contextmanager
+from functools import partial
+
+import anyio
+import pytest
+from anyio.from_thread import start_blocking_portal
+from msgspec.structs import replace
+
+from openrouter_rerank import BudgetExceeded, RateLimited, Reranker, Retries, Usage
+from openrouter_rerank.bulk.shared import Limits, Lost, Member
+from openrouter_rerank.bulk.threads import Threads
+from openrouter_rerank.ledger import Totals
+from openrouter_rerank.testing import FakeReranker, answer, envelope, serving
+
+COST = 0.25
+
+
+class Door:
+    """A door to limits on an event loop of their own; what is told arrives late, and in any order."""
+
+    def __init__(self, portal, limits):
+        self.portal = portal
+        self.limits = limits
+        self.gone = False
+
+    def ask(self, what, *arguments):
+        """The answer."""
+        if self.gone:
+            raise Lost("nobody is there")
+        return self.portal.call(getattr(self.limits, what), *arguments)
+
+    def tell(self, what, *arguments):
+        """No answer."""
+        self.portal.start_task_soon(self._late, what, arguments)
+
+    async def _late(self, what, arguments):
+        await anyio.sleep(random.random() / 50)
+        await getattr(self.limits, what)(*arguments)
+
+    def totals(self):
+        """The ledger, when all that was told has arrived."""
+        time.sleep(0.05)
+        return self.ask("totals")
+
+
+@contextmanager
+def door(*arguments, **options):
+    """A door to new limits."""
+    with start_blocking_portal("asyncio") as portal:
+        yield Door(portal, Limits(*arguments, **options))
+
+
+class Working:
+    """Members that rank at the same time, each in a thread."""
+
+    def __init__(self, door, url, *, members=3, rows=20, concurrency=8, limited=False, documents=("a", "b")):
+        self.results = []
+        self.ended = []
+
+        def work(name):
+            with Reranker("", base_url=url, retries=Retries(first_wait=0.01), max_documents=2) as reranker:
+                member = join(door, name, limited=limited)
+                reranker._settings = replace(reranker._settings, ledger=member.ledger)
+                gate = member.gate()
+                run = Threads(
+                    reranker._shell(),
+                    [(f"{name} {row}", list(documents)) for row in range(rows)],
+                    gate=gate,
+                    concurrency=concurrency,
+                    rpm=None,
+                    ordered=False,
+                    stop_on_error=False,
+                    progress=None,
+                )
+                self.results.extend(run.results())
+                self.ended.append(gate.ended)
+
+        threads = [threading.Thread(target=work, args=(str(name),), daemon=True) for name in range(members)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert not any(thread.is_alive() for thread in threads)
+
+    @property
+    def ranked(self):
+        """How many rows have a ranking."""
+        return sum(result.ok for result in self.results)
+
+
+def join(door, name, *, limited=False, timeout=60.0, deadline=120.0):
+    """A member with the default model."""
+    return Member(
+        door, name, model="cohere/rerank-v3.5", timeout=timeout, deadline=deadline, max_cost=limited
+    )
+
+
+class Counting:
+    """A server that answers after a moment, and knows how many requests were under way and when they came."""
+
+    def __init__(self, script=None, pause=0.01):
+        self.peak = self.now = 0
+        self.came = []
+        self.lock = threading.Lock()
+        self.fake = FakeReranker(billed=Usage(cost=COST))
+        self.script = script
+        self.pause = pause
+
+    def __call__(self, request):
+        """What it does for a request."""
+        with self.lock:
+            self.came.append(time.monotonic())
+            self.now += 1
+            self.peak = max(self.peak, self.now)
+        yield self.pause
+        with self.lock:  # before the answer, after which the next one may come
+            self.now -= 1
+        yield from (self.script or self.fake.play)(request)
+
+
+def test_requests_under_way():
+    """No more requests than concurrency are under way over all members, and as many as that are."""
+    counting = Counting()
+    with serving(counting) as server, door(3) as limits:
+        done = Working(limits, server.url)
+
+    assert (done.ranked, counting.peak) == (60, 3)
+
+
+def test_rpm():
+    """Requests of all members are spaced as rpm says."""
+    counting = Counting()
+    with serving(counting) as server, door(8, 60 / 0.02) as limits:
+        Working(limits, server.url, rows=10)
+
+    assert counting.came[-1] - counting.came[0] > 0.9 * 29 * 0.02
+
+
+def test_a_refusal_is_shared():
+    """When one member is refused, none sends for as long as the server says; and the refused call costs no attempt."""
+    refused = []
+
+    def script(request):
+        if not refused:
+            refused.append(time.monotonic())
+            yield answer(429, envelope(429, "slow"), headers={"Retry-After": "1"})
+        else:
+            yield from counting.fake.play(request)
+
+    counting = Counting(script)
+    with serving(counting) as server, door(4) as limits:
+        done = Working(limits, server.url)
+
+    early = [at for at in counting.came if refused[0] + 0.25 < at < refused[0] + 0.95]
+    assert (done.ranked, early) == (60, [])
+
+
+@pytest.mark.parametrize("documents", [("a", "b"), ("a", "b", "c", "d", "e", "f")], ids=["one", "parts"])
+def test_max_cost(documents):
+    """All members together spend no more than max_cost; single requests spend all of it, and the rest are told why."""
+    counting = Counting()
+    with serving(counting) as server, door(8, max_cost=5.0) as limits:
+        done = Working(limits, server.url, limited=True, documents=documents)
+        totals = limits.totals()
+
+    spent = len(counting.came) * COST
+    assert totals.cost == spent <= 5.0
+    if len(documents) == 2:
+        assert (spent, done.ranked) == (5.0, 20)
+        assert {type(error) for error in done.ended} == {BudgetExceeded}
+        assert done.ended[0].spent == 5.0
+
+
+def test_the_first_call_says_what_one_costs():
+    """With max_cost one request is under way until its cost is known: a single one may cost nearly all there is."""
+    counting = Counting()
+    with serving(counting) as server, door(8, max_cost=COST) as limits:
+        done = Working(limits, server.url, limited=True)
+
+    assert (len(counting.came), done.ranked) == (1, 1)
+
+
+def test_unknown_costs():
+    """Where the server names no cost max_cost forbids nothing, and the calls go on together."""
+    counting = Counting()
+    counting.fake.billed = Usage()
+    with serving(counting) as server, door(8, max_cost=COST) as limits:
+        done = Working(limits, server.url, limited=True)
+        totals = limits.totals()
+
+    assert (done.ranked, totals.unknown) == (60, 60)
+    assert counting.peak > 1
+
+
+def test_calls_that_send_nothing():
+    """Rows that need no request, or can be none, hold up nobody and cost nothing."""
+    with serving(Counting()) as server, door(1, max_cost=COST) as limits:
+        empty = Working(limits, server.url, limited=True, documents=())
+        wrong = Working(limits, server.url, limited=True, documents=(7,), members=1)
+        good = Working(limits, server.url, limited=True, members=1)
+
+    assert (empty.ranked, wrong.ranked, good.ranked) == (60, 0, 1)
+    assert {type(result.error) for result in wrong.results} == {TypeError}
+
+
+def test_nothing_stays_set_aside():
+    """However late and in what order the limits hear of them, of calls that ended nothing stays set aside."""
+    with serving(Counting(pause=0.0)) as server, door(8, max_cost=1000.0) as limits:
+        done = Working(limits, server.url, rows=150, limited=True)
+        limits.totals()
+
+    assert done.ranked == 450
+    assert limits.limits._due == limits.limits._ledger._reserved == {}
+
+
+def test_a_turn_that_does_not_come():
+    """What was set aside for a call that waited in vain is free again."""
+    with door(1, max_cost=1.0) as limits:
+        member = join(limits, "a", limited=True)
+        member.gate().enter(begun=False)
+        member.ledger.reserve("call", "cohere/rerank-v3.5")
+        member.gate().leave(answered=True)
+        member.ledger.settle(
+            "call", "cohere/rerank-v3.5", None, attempts=1, usage=Usage(cost=0.1), unknown=False
+        )
+        limits.totals()
+        member.gate().enter(begun=False)
+
+        assert limits.ask("enter", 0, False, 0.05) is None
+        assert len(limits.limits._due) == 1
+
+
+def test_totals():
+    """The ledger of the limits has the calls of all members, retries and failures included."""
+    fake = FakeReranker(script=[RateLimited("slow", status=429)], billed=Usage(cost=COST, search_units=1))
+    with serving(fake.play) as server, door(4) as limits:
+        Working(limits, server.url, rows=2)
+        totals = limits.totals()
+
+    assert totals == Totals(calls=6, attempts=7, search_units=6, cost=6 * COST)
+
+
+def test_a_cache():
+    """What a cache answers is counted, costs nothing, and takes nothing of what is left."""
+    with serving(Counting()) as server, door(2, max_cost=COST) as limits:
+        for name in ("a", "b"):
+            member = join(limits, name, limited=True)
+            member.ledger.remembered("cohere/rerank-v3.5", None)
+        done = Working(limits, server.url, members=1, rows=1, limited=True)
+        totals = limits.totals()
+
+    assert (done.ranked, totals) == (1, Totals(calls=3, attempts=1, cached=2, cost=COST))
+
+
+def test_a_call_that_came_unannounced():
+    """A part of a list for which there is not enough is refused."""
+    with door(2, max_cost=COST) as limits:
+        member = join(limits, "a", limited=True)
+        member.ledger.settle(
+            "one", "cohere/rerank-v3.5", None, attempts=1, usage=Usage(cost=COST), unknown=False
+        )
+        limits.totals()
+
+        with pytest.raises(BudgetExceeded, match="are spent"):
+            member.ledger.reserve("two", "cohere/rerank-v3.5")
+
+
+def test_an_end_for_all():
+    """When a member says that no call can go better, none begins any more and all are told why."""
+    with serving(Counting()) as server, door(4) as limits:
+        join(limits, "a").end(ValueError("no use"))
+        time.sleep(0.05)
+        done = Working(limits, server.url)
+
+    assert (done.results, server.requests) == ([], [])
+    assert {str(error) for error in done.ended} == {"no use"}
+
+
+def test_the_limits_are_gone():
+    """Without the limits nothing is sent, and it is said that they are gone."""
+    with serving(Counting()) as server, door(4) as limits:
+        member = join(limits, "a")
+        gate = member.gate()
+        limits.gone = True
+
+        with pytest.raises(BaseException, match=r"^$") as dropped:
+            gate.enter(begun=False)
+
+    assert type(dropped.value).__name__ == "Dropped"
+    assert isinstance(gate.ended, Lost)
+    assert gate.enter(begun=True, end=time.monotonic() + 1) is None
+    assert gate.refused(1, None) == 0.0
+    assert server.requests == []
+
+
+def test_the_time_is_up():
+    """A request that has begun waits for its turn no longer than its attempt may take."""
+    with door(1) as limits:
+        gate = join(limits, "a").gate()
+        gate.enter(begun=False)
+
+        assert gate.enter(begun=True, end=time.monotonic() + 0.05) is None
+
+
+def test_a_turn_that_comes_too_late():
+    """A turn that comes when the run has been closed goes to another."""
+    with door(1) as limits:
+        first, second = join(limits, "a").gate(), join(limits, "b").gate()
+        first.enter(begun=False)
+        late = threading.Thread(target=partial(pytest.raises, BaseException, second.enter, begun=False))
+        late.start()
+        time.sleep(0.05)
+        second.close(at_once=True)
+        first.leave(answered=True)
+        late.join(5)
+
+        assert isinstance(first.enter(begun=True, end=time.monotonic() + 5), int)
+
+
+class TestDeath:
+    """A member that died gives nothing back."""
+
+    def held(self, limits):
+        """A member with a request under way that may have cost what the first one did."""
+        member = join(limits, "a", limited=True)
+        for _ in range(2):
+            member.gate().enter(begun=False)
+            call = object()
+            member.ledger.reserve(call, "cohere/rerank-v3.5")
+            if limits.totals().calls == 0:
+                member.gate().leave(answered=True)
+                member.ledger.settle(
+                    call, "cohere/rerank-v3.5", None, attempts=1, usage=Usage(cost=COST), unknown=False
+                )
+                time.sleep(0.05)
+
+    def test_its_successor(self):
+        """What it held is free when one of its name joins; it counts as spent, and its cost as unknown."""
+        with door(1, max_cost=3 * COST) as limits:
+            self.held(limits)
+            successor = join(limits, "a", limited=True)
+
+            assert isinstance(successor.gate().enter(begun=False, end=time.monotonic() + 5), int)
+            successor.gate().leave(answered=True)
+            assert limits.totals() == Totals(calls=2, attempts=2, cost=COST, unknown=1)
+            successor.gate().unused()
+            time.sleep(0.05)
+            assert limits.limits._ledger._spent == 2 * COST
+
+    def test_no_successor(self):
+        """What it held is free when it is overdue, and counts as spent: then there is not enough for another."""
+        with door(1, max_cost=2 * COST, slack=-59.9) as limits:
+            self.held(limits)
+
+            other = join(limits, "b", limited=True).gate()
+            assert isinstance(other.enter(begun=True, end=time.monotonic() + 5), int)
+            other.leave(answered=True)
+            assert limits.totals().unknown == 1
+
+        with door(2, max_cost=2 * COST, slack=-119.9) as limits:
+            self.held(limits)
+
+            other = join(limits, "b", limited=True).gate()
+            with pytest.raises(BaseException, match=r"^$"):
+                other.enter(begun=False, end=time.monotonic() + 10)
+            assert other.ended.spent == 2 * COST
+
+    def test_what_it_did_not_begin(self):
+        """What was set aside for a call that had not begun is not spent."""
+        with door(2, max_cost=3 * COST) as limits:
+            member = join(limits, "a", limited=True)
+            member.gate().enter(begun=False)
+            join(limits, "a", limited=True)
+
+            assert limits.limits._ledger._spent == 0
+            assert limits.limits._due == {}
+
+
+def test_no_limits_at_all():
+    """A number that no limit can be is refused."""
+    with pytest.raises(ValueError, match="concurrency"):
+        Limits(0)
+    with pytest.raises(ValueError, match="rpm"):
+        Limits(1, 0)
