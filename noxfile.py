@@ -413,8 +413,9 @@ def bench(session: nox.Session) -> None:
     session.install("-e", ".[all]", *group("bench"))
     pages = ["--markdown=docs/performance.md", "--svg=docs/performance.svg", "--keep"]
     session.run("python", "benchmarks/speed.py", *(session.posargs or pages))
-    if not session.posargs:
-        session.run("python", "benchmarks/many.py", "--markdown", "docs/bulk-performance.md")
+    if not session.posargs or session.posargs[0] == "--compare":
+        many = ["--markdown", "docs/bulk-performance.md", "--keep"]
+        session.run("python", "benchmarks/many.py", *(session.posargs or many))
 
 
 @nox.session(default=False)
