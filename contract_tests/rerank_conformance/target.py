@@ -252,13 +252,17 @@ class Line:
         return text
 
     def _hidden(self, body: bytes) -> bytes:
-        for secret in self._secrets:
-            body = body.replace(secret.encode(), KEY.encode())
-        if self._secrets and b"\\" in body:
-            plain = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]) if found[1] else b"/", body)
-            if any(secret.encode() in plain for secret in self._secrets):
-                return self._hidden(plain.replace(b"\\", b""))
+        for text in (body, _ESCAPED.sub(_unescaped, body)) if b"\\" in body else (body,):
+            hidden = text
+            for secret in self._secrets:
+                hidden = hidden.replace(secret.encode(), KEY.encode())
+            if hidden != text:
+                body = hidden
         return body
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    return bytes([int(found[1], 16)]) if found[1] else b"/"
 
 
 _CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
@@ -272,12 +276,15 @@ def _spellings(key: str) -> list[str]:
     if len(key) < _SHORTEST_SECRET:
         return []
     plain = [key, key.swapcase(), key[:-1], key.swapcase()[:-1]]
+    quoted = [json.dumps(one)[1:-1] for one in plain]
     written = [
-        form for one in plain for form in (one, json.dumps(one)[1:-1], html.escape(one), quote(one, ""))
+        form
+        for one in (*plain, *quoted)
+        for form in (one, json.dumps(one)[1:-1], html.escape(one), quote(one), quote(one, ""))
     ]
     # without its last characters, which depend on what comes behind
     packed = [base64.b64encode(one.encode()).decode()[:-4] for one in (key, f"Bearer {key}", f"Basic {key}")]
-    return list(dict.fromkeys(written + packed))
+    return sorted({*written, *packed}, key=len, reverse=True)
 
 
 class _TooMuch(Exception):
