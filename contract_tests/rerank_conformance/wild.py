@@ -3,13 +3,16 @@
 `broken` has one server for each rule, as narrow as can be; these are as the field has them, and may break several.
 """
 
+# What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import gzip
 import json
 import math
 import re
 import time
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -466,8 +469,9 @@ class _LastUnchecked(Reference):
     """Checks the first hundred documents of a request."""
 
     def validate(self, value: object) -> Body:
-        given = members(value).get("documents")
-        if not isinstance(given, list) or len(given) <= 100:
+        found = members(value).get("documents")
+        given = found if isinstance(found, list) else []
+        if len(given) <= 100:
             return super().validate(value)
         kept = [*given[:100], *(one if isinstance(one, str | dict) else str(one) for one in given[100:])]
         return super().validate({**members(value), "documents": kept})
@@ -515,9 +519,28 @@ def _numbers_read(text: str) -> Any:
         return text
 
 
-def _unlike(what: str, change: Any) -> Server:
+def _unlike(what: str, change: Callable[[str], Any]) -> Server:
     """A server that changes the text of every echo, into whatever."""
     return echoing(what, lambda d: {**d, "text": change(d["text"])} if "text" in d else d)
+
+
+def _array_read(text: str) -> Any:
+    return json.loads(text) if text[:2] == '["' else text
+
+
+def _empty_left_out(body: Body) -> Body:
+    return body if body.get("provider") else _without(body, "provider")
+
+
+def _content_taken(document: Any) -> Any:
+    given = members(document)
+    return {"text": given["content"]} if given.keys() == {"content"} else document
+
+
+def _contents_taken(body: Body) -> Body:
+    found = body.get("documents")
+    given = found if isinstance(found, list) else None
+    return body if given is None else {**body, "documents": [_content_taken(one) for one in given]}
 
 
 _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
@@ -582,10 +605,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
         _unlike("Echoes texts that are numbers as numbers.", _numbers_read),
         ("answer.echo-text",),
     ),
-    "echo-json-read": (
-        _unlike("Reads texts that are JSON.", lambda t: json.loads(t) if t[:2] == '["' else t),
-        ("answer.echo-text",),
-    ),
+    "echo-json-read": (_unlike("Reads texts that are JSON.", _array_read), ("answer.echo-text",)),
     "echo-blanks-collapsed": (
         respelling(
             "Echoes one space for several between words.", lambda t: re.sub(r"(?<=\S) +(?=\S)", " ", t)
@@ -621,18 +641,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     # what is taken, and who is let in
     "last-documents-unchecked": (_LastUnchecked, ("refusal.document-type",)),
     "content-for-text": (
-        taking(
-            "Takes a document's content for its text.",
-            lambda b: {
-                **b,
-                "documents": [
-                    {"text": d["content"]} if isinstance(d, dict) and d.keys() == {"content"} else d
-                    for d in b["documents"]
-                ]
-                if isinstance(b.get("documents"), list)
-                else b.get("documents"),
-            },
-        ),
+        taking("Takes a document's content for its text.", _contents_taken),
         ("refusal.document-empty-object",),
     ),
     "top-n-padded": (
@@ -643,10 +652,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("refusal.top-n-text",),
     ),
     "provider-empty": (
-        taking(
-            "Takes anything empty for no provider.",
-            lambda b: b if b.get("provider") else {k: v for k, v in b.items() if k != "provider"},
-        ),
+        taking("Takes anything empty for no provider.", _empty_left_out),
         ("refusal.provider-type",),
     ),
     "trailing-taken": (_TrailingTaken, ("refusal.malformed-json",)),
