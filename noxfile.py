@@ -149,7 +149,7 @@ def changes(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def matrix(session: nox.Session) -> None:
-    """Which servers a check bites and by which rules, beside plain `st run`, into docs/kill-matrix.md: half an hour."""
+    """Which servers a check bites and by which rules, beside plain `st run`, into docs/kill-matrix.md: most of an hour."""
     session.install("-e", ".[all]")
     session.run(
         "python", "contract_tests/matrix.py", *(session.posargs or ["--markdown", "docs/kill-matrix.md"])

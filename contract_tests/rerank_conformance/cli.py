@@ -4,7 +4,9 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -115,8 +117,23 @@ def _run(url: str, settings: dict[str, Any]) -> Report:
     from rerank_conformance import running  # noqa: PLC0415 - see check
     from rerank_conformance.reports import terminal  # noqa: PLC0415 - likewise
 
-    with terminal.progress(terminal.console(err=True)) as told:
+    with _scratch(), terminal.progress(terminal.console(err=True)) as told:
         return running.check(url, progress=told, **settings)
+
+
+@contextmanager
+def _scratch() -> Generator[None]:
+    """A place for what Hypothesis keeps, which would leave a directory behind in the one of the caller."""
+    name = "HYPOTHESIS_STORAGE_DIRECTORY"
+    if name in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="rerank-conformance-") as place:
+        os.environ[name] = place
+        try:
+            yield
+        finally:
+            del os.environ[name]
 
 
 def _makers(*, strict: bool) -> dict[str, Callable[[Report], str]]:
