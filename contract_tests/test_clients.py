@@ -163,7 +163,8 @@ def test_the_facade_ranks_what_the_contract_allows():
                     reranker.rerank(**arguments(body))
                 continue
             check_ranking(reranker.rerank(**arguments(body)), body)
-            assert same(server.body, wanted(body)), name
+            # a longer list goes in parts, which tests of its own are about
+            assert len(body["documents"]) > 1000 or same(server.body, wanted(body)), name
 
 
 async def test_the_facade_does_so_in_async():
@@ -202,6 +203,7 @@ def test_the_local_mode_by_ones_own_scorer():
     """With a function of the caller's the local mode is judged as any server: one that ignores the query fails by that alone."""
     report = check(reference_transport(lambda _, texts: [1 / (1 + len(text)) for text in texts]), seed=0)
 
-    failed = {rule.id for rule in report.of("fail") if rule.level == "MUST"}
-    assert "relation.query-matters" in failed
-    assert {rule.partition(".")[0] for rule in failed} == {"relation"}
+    assert {rule.id for rule in report.of("fail") if rule.level == "MUST"} == {
+        "relation.query-matters",
+        "relation.whole-request",
+    }

@@ -4,9 +4,7 @@ import io
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -117,23 +115,11 @@ def _run(url: str, settings: dict[str, Any]) -> Report:
     from rerank_conformance import running  # noqa: PLC0415 - see check
     from rerank_conformance.reports import terminal  # noqa: PLC0415 - likewise
 
-    with _scratch(), terminal.progress(terminal.console(err=True)) as told:
+    # Hypothesis keeps tables of characters, by itself in the directory of the caller
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rerank-conformance"
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(kept))
+    with terminal.progress(terminal.console(err=True)) as told:
         return running.check(url, progress=told, **settings)
-
-
-@contextmanager
-def _scratch() -> Generator[None]:
-    """A place for what Hypothesis keeps, which would leave a directory behind in the one of the caller."""
-    name = "HYPOTHESIS_STORAGE_DIRECTORY"
-    if name in os.environ:
-        yield
-        return
-    with tempfile.TemporaryDirectory(prefix="rerank-conformance-") as place:
-        os.environ[name] = place
-        try:
-            yield
-        finally:
-            del os.environ[name]
 
 
 def _makers(*, strict: bool) -> dict[str, Callable[[Report], str]]:

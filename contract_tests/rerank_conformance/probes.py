@@ -500,18 +500,23 @@ def _more_rankings(model: str) -> Iterator[Probe]:
     yield legal(
         "rank-lines", "acceptance.plain", _body(model, ("A violin\nhas\n\nfour strings.", *DOCUMENTS[:4]))
     )
+    # the second of each pair comes when the first is answered, and a server that keeps answers has kept it
     yield legal("rank-query-end-1", "acceptance.plain", _body(model, query=_ASKING + QUERY))
-    yield legal("rank-query-end-2", "acceptance.plain", _body(model, query=_ASKING + OTHER_QUERY))
+    yield legal(
+        "rank-query-end-2", "acceptance.plain", _body(model, query=_ASKING + OTHER_QUERY), phase="alone"
+    )
     ends = [_TELLING + DOCUMENTS[place] for place in (4, 1, 2)]
     yield legal("rank-document-end-1", "acceptance.plain", _body(model, ends))
-    yield legal("rank-document-end-2", "acceptance.plain", _body(model, ends[::-1]))
+    yield legal("rank-document-end-2", "acceptance.plain", _body(model, ends[::-1]), phase="alone")
     late = [DOCUMENTS[place] for place in (1, 4, 0, 5, 2, 3)]
     yield legal("rank-late-1", "acceptance.plain", _body(model, late))
-    yield legal("rank-late-2", "acceptance.plain", _body(model, [*late[:3], late[4], late[3], late[5]]))
+    yield legal(
+        "rank-late-2", "acceptance.plain", _body(model, [*late[:3], late[4], late[3], late[5]]), phase="alone"
+    )
     joined = ("The capital of France ", "is Paris. Bread ", "rises because yeast makes gas.")
     yield legal("rank-joined-1", "acceptance.plain", _body(model, joined))
     joined = ("The capital ", "of France is Paris. ", "Bread rises because yeast makes gas.")
-    yield legal("rank-joined-2", "acceptance.plain", _body(model, joined))
+    yield legal("rank-joined-2", "acceptance.plain", _body(model, joined), phase="alone")
     mixed = [text if number % 2 else {"text": text} for number, text in enumerate(DOCUMENTS)]
     yield legal("rank-mixed-other", "acceptance.mixed", _body(model, mixed))
     for number, query in enumerate(("", " \t"), 1):
