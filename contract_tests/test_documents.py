@@ -5,6 +5,8 @@ test_upstream.py.
 """
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -38,7 +40,9 @@ def refused(name: str, content: bytes) -> str:
 )  # fmt: skip
 def test_what_is_written_is_read(content: bytes, value: object):
     """Keys override what `<<` names, the first named goes first, a byte order mark is none of the text, and YAML is 1.2."""
-    assert parsed("a", content).data["d"] == value
+    document = parsed("a", content)
+    assert document.data["d"] == value
+    assert not document.text.startswith("\ufeff")
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.yaml"])
@@ -89,10 +93,32 @@ def test_only_json_comes_of_a_tag(content: bytes):
     assert "no YAML" in refused("a", b"a: " + content)
 
 
+MEASURED = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from documents import CannotReadError, parsed
+resource.setrlimit(resource.RLIMIT_AS, (500_000_000, 500_000_000))
+try:
+    parsed("a", b"[" + b"1," * 4_000_000 + b"1]")
+except CannotReadError as error:
+    print(error)
+"""
+
+
+def test_what_has_too_many_parts_takes_no_memory_for_them():
+    """What is written is counted before anything is made of it: half a gigabyte is enough to refuse four million numbers."""
+    ran = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(Path(documents.__file__).parent)],
+        check=False, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert "more than 1,000,000 keys and values" in ran.stdout, ran.stderr[-500:]
+
+
 def test_a_file_without_an_end_is_read_to_the_limit(tmp_path: Path):
-    """A pipe is read, and one that never ends is given up at the limit."""
+    """A pipe is read as a file is, and of one that goes on and on no more than the limit is taken."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
+    cut = threading.Event()
 
     def fill(content: bytes, times: int) -> None:
         try:
@@ -100,18 +126,18 @@ def test_a_file_without_an_end_is_read_to_the_limit(tmp_path: Path):
                 for _ in range(times):
                     file.write(content)
         except BrokenPipeError:
-            pass
+            cut.set()
 
-    for content, times in ((b"a: 1\n", 1), (b"#" * 1_000_000, 100)):
-        writer = threading.Thread(target=fill, args=(content, times))
-        writer.start()
-        if times == 1:
-            assert documents.read(str(pipe)).data == {"a": 1}
-        else:
-            with pytest.raises(CannotReadError, match="larger than 10 MB"):
-                documents.read(str(pipe))
-        writer.join(10)
-        assert not writer.is_alive()
+    short = threading.Thread(target=fill, args=(b"a: 1\n", 1))
+    short.start()
+    assert documents.read(str(pipe)).data == {"a": 1}
+    short.join(10)
+    long = threading.Thread(target=fill, args=(b"#" * 1_000_000, 100))
+    long.start()
+    with pytest.raises(CannotReadError, match="larger than 10 MB"):
+        documents.read(str(pipe))
+    long.join(10)
+    assert cut.is_set()
 
 
 @pytest.mark.parametrize(

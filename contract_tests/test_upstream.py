@@ -1141,10 +1141,12 @@ class Vendor(BaseHTTPRequestHandler):
         elif path == "/large":
             self.send_response(200)
             self.end_headers()
-            for _ in range(12):
+            for _ in range(500):  # far more than comes in time
                 self.wfile.write(b" " * 1_000_000)
         elif path == "/moved":
             self.answer(302, b"", Location="/openapi.json?token=secret")
+        elif path == "/astray":
+            self.answer(302, b"", Location="http://[::1:secret")
         elif path == "/openapi.json":
             self.answer(200, json.dumps(VENDORS).encode())
         elif path == "/page":
@@ -1208,6 +1210,7 @@ def test_document_behind_an_address_is_compared(
             "/missing answers 404: check the address in a browser, or download the document yourself",
         ),
         ("/moved?token=secret", "/openapi.json: name that address if it is the right one"),
+        ("/astray", "/astray is, or sends on to, what is no address: check it in a browser"),
         ("/page", "/page is a web page: name the file behind it"),
         ("/hangs", "/hangs sent nothing for 0.2 s: try again, or download it yourself"),
         ("/drips", "/drips was not there whole after 0.6 s: download it yourself"),
