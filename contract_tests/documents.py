@@ -199,7 +199,8 @@ def download(address: str, patience: float = PATIENCE) -> bytes:
         except CannotReadError as error:
             answers.put(error)
         except Exception as error:  # noqa: BLE001 - a thread has nobody else to tell
-            said = f"{name} cannot be reached ({type(error).__name__}): check address and network"
+            # what others say of an address, or of one that the server names, quotes it
+            said = f"{name} gives no answer that can be read ({type(error).__name__}): check it in a browser"
             answers.put(CannotReadError(said))
 
     # In a thread, as nothing else bounds the look-up of a name and headers that come in drops.
@@ -246,11 +247,8 @@ def _fetched(name: str, address: str, patience: float, ends: float) -> bytes | N
             "and name the file"
         )
         raise CannotReadError(message) from None
-    except httpx.InvalidURL:  # it quotes what it was given
-        message = f"{name} is, or sends on to, what is no address: check it in a browser"
-        raise CannotReadError(message) from None
-    except httpx.HTTPError as error:
-        message = f"{name} cannot be reached: {error}: check address and network"
+    except httpx.NetworkError as error:
+        message = f"{name} cannot be reached: {str(error) or type(error).__name__}: check address and network"
         raise CannotReadError(message) from None
     return bytes(data)
 

@@ -1210,7 +1210,7 @@ def test_document_behind_an_address_is_compared(
             "/missing answers 404: check the address in a browser, or download the document yourself",
         ),
         ("/moved?token=secret", "/openapi.json: name that address if it is the right one"),
-        ("/astray", "/astray is, or sends on to, what is no address: check it in a browser"),
+        ("/astray", "/astray gives no answer that can be read (RemoteProtocolError): check it in a browser"),
         ("/page", "/page is a web page: name the file behind it"),
         ("/hangs", "/hangs sent nothing for 0.2 s: try again, or download it yourself"),
         ("/drips", "/drips was not there whole after 0.6 s: download it yourself"),
