@@ -50,7 +50,9 @@ def types(session: nox.Session) -> None:
     """All packages, and a user's snippets, under mypy and pyright at their strictest."""
     session.install("-e", ".[all,semantic]", *group("types"))
     session.run("mypy", *(f"--package={package.name}" for package in PACKAGES))
-    session.run("mypy", "wrapper/tests/typing_api.py", "contract_tests/upstream")
+    session.run(
+        "mypy", "wrapper/tests/typing_api.py", "contract_tests/upstream", "contract_tests/documents.py"
+    )
     session.run("pyright")
 
 
