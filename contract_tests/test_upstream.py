@@ -365,7 +365,7 @@ PLANTS: dict[str, tuple[Plant, str, str]] = {
         "field", "POST /rerank request return_documents",
     ),
     "a field without any limit new": (
-        lambda d: request_of(d)["properties"].update(instruction={}), "field", "POST /rerank request instruction"
+        lambda d: request_of(d)["properties"].update(planted={}), "field", "POST /rerank request planted"
     ),
     "a field of each result new": (
         lambda d: result_of(d)["properties"].update(rank={"type": "integer"}), "field", "POST /rerank 200 results[].rank"
