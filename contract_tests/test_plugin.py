@@ -49,6 +49,15 @@ def test_a_broken_server(tmp_path):
         assert word in done.stdout
 
 
+def test_a_line_is_of_its_contract(tmp_path):
+    """A server that is held to a released contract is told the lines of that contract's file."""
+    with running(BROKEN["answer.index-in-range"]()) as url:
+        done = run(tmp_path, *QUICK, "--target", url, "--target-contract-version", "1.0.0")
+
+    assert "contract: contracts/1.0.0.yaml:" in done.stdout
+    assert "openapi.yaml:" not in done.stdout
+
+
 def test_a_should_counts_if_it_is_to(tmp_path):
     """A SHOULD that is not kept is an expected failure, and a failure where it counts as a MUST."""
     with running(BROKEN["answer.id-present"]()) as url:
