@@ -147,7 +147,21 @@ def apply_the_diff(project):
     """Step 1."""
     (diff,) = blocks("diff")
     (project.home.parent / "change.diff").write_text(diff, "utf-8")
-    project.git("apply", "--recount", "../change.diff")
+    try:
+        project.git("apply", "--recount", "../change.diff")
+    except AssertionError as error:
+        message = (
+            f"the diff of CONTRIBUTING.md does not fit openapi.yaml any more ({str(error).strip().splitlines()[0]}): "
+            "write it anew there, for a change that openapi.yaml has not"
+        )
+        raise AssertionError(message) from error
+
+
+def test_the_quick_look():
+    """What CONTRIBUTING.md has for a quick look is told of the files that name nearly all that does not follow."""
+    commands = "".join(blocks("sh"))
+    (quick,) = re.findall(r"^nox -s contract -- (.+)$", commands, re.MULTILINE)
+    assert set(quick.split()) == {TESTS[0], TESTS[2], TESTS[3]}
 
 
 def let_the_facade_follow(project):
