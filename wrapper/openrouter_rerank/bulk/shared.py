@@ -141,6 +141,10 @@ class Limits:
                 except BaseException:
                     self._release(call)
                     raise
+                if self._end is not None:  # it came while this call waited
+                    self._gate.unused()
+                    self._release(call)
+                    return self._end
                 if self._limited:
                     mine.admitted.append(call)
             mine.requests.append(monotonic() + mine.per_request)
