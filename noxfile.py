@@ -50,7 +50,9 @@ def types(session: nox.Session) -> None:
     """All packages, and a user's snippets, under mypy and pyright at their strictest."""
     session.install("-e", ".[all,semantic]", *group("types"))
     session.run("mypy", *(f"--package={package.name}" for package in PACKAGES))
-    session.run("mypy", "wrapper/tests/typing_api.py", "contract_tests/upstream")
+    session.run(
+        "mypy", "wrapper/tests/typing_api.py", "contract_tests/upstream", "contract_tests/documents.py"
+    )
     session.run("pyright")
 
 
@@ -58,13 +60,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The facade and the generated client; all lines and branches of the facade's decisions are run."""
     session.install("-e", ".[all,semantic]", *group("tests"))
-    session.run(
-        "coverage",
-        "run",
-        "-m",
-        "pytest",
-        *(session.posargs or EVERYTHING),
-    )
+    session.run("pytest", "--cov", "--cov-report=", *(session.posargs or [*EVERYTHING, *AT_ONCE]))
     if not session.posargs:
         session.run(
             "coverage",
@@ -88,6 +84,9 @@ def adapter(name: str) -> Path:
     package = WRAPPER / "integrations" / name
     return package if package.is_dir() else package.with_suffix(".py")
 
+
+AT_ONCE = ["--numprocesses=auto"]
+"""As many processes as there are cores, where all tests are run."""
 
 EVERYTHING = [
     "wrapper",
@@ -138,12 +137,8 @@ def contract(session: nox.Session) -> None:
     if any(word.startswith("--target") for word in session.posargs):
         session.run("pytest", "--pyargs", "rerank_conformance", *session.posargs)
     else:
-        # first what says in a second where something does not follow
-        first = [
-            "wrapper/tests/test_held_to_the_contract.py",
-            "contract_tests/test_kit_follows_the_contract.py",
-        ]
-        chosen = session.posargs or [*first, "contract_tests"]
+        everything = ["contract_tests", "wrapper/tests/test_held_to_the_contract.py", *AT_ONCE]
+        chosen = session.posargs or everything
         session.run("pytest", *chosen, env={"RERANK_CHANGES": "required"})
 
 
@@ -156,7 +151,7 @@ def changes(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def matrix(session: nox.Session) -> None:
-    """Which servers a check bites and by which rules, beside plain `st run`, into docs/kill-matrix.md: half an hour."""
+    """Which servers a check bites and by which rules, beside plain `st run`, into docs/kill-matrix.md: most of an hour."""
     session.install("-e", ".[all]")
     session.run(
         "python", "contract_tests/matrix.py", *(session.posargs or ["--markdown", "docs/kill-matrix.md"])
@@ -276,7 +271,7 @@ def build(session: nox.Session) -> None:
             "wrapper/tests/typing_api.py",
         ]
         session.run(away.python, *strict, external=True)
-        pytest = ["-m", "pytest", "wrapper/tests", "-c", "pyproject.toml", "--rootdir=.", "-q"]
+        pytest = ["-m", "pytest", "wrapper/tests", "-c", "pyproject.toml", "--rootdir=.", "-q", *AT_ONCE]
         # what these prove of behaviour, the session `tests` has proved on the same files
         slow = [f"--ignore=wrapper/tests/test_{name}.py" for name in ("batch", "faults", "many", "testing")]
         session.run(away.python, *pytest, *slow, external=True)
@@ -413,8 +408,9 @@ def bench(session: nox.Session) -> None:
     session.install("-e", ".[all]", *group("bench"))
     pages = ["--markdown=docs/performance.md", "--svg=docs/performance.svg", "--keep"]
     session.run("python", "benchmarks/speed.py", *(session.posargs or pages))
-    if not session.posargs:
-        session.run("python", "benchmarks/many.py", "--markdown", "docs/bulk-performance.md")
+    if not session.posargs or session.posargs[0] == "--compare":
+        many = ["--markdown", "docs/bulk-performance.md", "--keep"]
+        session.run("python", "benchmarks/many.py", *(session.posargs or many))
 
 
 @nox.session(default=False)

@@ -1,30 +1,51 @@
 """The ratios of a run by version, in a small file, and what has changed since beyond noise. It measures nothing."""
 
+import importlib.metadata
 import json
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
 
 FILE = Path(__file__).parent / "history.json"
 
 Ratios = Mapping[str, Sequence[float]]
-"""The quartiles of each ratio by what it is of."""
+"""The quartiles of each ratio by what it is of, `section / group / contender`."""
 
 
-def ratios_of(sections: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
-    """The quartiles of each ratio of a run, but for the baselines', by section, group and contender."""
-    found: dict[str, list[float]] = {}
-    for title, figures in sections.items():
-        for figure in figures:
-            if set(figure.ratios) != {1.0}:
-                quartiles = (
-                    quantiles(figure.ratios, method="inclusive")
-                    if len(figure.ratios) > 1
-                    else figure.ratios * 3
-                )
-                found[f"{title} / {figure.group} / {figure.name}"] = [round(one, 3) for one in quartiles]
-    return found
+def add_options(parser: ArgumentParser) -> None:
+    """Let a benchmark keep its ratios, and compare them with those that were kept."""
+    parser.add_argument("--keep", action="store_true", help="keep the ratios as those of this version")
+    parser.add_argument("--compare", nargs="?", const="", metavar="VERSION", help="show what has changed since a version beyond noise  [default: the last that was kept]")  # fmt: skip
+
+
+def since(parser: ArgumentParser, arguments: Namespace) -> str | None:
+    """The version to compare with; None if there is nothing to compare. A version that is not kept ends the program."""
+    if arguments.compare is None:
+        return None
+    kept = read()
+    wanted = arguments.compare or next(reversed(kept), None)
+    if wanted is None or wanted not in kept:
+        parser.error(
+            f"no ratios are kept of {wanted or 'any version'}: there are {', '.join(kept) or 'none'}; --keep keeps some"
+        )
+    return wanted
+
+
+def settle(ratios: Ratios, version: str | None, *, keeping: bool) -> None:
+    """Print what changed since the version, if one is named; keep the ratios as those of this version, if that is wanted."""
+    if version is not None:
+        print(f"\nSince {version}:")
+        for name, change, beyond in sorted(compared(read()[version], ratios)):
+            print(f"{'CHANGED' if beyond else 'as was ':8} {name}: {change}")
+    if keeping:
+        keep(importlib.metadata.version("openrouter-rerank"), ratios)
+
+
+def spread(ratios: Sequence[float]) -> list[float]:
+    """The quartiles of a ratio, as they are kept."""
+    found = quantiles(ratios, method="inclusive") if len(ratios) > 1 else [*ratios] * 3
+    return [round(one, 3) for one in found]
 
 
 def read(file: Path = FILE) -> dict[str, dict[str, list[float]]]:
@@ -33,10 +54,13 @@ def read(file: Path = FILE) -> dict[str, dict[str, list[float]]]:
 
 
 def keep(version: str, ratios: Ratios, file: Path = FILE) -> None:
-    """Keep the ratios as those of the version, in place of what was kept of it before."""
+    """Keep the ratios as those of the version, in place of what was kept of the same sections of it before."""
     kept = read(file)
-    kept.pop(version, None)
-    file.write_text(json.dumps({**kept, version: ratios}, indent=1) + "\n", "utf-8")
+    sections = {name.partition(" / ")[0] for name in ratios}
+    others = {
+        name: of for name, of in kept.pop(version, {}).items() if name.partition(" / ")[0] not in sections
+    }
+    file.write_text(json.dumps({**kept, version: {**others, **ratios}}, indent=1) + "\n", "utf-8")
 
 
 def compared(then: Ratios, now: Ratios) -> Iterator[tuple[str, str, bool]]:

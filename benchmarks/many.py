@@ -1,6 +1,7 @@
 """Measures what a run of many small requests costs beside a hand-written loop, in time and in memory; it tests nothing.
 
     python benchmarks/many.py [--rounds N] [--each N] [--requests N] [--concurrency N] [--markdown FILE]
+                              [--keep] [--compare [VERSION]]
 
 How it measures. In every round the contenders take turns with so many requests each, against a canned server in its own
 process, so that whatever else the machine does hits all of them alike; a ratio is taken within each round, and the table
@@ -24,6 +25,7 @@ from itertools import islice, repeat
 from pathlib import Path
 from statistics import median
 
+import history
 import httpx
 from canned_server import MODEL, QUESTION, texts
 from speed import BASELINE, KEY, canned, machine, post_arguments, quartiles, results_of
@@ -141,7 +143,9 @@ def main() -> int:
     )
     parser.add_argument("--concurrency", type=int, default=16, metavar="N", help="how many are under way")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write what is printed there")
+    history.add_options(parser)
     arguments = parser.parse_args()
+    since = history.since(parser, arguments)
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         os.environ.pop(variable, None)  # loopback needs none
     machine_line = machine()  # before our own load is in it
@@ -156,10 +160,13 @@ def main() -> int:
         }
     rows = [["", "requests/s", "ratio", "quartiles", "goal", "met", "long run, requests/s", "grew by"]]
     missed = False
+    spreads: dict[str, list[float]] = {}
     for name, mine in rates.items():
         ratios = [one / other for one, other in zip(mine, rates[BASELINE], strict=True)]
         low, middle, high = quartiles(ratios)
         ours = name in long
+        if ours:
+            spreads[f"Many queries / {DOCUMENTS} documents / {name}"] = history.spread(ratios)
         grown, rate = long.get(name, (0.0, 0.0))
         met = middle >= GOAL and grown < MEMORY_GOAL
         missed = missed or (ours and not met)
@@ -203,6 +210,7 @@ def main() -> int:
     print(report)
     if arguments.markdown:
         arguments.markdown.write_text(report + "\n", encoding="utf-8")
+    history.settle(spreads, since, keeping=arguments.keep)
     return int(missed)
 
 

@@ -464,15 +464,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's figures there")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write what is printed there")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the ratios there")
-    parser.add_argument("--keep", action="store_true", help="keep the ratios as those of this version")
-    parser.add_argument("--compare", nargs="?", const="", metavar="VERSION", help="show what has changed since a version beyond noise  [default: the last that was kept]")  # fmt: skip
+    history.add_options(parser)
     arguments = parser.parse_args()
-    kept = history.read()
-    since = arguments.compare or next(reversed(kept), None)
-    if arguments.compare is not None and since not in kept:
-        parser.error(
-            f"no ratios are kept of {since or 'any version'}: there are {', '.join(kept) or 'none'}; --keep keeps some"
-        )
+    since = history.since(parser, arguments)
     sizes = [int(size) for size in arguments.sizes.split(",")]
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         os.environ.pop(name, None)  # loopback needs none
@@ -508,13 +502,13 @@ def main() -> int:
     print(report)
     if arguments.svg:
         picture.draw(sections, arguments.svg)
-    ratios = history.ratios_of(sections)
-    if arguments.compare is not None and since is not None:
-        print(f"\nSince {since}:")
-        for name, change, beyond in sorted(history.compared(kept[since], ratios)):
-            print(f"{'CHANGED' if beyond else 'as was ':8} {name}: {change}")
-    if arguments.keep:
-        history.keep(importlib.metadata.version("openrouter-rerank"), ratios)
+    ratios = {
+        f"{title} / {figure.group} / {figure.name}": history.spread(figure.ratios)
+        for title, figures in sections.items()
+        for figure in figures
+        if set(figure.ratios) != {1.0}  # the baselines
+    }
+    history.settle(ratios, since, keeping=arguments.keep)
     if arguments.markdown:
         arguments.markdown.write_text(report + "\n", encoding="utf-8")
     if arguments.json:

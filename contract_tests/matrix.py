@@ -2,8 +2,8 @@
 
 `python contract_tests/matrix.py --markdown FILE` checks every server of the kit over loopback, whole and quick, has
 schemathesis' own command run over each of them, and writes what came of it. The time of each tool is measured on the
-reference alone, one after the other, three times. It takes about half an hour; `--no-st` leaves schemathesis out and
-takes five minutes; `--kept FILE` keeps what came of each server there, and does not try it again.
+reference alone, one after the other, three times. It takes most of an hour; `--no-st` leaves schemathesis out and
+takes ten minutes; `--kept FILE` keeps what came of each server there, and does not try it again.
 """
 
 import argparse
@@ -159,7 +159,7 @@ def summary(rows: Sequence[Row]) -> list[str]:
     alone = [one for one in rows if one.kind == "broken"]
     own = sum(set(one.whole.musts) <= {one.name, *UNAVOIDABLE.get(one.name, ())} for one in alone)
     bitten = sum(one.name in one.whole.musts + one.whole.shoulds for one in alone)
-    blamed = mean(len(one.whole.musts) for one in alone if one.whole.musts)
+    blamed = mean([len(one.whole.musts) for one in alone if one.whole.musts] or [0])
     sentence = (
         f"Of {len(alone)} servers that each break one rule, {bitten} fail by that rule, {own} by no other MUST than "
         f"those that cannot be kept beside it, and {blamed:.1f} MUST rules are blamed for each on average."

@@ -27,11 +27,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from changes import schemas, versions
 from changes.comparer import Change, compare
+from changes.contract import Contract, checked, load
 from changes.decisions import CATEGORIES, DECISIONS
-from changes.documents import CannotReadError, Document, load, pointer_to, read
 from changes.judging import Finding, judge
 from changes.run import main
+from changes.usages import Usages
 from changes.versions import Version
+from documents import CannotReadError, parsed, pointer_to
 from npm import UnavailableError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,12 +43,17 @@ REQUIRED = os.environ.get("RERANK_CHANGES") == "required"
 Json = dict[str, Any]
 
 
-def document(data: Json, name: str = "openapi.json", indent: int | None = 1) -> Document:
+def document(data: Json, name: str = "openapi.json", indent: int | None = 1) -> Contract:
     """A document that was read from no file."""
     return read(name, json.dumps(data, indent=indent).encode())
 
 
-def compared(old: Document, new: Document) -> list[Change]:
+def read(name: str, text: bytes) -> Contract:
+    """A contract of this text."""
+    return checked(parsed(name, text))
+
+
+def compared(old: Contract, new: Contract) -> list[Change]:
     """What differs; where Redocly is not installed, the test is skipped."""
     try:
         return compare(old, new, install=REQUIRED, session="contract")
@@ -506,7 +513,7 @@ def test_sentences_name_what_the_user_knows():
     }
     assert found[enum].change.new == "#/components/schemas/ProviderSort/properties/partition/anyOf/0/enum"
     line = new.line(found[enum].change.new)
-    assert '"enum": [' in new.text.decode().splitlines()[line - 1]
+    assert '"enum": [' in new.text.splitlines()[line - 1]
 
 
 # Schemas within schemas.
@@ -547,7 +554,7 @@ SCHEMAS = st.recursive(
     ),
     max_leaves=4,
 )
-EMPTY = Document("none", b"", {})
+EMPTY = Contract("none", {})
 
 
 @settings(max_examples=400, deadline=None, derandomize=True, database=None)
@@ -687,7 +694,7 @@ def test_a_url_is_read():
     text = (ROOT / "openapi.yaml").read_bytes()
     with serving(answering(text)) as url:
         secret = url.replace("//", "//user:hunter2@") + "/openapi.yaml?token=s3cret"
-        with pytest.raises(CannotReadError) as told:  # urllib knows no user in an address
+        with pytest.raises(CannotReadError, match="was given with a password") as told:
             load(secret, ROOT)
         read_in = load(f"{url}/openapi.yaml?token=s3cret", ROOT)
     assert read_in.version == CONTRACT["info"]["version"]
@@ -702,7 +709,7 @@ def test_a_url_that_hangs_is_given_up():
     begun = time.monotonic()
     with serving(dripping(stop)) as url:
         try:
-            with pytest.raises(CannotReadError, match=r"did not answer whole within 0\.5 s: save it"):
+            with pytest.raises(CannotReadError, match=r"was not there whole after 0\.5 s: download it"):
                 load(url, ROOT, patience=0.5)
         finally:
             stop.set()
@@ -712,8 +719,8 @@ def test_a_url_that_hangs_is_given_up():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (b"<!DOCTYPE html><html></html>", "a page of HTML"),
-        (b"openapi: 3.1.0\ninfo: [a", r"not YAML: .* \(line \d\)"),
+        (b"<!DOCTYPE html><html></html>", "a web page: name the file behind it"),
+        (b"openapi: 3.1.0\ninfo: [a", r"a\.yaml:3:1: it is no YAML: while parsing a flow sequence"),
         (b"hello", "not an OpenAPI document"),
         (b"", "not an OpenAPI document"),
         (b"[1, 2]", "not an OpenAPI document"),
@@ -721,19 +728,22 @@ def test_a_url_that_hangs_is_given_up():
         (b"openapi: 3.0.3\ninfo: {version: 1}", r"of OpenAPI 3\.0\.3, and 3\.1 is read"),
         (b"openapi: 3.1.0\ninfo: {title: a}", "no info.version"),
         (b"openapi: 3.1.0\ninfo: {version: 1.0.0}\npaths: []", "`paths` is not an object"),
-        (b"openapi: 3.1.0\ninfo: {version: 1, version: 2}", r"`?version`? is there twice \(line 2\)"),
+        (
+            b"openapi: 3.1.0\ninfo: {version: 1, version: 2}",
+            r"a\.yaml:2:\d+: it is no YAML: the key 'version' is there twice",
+        ),
         (b"openapi: 3.1.0\ninfo: {version: 1}\npaths:\n  /a: {$ref: other.yaml}", "another file"),
         (b"openapi: 3.1.0\ninfo: {version: 1}\npaths:\n  /a: {$ref: file:///etc/passwd}", "another file"),
         (b"openapi: 3.1.0\ninfo: {version: 1}\npaths:\n  /a: {$ref: '#/no'}", "where nothing is"),
-        (b"{" * 100_000, "nested too deeply|not YAML"),
-        (b"openapi: 3.1.0\ninfo: {version: \xff}", "not YAML"),
+        (b"{" * 100_000, "nested too deeply|it is no YAML: .* nesting depth"),
+        (b"openapi: 3.1.0\ninfo: {version: \xff}", r"no text in UTF-8 \(byte 31\)"),
         (
             b"a: &a [1,1,1,1,1,1,1,1,1]\n"
             + b"".join(
                 b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % (n, n, *[n - 1] * 8) for n in range(98, 108)
             )
             + b"openapi: 3.1.0\ninfo: {version: 1}\n",
-            "more than 1,000,000 values",
+            "more than 1,000,000 keys and values",
         ),
     ],
     ids=lambda value: repr(value)[:40],
@@ -750,6 +760,15 @@ def test_keys_and_days_are_read_as_written():
     """What YAML 1.1 makes numbers, truths and days of is read as OpenAPI means it, and merged keys may be overridden."""
     text = "openapi: 3.1.0\ninfo: {version: 1.0.0}\nx-a: &a {b: 1}\nx-b:\n  <<: *a\n  b: 2\n  200: yes\n  on: 2026-11-25\n  t: true\n"
     assert read("a", text.encode()).data["x-b"] == {"b": 2, "200": "yes", "on": "2026-11-25", "t": True}
+
+
+def test_a_reference_may_be_written_as_a_uri():
+    """A reference is a URI, so it may write a brace as %7B; it leads to the same place, whose uses are found."""
+    text = b"openapi: 3.1.0\ninfo: {version: 1.0.0}\npaths: {/a: {get: {responses: {'200': {$ref: '#/components/responses/%7BA%7D'}}}}}\ncomponents: {responses: {'{A}': {description: x}}}\n"
+    contract = read("a.yaml", text)
+    assert contract.resolved({"$ref": "#/components/responses/%7BA%7D"}) == {"description": "x"}
+    (spot,) = Usages(contract).spots("#/components/responses/{A}")
+    assert (spot.operation, spot.part) == ("GET /a", "answer 200")
 
 
 # Versions and changelogs.
@@ -970,8 +989,8 @@ def test_json_says_what_the_text_says(project, ran):
         (["nothing-of-that-name"], "neither a file nor a git revision"),
         (["contracts"], "neither a file nor a git revision|is a folder"),
         (["http://127.0.0.1:1/openapi.yaml"], "cannot be reached"),
-        (["http://"], "cannot be reached"),
-        (["http://[user:hunter2@"], "the URL is malformed"),
+        (["http://"], "is no address: write it as https://host/path"),
+        (["http://[user:hunter2@"], "is no address: write it as https://host/path"),
     ],
 )
 def test_bad_input_is_told_in_one_line(words, told, ran):
@@ -995,7 +1014,7 @@ def test_a_url_that_answers_a_page_is_told(ran):
     with serving(answering(b"\n<!doctype html><html>hello</html>")) as url:
         code, _, err = ran(url)
     assert code == 2
-    assert "is a page of HTML" in err
+    assert "is a web page: name the file behind it" in err
 
 
 # This project.

@@ -53,6 +53,17 @@ def test_an_honest_server_is_conformant(tmp_path):
     assert Report.from_json((tmp_path / "report.json").read_text("utf-8")).exit_code == 0
 
 
+def test_a_check_leaves_nothing_behind(tmp_path, tmp_path_factory, monkeypatch):
+    """In the directory in which a whole check is run, there is nothing afterwards but what was asked for."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    with served() as url:
+        done = run("check", url, "--json", "report.json")
+
+    assert done.returncode == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
+
+
 def test_a_broken_server_is_not(tmp_path):
     """A server that breaks a rule fails by it: exit 1, with what was expected, what came, and a curl line to see it."""
     with served("--broken", "answer.index-in-range") as url:

@@ -58,6 +58,16 @@ def test_a_line_is_of_its_contract(tmp_path):
     assert "openapi.yaml:" not in done.stdout
 
 
+def test_an_older_version(tmp_path):
+    """By the rules of an older version there is a test for each of them, and none for those that came later."""
+    with running(Reference()) as url:
+        done = run(tmp_path, *QUICK, "--target", url, "--target-contract-version", "1.0.0")
+
+    assert done.returncode == 0, done.stdout
+    assert "contract 1.0.0" in done.stdout
+    assert "error" not in done.stdout
+
+
 def test_a_should_counts_if_it_is_to(tmp_path):
     """A SHOULD that is not kept is an expected failure, and a failure where it counts as a MUST."""
     with running(BROKEN["answer.id-present"]()) as url:

@@ -12,8 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from changes.documents import Document, pointer_to
+from changes.contract import Contract
 from changes.usages import Usages
+from documents import below, pointer_to, target
 from npm import CACHE, UnavailableError, command, installed, node
 
 PACKAGE = "@redocly/cli"
@@ -45,7 +46,7 @@ class Change:
 
 
 def compare(
-    old: Document, new: Document, *, cache: Path = CACHE, install: bool = True, session: str = "changes"
+    old: Contract, new: Contract, *, cache: Path = CACHE, install: bool = True, session: str = "changes"
 ) -> list[Change]:
     """Every difference between two documents, in the order of the new one.
 
@@ -59,7 +60,7 @@ def compare(
 
 
 def redocly(
-    old: Document, new: Document, cache: Path = CACHE, *, install: bool = True, session: str = "changes"
+    old: Contract, new: Contract, cache: Path = CACHE, *, install: bool = True, session: str = "changes"
 ) -> list[dict[str, Any]]:
     """The differences that Redocly finds, as its report has them.
 
@@ -72,7 +73,7 @@ def redocly(
         config = Path(folder, "redocly.yaml")
         config.write_text("extends: [diff-recommended]\ntelemetry: off\n", "utf-8")
         for file, document in zip(files, (old, new), strict=True):
-            file.write_bytes(document.text)
+            file.write_text(document.text, "utf-8", newline="")
         finished = node(
             command(home, PACKAGE, "redocly"),
             "diff",
@@ -90,7 +91,7 @@ def redocly(
     return found
 
 
-def _change(old: Document, new: Document, found: Mapping[str, Any]) -> Change:
+def _change(old: Contract, new: Contract, found: Mapping[str, Any]) -> Change:
     keyword: str = found.get("property", "")
     base, revision = found.get("base"), found.get("revision")
 
@@ -98,9 +99,9 @@ def _change(old: Document, new: Document, found: Mapping[str, Any]) -> Change:
         if side is None:
             return None
         whole = "value" in side or not keyword or keyword == "key"
-        return side["pointer"] if whole else side["pointer"] + pointer_to([keyword])[1:]
+        return side["pointer"] if whole else below(side["pointer"], keyword)
 
-    def value(document: Document, side: Mapping[str, Any] | None) -> Any:
+    def value(document: Contract, side: Mapping[str, Any] | None) -> Any:
         if side is None or "value" not in side:
             return ABSENT
         try:
@@ -121,7 +122,7 @@ def _change(old: Document, new: Document, found: Mapping[str, Any]) -> Change:
     )
 
 
-def unseen(old: Document, new: Document, seen: list[Change]) -> Iterator[Change]:
+def unseen(old: Contract, new: Contract, seen: list[Change]) -> Iterator[Change]:
     """The differences of the data that none of the changes accounts for."""
     before, after = _Pointers(change.old for change in seen), _Pointers(change.new for change in seen)
     usages = Usages(new)
@@ -154,7 +155,7 @@ def _is_told(change: Change, seen: list[Change], usages: Usages) -> bool:
 
     here = [pointer_to(path) for path in usages.paths(change.new or "#")]
     targets = [
-        value["$ref"] if isinstance(value, Mapping) and "$ref" in value else pointer
+        target(value["$ref"]) if isinstance(value, Mapping) and "$ref" in value else pointer
         for value, pointer in ((change.was, change.old), (change.now, change.new))
     ]
     return any(
@@ -173,7 +174,7 @@ def _differences(before: str, after: str, was: Any, now: Any) -> Iterator[Change
             yield Change("Unseen", "modified", "$ref", before, after, was, now)
             return
         for key in [*was, *(key for key in now if key not in was)]:
-            step = pointer_to([key])[1:]
+            step = below("", key)
             if key not in now:
                 yield Change("Unseen", "removed", "", before + step, None, was[key], ABSENT)
             elif key not in was:

@@ -7,9 +7,10 @@ from typing import Any
 
 from changes import schemas, security
 from changes.comparer import ABSENT, Change
+from changes.contract import Contract
 from changes.decisions import CATEGORIES, DECISIONS, Category
-from changes.documents import Document, pointer_to, steps
-from changes.usages import METHODS, Spot, Usages, fields, listed, where
+from changes.usages import Spot, Usages, fields, listed, where
+from documents import METHODS, below, pointer_to, steps, target
 
 DOCUMENTATION = frozenset(
     [
@@ -78,7 +79,7 @@ class Finding:
         return {"callers": decision.callers, "servers": decision.servers}.get(category, "")
 
 
-def judge(old: Document, new: Document, changes: Sequence[Change]) -> list[Finding]:
+def judge(old: Contract, new: Contract, changes: Sequence[Change]) -> list[Finding]:
     """What the changes do to whom, the worst first."""
     found = _Judge(old, new, changes).findings()
     unique = {(each.decision, each.says, each.change.old, each.change.new): each for each in found}
@@ -87,7 +88,7 @@ def judge(old: Document, new: Document, changes: Sequence[Change]) -> list[Findi
 
 
 class _Judge:
-    def __init__(self, old: Document, new: Document, changes: Sequence[Change]) -> None:
+    def __init__(self, old: Contract, new: Contract, changes: Sequence[Change]) -> None:
         self.old, self.new = old, new
         self.before, self.after = Usages(old), Usages(new)
         self.changes = list(changes)
@@ -231,7 +232,7 @@ class _Judge:
             yield self._same(change)
             return
         for name in [*(n for n in now if n not in was), *(n for n in was if n not in now)]:
-            step = pointer_to(["properties", name])[1:]
+            step = below("/properties", name)
             if change.path + step in self.properties:  # told by what became of the property
                 continue
             is_new = name in now
@@ -297,7 +298,7 @@ class _Judge:
             yield from self._by_direction(change, "unlike", f"`{change.keyword}` says something else")
             return
         for name, value in names.items():
-            step = pointer_to([name])[1:]
+            step = below("", name)
             yield from self._property(
                 Change(
                     "Schema",
@@ -323,7 +324,7 @@ class _Judge:
             elif change.type == "Schema" and change.kind != "modified" and path[-2:-1] == ["anyOf"]:
                 forms.setdefault(pointer_to(path[:-2]), {})[change.kind] = change
             elif change.type == "SchemaProperties" and change.kind == "modified":
-                nodes.setdefault(change.path + pointer_to([change.keyword])[1:], change)
+                nodes.setdefault(below(change.path, change.keyword), change)
             elif change.type == "Schema" and change.keyword == "type" and self._is_another(change):
                 nodes.setdefault(change.path, change)
         told = _Rewritten()
@@ -741,7 +742,7 @@ class _Judge:
         value = change.now if change.kind == "added" else change.was
         if isinstance(value, Mapping):
             if isinstance(value.get("$ref"), str):
-                return f"`{steps(value['$ref'])[-1]}`"
+                return f"`{steps(target(value['$ref']))[-1]}`"
             if value.get("title"):
                 return f"`{value['title']}`"
             if value.get("type") == "null":
@@ -767,7 +768,7 @@ class _Judge:
             return
         members = whole.items() if isinstance(whole, Mapping) else enumerate(whole)
         for key, value in members:
-            step = pointer_to([str(key)])[1:]
+            step = below("", key)
             yield from judge(
                 Change(
                     name,

@@ -21,10 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from changes import versions
 from changes.comparer import ABSENT, compare
+from changes.contract import NAME, Contract, load
 from changes.decisions import CATEGORIES, DECISIONS
-from changes.documents import NAME, CannotReadError, Document, load
 from changes.judging import Finding, judge
 from changes.versions import Version
+from documents import CannotReadError, from_here
 from npm import CACHE, ROOT, UnavailableError
 
 CONTRACTS = "contracts"
@@ -37,8 +38,8 @@ POINTER = "#/info/version"
 class Comparison:
     """Two contracts, what changed between them, and what stands in the project."""
 
-    old: Document
-    new: Document
+    old: Contract
+    new: Contract
     findings: Sequence[Finding]
     changelog: str
     package: str
@@ -95,7 +96,7 @@ def last_release(root: Path) -> str:
         )
         raise CannotReadError(message)
     newest = max(files, key=lambda file: versions.version(file.stem) or Version(0, 0, 0))
-    return str(newest.relative_to(Path.cwd()) if newest.is_relative_to(Path.cwd()) else newest)
+    return from_here(newest)
 
 
 def comparison(old: str, new: str, root: Path, cache: Path, *, install: bool) -> Comparison:
@@ -166,7 +167,7 @@ def place(of: Comparison, finding: Finding) -> str:
     """Where a change is, or was, as file:line and JSON pointer."""
     change = finding.change
     which, pointer = (of.new, change.new) if change.new else (of.old, change.old or "#")
-    return f"{which.name}:{which.line(pointer)} {pointer}"
+    return which.place(pointer)
 
 
 def advice(of: Comparison) -> list[str]:
@@ -195,7 +196,7 @@ def advice(of: Comparison) -> list[str]:
 def as_json(of: Comparison) -> dict[str, Any]:
     """The comparison for a program to read."""
 
-    def side(document: Document, pointer: str | None, value: Any) -> dict[str, Any] | None:
+    def side(document: Contract, pointer: str | None, value: Any) -> dict[str, Any] | None:
         if pointer is None:
             return None
         said = {"document": document.name, "line": document.line(pointer), "pointer": pointer}
@@ -264,12 +265,10 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
         parser.error(
             "--check and --write are about openapi.yaml of the work tree: leave out NEW, and OLD with --check"
         )
-    here = root / NAME
-    new = NAME if here.resolve() == (Path.cwd() / NAME).resolve() else str(here)
     try:
         of = comparison(
             options.old or last_release(root),
-            options.new or new,
+            options.new or from_here(root / NAME),
             root,
             options.cache.resolve(),
             install=not options.no_install,

@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Any, Literal
 
 from changes.comparer import ABSENT
-from changes.documents import Document
+from changes.contract import Contract
 
 Effect = Literal["same", "narrower", "wider", "unlike"]
 
@@ -102,20 +102,20 @@ def effect(was: bool, now: bool) -> Effect:  # noqa: FBT001 - the two answers of
     return "same" if was and now else "wider" if was else "narrower" if now else "unlike"
 
 
-def relation(old: Document, was: Any, new: Document, now: Any) -> Effect:
+def relation(old: Contract, was: Any, new: Contract, now: Any) -> Effect:
     """What became of what a schema allows."""
     before, after = canonical(old, was), canonical(new, now)
     return effect(within(before, after), within(after, before))
 
 
-def of_keyword(keyword: str, old: Document, was: Any, new: Document, now: Any) -> Effect:
+def of_keyword(keyword: str, old: Contract, was: Any, new: Contract, now: Any) -> Effect:
     """What became of what a schema allows, by one keyword of it alone."""
     before = canonical(old, {} if was is ABSENT else {keyword: was})
     after = canonical(new, {} if now is ABSENT else {keyword: now})
     return effect(_each_within(before, after), _each_within(after, before))
 
 
-def canonical(document: Document, schema: Any, through: tuple[str, ...] = ()) -> Any:  # noqa: C901 - one branch for each form of keyword
+def canonical(document: Contract, schema: Any, through: tuple[str, ...] = ()) -> Any:  # noqa: C901 - one branch for each form of keyword
     """A schema without annotations, each `$ref` in its place, and what can be written in two ways in one of them."""
     if schema is ABSENT or isinstance(schema, bool):
         return {"not": {}} if schema is False else {}

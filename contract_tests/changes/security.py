@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from changes.documents import Document, pointer_to
-from changes.usages import METHODS, listed
+from changes.contract import Contract
+from changes.usages import listed
+from documents import METHODS, pointer_to
 
 Way = frozenset[tuple[str, frozenset[str]]]
 """One way in: every scheme that it asks for, with the scopes. None asked for: everybody is let in."""
@@ -22,7 +23,7 @@ class Difference:
     new: str | None
 
 
-def differences(old: Document, new: Document) -> Iterator[Difference]:
+def differences(old: Contract, new: Contract) -> Iterator[Difference]:
     """What lets callers in no more, and what does now, for the operations that both documents have."""
     before, after = dict(_operations(old)), dict(_operations(new))
     found = dict[tuple[Any, ...], list[str]]()
@@ -60,7 +61,7 @@ def _scheme(name: str, scopes: frozenset[str]) -> str:
     return f"`{name}`" + (f" ({listed(sorted(scopes))})" if scopes else "")
 
 
-def _operations(document: Document) -> Iterator[tuple[str, tuple[frozenset[Way], str]]]:
+def _operations(document: Contract) -> Iterator[tuple[str, tuple[frozenset[Way], str]]]:
     """The ways into each operation, and where they stand."""
     for path, item in document.data.get("paths", {}).items():
         whole = document.resolved(item)

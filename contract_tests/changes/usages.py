@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from changes.documents import Document, pointer_to, steps
+from changes.contract import Contract
+from documents import METHODS, pointer_to, steps, target
 
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 MOST = 1000  # usages of one place that are looked at
 
 _THROUGH = {"anyOf", "oneOf", "allOf", "not", "if", "then", "else", "contains", "propertyNames"}
@@ -31,7 +31,7 @@ class Spot:
 class Usages:
     """Which usages each place of a document has, looked up when asked for."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Contract) -> None:
         self.document = document
         self._paths: dict[str, frozenset[tuple[str, ...]]] = {}
 
@@ -45,7 +45,7 @@ class Usages:
             children: list[tuple[str, Any]] = []
             if isinstance(node, Mapping):
                 if isinstance(node.get("$ref"), str):
-                    found.setdefault(node["$ref"], []).append(path)
+                    found.setdefault(target(node["$ref"]), []).append(path)
                 children = list(node.items())
             elif isinstance(node, list):
                 children = [(str(number), child) for number, child in enumerate(node)]
@@ -63,11 +63,11 @@ class Usages:
                     found.add(path)
                     continue
                 for length in range(len(path), 2, -1):
-                    target = pointer_to(path[:length])
-                    if target not in through:
+                    place = pointer_to(path[:length])
+                    if place not in through:
                         stack += [
-                            ((*before, *path[length:]), through | {target})
-                            for before in self._referrers.get(target, [])
+                            ((*before, *path[length:]), through | {place})
+                            for before in self._referrers.get(place, [])
                         ]
             self._paths[pointer] = frozenset(found)
         return self._paths[pointer]

@@ -115,6 +115,9 @@ def _run(url: str, settings: dict[str, Any]) -> Report:
     from rerank_conformance import running  # noqa: PLC0415 - see check
     from rerank_conformance.reports import terminal  # noqa: PLC0415 - likewise
 
+    # Hypothesis keeps tables of characters, by itself in the directory of the caller
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rerank-conformance"
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(kept))
     with terminal.progress(terminal.console(err=True)) as told:
         return running.check(url, progress=told, **settings)
 

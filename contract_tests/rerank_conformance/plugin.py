@@ -68,10 +68,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each rule."""
     if "rerank_rule" in metafunc.fixturenames:
-        from rerank_conformance.rules import RULES  # noqa: PLC0415 - see the module
+        from rerank_conformance import contract  # noqa: PLC0415 - see the module
+        from rerank_conformance.rules import rule_set  # noqa: PLC0415 - likewise
 
         quick = metafunc.config.getoption("target_quick")
-        rules = [name for name, rule in RULES.items() if rule.quick or not quick]
+        version = metafunc.config.getoption("target_contract_version") or contract.load().version
+        rules = [rule.id for rule in rule_set(version) if rule.quick or not quick]
         metafunc.parametrize("rerank_rule", rules)
 
 

@@ -26,9 +26,12 @@ from rerank_conformance.exchanges import KEY, TRANSIENT, WRONG_KEY, Answer, Exch
 from rerank_conformance.reference import Reference
 
 _HEADERS = {"User-Agent": "rerank-conformance", "Accept": "application/json", "Accept-Encoding": "identity"}
-_LARGEST = 4 * 1024 * 1024  # bytes of an answer, besides what is owed to the echo of a large request
+_LARGEST = 1024 * 1024  # bytes of an answer, besides what is owed to the echo of a large request
 _PER_BYTE_SENT = 16
-_LARGEST_IN_ALL = 128 * 1024 * 1024  # bytes of all answers, after which the rest is not sent
+_LARGEST_IN_ALL = (
+    256 * 1024 * 1024
+)  # bytes that all answers may take when they are read, or the rest is not sent
+_PER_VALUE = 64  # bytes that a JSON value takes at least
 _RETRIES = 3
 _HANGS = 3  # timeouts in a row, or
 _HANGS_IN_ALL = 8  # timeouts, after which the rest is not sent
@@ -154,7 +157,7 @@ class Line:
         if self._read > _LARGEST_IN_ALL:
             return Fault(
                 "unsent",
-                f"was not sent: the answers before it had {self._read >> 20} MB, and more are not kept",
+                "was not sent: the answers before it are too large to keep",
             )
         self.requests += 1
         return None
@@ -201,12 +204,11 @@ class Line:
         except (TimeoutError, httpx.TimeoutException):
             return Fault("timeout", f"had no whole answer within {self.budget.timeout:g} s")
         except _CLOSED as error:
+            said = self._hide(str(error)) or type(error).__name__
+            if isinstance(error, httpx.RemoteProtocolError) and not any(words in said for words in _ENDED):
+                return Fault("broken", f"was answered with what is not HTTP: {said}"[:300])
             # an honest server may close a connection just as it is used again, but not within an answer
-            lost = not began and (not isinstance(error, httpx.RemoteProtocolError) or _WITHOUT in str(error))
-            return Fault(
-                "closed" if lost else "broken",
-                f"was cut off: {self._hide(str(error)) or type(error).__name__}"[:300],
-            )
+            return Fault("broken" if began else "closed", f"was cut off: {said}"[:300])
         except (httpx.ConnectError, OSError) as error:
             return Fault("unreachable", f"could not be sent: {self._hide(str(error))}")
         except _TooMuch as error:
@@ -221,7 +223,7 @@ class Line:
                 "broken",
                 f"was answered by an exception: {type(error).__name__}: {self._hide(str(error))}"[:300],
             )
-        self._read += len(body)
+        self._read += len(body) + _PER_VALUE * body.count(b",")
         seen = {name.lower(): self._hide(value) for name, value in response.headers.items()}
         return Answer(response.status_code, seen, self._hidden(body))
 
@@ -250,17 +252,21 @@ class Line:
         return text
 
     def _hidden(self, body: bytes) -> bytes:
-        for secret in self._secrets:
-            body = body.replace(secret.encode(), KEY.encode())
-        if self._secrets and b"\\" in body:
-            plain = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]) if found[1] else b"/", body)
-            if any(secret.encode() in plain for secret in self._secrets):
-                return self._hidden(plain.replace(b"\\", b""))
+        for text in (body, _ESCAPED.sub(_unescaped, body)) if b"\\" in body else (body,):
+            hidden = text
+            for secret in self._secrets:
+                hidden = hidden.replace(secret.encode(), KEY.encode())
+            if hidden != text:
+                body = hidden
         return body
 
 
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    return bytes([int(found[1], 16)]) if found[1] else b"/"
+
+
 _CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
-_WITHOUT = "without sending"  # httpcore's words for a connection that ends before an answer begins
+_ENDED = ("without sending", "peer closed")  # h11's and httpcore's words for a connection that ended
 _ESCAPED = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|/)")
 
 
@@ -270,12 +276,15 @@ def _spellings(key: str) -> list[str]:
     if len(key) < _SHORTEST_SECRET:
         return []
     plain = [key, key.swapcase(), key[:-1], key.swapcase()[:-1]]
+    quoted = [json.dumps(one)[1:-1] for one in plain]
     written = [
-        form for one in plain for form in (one, json.dumps(one)[1:-1], html.escape(one), quote(one, ""))
+        form
+        for one in (*plain, *quoted)
+        for form in (one, json.dumps(one)[1:-1], html.escape(one), quote(one), quote(one, ""))
     ]
     # without its last characters, which depend on what comes behind
     packed = [base64.b64encode(one.encode()).decode()[:-4] for one in (key, f"Bearer {key}", f"Basic {key}")]
-    return list(dict.fromkeys(written + packed))
+    return sorted({*written, *packed}, key=len, reverse=True)
 
 
 class _TooMuch(Exception):
@@ -297,6 +306,9 @@ async def _read(response: httpx.Response, limit: int) -> bytes:
         if len(body) > limit:
             msg = f"was answered with more than {limit} bytes, and not read to the end"
             raise _TooMuch(msg)
+    if unpacker and not unpacker.eof:
+        msg = f"was answered with {packing} that ends in the middle"
+        raise _TooMuch(msg)
     return bytes(body)
 
 

@@ -3,12 +3,16 @@
 `broken` has one server for each rule, as narrow as can be; these are as the field has them, and may break several.
 """
 
+# What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import gzip
 import json
 import math
 import re
+import time
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -365,7 +369,307 @@ def _top_n_below_one(body: Body) -> Body:
     return _without(body, "top_n") if isinstance(top_n, int) and top_n < 1 and top_n is not False else body
 
 
+class _OddOneLost(Reference):
+    """Ranks in batches of 64, and loses a last one of a single document."""
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        ranked = super().rank(body)
+        count = len(body["documents"])
+        return [pair for pair in ranked if not (count > 1 and count % 64 == 1 and pair[0] == count - 1)]
+
+
+class _LinesSplit(Reference):
+    """Hands its model the documents as lines, and a document of two lines shifts all behind it."""
+
+    def texts(self, documents: Any) -> list[str]:
+        texts = super().texts(documents)
+        return "\n".join(texts).split("\n")[: len(texts)]
+
+
+class _FirstKind(Reference):
+    """Takes all documents for what the first is, and an object among strings for empty."""
+
+    def texts(self, documents: Any) -> list[str]:
+        kinds = {isinstance(document, str) for document in documents}
+        texts = super().texts(documents)
+        mixed = len(kinds) > 1
+        return [
+            "" if mixed and not isinstance(document, str) else text
+            for document, text in zip(documents, texts, strict=True)
+        ]
+
+
+class _Cached(Reference):
+    """Keeps scores by something that is not the whole request."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._kept: dict[object, list[float]] = {}
+
+    def name(self, query: str, texts: Sequence[str]) -> object:
+        """What scores are kept by."""
+        raise NotImplementedError
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        name = self.name(query, texts), len(texts)
+        if name not in self._kept:
+            self._kept[name] = super().scores(query, texts)
+        return self._kept[name]
+
+
+class _CachedByQueryStart(_Cached):
+    """Keeps scores by the first 64 characters of the query."""
+
+    def name(self, query: str, texts: Sequence[str]) -> object:
+        return query[:64], tuple(texts)
+
+
+class _CachedByFirst(_Cached):
+    """Keeps scores by the query and the first three documents."""
+
+    def name(self, query: str, texts: Sequence[str]) -> object:
+        return query, tuple(texts[:3])
+
+
+class _CachedByTextStart(_Cached):
+    """Keeps scores by the query and the first 64 characters of each document."""
+
+    def name(self, query: str, texts: Sequence[str]) -> object:
+        return query, tuple(text[:64] for text in texts)
+
+
+class _CachedByJoined(_Cached):
+    """Keeps scores by the query and a digest of all documents, one behind the other."""
+
+    def name(self, query: str, texts: Sequence[str]) -> object:
+        return query, "".join(texts)
+
+
+class _Shared(Reference):
+    """Keeps the query of the request at hand where every thread sees it."""
+
+    query = ""
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        self.query = query
+        time.sleep(0.01)
+        return super().scores(self.query, texts)
+
+
+class _TopThreeFirst(Reference):
+    """Cuts before it ranks where top_n is 3, its default, and the code path another."""
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        if body.get("top_n") != 3:
+            return super().rank(body)
+        return super().rank({**body, "documents": body["documents"][:3]})
+
+
+class _LastUnchecked(Reference):
+    """Checks the first hundred documents of a request."""
+
+    def validate(self, value: object) -> Body:
+        found = members(value).get("documents")
+        given = found if isinstance(found, list) else []
+        if len(given) <= 100:
+            return super().validate(value)
+        kept = [*given[:100], *(one if isinstance(one, str | dict) else str(one) for one in given[100:])]
+        return super().validate({**members(value), "documents": kept})
+
+
+class _TrailingTaken(Reference):
+    """Reads one JSON value and ignores what comes behind, as Go's decoder does."""
+
+    def parse(self, body: bytes) -> object:
+        try:
+            return json.JSONDecoder().raw_decode(body.decode().lstrip())[0]
+        except (ValueError, RecursionError):
+            return super().parse(body)
+
+
+class _SlashUnguarded(Reference):
+    """Guards /rerank, and not /rerank/."""
+
+    def admit(self, request: Request) -> None:
+        if not request.path.endswith("/rerank/"):
+            super().admit(request)
+
+
+class _LocalTrusted(Reference):
+    """Needs no key of whom a header says that he is on this machine."""
+
+    def authenticate(self, request: Request) -> None:
+        if request.headers.get("x-forwarded-for") != "127.0.0.1":
+            super().authenticate(request)
+
+
+class _KeyCaseless(Reference):
+    """Compares keys without regard to case."""
+
+    def authenticate(self, request: Request) -> None:
+        given = request.headers.get("authorization", "").lower()
+        if given not in {f"bearer {key.decode()}".lower() for key in self._keys or ()}:
+            super().authenticate(request)
+
+
+def _numbers_read(text: str) -> Any:
+    try:
+        return json.loads(text) if text.strip() == text and not text.startswith(("{", "[", '"')) else text
+    except ValueError:
+        return text
+
+
+def _unlike(what: str, change: Callable[[str], Any]) -> Server:
+    """A server that changes the text of every echo, into whatever."""
+    return echoing(what, lambda d: {**d, "text": change(d["text"])} if "text" in d else d)
+
+
+def _array_read(text: str) -> Any:
+    return json.loads(text) if text[:2] == '["' else text
+
+
+def _empty_left_out(body: Body) -> Body:
+    return body if body.get("provider") else _without(body, "provider")
+
+
+def _content_taken(document: Any) -> Any:
+    given = members(document)
+    return {"text": given["content"]} if given.keys() == {"content"} else document
+
+
+def _contents_taken(body: Body) -> Body:
+    found = body.get("documents")
+    given = found if isinstance(found, list) else None
+    return body if given is None else {**body, "documents": [_content_taken(one) for one in given]}
+
+
 _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
+    # long lists, long texts, many at a time
+    "batch-scores-shifted": (
+        scoring(
+            "Shifts the scores of its second batch by one.",
+            lambda _, __, s: [*s[:64], *s[65:], *s[64:65]],
+        ),
+        ("relation.one-score",),
+    ),
+    "batch-of-one-lost": (_OddOneLost, ("answer.many-documents",)),
+    "batches-by-length": (
+        scoring(
+            "Sorts more than sixteen documents by length, and never back.",
+            lambda _, t, s: [x for _, x in sorted(zip(map(len, t), s, strict=True))] if len(t) > 16 else s,
+        ),
+        ("relation.one-score",),
+    ),
+    "five-hundred-kept": (
+        listing("Returns five hundred documents at most.", lambda r, _: r[:500]),
+        ("answer.many-documents",),
+    ),
+    "long-list-fails": (
+        refusing("Fails on more than four hundred documents.", lambda b: len(b["documents"]) > 400, 500),
+        ("robustness.large-request",),
+    ),
+    "long-list-422": (
+        refusing(
+            "Refuses more than four hundred documents with 422.", lambda b: len(b["documents"]) > 400, 422
+        ),
+        ("robustness.large-request", "error.status-documented"),
+    ),
+    "long-distances": (
+        scoring(
+            "Scores by distance, in a long list alone.",
+            lambda _, __, s: [1 - x if len(s) > 100 else x for x in s],
+        ),
+        ("relation.higher-is-better-in-long-lists",),
+    ),
+    "lines-split": (_LinesSplit, ("relation.one-score",)),
+    "first-kind": (_FirstKind, ("relation.one-score",)),
+    "cache-by-query-start": (_CachedByQueryStart, ("relation.whole-request",)),
+    "cache-by-first-documents": (_CachedByFirst, ("relation.whole-request",)),
+    "cache-by-text-start": (_CachedByTextStart, ("relation.whole-request",)),
+    "cache-by-joined-texts": (_CachedByJoined, ("relation.whole-request",)),
+    "threads-share": (_Shared, ("relation.together",)),
+    "top-three-cut-first": (_TopThreeFirst, ("relation.top-n-of-any",)),
+    "echo-64-kilobytes": (
+        respelling("Echoes 65,535 characters at most.", lambda t: t[:65535]),
+        ("answer.echo-long",),
+    ),
+    "echo-composed": (
+        respelling("Echoes composed characters.", lambda t: unicodedata.normalize("NFC", t)),
+        ("answer.echo-unicode",),
+    ),
+    "echo-line-separators": (
+        respelling("Echoes U+2028 as a line break.", lambda t: t.replace("\u2028", "\n")),
+        ("answer.echo-unicode",),
+    ),
+    "echo-numbers": (
+        _unlike("Echoes texts that are numbers as numbers.", _numbers_read),
+        ("answer.echo-text",),
+    ),
+    "echo-json-read": (_unlike("Reads texts that are JSON.", _array_read), ("answer.echo-text",)),
+    "echo-blanks-collapsed": (
+        respelling(
+            "Echoes one space for several between words.", lambda t: re.sub(r"(?<=\S) +(?=\S)", " ", t)
+        ),
+        ("answer.echo-text",),
+    ),
+    "echo-plus": (
+        respelling("Echoes a blank for a plus.", lambda t: t.replace("+", " ")),
+        ("answer.echo-text",),
+    ),
+    "echo-addresses-masked": (
+        respelling("Masks addresses of mail.", lambda t: re.sub(r"\S+@\S+", "[EMAIL]", t)),
+        ("answer.echo-text",),
+    ),
+    "echo-both-names": (
+        echoing("Echoes null for what is not there.", lambda d: {"text": None, "image": None, **d}),
+        ("answer.echo-nothing-added",),
+    ),
+    "index-real-from-one": (
+        each("Counts from 1.0.", lambda r: {**r, "index": r["index"] + 1.0}),
+        ("answer.index-in-range", "answer.index-points-at-echo"),
+    ),
+    "nan-beside": (
+        ranking(
+            "Has NaN in a field of its own.", lambda a: a._replace(body=a.body[:-1] + b',"seconds":NaN}')
+        ),
+        ("answer.one-reading",),
+    ),
+    "results-twice": (
+        ranking("Has results twice, first empty.", lambda a: a._replace(body=b'{"results":[],' + a.body[1:])),
+        ("answer.one-reading",),
+    ),
+    # what is taken, and who is let in
+    "last-documents-unchecked": (_LastUnchecked, ("refusal.document-type",)),
+    "content-for-text": (
+        taking("Takes a document's content for its text.", _contents_taken),
+        ("refusal.document-empty-object",),
+    ),
+    "top-n-padded": (
+        taking(
+            "Takes a top_n with blanks around it.",
+            lambda b: {**b, "top_n": 2} if b.get("top_n") == " 2 " else b,
+        ),
+        ("refusal.top-n-text",),
+    ),
+    "provider-empty": (
+        taking("Takes anything empty for no provider.", _empty_left_out),
+        ("refusal.provider-type",),
+    ),
+    "trailing-taken": (_TrailingTaken, ("refusal.malformed-json",)),
+    "blank-query-fails": (
+        refusing("Fails on an empty query.", lambda b: not b["query"].strip(), 500),
+        ("robustness.no-server-error",),
+    ),
+    "sort-object-refused": (
+        refusing(
+            "Knows sort as a word alone.",
+            lambda b: isinstance((b.get("provider") or {}).get("sort"), dict),
+        ),
+        ("acceptance.provider", "acceptance.unknown-fields"),
+    ),
+    "slash-unguarded": (_SlashUnguarded, ("authentication.other-address",)),
+    "local-trusted": (_LocalTrusted, ("authentication.no-key",)),
+    "key-caseless": (_KeyCaseless, ("authentication.similar-key",)),
     # the ranking
     "filtered-index": (
         _FilteredIndex,

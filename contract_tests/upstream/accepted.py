@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from documents import opened, parsed
 from upstream.comparison import Difference, Group, Pair
-from upstream.documents import At, opened, parsed
+from upstream.places import At, top
 
 KEYS = ("place", "kind", "contract", "vendor", "reason")
 ANY = "*"
@@ -56,12 +57,12 @@ def read(file: Path) -> list[Entry]:
     Raises:
         CannotReadError: It cannot be read, or an entry is not complete.
     """
-    top = parsed(str(file), opened(file)).top
-    if top.value is None:
+    whole = top(parsed(str(file), opened(file)))
+    if whole.value is None:
         return []
-    if not isinstance(top.value, list):
-        raise top.wrong("a list of accepted differences belongs here: `--accept` prints entries for it")
-    return [_entry(top.raw(index)) for index in range(len(top.value))]
+    if not isinstance(whole.value, list):
+        raise whole.wrong("a list of accepted differences belongs here: `--accept` prints entries for it")
+    return [_entry(whole.raw(index)) for index in range(len(whole.value))]
 
 
 def _entry(at: At) -> Entry:

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from jsonschema_rs.canonical import CanonicalizationError, Containment
 
-from upstream.documents import At
 from upstream.operations import Api, Media, Operation, Status, Value
+from upstream.places import At, top
 from upstream.schemas import LIMITS, NOTES, TAKEN, Case, Conjunction, Node, Schemas, key_of, node
 
 One = TypeVar("One")
@@ -184,7 +184,7 @@ class _Comparing:
 
     def apis(self, pair: Pair[Api]) -> None:
         """Servers and operations."""
-        tops = each(lambda api: api.document.top, pair)
+        tops = each(lambda api: top(api.document), pair)
         for url, servers in aligned(each(lambda api: api.servers, pair)):
             self.things("server", Place(f"server {url}"), servers, tops)
         for name, (ours, theirs) in aligned(each(lambda api: api.operations, pair)):

@@ -7,9 +7,9 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from upstream.documents import At, Document
+from documents import METHODS, Document
+from upstream.places import At, top
 
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 RERANK = "/rerank"
 # OpenAPI: a header parameter or a response header of these names says nothing
 IGNORED = {"accept", "authorization", "content-type"}
@@ -102,10 +102,10 @@ def read(document: Document, wanted: Iterable[str] | None = None, prefix: str | 
         CannotReadError: It is no OpenAPI 3, has no `/rerank`, or is broken where it is read.
     """
     check_version(document)
-    found = document.top.get("paths")
+    found = top(document).get("paths")
     known = found.mapping() if found else {}
     if found is None or not known:
-        raise document.top.wrong("it has no paths: name the document that describes the API")
+        raise top(document).wrong("it has no paths: name the document that describes the API")
     prefix = prefix_of(document, list(known), prefix)
     paths = tuple(known if wanted is None else wanted)
     operations = dict[str, Operation]()
@@ -119,16 +119,16 @@ def read(document: Document, wanted: Iterable[str] | None = None, prefix: str | 
 
 def check_version(document: Document) -> None:
     """Refuse what is no OpenAPI 3."""
-    value = document.value
+    value = document.data
     if not isinstance(value, dict):
-        raise document.top.wrong("it is no OpenAPI document: an object with the key `openapi` is expected")
+        raise top(document).wrong("it is no OpenAPI document: an object with the key `openapi` is expected")
     if "swagger" in value:
         message = f"it is Swagger {value['swagger']}, and OpenAPI 3 is needed: convert it first, as `npx swagger2openapi FILE` does"
-        raise document.top.wrong(message)
+        raise top(document).wrong(message)
     if not str(value.get("openapi", "")).startswith("3."):
         said = f"`openapi` is {value['openapi']!r}" if "openapi" in value else "there is no key `openapi`"
         message = f"{said}, and a document of OpenAPI 3 is needed"
-        raise document.top.wrong(message)
+        raise top(document).wrong(message)
 
 
 def prefix_of(document: Document, paths: list[str], prefix: str | None) -> str:
@@ -138,7 +138,7 @@ def prefix_of(document: Document, paths: list[str], prefix: str | None) -> str:
         prefix = prefix.rstrip("/")
         if prefix + RERANK not in paths:
             message = f"it has no path {prefix + RERANK}: leave --prefix out, or correct it"
-            raise document.top.wrong(message)
+            raise top(document).wrong(message)
         return prefix
     if RERANK in paths:
         return ""
@@ -150,22 +150,22 @@ def prefix_of(document: Document, paths: list[str], prefix: str | None) -> str:
             f"{len(found)} paths end in {RERANK}: say which with --prefix, as {found[0].removesuffix(RERANK)}"
             f" ({', '.join(found)})"
         )
-        raise document.top.wrong(message)
+        raise top(document).wrong(message)
     near = difflib.get_close_matches(RERANK, paths, n=3, cutoff=0.5)
     nearest = f"; the nearest is {near[0]}" if near else ""
     message = f"none of its {len(paths)} paths ends in {RERANK}{nearest}: is {where} the right document?"
-    raise document.top.wrong(message)
+    raise top(document).wrong(message)
 
 
 def servers(document: Document, prefix: str) -> dict[str, At]:
     """The addresses that a document is served at, with the prefix of its paths."""
     found = dict[str, At]()
-    for server in document.top.elements("servers"):
+    for server in top(document).elements("servers"):
         url = server.text("url")
         for name, variable in server.entries("variables").items():
             url = url.replace(f"{{{name}}}", variable.text("default"))
         found[url.rstrip("/") + prefix] = server
-    return found or {prefix or "/": document.top}
+    return found or {prefix or "/": top(document)}
 
 
 def operation(document: Document, item: At, method: str) -> Operation:
@@ -232,8 +232,8 @@ def status_of(at: At) -> Status:
 
 def security_of(document: Document, at: At) -> frozenset[str]:
     """What lets a caller in, in words that do not depend on what a document calls its schemes."""
-    source = at if "security" in at.mapping() else document.top
-    components = document.top.get("components")
+    source = at if "security" in at.mapping() else top(document)
+    components = top(document).get("components")
     schemes = components.entries("securitySchemes") if components else {}
     found = set[str]()
     for choice in source.elements("security"):

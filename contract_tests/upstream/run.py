@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from upstream import accepted, comparison, documents, operations
+import documents
+from upstream import accepted, comparison, operations
 
 HERE = Path(__file__).resolve().parent
 CONTRACT = HERE.parents[1] / "openapi.yaml"
@@ -38,16 +39,16 @@ def report(
     for entry, place in settled.stale:
         where = entry.at.document.place(entry.at.pointer)
         yield f"{where}: nothing differs any more as this entry says of `{place}`: read it again, and take it out"
-    new, stale = len(settled.new), len(settled.stale)
+    new, stale, lines = len(settled.new), len(settled.stale), theirs.document.text.count("\n")
     if new:
         yield (
             f"{counted(new, 'new difference')}. Where the vendor is right, change openapi.yaml. Where the contract differs on "
             f"purpose, add what `--accept` prints to accepted.yaml, each with its reason"
         )
     yield (
-        f"{theirs.document.name} (OpenAPI {theirs.document.value['openapi']}, {counted(theirs.paths, 'path')}, "
-        f"{theirs.document.lines:,} lines) beside contract "
-        f"{ours.document.value['info']['version']}: {new} new, {len(settled.accepted)} accepted, {counted(stale, 'stale entry', 'stale entries')}"
+        f"{theirs.document.name} (OpenAPI {theirs.document.data['openapi']}, {counted(theirs.paths, 'path')}, "
+        f"{lines:,} lines) beside contract "
+        f"{ours.document.data['info']['version']}: {new} new, {len(settled.accepted)} accepted, {counted(stale, 'stale entry', 'stale entries')}"
     )
 
 
@@ -116,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         default=documents.PATIENCE,
         metavar="SECONDS",
-        help="how long an address may send nothing (%(default)g)",
+        help="how long an address may take as a whole (%(default)g); it may send nothing for a third of that",
     )
     return made
 
@@ -126,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         entries = accepted.read(options.accepted)
-        ours = operations.read(documents.read(here(options.contract)))
+        ours = operations.read(documents.read(documents.from_here(Path(options.contract))))
         theirs = operations.read(
             documents.read(options.document, patience=options.patience), ours.wanted, options.prefix
         )
@@ -145,14 +146,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         show(report(compared, settled, ours, theirs, everything=options.all))
     return 1 if settled.new else 0
-
-
-def here(file: str) -> str:
-    """A path as the user is shown it: from where they are, if it lies there."""
-    path = Path(file)
-    return str(
-        path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
-    )
 
 
 def show(lines: Iterable[str]) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 from jsonschema_rs import CanonicalSchema, Draft202012, Registry, ValidationError, canonicalize, meta
 from jsonschema_rs.canonical import CanonicalKind
 
-from upstream.documents import At, Document, below
+from documents import Document, below
+from upstream.places import At, top
 
 TYPES = ("null", "boolean", "number", "string", "array", "object")
 MANY = 512  # alternatives of one schema; more are no schema of an API
@@ -154,7 +155,7 @@ class Schemas:
 
     def __init__(self, side: str, document: Document, roots: list[At]) -> None:
         self.document = document
-        self.old = str(document.value["openapi"]).startswith("3.0")
+        self.old = str(document.data["openapi"]).startswith("3.0")
         self._base = f"urn:{side}"
         self._numbers = dict[str, int]()
         self._parts = 0
@@ -269,7 +270,7 @@ class Schemas:
     def cases(self, wanted: Node) -> dict[str, list[Case]]:
         """The ways to fit, by type."""
         found = dict[str, list[Case]]()
-        silence = (Flat(self.document.top, {}),)
+        silence = (Flat(top(self.document), {}),)
         for flats in self.alternatives(wanted):
             for case in _cases(flats or silence):
                 found.setdefault(case.type, []).append(case)

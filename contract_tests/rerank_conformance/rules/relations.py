@@ -318,9 +318,10 @@ def together(seen: Seen) -> Iterator[Judgement]:
             if isinstance(pair, Undecided):
                 yield pair
                 continue
-            bad = _apart(seen, *pair)
-            actual = f"{_shown(pair[1])} beside others"
-            yield Finding(f"{_shown(pair[0])}, as alone", actual, pair[1]) if bad else None
+            by_itself, beside = pair
+            bad = _apart(seen, by_itself, beside)
+            actual = f"{_shown(beside)} beside others"
+            yield Finding(f"{_shown(by_itself)}, as alone", actual, beside) if bad else None
 
 
 @rule(
