@@ -49,6 +49,15 @@ def test_a_broken_server(tmp_path):
         assert word in done.stdout
 
 
+def test_a_line_is_of_its_contract(tmp_path):
+    """A server that is held to a released contract is told the lines of that contract's file."""
+    with running(BROKEN["answer.index-in-range"]()) as url:
+        done = run(tmp_path, *QUICK, "--target", url, "--target-contract-version", "1.0.0")
+
+    assert "contract: contracts/1.0.0.yaml:" in done.stdout
+    assert "openapi.yaml:" not in done.stdout
+
+
 def test_an_older_version(tmp_path):
     """By the rules of an older version there is a test for each of them, and none for those that came later."""
     with running(Reference()) as url:

@@ -244,7 +244,12 @@ def test_junit_says_what_to_do():
     failure = cases(EVERY)["answer.failed"].find("failure")
     assert failure is not None
     assert failure.get("message") == "another"
-    for said in ("The requirement of", "expected: a thing", "curl: curl -sS", f"openapi.yaml{SOURCE}, line "):
+    for said in (
+        "The requirement of",
+        "expected: a thing",
+        "curl: curl -sS",
+        f"contracts/1.0.0.yaml{SOURCE}, line ",
+    ):
         assert said in (failure.text or "")
     advice = cases(EVERY)["answer.advice"].find("skipped")
     assert advice is not None
@@ -320,6 +325,16 @@ def test_terminal():
     assert made.splitlines()[-1].startswith(
         "NOT conformant: 2 failed, 1 in error, 3 undecided, 1 known to fail"
     )
+
+
+def test_a_line_is_of_its_contract():
+    """A place is told with the file that has it: a released contract's own, openapi.yaml for the newest alone."""
+    newest = contract.load().version
+    for version, file in (("1.0.0", "contracts/1.0.0.yaml"), (newest, "openapi.yaml")):
+        made = report(result("fail", actual="another"), contract_version=version)
+        line = contract.line_of(SOURCE, "1.0.0")
+        for text in ("\n".join(terminal.lines(made)), junit.render(made), shown(made, width=200)):
+            assert f" {file}{SOURCE}, line {line}" in text
 
 
 def test_plain_lines():

@@ -321,6 +321,14 @@ def _always(status: int, body: bytes = b"{}", **headers: str) -> Callable[[httpx
     )
 
 
+def test_another_address():
+    """Where nothing ranks, the check says what may be wrong, and what to give in its place."""
+    report = check(httpx.MockTransport(_always(404)), key=KEY, quick=True)
+    reason = report.rules[0].reason or ""
+    assert "no /rerank right under this address, or no model cohere/rerank-v3.5" in reason
+    assert "Give the address that has it, or name another model" in reason
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [

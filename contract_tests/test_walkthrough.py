@@ -21,6 +21,25 @@ from rerank_conformance import contract
 ROOT = Path(__file__).resolve().parents[1]
 RELEASED = contract.load().version
 NEXT = f"{contract.numbers(RELEASED)[0]}.{contract.numbers(RELEASED)[1] + 1}.0"
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def following(version):
+    """The version of the package after one, where a field is new."""
+    major, minor, patch = contract.numbers(version)
+    return f"{major}.{minor}.{patch + 1}" if major == 0 else f"{major}.{minor + 1}.0"
+
+
+def section(version):
+    """A pattern of the heading of a release in CHANGELOG.md."""
+    return rf"^## {re.escape(version)}\b.*$"
+
+
+(THIS,) = re.findall(r'VERSION = "(.*)"', (ROOT / "wrapper/openrouter_rerank/version.py").read_text("utf-8"))
+IS_RELEASED = "## Unreleased" not in CHANGELOG
+if not IS_RELEASED and re.search(section(THIS), CHANGELOG, re.MULTILINE):
+    THIS = following(THIS)
+AFTER = following(THIS)
 TESTS = [
     "wrapper/tests/test_held_to_the_contract.py",
     "wrapper/tests/test_twins.py",
@@ -109,7 +128,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path):
-    """The files of this project as they are now, released as 0.1.0."""
+    """The files of this project as they are now, released."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -128,7 +147,10 @@ def project(tmp_path):
         (home / ".nox" / tool.name).symlink_to(tool)
     made = Project(home)
     made.git("init", "--quiet")
-    made.release("0.1.0", RELEASED)
+    if IS_RELEASED:
+        made.commit(f"Release {THIS}")
+    else:
+        made.release(THIS, RELEASED)
     return made
 
 
@@ -147,7 +169,21 @@ def apply_the_diff(project):
     """Step 1."""
     (diff,) = blocks("diff")
     (project.home.parent / "change.diff").write_text(diff, "utf-8")
-    project.git("apply", "--recount", "../change.diff")
+    try:
+        project.git("apply", "--recount", "../change.diff")
+    except AssertionError as error:
+        message = (
+            f"the diff of CONTRIBUTING.md does not fit openapi.yaml any more ({str(error).strip().splitlines()[0]}): "
+            "write it anew there, for a change that openapi.yaml has not"
+        )
+        raise AssertionError(message) from error
+
+
+def test_the_quick_look():
+    """What CONTRIBUTING.md has for a quick look is told of the files that name nearly all that does not follow."""
+    commands = "".join(blocks("sh"))
+    (quick,) = re.findall(r"^nox -s contract -- (.+)$", commands, re.MULTILINE)
+    assert set(quick.split()) == {TESTS[0], TESTS[2], TESTS[3]}
 
 
 def let_the_facade_follow(project):
@@ -267,10 +303,10 @@ def test_a_change_from_start_to_release(project):
     if has_tools(project):
         drafted = project.run(sys.executable, "contract_tests/changes/run.py", "--no-install", "--write")
         assert f"Contract: {NEXT} or more (minor, from {RELEASED})" in drafted
-        assert "Package: 0.1.1 or more" in drafted
+        assert f"Package: {AFTER} or more" in drafted
     else:
-        entry = f"\n## Unreleased\n\n- Contract {NEXT}: `instruction`, and 451.\n\n## 0.1.0"
-        project.edit("CHANGELOG.md", (r"^## 0\.1\.0", entry))
+        entry = f"\n## Unreleased\n\n- Contract {NEXT}: `instruction`, and 451.\n\n\\g<0>"
+        project.edit("CHANGELOG.md", (section(THIS), entry))
     assert "instruction" in (project.home / "CHANGELOG.md").read_text("utf-8")
     project.nox("generate")
     project.nox("contract", *TESTS, *([GATE] if has_tools(project) else []))
@@ -282,10 +318,10 @@ def test_a_change_from_start_to_release(project):
     project.commit("An instruction, and 451")
     refused = project.nox("release", fails=True)
     assert f"cp openapi.yaml contracts/{NEXT}.yaml" in refused
-    assert "the tag v0.1.0 exists already" not in refused  # nobody tagged it here
-    project.release("0.1.1", NEXT)
-    assert "git push origin v0.1.1" in project.nox("release")
-    notes = project.git("tag", "--list", "--format=%(contents)", "v0.1.1")
+    assert f"the tag v{THIS} exists already" not in refused  # nobody tagged it here
+    project.release(AFTER, NEXT)
+    assert f"git push origin v{AFTER}" in project.nox("release")
+    notes = project.git("tag", "--list", "--format=%(contents)", f"v{AFTER}")
     assert f"Contract {NEXT}" in notes
     assert "First version" not in notes
 

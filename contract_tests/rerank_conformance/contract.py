@@ -44,6 +44,11 @@ def find(version: str | None = None) -> Traversable:
     return _root() / RELEASED / f"{version}.yaml"
 
 
+def name_of(version: str) -> str:
+    """The file of a contract in the repository, by which a line of it is told."""
+    return NAME if version == load().version else f"{RELEASED}/{version}.yaml"
+
+
 def _root() -> Traversable:
     """Where the contracts are: in this package when it is installed, at the root of the repository in a checkout."""
     packaged, checkout = files("rerank_conformance"), Path(__file__).resolve().parents[2]

@@ -250,7 +250,10 @@ def _stops(first: Exchange, settings: Settings) -> str | None:
         key = "the key was refused" if settings.key else "no key was given"
         return f"the first request was answered with {answer.status}: {key}"
     if answer.status == 404:
-        return f"the first request was answered with 404: no rerank here, or no model {settings.model}"
+        return (
+            f"the first request was answered with 404: no /rerank right under this address, or no model {settings.model}. "
+            "Give the address that has it, or name another model"
+        )
     if answer.status != 200:
         return f"the first request, a plain legal one, was answered with {answer.status}"
     return None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rerank_conformance import contract
+
 if TYPE_CHECKING:
     from rerank_conformance.report import RuleResult
 
@@ -21,7 +23,8 @@ def test_rule(rerank_result: "RuleResult", pytestconfig: pytest.Config) -> None:
         value = getattr(result, name)
         if value:
             lines.append(f"  {name}: {value}")
-    lines.append(f"  contract: openapi.yaml:{result.line} {result.source}")
+    version = pytestconfig.getoption("target_contract_version") or contract.load().version
+    lines.append(f"  contract: {contract.name_of(version)}:{result.line} {result.source}")
     match result.verdict:
         case "pass":
             return

@@ -163,9 +163,9 @@ def _known(mapping: Mapping[str, Any], where: str) -> tuple[Any, Any]:
     unknown = [name for name in mapping if name not in ("text", "image")]
     if unknown:
         close = nearest(str(unknown[0]), ["text", "image"])
-        hint = f"did you mean {close!r}? " if close else ""
+        hint = f"; did you mean {close!r}?" if close else "."
         message = (
-            f"{where}: unknown key {unknown[0]!r}; {hint}A document has text and image; "
+            f"{where}: unknown key {unknown[0]!r}{hint} A document has text and image; "
             "pass key= to say which part of a richer object to send"
         )
         raise ValueError(message)

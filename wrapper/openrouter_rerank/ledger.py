@@ -118,7 +118,7 @@ class Ledger:
 
     @property
     def wary(self) -> bool:
-        """Whether there is a limit, and no call has told yet what one costs."""
+        """Whether there is a limit, and no call has told yet what one costs; one without a cost tells that none ever will."""
         return self._max_cost is not None and not self._answered
 
     def reserve(self, call: object, model: str) -> None:

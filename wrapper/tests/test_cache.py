@@ -469,6 +469,13 @@ def test_disk_refuses_what_is_not_its_own(tmp_path: Path, content: str) -> None:
     assert path.read_bytes() == before
 
 
+def test_disk_has_no_directory(tmp_path: Path) -> None:
+    """Where the file's directory cannot be made, the error names the cache's file and says what to do."""
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"x cannot be used as a cache .*name another file"):
+        disk(tmp_path / "file" / "x")
+
+
 class Bomb:
     """What a cache that unpickles would run."""
 

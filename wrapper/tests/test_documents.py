@@ -124,6 +124,7 @@ WRONG: list[tuple[Any, type[Exception], list[str]]] = [
     ({"text": None}, ValueError, ["document 1", "neither text nor image"]),
     ({"content": "a"}, ValueError, ["document 1", "'content'", "key="]),
     ({"txt": "a"}, ValueError, ["document 1", "'txt'", "did you mean 'text'?"]),
+    ({"body": "a"}, ValueError, ["document 1", "'body'. A document has text and image; pass key="]),
     ({"text": "a", "title": "T"}, ValueError, ["document 1", "'title'", "key="]),
     ({5: "a"}, ValueError, ["document 1", "5"]),
     ({"text": 5}, TypeError, ["document 1", "text", "str", "int"]),

@@ -880,7 +880,7 @@ def test_a_closed_client(any_shell: Shell):
         ({"progress": 3}, "progress must be a function"),
         ({"requests": "q"}, "requests is one str; pass an iterable"),
         ({"requests": {"query": "q", "documents": []}}, "requests is one dict"),
-        ({"requests": 7}, "not iterable"),
+        ({"requests": 7}, "requests must be an iterable of requests, not int"),
     ],
     ids=str,
 )

@@ -365,3 +365,18 @@ def test_an_estimate_refuses_what_a_call_would() -> None:
         assert caught.value.__notes__ == ["It was request 1."]
         with pytest.raises(TypeError, match="a request is"):
             client.dry_run([7])  # type: ignore[list-item] # on purpose
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("query", "requests is one str; pass an iterable"),
+        ({"query": "q", "documents": ["a"]}, "requests is one dict"),
+        (None, "requests must be an iterable of requests, not NoneType"),
+    ],
+    ids=str,
+)
+def test_an_estimate_is_of_requests(given: Any, says: str) -> None:
+    """One request in place of many, or nothing at all, is told as rerank_many tells it."""
+    with reranker(Scoring()) as client, pytest.raises(TypeError, match=says):
+        client.dry_run(given)

@@ -281,6 +281,32 @@ def test_an_end_for_all():
     assert {str(error) for error in done.ended} == {"no use"}
 
 
+@pytest.mark.parametrize("max_cost", [None, 5.0])
+def test_an_end_for_those_that_wait(max_cost):
+    """A call that waits for its turn when the end comes does not begin, and nothing stays set aside or under way for it."""
+
+    async def main():
+        limits = Limits(1, max_cost=max_cost)
+        member = await limits.join("a", "m", 60.0, 120.0)
+        assert await limits.enter(member, False, 5.0) == 0
+        answers = []
+
+        async def wait():
+            answers.append(await limits.enter(member, False, 5.0))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await anyio.sleep(0.05)
+            end = RuntimeError("the key is wrong")
+            await limits.end(end)
+            await limits.unused(member)
+        assert answers == [end]
+        assert limits._gate._pace.under_way == 0
+        assert limits._due == {}
+
+    anyio.run(main)
+
+
 def test_the_limits_are_gone():
     """Without the limits nothing is sent, and it is said that they are gone."""
     with serving(Counting()) as server, door(4) as limits:

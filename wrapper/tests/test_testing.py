@@ -148,6 +148,13 @@ def test_scores_that_cannot_be(scores: Any, says: str, fake_of: Callable[..., Fa
         rank(fake_of(scores))
 
 
+@pytest.mark.parametrize("outcome", ["status_502_html", 7, ValueError("down")], ids=str)
+def test_a_script_that_says_nothing(outcome: Any) -> None:
+    """What is neither scores nor an error of ours nor a fault is a TypeError that names what may stand there."""
+    with pytest.raises(TypeError, match=r"a RerankError, a FakeAnswer or a fault, as FAULTS\["):
+        rank(FakeReranker(script=[outcome]))
+
+
 CLASSES = [
     BadRequest,
     ConnectionFailed,

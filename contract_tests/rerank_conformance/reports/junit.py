@@ -3,7 +3,7 @@
 from xml.etree import ElementTree as ET
 
 from rerank_conformance.report import Report, RuleResult
-from rerank_conformance.reports.words import visible
+from rerank_conformance.reports.words import place, visible
 
 
 def render(report: Report, *, strict: bool = False) -> str:
@@ -16,7 +16,7 @@ def render(report: Report, *, strict: bool = False) -> str:
         report: What a check found.
         strict: SHOULD counts as MUST.
     """
-    cases = [_case(rule, strict=strict) for rule in report.rules]
+    cases = [_case(rule, report.contract_version, strict=strict) for rule in report.rules]
     numbers = {
         "tests": str(len(cases)),
         "failures": str(sum(case.find("failure") is not None for case in cases)),
@@ -35,7 +35,7 @@ def render(report: Report, *, strict: bool = False) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _case(rule: RuleResult, *, strict: bool) -> ET.Element:
+def _case(rule: RuleResult, version: str, *, strict: bool) -> ET.Element:
     case = ET.Element("testcase", {"classname": visible(rule.section), "name": visible(rule.id)})
     counts = strict or rule.level == "MUST"
     said = rule.actual or rule.reason or rule.requirement
@@ -44,34 +44,36 @@ def _case(rule: RuleResult, *, strict: bool) -> ET.Element:
             if rule.reason:
                 ET.SubElement(case, "system-out").text = visible(rule.reason)
         case "fail" if counts:
-            _add(case, "failure", said, rule)
+            _add(case, "failure", said, rule, version)
         case "undecided" | "error" if counts:
-            _add(case, "error", f"{rule.verdict}: {said}", rule)
+            _add(case, "error", f"{rule.verdict}: {said}", rule, version)
         case "skip":
             _add(case, "skipped", said)
         case "known":
-            _add(case, "skipped", f"known: {said}", rule)
+            _add(case, "skipped", f"known: {said}", rule, version)
         case _:
-            _add(case, "skipped", f"SHOULD: {said}", rule)
+            _add(case, "skipped", f"SHOULD: {said}", rule, version)
     return case
 
 
-def _add(case: ET.Element, name: str, message: str, rule: RuleResult | None = None) -> None:
+def _add(
+    case: ET.Element, name: str, message: str, rule: RuleResult | None = None, version: str = ""
+) -> None:
     attributes = {"message": visible(message)}
     if name != "skipped" and rule is not None:
         attributes["type"] = rule.level
     element = ET.SubElement(case, name, attributes)
     if rule is not None:
-        element.text = visible(_text(rule))
+        element.text = visible(_text(rule, version))
 
 
-def _text(rule: RuleResult) -> str:
+def _text(rule: RuleResult, version: str) -> str:
     parts = {
         "requirement": f"{rule.level}: {rule.requirement}",
         "expected": rule.expected,
         "actual": rule.actual,
         "reason": rule.reason,
         "curl": rule.curl,
-        "contract": f"openapi.yaml{rule.source}" + (f", line {rule.line}" if rule.line else ""),
+        "contract": place(rule, version),
     }
     return "\n".join(f"{name}: {value}" for name, value in parts.items() if value)

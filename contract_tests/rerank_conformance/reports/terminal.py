@@ -18,6 +18,7 @@ from rerank_conformance.reports.words import (
     counted,
     counts,
     findings,
+    place,
     sections,
     visible,
 )
@@ -83,13 +84,13 @@ def summary(report: Report) -> str:
 def lines(report: Report) -> Iterator[str]:
     """The report in plain lines: what did not pass, and the verdict on the last one."""
     for finding in findings(report):
-        yield from _plainly(finding)
+        yield from _plainly(finding, report.contract_version)
     for rule in report.unexpected_passes:
         yield visible(f"PASS      {rule.level:6} {rule.id}: {rule.reason}")
     yield summary(report)
 
 
-def _plainly(finding: Finding) -> Iterator[str]:
+def _plainly(finding: Finding, version: str) -> Iterator[str]:
     rule = finding.rule
     if len(finding.rules) > 1:
         yield f"{rule.verdict.upper():9} {finding.level:6} {len(finding.rules)} rules"
@@ -97,17 +98,17 @@ def _plainly(finding: Finding) -> Iterator[str]:
         yield f"    rules: {_line(', '.join(finding.names))}"
         return
     yield _line(f"{rule.verdict.upper():9} {rule.level:6} {rule.id}: {rule.requirement}")
-    for name, value in _facts(rule):
+    for name, value in _facts(rule, version):
         yield f"    {name}: {_line(value)}"
 
 
-def _facts(rule: RuleResult) -> list[tuple[str, str]]:
+def _facts(rule: RuleResult, version: str) -> list[tuple[str, str]]:
     facts = {
         "expected": rule.expected,
         "actual": rule.actual,
         "reason": rule.reason,
         "curl": rule.curl,
-        "contract": f"openapi.yaml{rule.source}" + (f", line {rule.line}" if rule.line else ""),
+        "contract": place(rule, version),
     }
     return [(name, value) for name, value in facts.items() if value]
 
@@ -122,7 +123,7 @@ def _line(text: str) -> str:
 def show(report: Report, on: Console) -> None:
     """Print the report for a person: a panel for all that did not pass, the sections, and the verdict."""
     for finding in findings(report):
-        _show_finding(finding, on)
+        _show_finding(finding, report.contract_version, on)
     for rule in report.unexpected_passes:
         on.print(Text(visible(f"{rule.id} passed, though it was expected to fail: {rule.reason}")))
     on.print(_sections(report))
@@ -131,7 +132,7 @@ def show(report: Report, on: Console) -> None:
     on.print(Text(summary(report), f"bold {_colour(report.verdict)}"), soft_wrap=True)
 
 
-def _show_finding(finding: Finding, on: Console) -> None:
+def _show_finding(finding: Finding, version: str, on: Console) -> None:
     rule = finding.rule
     colour = _colour(rule.verdict, finding.level)
     facts = Table.grid(padding=(0, 2))
@@ -139,7 +140,7 @@ def _show_finding(finding: Finding, on: Console) -> None:
     facts.add_column(overflow="fold")
     if len(finding.rules) == 1:
         title = f"{rule.verdict.upper()}  {rule.id}"
-        for name, value in _facts(rule):
+        for name, value in _facts(rule, version):
             if name != "curl":
                 facts.add_row(name, Text(visible(value), "bold" if name == "actual" else ""))
         inside = Group(Text(visible(rule.requirement)), facts)

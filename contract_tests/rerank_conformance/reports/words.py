@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rerank_conformance import contract
 from rerank_conformance.report import Level, Outcome, Report, RuleResult, Verdict
 
 VERDICTS: dict[Verdict, str] = {
@@ -42,6 +43,11 @@ def _shown(character: str) -> str:
     if character.isprintable() or character == "\n":
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def place(rule: RuleResult, version: str) -> str:
+    """Where the contract of a version says so: its file, the pointer into it, and the line."""
+    return f"{contract.name_of(version)}{rule.source}" + (f", line {rule.line}" if rule.line else "")
 
 
 def sections(rules: Iterable[RuleResult]) -> dict[str, list[RuleResult]]:

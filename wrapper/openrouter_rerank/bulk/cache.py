@@ -230,7 +230,7 @@ class _Disk:
             path.parent.mkdir(parents=True, exist_ok=True)
             with self._opened() as file:
                 file.execute("select key, value, made, used from answers limit 1")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             message = f"{path} cannot be used as a cache ({error}); name another file, or remove it"
             raise OSError(message) from error
 

@@ -103,6 +103,21 @@ class Progress(msgspec.Struct, frozen=True):
     """How many requests may be under way just now."""
 
 
+def refuse_one(requests: object) -> None:
+    """Refuse what is one request, or nothing that requests come from.
+
+    Raises:
+        TypeError: It is.
+    """
+    kind = type(requests).__name__
+    if isinstance(requests, str | bytes | Mapping | Request):
+        message = f"requests is one {kind}; pass an iterable of requests"
+        raise TypeError(message)
+    if not any(hasattr(requests, name) for name in ("__iter__", "__getitem__", "__aiter__")):
+        message = f"requests must be an iterable of requests, not {kind}"
+        raise TypeError(message)
+
+
 def as_request(given: object) -> Request:
     """The request that was passed in, as one.
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from openrouter_rerank.bulk.large import split
-from openrouter_rerank.bulk.many import Request, Requestable, as_request
+from openrouter_rerank.bulk.many import Request, Requestable, as_request, refuse_one
 from openrouter_rerank.core import Asked, Call, rerank
 from openrouter_rerank.ranking import Ranking
 from openrouter_rerank.request import Settings
@@ -55,6 +55,7 @@ def estimate(
     Raises:
         TypeError, ValueError: A request can never work; a note of it says which.
     """
+    refuse_one(requests)
     found = Estimate()
     for index, given in enumerate(requests, first):
         try:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import copy_context
 from time import monotonic
 from typing import Any, NamedTuple, cast
 
 import httpcore
 
-from openrouter_rerank.bulk.many import Progress, Request, Result, as_request
+from openrouter_rerank.bulk.many import Progress, Request, Result, as_request, refuse_one
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.errors import BudgetExceeded, RerankError, ResponseError
 from openrouter_rerank.ledger import Ledger
@@ -105,10 +105,7 @@ class Run(ABC):
         if progress is not None and not callable(progress):
             message = f"progress must be a function of a Progress, not {type(progress).__name__}"
             raise TypeError(message)
-        if isinstance(requests, str | bytes | Mapping | Request):
-            kind = type(cast(object, requests)).__name__
-            message = f"requests is one {kind}; pass an iterable of requests"
-            raise TypeError(message)
+        refuse_one(requests)
         self._shell = shell
         self.pace = Pace(concurrency, rpm, shell.retries)
         self.concurrency = concurrency

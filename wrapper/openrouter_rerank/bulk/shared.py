@@ -102,8 +102,6 @@ class Limits:
         """The member that joined last of those of a name."""
         self._due: dict[object, float] = {}
         """What is set aside, and when the call that it is for is overdue."""
-        self._told = False
-        """Whether a call has said what calls cost."""
         self._end: Exception | None = None
         self._changed: anyio.Event | None = None
         self._looked = monotonic()
@@ -143,6 +141,10 @@ class Limits:
                 except BaseException:
                     self._release(call)
                     raise
+                if self._end is not None:  # it came while this call waited
+                    self._gate.unused()
+                    self._release(call)
+                    return self._end
                 if self._limited:
                     mine.admitted.append(call)
             mine.requests.append(monotonic() + mine.per_request)
@@ -196,8 +198,6 @@ class Limits:
         """A call ended, and this came of it."""
         call = self._members[member].calls.pop(name, None)
         self._ledger.settle(call, model, tag, attempts=attempts, usage=usage, unknown=unknown)
-        # A ranking without a cost is of a server that will never say one.
-        self._told = self._told or usage is not None
         self._release(call)
 
     async def remembered(self, model: str, tag: str | None) -> None:
@@ -216,7 +216,7 @@ class Limits:
         """Set aside what a call may cost; where there is not enough, when those under way have said what they cost."""
         while True:
             alone = not self._due
-            if alone or self._told:
+            if alone or not self._ledger.wary:
                 try:
                     self._ledger.reserve(call, mine.model)
                 except BudgetExceeded as error:

@@ -22,7 +22,7 @@ try:
     from haystack.core.errors import SerializationError
     from haystack.utils import Secret
 except ModuleNotFoundError as error:
-    _message = f"the adapter for Haystack needs {error.name}: pip install 'openrouter-rerank[haystack]'"
+    _message = f"the adapter for Haystack needs {error.name}: pip install 'openrouter-rerank[haystack]', or '.[haystack]' in a clone"
     raise ImportError(_message) from error
 
 # Not strict: an absent key is refused by the reranker, whose message says what else there is.

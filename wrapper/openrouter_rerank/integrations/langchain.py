@@ -18,7 +18,7 @@ try:
     from langchain_core.documents import BaseDocumentCompressor, Document
     from pydantic import ConfigDict, PrivateAttr, SecretStr
 except ModuleNotFoundError as error:
-    _message = f"the adapter for LangChain needs {error.name}: pip install 'openrouter-rerank[langchain]'"
+    _message = f"the adapter for LangChain needs {error.name}: pip install 'openrouter-rerank[langchain]', or '.[langchain]' in a clone"
     raise ImportError(_message) from error
 
 

@@ -23,7 +23,7 @@ try:
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
     from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 except ModuleNotFoundError as error:
-    _message = f"the adapter for LlamaIndex needs {error.name}: pip install 'openrouter-rerank[llama-index]'"
+    _message = f"the adapter for LlamaIndex needs {error.name}: pip install 'openrouter-rerank[llama-index]', or '.[llama-index]' in a clone"
     raise ImportError(_message) from error
 
 _dispatcher = get_dispatcher(__name__)

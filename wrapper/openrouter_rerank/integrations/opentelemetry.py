@@ -25,7 +25,7 @@ from openrouter_rerank.version import VERSION
 try:
     from opentelemetry import context, trace
 except ModuleNotFoundError as error:
-    _message = f"spans need {error.name}: pip install 'openrouter-rerank[otel]'"
+    _message = f"spans need {error.name}: pip install 'openrouter-rerank[otel]', or '.[otel]' in a clone"
     raise ImportError(_message) from error
 
 T = TypeVar("T")

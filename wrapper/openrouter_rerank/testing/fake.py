@@ -182,6 +182,12 @@ def _scored(scores: Scores, query: str, texts: list[str]) -> list[float]:
         found = [by_text[text] for text in texts]
     elif callable(scores):
         found = [scores(query, text) for text in texts]
+    elif isinstance(scores, str) or not isinstance(scores, Iterable):
+        message = (
+            f"{scores!r} says nothing that a request could come to: scores, a RerankError, a FakeAnswer or a fault, as "
+            "FAULTS['status_429_once']"
+        )
+        raise TypeError(message)
     else:
         found = list(scores)
         if len(found) != len(texts):

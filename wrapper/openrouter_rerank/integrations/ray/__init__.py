@@ -36,7 +36,7 @@ try:
     col: Any = import_module("ray.data.expressions").col
     from openrouter_rerank.integrations.ray import tables
 except ModuleNotFoundError as error:
-    _message = f"the adapter for Ray needs {error.name}: pip install 'openrouter-rerank[ray]'"
+    _message = f"the adapter for Ray needs {error.name}: pip install 'openrouter-rerank[ray]', or '.[ray]' in a clone"
     raise ImportError(_message) from error
 
 # So many questions at a time: each thread of each actor has one.

@@ -17,6 +17,7 @@ from openrouter_rerank.cli.app import OneLine
 from openrouter_rerank.cli.connection import Connection, connect, connection_options
 from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed, one_line
 from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE
+from openrouter_rerank.integrations.ray import Job, ray
 
 # Rows in a file of OUT at least. What is ranked and not written is lost when the command dies.
 _ROWS_PER_FILE = 10_000
@@ -139,10 +140,8 @@ def command(  # noqa: PLR0913 - one argument for each option
         settings["model"] = connection["model"]
     if connection["timeout"] is not None:
         settings |= {"timeout": connection["timeout"], "deadline": 2 * connection["timeout"]}
-    ray = _started(address)
+    _start(address)
     try:
-        from openrouter_rerank.integrations.ray import Job  # noqa: PLC0415 - once Ray is quiet
-
         try:
             job = Job(
                 query_column=query_column,
@@ -178,15 +177,9 @@ def command(  # noqa: PLR0913 - one argument for each option
         ray.shutdown()
 
 
-def _started(address: str | None) -> Any:
-    # Ray counts its users by a message to its makers, unless it is told otherwise before it is imported.
+def _start(address: str | None) -> None:
+    # Ray counts its users by a message to its makers, unless it is told otherwise before it starts.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        ray: Any = import_module("ray")
-        import_module("ray.data")
-    except ModuleNotFoundError as error:
-        message = f"this needs {error.name}: pip install 'openrouter-rerank[ray]', or '.[ray]' in a clone"
-        raise BadInput(message) from error
     if address is None and not os.environ.get(_ADDRESS):
         where: dict[str, Any] = {"address": "local", "include_dashboard": False}
     else:
@@ -202,7 +195,6 @@ def _started(address: str | None) -> Any:
             f"Ray cannot be reached: {error}. Start a cluster and name it with --address, or leave it out"
         )
         raise BadInput(message) from error
-    return ray
 
 
 def _absolute(path: str) -> str:
