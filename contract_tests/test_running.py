@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
@@ -583,6 +584,46 @@ def test_misbehaving(handle, expected):
     assert report.verdict == expected
     assert report.elapsed_s < 10
     assert Report.from_json(report.to_json()) == report
+
+
+class OncePerConnection(BaseHTTPRequestHandler):
+    """The reference, which hangs up when a connection is used again, as servers do whose time for an idle one is up."""
+
+    protocol_version = "HTTP/1.1"
+    reference = Reference()
+    used = False
+
+    def do_POST(self):
+        """Answer the first request of a connection, and no other."""
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.used:
+            self.close_connection = True
+            return
+        self.used = True
+        status, headers, content = self.reference.answer(self.command, self.path, self.headers, body)
+        self.send_response(status)
+        for name, value in (*headers.items(), ("content-length", str(len(content)))):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *said):
+        """Say nothing."""
+
+
+def test_a_connection_that_is_used_again_may_be_closed():
+    """An honest server that closes idle connections just as they are used again is conformant: it is asked on a new one."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), OncePerConnection) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            report = check(
+                f"http://127.0.0.1:{server.server_port}", rules=["refusal.top-n", "acceptance.pro"]
+            )
+        finally:
+            server.shutdown()
+            thread.join()
+    assert report.verdict == "conformant", report.of("fail", "undecided")
 
 
 def test_unreachable():

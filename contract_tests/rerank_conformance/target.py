@@ -108,6 +108,9 @@ class Line:
 
     async def __aenter__(self) -> Self:
         self._client = await self._stack.enter_async_context(_client(self.target, self.budget))
+        self._anew = self._client
+        if isinstance(self.target, str):
+            self._anew = await self._stack.enter_async_context(_client(self.target, self.budget, kept=0))
         return self
 
     async def __aexit__(self, *raised: object) -> None:
@@ -132,7 +135,8 @@ class Line:
             if refusal:
                 return refusal if attempt == 0 else outcome
             await self._turn()
-            outcome = await self._once(probe)
+            # every connection that is kept may have been closed just now
+            outcome = await self._once(probe, self._anew if closed else self._client)
             hung = isinstance(outcome, Fault) and outcome.kind == "timeout"
             self._hangs = self._hangs + 1 if hung else 0
             self._hangs_in_all += hung
@@ -181,7 +185,7 @@ class Line:
             self._next = until
         return True
 
-    async def _once(self, probe: Probe) -> Answer | Fault:  # noqa: PLR0911 - one for each way in which it can fail
+    async def _once(self, probe: Probe, client: httpx.AsyncClient) -> Answer | Fault:  # noqa: PLR0911 - one for each way in which it can fail
         headers = {
             **_HEADERS,
             "Content-Type": "application/json",
@@ -192,10 +196,10 @@ class Line:
         began = False
         try:
             async with asyncio.timeout(self.budget.timeout):
-                request = self._client.build_request(
+                request = client.build_request(
                     probe.method, f"{self.base}{probe.path}", content=probe.content or None, headers=headers
                 )
-                response = await self._client.send(request, stream=True)
+                response = await client.send(request, stream=True)
                 began = True
                 try:
                     body = await _read(response, limit)
@@ -328,8 +332,9 @@ def _seconds(retry_after: str | None) -> float | None:
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def _client(target: Target, budget: Budget) -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=budget.concurrency, max_keepalive_connections=budget.concurrency)
+def _client(target: Target, budget: Budget, kept: int | None = None) -> httpx.AsyncClient:
+    kept = budget.concurrency if kept is None else kept
+    limits = httpx.Limits(max_connections=budget.concurrency, max_keepalive_connections=kept)
     if isinstance(target, str):
         # what the environment says of proxies is not meant for this machine
         return httpx.AsyncClient(timeout=budget.timeout, limits=limits, trust_env=is_live(target))
