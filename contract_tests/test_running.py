@@ -611,9 +611,15 @@ class OncePerConnection(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Patient(ThreadingHTTPServer):
+    """A server at which many new connections may wait."""
+
+    request_queue_size = 128
+
+
 def test_a_connection_that_is_used_again_may_be_closed():
     """An honest server that closes idle connections just as they are used again is conformant: it is asked on a new one."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), OncePerConnection) as server:
+    with Patient(("127.0.0.1", 0), OncePerConnection) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
