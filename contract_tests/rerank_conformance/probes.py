@@ -558,8 +558,3 @@ def _together(model: str) -> Iterator[Probe]:
     for number, query in enumerate(ASKED, 1):
         body = _body(model, TOGETHER, query)
         yield _legal(f"rank-alone-{number}", "acceptance.plain", body, phase="alone", since="1.1.0")
-
-
-def is_legal(body: object) -> bool:
-    """Whether the contract allows the body."""
-    return contract.load().request.violation(body) is None
