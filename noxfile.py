@@ -123,6 +123,7 @@ DECIDING = [
     "listing",
     "local",
     "models",
+    "options",
     "ranking",
     "request",
     "retries",
@@ -227,6 +228,12 @@ def generate_into(session: nox.Session, destination: Path) -> None:
         f"--output-path={destination}",
         "--fail-on-warning",
     )
+    options = str(destination / "options.py")
+    session.run("python", "generator-templates/write_options.py", "openapi.yaml", options)
+    # as the hooks in generator-config.yml do with the other files
+    alone = ["--isolated", "--no-cache", "--quiet", "--no-respect-gitignore", "--line-length=110"]
+    session.run("ruff", "check", *alone, "--fix-only", "--select=I,F401", options)
+    session.run("ruff", "format", *alone, options)
 
 
 def files(directory: Path) -> set[Path]:

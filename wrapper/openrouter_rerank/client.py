@@ -9,12 +9,14 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Callable, Generator, Iterable, Mapping
+from copy import copy
 from functools import partial
+from threading import Event
 from time import sleep
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, cast, overload
+from types import MethodType, TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar, cast, overload
 
-from openrouter_rerank.defaults import BASE_URL, MAX_BYTES, MAX_DOCUMENTS, MODEL
+from openrouter_rerank.defaults import BASE_URL, DEADLINE
 from openrouter_rerank.documents import Sendable
 from openrouter_rerank.models import ModelInfo
 from openrouter_rerank.ranking import Ranking, Unranked
@@ -25,15 +27,14 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from openrouter_rerank.bulk.cache import Cache
-    from openrouter_rerank.bulk.large import Splitter
     from openrouter_rerank.bulk.many import AsyncResults, Progress, Requestable, Results
     from openrouter_rerank.bulk.money import Estimate
     from openrouter_rerank.bulk.run import Shell
     from openrouter_rerank.core import Asked, Call
     from openrouter_rerank.ledger import Ledger
     from openrouter_rerank.local import Scorer
+    from openrouter_rerank.options import CallOptions, ClientOptions, LocalOptions
     from openrouter_rerank.request import Settings
-    from openrouter_rerank_api.models import ProviderPreferences, Trace
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -60,49 +61,45 @@ class AsyncHttpClient(Protocol):
         """The answer to it, with the body still to be read."""
 
 
-class Defaults(TypedDict, total=False):
-    """The arguments that `local()` shares with the constructor, each with the same meaning and default."""
-
-    model: str
-    top_n: int | None
-    min_score: float | None
-    provider: ProviderPreferences | Mapping[str, Any] | None
-    session_id: str | None
-    user: str | None
-    trace: Trace | Mapping[str, Any] | None
-    timeout: float
-    deadline: float | None
-    retries: Retries
-    extra_body: Mapping[str, Any] | None
-    extra_headers: Mapping[str, str] | None
-    max_image_bytes: int | None
-    tag: str | None
-    max_documents: int
-    max_bytes: int
-    on_part_error: Literal["raise", "partial"]
-    chunk: Splitter | None
-    max_cost: float | None
-    cache: Cache | None
+F = TypeVar("F")
 
 
-class Arguments(TypedDict, total=False):
-    """The arguments of `Reranker.rerank` that say nothing of the type of its answer."""
+class _WithOptions:
+    """A method whose signature names its options, for `help()` and notebooks; made when the method is first used."""
 
-    model: str | None
-    top_n: int | None
-    min_score: float | None
-    provider: ProviderPreferences | Mapping[str, Any] | None
-    session_id: str | None
-    user: str | None
-    trace: Trace | Mapping[str, Any] | None
-    timeout: float | None
-    extra_body: Mapping[str, Any] | None
-    extra_headers: Mapping[str, str] | None
-    tag: str | None
-    max_documents: int | None
-    max_bytes: int | None
-    on_part_error: Literal["raise", "partial"] | None
-    chunk: Splitter | None
+    def __init__(self, method: Any, options: str, *, shows_defaults: bool) -> None:
+        self._of_class = isinstance(method, classmethod)
+        self.function: Callable[..., Any] = method.__func__ if self._of_class else method
+        self._options = options
+        self._shows_defaults = shows_defaults
+        self._is_ready = False
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if not self._is_ready:
+            from openrouter_rerank import options
+
+            self._is_ready = True
+            options.document(
+                self.function,
+                getattr(options, self._options),
+                options.DEFAULTS if self._shows_defaults else {},
+            )
+        bound = owner if self._of_class else instance
+        return self.function if bound is None else MethodType(self.function, bound)
+
+
+def _function_of(owner: type, name: str) -> Callable[..., Any]:
+    method = vars(owner)[name]
+    return method.function if isinstance(method, _WithOptions) else method
+
+
+def _takes(options: str, *, shows_defaults: bool = False) -> Callable[[F], F]:
+    """Name the options of a method in its signature, by the name of their class."""
+
+    def decorate(method: F) -> F:
+        return cast(F, _WithOptions(method, options, shows_defaults=shows_defaults))
+
+    return decorate
 
 
 def _read_file(step: Load) -> bytes:
@@ -131,72 +128,75 @@ class _Base(ABC, Generic[C]):
 
     _connections: Any
 
+    @_takes("CallOptions", shows_defaults=True)
     def __init__(  # noqa: PLR0913 - one argument for each thing that can be set
         self,
         api_key: str | None = None,
         *,
         base_url: str = BASE_URL,
-        model: str = MODEL,
-        top_n: int | None = None,
-        min_score: float | None = None,
-        provider: ProviderPreferences | Mapping[str, Any] | None = None,
-        session_id: str | None = None,
-        user: str | None = None,
-        trace: Trace | Mapping[str, Any] | None = None,
-        timeout: float = 60.0,
-        deadline: float | None = 120.0,
+        deadline: float | None = DEADLINE,
         retries: Retries = Retries(),  # noqa: B008 - a frozen value
         app_title: str | None = None,
         app_referer: str | None = None,
         app_categories: str | Iterable[str] | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        extra_headers: Mapping[str, str] | None = None,
         max_image_bytes: int | None = None,
-        tag: str | None = None,
-        max_documents: int = MAX_DOCUMENTS,
-        max_bytes: int = MAX_BYTES,
-        on_part_error: Literal["raise", "partial"] = "raise",
-        chunk: Splitter | None = None,
         max_cost: float | None = None,
         cache: Cache | None = None,
         http_client: C | None = None,
+        **options: Unpack[CallOptions],
     ) -> None:
+        from openrouter_rerank.options import CALL, names_of, refuse_unknown
         from openrouter_rerank.request import Key, settings
 
         key = Key(api_key)
         del api_key  # a traceback with local variables must not show it
+        if not options.keys() <= CALL:
+            refuse_unknown(type(self).__name__, options, names_of(type(self)))
         key.check()
         self._settings: Settings = settings(
             key=key,
             base_url=base_url,
-            timeout=timeout,
             deadline=deadline,
             retries=retries,
             app_title=app_title,
             app_referer=app_referer,
             app_categories=app_categories,
-            extra_headers=extra_headers,
             max_image_bytes=max_image_bytes,
             max_cost=max_cost,
             cache=cache,
-            defaults={
-                "model": model,
-                "top_n": top_n,
-                "min_score": min_score,
-                "provider": provider,
-                "session_id": session_id,
-                "user": user,
-                "trace": trace,
-                "extra_body": extra_body,
-                "tag": tag,
-                "max_documents": max_documents,
-                "max_bytes": max_bytes,
-                "on_part_error": on_part_error,
-                "chunk": chunk,
-            },
+            options=cast("Mapping[str, Any]", options),
         )
-        self._closed = False
+        self._closed = Event()
         self._connect(http_client)
+
+    @_takes("ClientOptions")
+    def with_options(self, **options: Unpack[ClientOptions]) -> Self:
+        """Return a copy with other defaults and the same connections, ledger and cache.
+
+        To `extra_body` and `extra_headers` the copy adds its entries; every other option replaces the default. Closing
+        either closes both.
+
+        Args:
+            options: As for the constructor; None leaves a default as it is, and means no limit for `deadline`.
+
+        Raises:
+            ValueError, TypeError: An option can never work, or does not exist.
+            RuntimeError: It is closed.
+
+        Example:
+            >>> with Reranker.local(top_n=3) as reranker:
+            ...     best = reranker.with_options(top_n=1)
+            ...     len(best.rerank("Where is Berlin?", ["Paris is in France.", "Berlin is in Germany."]))
+            1
+        """
+        from openrouter_rerank.options import CLIENT, refuse_unknown
+        from openrouter_rerank.request import changed
+
+        self._refuse_if_closed()
+        refuse_unknown("with_options", options, CLIENT)
+        copied = copy(self)
+        vars(copied)["_settings"] = changed(self._settings, cast("Mapping[str, Any]", options))
+        return copied
 
     @property
     def ledger(self) -> Ledger:
@@ -204,7 +204,7 @@ class _Base(ABC, Generic[C]):
         return self._settings.ledger
 
     def _call(
-        self, query: str, documents: Iterable[T], on_error: str, **arguments: Any
+        self, query: str, documents: Iterable[T], on_error: str, **options: Any
     ) -> Generator[Step, Any, Ranking[T] | Unranked[T]]:
         """A call that has not begun."""
         from openrouter_rerank.core import rerank
@@ -218,14 +218,14 @@ class _Base(ABC, Generic[C]):
             calling = partial(keeping, on_error)
         # Where the application has not imported tracing, there is nobody to tell.
         if sys.modules.get("opentelemetry.trace") is None:
-            return calling(self._settings, query, documents, one=one, split=_split, **arguments)
+            return calling(self._settings, query, documents, one=one, split=_split, **options)
         from openrouter_rerank.integrations.opentelemetry import traced
 
-        calling = partial(calling, self._settings, query, documents, **arguments)
+        calling = partial(calling, self._settings, query, documents, **options)
         return traced(calling, one, _split, self._settings.where)
 
     def _refuse_if_closed(self) -> None:
-        if self._closed:
+        if self._closed.is_set():
             raise RuntimeError("this reranker is closed; make a new one, or leave the with block later")
 
     def _apart(self, connections: Any, retries: Retries, wait: Callable[[float], Any]) -> Self:
@@ -290,8 +290,9 @@ class Reranker(_Base[HttpClient]):
         ['Berlin is in Germany.']
     """
 
+    @_takes("LocalOptions", shows_defaults=True)
     @classmethod
-    def local(cls, scorer: Scorer | str | None = None, **defaults: Unpack[Defaults]) -> Self:
+    def local(cls, scorer: Scorer | str | None = None, **options: Unpack[LocalOptions]) -> Self:
         """A reranker that ranks in this process, with no key and no network: a stand-in for development, no model.
 
         A call takes the same way as a remote one, through the reference server of the conformance kit.
@@ -307,11 +308,13 @@ class Reranker(_Base[HttpClient]):
         import httpx
 
         from openrouter_rerank.local import address_of, reference_transport
+        from openrouter_rerank.options import names_of, refuse_unknown
 
+        refuse_unknown("local", options, names_of(cls.local))
         # What fails here will fail again: it is the scorer.
-        defaults.setdefault("retries", Retries(attempts=1))
+        options.setdefault("retries", Retries(attempts=1))
         client = httpx.Client(transport=reference_transport(scorer))
-        return cls("", base_url=address_of(scorer), http_client=client, **defaults)
+        return cls("", base_url=address_of(scorer), http_client=client, **options)
 
     @overload
     def rerank(
@@ -321,7 +324,7 @@ class Reranker(_Base[HttpClient]):
         *,
         key: Callable[[T], Sendable] | str | None = None,
         on_error: Literal["raise"] = "raise",
-        **arguments: Unpack[Arguments],
+        **options: Unpack[CallOptions],
     ) -> Ranking[T]: ...
     @overload
     def rerank(
@@ -331,30 +334,17 @@ class Reranker(_Base[HttpClient]):
         *,
         key: Callable[[T], Sendable] | str | None = None,
         on_error: Literal["raise", "keep_order"],
-        **arguments: Unpack[Arguments],
+        **options: Unpack[CallOptions],
     ) -> Ranking[T] | Unranked[T]: ...
-    def rerank(  # noqa: PLR0913 - one argument for each thing that can be asked
+    @_takes("CallOptions")
+    def rerank(
         self,
         query: str,
         documents: Iterable[T],
         *,
         key: Callable[[T], Sendable] | str | None = None,
-        model: str | None = None,
-        top_n: int | None = None,
-        min_score: float | None = None,
-        provider: ProviderPreferences | Mapping[str, Any] | None = None,
-        session_id: str | None = None,
-        user: str | None = None,
-        trace: Trace | Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        extra_headers: Mapping[str, str] | None = None,
-        tag: str | None = None,
-        max_documents: int | None = None,
-        max_bytes: int | None = None,
-        on_part_error: Literal["raise", "partial"] | None = None,
-        chunk: Splitter | None = None,
         on_error: Literal["raise", "keep_order"] = "raise",
+        **options: Unpack[CallOptions],
     ) -> Ranking[T] | Unranked[T]:
         """The documents by their relevance to the query, best first, each hit with the caller's own object.
 
@@ -402,29 +392,7 @@ class Reranker(_Base[HttpClient]):
             BudgetExceeded: It may cost more than is left of `max_cost`; nothing was sent.
             ConnectionFailed: No usable answer came, after all retries; `TimedOut` where time ran out.
         """
-        return self._run(
-            self._call(
-                query,
-                documents,
-                on_error,
-                key=key,
-                model=model,
-                top_n=top_n,
-                min_score=min_score,
-                provider=provider,
-                session_id=session_id,
-                user=user,
-                trace=trace,
-                timeout=timeout,
-                extra_body=extra_body,
-                extra_headers=extra_headers,
-                tag=tag,
-                max_documents=max_documents,
-                max_bytes=max_bytes,
-                on_part_error=on_part_error,
-                chunk=chunk,
-            )
-        )
+        return self._run(self._call(query, documents, on_error, key=key, **options))
 
     def rerank_many(  # noqa: PLR0913 - one argument for each thing that can be asked
         self,
@@ -536,7 +504,7 @@ class Reranker(_Base[HttpClient]):
 
     def close(self) -> None:
         """Close the connections, unless they belong to an injected client. No call is taken after it."""
-        self._closed = True
+        self._closed.set()
         self._connections.close()
 
     def __enter__(self) -> Self:
@@ -600,16 +568,19 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         'Berlin is in Germany.'
     """
 
+    @_takes("LocalOptions", shows_defaults=True)
     @classmethod
-    def local(cls, scorer: Scorer | str | None = None, **defaults: Unpack[Defaults]) -> Self:  # noqa: D102 - set below
+    def local(cls, scorer: Scorer | str | None = None, **options: Unpack[LocalOptions]) -> Self:  # noqa: D102 - set below
         import httpx
 
         from openrouter_rerank.local import address_of, reference_transport
+        from openrouter_rerank.options import names_of, refuse_unknown
 
+        refuse_unknown("local", options, names_of(cls.local))
         # What fails here will fail again: it is the scorer.
-        defaults.setdefault("retries", Retries(attempts=1))
+        options.setdefault("retries", Retries(attempts=1))
         client = httpx.AsyncClient(transport=reference_transport(scorer))
-        return cls("", base_url=address_of(scorer), http_client=client, **defaults)
+        return cls("", base_url=address_of(scorer), http_client=client, **options)
 
     @overload
     async def rerank(
@@ -619,7 +590,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         *,
         key: Callable[[T], Sendable] | str | None = None,
         on_error: Literal["raise"] = "raise",
-        **arguments: Unpack[Arguments],
+        **options: Unpack[CallOptions],
     ) -> Ranking[T]: ...
     @overload
     async def rerank(
@@ -629,54 +600,19 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         *,
         key: Callable[[T], Sendable] | str | None = None,
         on_error: Literal["raise", "keep_order"],
-        **arguments: Unpack[Arguments],
+        **options: Unpack[CallOptions],
     ) -> Ranking[T] | Unranked[T]: ...
-    async def rerank(  # noqa: PLR0913, D102 - as the sync one; the docstring is set below
+    @_takes("CallOptions")
+    async def rerank(  # noqa: D102 - as the sync one; the docstring is set below
         self,
         query: str,
         documents: Iterable[T],
         *,
         key: Callable[[T], Sendable] | str | None = None,
-        model: str | None = None,
-        top_n: int | None = None,
-        min_score: float | None = None,
-        provider: ProviderPreferences | Mapping[str, Any] | None = None,
-        session_id: str | None = None,
-        user: str | None = None,
-        trace: Trace | Mapping[str, Any] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - it is the attempt's, not the call's
-        extra_body: Mapping[str, Any] | None = None,
-        extra_headers: Mapping[str, str] | None = None,
-        tag: str | None = None,
-        max_documents: int | None = None,
-        max_bytes: int | None = None,
-        on_part_error: Literal["raise", "partial"] | None = None,
-        chunk: Splitter | None = None,
         on_error: Literal["raise", "keep_order"] = "raise",
+        **options: Unpack[CallOptions],
     ) -> Ranking[T] | Unranked[T]:
-        return await self._run(
-            self._call(
-                query,
-                documents,
-                on_error,
-                key=key,
-                model=model,
-                top_n=top_n,
-                min_score=min_score,
-                provider=provider,
-                session_id=session_id,
-                user=user,
-                trace=trace,
-                timeout=timeout,
-                extra_body=extra_body,
-                extra_headers=extra_headers,
-                tag=tag,
-                max_documents=max_documents,
-                max_bytes=max_bytes,
-                on_part_error=on_part_error,
-                chunk=chunk,
-            )
-        )
+        return await self._run(self._call(query, documents, on_error, key=key, **options))
 
     def rerank_many(  # noqa: PLR0913, D102 - as the sync one; the docstring is set below
         self,
@@ -730,7 +666,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
 
     async def aclose(self) -> None:
         """Close the connections, unless they belong to an injected client. No call is taken after it."""
-        self._closed = True
+        self._closed.set()
         await self._connections.close()
 
     async def __aenter__(self) -> Self:
@@ -788,8 +724,5 @@ class AsyncReranker(_Base[AsyncHttpClient]):
                 return await run_sync(_read_file, step)
 
 
-AsyncReranker.local.__func__.__doc__ = Reranker.local.__doc__  # type: ignore[attr-defined] # it is a classmethod
-AsyncReranker.rerank.__doc__ = Reranker.rerank.__doc__
-AsyncReranker.dry_run.__doc__ = Reranker.dry_run.__doc__
-AsyncReranker.models.__doc__ = Reranker.models.__doc__
-AsyncReranker.rerank_many.__doc__ = Reranker.rerank_many.__doc__
+for _name in ("local", "rerank", "rerank_many", "dry_run", "models"):
+    _function_of(AsyncReranker, _name).__doc__ = _function_of(Reranker, _name).__doc__

@@ -17,8 +17,9 @@ import msgspec
 from openrouter_rerank.answer import UNSENT, late, read
 from openrouter_rerank.documents import Sendable, as_list, to_wire
 from openrouter_rerank.errors import Attempt, BadRequest, RerankError
+from openrouter_rerank.options import CALL, refuse_unknown
 from openrouter_rerank.ranking import Ranking, Usage
-from openrouter_rerank.request import Settings, body, mapping, merged, options, score, seconds
+from openrouter_rerank.request import Settings, body, check_options, merged, score, seconds, with_options
 from openrouter_rerank.steps import Answer, Failure, Outcome, Secrets, Send, Step, Wait
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ class Asked(msgspec.Struct, Generic[T], eq=False):
     """What the ranking gives back, one for each document."""
     wire: list[Any]
     """What is sent, one for each document."""
-    chosen: dict[str, Any]
+    chosen: Mapping[str, Any]
     """Every argument of the call, the client's where the call has none."""
     headers: Secrets
     timeout: float
@@ -74,13 +75,10 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
     query: str,
     documents: Iterable[T],
     *,
-    key: Callable[[T], Sendable] | str | None,
-    timeout: float | None,
-    extra_headers: Mapping[str, str] | None,
-    extra_body: Mapping[str, Any] | None,
+    key: Callable[[T], Sendable] | str | None = None,
     one: Way[Any] | None = None,
     split: Way[Any] | None = None,
-    **arguments: Any,
+    **options: Any,
 ) -> Call[T]:
     """One call from its arguments to its ranking, whatever happens in between.
 
@@ -88,21 +86,19 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
     large for one request (by default it is sent all the same).
     """
     began = monotonic()
-    given = {name: value for name, value in arguments.items() if value is not None}
-    defaults = settings.defaults
-    chosen: dict[str, Any] = {**defaults, **given}
-    if extra_body is not None:
-        chosen["extra_body"] = mapping("extra_body", defaults["extra_body"]) | mapping(
-            "extra_body", extra_body
-        )
+    if not options.keys() <= CALL:
+        refuse_unknown("rerank", options, CALL | {"query", "documents", "key", "on_error"})
+    given = {name: value for name, value in options.items() if value is not None}
+    chosen = settings.defaults
     if given:
-        options(given)
+        chosen = with_options(chosen, given)
+        check_options(given)
     own = as_list(documents)
     min_score = score(chosen["min_score"])
     headers = settings.headers
-    if extra_headers is not None:
-        headers = merged(headers, extra_headers, "extra_headers")
-    per_attempt = settings.timeout if timeout is None else seconds("timeout", timeout)
+    if "extra_headers" in given:
+        headers = merged(headers, given["extra_headers"], "extra_headers")
+    per_attempt = seconds("timeout", given["timeout"]) if "timeout" in given else settings.timeout
     wire = yield from to_wire(own, key, settings.max_image_bytes)
     asked = Asked(
         settings,

@@ -7,27 +7,43 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import msgspec
 from attrs import fields
 
-from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE, MAX_IMAGE_BYTES
+from openrouter_rerank.defaults import (
+    BASE_URL,
+    KEY_VARIABLE,
+    MAX_IMAGE_BYTES,
+    TIMEOUT,
+)
 from openrouter_rerank.documents import exact, nearest
 from openrouter_rerank.ledger import Ledger
+from openrouter_rerank.options import CALL, DEFAULTS
 from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Secrets
 from openrouter_rerank.version import VERSION
 from openrouter_rerank_api.api.rerank import create_rerank
-from openrouter_rerank_api.models import ProviderPreferences, RerankRequest, Trace
-from openrouter_rerank_api.types import UNSET, Model, Unset, convert, encode
+from openrouter_rerank_api.models import RerankRequest
+from openrouter_rerank_api.options import OPEN, WIRE_TYPES
+from openrouter_rerank_api.types import UNSET, Model, Unset, encode
 
 if TYPE_CHECKING:
     from openrouter_rerank.bulk.cache import Cache
-
-M = TypeVar("M", bound=Model)
 
 
 class Key:
@@ -136,17 +152,15 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
     *,
     key: Key,
     base_url: str,
-    timeout: float,
     deadline: float | None,
     retries: Retries,
     app_title: str | None,
     app_referer: str | None,
     app_categories: str | Iterable[str] | None,
-    extra_headers: Mapping[str, str] | None,
     max_image_bytes: int | None,
     max_cost: float | None,
     cache: Cache | None,
-    defaults: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> Settings:
     """The settings of a client.
 
@@ -158,8 +172,6 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         if not isinstance(value, str | None):
             message = f"{name} must be a str, not {type(value).__name__}"
             raise TypeError(message)
-    if max_image_bytes is not None:
-        _positive("max_image_bytes", max_image_bytes)
     categories = _categories(app_categories)
     sent = create_rerank.get_kwargs(
         body=RerankRequest(model="", query="", documents=[]),
@@ -167,15 +179,10 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         x_open_router_title=_or_unset(app_title),
         x_open_router_categories=_or_unset(categories),
     )
-    if not isinstance(retries, Retries):
-        message = (
-            f"retries must be a Retries, not {type(retries).__name__}; Retries(attempts=1) never tries again"
-        )
-        raise TypeError(message)
     # No encoding but gzip: it is unpacked in answer.py, within a limit.
     own = {"Accept-Encoding": "gzip", "User-Agent": f"openrouter-rerank/{VERSION}"}
     headers = merged(Secrets(own), sent["headers"], "app_title, app_referer or app_categories")
-    headers = merged(Secrets(headers | key.header()), extra_headers, "extra_headers")
+    headers = merged(Secrets(headers | key.header()), options.get("extra_headers"), "extra_headers")
     return Settings(
         url=(url := _operation_url(base_url, sent["url"])),
         # The address for messages: a query may hold a secret.
@@ -183,11 +190,11 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         headers=headers,
         key=key,
         # Checked here too, so that a wrong default fails where it was written.
-        defaults=_checked(defaults),
-        timeout=seconds("timeout", timeout),
+        defaults=_checked(with_options(_OF_A_CALL, options)),
+        timeout=seconds("timeout", TIMEOUT if options.get("timeout") is None else options["timeout"]),
         deadline=None if deadline is None else seconds("deadline", deadline),
-        retries=retries,
-        max_image_bytes=MAX_IMAGE_BYTES if max_image_bytes is None else max_image_bytes,
+        retries=_retries(retries),
+        max_image_bytes=_image_bytes(max_image_bytes),
         ledger=Ledger(None if max_cost is None else _dollars("max_cost", max_cost)),
         cache=_cache(cache),
     )
@@ -203,13 +210,60 @@ def _categories(value: str | Iterable[str] | None) -> str | None:
     return ",".join(names)
 
 
+_OF_A_CALL: Mapping[str, Any] = {name: DEFAULTS.get(name) for name in CALL - {"timeout", "extra_headers"}}
+"""The options of a call where nobody sets them; timeout and headers are settings of their own."""
+
+
+def with_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a call: those that are given in place of the defaults, `extra_body` added to its default."""
+    chosen = {
+        **defaults,
+        **{name: given[name] for name in given.keys() & defaults.keys() if given[name] is not None},
+    }
+    if given.get("extra_body") is not None:
+        chosen["extra_body"] = mapping("extra_body", defaults["extra_body"]) | mapping(
+            "extra_body", given["extra_body"]
+        )
+    return chosen
+
+
+def changed(settings: Settings, given: Mapping[str, Any]) -> Settings:
+    """Return the settings with other options, checked.
+
+    Raises:
+        TypeError, ValueError: An option cannot be followed; the message says which.
+    """
+    changes: dict[str, Any] = {"defaults": _checked(with_options(settings.defaults, given))}
+    if given.get("timeout") is not None:
+        changes["timeout"] = seconds("timeout", given["timeout"])
+    if "deadline" in given:
+        changes["deadline"] = None if given["deadline"] is None else seconds("deadline", given["deadline"])
+    if "retries" in given:
+        changes["retries"] = _retries(given["retries"])
+    if given.get("max_image_bytes") is not None:
+        changes["max_image_bytes"] = _image_bytes(given["max_image_bytes"])
+    changes["headers"] = merged(settings.headers, given.get("extra_headers"), "extra_headers")
+    return msgspec.structs.replace(settings, **changes)
+
+
 def _checked(defaults: Mapping[str, Any]) -> Mapping[str, Any]:
     body("query", [], defaults)
     score(defaults["min_score"])
-    options({name: value for name, value in defaults.items() if value is not None})
-    for name in ("max_documents", "max_bytes", "on_part_error"):
-        _OPTIONS[name](name, defaults[name])
+    check_options({name: value for name, value in defaults.items() if value is not None})
     return defaults
+
+
+def _retries(value: object) -> Retries:
+    if not isinstance(value, Retries):
+        message = (
+            f"retries must be a Retries, not {type(value).__name__}; Retries(attempts=1) never tries again"
+        )
+        raise TypeError(message)
+    return value
+
+
+def _image_bytes(value: object) -> int:
+    return MAX_IMAGE_BYTES if value is None else _positive("max_image_bytes", value)
 
 
 def _operation_url(base_url: str, path: str) -> str:
@@ -334,10 +388,6 @@ def _or_unset(value: str | None) -> str | Unset:
     return UNSET if value is None else value
 
 
-def _optional(name: str, value: object) -> str | Unset:
-    return UNSET if value is None else _string(name, value)
-
-
 def _positive(name: str, value: object) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         message = f"{name} must be an int, not {type(value).__name__}"
@@ -372,7 +422,7 @@ _OPTIONS: Mapping[str, Callable[[str, object], object]] = {
 }
 
 
-def options(given: Mapping[str, Any]) -> None:
+def check_options(given: Mapping[str, Any]) -> None:
     """Check those arguments that say how a call is made, and are never sent.
 
     Raises:
@@ -382,41 +432,90 @@ def options(given: Mapping[str, Any]) -> None:
         _OPTIONS[name](name, given[name])
 
 
-def _top_n(value: object, documents: int) -> int | Unset:
-    # Some servers refuse what openapi.yaml allows: a top_n above the number of documents.
-    return UNSET if value is None else min(_positive("top_n", value), documents)
+def _field(name: str, value: object) -> Any:
+    """Return the value of a field of the request as plain data, checked against the contract.
 
-
-def _model_of(name: str, value: object, model: type[M]) -> M | Unset:
-    if value is None:
-        return UNSET
-    if not isinstance(value, Mapping | model):
-        message = f"{name} must be a mapping or a {model.__name__}, not {type(value).__name__}"
-        raise TypeError(message)
-    source = value.to_dict() if isinstance(value, Model) else mapping(name, cast(Mapping[str, Any], value))
-    _check_json(name, source)
+    Raises:
+        TypeError: It has the wrong type.
+        ValueError: It is blank, out of bounds, misspelt, or JSON cannot carry it.
+    """
+    plain: Any = _plain(name, value)
+    if not isinstance(plain, str | int):
+        _check_json(name, plain)
     try:
-        made = convert(source, model)
+        msgspec.convert(plain, WIRE_TYPES[name])
     except msgspec.ValidationError as error:
-        message = f"{name}: {error}"
-        raise ValueError(message) from None
-    _no_unknown(name, made)
-    return made
+        raise _refusal(name, plain, str(error)) from None
+    _refuse_unknown_keys(name, plain, WIRE_TYPES[name])
+    return plain
 
 
-def _no_unknown(name: str, value: Model) -> None:
-    known = [attribute.name for attribute in fields(type(value)) if attribute.init]
-    for key in value.additional_properties if known else ():
-        # A trace takes any key; a misspelling of one that it knows is still a misspelling.
-        close = nearest(key, known, 0.85 if isinstance(value, Trace) else 0.4)
-        if close or not isinstance(value, Trace):
-            hint = f"did you mean {close!r}?" if close else f"it knows {', '.join(known)}."
-            message = f"{name}: unknown key {key!r}; {hint} To send it all the same, use extra_body"
-            raise ValueError(message)
-    for attribute in known:
-        child = getattr(value, attribute)
-        if isinstance(child, Model):
-            _no_unknown(f"{name}.{attribute}", child)
+def _plain(name: str, value: Any) -> Any:
+    """Return a value without subclasses of Python's own types, which the JSON encoder refuses."""
+    match value:
+        case str():
+            return _string(name, value)
+        case Model():
+            return value.to_dict()
+        case Mapping():
+            return mapping(name, cast(object, value))
+        case bool() | None:
+            return value
+        case float():
+            return float(value)
+        case _:  # numpy's integers have an index
+            return int(value) if hasattr(value, "__index__") else value
+
+
+def _refusal(name: str, value: object, problem: str) -> TypeError | ValueError:
+    """Return the error for a value that the contract does not allow, by msgspec's description of the problem."""
+    expected, _, place = problem.partition(" - at `$")
+    expected = expected.replace("`", "")
+    expected = expected[0].lower() + expected[1:]
+    is_type = ", got " in expected
+    if place:
+        return ValueError(f"{name}{place.rstrip('`')}: {expected}")
+    if is_type:
+        wanted = expected.partition(", got ")[0].removeprefix("expected ")
+        wanted = wanted.replace("object", "mapping").replace(" | null", "").replace(" | ", " or ")
+        article = "an" if wanted[0] in "aeiou" else "a"
+        return TypeError(f"{name} must be {article} {wanted}, not {type(value).__name__}")
+    at_least = re.fullmatch(r"expected int >= (\d+)", expected)
+    if at_least:
+        return ValueError(f"{name} must be at least {at_least[1]}, not {value}")
+    return ValueError(f"{name}: {expected}, and it is {_shortened(value)}")
+
+
+def _shortened(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def _refuse_unknown_keys(name: str, value: object, expected: object) -> None:
+    """Refuse a misspelt key: every key that the contract does not name, or of an open object one that is nearly a name."""
+    if not isinstance(value, dict):
+        return
+    for kind in _typed_dicts(expected):
+        hints = get_type_hints(kind, include_extras=True)
+        for key, item in cast(dict[str, Any], value).items():
+            if key in hints:
+                _refuse_unknown_keys(f"{name}.{key}", item, hints[key])
+                continue
+            is_open = kind in OPEN
+            close = nearest(key, hints, 0.85 if is_open else 0.4)
+            if close or not is_open:
+                hint = f"did you mean {close!r}?" if close else f"it knows {', '.join(hints)}."
+                message = f"{name}: unknown key {key!r}; {hint} To send it all the same, use extra_body"
+                raise ValueError(message)
+
+
+def _typed_dicts(expected: object) -> list[Any]:
+    """Return the objects that a type allows."""
+    if is_typeddict(expected):
+        return [expected]
+    if get_origin(expected) in (Union, UnionType, Annotated):
+        return [kind for part in get_args(expected) for kind in _typed_dicts(part)]
+    return []
 
 
 def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
@@ -425,16 +524,13 @@ def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
     Raises:
         TypeError, ValueError: An argument cannot be sent, or is misspelt; the message says which.
     """
-    request = RerankRequest(
-        model=_string("model", arguments["model"]),
-        query=_string("query", query),
-        documents=wire,
-        top_n=_top_n(arguments["top_n"], len(wire)),
-        provider=_model_of("provider", arguments["provider"], ProviderPreferences),
-        session_id=_optional("session_id", arguments["session_id"]),
-        user=_optional("user", arguments["user"]),
-        trace=_model_of("trace", arguments["trace"], Trace),
-    )
+    given: dict[str, Any] = {
+        name: _field(name, value) for name in WIRE_TYPES if (value := arguments[name]) is not None
+    }
+    if "top_n" in given:
+        # Some servers refuse what openapi.yaml allows: a top_n above the number of documents.
+        given["top_n"] = min(given["top_n"], len(wire))
+    request = RerankRequest(query=_string("query", query), documents=wire, **given)
     extra = mapping("extra_body", arguments["extra_body"])
     _check_json("extra_body", extra)
     for name in ("query", "documents", "top_n"):
@@ -454,7 +550,7 @@ def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
         raise ValueError(message) from None
 
 
-def _check_json(name: str, value: Mapping[str, Any]) -> None:
+def _check_json(name: str, value: object) -> None:
     """What the encoder would send as something else (a number that is none as null, a date as text), or choke on."""
     if not value:
         return

@@ -714,13 +714,6 @@ def test_arguments_are_checked(given: Any, error: Any, says: str) -> None:
     assert not server.requests
 
 
-@pytest.mark.parametrize("name", ["max_documents", "max_bytes", "on_part_error"])
-def test_the_client_has_a_value_for_each(name: str) -> None:
-    """None is as the client's default says, and so none for the client itself."""
-    with pytest.raises((TypeError, ValueError), match=name):
-        Reranker(KEY, **{name: None})  # type: ignore[arg-type] # on purpose
-
-
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

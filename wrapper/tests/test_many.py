@@ -29,7 +29,7 @@ from openrouter_rerank import (
     Retries,
     TimedOut,
 )
-from openrouter_rerank.bulk.many import Progress, Request, Result
+from openrouter_rerank.bulk.many import FIELDS, Progress, Request, Result
 from openrouter_rerank.connections import Connections
 from openrouter_rerank.steps import Failure, Secrets, Send
 from openrouter_rerank.testing import Request as Sent
@@ -893,10 +893,11 @@ def test_arguments_that_can_never_work(kind: Any, given: dict[str, Any], says: s
 
 
 def test_a_request_takes_what_a_call_takes():
-    """A Request has all arguments of `rerank`, under the same names, in the same order."""
+    """A Request has all arguments of `rerank`, under the same names."""
     call = [name for name in inspect.signature(Reranker.rerank).parameters if name != "self"]
 
-    assert sorted(Request.__struct_fields__) == sorted(call)
+    assert sorted(FIELDS) == sorted(call)
+    assert all(hasattr(Request("q", []), name) for name in call)
 
 
 def test_connections_of_a_run_are_its_own():

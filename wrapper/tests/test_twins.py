@@ -14,6 +14,7 @@ import pytest
 
 import openrouter_rerank
 import openrouter_rerank.bulk
+import openrouter_rerank.options
 from openrouter_rerank import AsyncReranker, Reranker
 
 
@@ -69,6 +70,7 @@ def test_public_methods() -> None:
             "models",
             "rerank",
             "rerank_many",
+            "with_options",
         }
     )
     assert inspect.iscoroutinefunction(AsyncReranker.rerank)
@@ -83,7 +85,7 @@ def test_per_call_arguments_are_client_defaults_too() -> None:
     own = {"self", "query", "documents", "key", "on_error"}
     call = set(inspect.signature(Reranker.rerank).parameters) - own
     client = set(inspect.signature(Reranker).parameters)
-    local = set(openrouter_rerank.client.Defaults.__annotations__)
+    local = set(openrouter_rerank.options.LocalOptions.__annotations__)
 
     assert call < client
     assert call < local < client

@@ -15,7 +15,7 @@ from importlib import import_module
 from itertools import islice
 from math import isfinite
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Unpack, cast
 
 import msgspec
 
@@ -24,6 +24,7 @@ from openrouter_rerank.bulk.journal import Journal, Kept
 from openrouter_rerank.bulk.many import Request, Result
 from openrouter_rerank.bulk.tables import CHUNK, flushed, infers, read, schema_of, write
 from openrouter_rerank.errors import ResponseError
+from openrouter_rerank.options import CallOptions
 
 _DEPTH = 10
 """How many places of a ranking the metrics look at."""
@@ -165,10 +166,22 @@ def sendable(documents: list[Any]) -> list[Any]:
     ]
 
 
-class Row(Request, kw_only=True):
-    """The request of a row."""
+class Row(Request):
+    """The request of a row of the input."""
 
-    row: int
+    __slots__ = ("row",)
+
+    def __init__(
+        self,
+        row: int,
+        query: str,
+        documents: list[Any],
+        *,
+        key: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> None:
+        super().__init__(query, documents, key=key, **options)
+        self.row = row
 
 
 def kept(result: Result) -> Kept:
@@ -206,9 +219,7 @@ def requests(batch: Batch, journal: Journal, top_n: int | None) -> Iterator[Row]
     for number, row in enumerate(islice(read(batch), journal.rows)):
         if number not in journal:
             _check(row, number + 1, batch)
-            yield Row(
-                query=row[batch.query_column], documents=documents_of(row, batch), top_n=top_n, row=number
-            )
+            yield Row(number, row[batch.query_column], documents_of(row, batch), top_n=top_n)
 
 
 # ------------------------------------------------------------------------------------------------------------- writing

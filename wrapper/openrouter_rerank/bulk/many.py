@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, cast
 
 import msgspec
 
 from openrouter_rerank.documents import nearest
+from openrouter_rerank.options import CALL, CallOptions, refuse_unknown
 from openrouter_rerank.ranking import Ranking, Unranked
 
 if TYPE_CHECKING:
@@ -16,43 +17,67 @@ if TYPE_CHECKING:
     from openrouter_rerank.bulk.threads import Threads
 
 
-class Request(msgspec.Struct, kw_only=True):
-    """One query with its documents, and whatever else `rerank` takes for this one; None is the client's default.
+class Request:
+    """One query with its documents, and the options of `rerank` for it; None is the client's default.
+
+    Args:
+        query, documents, key, on_error: As for `rerank`.
+        options: The other arguments of `rerank`. Each is an attribute too.
+
+    Raises:
+        TypeError: There is no such option.
 
     Example:
-        >>> Request(query="Where is Berlin?", documents=["Berlin is in Germany."], top_n=1).query
-        'Where is Berlin?'
+        >>> Request(query="Where is Berlin?", documents=["Berlin is in Germany."], top_n=1).top_n
+        1
     """
 
-    query: str
-    documents: Iterable[Any]
-    key: Callable[[Any], Any] | str | None = None
-    model: str | None = None
-    top_n: int | None = None
-    min_score: float | None = None
-    provider: Any = None
-    session_id: str | None = None
-    user: str | None = None
-    trace: Any = None
-    timeout: float | None = None
-    extra_body: Mapping[str, Any] | None = None
-    extra_headers: Mapping[str, str] | None = None
-    tag: str | None = None
-    on_error: Literal["raise", "keep_order"] | None = None
-    max_documents: int | None = None
-    max_bytes: int | None = None
-    on_part_error: Literal["raise", "partial"] | None = None
-    chunk: Any = None
+    __slots__ = ("documents", "key", "on_error", "options", "query")
+
+    def __init__(
+        self,
+        query: str,
+        documents: Iterable[Any],
+        *,
+        key: Callable[[Any], Any] | str | None = None,
+        on_error: Literal["raise", "keep_order"] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> None:
+        refuse_unknown("Request", options, FIELDS)
+        self.query = query
+        self.documents = documents
+        self.key = key
+        self.on_error = on_error
+        self.options = options
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in CALL:
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(message)
+        return self.options.get(name)
 
     def __repr__(self) -> str:
         return f"<Request {self.query!r}{'' if self.tag is None else f', tag {self.tag!r}'}>"
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Request):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in Request.__slots__)
+
+    __hash__ = None  # type: ignore[assignment] # it holds lists
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `rerank` beside query and documents."""
+        given = {"key": self.key, "on_error": self.on_error, **self.options}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+FIELDS = ("query", "documents", "key", "on_error", *sorted(CALL))
+"""The names of what a request may have."""
 
 Requestable: TypeAlias = "Request | Mapping[str, Any] | tuple[str, Iterable[Any]]"
 """What can be asked: a `Request`, a mapping with the same keys, or a pair of query and documents."""
-
-_FIELDS = Request.__struct_fields__
-_PASSED = tuple(name for name in _FIELDS if name not in ("query", "documents"))
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -130,9 +155,9 @@ def as_request(given: object) -> Request:
     if isinstance(given, Mapping):
         fields = cast("Mapping[str, Any]", given)
         for name in fields:
-            if name not in _FIELDS:
-                close = nearest(str(name), _FIELDS)
-                hint = f"did you mean {close!r}?" if close else f"a request has {', '.join(_FIELDS)}"
+            if name not in FIELDS:
+                close = nearest(str(name), FIELDS)
+                hint = f"did you mean {close!r}?" if close else f"a request has {', '.join(FIELDS)}"
                 message = f"a request has no {name!r}; {hint}"
                 raise ValueError(message)
         for name in ("query", "documents"):
@@ -146,12 +171,6 @@ def as_request(given: object) -> Request:
             return Request(query=pair[0], documents=pair[1])
     message = f"a request is a Request, a mapping with query and documents, or a pair of both, not {kind}"
     raise TypeError(message)
-
-
-def arguments_of(request: Request) -> dict[str, Any]:
-    """What `rerank` is called with beside query and documents."""
-    values = ((name, getattr(request, name)) for name in _PASSED)
-    return {name: value for name, value in values if value is not None}
 
 
 class Results(Iterator[Result]):

@@ -74,8 +74,7 @@ def _one(settings: Settings, request: Request) -> Generator[Step, Any, Estimate]
         return Ranking((), total=len(asked.own))
         yield  # a generator like the others, that has nothing to do
 
-    names = (name for name in Request.__struct_fields__ if name not in ("query", "documents", "on_error"))
-    arguments = {name: getattr(request, name) for name in names}
+    arguments = {name: value for name, value in request.arguments.items() if name != "on_error"}
     call = rerank(settings, request.query, request.documents, one=measure, split=split, **arguments)
     outcome: object = None
     while True:

@@ -30,7 +30,7 @@ def keeping(
     try:
         return (yield from rerank(settings, query, own, **arguments))
     except RerankError as error:
-        top_n = arguments["top_n"] or settings.defaults["top_n"]
+        top_n = arguments.get("top_n") or settings.defaults["top_n"]
         kept = own if top_n is None else own[: int(top_n)]
         return Unranked(
             tuple(Kept(index, document) for index, document in enumerate(kept)), total=len(own), reason=error

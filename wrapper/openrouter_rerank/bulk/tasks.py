@@ -12,7 +12,7 @@ from typing import Any, cast
 import anyio
 from sniffio import current_async_library
 
-from openrouter_rerank.bulk.many import Request, Requestable, Result, arguments_of
+from openrouter_rerank.bulk.many import Request, Requestable, Result
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.run import LATE, Dropped, Run, Shell, Turn
 from openrouter_rerank.steps import Answer, Outcome, Send
@@ -250,7 +250,7 @@ class Tasks(Run):
     async def _call(self, shell: Any, turn: Turn, index: int, request: Request) -> Result:
         turn.held.append(await self._gate.enter(begun=False))
         try:
-            ranking = await shell.rerank(request.query, request.documents, **arguments_of(request))
+            ranking = await shell.rerank(request.query, request.documents, **request.arguments)
         except Exception as error:  # noqa: BLE001 - the caller's own iterables and keys raise what they like
             return Result(index, request, error=error)
         finally:

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, cast
 
-from openrouter_rerank.bulk.many import Request, Requestable, Result, arguments_of
+from openrouter_rerank.bulk.many import Request, Requestable, Result
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.run import LATE, Dropped, Run, Shell, Stopped, Turn
 from openrouter_rerank.steps import Answer, Outcome, Send
@@ -262,7 +262,7 @@ class Threads(Run):
     def _call(self, shell: Any, turn: Turn, index: int, request: Request) -> Result:
         turn.held.append(cast(int, self._gate.enter(begun=False)))
         try:
-            ranking = shell.rerank(request.query, request.documents, **arguments_of(request))
+            ranking = shell.rerank(request.query, request.documents, **request.arguments)
         except Exception as error:  # noqa: BLE001 - the caller's own iterables and keys raise what they like
             return Result(index, request, error=error)
         finally:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import httpx
 import msgspec
 
-from openrouter_rerank.client import AsyncReranker, Defaults, Reranker
+from openrouter_rerank.client import AsyncReranker, Reranker
 from openrouter_rerank.errors import (
     BadRequest,
     ConnectionFailed,
@@ -34,6 +34,8 @@ from openrouter_rerank.testing.scripts import End, Request, Script, answer, enve
 
 if TYPE_CHECKING:
     from typing import Unpack
+
+    from openrouter_rerank.options import LocalOptions
 
 # Where its calls go: nowhere, as .invalid is reserved never to exist.
 FAKE_URL = "http://fake.invalid/api/v1"
@@ -274,7 +276,7 @@ class FakeReranker(_Fake, Reranker):
         billed: Usage = Usage(),  # noqa: B008 - a frozen value
         served_model: str | None = None,
         served_provider: str | None = None,
-        **settings: Unpack[Defaults],
+        **settings: Unpack[LocalOptions],
     ) -> None:
         self._serve(scores, script, billed, served_model, served_provider)
         settings.setdefault("retries", Retries(attempts=1))
@@ -300,7 +302,7 @@ class AsyncFakeReranker(_Fake, AsyncReranker):
         billed: Usage = Usage(),  # noqa: B008 - a frozen value
         served_model: str | None = None,
         served_provider: str | None = None,
-        **settings: Unpack[Defaults],
+        **settings: Unpack[LocalOptions],
     ) -> None:
         self._serve(scores, script, billed, served_model, served_provider)
         settings.setdefault("retries", Retries(attempts=1))

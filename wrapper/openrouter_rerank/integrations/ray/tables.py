@@ -130,12 +130,8 @@ def requests(table: Any, columns: Columns) -> Iterator[Row]:
     for number, (query, listed) in enumerate(zip(queries, documents, strict=True)):
         found = cast(list[Any] | None, listed.as_py())
         sent = found if found is None or columns.key is not None else sendable(found)
-        yield Row(
-            query=query.as_py(),
-            documents=cast(list[Any], sent),  # null is refused by the call, as any other nonsense is
-            key=columns.key,
-            row=number,
-        )
+        # The call refuses null as it refuses any other value that is not a list.
+        yield Row(number, query.as_py(), cast(list[Any], sent), key=columns.key)
 
 
 def with_results(table: Any, kept: Sequence[Kept], columns: Columns) -> Any:

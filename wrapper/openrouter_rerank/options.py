@@ -1,0 +1,123 @@
+"""The options of a call and of a client: the fields of the contract's request, and those that say how a call is made."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from openrouter_rerank.defaults import DEADLINE, MAX_BYTES, MAX_DOCUMENTS, MAX_IMAGE_BYTES, MODEL, TIMEOUT
+from openrouter_rerank.documents import nearest
+from openrouter_rerank.retries import Retries
+from openrouter_rerank_api.options import RerankOptions
+
+if TYPE_CHECKING:
+    from openrouter_rerank.bulk.cache import Cache
+    from openrouter_rerank.bulk.large import Splitter
+
+
+class CallOptions(RerankOptions, total=False):
+    """The options of a call: the fields of a request (openapi.yaml#/components/schemas/RerankRequest), and ours.
+
+    None stands for the client's default.
+    """
+
+    min_score: float | None
+    """The lowest score that a hit may have; the scale is the model's own."""
+    timeout: float | None
+    """Seconds within which one attempt must be answered completely."""
+    extra_body: Mapping[str, Any] | None
+    """Further keys of the request, sent as they are. They override the arguments."""
+    extra_headers: Mapping[str, str] | None
+    """Further headers. They override ours."""
+    tag: str | None
+    """A name under which the ledger sums up calls. It is never sent."""
+    max_documents: int | None
+    """The number of documents above which a list is sent in parts; 1,000 by default."""
+    max_bytes: int | None
+    """The size of a request above which it is sent in parts; 30 MB by default."""
+    on_part_error: Literal["raise", "partial"] | None
+    """Whether a part that fails ends the call ("raise", the default) or leaves its documents unranked ("partial")."""
+    chunk: Splitter | None
+    """A function of a text to its pieces, which are ranked in its place; its score is the highest of its pieces."""
+
+
+class ClientOptions(CallOptions, total=False):
+    """The options that `with_options` changes."""
+
+    deadline: float | None
+    """Seconds within which a call must end, with all its attempts, waits and queueing; None for no limit."""
+    retries: Retries
+    """When a failed attempt is repeated."""
+    max_image_bytes: int | None
+    """The largest image that is sent from a `Path` or bytes; 20 MiB by default."""
+
+
+class LocalOptions(ClientOptions, total=False):
+    """The options that `local()` shares with the constructor."""
+
+    max_cost: float | None
+    """US dollars that the calls of the client may cost."""
+    cache: Cache | None
+    """The cache of answers."""
+
+
+CALL = frozenset(CallOptions.__annotations__)
+"""The names of the options of a call."""
+CLIENT = frozenset(ClientOptions.__annotations__)
+"""The names of the options of `with_options`."""
+DEFAULTS: Mapping[str, Any] = {
+    "model": MODEL,
+    "timeout": TIMEOUT,
+    "max_documents": MAX_DOCUMENTS,
+    "max_bytes": MAX_BYTES,
+    "on_part_error": "raise",
+    "deadline": DEADLINE,
+    "retries": Retries(),
+    "max_image_bytes": MAX_IMAGE_BYTES,
+}
+"""The values of options that neither the caller nor the client sets; those of all others are None."""
+
+
+def refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse the name of an option that does not exist, as `**options` takes any.
+
+    Raises:
+        TypeError: There is no such option; the message has the nearest name.
+    """
+    names = sorted(known)
+    for name in given:
+        if name in names:
+            continue
+        close = nearest(name, names)
+        if name in LocalOptions.__annotations__:
+            hint = "set it where the reranker is made"
+        elif close:
+            hint = f"did you mean {close!r}?"
+        else:
+            hint = "to send it as a key of the request, use extra_body"
+        message = f"{where}() has no argument {name!r}; {hint}"
+        raise TypeError(message)
+
+
+def names_of(function: Callable[..., Any]) -> set[str]:
+    """Return the names of a function's arguments."""
+    return set(inspect.signature(function).parameters) - {"self", "cls"}
+
+
+def document(function: Callable[..., Any], options: type, defaults: Mapping[str, Any]) -> None:
+    """Give a function's signature the options by name in place of its `**options`."""
+    plain = inspect.signature(function)
+    own = [p for p in plain.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    names = {parameter.name for parameter in own}
+    added = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=defaults.get(name),
+            annotation=annotation.__forward_arg__,
+        )
+        for name, annotation in options.__annotations__.items()
+        if name not in names
+    ]
+    function.__signature__ = plain.replace(parameters=[*own, *added])  # type: ignore[attr-defined]

@@ -1,0 +1,177 @@
+"""The options of calls and clients: where they are accepted, refused, changed and shown."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from msgspec import Meta
+
+from driving import KEY, body, call, settings
+from openrouter_rerank import AsyncReranker, Reranker, Retries, request
+from openrouter_rerank.bulk import Request
+from openrouter_rerank.testing import AsyncFakeReranker, FakeReranker
+
+DOCUMENTS = ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda: Reranker(KEY, apikey="x"), "Reranker() has no argument 'apikey'; did you mean 'api_key'?"),
+        (lambda: AsyncReranker(KEY, top_k=1), "AsyncReranker() has no argument 'top_k'; did you mean"),
+        (lambda: Reranker.local(modle="m"), "local() has no argument 'modle'; did you mean 'model'?"),
+        (lambda: FakeReranker().rerank("q", [], quux=1), "rerank() has no argument 'quux'; to send it as a"),
+        (lambda: FakeReranker().rerank("q", [], cache=1), "no argument 'cache'; set it where the reranker"),
+        (lambda: FakeReranker().with_options(cache=None), "with_options() has no argument 'cache'; set it"),
+        (lambda: Request("q", [], top_m=3), "Request() has no argument 'top_m'; did you mean 'top_n'?"),
+    ],
+)
+def test_a_misspelt_option_is_refused(use: Callable[[], object], message: str) -> None:
+    """The error has the function and the nearest name, and no class of ours that is not public."""
+    with pytest.raises(TypeError) as caught:
+        use()
+
+    assert message in str(caught.value)
+    assert "_Base" not in str(caught.value)
+
+
+def test_signatures_name_the_options() -> None:
+    """`help()` shows each option with its type and default in place of `**options`."""
+    for function, default in ((Reranker, 60.0), (Reranker.local, 60.0), (Reranker.rerank, None)):
+        parameters = inspect.signature(function).parameters
+        assert parameters["timeout"].default == default
+        assert "int" in str(parameters["top_n"].annotation)
+        assert not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    assert "cache" not in inspect.signature(Reranker.with_options).parameters
+
+
+def test_with_options_changes_a_copy() -> None:
+    """The copy has the new defaults, the original its own; extra entries are added, and both share the ledger."""
+    fake = FakeReranker(top_n=2, extra_body={"a": 1}, extra_headers={"X-A": "1"})
+    changed = fake.with_options(
+        top_n=1,
+        extra_body={"b": 2},
+        extra_headers={"X-B": "2"},
+        timeout=5,
+        deadline=None,
+        retries=Retries(attempts=2),
+        max_image_bytes=7,
+    )
+
+    assert [len(client.rerank("q", DOCUMENTS)) for client in (changed, fake)] == [1, 2]
+    assert [(sent.options["a"], sent.options.get("b")) for sent in fake.calls] == [(1, 2), (1, None)]
+    inside = changed._settings
+    assert (inside.headers["X-A"], inside.headers["X-B"]) == ("1", "2")
+    assert (inside.timeout, inside.deadline, inside.retries.attempts, inside.max_image_bytes) == (
+        5,
+        None,
+        2,
+        7,
+    )
+    assert fake._settings.deadline == 120
+    assert changed.ledger is fake.ledger
+    assert fake.ledger.total.calls == 2
+
+
+def test_with_options_checks() -> None:
+    """What a call could not be given, a copy cannot either."""
+    for given in ({"top_n": 0}, {"timeout": -1}, {"deadline": "1"}, {"retries": 3}, {"extra_body": 1}):
+        with pytest.raises((TypeError, ValueError), match=next(iter(given))):
+            FakeReranker().with_options(**given)  # type: ignore[arg-type] # on purpose
+
+
+def test_closing_a_copy_closes_both() -> None:
+    """A copy and its original have one life."""
+    fake = FakeReranker()
+    fake.with_options(top_n=1).close()
+
+    with pytest.raises(RuntimeError, match="closed"):
+        fake.rerank("q", DOCUMENTS)
+    with pytest.raises(RuntimeError, match="closed"):
+        fake.with_options(top_n=1)
+
+
+async def test_with_options_of_an_async_client() -> None:
+    """The async copy ranks by its own defaults."""
+    fake = AsyncFakeReranker()
+
+    assert len(await fake.with_options(top_n=1).rerank("q", DOCUMENTS)) == 1
+
+
+def test_none_in_the_constructor_is_the_default() -> None:
+    """None stands for the value that holds when nobody sets the option."""
+    sent = body({"model": None, "timeout": None, "max_documents": None})
+
+    assert sent["model"] == "cohere/rerank-v3.5"
+
+
+class Inner(TypedDict, total=False):
+    """A nested object with a bound."""
+
+    size: Annotated[int, Meta(le=3)]
+
+
+FUTURE: dict[str, Any] = {
+    "max_tokens_per_doc": Annotated[int, Meta(ge=1)],
+    "ratio": Annotated[float, Meta(gt=0, lt=1)],
+    "names": Annotated[list[str], Meta(max_length=2)],
+    "flag": bool | None,
+    "inner": Inner | None,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("max_tokens_per_doc", 512, None),
+        ("max_tokens_per_doc", 0, (ValueError, "max_tokens_per_doc must be at least 1, not 0")),
+        ("max_tokens_per_doc", "5", (TypeError, "max_tokens_per_doc must be an int, not str")),
+        ("max_tokens_per_doc", True, (TypeError, "max_tokens_per_doc must be an int, not bool")),
+        ("ratio", 0.5, None),
+        ("ratio", 1.5, (ValueError, "ratio: expected float < 1")),
+        ("ratio", float("nan"), (ValueError, "ratio holds what JSON cannot")),
+        ("names", ["a"], None),
+        ("names", ["a", 5], (ValueError, "names[1]: expected str, got int")),
+        ("names", ["a"] * 50, (ValueError, "names: expected array of length <= 2, and it is ['a',")),
+        ("names", {"a"}, (TypeError, "names holds what JSON cannot")),
+        ("flag", False, None),
+        ("flag", 1, (TypeError, "flag must be a bool, not int")),
+        ("inner", {"size": 3}, None),
+        ("inner", {"size": 4}, (ValueError, "inner.size: expected int <= 3")),
+        ("inner", {"sise": 3}, (ValueError, "inner: unknown key 'sise'; did you mean 'size'?")),
+    ],
+)
+def test_a_field_is_checked_by_its_type(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: object, error: tuple[type[Exception], str] | None
+) -> None:
+    """A field is checked by the type that the contract gives it, whatever that is."""
+    monkeypatch.setattr(request, "WIRE_TYPES", FUTURE)
+    if error is None:
+        assert request._field(name, value) == value
+        return
+    with pytest.raises(error[0]) as caught:
+        request._field(name, value)
+    assert str(caught.value).startswith(error[1])
+
+
+def test_requests_compare_and_refuse() -> None:
+    """A `Request` equals one with the same fields, has each option as an attribute, and no others."""
+    one, other = Request("q", DOCUMENTS, top_n=1), Request("q", DOCUMENTS, top_n=2)
+
+    assert one == Request("q", DOCUMENTS, top_n=1)
+    assert one != other
+    assert one != "q"
+    assert (one.top_n, one.user) == (1, None)
+    with pytest.raises(AttributeError, match="top_m"):
+        _ = one.top_m
+
+
+def test_settings_are_shared() -> None:
+    """A call without options of its own uses the client's defaults as they are."""
+    client = settings(top_n=1)
+
+    assert body(None, top_n=None)["model"] == client.defaults["model"]
+    assert next(call(client)) is not None
