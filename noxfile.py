@@ -344,7 +344,14 @@ def clean_environment(session: nox.Session, name: str, package: Path, *requireme
 
 @nox.session(default=False)
 def release(session: nox.Session) -> None:
-    """Check that this revision can be released, and make its tag and its notes here; nothing is pushed."""
+    """Check that this revision can be released, and make its tag and its notes here; nothing is pushed.
+
+    `-- --rules` writes the rules of the contract into contract_tests/rule_sets/ instead, which keeps them as they are.
+    """
+    if "--rules" in session.posargs:
+        session.install("-e", ".[local]")
+        session.run("python", "contract_tests/rule_sets/write.py")
+        return
     found = re.search(r'VERSION = "([^"]+)"', (WRAPPER / "version.py").read_text("utf-8"))
     version = found[1] if found else session.error(f"{WRAPPER / 'version.py'} has no VERSION")
     changelog = Path("CHANGELOG.md").read_text("utf-8")
@@ -353,11 +360,13 @@ def release(session: nox.Session) -> None:
     )
     contract_version = re.search(r"^  version: (\S+)$", Path("openapi.yaml").read_text("utf-8"), re.MULTILINE)
     kept = Path(f"contracts/{contract_version[1]}.yaml") if contract_version else Path("contracts/none")
+    rules = Path(f"contract_tests/rule_sets/{kept.stem}.txt")
     git = ["git", "status", "--porcelain"]
     problems = {
         f"CHANGELOG.md has no section '## {version}' with something in it: rename '## Unreleased'": not (section and section[1].strip()),
         f"openapi.yaml is released now: `cp openapi.yaml {kept}`": not kept.is_file(),
         f"{kept} is not openapi.yaml: raise info.version as `nox -s changes` says; if it finds nothing, copy openapi.yaml there": kept.is_file() and kept.read_bytes() != Path("openapi.yaml").read_bytes(),
+        f"{rules} is missing: run `nox -s release -- --rules`": not rules.is_file(),
         "there are changes that are not committed": bool(session.run(*git, external=True, silent=True)),
         f"the tag v{version} exists already: raise VERSION": bool(session.run("git", "tag", "--list", f"v{version}", external=True, silent=True)),
     }  # fmt: skip

@@ -25,7 +25,7 @@ from rerank_conformance.reference import Reference
 from rerank_conformance.reference.asgi import running
 from rerank_conformance.reference.inprocess import InProcess
 
-FIELDS = ("model", "query", "documents", "top_n", "provider", "session_id", "user", "trace")
+FIELDS = tuple(field.name for field in attrs.fields(newest.RerankRequest) if field.init)
 
 
 @cache

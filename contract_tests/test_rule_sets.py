@@ -10,7 +10,9 @@ from rerank_conformance.probes import probes
 from rerank_conformance.reference import Reference
 from rerank_conformance.rules import RULES, rule_set
 
-SETS = {file.stem: file.read_text("utf-8") for file in (Path(__file__).parent / "rule_sets").glob("*.txt")}
+FILES = (Path(__file__).parent / "rule_sets").glob("*.txt")
+SETS = {file.stem: file.read_text("utf-8") for file in FILES if file.stem in contract.versions()}
+RELEASED = {file.stem for file in (Path(__file__).parents[1] / "contracts").glob("*.yaml")}
 
 
 @pytest.mark.parametrize("version", sorted(SETS))
@@ -19,9 +21,9 @@ def test_a_released_set_is_frozen(version):
     assert "".join(f"{rule.level:6} {rule.id}\n" for rule in rule_set(version)) == SETS[version]
 
 
-def test_every_set_is_written_down():
-    """Each version that rules say to be of is in rule_sets/, so that it can be frozen."""
-    assert {rule.since for rule in RULES.values()} == set(SETS)
+def test_every_released_set_is_written_down():
+    """Each released contract has its rules in rule_sets/, so that they stay; those of the next one may still change."""
+    assert set(SETS) >= RELEASED
 
 
 def test_a_rule_added_later_fails_nobody_who_asks_for_an_older_set(monkeypatch):

@@ -186,94 +186,18 @@ def test_the_quick_look():
     assert set(quick.split()) == {TESTS[0], TESTS[2], TESTS[3]}
 
 
-def let_the_facade_follow(project):
-    """Step 4: the new field goes wherever `user` goes, and 451 has a class."""
-    wire = [
-        (r"^( +)user: str \| None( = None)?(,?)$", r"\g<0>\n\1instruction: str | None\2\3"),
-        (r'^( +)"user": user,$', r'\g<0>\n\1"instruction": instruction,'),
-        (r"^( +)user=user,$", r"\g<0>\n\1instruction=instruction,"),
-        (
-            r"^( +)user: Your id of the end user.*$",
-            r"\g<0>\n\1instruction: What counts as relevant, in words.",
-        ),
-        (r"session_id, user, trace", "session_id, user, instruction, trace"),
-    ]
-    project.edit("wrapper/openrouter_rerank/client.py", *wire)
-    project.edit("wrapper/openrouter_rerank/bulk/many.py", wire[0])
-    passed = r'^( +)user=_optional\("user", arguments\["user"\]\),$'
-    project.edit(
-        "wrapper/openrouter_rerank/request.py",
-        (passed, r'\g<0>\n\1instruction=_optional("instruction", arguments["instruction"]),'),
-    )
+def let_the_rest_follow(project):
+    """Step 4: 451 has a class, and the tables know what the vendor says."""
     project.edit(
         "wrapper/openrouter_rerank/errors.py",
         ("Unauthorized        401 403:", "Unauthorized        401 403 451:"),
         (r"^    403: Unauthorized,$", "    403: Unauthorized,\n    451: Unauthorized,"),
     )
-
-
-def let_the_kit_follow(project):
-    """Step 4: a request that is ranked, one that is refused, the rule with a server that breaks it, and the tables."""
-    kit = "contract_tests/rerank_conformance"
-    project.edit(
-        f"{kit}/probes.py",
-        (r"^        \*_refusals\(model\),$", "        *_refusals(model),\n        *_instructions(model),"),
-        (
-            r"^def _refusals\(",
-            f'''def _instructions(model: str) -> Iterator[Probe]:
-    """What the contract {NEXT} brought."""
-    told = _body(model, instruction="Prefer documents that give a date.")
-    yield _legal("accept-instruction", "acceptance.observability", told, since="{NEXT}")
-    yield Probe(
-        name="refuse-instruction-type",
-        phase="refuse",
-        rule="refusal.instruction-type",
-        body={{**_body(model), "instruction": 1}},
-        legal=False,
-        since="{NEXT}",
-    )
-
-
-def _refusals(''',
-        ),
-    )
-    project.edit(
-        f"{kit}/rules/refusals.py",
-        (
-            r'^@rule\(\n    "refusal.status",',
-            f"""rule(
-    "refusal.instruction-type",
-    "An instruction that is no string is refused",
-    f"{{_OF}}/instruction/type",
-    quick=False,
-    thorough=True,
-    since="{NEXT}",
-)(_judge("refusal.instruction-type"))
-
-
-@rule(
-    "refusal.status",""",
-        ),
-    )
-    broken = '    "refusal.instruction-type": _lax("Takes any instruction.", "instruction", lambda _: True),'
-    project.edit(f"{kit}/broken.py", (r'^    "refusal.user-type": .*$', rf"\g<0>\n{broken}"))
     project.edit(
         "contract_tests/test_contract.py",
         (r"top_n provider\? session_id user trace", "top_n provider? session_id user instruction trace"),
         (r"^STATUSES = \{", 'STATUSES = {"451", '),
     )
-    project.edit("contract_tests/test_clients.py", (r'"user", "trace"\)', '"user", "instruction", "trace")'))
-
-
-def write_the_rule_set(project):
-    """Step 4: the rules of the new version, so that they stay."""
-    code = (
-        "from rerank_conformance.rules import rule_set; "
-        f"[print(f'{{rule.level:6}} {{rule.id}}') for rule in rule_set('{NEXT}')]"
-    )
-    rules = project.run(sys.executable, "-c", code)
-    assert "refusal.instruction-type" in rules
-    (project.home / f"contract_tests/rule_sets/{NEXT}.txt").write_text(rules, "utf-8")
 
 
 def set_the_version(project):
@@ -296,10 +220,8 @@ def test_a_change_from_start_to_release(project):
             line = re.sub(r"\d+\.\d+\.\d+", "{}", line).format(RELEASED, RELEASED, NEXT)  # noqa: PLW2901
         assert line in said, line
 
-    let_the_facade_follow(project)
-    let_the_kit_follow(project)
+    let_the_rest_follow(project)
     set_the_version(project)
-    write_the_rule_set(project)
     if has_tools(project):
         drafted = project.run(sys.executable, "contract_tests/changes/run.py", "--no-install", "--write")
         assert f"Contract: {NEXT} or more (minor, from {RELEASED})" in drafted
@@ -310,7 +232,7 @@ def test_a_change_from_start_to_release(project):
     assert "instruction" in (project.home / "CHANGELOG.md").read_text("utf-8")
     project.nox("generate")
     project.nox("contract", *TESTS, *([GATE] if has_tools(project) else []))
-    bitten = "instruction-type or user-type"
+    bitten = "instruction or user-type"
     assert "passed" in project.nox("contract", "contract_tests/test_broken.py", "-k", bitten)
     project.run(sys.executable, "docs/_site/pages.py")
     assert "refusal.instruction-type" in (project.home / "docs/rules.md").read_text("utf-8")
@@ -319,6 +241,8 @@ def test_a_change_from_start_to_release(project):
     refused = project.nox("release", fails=True)
     assert f"cp openapi.yaml contracts/{NEXT}.yaml" in refused
     assert f"the tag v{THIS} exists already" not in refused  # nobody tagged it here
+    assert f"contract_tests/rule_sets/{NEXT}.txt is missing" in refused
+    project.nox("release", "--rules")
     project.release(AFTER, NEXT)
     assert f"git push origin v{AFTER}" in project.nox("release")
     notes = project.git("tag", "--list", "--format=%(contents)", f"v{AFTER}")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, cast
 
+from rerank_conformance import contract
 from rerank_conformance.altered import (
     Server,
     answering,
@@ -25,6 +26,15 @@ from rerank_conformance.altered import (
     respelling,
     scoring,
     taking,
+)
+from rerank_conformance.derived import (
+    REQUEST,
+    Requirement,
+    put,
+    requirements,
+    values_at,
+    without_keyword,
+    wrong_value,
 )
 from rerank_conformance.reference import Answer, Reference, Refusal, Request
 from rerank_conformance.reference.server import Body
@@ -121,9 +131,7 @@ _ACCEPTANCE: Mapping[str, Server] = {
     ),
     "acceptance.unknown-fields": refusing(
         "Refuses fields that it does not know.",
-        lambda b: (
-            b.keys() - {"model", "query", "documents", "top_n", "provider", "session_id", "user", "trace"}
-        ),
+        lambda b: b.keys() - contract.load().at(REQUEST)[1]["properties"].keys(),
     ),
     "acceptance.provider-null": refusing(
         "Refuses a provider of null.", lambda b: "provider" in b and b["provider"] is None
@@ -732,6 +740,30 @@ _SCHEMA: Mapping[str, Server] = {
     "schema.no-server-error": failing("Fails on traces with a span_name.", _names_span),
 }
 
+
+# ----- what follows from the contract
+
+
+def _derived(one: Requirement) -> Server:
+    """Return a server that breaks a derived rule."""
+    if one.kind == "acceptance":
+        return refusing(f"Refuses {one.field}.", lambda body: any(True for _ in values_at(body, one.path)))
+    if one.kind == "answer":
+        return answering(
+            f"Has a wrong {one.field}.", lambda answer, _: put(answer, one.path, wrong_value(one))
+        )
+
+    class WithoutKeyword(Reference):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            self.contract = without_keyword(one)
+
+    WithoutKeyword.__doc__ = f"Takes any {one.field}, whatever its {one.keyword}."
+    return WithoutKeyword
+
+
+_DERIVED: Mapping[str, Server] = {one.id: _derived(one) for one in requirements()}
+
 BROKEN: Mapping[str, Server] = MappingProxyType(
     {
         **_ACCEPTANCE,
@@ -742,6 +774,7 @@ BROKEN: Mapping[str, Server] = MappingProxyType(
         **_METHOD,
         **_AUTHENTICATION,
         **_SCHEMA,
+        **_DERIVED,
     }
 )
 """The maker of a server by the rule that it breaks; its docstring says in one line how."""

@@ -264,7 +264,7 @@ def rules(*, as_json: bool) -> None:
         return
     width = max(map(len, RULES))
     for rule in RULES.values():
-        click.echo(f"{rule.id:{width}}  {rule.level:6}  {rule.requirement}")
+        click.echo(f"{rule.id:{width}}  {rule.level:6}  {rule.since}  {rule.requirement}")
 
 
 @main.command()

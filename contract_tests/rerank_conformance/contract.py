@@ -159,17 +159,18 @@ class Contract:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.document = document
         self.version: str = document["info"]["version"]
-        registry = Registry([(_BASE, dict(document))])
-        self.request = Schema(self._json(f"{OPERATION}/requestBody"), registry)
+        self._registry = Registry([(_BASE, dict(document))])
+        self.request = self.schema(self._json(f"{OPERATION}/requestBody"))
         """The body of a request."""
         statuses = self.at(f"{OPERATION}/responses")[1]
         self.responses: Mapping[int, Schema] = MappingProxyType(
-            {
-                int(status): Schema(self._json(f"{OPERATION}/responses/{status}"), registry)
-                for status in statuses
-            }
+            {int(status): self.schema(self._json(f"{OPERATION}/responses/{status}")) for status in statuses}
         )
         """The body of an answer, by each status that is documented."""
+
+    def schema(self, pointer: str) -> Schema:
+        """Return the validator of the schema at a JSON pointer."""
+        return Schema(pointer, self._registry)
 
     def at(self, pointer: str) -> tuple[str, Mapping[str, Any]]:
         """The object that the JSON pointer leads to, each `$ref` followed, with its own pointer before it.
@@ -177,9 +178,11 @@ class Contract:
         Raises:
             KeyError: Nothing is there.
         """
-        here, value = "#", self.document
+        here = "#"
+        value: Any = self.document
         for token in pointer.removeprefix("#").split("/")[1:]:
-            here, value = f"{here}/{token}", value[token.replace("~1", "/").replace("~0", "~")]
+            name = token.replace("~1", "/").replace("~0", "~")
+            here, value = f"{here}/{token}", value[int(name) if isinstance(value, list) else name]
             if "$ref" in value:
                 here, value = self.at(value["$ref"])
         return here, value

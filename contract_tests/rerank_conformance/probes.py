@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rerank_conformance import contract
+from rerank_conformance.derived import requirements, with_field
 from rerank_conformance.exchanges import Auth, Phase, Probe
 
 MODEL = "cohere/rerank-v3.5"
@@ -146,6 +147,7 @@ def probes(
         *_rankings(model),
         *_more_rankings(model),
         *_together(model),
+        *_derived(model, contract_version),
     ]
     return [
         probe
@@ -227,6 +229,21 @@ def _refusals(model: str) -> Iterator[Probe]:
             headers={"Content-Type": media_type},
             quick=quick,
         )
+
+
+def _derived(model: str, contract_version: str | None) -> Iterator[Probe]:
+    """Yield the requests of the rules that follow from the contract."""
+    by = contract.load(contract_version)
+    for one in requirements(contract_version):
+        for number, value in enumerate(one.values, 1):
+            yield Probe(
+                name=f"{one.id.replace('.', '-')}-{number}",
+                phase="rank" if one.kind == "acceptance" else "refuse",
+                rule=one.id,
+                body={**with_field(by, one.path, value), "model": model},
+                legal=one.kind == "acceptance",
+                since=one.since,
+            )
 
 
 def _nested(body: dict[str, Any], name: str = "documents") -> bytes:
@@ -436,8 +453,9 @@ def _rankings(model: str) -> Iterator[Probe]:  # noqa: PLR0915 - a table, in sen
     yield _legal("accept-mixed-top", "acceptance.mixed", _body(model, mixed, top_n=2))
     images = [{"image": IMAGE}, {"text": "A red pixel", "image": IMAGE}, "The Eiffel Tower"]
     yield _legal("accept-images", "acceptance.images", _body(model, images))
+    # A server that knows max_tokens_per_doc may honestly refuse 512, so that a number has a name which nobody uses.
     unknown = _body(
-        model, DOCUMENTS[:3], return_documents=False, max_tokens_per_doc=512, x_unknown={"a": [None]}
+        model, DOCUMENTS[:3], return_documents=False, x_unknown_count=512, x_unknown={"a": [None]}
     )
     yield _legal("accept-unknown-fields", "acceptance.unknown-fields", unknown, quick=True)
     titled = [{"text": text, "title": "x", "id": 7} for text in DOCUMENTS[:3]]

@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator
 
+from rerank_conformance.derived import requirements
 from rerank_conformance.exchanges import Exchange
 from rerank_conformance.report import Level
 from rerank_conformance.rules.rule import POST, SCHEMA, Finding, Judge, Judgement, Seen, Undecided, rule
@@ -154,3 +155,8 @@ for _since, _rules in (("1.0.0", _TABLE), ("1.1.0", _ADDED)):
     for _slug, _level, _quick, _requirement, _source in _rules:
         _id = f"acceptance.{_slug}"
         rule(_id, _requirement, _source, level=_level, quick=_quick, thorough=True, since=_since)(_judge(_id))
+for _one in requirements():
+    if _one.kind == "acceptance":
+        rule(_one.id, _one.requirement, _one.source, quick=False, thorough=True, since=_one.since)(
+            _judge(_one.id)
+        )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
+from rerank_conformance.derived import Requirement, mended, requirements, schema_of, values_at
 from rerank_conformance.exchanges import Exchange, is_index, is_number, text_of
 from rerank_conformance.report import Level
 from rerank_conformance.rules.rule import RESPONSES, SCHEMA, Finding, Judgement, Seen, rule
@@ -145,6 +146,9 @@ def schema(seen: Seen) -> Iterator[Judgement]:
             value["results"] = [
                 {**one, **_MENDED_RESULT} if isinstance(one, dict) else one for one in results
             ]
+        for one in requirements(seen.by.version):
+            if one.kind == "answer":
+                value = mended(value, one.path, seen.by, one)
         violation = seen.by.responses[200].violation(value)
         yield Finding("a RerankResponse", str(violation), exchange) if violation else None
 
@@ -553,3 +557,22 @@ def id_unique(seen: Seen) -> Iterator[Judgement]:
     for name, exchange in _ids(seen):
         yield Finding("another id in each answer", f"{name!r} again", exchange) if name in before else None
         before.add(name)
+
+
+def _register_derived(one: Requirement) -> None:
+    @_each(one.id, one.requirement, one.source, since=one.since)
+    def check(exchange: Exchange) -> Iterator[Judgement]:
+        for place, value in values_at(_value(exchange), one.path):
+            violation = schema_of(one).violation(value)
+            yield (
+                Finding("a value that the contract allows", f"{place}: {violation.message}", exchange)
+                if violation
+                else None
+            )
+
+    del check
+
+
+for _one in requirements():
+    if _one.kind == "answer":
+        _register_derived(_one)

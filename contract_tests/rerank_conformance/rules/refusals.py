@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from rerank_conformance.derived import requirements
 from rerank_conformance.exchanges import Exchange
 from rerank_conformance.report import Level
 from rerank_conformance.rules.acceptance import described
@@ -75,6 +76,13 @@ _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
 for _slug, _level, _quick, _requirement, _source in _TABLE:
     _id = f"refusal.{_slug}"
     rule(_id, _requirement, _source, level=_level, quick=_quick, thorough=True)(_judge(_id))
+
+
+for _one in requirements():
+    if _one.kind == "refusal":
+        rule(_one.id, _one.requirement, _one.source, quick=False, thorough=True, since=_one.since)(
+            _judge(_one.id)
+        )
 
 
 @rule(
