@@ -22,13 +22,13 @@ from statistics import mean, median
 
 import msgspec
 
+from field_servers import FIELD_SERVERS
 from rerank_conformance import check, contract
 from rerank_conformance.altered import Server
 from rerank_conformance.broken import BROKEN, UNAVOIDABLE, VARIANTS
 from rerank_conformance.reference import Reference
 from rerank_conformance.reference.asgi import running
 from rerank_conformance.rules import RULES
-from rerank_conformance.wild import WILD
 
 KEY = "sk-or-v1-the-right-key"
 COMMAND = "nox -s matrix"
@@ -63,7 +63,7 @@ def servers() -> Iterator[tuple[str, str, Server]]:
     yield "reference", "reference", Reference
     yield from (("broken", name, server) for name, server in BROKEN.items())
     yield from (("legal", name, server) for name, server in VARIANTS.items())
-    yield from (("wild", name, wild.server) for name, wild in WILD.items() if wild.bitten)
+    yield from (("field", name, one.server) for name, one in FIELD_SERVERS.items() if one.bitten)
 
 
 def row(kind: str, name: str, server: Server, *, with_st: bool) -> Row:
@@ -142,7 +142,7 @@ def summary(rows: Sequence[Row]) -> list[str]:
     should = [name for name, rule in RULES.items() if rule.level == "SHOULD"]
     groups = (
         ("broken servers, one for each MUST, that fail", [r for r in rows if r.kind == "broken" and r.name not in should]),
-        ("broken as real servers are, that fail", [r for r in rows if r.kind == "wild"]),
+        ("broken as real servers are, that fail", [r for r in rows if r.kind == "field"]),
         ("legal servers that fail, and should not", [r for r in rows if r.kind == "legal"]),
         ("servers that break a SHOULD alone, that fail", [r for r in rows if r.kind == "broken" and r.name in should]),
     )  # fmt: skip
@@ -180,7 +180,7 @@ def markdown(rows: Sequence[Row]) -> str:
     ]
     for kind, title in (
         ("broken", "Broken servers, one for each rule"),
-        ("wild", "Broken as real servers are"),
+        ("field", "Broken as real servers are"),
         ("legal", "Legal servers"),
     ):
         lines += [

@@ -13,6 +13,7 @@ from functools import cache, partial
 
 import pytest
 
+from field_servers import FIELD_SERVERS
 from rerank_conformance import check
 from rerank_conformance.altered import Server
 from rerank_conformance.broken import BROKEN, UNAVOIDABLE, VARIANTS
@@ -22,7 +23,6 @@ from rerank_conformance.reference import Reference
 from rerank_conformance.rules import RULES, Finding, Seen
 from rerank_conformance.running import in_order
 from rerank_conformance.target import Budget, Line
-from rerank_conformance.wild import WILD
 
 KEY = "sk-or-v1-the-right-key"
 GENERATED = {name for name in RULES if name.startswith("schema.")}
@@ -100,7 +100,7 @@ def test_every_rule_has_a_broken_server_and_no_server_is_without_a_rule():
 
 def test_every_server_says_in_one_line_what_it_does():
     """The docstring of every maker is one sentence of its own, and not the reference's."""
-    makers = [*BROKEN.values(), *VARIANTS.values(), *(wild.server for wild in WILD.values())]
+    makers = [*BROKEN.values(), *VARIANTS.values(), *(one.server for one in FIELD_SERVERS.values())]
     for maker in makers:
         said = inspect.getdoc(maker) or ""
         assert said != inspect.getdoc(Reference)
@@ -170,17 +170,19 @@ def test_a_legal_variant_differs_where_no_request_by_hand_looks(name: str):
     assert status != 200 or found[-1].headers["content-encoding"] == "gzip"
 
 
-@pytest.mark.parametrize("name", sorted(name for name, wild in WILD.items() if wild.bitten))
+@pytest.mark.parametrize("name", sorted(name for name, one in FIELD_SERVERS.items() if one.bitten))
 def test_a_server_of_the_field_is_bitten(name: str):
     """A server that is broken as real ones are is bitten by every rule that is about its fault."""
-    wanted = set(WILD[name].bitten)
+    wanted = set(FIELD_SERVERS[name].bitten)
     assert wanted <= set(RULES)
-    assert wanted <= set(bitten(WILD[name].server, quick=True)) or wanted <= set(bitten(WILD[name].server))
+    assert wanted <= set(bitten(FIELD_SERVERS[name].server, quick=True)) or wanted <= set(
+        bitten(FIELD_SERVERS[name].server)
+    )
 
 
-@pytest.mark.parametrize("name", sorted(name for name, wild in WILD.items() if not wild.bitten))
+@pytest.mark.parametrize("name", sorted(name for name, one in FIELD_SERVERS.items() if not one.bitten))
 def test_a_server_that_says_later_or_no_to_everything_does_not_pass(name: str):
     """Where nothing is proven against a server, nothing is proven for it either: the verdict is undecided."""
-    report = check(WILD[name].server(keys={KEY}), key=KEY, quick=True)
+    report = check(FIELD_SERVERS[name].server(keys={KEY}), key=KEY, quick=True)
     assert report.verdict == "undecided"
     assert report.exit_code == 2

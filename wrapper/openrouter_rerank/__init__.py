@@ -20,6 +20,9 @@ from openrouter_rerank.errors import (
 from openrouter_rerank.models import ModelInfo
 from openrouter_rerank.ranking import Hit, Kept, Part, Ranking, Unranked, Usage
 from openrouter_rerank.retries import Retries
+from openrouter_rerank.version import VERSION
+
+__version__ = VERSION
 
 __all__ = [
     "AsyncReranker",
@@ -47,3 +50,5 @@ __all__ = [
     "Unranked",
     "Usage",
 ]
+
+del VERSION

@@ -1,6 +1,7 @@
-"""Servers that break the contract in the ways of real ones, by name; what bites each is written beside it.
+"""Servers that break the contract in the ways of real ones, by name, each with the rules that find it.
 
-`broken` has one server for each rule, as narrow as can be; these are as the field has them, and may break several.
+The kit's `broken` has one server for each rule, as narrow as possible; these may break several rules. They are test data, and are
+not in the wheel.
 """
 
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
@@ -43,7 +44,7 @@ from rerank_conformance.reference import Answer, Reference, Refusal, Request
 from rerank_conformance.reference.server import Body
 
 
-class Wild(NamedTuple):
+class FieldServer(NamedTuple):
     """A server of the field."""
 
     server: Server
@@ -1251,4 +1252,6 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
 }
 
 
-WILD: Mapping[str, Wild] = MappingProxyType({name: Wild(*entry) for name, entry in _wild.items()})
+FIELD_SERVERS: Mapping[str, FieldServer] = MappingProxyType(
+    {name: FieldServer(*entry) for name, entry in _wild.items()}
+)
