@@ -5,6 +5,7 @@ The generator drops bounds and makes no TypedDicts. `generate_into` in noxfile.p
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -107,7 +108,7 @@ class Writer:
         for name, schema in fields.items():
             written = [*self._models_of(schema), *self.types_of(schema), "None"] if nullable else None
             lines.append(f"    {name}: {' | '.join(dict.fromkeys(written or self.types_of(schema)))}")
-            lines += prose(self._described(schema))
+            lines += prose(self.described(schema))
         self.classes[class_name] = "\n".join(lines)
 
     def _models_of(self, schema: Schema) -> list[str]:
@@ -128,10 +129,16 @@ class Writer:
         branches = [schema, *(branch for keyword in COMBINED for branch in schema.get(keyword, ()))]
         return [branch["$ref"].rpartition("/")[2] for branch in branches if "$ref" in branch]
 
-    def _described(self, schema: Schema) -> Schema:
+    def described(self, schema: Schema) -> Schema:
         """Return the schema that describes a field: its own, or the one that it refers to."""
         names = self._referenced(schema)
         return schema if "description" in schema or not names else self.schemas[names[0]]
+
+
+def summary(schema: Schema) -> str:
+    """Return the first sentence of the description."""
+    text = " ".join(str(schema.get("description", "")).split())
+    return re.split(r"(?<=[.!?])\s", text)[0]
 
 
 def prose(schema: Schema) -> list[str]:
@@ -164,11 +171,15 @@ def main(contract: Path, destination: Path) -> None:
     checked = {name: writer.type_of(schema) for name, schema in fields.items()}
     writer.write(OPTIONS, REQUEST, fields, nullable=True)
     table = "\n".join(f'    "{name}": {written},' for name, written in checked.items())
+    summaries = "\n".join(
+        f"    {name!r}: {summary(writer.described(schema))!r}," for name, schema in fields.items()
+    )
     is_open = "".join(f"{name}, " for name in writer.open)
     parts = [
         HEADER.format(models=f"({', '.join(writer.models())})"),
         *writer.classes.values(),
         f'WIRE_TYPES: dict[str, Any] = {{\n{table}\n}}\n"""The type of each field, with its bounds, for msgspec."""',
+        f'SUMMARIES: dict[str, str] = {{\n{summaries}\n}}\n"""Each field in a sentence."""',
         f'OPEN: tuple[Any, ...] = ({is_open})\n"""The objects that take keys which the contract does not name."""',
     ]
     destination.write_text("\n\n\n".join(parts) + "\n", "utf-8")

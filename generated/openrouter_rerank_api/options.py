@@ -218,5 +218,16 @@ WIRE_TYPES: dict[str, Any] = {
 """The type of each field, with its bounds, for msgspec."""
 
 
+SUMMARIES: dict[str, str] = {
+    "model": "The rerank model, as `author/name` with an optional `:variant`.",
+    "top_n": "How many of the most relevant documents to return, from 1.",
+    "provider": "Which providers may serve the request, and which are preferred.",
+    "session_id": "Groups requests of one session for observability, at most 256 characters.",
+    "user": "Your id of the end user, for observability; not forwarded to a provider.",
+    "trace": "Names that observability tools show for the request.",
+}
+"""Each field in a sentence."""
+
+
 OPEN: tuple[Any, ...] = (TraceDict,)
 """The objects that take keys which the contract does not name."""

@@ -18,15 +18,17 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import click
 import httpx
 import pytest
 from click.testing import CliRunner, Result
+from msgspec import Meta
 
 from openrouter_rerank import Hit, Ranking
 from openrouter_rerank.cli.app import COMMANDS, app
+from openrouter_rerank.cli.connection import _field_option
 from openrouter_rerank.cli.output import explained
 from openrouter_rerank.cli.rows import Row
 from openrouter_rerank.testing import (
@@ -861,3 +863,65 @@ def test_says_what_to_install(missing: str):
     assert (code, output) == (2, "")
     assert one_line(error)
     assert says in error
+
+
+FIELDS = {
+    "provider": ('{"order": ["cohere"]}', {"order": ["cohere"]}),
+    "session-id": ("s", "s"),
+    "user": ("u", "u"),
+    "trace": ('{"trace_name": "t"}', {"trace_name": "t"}),
+    "extra-body": ('{"x": 1}', 1),
+}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_each_field_of_a_request_is_an_option(field: str, tmp_path: Path) -> None:
+    """A field is sent as it was given: a text as it is, an object as JSON."""
+    given, expected = FIELDS[field]
+    (tmp_path / "d.txt").write_text("a\nb\n", "utf-8")
+    with serving(honestly) as server:
+        done = rerank("rank", "q", str(tmp_path / "d.txt"), "--base-url", server.url, f"--{field}", given)
+        sent = server.requests[0].json
+    assert done.exit_code == 0
+    assert sent["x" if field == "extra-body" else field.replace("-", "_")] == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--provider", "{"], "Invalid value for '--provider': not JSON"),
+        (["--provider", '{"zdrr": true}'], "provider: unknown key 'zdrr'; did you mean 'zdr'?"),
+        (["--provider", '["cohere"]'], "provider must be a mapping, not list"),
+        (["--session-id", "s" * 300], "session_id: expected str of length <= 256"),
+    ],
+)
+def test_a_wrong_field_is_bad_usage(given: list[str], message: str, tmp_path: Path) -> None:
+    """A field that can never be sent ends the command with 2, and names the problem."""
+    (tmp_path / "d.txt").write_text("a\n", "utf-8")
+    done = rerank("rank", "q", str(tmp_path / "d.txt"), "--local", *given)
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("expected", "given", "value"),
+    [
+        (Annotated[int, Meta(ge=1)], "512", 512),
+        (float, "0.5", 0.5),
+        (bool | None, "true", True),
+        (Literal["low", "high"] | None, "low", "low"),
+        (list[str], '["a"]', ["a"]),
+        (str | float, '"1"', "1"),
+    ],
+)
+def test_an_option_has_the_type_of_its_field(expected: Any, given: str, value: object) -> None:
+    """An option is made for any type that a field of the contract may have."""
+    found: list[object] = []
+
+    @click.command()
+    @_field_option("a_field", expected, "A field.")
+    def command(a_field: object) -> None:
+        found.append(a_field)
+
+    command.main(["--a-field", given], standalone_mode=False)
+    assert found == [value]

@@ -150,6 +150,7 @@ def command(  # noqa: PLR0913 - one argument for each option
             options={
                 "model": connection["model"],
                 "top_n": top_n,
+                **connection["fields"],
                 "local": connection["local"],
                 "scorer": connection["scorer"],
                 # Its query may hold a secret.

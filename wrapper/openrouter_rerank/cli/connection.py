@@ -1,8 +1,11 @@
 """The options that say who ranks, shared by every command that makes requests, and the client that they amount to."""
 
+import json
 import os
-from collections.abc import Callable
-from typing import Any, TypedDict, TypeVar, Unpack
+from collections.abc import Callable, Mapping
+from functools import wraps
+from types import UnionType
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, Union, Unpack, cast, get_args, get_origin
 
 import click
 
@@ -26,9 +29,10 @@ class Server(TypedDict):
 
 
 class Connection(Server):
-    """The same, and the model."""
+    """The same, with the model and the other fields of a request; each of those is None where it is not given."""
 
     model: str | None
+    fields: Mapping[str, Any]
 
 
 _MODEL = click.option("-m", "--model", metavar="NAME", help=f"The model that ranks.  [default: {MODEL}]")
@@ -54,9 +58,56 @@ _OPTIONS = (
 )
 
 
+def _read_json(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    """Read the value of an option that is given as JSON."""
+    try:
+        return None if value is None else json.loads(value)
+    except ValueError as error:
+        message = f'not JSON: {error}. Quote it for the shell, as \'{{"name": "value"}}\''
+        raise click.BadParameter(message, context, parameter) from error
+
+
+def _field_option(name: str, expected: Any, summary: str) -> Callable[[C], C]:
+    """Return the option for a field of the request: a scalar as it is, anything else as JSON."""
+    kinds = [kind for kind in _kinds(expected) if kind is not type(None)]
+    flag = f"--{name.replace('_', '-')}"
+    if len(kinds) > 1 or kinds[0] not in (str, int, float, bool):
+        return click.option(flag, name, callback=_read_json, metavar="JSON", help=summary)
+    metavar = {str: "TEXT", int: "N", float: "NUMBER", bool: "true|false"}[kinds[0]]
+    return click.option(flag, name, type=kinds[0], metavar=metavar, help=summary)
+
+
+def _kinds(expected: Any) -> list[Any]:
+    """Return the Python types that a field may have."""
+    origin = get_origin(expected)
+    if origin is Annotated:
+        return _kinds(get_args(expected)[0])
+    if origin is Literal:
+        words: tuple[object, ...] = get_args(expected)
+        return [type(words[0])]
+    if origin in (Union, UnionType):
+        return [kind for part in get_args(expected) for kind in _kinds(part)]
+    return [expected]
+
+
 def connection_options(command: C) -> C:
-    """The command's function with the options; it takes them as `**connection: Unpack[Connection]`."""
-    return _MODEL(server_options(command))
+    """Add the options to a command's function, which takes them as `**connection: Unpack[Connection]`."""
+    from openrouter_rerank_api.options import SUMMARIES, WIRE_TYPES  # noqa: PLC0415 - `rerank --help` does without
+
+    # The model and top_n have short options of their own.
+    types = {name: expected for name, expected in WIRE_TYPES.items() if name not in ("model", "top_n")}
+    types["extra_body"] = Mapping
+    summaries = {**SUMMARIES, "extra_body": "Further keys of the request, sent as they are."}
+
+    @wraps(command)
+    def collected(**given: Any) -> Any:
+        fields = {name: value for name in types if (value := given.pop(name)) is not None}
+        return command(**given, fields=fields)
+
+    made = server_options(cast(C, collected))
+    for name, expected in reversed(types.items()):
+        made = _field_option(name, expected, summaries[name])(made)
+    return _MODEL(made)
 
 
 def server_options(command: C) -> C:
@@ -84,6 +135,7 @@ def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpac
         message = f"no API key. Set {KEY_VARIABLE}, or rank on this machine without one: --local"
         raise BadInput(message)
     defaults: dict[str, Any] = {} if max_cost is None else {"max_cost": max_cost}
+    defaults |= connection["fields"]
     if connection["model"] is not None:
         defaults["model"] = connection["model"]
     if connection["timeout"] is not None:
@@ -94,5 +146,5 @@ def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpac
         return kind(key, base_url=base_url or BASE_URL, **defaults)
     except ImportError as error:
         raise BadInput(str(error)) from error
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise click.UsageError(str(error), click.get_current_context()) from error
