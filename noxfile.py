@@ -12,6 +12,8 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.reuse_venv = "yes"
+# uv links files from its cache, where virtualenv copies them for every session.
+nox.options.default_venv_backend = "uv|virtualenv"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
@@ -335,11 +337,23 @@ def clean_environment(session: nox.Session, name: str, package: Path, *requireme
     """A new environment with the package, everything that it can do, and what else is required."""
     home = Path(session.create_tmp()).resolve() / name
     shutil.rmtree(home, ignore_errors=True)
-    session.run("python", "-m", "venv", str(home), silent=True)
     environment = Environment(home)
-    install = ["-m", "pip", "install", "--quiet", f"{package}[all]", *requirements]
-    session.run(environment.python, *install, external=True)
+    install(session, environment, f"{package}[all]", *requirements)
     return environment
+
+
+def install(session: nox.Session, environment: Environment, *requirements: str) -> None:
+    """Make an environment where there is none, and install into it."""
+    by_uv = session.venv_backend == "uv"
+    if not Path(environment.python).exists():
+        make = ["uv", "venv", "--quiet"] if by_uv else ["python", "-m", "venv"]
+        session.run(*make, str(environment.home), silent=True)
+    by = (
+        ["uv", "pip", "install", "--python", environment.python]
+        if by_uv
+        else [environment.python, "-m", "pip", "install"]
+    )
+    session.run(*by, "--quiet", *requirements, external=not by_uv)
 
 
 @nox.session(default=False)
@@ -387,10 +401,7 @@ def interop(session: nox.Session) -> None:
     """Others' clients through `rerank serve`, and our facade through llama.cpp and the LiteLLM proxy, into docs/interop.md."""
     session.install("-e", ".[all]", *group("interop"))
     proxy = Environment(Path(session.create_tmp()).resolve() / "proxy")
-    if not Path(proxy.python).exists():
-        session.run("python", "-m", "venv", str(proxy.home), silent=True)
-    install = ["-m", "pip", "install", "--quiet", *group("proxy")]
-    session.run(proxy.python, *install, external=True)
+    install(session, proxy, *group("proxy"))
     run = ["contract_tests/interop/run.py", "--litellm", proxy.command("litellm")]
     session.run("python", *run, *(session.posargs or ["--markdown", "docs/interop.md"]))
 
