@@ -14,6 +14,7 @@ import httpx
 import msgspec
 from attrs import fields
 
+from openrouter_rerank.checks import LONGEST_TIME, as_float, positive, shown
 from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE, MAX_IMAGE_BYTES
 from openrouter_rerank.documents import exact, nearest
 from openrouter_rerank.ledger import Ledger
@@ -187,10 +188,16 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         timeout=seconds("timeout", timeout),
         deadline=None if deadline is None else seconds("deadline", deadline),
         retries=retries,
-        max_image_bytes=MAX_IMAGE_BYTES if max_image_bytes is None else max_image_bytes,
-        ledger=Ledger(None if max_cost is None else _dollars("max_cost", max_cost)),
+        # As much is set aside when a file is read.
+        max_image_bytes=min(
+            MAX_IMAGE_BYTES if max_image_bytes is None else max_image_bytes, _MOST_IMAGE_BYTES
+        ),
+        ledger=Ledger(None if max_cost is None else positive("max_cost", max_cost, " of US dollars")),
         cache=_cache(cache),
     )
+
+
+_MOST_IMAGE_BYTES = 2**30
 
 
 def _categories(value: str | Iterable[str] | None) -> str | None:
@@ -272,43 +279,25 @@ def mapping(name: str, value: object) -> dict[str, Any]:
     given = dict(cast(Mapping[object, Any], value))
     for key in given:
         if not isinstance(key, str):
-            message = f"{name} must have str keys, and {key!r} is none"
+            message = f"{name} must have str keys, and {shown(key)} is none"
             raise TypeError(message)
     return cast(dict[str, Any], given)
 
 
 def seconds(name: str, value: object) -> float:
-    """A time, checked: a positive finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        message = f"{name} must be a number of seconds, not {type(value).__name__}"
-        raise TypeError(message)
-    if not (value > 0 and isfinite(value)):
-        message = f"{name} must be a positive number of seconds, not {value}"
-        raise ValueError(message)
-    return float(value)
+    """A time, checked: a positive finite number. What is longer than anything can wait for counts as that long."""
+    return min(positive(name, value, " of seconds"), LONGEST_TIME)
 
 
 def score(value: object) -> float | None:
     """The least score, checked."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        message = f"min_score must be a number, not {type(value).__name__}"
-        raise TypeError(message)
-    if not isfinite(value):
-        message = f"min_score must be a finite number, not {value}"
+    number = as_float("min_score", value, "a number")
+    if not isfinite(number):
+        message = f"min_score must be a finite number, not {shown(value)}"
         raise ValueError(message)
-    return float(value)
-
-
-def _dollars(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        message = f"{name} must be a number of US dollars, not {type(value).__name__}"
-        raise TypeError(message)
-    if not (value > 0 and isfinite(value)):
-        message = f"{name} must be a positive number of US dollars, not {value}"
-        raise ValueError(message)
-    return float(value)
+    return number
 
 
 def _cache(value: object) -> Cache | None:
@@ -344,14 +333,14 @@ def _positive(name: str, value: object) -> int:
         raise TypeError(message)
     number = int(cast(Any, value))
     if number < 1:
-        message = f"{name} must be at least 1, not {number}"
+        message = f"{name} must be at least 1, not {shown(number)}"
         raise ValueError(message)
     return number
 
 
 def _part_error(name: str, value: object) -> str:
     if value not in ("raise", "partial"):
-        message = f"{name} must be 'raise' or 'partial', not {value!r}"
+        message = f"{name} must be 'raise' or 'partial', not {shown(value)}"
         raise ValueError(message)
     return value
 
@@ -393,10 +382,13 @@ def _model_of(name: str, value: object, model: type[M]) -> M | Unset:
     if not isinstance(value, Mapping | model):
         message = f"{name} must be a mapping or a {model.__name__}, not {type(value).__name__}"
         raise TypeError(message)
-    source = value.to_dict() if isinstance(value, Model) else mapping(name, cast(Mapping[str, Any], value))
-    _check_json(name, source)
     try:
-        made = convert(source, model)
+        source = (
+            value.to_dict() if isinstance(value, Model) else mapping(name, cast(Mapping[str, Any], value))
+        )
+        made = convert(_plain(name, source), model)
+    except RecursionError:
+        raise _too_deep(name) from None
     except msgspec.ValidationError as error:
         message = f"{name}: {error}"
         raise ValueError(message) from None
@@ -435,8 +427,7 @@ def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
         user=_optional("user", arguments["user"]),
         trace=_model_of("trace", arguments["trace"], Trace),
     )
-    extra = mapping("extra_body", arguments["extra_body"])
-    _check_json("extra_body", extra)
+    extra = _plain("extra_body", mapping("extra_body", arguments["extra_body"]))
     for name in ("query", "documents", "top_n"):
         if name in extra:
             message = f"extra_body: {name} is an argument of rerank(); pass it there, where the answer is checked by it"
@@ -450,25 +441,60 @@ def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
     try:
         return cast(bytes, create_rerank.get_kwargs(body=request)["content"])
     except UnicodeEncodeError as error:
-        message = f"{_holder(request)} has a lone surrogate ({error.object[error.start]!r}), which JSON cannot carry"
+        holder = _holder(request, set(extra))
+        message = f"{holder} has a lone surrogate ({error.object[error.start]!r}), which JSON cannot carry"
         raise ValueError(message) from None
 
 
-def _check_json(name: str, value: Mapping[str, Any]) -> None:
-    """What the encoder would send as something else (a number that is none as null, a date as text), or choke on."""
+# More than any request has; further down Python's own limit is near, and where it lies depends on the caller.
+_DEEPEST = 100
+
+
+def _plain(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """The value as JSON has it. Refuse what the encoder would send as something else (a date as text), or choke on."""
     if not value:
-        return
+        return {}
     try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+        plain = cast(dict[str, Any], json.loads(json.dumps(value, allow_nan=False)))
+    except (TypeError, ValueError) as error:
         message = f"{name} holds what JSON cannot (an object of Python, nan, infinity, itself): {error}"
         raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from None
+    except RecursionError:
+        raise _too_deep(name) from None
+    level: list[object] = [plain]
+    for _ in range(_DEEPEST):
+        level = [item for outer in level for item in _inner(outer)]
+        if not level:
+            return plain
+    raise _too_deep(name)
 
 
-def _holder(request: RerankRequest) -> str:
+def _inner(value: object) -> Iterable[object]:
+    """The lists and objects right inside a list or an object."""
+    if isinstance(value, dict):
+        value = list(cast(dict[str, object], value).values())
+    return [item for item in cast(list[object], value) if isinstance(item, dict | list)]
+
+
+def _too_deep(name: str) -> ValueError:
+    return ValueError(f"{name} is nested more than {_DEEPEST} deep, or holds itself; make it flatter")
+
+
+def _holder(request: RerankRequest, extra: set[str]) -> str:
+    """The name of the argument that cannot be encoded."""
     for index, document in enumerate(request.documents):
-        try:
-            encode(document)
-        except UnicodeEncodeError:
+        if not _is_encodable(document):
             return f"document {index}"
-    return "the query or another argument"
+    for name in (attribute.name for attribute in fields(RerankRequest) if attribute.init):
+        value = getattr(request, name)
+        if name not in extra and value is not UNSET and not _is_encodable(value):
+            return name
+    return "extra_body"
+
+
+def _is_encodable(value: object) -> bool:
+    try:
+        encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
