@@ -6,6 +6,7 @@ import gzip
 import json
 import pickle
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -265,10 +266,8 @@ def test_lenient_is_strict_on_what_is_strict(value: Any) -> None:
 def test_any_bytes(content: bytes) -> None:
     """No bytes raise anything but that they are no JSON."""
     plain(content)
-    try:
+    with suppress(msgspec.DecodeError):
         decode(content, msgspec.json.Decoder(dict[str, int]))
-    except msgspec.DecodeError:
-        pass
 
 
 def test_a_full_stack() -> None:
@@ -373,8 +372,6 @@ PIECES = st.sampled_from(
         b'"\xff"',
         DEEP[:5000],
         b"[" * 900 + b"]" * 900,
-    ]
-    + [
         b"null",
         b"{}",
         b"[]",
@@ -396,8 +393,15 @@ VALUES = st.sampled_from(
         "9" * 5000,
         "Fri, 31 Dec 99999 23:59:59 GMT",
         "Fri, 31 Dec 0000 00:00:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -9959",
+        "Mon, 01 , 10:00",
+        "\u0664",
+        "//[",
+        "gzip",
+        "text/html",
+        "",
+        " ",
     ]
-    + ["Mon, 01 , 10:00", "Fri, 31 Dec 9999 23:59:59 -9959", "\u0664", "//[", "gzip", "text/html", "", " "]
 )
 
 
