@@ -113,9 +113,11 @@ DECIDING = [
     "bulk/pace",
     "bulk/run",
     "bulk/together",
+    "checks",
     "client",
     "connections",
     "core",
+    "decoding",
     "defaults",
     "documents",
     "errors",
@@ -127,6 +129,7 @@ DECIDING = [
     "request",
     "retries",
     "steps",
+    "wordings",
 ]
 """The modules of which every line and branch is tested."""
 

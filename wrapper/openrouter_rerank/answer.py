@@ -344,8 +344,7 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     retryable = _retryable(status, metadata, cause)
     inside = f" inside a {answer.status}" if succeeded else ""
     message = f"{_title(status)}{inside} from {settings.where}: {says}. {key.blot(_what_next(kind, answer, cause, retryable))}"
-    too_large = cause is Cause.SIZE or code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    return kind(message, retryable=retryable, too_large=too_large, **common)
+    return kind(message, retryable=retryable, too_large=cause is Cause.SIZE, **common)
 
 
 def _what_next(kind: type[StatusError], answer: Answer, cause: Cause | None, retryable: bool) -> str:  # noqa: FBT001

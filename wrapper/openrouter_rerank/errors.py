@@ -129,7 +129,7 @@ class ResponseError(RerankError):
         self.retry_after = retry_after
         self.code = code
         self.metadata: dict[str, Any] = dict(metadata or {})
-        self.too_large = too_large
+        self.too_large = too_large or 413 in (status, code)
 
     @property
     def error_type(self) -> str | None:

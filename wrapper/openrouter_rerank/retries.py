@@ -13,7 +13,8 @@ class Retries(msgspec.Struct, frozen=True):
     """The policy of retries: few attempts, full jitter, and what the server asks for.
 
     Tried again: connections refused or reset before an answer began, and the statuses 408, 429, 500, 502, 503, 504,
-    520 to 524 and 529. A `Retry-After` is waited for exactly; one that is longer than `longest_wait`, or than what is
+    520 to 524 and 529, unless the server's words say that the same request will fail again (its input is too large, the
+    server has no key, the model does not rank). A `Retry-After` is waited for exactly; one that is longer than `longest_wait`, or than what is
     left of the call's deadline, ends the call at once instead.
 
     Raises:
