@@ -115,9 +115,11 @@ DECIDING = [
     "bulk/pace",
     "bulk/run",
     "bulk/together",
+    "checks",
     "client",
     "connections",
     "core",
+    "decoding",
     "defaults",
     "documents",
     "errors",
@@ -130,6 +132,7 @@ DECIDING = [
     "request",
     "retries",
     "steps",
+    "wordings",
 ]
 """The modules of which every line and branch is tested."""
 

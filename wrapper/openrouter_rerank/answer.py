@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import ssl
 import zlib
@@ -16,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from openrouter_rerank.decoding import decode, plain, pruned, well_formed
 from openrouter_rerank.errors import (
     ConnectionFailed,
     MalformedResponse,
@@ -32,9 +34,12 @@ from openrouter_rerank.errors import (
 from openrouter_rerank.ranking import Hit, Ranking, Usage
 from openrouter_rerank.request import Key, Settings
 from openrouter_rerank.steps import Answer, Failure, Outcome, Send
+from openrouter_rerank.wordings import Cause, cause_of, is_no_address, words_of
 from openrouter_rerank_api.types import UNSET, Unset
 
 T = TypeVar("T")
+
+log = logging.getLogger("openrouter_rerank")
 
 
 def read(  # noqa: PLR0913, PLR0917 - what was asked, and what came
@@ -74,19 +79,59 @@ def _unpacked(answer: Answer, largest: int) -> tuple[bytes, str | None]:
         return answer.body, None
     if encoding not in ("gzip", "x-gzip", "deflate"):
         return b"", f"its content-encoding ({encoding}) is none that was asked for"
-    unpacker = zlib.decompressobj(wbits=_ANY_FORMAT)
-    try:
-        body = unpacker.decompress(answer.body, largest + 1)
-    except zlib.error as error:
-        return b"", f"its body is not {encoding}, though it says so: {error}"
-    if len(body) > largest:
-        return b"", _TOO_LARGE
-    return (body, None) if unpacker.eof else (b"", f"its body breaks off in the middle of the {encoding}")
+    problem = None
+    # Some servers leave out the header of zlib that deflate has to have.
+    for form in (_ANY_FORMAT, _RAW) if encoding == "deflate" else (_ANY_FORMAT,):
+        try:
+            body = _decompressed(answer.body, form, largest)
+            return (body, None) if len(body) <= largest else (b"", _TOO_LARGE)
+        except zlib.error as error:
+            problem = problem or f"its body is not {encoding}, though it says so: {error}"
+        except EOFError:
+            problem = problem or f"its body breaks off in the middle of the {encoding}"
+    return b"", problem
+
+
+def _decompressed(packed: bytes, form: int, largest: int) -> bytes:
+    """Return all members of a compressed body, and no more of them than the limit and one byte.
+
+    Raises:
+        zlib.error: It is not of this form.
+        EOFError: It breaks off.
+    """
+    body = bytearray()
+    place = 0
+    for _ in range(_MOST_MEMBERS):
+        member = zlib.decompressobj(wbits=form)
+        step = _FIRST_STEP
+        while not member.eof:
+            if place >= len(packed):
+                raise EOFError
+            # What is left over is copied, so that a body of many small members is not taken whole each time.
+            taken = packed[place : place + step]
+            body += member.decompress(taken, largest + 1 - len(body))
+            if len(body) > largest:
+                return bytes(body)
+            place += len(taken) - len(member.unused_data)
+            step *= 2
+        # Zeros are padding, and what is neither that nor a member is passed over, as gzip does.
+        place = cast("re.Match[bytes]", _ZEROS.match(packed, place)).end()
+        if form == _RAW or packed[place : place + 2] != _GZIP:
+            return bytes(body)
+    message = f"it has more than {_MOST_MEMBERS:,} members"
+    raise zlib.error(message)
 
 
 _TOO_LARGE = "its body is larger than a ranking or a list of models can be, and was not read to its end"
-# Of zlib: gzip or zlib, whichever it is.
+# Of zlib: gzip or zlib, whichever it is; and deflate without a header.
 _ANY_FORMAT = 47
+_RAW = -15
+# What a member of gzip begins with.
+_GZIP = b"\x1f\x8b"
+_ZEROS = re.compile(rb"\0*")
+# A body as large as may be has no more in it, where each is of the size that bgzip makes.
+_MOST_MEMBERS = 10_000
+_FIRST_STEP = 1024
 
 
 def broken(problem: str, answer: Answer, settings: Settings) -> MalformedResponse:
@@ -124,6 +169,9 @@ class _Body(Told):
     id: Any = None
     provider: Any = None
     usage: Any = None
+    # Where servers that follow Cohere say what they bill, and those that follow SiliconFlow.
+    meta: Any = None
+    tokens: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Body)
@@ -134,14 +182,16 @@ _relevance = attrgetter("relevance_score")
 def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings) -> B | ResponseError:
     """The body of a success; or the error that it tells in place of what was asked for, or that it is none."""
     try:
-        body = decoder.decode(answer.body)
+        body = decode(answer.body, decoder)
     except msgspec.ValidationError as error:
         if _error_of(answer.body) is not None:
             return _status_error(answer, settings)
         return broken(f"its body breaks the contract: {error}", answer, settings)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except msgspec.DecodeError as error:
         kind = answer.headers.get("content-type", "no content type")
-        return broken(f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}", answer, settings)
+        hint = "; check base_url" if _is_html(answer) else ""
+        problem = f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}{hint}"
+        return broken(problem, answer, settings)
     # some servers send an empty one beside what was asked for
     return _status_error(answer, settings) if body.error else body
 
@@ -156,7 +206,7 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
     if isinstance(body, ResponseError):
         return body
     if isinstance(body.results, Unset):
-        told = _json(answer.body)
+        told = plain(answer.body)
         names = (
             ", ".join(sorted(cast(dict[str, Any], told))[:10])
             if isinstance(told, dict) and told
@@ -172,43 +222,73 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
         if fraction is not None:
             return malformed(f"the index {fraction} is no integer")
         indices = list(map(int, indices))
-    if len(indices) > limit:
-        return malformed(f"it has {len(indices)} results where at most {limit} were asked for")
+    if len(indices) > len(own):
+        return malformed(f"it has {len(indices)} results where at most {len(own)} were asked for")
     if indices and not (min(indices) >= 0 and max(indices) < len(own)):
         wrong = next(value for value in indices if not 0 <= value < len(own))
-        return malformed(f"the index {wrong} is none of the {len(own)} documents")
+        return malformed(f"the index {str(wrong)[:40]} is none of the {len(own)} documents")
     if len(set(indices)) < len(indices):
         twice = Counter(indices).most_common(1)[0][0]
         return malformed(f"the index {twice} is there twice")
-    # The decoder refuses NaN, Infinity and 1e999, so every score is finite.
+    # The decoder makes null of NaN, Infinity and 1e999, which is no score: so every score is finite.
     hits = list(map(Hit, indices, scores, map(own.__getitem__, indices)))
     reordered = any(map(float.__lt__, scores, scores[1:]))
     if reordered:
         hits.sort(key=lambda hit: (-hit.score, hit.index))
+    if len(hits) > limit:
+        log.debug("%s ignored top_n: cut %d results to the best %d", settings.where, len(hits), limit)
+        hits = hits[:limit]
+    unranked: tuple[int, ...] = ()
+    if len(hits) < limit:
+        unranked = tuple(sorted(set(range(len(own))).difference(indices)))
     if min_score is not None:
         hits = [hit for hit in hits if hit.score >= min_score]
-    return Ranking(
+    ranking = Ranking(
         hits=tuple(hits),
         total=len(own),
         id=text(body.id),
         model=text(body.model),
         provider=text(body.provider),
-        usage=_usage(body.usage),
+        usage=_usage(body),
         headers=answer.headers,
         reordered=reordered,
         body=settings.key.blot_bytes(answer.body) if settings.key.is_in(answer.body) else answer.body,
     )
+    ranking.unranked = unranked
+    return ranking
 
 
-def _usage(given: object) -> Usage:
-    if not isinstance(given, dict):
-        return Usage()
-    usage = cast(dict[str, object], given)
-    return Usage(
-        cost=number(usage.get("cost")),
-        search_units=count(usage.get("search_units")),
-        total_tokens=count(usage.get("total_tokens")),
-    )
+def _usage(body: _Body) -> Usage:
+    """Return the usage, from Cohere's place where the contract's does not have it."""
+    usage, meta = members(body.usage), members(body.meta)
+    billed = members(meta.get("billed_units"))
+    search_units = count(usage.get("search_units"))
+    if search_units is None:
+        search_units = count(billed.get("search_units"))
+    total_tokens = _tokens(usage)
+    if total_tokens is None:
+        total_tokens = _tokens(billed)
+    if total_tokens is None and search_units is None:
+        # What is billed by search names its tokens all the same. Xinference counts those of the input twice.
+        total_tokens = count(members(meta.get("tokens")).get("input_tokens"))
+        total_tokens = _tokens(members(body.tokens)) if total_tokens is None else total_tokens
+    return Usage(cost=number(usage.get("cost")), search_units=search_units, total_tokens=total_tokens)
+
+
+def _tokens(usage: Mapping[str, Any]) -> int | None:
+    """Return the number of tokens: the total, or that of what goes in and what comes out."""
+    if usage.get("total_tokens") is not None:
+        return count(usage["total_tokens"])
+    for taken, given in (("input_tokens", "output_tokens"), ("prompt_tokens", "completion_tokens")):
+        found = count(usage.get(taken))
+        if found is not None:
+            return found + (count(usage.get(given)) or 0)
+    return None
+
+
+def members(value: object) -> Mapping[str, Any]:
+    """Return the members of an object; none for anything else."""
+    return cast(Mapping[str, Any], value) if isinstance(value, dict) else {}
 
 
 def number(value: object) -> float | None:
@@ -224,17 +304,18 @@ def number(value: object) -> float | None:
 def count(value: object) -> int | None:
     """An integer, also as 1.0; None for anything else."""
     found = number(value)
-    return int(found) if found is not None and found.is_integer() else None
+    # A larger one is no count, and does not fit where it is kept.
+    return int(found) if found is not None and found.is_integer() and abs(found) < 2**53 else None
 
 
 def text(value: object) -> str | None:
     """A string; None for anything else."""
-    return value if isinstance(value, str) else None
+    return well_formed(value) if isinstance(value, str) else None
 
 
 def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     key = settings.key
-    envelope = _error_of(answer.body)
+    envelope = pruned(_error_of(answer.body))
     told: dict[str, Any] = cast(dict[str, Any], envelope) if isinstance(envelope, dict) else {}
     code = _code(told.get("code"))
     metadata = {name: value for name, value in told.items() if name not in ("code", "message", "metadata")}
@@ -253,24 +334,48 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     }
     succeeded = answer.status < 300
     if succeeded and (code is None or code < 400):
-        message = f"{settings.where} answered {answer.status} with an error and no code for it: {says}"
+        hint = ". Check base_url" if is_no_address(words_of(told)) else ""
+        message = f"{settings.where} answered {answer.status} with an error and no code for it: {says}{hint}"
         return MalformedResponse(message, **common)
     status = cast(int, code) if succeeded else answer.status
     kind = class_of(status)
-    retryable = _retryable(status, metadata, says)
+    html = _is_html(answer)
+    cause = cause_of(status, words_of(told) if told else says, told | metadata, html=html)
+    retryable = _retryable(status, metadata, cause)
     inside = f" inside a {answer.status}" if succeeded else ""
-    message = f"{_title(status)}{inside} from {settings.where}: {says}. {key.blot(_what_next(kind, answer, retryable))}"
-    return kind(message, retryable=retryable, **common)
+    message = f"{_title(status)}{inside} from {settings.where}: {says}. {key.blot(_what_next(kind, answer, cause, retryable))}"
+    return kind(message, retryable=retryable, too_large=cause is Cause.SIZE, **common)
 
 
-def _what_next(kind: type[StatusError], answer: Answer, retryable: bool) -> str:  # noqa: FBT001
+def _what_next(kind: type[StatusError], answer: Answer, cause: Cause | None, retryable: bool) -> str:  # noqa: FBT001
     if 300 <= answer.status < 400:
         where = answer.headers.get("location", "somewhere that it does not name").partition("?")[0]
         where = re.sub(r"//[^/@]*@", "//", where)
         return f"Redirects are not followed, as the key would go along; set base_url for {where}"
+    if cause is not None and not retryable:
+        return _MENDED_BY[cause]
     if kind is Unavailable and not retryable:
-        return "Trying it again will not help; change the request, or the model"
+        return _MENDED_BY[Cause.REQUEST]
     return next_step(kind)
+
+
+_MENDED_BY: Mapping[Cause, str] = {
+    Cause.SIZE: "Send fewer or shorter documents (max_documents, max_bytes, chunk); trying it again will not help",
+    Cause.SERVER_KEY: "The server lacks a valid key of its own; configure it there. Trying it again will not help",
+    Cause.MODEL: "Check the name of the model, and that it ranks on this server; trying it again will not help",
+    Cause.ADDRESS: "Check base_url: this server has no such operation at that address",
+    Cause.REQUEST: "Trying it again will not help; change the request, or the model",
+}
+
+
+def _is_html(answer: Answer) -> bool:
+    """True if the body is a page for people."""
+    return "html" in answer.headers.get("content-type", "").partition(";")[0] or bool(
+        _HTML.match(answer.body[:1000])
+    )
+
+
+_HTML = re.compile(rb"\s*<(!doctype|html)", re.IGNORECASE)
 
 
 def _title(status: int) -> str:
@@ -282,7 +387,7 @@ def _title(status: int) -> str:
 
 def _error_of(body: bytes) -> object:
     """What stands under `error`, or the whole body where errors are told in another form."""
-    told = _json(body)
+    told = plain(body)
     if isinstance(told, dict):
         mapping = cast(dict[str, Any], told)
         if mapping.get("error") is not None:
@@ -292,21 +397,14 @@ def _error_of(body: bytes) -> object:
     return None
 
 
-def _json(body: bytes) -> object:
-    """The body as plain data; None where it is no JSON."""
-    try:
-        return cast(object, msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
 def _code(value: object) -> int | None:
     """The code as a number: some servers send it as text."""
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) == _DIGITS:
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 100 <= value < 1000 else None
 
 
+_DIGITS = 3
 _LONGEST_MESSAGE = 500
 
 
@@ -334,56 +432,19 @@ def _said(told: Mapping[str, Any]) -> str:
     return f"{said}: {raw}" if isinstance(raw, str) and raw and raw not in said else said
 
 
-# Kinds of error that the same request will meet again, though a gateway may dress them as a 5xx. The contract lists
-# them all: components/schemas/ErrorMetadata.
-_PERMANENT = frozenset(
-    [
-        "not_found",
-        "precondition_failed",
-        "context_length_exceeded",
-        "max_tokens_exceeded",
-        "token_limit_exceeded",
-        "string_too_long",
-        "invalid_request",
-        "invalid_prompt",
-        "content_policy_violation",
-        "refusal",
-        "invalid_image",
-        "image_too_large",
-        "image_too_small",
-        "unsupported_image_format",
-        "image_download_failed",
-        "image_not_found",
-        "authentication",
-        "payment_required",
-        "permission_denied",
-        "payload_too_large",
-        "unprocessable",
-    ]
-)
-
-
-def _retryable(status: int, metadata: Mapping[str, Any], says: str) -> bool:
-    availability = metadata.get("availability")
-    if isinstance(availability, dict):
-        said = cast(dict[str, Any], availability).get("retryable")
-        if isinstance(said, bool):
-            return said
-    kind = metadata.get("error_type")
-    if (isinstance(kind, str) and kind in _PERMANENT) or re.search(
-        r"fetch\w* (the |an )?image", says, re.IGNORECASE
-    ):
-        return False
-    return is_retryable(status)
+def _retryable(status: int, metadata: Mapping[str, Any], cause: Cause | None) -> bool:
+    said = members(metadata.get("availability")).get("retryable")
+    if isinstance(said, bool):
+        return said
+    return cause is None and is_retryable(status)
 
 
 def _retry_after(answer: Answer, metadata: Mapping[str, Any]) -> float | None:
     """Seconds to wait: from the header in either form, or from what the body says, or from the limit's reset."""
     header = answer.headers.get("retry-after")
     seconds = None if header is None else _seconds_or_date(header.strip())
-    availability = metadata.get("availability")
-    if seconds is None and isinstance(availability, dict):
-        seconds = number(cast(dict[str, Any], availability).get("retry_after"))
+    if seconds is None:
+        seconds = number(members(metadata.get("availability")).get("retry_after"))
     if seconds is None and answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         seconds = _until_reset(answer.headers.get("x-ratelimit-reset"))
     return max(0.0, seconds) if seconds is not None and isfinite(seconds) else None
@@ -396,7 +457,7 @@ def _seconds_or_date(value: str) -> float | None:
         pass
     try:
         return parsedate_to_datetime(value).timestamp() - time()
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, IndexError):  # the last for a date without its year
         return None
 
 

@@ -367,12 +367,14 @@ class Reranker(_Base[HttpClient]):
             extra_headers: Further headers; they win over ours.
             tag: A name under which the ledger sums up such calls; it is never sent.
             max_documents: More documents than this (1,000 by default) are sent in parts, at most four at a time, and merged
-                into one ranking; a part that the server finds too large (413) is halved. One deadline holds for all. Scores are comparable under one model and one provider only: where `provider`
+                into one ranking; a list or a part that the server finds too large is halved (a 413, or an error whose words name a
+                size or a number of documents). One deadline holds for all. Scores are comparable under one model and one provider only: where `provider`
                 is not given, the one that serves the first part has to serve the others too, and `ranking.mixed` says
                 where parts were served by different ones all the same.
             max_bytes: A request larger than this (30 MB by default) is sent in parts too.
             on_part_error: "raise" (the default) ends the call with the first part that fails; "partial" gives the
                 documents of the other parts, with the rest in `ranking.unranked`. If no part succeeds it raises.
+                Documents that a server leaves out of its answer are in there under both.
             chunk: A function of a text to its pieces, such as `openrouter_rerank.bulk.by_words(300, 50)`. The pieces are
                 ranked, and the score of a document is the highest of its pieces. Documents with an image stay whole.
             on_error: "keep_order" gives the documents in the order in which they came (the first `top_n`; `min_score` is

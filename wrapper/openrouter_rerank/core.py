@@ -16,7 +16,7 @@ import msgspec
 
 from openrouter_rerank.answer import UNSENT, late, read
 from openrouter_rerank.documents import Sendable, as_list, to_wire
-from openrouter_rerank.errors import Attempt, BadRequest, RerankError
+from openrouter_rerank.errors import Attempt, RerankError, StatusError
 from openrouter_rerank.options import CALL, refuse_unknown
 from openrouter_rerank.ranking import Ranking, Usage
 from openrouter_rerank.request import Settings, body, check_options, merged, score, seconds, with_options
@@ -112,9 +112,22 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
         min_score,
         one or ask,
     )
+    ranking = yield from _ranked(asked, split)
+    if ranking.unranked:
+        log.warning(
+            "%d of %d documents came back without a score; ranking.unranked has their indices",
+            len(ranking.unranked),
+            len(own),
+        )
+    return ranking
+
+
+def _ranked(asked: Asked[T], split: Way[Any] | None) -> Call[T]:
+    """Rank with one request, or with several where one cannot hold the list."""
+    own, chosen = asked.own, asked.chosen
     if split is not None and own and (len(own) > chosen["max_documents"] or chosen["chunk"] is not None):
         return (yield from split(asked))
-    asked.content = body(query, asked.wire, chosen)
+    asked.content = body(asked.query, asked.wire, chosen)
     if not own:
         return Ranking(hits=(), total=0)
     if split is None or len(own) == 1:
@@ -122,15 +135,15 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
     if len(asked.content) <= chosen["max_bytes"]:
         try:
             return (yield from asked.one(asked))
-        except BadRequest as error:
-            if not too_large(error):
+        except StatusError as error:
+            if not is_too_large(error):
                 raise
     return (yield from split(asked))
 
 
-def too_large(error: RerankError) -> bool:
-    """Whether the server wants fewer documents, or shorter ones."""
-    return isinstance(error, BadRequest) and 413 in (error.status, error.code)
+def is_too_large(error: RerankError) -> bool:
+    """True if the server takes fewer documents, or shorter ones."""
+    return isinstance(error, StatusError) and error.too_large
 
 
 def ask(asked: Asked[T]) -> Call[T]:

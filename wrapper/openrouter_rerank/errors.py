@@ -106,6 +106,7 @@ class ResponseError(RerankError):
         error_type: The vendor's name for the kind of error; None where there is none.
         provider: The provider that failed, where it is named.
         metadata: All that the envelope says beside code and message.
+        too_large: True if the server takes fewer documents, or shorter ones, by its status or its words.
     """
 
     def __init__(  # noqa: PLR0913 - what a caller may want to know; all by keyword
@@ -119,6 +120,7 @@ class ResponseError(RerankError):
         retry_after: float | None = None,
         code: int | None = None,
         metadata: Mapping[str, Any] | None = None,
+        too_large: bool = False,
     ) -> None:
         super().__init__(message, retryable=retryable)
         self.status = status
@@ -127,6 +129,7 @@ class ResponseError(RerankError):
         self.retry_after = retry_after
         self.code = code
         self.metadata: dict[str, Any] = dict(metadata or {})
+        self.too_large = too_large or 413 in (status, code)
 
     @property
     def error_type(self) -> str | None:

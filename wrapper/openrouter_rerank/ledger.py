@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from threading import Lock
 
 import msgspec
@@ -11,8 +12,18 @@ from msgspec.structs import asdict, astuple, replace
 from openrouter_rerank.errors import BudgetExceeded
 from openrouter_rerank.ranking import Usage
 
-# Sums of floats miss by about so much of themselves: ten times 0.1 is not 1.
-_ROUNDING = 1e-9
+# What a server, or a caller, adds up in floats misses by less of itself: 0.1 + 0.2 is not 0.3.
+_ROUNDING = Decimal("1e-12")
+
+
+def exact(dollars: float) -> Decimal:
+    """Return an amount as it is written: sums of floats miss, as ten times 0.1 is not 1."""
+    return Decimal(repr(float(dollars)))
+
+
+def is_reached(limit: Decimal, spent: Decimal) -> bool:
+    """True if nothing is left of the limit."""
+    return limit - spent <= limit * _ROUNDING
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -49,14 +60,14 @@ class Ledger:
     """
 
     def __init__(self, max_cost: float | None = None) -> None:
-        self._max_cost = max_cost
+        self._max_cost = None if max_cost is None else exact(max_cost)
         self._lock = Lock()
-        self._spent = 0.0
+        self._spent = Decimal(0)
         self._answered = False
         # By model and tag: summed up further when somebody asks.
         self._lines: dict[tuple[str, str | None], Totals] = {}
-        self._largest: dict[str, float] = {}
-        self._reserved: dict[object, float] = {}
+        self._largest: dict[str, Decimal] = {}
+        self._reserved: dict[object, Decimal] = {}
 
     def _read(self) -> list[tuple[str, str | None, Totals]]:
         with self._lock:
@@ -131,13 +142,21 @@ class Ledger:
         if limit is None:
             return
         with self._lock:
-            spent, coming = self._spent, sum(self._reserved.values())
+            spent, coming = self._spent, sum(self._reserved.values(), Decimal(0))
             next_cost = self._largest.get(model)
-            left = limit * (1 + _ROUNDING) - spent - coming
             # Of a model's first call nothing is known; it is made while there is anything left.
-            if left < (next_cost or 0.0) or (next_cost is None and spent + coming >= limit):
+            passed = spent + coming + (next_cost or 0) > limit * (1 + _ROUNDING)
+            if passed or is_reached(limit, spent + coming):
                 raise _exceeded(model, spent, coming, limit, next_cost)
-            self._reserved[call] = next_cost or 0.0
+            self._reserved[call] = next_cost or Decimal(0)
+
+    def carry_over(self, model: str, *, spent: Decimal, largest: Decimal | None) -> None:
+        """Enter what earlier runs spent, and the most that a call of the model cost in them. It is in no total."""
+        with self._lock:
+            self._spent += spent
+            if largest is not None:
+                self._answered = True
+                self._largest[model] = max(largest, self._largest.get(model, largest))
 
     def settle(  # noqa: PLR0913 - a line of a ledger
         self, call: object, model: str, tag: str | None, *, attempts: int, usage: Usage | None, unknown: bool
@@ -160,13 +179,14 @@ class Ledger:
                 unknown=line.unknown + unknown,
             )
             if usage.cost is not None:
-                self._spent += usage.cost
-                self._largest[model] = max(usage.cost, self._largest.get(model, 0.0))
+                cost = exact(usage.cost)
+                self._spent += cost
+                self._largest[model] = max(cost, self._largest.get(model, cost))
 
     def release(self, call: object, *, spent: bool = False) -> None:
         """Set nothing aside for a call any more: it was not made, or nobody knows what it came to and it counts as spent."""
         with self._lock:
-            amount = self._reserved.pop(call, 0.0)
+            amount = self._reserved.pop(call, Decimal(0))
             if spent:
                 self._spent += amount
 
@@ -191,12 +211,13 @@ _NO_USAGE = Usage()
 
 
 def _exceeded(
-    model: str, spent: float, coming: float, limit: float, next_cost: float | None
+    model: str, spent: Decimal, coming: Decimal, limit: Decimal, next_cost: Decimal | None
 ) -> BudgetExceeded:
-    under_way = f", ${coming:.6g} are set aside for calls under way" if coming else ""
-    may = "is unknown" if next_cost is None else f"may be ${next_cost:.6g}"
+    known = None if next_cost is None else float(next_cost)
+    under_way = f", ${float(coming):.6g} are set aside for calls under way" if coming else ""
+    may = "is unknown" if known is None else f"may be ${known:.6g}"
     message = (
-        f"max_cost is ${limit:.6g}, ${spent:.6g} are spent{under_way}, and the cost of the next call of {model} {may}; "
-        "nothing was sent. Raise max_cost, or look at the ledger for what it went to"
+        f"max_cost is ${float(limit):.6g}, ${float(spent):.6g} are spent{under_way}, and the cost of the next call of {model} "
+        f"{may}; nothing was sent. Raise max_cost, or look at the ledger for what it went to"
     )
-    return BudgetExceeded(message, spent=spent, limit=limit, next_cost=next_cost)
+    return BudgetExceeded(message, spent=float(spent), limit=float(limit), next_cost=known)

@@ -11,8 +11,9 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
 
-from openrouter_rerank.answer import Told, answered, broken, count, decoded, number, text
+from openrouter_rerank.answer import Told, answered, broken, count, decoded, members, number, text
 from openrouter_rerank.core import LARGEST_ANSWER, attempts
+from openrouter_rerank.decoding import well_formed
 from openrouter_rerank.errors import RerankError
 from openrouter_rerank.models import ModelInfo
 from openrouter_rerank.request import Settings, merged, seconds
@@ -117,7 +118,7 @@ def _page(answer: Answer, seen: set[str], pages: int, settings: Settings) -> _Pa
     if not all(ids):
         return broken(f"the id of model {ids.index('')} is empty", answer, settings)
     # An empty page is the last, whatever it says.
-    more = bool(ids and text(_members(body.links).get("next")))
+    more = bool(ids and text(members(body.links).get("next")))
     if more and seen.issuperset(ids):
         return broken(
             f"page {pages + 1} has nothing that was not on those before, and names a next one",
@@ -132,24 +133,27 @@ def _page(answer: Answer, seen: set[str], pages: int, settings: Settings) -> _Pa
 
 def _ranks(model: _Model) -> bool:
     """Whether it ranks; a server that does not say so is believed to have listed what it was asked for."""
-    given = _texts(_members(model.architecture).get("output_modalities"))
+    given = _texts(members(model.architecture).get("output_modalities"))
     return given is None or _MODALITY in given
 
 
 def _info(model: _Model, blot: Callable[[str], str]) -> ModelInfo:
-    def said(value: object) -> str | None:
-        return blot(value) if isinstance(value, str) and value else None
+    def clean(value: str) -> str:
+        return blot(well_formed(value))
 
-    pricing = _members(model.pricing)
-    taken = _texts(_members(model.architecture).get("input_modalities"))
+    def said(value: object) -> str | None:
+        return clean(value) if isinstance(value, str) and value else None
+
+    pricing = members(model.pricing)
+    taken = _texts(members(model.architecture).get("input_modalities"))
     return ModelInfo(
-        id=blot(model.id),
+        id=clean(model.id),
         name=said(model.name),
         description=said(model.description),
         created=count(model.created),
         expiration_date=said(model.expiration_date),
         context_length=count(model.context_length) or None,
-        input_modalities=None if taken is None else tuple(map(blot, taken)),
+        input_modalities=None if taken is None else tuple(map(clean, taken)),
         price_per_search=_price(pricing.get("request")),
         price_per_token=_price(pricing.get("prompt")),
     )
@@ -166,10 +170,6 @@ def _price(given: object) -> float | None:
     except ValueError:
         return None
     return price if price is not None and price > 0 and isfinite(price) else None
-
-
-def _members(value: object) -> Mapping[str, Any]:
-    return cast(Mapping[str, Any], value) if isinstance(value, dict) else {}
 
 
 def _texts(value: object) -> list[str] | None:

@@ -81,7 +81,10 @@ class Ranking(Sequence[Hit[T]]):
         cached: True where a cache answered; nothing was sent, and `usage` is 0.
         parts: Its requests, where the documents were sent in several. Then `usage` is their sum, unknown where that of
             any is; `id` and `headers` are empty, and `model` and `provider` are there if all parts agree.
-        unranked: The indices of the documents that could not be ranked as their part failed; see `on_part_error`.
+        unranked: The indices of the documents that came back without a score: the server returned fewer results than it
+            was asked for, or their part failed (see `on_part_error`). Empty if as many came as were asked for. If fewer
+            than `top_n` came, all others are listed, as nothing tells those left out from those not among the best. Hits
+            that `min_score` drops have a score and are not listed.
         mixed: True where parts were served by different models or providers. Scores are comparable under one model and
             one provider only, so that the order of such a ranking means little.
         reranked: True. `Unranked`, which `on_error="keep_order"` may give, says False.
@@ -161,8 +164,9 @@ class Ranking(Sequence[Hit[T]]):
 
         Raises:
             MalformedResponse: The server left out what the contract requires and a ranking does not need (the echo of
-                a document, say); `body` has it all. Or there is not one answer: no document was passed in, or several
-                parts were sent.
+                a document, say), or the answer is no JSON but for what a ranking needs (half a surrogate pair in an
+                echo, NaN, nesting without end); `body` has it all. Or there is not one answer: no document was passed
+                in, or several parts were sent.
         """
         # Imported when it is asked for: most callers never do.
         from openrouter_rerank_api.api.rerank import create_rerank  # noqa: PLC0415
@@ -178,7 +182,7 @@ class Ranking(Sequence[Hit[T]]):
                 )
             try:
                 parsed = create_rerank.parse(200, self.body)
-            except MalformedBody as error:
+            except (MalformedBody, RecursionError) as error:
                 message = f"the answer is a ranking, but not all that openapi.yaml asks for: {error}"
                 raise MalformedResponse(
                     message, status=200, body=self.body, request_id=self.request_id

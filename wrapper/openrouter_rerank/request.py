@@ -25,12 +25,8 @@ import httpx
 import msgspec
 from attrs import fields
 
-from openrouter_rerank.defaults import (
-    BASE_URL,
-    KEY_VARIABLE,
-    MAX_IMAGE_BYTES,
-    TIMEOUT,
-)
+from openrouter_rerank.checks import LONGEST_TIME, as_float, positive, shown
+from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE, MAX_IMAGE_BYTES, TIMEOUT
 from openrouter_rerank.documents import exact, nearest
 from openrouter_rerank.ledger import Ledger
 from openrouter_rerank.options import CALL, DEFAULTS
@@ -195,9 +191,12 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         deadline=None if deadline is None else seconds("deadline", deadline),
         retries=_retries(retries),
         max_image_bytes=_image_bytes(max_image_bytes),
-        ledger=Ledger(None if max_cost is None else _dollars("max_cost", max_cost)),
+        ledger=Ledger(None if max_cost is None else positive("max_cost", max_cost, " of US dollars")),
         cache=_cache(cache),
     )
+
+
+_MOST_IMAGE_BYTES = 2**30
 
 
 def _categories(value: str | Iterable[str] | None) -> str | None:
@@ -263,7 +262,8 @@ def _retries(value: object) -> Retries:
 
 
 def _image_bytes(value: object) -> int:
-    return MAX_IMAGE_BYTES if value is None else _positive("max_image_bytes", value)
+    # As much memory is set aside when a file is read.
+    return MAX_IMAGE_BYTES if value is None else min(_positive("max_image_bytes", value), _MOST_IMAGE_BYTES)
 
 
 def _operation_url(base_url: str, path: str) -> str:
@@ -326,43 +326,25 @@ def mapping(name: str, value: object) -> dict[str, Any]:
     given = dict(cast(Mapping[object, Any], value))
     for key in given:
         if not isinstance(key, str):
-            message = f"{name} must have str keys, and {key!r} is none"
+            message = f"{name} must have str keys, and {shown(key)} is none"
             raise TypeError(message)
     return cast(dict[str, Any], given)
 
 
 def seconds(name: str, value: object) -> float:
-    """A time, checked: a positive finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        message = f"{name} must be a number of seconds, not {type(value).__name__}"
-        raise TypeError(message)
-    if not (value > 0 and isfinite(value)):
-        message = f"{name} must be a positive number of seconds, not {value}"
-        raise ValueError(message)
-    return float(value)
+    """A time, checked: a positive finite number. What is longer than anything can wait for counts as that long."""
+    return min(positive(name, value, " of seconds"), LONGEST_TIME)
 
 
 def score(value: object) -> float | None:
     """The least score, checked."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        message = f"min_score must be a number, not {type(value).__name__}"
-        raise TypeError(message)
-    if not isfinite(value):
-        message = f"min_score must be a finite number, not {value}"
+    number = as_float("min_score", value, "a number")
+    if not isfinite(number):
+        message = f"min_score must be a finite number, not {shown(value)}"
         raise ValueError(message)
-    return float(value)
-
-
-def _dollars(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        message = f"{name} must be a number of US dollars, not {type(value).__name__}"
-        raise TypeError(message)
-    if not (value > 0 and isfinite(value)):
-        message = f"{name} must be a positive number of US dollars, not {value}"
-        raise ValueError(message)
-    return float(value)
+    return number
 
 
 def _cache(value: object) -> Cache | None:
@@ -394,14 +376,14 @@ def _positive(name: str, value: object) -> int:
         raise TypeError(message)
     number = int(cast(Any, value))
     if number < 1:
-        message = f"{name} must be at least 1, not {number}"
+        message = f"{name} must be at least 1, not {shown(number)}"
         raise ValueError(message)
     return number
 
 
 def _part_error(name: str, value: object) -> str:
     if value not in ("raise", "partial"):
-        message = f"{name} must be 'raise' or 'partial', not {value!r}"
+        message = f"{name} must be 'raise' or 'partial', not {shown(value)}"
         raise ValueError(message)
     return value
 
@@ -440,12 +422,12 @@ def _field(name: str, value: object) -> Any:
         ValueError: It is blank, out of bounds, misspelt, or JSON cannot carry it.
     """
     plain: Any = _plain(name, value)
-    if not isinstance(plain, str | int):
-        _check_json(name, plain)
     try:
         msgspec.convert(plain, WIRE_TYPES[name])
     except msgspec.ValidationError as error:
         raise _refusal(name, plain, str(error)) from None
+    except UnicodeEncodeError as error:
+        raise _lone_surrogate(name, error) from None
     _refuse_unknown_keys(name, plain, WIRE_TYPES[name])
     return plain
 
@@ -455,16 +437,16 @@ def _plain(name: str, value: Any) -> Any:
     match value:
         case str():
             return _string(name, value)
-        case Model():
-            return value.to_dict()
-        case Mapping():
-            return mapping(name, cast(object, value))
         case bool() | None:
             return value
-        case float():
-            return float(value)
-        case _:  # numpy's integers have an index
-            return int(value) if hasattr(value, "__index__") else value
+        case Model():
+            return _as_json(name, value)
+        case Mapping():
+            return _as_json(name, mapping(name, cast(object, value)))
+        case _ if hasattr(value, "__index__"):  # numpy's integers too
+            return int(value)
+        case _:
+            return _as_json(name, value)
 
 
 def _refusal(name: str, value: object, problem: str) -> TypeError | ValueError:
@@ -482,13 +464,8 @@ def _refusal(name: str, value: object, problem: str) -> TypeError | ValueError:
         return TypeError(f"{name} must be {article} {wanted}, not {type(value).__name__}")
     at_least = re.fullmatch(r"expected int >= (\d+)", expected)
     if at_least:
-        return ValueError(f"{name} must be at least {at_least[1]}, not {value}")
-    return ValueError(f"{name}: {expected}, and it is {_shortened(value)}")
-
-
-def _shortened(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+        return ValueError(f"{name} must be at least {at_least[1]}, not {shown(value)}")
+    return ValueError(f"{name}: {expected}, and it is {shown(value)}")
 
 
 def _refuse_unknown_keys(name: str, value: object, expected: object) -> None:
@@ -531,8 +508,7 @@ def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
         # Some servers refuse what openapi.yaml allows: a top_n above the number of documents.
         given["top_n"] = min(given["top_n"], len(wire))
     request = RerankRequest(query=_string("query", query), documents=wire, **given)
-    extra = mapping("extra_body", arguments["extra_body"])
-    _check_json("extra_body", extra)
+    extra = cast("dict[str, Any]", _as_json("extra_body", mapping("extra_body", arguments["extra_body"])))
     for name in ("query", "documents", "top_n"):
         if name in extra:
             message = f"extra_body: {name} is an argument of rerank(); pass it there, where the answer is checked by it"
@@ -546,25 +522,67 @@ def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
     try:
         return cast(bytes, create_rerank.get_kwargs(body=request)["content"])
     except UnicodeEncodeError as error:
-        message = f"{_holder(request)} has a lone surrogate ({error.object[error.start]!r}), which JSON cannot carry"
-        raise ValueError(message) from None
+        raise _lone_surrogate(_holder(request, set(extra)), error) from None
 
 
-def _check_json(name: str, value: object) -> None:
-    """What the encoder would send as something else (a number that is none as null, a date as text), or choke on."""
-    if not value:
-        return
+def _lone_surrogate(name: str, error: UnicodeEncodeError) -> ValueError:
+    return ValueError(f"{name} has a lone surrogate ({error.object[error.start]!r}), which JSON cannot carry")
+
+
+# More than any request has; further down Python's own limit is near, and where it lies depends on the caller.
+_DEEPEST = 100
+
+
+def _as_json(name: str, value: object) -> object:
+    """Return a value as JSON has it.
+
+    Raises:
+        TypeError, ValueError: The encoder would send it as something else (a date as text), or cannot encode it.
+    """
     try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+        given = value.to_dict() if isinstance(value, Model) else value
+        plain: object = json.loads(json.dumps(given, allow_nan=False))
+    except (TypeError, ValueError) as error:
         message = f"{name} holds what JSON cannot (an object of Python, nan, infinity, itself): {error}"
         raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from None
+    except RecursionError:
+        raise _too_deep(name) from None
+    level: list[object] = [plain]
+    for _ in range(_DEEPEST):
+        level = [item for outer in level for item in _inner(outer)]
+        if not level:
+            return plain
+    raise _too_deep(name)
 
 
-def _holder(request: RerankRequest) -> str:
+def _inner(value: object) -> Iterable[object]:
+    """The lists and objects right inside a list or an object."""
+    if isinstance(value, dict):
+        value = list(cast(dict[str, object], value).values())
+    if not isinstance(value, list):
+        return []
+    return [item for item in cast(list[Any], value) if type(item) in (dict, list)]
+
+
+def _too_deep(name: str) -> ValueError:
+    return ValueError(f"{name} is nested more than {_DEEPEST} deep, or holds itself; make it flatter")
+
+
+def _holder(request: RerankRequest, extra: set[str]) -> str:
+    """The name of the argument that cannot be encoded."""
     for index, document in enumerate(request.documents):
-        try:
-            encode(document)
-        except UnicodeEncodeError:
+        if not _is_encodable(document):
             return f"document {index}"
-    return "the query or another argument"
+    for name in (attribute.name for attribute in fields(RerankRequest) if attribute.init):
+        value = getattr(request, name)
+        if name not in extra and value is not UNSET and not _is_encodable(value):
+            return name
+    return "extra_body"
+
+
+def _is_encodable(value: object) -> bool:
+    try:
+        encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from openrouter_rerank.checks import LONGEST_TIME, as_float, shown
 from openrouter_rerank.errors import RerankError, ResponseError, TimedOut
 
 
@@ -12,7 +13,8 @@ class Retries(msgspec.Struct, frozen=True):
     """The policy of retries: few attempts, full jitter, and what the server asks for.
 
     Tried again: connections refused or reset before an answer began, and the statuses 408, 429, 500, 502, 503, 504,
-    520 to 524 and 529. A `Retry-After` is waited for exactly; one that is longer than `longest_wait`, or than what is
+    520 to 524 and 529, unless the server's words say that the same request will fail again (its input is too large, the
+    server has no key, the model does not rank). A `Retry-After` is waited for exactly; one that is longer than `longest_wait`, or than what is
     left of the call's deadline, ends the call at once instead.
 
     Raises:
@@ -39,16 +41,16 @@ class Retries(msgspec.Struct, frozen=True):
             message = f"attempts must be an int, not {type(self.attempts).__name__}"
             raise TypeError(message)
         if self.attempts < 1:
-            message = f"attempts must be at least 1 (the first one counts), not {self.attempts}"
+            message = f"attempts must be at least 1 (the first one counts), not {shown(self.attempts)}"
             raise ValueError(message)
         for name in ("first_wait", "longest_wait"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                message = f"{name} must be a number of seconds, not {type(value).__name__}"
-                raise TypeError(message)
-            if not value >= 0:
-                message = f"{name} must be 0 or more seconds, not {value}"
+            if not as_float(name, value, "a number of seconds") >= 0:
+                message = f"{name} must be 0 or more seconds, not {shown(value)}"
                 raise ValueError(message)
+        if not callable(self.fraction):
+            message = f"fraction must be a function that gives a number from 0 to 1, not {type(self.fraction).__name__}"
+            raise TypeError(message)
 
     def __repr__(self) -> str:
         shown = ("attempts", "first_wait", "longest_wait", "timeouts")
@@ -66,7 +68,16 @@ class Retries(msgspec.Struct, frozen=True):
         if not (error.retryable or (self.timeouts and isinstance(error, TimedOut))):
             return None
         if isinstance(error, ResponseError) and error.retry_after is not None:
-            return error.retry_after if error.retry_after <= self.longest_wait else None
+            return error.retry_after if error.retry_after <= self.longest else None
+        return self.fraction() * self.widest(attempt - 1)
+
+    @property
+    def longest(self) -> float:
+        """The longest wait, as far as anything can wait."""
+        return min(as_float("longest_wait", self.longest_wait, "seconds"), LONGEST_TIME)
+
+    def widest(self, doublings: int) -> float:
+        """The widest wait that the server does not ask for, after so many before it."""
         # Past the 1,000th doubling there is no float; the longest wait is long reached.
-        widest = self.first_wait * 2.0 ** min(attempt - 1, 1000)
-        return self.fraction() * min(self.longest_wait, widest)
+        first = as_float("first_wait", self.first_wait, "seconds")
+        return min(self.longest, first * 2.0 ** min(doublings, 1000))

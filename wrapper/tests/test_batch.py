@@ -379,6 +379,55 @@ def test_max_cost(tmp_path: Path):
     complete(target, 10)
 
 
+@pytest.mark.parametrize(
+    ("cost", "limit", "fits"),
+    [
+        (0.1, 0.3, 3),
+        (0.1, 1.0, 10),
+        (0.1, 0.1 + 0.2, 3),
+        (0.7, 2.1, 3),
+        (0.3, 1.0, 3),
+        (0.29, 0.3, 1),
+        (0.25, 0.25, 1),
+    ],
+)
+def test_max_cost_again(cost: float, limit: float, fits: int, tmp_path: Path):
+    """A job that has reached its limit, or would pass it with its next row, makes no request when it is run again."""
+    source, target = written(tmp_path / "in.jsonl", rows(12)), tmp_path / "out.jsonl"
+
+    def priced(request: Sent) -> Script:
+        yield answer(200, body_of((2, 0.9), (1, 0.8), (0, 0.7), usage={"cost": cost}))
+
+    with serving(priced) as server:
+        command = (source, target, "--base-url", server.url, "--concurrency", 1, "--max-cost", limit)
+        for _ in range(3):
+            result = rerank(*command)
+            assert (result.exit_code, result.stdout) == (1, "")
+            assert f"{fits} of 12 rows are finished" in result.stderr
+            assert "Raise" in result.stderr
+            assert len(server.requests) == fits
+
+
+def test_documents_without_a_score(tmp_path: Path):
+    """Documents that came back without a score are counted at the end, those of earlier runs too; it is no failure."""
+    source, target = written(tmp_path / "in.jsonl", rows(5)), tmp_path / "out.jsonl"
+
+    def dropping(request: Sent) -> Script:
+        number = int(request.json["query"][1:])
+        yield answer(200, body_of(*((index, 0.5) for index in range(min(number, 3)))))
+
+    with serving(dropping) as server:
+        result = rerank(source, target, "--base-url", server.url)
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert (
+        "rerank: 6 documents of 3 rows came back without a score and are not in their rankings\n"
+        in result.stderr
+    )
+    assert "ranking.unranked" not in result.stderr
+    assert [len(row["ranking"]) for row in lines(target)] == [0, 1, 2, 3, 3]
+
+
 def test_an_outage_ends_the_run(tmp_path: Path):
     """Where row after row fails by what may pass, the run stops before all rows have; when that has passed, they are ranked."""
     number = 1000

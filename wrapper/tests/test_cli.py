@@ -520,6 +520,27 @@ def test_shows_what_the_server_tells():
     assert result.stdout.splitlines()[1].split() == ["1", "12.35", "1", "two"]
 
 
+def test_names_what_came_back_without_a_score(tmp_path: Path):
+    """Documents without a score are named on standard error by file and line, the first five; the code is 0 all the same."""
+    file = tmp_path / "texts.txt"
+    file.write_text("one\n\ntwo\n" + "more\n" * 6, encoding="utf-8")
+    missing, whole = answer(200, results((0, 0.5), (2, 0.4))), answer(200, results((0, 0.5), (1, 0.4)))
+    with serving(scripted(missing, missing, missing, whole)) as server:
+        args = ["rank", "--base-url", server.url, "query", str(file)]
+        plain, table = rerank(*args), rerank(*args, "--format", "table")
+        given = json.loads(rerank(*args, "--format", "json").stdout)
+        best = rerank(*args, "-n", "2")
+
+    says = f"{file}:3, {file}:5, {file}:6, {file}:7, {file}:8 and 1 more\n"
+    assert plain.exit_code == 0
+    assert plain.stderr == f"rerank: 6 of 8 documents came back without a score and are not shown: {says}"
+    assert len(plain.stdout.splitlines()) == 2
+    assert "2 of 8 documents · " in table.stdout
+    assert "6 without a score" in table.stdout
+    assert given["unranked"] == [1, 3, 4, 5, 6, 7]
+    assert best.stderr == ""
+
+
 FAILURES: dict[str, tuple[Any, list[str]]] = {
     "no credits": (
         scripted(answer(402, envelope(402, "Insufficient\n\n\x1b[31mcredits"))),

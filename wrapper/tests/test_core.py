@@ -389,7 +389,13 @@ WRONG_ANYWHERE: list[tuple[dict[str, Any], type[Exception], list[str]]] = [
     ({"session_id": 5}, TypeError, ["session_id", "str", "int"]),
     ({"user": " "}, ValueError, ["user", "blank"]),
     ({"user": ["u"]}, TypeError, ["user", "str", "list"]),
-    ({"user": "\ud800"}, ValueError, ["surrogate"]),
+    ({"user": "\ud800"}, ValueError, ["user has", "surrogate"]),
+    ({"model": "\ud800"}, ValueError, ["model has", "surrogate"]),
+    ({"session_id": "\ud800"}, ValueError, ["session_id has", "surrogate"]),
+    ({"trace": {"\ud800": 1}}, ValueError, ["trace has", "surrogate"]),
+    ({"trace": {"a": ["\ud800"]}}, ValueError, ["trace has", "surrogate"]),
+    ({"extra_body": {"\ud800": 1}}, ValueError, ["extra_body has", "surrogate"]),
+    ({"extra_body": {"user": "\ud800"}}, ValueError, ["extra_body has", "surrogate"]),
     ({"provider": "cohere"}, TypeError, ["provider", "mapping", "str"]),
     ({"provider": {"orderr": ["x"]}}, ValueError, ["provider", "'orderr'", "'order'", "extra_body"]),
     ({"provider": {"data_colection": "deny"}}, ValueError, ["provider", "'data_collection'"]),
@@ -398,7 +404,7 @@ WRONG_ANYWHERE: list[tuple[dict[str, Any], type[Exception], list[str]]] = [
     ({"provider": {"zdr": "yes"}}, ValueError, ["provider.zdr", "bool", "str"]),
     ({"provider": {"sort": {"bye": "price"}}}, ValueError, ["provider.sort", "'bye'", "'by'"]),
     ({"provider": {"max_price": {"promt": "1"}}}, ValueError, ["provider.max_price", "'prompt'"]),
-    ({"provider": {"order": ["\ud800"]}}, ValueError, ["surrogate"]),
+    ({"provider": {"order": ["\ud800"]}}, ValueError, ["provider has", "surrogate"]),
     ({"trace": "t"}, TypeError, ["trace", "mapping", "str"]),
     ({"trace": {"trace_nam": "t"}}, ValueError, ["trace", "'trace_nam'", "'trace_name'"]),
     ({"trace": {"trace_name": 5}}, ValueError, ["trace.trace_name", "str", "int"]),
@@ -584,11 +590,18 @@ def test_min_score(client: float | None, of_call: float | None, indices: list[in
 
 
 def test_top_n_is_kept_to() -> None:
-    """A server that ignores top_n breaks the contract; a shorter answer than top_n does not."""
-    with pytest.raises(MalformedResponse, match="3 results where at most 2"):
-        finish(call(top_n=2), ranked((0, 0.9), (1, 0.8), (2, 0.7)))
+    """Of a server that ignores top_n the best are taken, sorted or not; more results than documents are refused."""
+    sorted_ = finish(call(top_n=2), ranked((0, 0.9), (1, 0.8), (2, 0.7)))
+    unsorted = finish(call(top_n=2), ranked((0, 0.1), (1, 0.8), (2, 0.7)))
 
-    assert finish(call(top_n=2), ranked((1, 0.8))).indices == [1]
+    assert (sorted_.indices, sorted_.unranked, sorted_.reordered) == ([0, 1], (), False)
+    assert (unsorted.indices, unsorted.unranked, unsorted.reordered) == ([1, 2], (), True)
+    assert finish(call(top_n=2, min_score=0.75), ranked((0, 0.1), (1, 0.8), (2, 0.7))).indices == [1]
+    with pytest.raises(MalformedResponse, match="4 results where at most 3"):
+        finish(call(top_n=2), ranked((0, 0.9), (1, 0.8), (2, 0.7), (1, 0.6)))
+    for pairs in [(0, 0.9), (1, 0.8), (1, 0.7)], [(0, 0.9), (1, 0.8), (3, 0.7)]:
+        with pytest.raises(MalformedResponse, match="index"):
+            finish(call(top_n=1), ranked(*pairs))
 
 
 @pytest.mark.parametrize(
@@ -747,7 +760,8 @@ def test_forms_of_errors(content: Any, code: int | None, says: str) -> None:
     assert says in message
     assert caught.value.code == code
     assert message.startswith("400 Bad Request from https://openrouter.ai/api/v1/rerank: ")
-    assert message.endswith("Change the request; trying it again will not help.")
+    page = "HTML" in message
+    assert message.endswith("address" if page else "Change the request; trying it again will not help.")
     assert len(message) < 700
     assert "\n" not in message
 

@@ -7,7 +7,7 @@ import attrs
 import msgspec
 import pytest
 
-from openrouter_rerank import ModelInfo, Reranker, answer, errors, listing, request
+from openrouter_rerank import ModelInfo, Reranker, answer, errors, listing, request, wordings
 from openrouter_rerank_api import models
 from openrouter_rerank_api.api.models import list_models
 from openrouter_rerank_api.api.rerank import create_rerank
@@ -83,10 +83,10 @@ def test_the_default_address_is_the_contracts_first_server():
 
 
 def test_the_projection_names_fields_of_the_model():
-    """What a ranking reads of an answer are fields of the contract, but for `error`, which a 200 may carry instead."""
+    """A ranking reads the fields of the contract, `error`, which a 200 may carry instead, and where others put their usage."""
     read = {field.name for field in msgspec.structs.fields(answer._Body)}
 
-    assert not sides(names(RerankResponse), read - {"error"}), (
+    assert not sides(names(RerankResponse), read - {"error", "meta", "tokens"}), (
         "read it in _Body (wrapper/openrouter_rerank/answer.py) and show it in Ranking, as `provider` is"
     )
 
@@ -178,8 +178,11 @@ def test_permanent_kinds_are_kinds_of_the_contract():
     schema = contract.load().document["components"]["schemas"]["ErrorMetadata"]["properties"]["error_type"]
     known = set(re.findall(r"`([a-z_]+)`", schema["description"]))
 
-    assert known >= answer._PERMANENT
-    assert not answer._PERMANENT & {
+    permanent = wordings._PERMANENT | (
+        wordings._SIZE_KINDS - {"input_token_limit_exceeded", "exceed_context_size_error"}
+    )
+    assert known >= permanent
+    assert not permanent & {
         "rate_limit_exceeded",
         "server",
         "unmapped",

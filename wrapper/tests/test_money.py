@@ -28,7 +28,7 @@ from openrouter_rerank import (
 from openrouter_rerank.bulk.many import Request
 from openrouter_rerank.bulk.money import Estimate
 from openrouter_rerank.core import rerank
-from openrouter_rerank.ledger import Ledger, Totals
+from openrouter_rerank.ledger import Ledger, Totals, exact
 from openrouter_rerank.steps import Failure, Send, Wait
 from shells import KEY, QUICK, Handler, Scoring, Shell
 
@@ -219,6 +219,69 @@ def test_max_cost_may_be_reached() -> None:
             client.rerank("q", ["a"])
         with pytest.raises(BudgetExceeded):
             client.rerank("q", ["a"])
+
+
+@pytest.mark.parametrize(
+    ("costs", "limit", "left"),
+    [
+        ([0.1, 0.2], 0.3, False),
+        ([0.1] * 10, 1.0, False),
+        ([0.1, 0.2], 0.1 + 0.2, False),
+        ([0.1 + 0.2], 0.3, False),
+        ([0.3], 0.1 + 0.2, False),
+        ([3.4e-7] * 3, 1.02e-6, False),
+        ([3.4e-7] * 2, 1.02e-6, True),
+        ([999.9999996], 1000, True),
+        ([0.25], 0.25, False),
+        ([0.25], 0.2500001, True),
+        ([0.5], 0.25, False),
+        ([0.0], 0.25, True),
+        ([1e308, 1e308], 1e308, False),
+    ],
+)
+def test_a_limit_that_is_reached(costs: list[float], limit: float, left: bool) -> None:  # noqa: FBT001 - a table's
+    """Nothing more is sent once the limit is spent, by a model that is new or free as by any other; a float sum or not."""
+    ledger = Ledger(max_cost=limit)
+    for cost in costs:
+        ledger.settle(cost, "m", None, attempts=1, usage=Usage(cost, 1, None), unknown=False)
+    ledger.settle("free", "free", None, attempts=1, usage=Usage(0.0, 1, None), unknown=False)
+
+    for model in ("new", "free"):
+        if left:
+            ledger.reserve(model, model)
+        else:
+            with pytest.raises(BudgetExceeded, match="nothing was sent"):
+                ledger.reserve(model, model)
+
+
+@pytest.mark.parametrize(("dust", "calls"), [(0.0, 3), (1e-16, 3), (-1e-16, 3)])
+def test_sums_of_a_server(dust: float, calls: int) -> None:
+    """What a server adds up in floats is held against the limit as what it means."""
+    ledger = Ledger(max_cost=0.3)
+    for _ in range(calls):
+        ledger.reserve("c", "m")
+        ledger.settle("c", "m", None, attempts=1, usage=Usage(0.1 + dust, 1, None), unknown=False)
+
+    with pytest.raises(BudgetExceeded):
+        ledger.reserve("c", "m")
+
+
+def test_what_is_carried_over() -> None:
+    """What earlier runs spent counts, and what their dearest call cost is expected of the next; no total has it."""
+    ledger = Ledger(max_cost=1.0)
+    ledger.carry_over("m", spent=exact(0.9), largest=exact(0.3))
+
+    assert ledger.wary is False
+    assert ledger.total == Totals()
+    with pytest.raises(BudgetExceeded) as caught:
+        ledger.reserve("a", "m")
+    assert (caught.value.spent, caught.value.limit, caught.value.next_cost) == (0.9, 1.0, 0.3)
+    ledger.reserve("b", "other")
+
+    fresh = Ledger(max_cost=1.0)
+    fresh.carry_over("m", spent=exact(0.0), largest=None)
+    assert fresh.wary is True
+    fresh.reserve("a", "m")
 
 
 def test_a_new_model_is_tried_while_anything_is_left() -> None:

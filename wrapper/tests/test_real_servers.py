@@ -92,7 +92,7 @@ RANKINGS: dict[str, tuple[dict[str, Any], list[int], str | None, Usage, bool]] =
         },
         [0, 1],
         None,
-        Usage(),
+        Usage(search_units=1),
         False,
     ),
     "vLLM": (
@@ -157,7 +157,7 @@ RANKINGS: dict[str, tuple[dict[str, Any], list[int], str | None, Usage, bool]] =
         },
         [2, 1],
         None,
-        Usage(),
+        Usage(search_units=1),
         False,
     ),
     "Xinference": (
@@ -192,7 +192,7 @@ RANKINGS: dict[str, tuple[dict[str, Any], list[int], str | None, Usage, bool]] =
         },
         [0],
         None,
-        Usage(),
+        Usage(total_tokens=3),
         False,
     ),
 }

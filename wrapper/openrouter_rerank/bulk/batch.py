@@ -201,6 +201,7 @@ def kept(result: Result) -> Kept:
         ranking.usage.search_units,
         ranking.usage.total_tokens,
         ranking.id,
+        unranked=len(ranking.unranked),
     )
 
 

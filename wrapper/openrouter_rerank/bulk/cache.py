@@ -16,7 +16,6 @@ import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from hashlib import sha256
-from math import isfinite
 from os import getpid
 from pathlib import Path
 from threading import Lock
@@ -28,6 +27,7 @@ import httpx
 import msgspec
 
 from openrouter_rerank.answer import read
+from openrouter_rerank.checks import positive
 from openrouter_rerank.core import LARGEST_ANSWER, Asked, Call, ask
 from openrouter_rerank.ranking import Ranking, Usage
 from openrouter_rerank.request import body
@@ -160,7 +160,7 @@ def memory(max_entries: int = 1_000, ttl: float = 3600.0) -> Cache:
         message = f"a cache in memory needs {error.name}: pip install 'openrouter-rerank[cache]', or '.[cache]' in a clone"
         raise ImportError(message) from error
     answers: TTLCache[str, bytes] = TTLCache[str, bytes](
-        _limit("max_entries", max_entries), _limit("ttl", ttl)
+        positive("max_entries", max_entries, ""), positive("ttl", ttl, " of seconds")
     )
     return _Memory(answers)
 
@@ -199,7 +199,7 @@ def disk(path: str | Path, max_bytes: int = 1_000_000_000, ttl: float = 30 * 86_
         OSError: The file cannot be made, or is none of ours.
         TypeError, ValueError: A limit is no positive number.
     """
-    return _Disk(Path(path), int(_limit("max_bytes", max_bytes)), _limit("ttl", ttl))
+    return _Disk(Path(path), int(positive("max_bytes", max_bytes, "")), positive("ttl", ttl, " of seconds"))
 
 
 # Marks a file of SQLite's as one of these: tables of others are no place for answers, nor for removing what is old.
@@ -292,13 +292,3 @@ class _Disk:
 
     def __repr__(self) -> str:
         return f"<a cache in {self._path}>"
-
-
-def _limit(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        message = f"{name} must be a number, not {type(value).__name__}"
-        raise TypeError(message)
-    if not (value > 0 and isfinite(value)):
-        message = f"{name} must be a positive number, not {value}"
-        raise ValueError(message)
-    return float(value)

@@ -14,12 +14,14 @@ from array import array
 from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import msgspec
 
 from openrouter_rerank.bulk.job import BadBatch, Batch, Survey, reporting
+from openrouter_rerank.ledger import exact
 
 # Between two times that the disk is told to keep what it has, in seconds. A killed process loses nothing by it.
 _SYNC = 1.0
@@ -37,6 +39,8 @@ class Kept(msgspec.Struct, omit_defaults=True):
     total_tokens: int | None = None
     response_id: str | None = None
     error: dict[str, Any] | None = None
+    unranked: int = 0
+    """How many documents came back without a score."""
 
 
 class Journal:
@@ -44,7 +48,12 @@ class Journal:
 
     def __init__(self, path: Path, file: BinaryIO, rows: int) -> None:
         self.done = self.failed = 0
-        self.cost = 0.0
+        self.spent = Decimal(0)
+        """US dollars, as far as the server said them."""
+        self.largest: Decimal | None = None
+        """The most that a row cost."""
+        self.unranked = self.unranked_rows = 0
+        """Documents that came back without a score, and the rows that have any."""
         self.unknown = 0
         """Rows that were ranked, and of which the server did not say the cost."""
         self.cut = 0
@@ -62,6 +71,11 @@ class Journal:
         self._end = 0
         self._synced = time.monotonic()
         self._lock = threading.Lock()
+
+    @property
+    def cost(self) -> float:
+        """US dollars, as far as the server said them."""
+        return float(self.spent)
 
     def __contains__(self, row: int) -> bool:
         return self._places[row] != 0
@@ -130,7 +144,12 @@ class Journal:
             self.failed += 1
             self.failures[finished.error["type"]] += 1
             self.said.setdefault(finished.error["type"], finished.error["message"])
-        self.cost += finished.cost or 0.0
+        if finished.cost is not None:
+            cost = exact(finished.cost)
+            self.spent += cost
+            self.largest = max(cost, self.largest or cost)
+        self.unranked += finished.unranked
+        self.unranked_rows += finished.unranked > 0
         self.unknown += finished.error is None and finished.cost is None
 
     def _append(self, content: bytes) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from openrouter_rerank.core import Asked, Call, too_large
+from openrouter_rerank.core import Asked, Call, is_too_large
 from openrouter_rerank.documents import exact
 from openrouter_rerank.errors import BudgetExceeded, InsufficientCredits, RerankError, Unauthorized
 from openrouter_rerank.ranking import Hit, Part, Ranking, Usage
@@ -190,7 +190,7 @@ def _serve(
         try:
             ranking = yield from asked.one(request)
         except RerankError as error:
-            if too_large(error) and len(part) > 1:
+            if is_too_large(error) and len(part) > 1:
                 log.debug("%d documents are too large for the server; halving", len(part))
                 queue.extendleft(reversed(_halved(part)))
                 continue
@@ -230,7 +230,7 @@ def _request(whole: _Whole[Any], part: range, provider: str | None) -> Asked[int
 
 def _locate(error: RerankError, whole: _Whole[Any], part: range) -> None:
     first, last = whole.owners[part.start], whole.owners[part.stop - 1]
-    if too_large(error):
+    if is_too_large(error):
         piece = "a piece of document" if whole.owners.count(first) > 1 else "document"
         error.message = f"{piece} {first} is too large for this server by itself: {error.message}"
         error.args = (error.message,)
@@ -244,6 +244,7 @@ def _merged(whole: _Whole[T], served: Sequence[_Served]) -> Ranking[T]:
     if not rankings:
         raise cast(RerankError, served[0].outcome)
     unranked: set[int] = set()
+    missing: set[int] = set()
     best: dict[int, float] = {}
     for part in served:
         if isinstance(part.outcome, RerankError):
@@ -252,6 +253,9 @@ def _merged(whole: _Whole[T], served: Sequence[_Served]) -> Ranking[T]:
         for hit in part.outcome.hits:
             index = owners[hit.document]
             best[index] = max(hit.score, best.get(index, hit.score))
+        missing.update(owners[part.places[place]] for place in part.outcome.unranked)
+    # A document is ranked if any piece of it is.
+    unranked |= missing - best.keys()
     least, top_n = asked.min_score, asked.chosen["top_n"]
     ranked = [
         index for index, score in best.items() if index not in unranked and (least is None or score >= least)

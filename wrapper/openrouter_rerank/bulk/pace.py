@@ -7,6 +7,9 @@ were under way together count as one.
 
 from __future__ import annotations
 
+from math import inf
+
+from openrouter_rerank.checks import LONGEST_TIME, as_float, shown
 from openrouter_rerank.retries import Retries
 
 
@@ -27,17 +30,15 @@ class Pace:
             message = f"concurrency must be an int, not {type(concurrency).__name__}"
             raise TypeError(message)
         if concurrency < 1:
-            message = f"concurrency must be at least 1, not {concurrency}"
+            message = f"concurrency must be at least 1, not {shown(concurrency)}"
             raise ValueError(message)
-        if rpm is not None and (isinstance(rpm, bool) or not isinstance(rpm, int | float)):
-            message = f"rpm must be a number of requests per minute, or None, not {type(rpm).__name__}"
-            raise TypeError(message)
-        if rpm is not None and not 0 < rpm < float("inf"):
-            message = f"rpm must be more than 0 requests per minute, not {rpm}; None sets no limit"
+        pace = None if rpm is None else as_float("rpm", rpm, "a number of requests per minute, or None")
+        if pace is not None and not 0 < pace < inf:
+            message = f"rpm must be more than 0 requests per minute, not {shown(rpm)}; None sets no limit"
             raise ValueError(message)
         self.limit = self._most = concurrency
         self.under_way = 0
-        self._spacing = 0.0 if rpm is None else 60.0 / rpm
+        self._spacing = 0.0 if pace is None else min(60.0 / pace, LONGEST_TIME)
         self._spaced = float("-inf")  # when the next may start, by rpm
         self._paused = float("-inf")  # when the next may start, by the server
         self._retries = retries
@@ -76,13 +77,13 @@ class Pace:
 
     def refused(self, round_: int, now: float, retry_after: float | None) -> float:
         """The server says that it is too much: the seconds until the next request may start."""
-        longest = self._retries.longest_wait
+        longest = self._retries.longest
         if round_ == self._round:
             self._round += 1
             self.limit = max(self.limit // 2, 1)
             self._answers = 0
             # Half of it is jitter, as another machine may have been refused at the same moment.
-            widest = min(longest, self._retries.first_wait * 2.0 ** min(self._pauses, 1000))
+            widest = self._retries.widest(self._pauses)
             self._pauses += 1
             self._paused = max(self._paused, now + widest * (1 + self._retries.fraction()) / 2)
         if retry_after is not None:

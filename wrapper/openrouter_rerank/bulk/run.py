@@ -85,7 +85,9 @@ class Patience(Retries, frozen=True):
 
 def _is_refusal(error: RerankError) -> bool:
     """Whether the server, or its provider, says that it is too much for it."""
-    return isinstance(error, ResponseError) and (error.code or error.status) in _TOO_MUCH
+    if not (isinstance(error, ResponseError) and error.retryable):
+        return False  # such as a 503 that says that the input is too large, or that no key is configured
+    return (error.code or error.status) in _TOO_MUCH
 
 
 class Run(ABC):

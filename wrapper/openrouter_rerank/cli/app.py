@@ -1,5 +1,6 @@
 """The group of commands, and how each of them ends; a command is imported when it is asked for."""
 
+import logging
 import sys
 from importlib import import_module
 from typing import Any, NoReturn
@@ -9,6 +10,9 @@ from click.exceptions import NoArgsIsHelpError
 
 from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, told
 from openrouter_rerank.version import VERSION
+
+# The commands say in their own words what the library logs, which would stand on standard error a second time.
+logging.getLogger("openrouter_rerank").addHandler(logging.NullHandler())
 
 # By name, which is also the module that has it as `command`. The summaries stand here so that `--help` imports none.
 COMMANDS = {

@@ -29,6 +29,8 @@ from openrouter_rerank.bulk.journal import Journal, Kept, opened
 from openrouter_rerank.bulk.tables import format_of, read
 from openrouter_rerank.cli.connection import Connection, connect, connection_options
 from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, BadInput, CallFailed, one_line
+from openrouter_rerank.defaults import MODEL
+from openrouter_rerank.ledger import exact, is_reached
 
 if TYPE_CHECKING:
     from openrouter_rerank.bulk.many import Progress, Result, Results
@@ -166,17 +168,18 @@ def command(  # noqa: PLR0913 - one argument for each option
         with opened(job, found, restart=restart) as journal:
             run = _Run(job, found, journal)
             if journal.done < found.rows:
-                left = None if max_cost is None else max_cost - journal.cost
-                if left is not None and left <= 0:
+                if max_cost is not None and is_reached(exact(max_cost), journal.spent):
                     message = f"--max-cost is reached: {run.state()}. Raise it to go on"
                     raise CallFailed(message)
-                with connect(Reranker, max_cost=left, **connection) as reranker:
+                with connect(Reranker, max_cost=max_cost, **connection) as reranker:
+                    model = connection["model"] or MODEL
+                    reranker.ledger.carry_over(model, spent=journal.spent, largest=journal.largest)
                     requests = jobs.requests(job, journal, top_n)
                     run.rank(
                         reranker.rerank_many(
                             requests, concurrency=concurrency, rpm=rpm, ordered=False, progress=run.heard
                         ),
-                        limited=left is not None,
+                        limited=max_cost is not None,
                     )
                 if run.ended_early():
                     return INTERRUPTED
@@ -292,6 +295,11 @@ class _Run:
         if self._journal.failed:
             _say(
                 f"the rows that failed are in {self._job.failed}, which can be IN again: {'; '.join(self._failures())}"
+            )
+        if self._journal.unranked:
+            _say(
+                f"{self._journal.unranked:,} documents of {self._journal.unranked_rows:,} rows came back without a score "
+                "and are not in their rankings"
             )
         if summary.labelled:
             before, after = (

@@ -1,7 +1,7 @@
 """A ranking as what is printed: JSON lines, one JSON object, or a table; and the printing itself."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -15,6 +15,7 @@ Texts = Callable[[Row], str]
 """What a document is ranked by, which is what a person knows it by."""
 
 _BAR = 20  # characters of a bar at most; on a narrow terminal half of what the numbers leave
+_NAMED = 5  # documents without a score that are named
 _GAP = 2  # blanks that rich puts between two columns
 
 
@@ -35,6 +36,7 @@ def json(ranking: Ranking[Row], _: Texts) -> bytes:
         "elapsed": ranking.elapsed,
         "total": ranking.total,
         "reordered": ranking.reordered,
+        "unranked": ranking.unranked,
         "hits": list(map(_hit, ranking)),
     }
     return msgspec.json.encode(whole) + b"\n"
@@ -99,6 +101,15 @@ def _scale(scores: list[float]) -> tuple[float, float]:
 FORMATS: Mapping[str, Callable[[Ranking[Row], Texts], bytes]] = {"table": table, "jsonl": jsonl, "json": json}
 
 
+def left_out(ranking: Ranking[Row], documents: Sequence[Row]) -> str:
+    """Return the line that says which documents came back without a score."""
+    places = [f"{documents[index].file}:{documents[index].line}" for index in ranking.unranked[:_NAMED]]
+    more = len(ranking.unranked) - len(places)
+    named = ", ".join(places) + (f" and {more:,} more" if more else "")
+    number = f"{len(ranking.unranked):,} of {ranking.total:,}"
+    return one_line(f"rerank: {number} documents came back without a score and are not shown: {named}")
+
+
 def default_format() -> str:
     """A table for a person, and JSON lines for a program."""
     return "table" if sys.stdout is not None and sys.stdout.isatty() else "jsonl"
@@ -133,6 +144,8 @@ def _facts(ranking: Ranking[Row]) -> Iterator[str]:
     if ranking.usage.cost is not None:
         # Ten places hold the price of a token; an exponent would be read wrongly.
         yield f"cost ${f'{ranking.usage.cost:.10f}'.rstrip('0').rstrip('.')}"
+    if ranking.unranked:
+        yield f"{len(ranking.unranked)} without a score"
     if ranking.reordered:
         yield "the server did not sort, so its order is repaired"
     yield f"{ranking.elapsed:.2f} s"

@@ -81,5 +81,7 @@ def command(  # noqa: PLR0913 - one argument for each option
             raise CallFailed(str(error)) from error
         except ValueError as error:
             raise click.UsageError(str(error), click.get_current_context()) from error
+    if ranking.unranked:
+        click.echo(output.left_out(ranking, documents), err=True)
     show = output.explained if explain else output.FORMATS[output_format or output.default_format()]
     output.write(show(ranking, text))
