@@ -363,6 +363,10 @@ def _string(name: str, value: object) -> str:
     if not value.strip():
         message = f"{name} is blank"
         raise ValueError(message)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _lone_surrogate(name, error) from None
     return exact(value)
 
 
@@ -426,8 +430,6 @@ def _field(name: str, value: object) -> Any:
         msgspec.convert(plain, WIRE_TYPES[name])
     except msgspec.ValidationError as error:
         raise _refusal(name, plain, str(error)) from None
-    except UnicodeEncodeError as error:
-        raise _lone_surrogate(name, error) from None
     _refuse_unknown_keys(name, plain, WIRE_TYPES[name])
     return plain
 
@@ -522,11 +524,10 @@ def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
     try:
         return cast(bytes, create_rerank.get_kwargs(body=request)["content"])
     except UnicodeEncodeError as error:
-        raise _lone_surrogate(_holder(request, set(extra)), error) from None
-
-
-def _lone_surrogate(name: str, error: UnicodeEncodeError) -> ValueError:
-    return ValueError(f"{name} has a lone surrogate ({error.object[error.start]!r}), which JSON cannot carry")
+        # All else was checked before.
+        index = next(index for index, document in enumerate(wire) if not _is_encodable(document))
+        where = f"document {index}"
+        raise _lone_surrogate(where, error) from None
 
 
 # More than any request has; further down Python's own limit is near, and where it lies depends on the caller.
@@ -541,7 +542,11 @@ def _as_json(name: str, value: object) -> object:
     """
     try:
         given = value.to_dict() if isinstance(value, Model) else value
-        plain: object = json.loads(json.dumps(given, allow_nan=False))
+        text = json.dumps(given, allow_nan=False, ensure_ascii=False)
+        text.encode()
+        plain: object = json.loads(text)
+    except UnicodeEncodeError as error:
+        raise _lone_surrogate(name, error) from None
     except (TypeError, ValueError) as error:
         message = f"{name} holds what JSON cannot (an object of Python, nan, infinity, itself): {error}"
         raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from None
@@ -568,16 +573,10 @@ def _too_deep(name: str) -> ValueError:
     return ValueError(f"{name} is nested more than {_DEEPEST} deep, or holds itself; make it flatter")
 
 
-def _holder(request: RerankRequest, extra: set[str]) -> str:
-    """The name of the argument that cannot be encoded."""
-    for index, document in enumerate(request.documents):
-        if not _is_encodable(document):
-            return f"document {index}"
-    for name in (attribute.name for attribute in fields(RerankRequest) if attribute.init):
-        value = getattr(request, name)
-        if name not in extra and value is not UNSET and not _is_encodable(value):
-            return name
-    return "extra_body"
+def _lone_surrogate(holder: str, error: UnicodeEncodeError) -> ValueError:
+    return ValueError(
+        f"{holder} has a lone surrogate ({error.object[error.start]!r}), which JSON cannot carry"
+    )
 
 
 def _is_encodable(value: object) -> bool:

@@ -138,9 +138,11 @@ def test_a_call_with_absurd_times(any_shell: Shell) -> None:
         nobody.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
         once = Retries(attempts=1)
-        with any_shell.open(base_url=address, timeout=1e300, deadline=None, retries=once) as rank:
-            with pytest.raises(RerankError):
-                rank("q", ["a"])
+        with (
+            any_shell.open(base_url=address, timeout=1e300, deadline=None, retries=once) as rank,
+            pytest.raises(RerankError),
+        ):
+            rank("q", ["a"])
 
 
 def test_what_is_clamped_can_be_waited_for() -> None:

@@ -239,7 +239,7 @@ def test_max_cost_may_be_reached() -> None:
         ([1e308, 1e308], 1e308, False),
     ],
 )
-def test_a_limit_that_is_reached(costs: list[float], limit: float, left: bool) -> None:  # noqa: FBT001 - a table's
+def test_a_limit_that_is_reached(costs: list[float], limit: float, left: bool) -> None:
     """Nothing more is sent once the limit is spent, by a model that is new or free as by any other; a float sum or not."""
     ledger = Ledger(max_cost=limit)
     for cost in costs:

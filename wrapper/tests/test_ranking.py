@@ -123,7 +123,7 @@ def test_the_typed_answer_of_another_success(status: int) -> None:
 def test_repr() -> None:
     """The repr shows what was ranked, by whom and for how much, and the best places."""
     assert repr(whole()) == (
-        "<Ranking: 2 of 3 documents, model='rerank-v3.5', provider='Cohere', cost=0.001>\n"
+        "<Ranking: 2 of 3 documents, model='rerank-v3.5', provider='Cohere', cost=0.001, unranked=1>\n"
         "  0.9  [2] c\n"
         "  0.25  [0] a"
     )
@@ -131,7 +131,7 @@ def test_repr() -> None:
 
 def test_repr_of_little() -> None:
     """What is not known is not shown."""
-    assert repr(finish(call(), answered(200, {"results": []}))) == "<Ranking: 0 of 3 documents>"
+    assert repr(finish(call(), answered(200, {"results": []}))) == "<Ranking: 0 of 3 documents, unranked=3>"
 
 
 def test_repr_of_much() -> None:

@@ -244,8 +244,7 @@ def test_not_too_large(row: tuple[int, Any]) -> None:
 
 PERMANENT = [
     "Cohere API key is required. Please set 'COHERE_API_KEY' or 'CO_API_KEY' or 'litellm.cohere_key'",
-    "litellm.AuthenticationError: AuthenticationError: OpenAIException - The api_key client option must be set either by "
-    "passing api_key to the client or by setting the OPENAI_API_KEY environment variable",
+    "litellm.AuthenticationError: OpenAIException - The api_key client option must be set either by passing api_key to it",
     "litellm.AuthenticationError: Missing Anthropic API Key - A call is being made to anthropic but no key is set",
     "Incorrect API key provided: sk-qVL4",
     "no API key configured for provider jina",
