@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from openrouter_rerank.bulk.many import AsyncResults, Progress, Requestable, Results
     from openrouter_rerank.bulk.money import Estimate
     from openrouter_rerank.bulk.run import Shell
+    from openrouter_rerank.certificates import Verify
     from openrouter_rerank.core import Asked, Call
     from openrouter_rerank.ledger import Ledger
     from openrouter_rerank.local import Scorer
@@ -159,6 +160,7 @@ class _Base(ABC, Generic[C]):
         chunk: Splitter | None = None,
         max_cost: float | None = None,
         cache: Cache | None = None,
+        verify: Verify = True,
         http_client: C | None = None,
     ) -> None:
         from openrouter_rerank.request import Key, settings
@@ -179,6 +181,8 @@ class _Base(ABC, Generic[C]):
             max_image_bytes=max_image_bytes,
             max_cost=max_cost,
             cache=cache,
+            verify=verify,
+            has_client=http_client is not None,
             defaults={
                 "model": model,
                 "top_n": top_n,
@@ -276,6 +280,8 @@ class Reranker(_Base[HttpClient]):
             the largest before them. Of a model's first calls nothing is known: they are made while anything is left, in
             `rerank_many` one alone until it has told. What the server tells no cost of is not held back at all.
         cache: Where answers are remembered; see `openrouter_rerank.bulk.cache`. By default nowhere.
+        verify: The certificates to trust: a path to a file or directory in PEM form, an `ssl.SSLContext`, or False to
+            trust any server. True (the default) takes those of SSL_CERT_FILE or SSL_CERT_DIR, and otherwise certifi's.
         http_client: An `httpx.Client` (or one that works like it) to send with: for proxies, certificates, tests. It
             stays yours to close; `timeout` is used in place of its own.
 
@@ -550,8 +556,12 @@ class Reranker(_Base[HttpClient]):
     def _connect(self, http_client: HttpClient | None) -> None:
         from openrouter_rerank.connections import Connections, Injected
 
-        url, headers = self._settings.url, self._settings.headers
-        self._connections = Connections(url, headers) if http_client is None else Injected(http_client, url)
+        its = self._settings
+        self._connections = (
+            Connections(its.url, its.headers, verify=its.verify, proxy=its.proxy)
+            if http_client is None
+            else Injected(http_client, its.url)
+        )
 
     def _sleep(self, seconds: float) -> None:
         sleep(seconds)
@@ -744,9 +754,11 @@ class AsyncReranker(_Base[AsyncHttpClient]):
     def _connect(self, http_client: AsyncHttpClient | None) -> None:
         from openrouter_rerank.connections import AsyncConnections, AsyncInjected
 
-        url, headers = self._settings.url, self._settings.headers
+        its = self._settings
         self._connections = (
-            AsyncConnections(url, headers) if http_client is None else AsyncInjected(http_client, url)
+            AsyncConnections(its.url, its.headers, verify=its.verify, proxy=its.proxy)
+            if http_client is None
+            else AsyncInjected(http_client, its.url)
         )
 
     async def _sleep(self, seconds: float) -> None:

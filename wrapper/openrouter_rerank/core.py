@@ -14,9 +14,10 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from openrouter_rerank.answer import UNSENT, late, read
+from openrouter_rerank.answer import late, read
 from openrouter_rerank.documents import Sendable, as_list, to_wire
 from openrouter_rerank.errors import Attempt, BadRequest, RerankError
+from openrouter_rerank.failures import UNSENT
 from openrouter_rerank.ranking import Ranking, Usage
 from openrouter_rerank.request import Settings, body, mapping, merged, options, score, seconds
 from openrouter_rerank.steps import Answer, Failure, Outcome, Secrets, Send, Step, Wait

@@ -8,18 +8,20 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import urlsplit, urlunsplit
 
-import httpx
 import msgspec
 from attrs import fields
 
-from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE, MAX_IMAGE_BYTES
+from openrouter_rerank.addresses import operation_url
+from openrouter_rerank.certificates import Verify, check_verify
+from openrouter_rerank.defaults import KEY_VARIABLE, MAX_IMAGE_BYTES
 from openrouter_rerank.documents import exact, nearest
 from openrouter_rerank.ledger import Ledger
+from openrouter_rerank.proxies import Proxy, environment_proxy
 from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Secrets
 from openrouter_rerank.version import VERSION
+from openrouter_rerank_api.api.models import list_models
 from openrouter_rerank_api.api.rerank import create_rerank
 from openrouter_rerank_api.models import ProviderPreferences, RerankRequest, Trace
 from openrouter_rerank_api.types import UNSET, Model, Unset, convert, encode
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from openrouter_rerank.bulk.cache import Cache
 
 M = TypeVar("M", bound=Model)
+
+RANKING_PATH: str = create_rerank.get_kwargs(body=RerankRequest(model="", query="", documents=[]))["url"]
+LIST_PATH: str = list_models.get_kwargs()["url"]
 
 
 class Key:
@@ -126,6 +131,9 @@ class Settings(msgspec.Struct, frozen=True):
     max_image_bytes: int
     ledger: Ledger
     cache: Cache | None
+    verify: Verify
+    proxy: Proxy | None
+    """The proxy of our own connections, which an injected client does not use."""
 
     def __repr__(self) -> str:
         # The full address may hold a secret in its query, and the headers do.
@@ -146,6 +154,8 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
     max_image_bytes: int | None,
     max_cost: float | None,
     cache: Cache | None,
+    verify: Verify,
+    has_client: bool,
     defaults: Mapping[str, Any],
 ) -> Settings:
     """The settings of a client.
@@ -172,12 +182,14 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
             f"retries must be a Retries, not {type(retries).__name__}; Retries(attempts=1) never tries again"
         )
         raise TypeError(message)
+    if has_client and verify is not True:
+        raise ValueError("verify: the http_client has its own certificates; set them where it is made")
     # No encoding but gzip: it is unpacked in answer.py, within a limit.
     own = {"Accept-Encoding": "gzip", "User-Agent": f"openrouter-rerank/{VERSION}"}
     headers = merged(Secrets(own), sent["headers"], "app_title, app_referer or app_categories")
     headers = merged(Secrets(headers | key.header()), extra_headers, "extra_headers")
     return Settings(
-        url=(url := _operation_url(base_url, sent["url"])),
+        url=(url := operation_url(base_url, RANKING_PATH)),
         # The address for messages: a query may hold a secret.
         where=url.partition("?")[0],
         headers=headers,
@@ -190,6 +202,8 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         max_image_bytes=MAX_IMAGE_BYTES if max_image_bytes is None else max_image_bytes,
         ledger=Ledger(None if max_cost is None else _dollars("max_cost", max_cost)),
         cache=_cache(cache),
+        verify=check_verify(verify),
+        proxy=None if has_client else environment_proxy(url),
     )
 
 
@@ -210,32 +224,6 @@ def _checked(defaults: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in ("max_documents", "max_bytes", "on_part_error"):
         _OPTIONS[name](name, defaults[name])
     return defaults
-
-
-def _operation_url(base_url: str, path: str) -> str:
-    try:
-        httpx.URL(base_url)
-        parts = urlsplit(base_url)
-        usable = (
-            parts.scheme in ("http", "https")
-            and bool(_HOST.fullmatch(parts.hostname or ""))
-            and parts.port != 0
-        )
-    except (ValueError, TypeError, AttributeError, httpx.InvalidURL):
-        parts, usable = urlsplit(""), False
-    if not usable:
-        message = f"base_url must be an http(s) URL such as {BASE_URL}"
-        raise ValueError(message)
-    if parts.username or parts.password:
-        message = "base_url holds a user name or password; send them with extra_headers instead"
-        raise ValueError(message)
-    # People paste the address of the operation as often as that of the API.
-    base = parts.path.rstrip("/").removesuffix(path)
-    return urlunsplit((parts.scheme, parts.netloc, base + path, parts.query, ""))
-
-
-# A name in any script, or an address; what httpx would quote or the resolver choke on is neither.
-_HOST = re.compile(r"[\w.:%-]+")
 
 
 def merged(base: Secrets, extra: Mapping[str, str] | None, where: str) -> Secrets:
