@@ -103,6 +103,7 @@ EVERYTHING = [
 """What the session `tests` runs: the tests, and every example in docstrings and pages."""
 
 DECIDING = [
+    "addresses",
     "answer",
     "bulk/cache",
     "bulk/job",
@@ -113,16 +114,20 @@ DECIDING = [
     "bulk/pace",
     "bulk/run",
     "bulk/together",
+    "certificates",
     "client",
     "connections",
     "core",
     "defaults",
     "documents",
     "errors",
+    "failures",
     "ledger",
     "listing",
     "local",
     "models",
+    "network",
+    "proxies",
     "ranking",
     "request",
     "retries",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit, urlunsplit
 
 import httpx
 
@@ -82,14 +82,8 @@ def redirect_step(asked: str, query: str, location: str | None, operation: str, 
     except ValueError:
         return f"{reason}, and this one names no valid address; check base_url"
     target = urlunsplit((parts.scheme, netloc, parts.path, "", ""))
-    known = parse_qsl(query, keep_blank_values=True)
-    values = {value for _, value in known if value}
-    added = [
-        pair
-        for pair in parse_qsl(parts.query, keep_blank_values=True)
-        if pair not in known and pair[1] not in values
-    ]
-    base = urlunsplit((parts.scheme, netloc, parts.path, urlencode(added), ""))
+    added = "&".join(_pieces_beyond(parts.query, query))
+    base = urlunsplit((parts.scheme, netloc, parts.path, added, ""))
     if parts.path.endswith(sibling):
         base = urlunsplit((parts.scheme, netloc, parts.path.removesuffix(sibling), "", ""))
     elif not parts.path.rstrip("/").endswith(operation):
@@ -98,5 +92,17 @@ def redirect_step(asked: str, query: str, location: str | None, operation: str, 
         operation_url(base, operation)
     except ValueError:
         return f"{reason}, and this one names no valid address; check base_url"
-    kept = " (and keep its query)" if known else ""
+    kept = " (and keep its query)" if query else ""
     return f"{reason}; set base_url{kept} to {base}"
+
+
+def _pieces_beyond(query: str, known: str) -> list[str]:
+    """Return the parameters of a query, as they are written, that share no value with a known one."""
+    values = {value for _, value in parse_qsl(known)}
+    pairs = parse_qsl(known, keep_blank_values=True)
+    return [
+        piece
+        for piece in query.split("&")
+        for name, value in parse_qsl(piece, keep_blank_values=True)
+        if (name, value) not in pairs and value not in values
+    ]

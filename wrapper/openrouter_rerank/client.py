@@ -22,6 +22,8 @@ from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Load, Recall, Remember, Send, Step, Together, Wait
 
 if TYPE_CHECKING:
+    from os import PathLike
+    from ssl import SSLContext
     from typing import Unpack
 
     from openrouter_rerank.bulk.cache import Cache
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from openrouter_rerank.bulk.many import AsyncResults, Progress, Requestable, Results
     from openrouter_rerank.bulk.money import Estimate
     from openrouter_rerank.bulk.run import Shell
-    from openrouter_rerank.certificates import Verify
     from openrouter_rerank.core import Asked, Call
     from openrouter_rerank.ledger import Ledger
     from openrouter_rerank.local import Scorer
@@ -160,7 +161,7 @@ class _Base(ABC, Generic[C]):
         chunk: Splitter | None = None,
         max_cost: float | None = None,
         cache: Cache | None = None,
-        verify: Verify = True,
+        verify: bool | str | PathLike[str] | SSLContext = True,
         http_client: C | None = None,
     ) -> None:
         from openrouter_rerank.request import Key, settings

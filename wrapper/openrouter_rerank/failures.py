@@ -124,8 +124,8 @@ def _is_proxy_error(error: BaseException) -> bool:
 
 
 def _is_http_of_tls(error: BaseException) -> bool:
-    # What h11 says of the alert of a TLS server: its first byte is the record's type, its second the version.
-    return "illegal status line: bytearray(b'\\x15\\x03" in str(error)
+    # What h11 says of a first byte that is no character, such as that of the alert of a TLS server.
+    return "RemoteProtocolError" in class_names(error) and "illegal request line" in str(error)
 
 
 def _is_broken(error: BaseException) -> bool:
@@ -253,7 +253,11 @@ _TABLE: list[tuple[_Matcher, _Maker]] = [
     ),
     (
         _is_http_of_tls,
-        _fixed("the server speaks TLS at this port", "write https:// in base_url", retryable=False),
+        _fixed(
+            "the answer is not HTTP but binary, as that of a port for TLS is",
+            "write https:// in base_url",
+            retryable=False,
+        ),
     ),
     (_is_disconnected, _broken("the connection was closed without an answer")),
     (_is_no_http, _broken("the answer is not HTTP")),
