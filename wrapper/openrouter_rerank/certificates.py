@@ -6,7 +6,7 @@ import os
 import re
 import ssl
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import httpx
 
@@ -34,7 +34,7 @@ def check_verify(verify: object) -> Verify:
             )
     elif not isinstance(verify, bool) and not os.fspath(verify):
         raise ValueError("verify: the path is empty; name a file or a directory of certificates")
-    return verify
+    return cast(Verify, verify)
 
 
 def ssl_context(verify: Verify, name: str = "verify") -> ssl.SSLContext:

@@ -28,7 +28,7 @@ from httpcore._backends.sync import SyncStream  # private, but what httpcore its
 
 from openrouter_rerank.certificates import Verify, ssl_context
 from openrouter_rerank.network import connect
-from openrouter_rerank.proxies import Proxy
+from openrouter_rerank.proxies import SOCKS_ERRORS, Proxy
 from openrouter_rerank.steps import Answer, Failure, Outcome, Secrets, Send
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ _ERRORS = (
     httpcore.ProtocolError,
     httpcore.ProxyError,
     httpcore.UnsupportedProtocol,
+    *SOCKS_ERRORS,
 )
 
 

@@ -13,7 +13,7 @@ from openrouter_rerank.errors import is_retryable
 from openrouter_rerank.proxies import Proxy
 
 # Errors raised before anything of the request can have reached the server.
-UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"})
+UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "SOCKSError"})
 
 
 class Explanation(NamedTuple):
@@ -119,8 +119,8 @@ def _is_tls_of_http(error: BaseException) -> bool:
     }
 
 
-def _is_proxy_error(error: BaseException) -> bool:
-    return "ProxyError" in class_names(error)
+def _is_called(name: str) -> _Matcher:
+    return lambda error: name in class_names(error)
 
 
 def _is_http_of_tls(error: BaseException) -> bool:
@@ -134,10 +134,6 @@ def _is_broken(error: BaseException) -> bool:
 
 def _is_disconnected(error: BaseException) -> bool:
     return "RemoteProtocolError" in class_names(error) and "disconnected" in str(error)
-
-
-def _is_no_http(error: BaseException) -> bool:
-    return "RemoteProtocolError" in class_names(error)
 
 
 def _refused_by_proxy(error: BaseException, peer: _Peer) -> Explanation:
@@ -200,7 +196,13 @@ _TRUST = (
 
 # The first row that matches the error, or one that it was raised from.
 _TABLE: list[tuple[_Matcher, _Maker]] = [
-    (_is_proxy_error, _refused_by_proxy),
+    (_is_called("ProxyError"), _refused_by_proxy),
+    (
+        _is_called("SOCKSError"),
+        _fixed(
+            "the proxy does not speak SOCKS5", "check the scheme and the port in {setting}", retryable=False
+        ),
+    ),
     # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
     (
         _is_refused_certificate(62, 64),
@@ -260,7 +262,7 @@ _TABLE: list[tuple[_Matcher, _Maker]] = [
         ),
     ),
     (_is_disconnected, _broken("the connection was closed without an answer")),
-    (_is_no_http, _broken("the answer is not HTTP")),
+    (_is_called("RemoteProtocolError"), _broken("the answer is not HTTP")),
     (_is(ConnectionError), _broken("the connection was reset")),
     (_is_broken, _broken("the connection was lost")),
 ]

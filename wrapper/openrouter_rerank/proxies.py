@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from importlib import import_module
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -14,6 +15,11 @@ import httpx
 from httpx._utils import URLPattern, get_environment_proxies
 
 from openrouter_rerank.addresses import is_host
+
+SOCKS_ERRORS: tuple[type[Exception], ...] = (
+    (import_module("socksio").SOCKSError,) if find_spec("socksio") is not None else ()
+)
+"""What httpcore lets through of a proxy that does not speak SOCKS."""
 
 
 class Proxy(NamedTuple):
@@ -97,23 +103,19 @@ def _variable(scheme: str) -> str:
 
 
 def _parse(value: str, variable: str) -> Proxy | str:
+    problem = (
+        f"{variable}: it is not the URL of a proxy; write it as http://USER:PASSWORD@HOST:PORT (or https, socks5, "
+        "socks5h), special characters of the password percent-encoded, or unset it"
+    )
     try:
-        proxy = httpx.Proxy(value)
-        url, auth = proxy.url, proxy.raw_auth
-        # An "@" left over is that of a password with a "/", "?" or "#" in it, and the host then a part of that.
-        usable = (
-            is_host(url.raw_host.decode("ascii"))
-            and "@" not in f"{url}"
-            and (url.port is None or 0 < url.port < 65536)
-        )
+        given = httpx.Proxy(value)
+        auth, url = given.raw_auth, given.url
+        host = url.raw_host.decode("ascii")
     except (ValueError, httpx.InvalidURL):
-        usable = False
-    if not usable:
-        return (
-            f"{variable}: it is not the URL of a proxy; write it as http://USER:PASSWORD@HOST:PORT (or https, socks5, "
-            "socks5h), special characters of the password percent-encoded, or unset it"
-        )
+        return problem
+    # An "@" left over is that of a password with a "/", "?" or "#" in it, and the host then a part of that.
+    if "@" in str(url) or not is_host(host) or (url.port is not None and not 0 < url.port < 65536):
+        return problem
     if url.scheme.startswith("socks") and find_spec("socksio") is None:
         return f"{variable}: a SOCKS proxy needs one more package; pip install 'httpx[socks]', or unset it"
-    address = httpx.URL(scheme=url.scheme, host=url.host, port=url.port)
-    return Proxy(str(address), variable, auth)
+    return Proxy(str(httpx.URL(scheme=url.scheme, host=url.host, port=url.port)), variable, auth)

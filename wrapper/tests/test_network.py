@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import gc
 import os
 import re
 import shutil
@@ -11,11 +12,12 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpcore
@@ -35,6 +37,7 @@ from openrouter_rerank import (
 )
 from openrouter_rerank.addresses import is_host, redirect_step
 from openrouter_rerank.connections import _Clock
+from openrouter_rerank.failures import explain
 from openrouter_rerank.network import connect
 from openrouter_rerank.proxies import Proxy, environment_proxy
 from openrouter_rerank.testing import End, Request, Script, answer, honest, results, serving
@@ -326,6 +329,108 @@ def test_socks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert proxy is not None
     assert proxy == Proxy("socks5h://p:1080", "ALL_PROXY", (b"user", SECRET.encode()))
     assert proxy.to_httpcore().auth == (b"user", SECRET.encode())
+
+
+class Socks:
+    """A SOCKS5 proxy that plays one connection: what it answers in turn, and then the server behind it."""
+
+    def __init__(self, *answers: bytes, server: int | None = None) -> None:
+        self.seen: list[bytes] = []
+        self._answers, self._server = answers, server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(30)
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection, suppress(OSError):  # as clients may end it by a reset
+            for said in self._answers:
+                self.seen.append(connection.recv(65536))
+                connection.sendall(said)
+            if self._server is None:
+                return
+            with socket.create_connection(("127.0.0.1", self._server)) as behind:
+                passing = threading.Thread(target=self._pass, args=(connection, behind))
+                passing.start()
+                self._pass(behind, connection)
+                passing.join()
+
+    @staticmethod
+    def _pass(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
+SOCKS_OK = b"\x05\x00\x00\x01\0\0\0\0\0\0"
+
+
+def test_a_socks_proxy(any_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name goes to the proxy as it is, and so do user and password."""
+    pytest.importorskip("socksio", reason="socksio is not installed")
+    with (
+        serving(well) as server,
+        Socks(b"\x05\x02", b"\x01\x00", SOCKS_OK, server=urlsplit(server.url).port) as proxy,
+    ):
+        set_environment(monkeypatch, {"ALL_PROXY": f"socks5h://us%20er:p%C3%A4ss@127.0.0.1:{proxy.port}"})
+        assert any_shell.rank(base_url="http://rerank.invalid/v1").indices == [2, 1, 0]
+
+    assert proxy.seen[1] == b"\x01\x05us er\x05p\xc3\xa4ss"
+    assert b"rerank.invalid" in proxy.seen[2]
+
+
+# httpcore leaves the connection to a proxy that refused to the garbage collector, which warns of it.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        (
+            [b"\x05\x02", b"\x01\x01"],
+            "the proxy refused to connect to it .* wants a user name and a password",
+        ),
+        ([b"\x05\xff"], "the proxy refused to connect to it"),
+        ([b"\x05\x02", b"\x01\x00", b"\x05\x05" + SOCKS_OK[2:]], "Connection refused"),
+        ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], "the proxy does not speak SOCKS5"),
+        ([b""], "the proxy does not speak SOCKS5"),
+    ],
+)
+def test_a_socks_proxy_that_refuses(
+    answers: list[bytes], says: str, any_shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it says ends in one error that names it, and shows no password."""
+    pytest.importorskip("socksio", reason="socksio is not installed")
+    with Socks(*answers) as proxy:
+        set_environment(monkeypatch, {"ALL_PROXY": f"socks5://user:{SECRET}@127.0.0.1:{proxy.port}"})
+        with pytest.raises(ConnectionFailed, match=says) as caught:
+            any_shell.rank(base_url="http://rerank.invalid/v1", retries=ONCE)
+
+    assert f"through the proxy socks5://127.0.0.1:{proxy.port} of ALL_PROXY" in str(caught.value)
+    assert "check" in str(caught.value)
+    assert SECRET not in str(caught.value)
+    del caught
+    gc.collect()  # so that the warning comes here
+
+
+def test_what_is_no_socks_is_told_without_the_library_too() -> None:
+    """An injected client may have a SOCKS proxy of its own."""
+
+    class SOCKSError(Exception):
+        pass
+
+    found = explain(SOCKSError("Malformed reply"), "http://h/", Proxy("socks5://p:1", "ALL_PROXY"))
+
+    assert found.problem == "the proxy does not speak SOCKS5 (SOCKSError: Malformed reply)"
+    assert "ALL_PROXY" in found.step
 
 
 def test_an_injected_client_has_its_own_proxies(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -772,8 +877,6 @@ def closing(*, reset: bool) -> Generator[str]:
 @contextmanager
 def speaking(first: bytes) -> Generator[str]:
     """A server that says this to whatever it is sent first, and closes."""
-    import threading
-
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
