@@ -1159,6 +1159,18 @@ def test_all_addresses_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses")
+def test_connecting_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that does not take a connection in that time does not have the rest of a long attempt."""
+    monkeypatch.setattr("openrouter_rerank.connections._CONNECT", 0.5)
+    clock = _Clock()
+    clock.end = time.monotonic() + 600
+    with black_hole() as dead, pytest.raises(httpcore.ConnectTimeout):
+        clock.connect_tcp("127.0.0.1", dead)
+
+    assert clock.left(httpcore.ConnectTimeout) > 300
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses")
 def test_a_run_that_is_cut_while_it_connects() -> None:
     """Whoever leaves a run does not wait for its connections to be made."""
     clock = _Clock()
