@@ -105,6 +105,7 @@ EVERYTHING = [
 """What the session `tests` runs: the tests, and every example in docstrings and pages."""
 
 DECIDING = [
+    "addresses",
     "answer",
     "bulk/cache",
     "bulk/job",
@@ -115,6 +116,7 @@ DECIDING = [
     "bulk/pace",
     "bulk/run",
     "bulk/together",
+    "certificates",
     "checks",
     "client",
     "connections",
@@ -123,11 +125,14 @@ DECIDING = [
     "defaults",
     "documents",
     "errors",
+    "failures",
     "ledger",
     "listing",
     "local",
     "models",
+    "network",
     "options",
+    "proxies",
     "ranking",
     "request",
     "retries",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import ssl
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from openrouter_rerank.addresses import redirect_step
 from openrouter_rerank.decoding import decode, plain, pruned, well_formed
 from openrouter_rerank.errors import (
     ConnectionFailed,
@@ -31,8 +31,9 @@ from openrouter_rerank.errors import (
     next_step,
     request_id_of,
 )
+from openrouter_rerank.failures import UNSENT, class_names, explain
 from openrouter_rerank.ranking import Hit, Ranking, Usage
-from openrouter_rerank.request import Key, Settings
+from openrouter_rerank.request import LIST_PATH, RANKING_PATH, Key, Settings
 from openrouter_rerank.steps import Answer, Failure, Outcome, Send
 from openrouter_rerank.wordings import Cause, cause_of, is_no_address, words_of
 from openrouter_rerank_api.types import UNSET, Unset
@@ -343,17 +344,49 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     cause = cause_of(status, words_of(told) if told else says, told | metadata, html=html)
     retryable = _retryable(status, metadata, cause)
     inside = f" inside a {answer.status}" if succeeded else ""
-    message = f"{_title(status)}{inside} from {settings.where}: {says}. {key.blot(_what_next(kind, answer, cause, retryable))}"
+    message = (
+        f"{_title(status)}{inside} from {_sender(answer.status, settings)}: {says}. "
+        f"{key.blot(_what_next(kind, answer, cause, settings, retryable=retryable))}"
+    )
     return kind(message, retryable=retryable, too_large=cause is Cause.SIZE, **common)
 
 
-def _what_next(kind: type[StatusError], answer: Answer, cause: Cause | None, retryable: bool) -> str:  # noqa: FBT001
+def _sender(status: int, settings: Settings) -> str:
+    """Name who answered, as far as it can be known."""
+    proxy, where = settings.proxy, settings.where
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return f"{proxy or 'a proxy'}, asked for {where}"
+    if proxy is None or not proxy.forwards(where):
+        return where
+    if status in _GATEWAY:
+        return f"{proxy} or the server behind it, {where}"
+    return f"{where} through {proxy}"
+
+
+# What a proxy answers itself where it cannot reach the server.
+_GATEWAY = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+
+# nginx, Go and Apache, asked for http at a port for https.
+_WANTS_TLS = re.compile(
+    rb"plain HTTP request was sent to HTTPS|HTTP request to an HTTPS server|plain HTTP to an SSL-enabled"
+)
+
+
+def _what_next(  # noqa: PLR0911 - one next step for each cause
+    kind: type[StatusError], answer: Answer, cause: Cause | None, settings: Settings, *, retryable: bool
+) -> str:
+    proxy = settings.proxy
     if 300 <= answer.status < 400:
-        where = answer.headers.get("location", "somewhere that it does not name").partition("?")[0]
-        where = re.sub(r"//[^/@]*@", "//", where)
-        return f"Redirects are not followed, as the key would go along; set base_url for {where}"
+        query = settings.url.partition("?")[2]
+        return redirect_step(settings.where, query, answer.headers.get("location"), RANKING_PATH, LIST_PATH)
+    if answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return f"Check the user name and the password in {proxy.variable if proxy else 'the address of the proxy'}"
+    if answer.status == HTTPStatus.BAD_REQUEST and _WANTS_TLS.search(answer.body):
+        return "Write https:// in base_url: the server speaks TLS at this port"
     if cause is not None and not retryable:
         return _MENDED_BY[cause]
+    if answer.status in _GATEWAY and proxy is not None and proxy.forwards(settings.where):
+        return f"Try again later; or check {proxy.variable}, or name the host in NO_PROXY"
     if kind is Unavailable and not retryable:
         return _MENDED_BY[Cause.REQUEST]
     return next_step(kind)
@@ -472,43 +505,26 @@ def _until_reset(value: str | None) -> float | None:
     return number - time() if number > 1e9 else number
 
 
-# Errors raised before anything of the request can have reached the server.
-UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
-
-
 def _connection_error(failure: Failure, settings: Settings, send: Send) -> RerankError:
     error = failure.error
-    begun = failure.status is not None
-    names = {cls.__name__ for cls in type(error).__mro__} if error else set[str]()
+    names = class_names(error)
+    route = f"{settings.where} through {settings.proxy}" if settings.proxy else settings.where
     if error is None or "TimeoutException" in names:
         unsent = bool(names & UNSENT)
-        phase = "no connection" if unsent else "no whole answer"
+        phase = "no connection to" if unsent else "no whole answer from"
         fewer = ", or send fewer documents at a time" if send.content else ""
         message = (
-            f"{phase} from {settings.where} within {send.timeout:.4g} s. "
+            f"{phase} {route} within {send.timeout:.4g} s. "
             f"Raise timeout (an attempt) or deadline (the whole call){fewer}"
         )
         result: RerankError = TimedOut(message, retryable=unsent)
     else:
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        when = "the connection broke in the middle of its answer" if begun else "it did not answer"
-        hint = (
-            "The certificate cannot be trusted; see SSL_CERT_FILE, or inject an http_client that knows it"
-            if _untrusted(error)
-            else "Check base_url, the network and the proxy settings"
-        )
-        message = f"cannot reach {settings.where}, {when} ({what}). {hint}"
-        retryable = (
-            not begun and bool(names & {"NetworkError", "RemoteProtocolError"}) and not _untrusted(error)
-        )
+        problem, step, retryable = explain(error, settings.where, settings.proxy)
+        if failure.status is not None:
+            detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            problem = f"the connection broke in the middle of its answer ({detail})"
+            step, retryable = "try again later", False
+        message = f"cannot reach {route}: {problem}; {step}"
         result = ConnectionFailed(message, retryable=retryable)
     result.__cause__ = error
     return result
-
-
-def _untrusted(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -24,6 +24,8 @@ from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Load, Recall, Remember, Send, Step, Together, Wait
 
 if TYPE_CHECKING:
+    from os import PathLike
+    from ssl import SSLContext
     from typing import Unpack
 
     from openrouter_rerank.bulk.cache import Cache
@@ -142,6 +144,7 @@ class _Base(ABC, Generic[C]):
         max_image_bytes: int | None = None,
         max_cost: float | None = None,
         cache: Cache | None = None,
+        verify: bool | str | PathLike[str] | SSLContext = True,
         http_client: C | None = None,
         **options: Unpack[CallOptions],
     ) -> None:
@@ -164,6 +167,8 @@ class _Base(ABC, Generic[C]):
             max_image_bytes=max_image_bytes,
             max_cost=max_cost,
             cache=cache,
+            verify=verify,
+            has_client=http_client is not None,
             options=cast("Mapping[str, Any]", options),
         )
         self._closed = Event()
@@ -276,6 +281,8 @@ class Reranker(_Base[HttpClient]):
             the largest before them. Of a model's first calls nothing is known: they are made while anything is left, in
             `rerank_many` one alone until it has told. What the server tells no cost of is not held back at all.
         cache: Where answers are remembered; see `openrouter_rerank.bulk.cache`. By default nowhere.
+        verify: The certificates to trust: a path to a file or directory in PEM form, an `ssl.SSLContext`, or False to
+            trust any server. True (the default) takes those of SSL_CERT_FILE or SSL_CERT_DIR, and otherwise certifi's.
         http_client: An `httpx.Client` (or one that works like it) to send with: for proxies, certificates, tests. It
             stays yours to close; `timeout` is used in place of its own.
 
@@ -520,8 +527,12 @@ class Reranker(_Base[HttpClient]):
     def _connect(self, http_client: HttpClient | None) -> None:
         from openrouter_rerank.connections import Connections, Injected
 
-        url, headers = self._settings.url, self._settings.headers
-        self._connections = Connections(url, headers) if http_client is None else Injected(http_client, url)
+        its = self._settings
+        self._connections = (
+            Connections(its.url, its.headers, verify=its.verify, proxy=its.proxy)
+            if http_client is None
+            else Injected(http_client, its.url)
+        )
 
     def _sleep(self, seconds: float) -> None:
         sleep(seconds)
@@ -682,9 +693,11 @@ class AsyncReranker(_Base[AsyncHttpClient]):
     def _connect(self, http_client: AsyncHttpClient | None) -> None:
         from openrouter_rerank.connections import AsyncConnections, AsyncInjected
 
-        url, headers = self._settings.url, self._settings.headers
+        its = self._settings
         self._connections = (
-            AsyncConnections(url, headers) if http_client is None else AsyncInjected(http_client, url)
+            AsyncConnections(its.url, its.headers, verify=its.verify, proxy=its.proxy)
+            if http_client is None
+            else AsyncInjected(http_client, its.url)
         )
 
     async def _sleep(self, seconds: float) -> None:

@@ -8,25 +8,27 @@ whole attempt can be bounded only at the socket: a server that sends a byte now 
 
 from __future__ import annotations
 
-import ssl
 import sys
 from collections import deque
 from collections.abc import AsyncIterable, Iterable, Mapping
 from contextlib import suppress
-from importlib.util import find_spec
+from functools import partial
 from inspect import iscoroutinefunction
+from math import inf
 from socket import SHUT_RDWR, socket
 from threading import BoundedSemaphore, local
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, cast
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import anyio
 import httpcore
 import httpx
 from anyio.lowlevel import current_token
+from httpcore._backends.sync import SyncStream  # private, but what httpcore itself makes of a socket
 
+from openrouter_rerank.certificates import Verify, ssl_context
+from openrouter_rerank.network import connect
+from openrouter_rerank.proxies import SOCKS_ERRORS, Proxy
 from openrouter_rerank.steps import Answer, Failure, Outcome, Secrets, Send
 
 if TYPE_CHECKING:
@@ -76,26 +78,29 @@ _ERRORS = (
     httpcore.ProtocolError,
     httpcore.ProxyError,
     httpcore.UnsupportedProtocol,
+    *SOCKS_ERRORS,
 )
 
 
 class _Own:
     """What our own connections of both kinds have in common."""
 
-    def __init__(self, url: str, headers: Secrets) -> None:
+    def __init__(self, url: str, headers: Secrets, verify: Verify, proxy: Proxy | None) -> None:
         parsed = httpx.URL(url)
         self.url = url
         self._url = _split(parsed)
         self._host = (b"Host", parsed.netloc)
         self._headers = headers
         self._lines = self._encoded(headers)
-        self._proxy = _proxy(url)
         self._closed = False
-        encrypted = self._url.scheme == b"https" or self._proxy is not None
+        # One set of certificates for all, as reading them takes longer than a call; one that is named is always read, so
+        # that a wrong path is found out.
+        needed = self._url.scheme == b"https" or verify is not True
+        self._verify = ssl_context(verify) if needed else verify
+        self._proxy = proxy
         self._options: dict[str, Any] = {
-            # One set of certificates for all, as reading them takes longer than a call.
-            "ssl_context": _certificates() if encrypted else None,
-            "proxy": self._proxy,
+            "ssl_context": self._verify if needed else None,
+            "proxy": None if proxy is None else proxy.to_httpcore(),
             "max_connections": 1,
             "keepalive_expiry": _IDLE,
         }
@@ -126,8 +131,16 @@ def _split(url: httpx.URL) -> httpcore.URL:
 class Connections(_Own):
     """Connections of our own, for threads."""
 
-    def __init__(self, url: str, headers: Secrets, limit: int = _CONNECTIONS) -> None:
-        super().__init__(url, headers)
+    def __init__(
+        self,
+        url: str,
+        headers: Secrets,
+        limit: int = _CONNECTIONS,
+        *,
+        verify: Verify = True,
+        proxy: Proxy | None = None,
+    ) -> None:
+        super().__init__(url, headers, verify, proxy)
         self._idle: deque[_Lane] = deque()
         self._in_use: set[_Lane] = set()
         self._is_cut = False
@@ -135,7 +148,7 @@ class Connections(_Own):
 
     def apart(self, limit: int) -> Self:
         """So many connections to the same server that are none of these: a run of many queries ends its own."""
-        return type(self)(self.url, self._headers, limit)
+        return type(self)(self.url, self._headers, limit, verify=self._verify, proxy=self._proxy)
 
     def send(self, step: Send) -> Outcome:
         """What comes of the request."""
@@ -192,21 +205,33 @@ class _Clock(httpcore.NetworkBackend):
 
     def __init__(self) -> None:
         self.end = 0.0
-        self._network = httpcore.SyncBackend()
         self._socket: socket | None = None
         self._cut = False
 
-    def left(self, error: type[Exception]) -> float:
-        """Seconds left; the error where there are none."""
-        seconds = self.end - monotonic()
+    def left(self, error: type[Exception], end: float = inf) -> float:
+        """Seconds left until its end, or an earlier one; the error where there are none."""
+        seconds = min(self.end, end) - monotonic()
         if seconds <= 0 or self._cut:
             raise error("the time is up")
         return seconds
 
-    def connect_tcp(self, host: str, port: int, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
-        """A connection."""
-        options["timeout"] = min(_CONNECT, self.left(httpcore.ConnectTimeout))
-        return self.stream(self._network.connect_tcp(host, port, *arguments, **options))
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ARG002 - the clock knows better
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect to the first address of the host that answers."""
+        left = partial(self.left, httpcore.ConnectTimeout, monotonic() + _CONNECT)
+        try:
+            connected = connect(host, port, left, local_address, socket_options or ())
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(error) from error
+        except OSError as error:
+            raise httpcore.ConnectError(error) from error
+        return self.stream(SyncStream(connected))
 
     def stream(self, stream: httpcore.NetworkStream) -> httpcore.NetworkStream:
         """The connection, bound to this clock."""
@@ -268,15 +293,23 @@ class _Lane:
 class AsyncConnections(_Own):
     """Connections of our own, for tasks."""
 
-    def __init__(self, url: str, headers: Secrets, limit: int = _CONNECTIONS) -> None:
-        super().__init__(url, headers)
+    def __init__(
+        self,
+        url: str,
+        headers: Secrets,
+        limit: int = _CONNECTIONS,
+        *,
+        verify: Verify = True,
+        proxy: Proxy | None = None,
+    ) -> None:
+        super().__init__(url, headers, verify, proxy)
         # Connections belong to the event loop that made them. Loops that run at the same time run in different threads;
         # of those that run one after the other (`asyncio.run` once per question, say) each starts anew.
         self._here = _Here(limit)
 
     def apart(self, limit: int) -> Self:
         """So many connections to the same server that are none of these: a run of many queries ends its own."""
-        return type(self)(self.url, self._headers, limit)
+        return type(self)(self.url, self._headers, limit, verify=self._verify, proxy=self._proxy)
 
     async def send(self, step: Send) -> Outcome:
         """What comes of the request."""
@@ -331,28 +364,6 @@ class _Here(local):
             self.idle = deque()
             self.free = anyio.Semaphore(self._limit, fast_acquire=True)
         return self
-
-
-def _certificates() -> ssl.SSLContext:
-    try:
-        return httpx.create_ssl_context()
-    except OSError as error:
-        message = f"SSL_CERT_FILE or SSL_CERT_DIR names certificates that cannot be read ({error}); mend or unset it"
-        raise ValueError(message) from error
-
-
-def _proxy(url: str) -> httpcore.Proxy | None:
-    """The proxy that the environment names for the URL, as httpx.Client would use it."""
-    parts = urlsplit(url)
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if proxy is None or proxy_bypass(parts.hostname or ""):
-        return None
-    parsed = httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
-    if parsed.scheme not in ("http", "https") and find_spec("socksio") is None:
-        raise ValueError("the environment names a SOCKS proxy: pip install 'httpx[socks]', or unset it")
-    auth = (unquote(parsed.username), unquote(parsed.password)) if parsed.username else None
-    return httpcore.Proxy(str(parsed.copy_with(userinfo=b"")), auth=auth)
 
 
 # ------------------------------------------------------------------------------------------------------------ injected

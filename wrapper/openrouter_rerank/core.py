@@ -14,9 +14,10 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from openrouter_rerank.answer import UNSENT, late, read
+from openrouter_rerank.answer import late, read
 from openrouter_rerank.documents import Sendable, as_list, to_wire
 from openrouter_rerank.errors import Attempt, RerankError, StatusError
+from openrouter_rerank.failures import UNSENT
 from openrouter_rerank.options import CALL, refuse_unknown
 from openrouter_rerank.ranking import Ranking, Usage
 from openrouter_rerank.request import Settings, body, check_options, merged, score, seconds, with_options

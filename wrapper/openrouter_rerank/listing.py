@@ -11,16 +11,15 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
 
+from openrouter_rerank.addresses import sibling_path
 from openrouter_rerank.answer import Told, answered, broken, count, decoded, members, number, text
 from openrouter_rerank.core import LARGEST_ANSWER, attempts
 from openrouter_rerank.decoding import well_formed
 from openrouter_rerank.errors import RerankError
 from openrouter_rerank.models import ModelInfo
-from openrouter_rerank.request import Settings, merged, seconds
+from openrouter_rerank.request import LIST_PATH, RANKING_PATH, Settings, merged, seconds
 from openrouter_rerank.steps import Answer, Outcome, Secrets, Send, Step
 from openrouter_rerank_api.api.models import list_models
-from openrouter_rerank_api.api.rerank import create_rerank
-from openrouter_rerank_api.models import RerankRequest
 from openrouter_rerank_api.types import UNSET, Unset
 
 log = logging.getLogger("openrouter_rerank")
@@ -28,8 +27,6 @@ log = logging.getLogger("openrouter_rerank")
 # The vendor has nine such models, and a page of it has up to a thousand.
 _MOST_PAGES = 100
 _MODALITY = "rerank"
-_RANKING_PATH: str = create_rerank.get_kwargs(body=RerankRequest(model="", query="", documents=[]))["url"]
-_LIST_PATH: str = list_models.get_kwargs()["url"]
 
 Listing: TypeAlias = Generator[Step, Any, list[ModelInfo]]
 """Yields steps, as a `Call` does; returns the models."""
@@ -72,7 +69,7 @@ def models(settings: Settings, *, timeout: float | None, extra_headers: Mapping[
 def _address(settings: Settings, parameters: Mapping[str, Any]) -> str:
     """The address of the list, beside that of the ranking."""
     parts = urlsplit(settings.url)
-    path = parts.path.removesuffix(_RANKING_PATH) + _LIST_PATH
+    path = sibling_path(parts.path, RANKING_PATH, LIST_PATH)
     query = "&".join(filter(None, (parts.query, urlencode(parameters))))
     return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
 

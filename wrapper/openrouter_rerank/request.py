@@ -19,20 +19,22 @@ from typing import (
     get_type_hints,
     is_typeddict,
 )
-from urllib.parse import urlsplit, urlunsplit
 
-import httpx
 import msgspec
 from attrs import fields
 
+from openrouter_rerank.addresses import operation_url
+from openrouter_rerank.certificates import Verify, check_verify
 from openrouter_rerank.checks import LONGEST_TIME, as_float, positive, shown
-from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE, MAX_IMAGE_BYTES, TIMEOUT
+from openrouter_rerank.defaults import KEY_VARIABLE, MAX_IMAGE_BYTES, TIMEOUT
 from openrouter_rerank.documents import exact, nearest
 from openrouter_rerank.ledger import Ledger
 from openrouter_rerank.options import CALL, DEFAULTS
+from openrouter_rerank.proxies import Proxy, environment_proxy
 from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Secrets
 from openrouter_rerank.version import VERSION
+from openrouter_rerank_api.api.models import list_models
 from openrouter_rerank_api.api.rerank import create_rerank
 from openrouter_rerank_api.models import RerankRequest
 from openrouter_rerank_api.options import OPEN, WIRE_TYPES
@@ -40,6 +42,9 @@ from openrouter_rerank_api.types import UNSET, Model, Unset, encode
 
 if TYPE_CHECKING:
     from openrouter_rerank.bulk.cache import Cache
+
+RANKING_PATH: str = create_rerank.get_kwargs(body=RerankRequest(model="", query="", documents=[]))["url"]
+LIST_PATH: str = list_models.get_kwargs()["url"]
 
 
 class Key:
@@ -138,6 +143,9 @@ class Settings(msgspec.Struct, frozen=True):
     max_image_bytes: int
     ledger: Ledger
     cache: Cache | None
+    verify: Verify
+    proxy: Proxy | None
+    """The proxy of our own connections, which an injected client does not use."""
 
     def __repr__(self) -> str:
         # The full address may hold a secret in its query, and the headers do.
@@ -156,6 +164,8 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
     max_image_bytes: int | None,
     max_cost: float | None,
     cache: Cache | None,
+    verify: Verify,
+    has_client: bool,
     options: Mapping[str, Any],
 ) -> Settings:
     """The settings of a client.
@@ -175,12 +185,14 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         x_open_router_title=_or_unset(app_title),
         x_open_router_categories=_or_unset(categories),
     )
+    if has_client and verify is not True:
+        raise ValueError("verify: the http_client has its own certificates; set them where it is made")
     # No encoding but gzip: it is unpacked in answer.py, within a limit.
     own = {"Accept-Encoding": "gzip", "User-Agent": f"openrouter-rerank/{VERSION}"}
     headers = merged(Secrets(own), sent["headers"], "app_title, app_referer or app_categories")
     headers = merged(Secrets(headers | key.header()), options.get("extra_headers"), "extra_headers")
     return Settings(
-        url=(url := _operation_url(base_url, sent["url"])),
+        url=(url := operation_url(base_url, RANKING_PATH)),
         # The address for messages: a query may hold a secret.
         where=url.partition("?")[0],
         headers=headers,
@@ -193,6 +205,8 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         max_image_bytes=_image_bytes(max_image_bytes),
         ledger=Ledger(None if max_cost is None else positive("max_cost", max_cost, " of US dollars")),
         cache=_cache(cache),
+        verify=check_verify(verify),
+        proxy=None if has_client else environment_proxy(url),
     )
 
 
@@ -264,32 +278,6 @@ def _retries(value: object) -> Retries:
 def _image_bytes(value: object) -> int:
     # As much memory is set aside when a file is read.
     return MAX_IMAGE_BYTES if value is None else min(_positive("max_image_bytes", value), _MOST_IMAGE_BYTES)
-
-
-def _operation_url(base_url: str, path: str) -> str:
-    try:
-        httpx.URL(base_url)
-        parts = urlsplit(base_url)
-        usable = (
-            parts.scheme in ("http", "https")
-            and bool(_HOST.fullmatch(parts.hostname or ""))
-            and parts.port != 0
-        )
-    except (ValueError, TypeError, AttributeError, httpx.InvalidURL):
-        parts, usable = urlsplit(""), False
-    if not usable:
-        message = f"base_url must be an http(s) URL such as {BASE_URL}"
-        raise ValueError(message)
-    if parts.username or parts.password:
-        message = "base_url holds a user name or password; send them with extra_headers instead"
-        raise ValueError(message)
-    # People paste the address of the operation as often as that of the API.
-    base = parts.path.rstrip("/").removesuffix(path)
-    return urlunsplit((parts.scheme, parts.netloc, base + path, parts.query, ""))
-
-
-# A name in any script, or an address; what httpx would quote or the resolver choke on is neither.
-_HOST = re.compile(r"[\w.:%-]+")
 
 
 def merged(base: Secrets, extra: Mapping[str, str] | None, where: str) -> Secrets:

@@ -245,7 +245,7 @@ HOST = "https://h.example"
         ("https://openrouter.ai/api/v1/", "https://openrouter.ai/api/v1/rerank"),
         ("https://openrouter.ai/api/v1//", "https://openrouter.ai/api/v1/rerank"),
         ("https://openrouter.ai/api/v1/rerank", "https://openrouter.ai/api/v1/rerank"),
-        ("https://openrouter.ai/api/v1/rerank/", "https://openrouter.ai/api/v1/rerank"),
+        ("https://openrouter.ai/api/v1/rerank/", "https://openrouter.ai/api/v1/rerank/"),
         (HOST, f"{HOST}/rerank"),
         (f"{HOST}/", f"{HOST}/rerank"),
         (f"{HOST}/rerank", f"{HOST}/rerank"),

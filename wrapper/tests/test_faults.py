@@ -283,7 +283,7 @@ def test_refused(shell: Shell) -> None:
     """Where nothing listens, each attempt is refused, and the error says where."""
     url = unused_address()
 
-    with pytest.raises(ConnectionFailed, match="Check base_url") as caught:
+    with pytest.raises(ConnectionFailed, match="refused the connection") as caught:
         shell.rank(base_url=url)
 
     assert type(caught.value) is ConnectionFailed

@@ -7,7 +7,7 @@ import attrs
 import msgspec
 import pytest
 
-from openrouter_rerank import ModelInfo, Reranker, answer, errors, listing, request, wordings
+from openrouter_rerank import ModelInfo, Reranker, answer, defaults, errors, listing, wordings
 from openrouter_rerank_api import models
 from openrouter_rerank_api.api.models import list_models
 from openrouter_rerank_api.api.rerank import create_rerank
@@ -79,7 +79,7 @@ def test_the_generated_client_has_every_operation():
 
 def test_the_default_address_is_the_contracts_first_server():
     """A key goes where the contract says, and to no other place."""
-    assert contract.load().document["servers"][0]["url"] == request.BASE_URL
+    assert contract.load().document["servers"][0]["url"] == defaults.BASE_URL
 
 
 def test_the_projection_names_fields_of_the_model():

@@ -437,7 +437,7 @@ def test_no_answer(shell: Shell) -> None:
         TimedOut, match=r"/models within .* s\. Raise timeout \(an attempt\) or deadline \(the whole call\)$"
     ):
         listed(shell, handler)
-    with pytest.raises(ConnectionFailed, match="/models, it did not answer") as raised:
+    with pytest.raises(ConnectionFailed, match="/models: the server did not answer") as raised:
         listed(shell, refused, retries=Retries(attempts=2, first_wait=0.01))
     assert len(raised.value.attempts) == 2
 

@@ -97,6 +97,7 @@ def test_per_call_arguments_are_client_defaults_too() -> None:
         "app_referer",
         "app_categories",
         "http_client",
+        "verify",
     }
 
 

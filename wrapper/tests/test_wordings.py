@@ -366,7 +366,6 @@ ADDRESSES: list[tuple[int, Any]] = [
     (405, b""),
     (405, {"detail": "Method Not Allowed"}),
     (410, b""),
-    (400, b"<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>"),
     (418, b"<html>"),
 ]
 MODELS: list[tuple[int, Any]] = [

@@ -26,6 +26,7 @@ class Server(TypedDict):
     scorer: str | None
     base_url: str | None
     timeout: float | None
+    ca_file: str | None
 
 
 class Connection(Server):
@@ -54,6 +55,12 @@ _OPTIONS = (
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
         help="How long one attempt may take. All attempts and waits together may take twice that.  [default: 60]",
+    ),
+    click.option(
+        "--ca-file",
+        type=click.Path(exists=True),
+        metavar="FILE",
+        help="Trust the certificates in this PEM file, or directory.  [default: SSL_CERT_FILE, else the public ones]",
     ),
 )
 
@@ -125,8 +132,10 @@ def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpac
         click.UsageError: An option has a value that can never work.
     """
     local, scorer, base_url = connection["local"], connection["scorer"], connection["base_url"]
-    if local and base_url is not None:
-        raise BadInput("--local ranks without any server, so there is no --base-url. Leave one of them out")
+    for option, value in (("--base-url", base_url), ("--ca-file", connection["ca_file"])):
+        if local and value is not None:
+            message = f"--local ranks without any server, so there is no {option}. Leave one of them out"
+            raise BadInput(message)
     if scorer is not None and not local:
         raise BadInput("--scorer says what ranks with --local. Add --local, or use --model")
     # An empty variable is how many tools say that there is none; another server may well take no key.
@@ -143,8 +152,17 @@ def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpac
     try:
         if local:
             return kind.local(scorer, **defaults)
+        defaults |= _trust(connection["ca_file"])
         return kind(key, base_url=base_url or BASE_URL, **defaults)
     except ImportError as error:
         raise BadInput(str(error)) from error
     except (ValueError, TypeError) as error:
         raise click.UsageError(str(error), click.get_current_context()) from error
+
+
+def _trust(ca_file: str | None) -> dict[str, Any]:
+    if ca_file is None:
+        return {}
+    from openrouter_rerank.certificates import ssl_context  # noqa: PLC0415 - it imports httpx
+
+    return {"verify": ssl_context(ca_file, "--ca-file")}

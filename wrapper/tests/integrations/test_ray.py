@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -304,6 +305,7 @@ REFUSED = [
     pytest.param({"api_key": "", "top_n": 0}, ValueError, "top_n", id="top_n"),
     pytest.param({"api_key": "", "modle": "a/b"}, TypeError, "modle", id="misspelt"),
     pytest.param({"api_key": "", "http_client": 7}, TypeError, "each actor makes its own", id="client"),
+    pytest.param({"api_key": "", "verify": ssl.create_default_context()}, TypeError, "a path", id="verify"),
     pytest.param({"api_key": "", "scorer": "lexical"}, ValueError, "local=True", id="scorer"),
     pytest.param({"local": True, "base_url": "http://x.invalid"}, ValueError, "base_url", id="local"),
 ]

@@ -6,6 +6,7 @@ Ray reads, distributes, restarts, spills and writes. What is here makes a batch 
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -134,6 +135,10 @@ class Job:
             )
         if "http_client" in settings:
             raise TypeError("http_client: each actor makes its own; it cannot be passed in")
+        if isinstance(settings.get("verify"), ssl.SSLContext):
+            raise TypeError(
+                "verify: an ssl.SSLContext cannot be sent to actors; pass a path that each machine has"
+            )
         with self.reranker(max_cost=max_cost) as checked:
             self.where = checked.where
         Pace(concurrency, rpm, Retries())

@@ -140,6 +140,8 @@ def command(  # noqa: PLR0913 - one argument for each option
         settings["model"] = connection["model"]
     if connection["timeout"] is not None:
         settings |= {"timeout": connection["timeout"], "deadline": 2 * connection["timeout"]}
+    if connection["ca_file"] is not None:
+        settings["verify"] = str(Path(connection["ca_file"]).absolute())
     _start(address)
     try:
         try:
