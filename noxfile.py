@@ -124,6 +124,7 @@ DECIDING = [
     "local",
     "models",
     "ranking",
+    "redaction",
     "request",
     "retries",
     "steps",

@@ -30,8 +30,8 @@ from openrouter_rerank.errors import (
     request_id_of,
 )
 from openrouter_rerank.ranking import Hit, Ranking, Usage
-from openrouter_rerank.request import Key, Settings
-from openrouter_rerank.steps import Answer, Failure, Outcome, Send
+from openrouter_rerank.request import Settings
+from openrouter_rerank.steps import LARGEST_ERROR, Answer, Failure, Outcome, Send
 from openrouter_rerank_api.types import UNSET, Unset
 
 T = TypeVar("T")
@@ -49,10 +49,14 @@ def answered(outcome: Outcome, send: Send, settings: Settings) -> Answer | Reran
     """The answer of a success, with its body unpacked; or the error that the outcome amounts to."""
     if isinstance(outcome, Failure):
         return _connection_error(outcome, settings, send)
-    content, problem = _unpacked(outcome, send.largest)
-    answer = outcome._replace(body=content)
-    if answer.status >= 300:
-        return _status_error(answer, settings)
+    limit = send.limit(outcome.status)
+    content, problem = _unpacked(outcome, limit)
+    headers = settings.redactor.headers(outcome.headers)
+    if outcome.status >= 300:
+        whole = problem is None
+        body = content if whole else _beginning(outcome, limit)
+        return _status_error(Answer(outcome.status, headers, body, whole=whole), settings)
+    answer = outcome._replace(headers=headers, body=content)
     if problem:
         return broken(problem, answer, settings)
     return answer
@@ -84,6 +88,22 @@ def _unpacked(answer: Answer, largest: int) -> tuple[bytes, str | None]:
     return (body, None) if unpacker.eof else (b"", f"its body breaks off in the middle of the {encoding}")
 
 
+def _beginning(answer: Answer, limit: int) -> bytes:
+    """Return what can be read of the body of an error that is too large, or breaks off."""
+    if answer.headers.get("content-encoding", "identity").strip().lower() in ("", "identity"):
+        return answer.body[:limit]
+    try:
+        return zlib.decompressobj(wbits=_ANY_FORMAT).decompress(answer.body, limit)
+    except zlib.error:
+        return b""
+
+
+def _shown(answer: Answer, settings: Settings) -> Answer:
+    """Return what an error keeps of the response: the beginning of its body, without secrets."""
+    is_cut = len(answer.body) > LARGEST_ERROR or not answer.whole
+    return answer._replace(body=settings.redactor.data(answer.body[:LARGEST_ERROR], is_cut=is_cut))
+
+
 _TOO_LARGE = "its body is larger than a ranking or a list of models can be, and was not read to its end"
 # Of zlib: gzip or zlib, whichever it is.
 _ANY_FORMAT = 47
@@ -93,10 +113,10 @@ def broken(problem: str, answer: Answer, settings: Settings) -> MalformedRespons
     """The error of a success that breaks the contract, by what is wrong with it."""
     message = f"{settings.where} answered {answer.status}, but {problem}. Nothing of it was used; report it to the server"
     return MalformedResponse(
-        settings.key.blot(message),
+        settings.redactor.text(message),
         status=answer.status,
-        body=settings.key.blot_bytes(answer.body),
-        request_id=settings.key.blot_in(request_id_of(answer.headers)),
+        body=_shown(answer, settings).body,
+        request_id=request_id_of(answer.headers),
     )
 
 
@@ -180,6 +200,12 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
     if len(set(indices)) < len(indices):
         twice = Counter(indices).most_common(1)[0][0]
         return malformed(f"the index {twice} is there twice")
+    redactor = settings.redactor
+
+    def said(value: object) -> str | None:
+        found = text(value)
+        return None if found is None else redactor.text(found)
+
     # The decoder refuses NaN, Infinity and 1e999, so every score is finite.
     hits = list(map(Hit, indices, scores, map(own.__getitem__, indices)))
     reordered = any(map(float.__lt__, scores, scores[1:]))
@@ -190,13 +216,14 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
     return Ranking(
         hits=tuple(hits),
         total=len(own),
-        id=text(body.id),
-        model=text(body.model),
-        provider=text(body.provider),
+        id=said(body.id),
+        model=said(body.model),
+        provider=said(body.provider),
         usage=_usage(body.usage),
         headers=answer.headers,
         reordered=reordered,
-        body=settings.key.blot_bytes(answer.body) if settings.key.is_in(answer.body) else answer.body,
+        body=answer.body,
+        redactor=redactor,
     )
 
 
@@ -233,7 +260,8 @@ def text(value: object) -> str | None:
 
 
 def _status_error(answer: Answer, settings: Settings) -> ResponseError:
-    key = settings.key
+    # All that follows is read of what is redacted.
+    answer = _shown(answer, settings)
     envelope = _error_of(answer.body)
     told: dict[str, Any] = cast(dict[str, Any], envelope) if isinstance(envelope, dict) else {}
     code = _code(told.get("code"))
@@ -241,15 +269,14 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     inner = told.get("metadata")
     if isinstance(inner, dict):
         metadata |= cast(dict[str, Any], inner)
-    # First read, then blotted: without the key the body might be no JSON any more.
-    says = _message(told, answer.body, answer.headers, key)
+    says = _message(told, answer.body, answer.headers)
     common: dict[str, Any] = {
         "status": answer.status,
-        "body": key.blot_bytes(answer.body),
-        "request_id": key.blot_in(request_id_of(answer.headers)),
+        "body": answer.body,
+        "request_id": request_id_of(answer.headers),
         "retry_after": _retry_after(answer, metadata),
         "code": code,
-        "metadata": key.blot_in(metadata),
+        "metadata": metadata,
     }
     succeeded = answer.status < 300
     if succeeded and (code is None or code < 400):
@@ -259,7 +286,7 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     kind = class_of(status)
     retryable = _retryable(status, metadata, says)
     inside = f" inside a {answer.status}" if succeeded else ""
-    message = f"{_title(status)}{inside} from {settings.where}: {says}. {key.blot(_what_next(kind, answer, retryable))}"
+    message = f"{_title(status)}{inside} from {settings.where}: {says}. {_what_next(kind, answer, retryable)}"
     return kind(message, retryable=retryable, **common)
 
 
@@ -310,7 +337,7 @@ def _code(value: object) -> int | None:
 _LONGEST_MESSAGE = 500
 
 
-def _message(told: Mapping[str, Any], body: bytes, headers: Mapping[str, str], key: Key) -> str:
+def _message(told: Mapping[str, Any], body: bytes, headers: Mapping[str, str]) -> str:
     said = _said(told)
     if not said:
         kind = headers.get("content-type", "").partition(";")[0].strip()
@@ -320,8 +347,7 @@ def _message(told: Mapping[str, Any], body: bytes, headers: Mapping[str, str], k
             said = f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
         else:
             said = text if text.strip() else "no body"
-    # Before it is cut, lest half a key be left.
-    said = key.blot(" ".join(said.split()).rstrip("."))
+    said = " ".join(said.split()).rstrip(".")
     return said if len(said) <= _LONGEST_MESSAGE else said[: _LONGEST_MESSAGE - 3] + "..."
 
 
@@ -416,9 +442,9 @@ UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 
 
 def _connection_error(failure: Failure, settings: Settings, send: Send) -> RerankError:
-    error = failure.error
+    error = None if failure.error is None else settings.redactor.exception(failure.error)
     begun = failure.status is not None
-    names = {cls.__name__ for cls in type(error).__mro__} if error else set[str]()
+    names = {cls.__name__ for cls in type(failure.error).__mro__} if error else set[str]()
     if error is None or "TimeoutException" in names:
         unsent = bool(names & UNSENT)
         phase = "no connection" if unsent else "no whole answer"
@@ -429,16 +455,19 @@ def _connection_error(failure: Failure, settings: Settings, send: Send) -> Reran
         )
         result: RerankError = TimedOut(message, retryable=unsent)
     else:
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        words = str(error)[:_LONGEST_MESSAGE]
+        what = f"{type(error).__name__}: {words}" if words else type(error).__name__
         when = "the connection broke in the middle of its answer" if begun else "it did not answer"
         hint = (
             "The certificate cannot be trusted; see SSL_CERT_FILE, or inject an http_client that knows it"
-            if _untrusted(error)
+            if _untrusted(failure.error)
             else "Check base_url, the network and the proxy settings"
         )
         message = f"cannot reach {settings.where}, {when} ({what}). {hint}"
         retryable = (
-            not begun and bool(names & {"NetworkError", "RemoteProtocolError"}) and not _untrusted(error)
+            not begun
+            and bool(names & {"NetworkError", "RemoteProtocolError"})
+            and not _untrusted(failure.error)
         )
         result = ConnectionFailed(message, retryable=retryable)
     result.__cause__ = error

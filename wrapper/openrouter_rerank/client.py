@@ -105,6 +105,13 @@ class Arguments(TypedDict, total=False):
     chunk: Splitter | None
 
 
+def _mask(value: T) -> T:
+    """Mask an argument of a call, so that a traceback with local variables does not show it."""
+    from openrouter_rerank.redaction import mask
+
+    return mask(value)
+
+
 def _read_file(step: Load) -> bytes:
     try:
         with step.path.open("rb") as file:
@@ -161,10 +168,13 @@ class _Base(ABC, Generic[C]):
         cache: Cache | None = None,
         http_client: C | None = None,
     ) -> None:
-        from openrouter_rerank.request import Key, settings
+        from openrouter_rerank.redaction import Key, mask
+        from openrouter_rerank.request import settings
 
-        key = Key(api_key)
-        del api_key  # a traceback with local variables must not show it
+        # A traceback with local variables must not show what may hold a secret.
+        key, base_url, extra_headers = Key(api_key), mask(base_url), mask(extra_headers)
+        app_title, app_referer, app_categories = mask(app_title), mask(app_referer), mask(app_categories)
+        del api_key
         key.check()
         self._settings: Settings = settings(
             key=key,
@@ -307,7 +317,9 @@ class Reranker(_Base[HttpClient]):
         import httpx
 
         from openrouter_rerank.local import address_of, reference_transport
+        from openrouter_rerank.redaction import mask_arguments
 
+        mask_arguments(cast("dict[str, Any]", defaults))
         # What fails here will fail again: it is the scorer.
         defaults.setdefault("retries", Retries(attempts=1))
         client = httpx.Client(transport=reference_transport(scorer))
@@ -402,6 +414,7 @@ class Reranker(_Base[HttpClient]):
             BudgetExceeded: It may cost more than is left of `max_cost`; nothing was sent.
             ConnectionFailed: No usable answer came, after all retries; `TimedOut` where time ran out.
         """
+        extra_headers = _mask(extra_headers)
         return self._run(
             self._call(
                 query,
@@ -531,6 +544,7 @@ class Reranker(_Base[HttpClient]):
         """
         from openrouter_rerank.listing import models
 
+        extra_headers = _mask(extra_headers)
         self._refuse_if_closed()
         return self._run(models(self._settings, timeout=timeout, extra_headers=extra_headers))
 
@@ -549,9 +563,13 @@ class Reranker(_Base[HttpClient]):
 
     def _connect(self, http_client: HttpClient | None) -> None:
         from openrouter_rerank.connections import Connections, Injected
+        from openrouter_rerank.redaction import mask
 
-        url, headers = self._settings.url, self._settings.headers
-        self._connections = Connections(url, headers) if http_client is None else Injected(http_client, url)
+        settings = self._settings
+        if http_client is None:
+            self._connections = Connections(mask(settings.url), settings.headers)
+        else:
+            self._connections = Injected(http_client, mask(settings.url))
 
     def _sleep(self, seconds: float) -> None:
         sleep(seconds)
@@ -605,7 +623,9 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         import httpx
 
         from openrouter_rerank.local import address_of, reference_transport
+        from openrouter_rerank.redaction import mask_arguments
 
+        mask_arguments(cast("dict[str, Any]", defaults))
         # What fails here will fail again: it is the scorer.
         defaults.setdefault("retries", Retries(attempts=1))
         client = httpx.AsyncClient(transport=reference_transport(scorer))
@@ -654,6 +674,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         chunk: Splitter | None = None,
         on_error: Literal["raise", "keep_order"] = "raise",
     ) -> Ranking[T] | Unranked[T]:
+        extra_headers = _mask(extra_headers)
         return await self._run(
             self._call(
                 query,
@@ -725,6 +746,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
     ) -> list[ModelInfo]:
         from openrouter_rerank.listing import models
 
+        extra_headers = _mask(extra_headers)
         self._refuse_if_closed()
         return await self._run(models(self._settings, timeout=timeout, extra_headers=extra_headers))
 
@@ -743,11 +765,13 @@ class AsyncReranker(_Base[AsyncHttpClient]):
 
     def _connect(self, http_client: AsyncHttpClient | None) -> None:
         from openrouter_rerank.connections import AsyncConnections, AsyncInjected
+        from openrouter_rerank.redaction import mask
 
-        url, headers = self._settings.url, self._settings.headers
-        self._connections = (
-            AsyncConnections(url, headers) if http_client is None else AsyncInjected(http_client, url)
-        )
+        settings = self._settings
+        if http_client is None:
+            self._connections = AsyncConnections(mask(settings.url), settings.headers)
+        else:
+            self._connections = AsyncInjected(http_client, mask(settings.url))
 
     async def _sleep(self, seconds: float) -> None:
         import anyio

@@ -18,7 +18,7 @@ from openrouter_rerank.answer import UNSENT, late, read
 from openrouter_rerank.documents import Sendable, as_list, to_wire
 from openrouter_rerank.errors import Attempt, BadRequest, RerankError
 from openrouter_rerank.ranking import Ranking, Usage
-from openrouter_rerank.request import Settings, body, mapping, merged, options, score, seconds
+from openrouter_rerank.request import Settings, body, mapping, options, score, seconds
 from openrouter_rerank.steps import Answer, Failure, Outcome, Secrets, Send, Step, Wait
 
 T = TypeVar("T")
@@ -99,9 +99,8 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
         options(given)
     own = as_list(documents)
     min_score = score(chosen["min_score"])
-    headers = settings.headers
     if extra_headers is not None:
-        headers = merged(headers, extra_headers, "extra_headers")
+        settings = settings.with_headers(extra_headers)
     per_attempt = settings.timeout if timeout is None else seconds("timeout", timeout)
     wire = yield from to_wire(own, key, settings.max_image_bytes)
     asked = Asked(
@@ -110,7 +109,7 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
         own,
         cast(list[Any], wire),
         chosen,
-        headers,
+        settings.headers,
         per_attempt,
         began,
         min_score,

@@ -15,7 +15,7 @@ from openrouter_rerank.answer import Told, answered, broken, count, decoded, num
 from openrouter_rerank.core import LARGEST_ANSWER, attempts
 from openrouter_rerank.errors import RerankError
 from openrouter_rerank.models import ModelInfo
-from openrouter_rerank.request import Settings, merged, seconds
+from openrouter_rerank.request import Settings, seconds
 from openrouter_rerank.steps import Answer, Outcome, Secrets, Send, Step
 from openrouter_rerank_api.api.models import list_models
 from openrouter_rerank_api.api.rerank import create_rerank
@@ -37,13 +37,12 @@ Listing: TypeAlias = Generator[Step, Any, list[ModelInfo]]
 def models(settings: Settings, *, timeout: float | None, extra_headers: Mapping[str, str] | None) -> Listing:
     """One listing, all pages of it within one deadline."""
     began = monotonic()
-    headers = (
-        settings.headers
-        if extra_headers is None
-        else merged(settings.headers, extra_headers, "extra_headers")
-    )
+    if extra_headers is not None:
+        settings = settings.with_headers(extra_headers)
     # There is no content to have a type.
-    headers = Secrets({name: value for name, value in headers.items() if name.lower() != "content-type"})
+    headers = Secrets(
+        {name: value for name, value in settings.headers.items() if name.lower() != "content-type"}
+    )
     per_attempt = settings.timeout if timeout is None else seconds("timeout", timeout)
     settings = msgspec.structs.replace(settings, where=_address(settings, {}).partition("?")[0])
     found: dict[str, ModelInfo] = {}
@@ -126,8 +125,8 @@ def _page(answer: Answer, seen: set[str], pages: int, settings: Settings) -> _Pa
         )
     if more and pages + 1 == _MOST_PAGES:
         return broken(f"its list of models does not end with page {_MOST_PAGES}", answer, settings)
-    blot = settings.key.blot if settings.key.is_in(answer.body) else str
-    return _Page([_info(model, blot) for model in body.data if _ranks(model)], ids, more)
+    redact = settings.redactor.text if settings.redactor.is_in(answer.body) else str
+    return _Page([_info(model, redact) for model in body.data if _ranks(model)], ids, more)
 
 
 def _ranks(model: _Model) -> bool:
@@ -136,20 +135,20 @@ def _ranks(model: _Model) -> bool:
     return given is None or _MODALITY in given
 
 
-def _info(model: _Model, blot: Callable[[str], str]) -> ModelInfo:
+def _info(model: _Model, redact: Callable[[str], str]) -> ModelInfo:
     def said(value: object) -> str | None:
-        return blot(value) if isinstance(value, str) and value else None
+        return redact(value) if isinstance(value, str) and value else None
 
     pricing = _members(model.pricing)
     taken = _texts(_members(model.architecture).get("input_modalities"))
     return ModelInfo(
-        id=blot(model.id),
+        id=redact(model.id),
         name=said(model.name),
         description=said(model.description),
         created=count(model.created),
         expiration_date=said(model.expiration_date),
         context_length=count(model.context_length) or None,
-        input_modalities=None if taken is None else tuple(map(blot, taken)),
+        input_modalities=None if taken is None else tuple(map(redact, taken)),
         price_per_search=_price(pricing.get("request")),
         price_per_token=_price(pricing.get("prompt")),
     )
