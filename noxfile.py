@@ -134,6 +134,7 @@ DECIDING = [
     "options",
     "proxies",
     "ranking",
+    "redaction",
     "request",
     "retries",
     "steps",

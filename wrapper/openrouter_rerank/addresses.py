@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit, urlunsplit
 import httpx
 
 from openrouter_rerank.defaults import BASE_URL
+from openrouter_rerank.redaction import hides_frames, reveal
 
 # RFC 1035, section 2.3.4; underscores stand in many names of containers.
 _LABEL = re.compile(r"[\w-]{1,63}", re.ASCII)
@@ -24,12 +25,14 @@ def is_host(host: str) -> bool:
     return len(host) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, labels))
 
 
+@hides_frames
 def operation_url(base_url: str, path: str) -> str:
     """Return the URL of the operation with this path under the base URL.
 
     Raises:
         ValueError: The base URL can never work. The message does not quote it, as it may hold a secret.
     """
+    base_url = reveal(base_url)
     problem = f"base_url must be an http(s) URL such as {BASE_URL}"
     if isinstance(base_url, str):
         base_url = base_url.strip()

@@ -33,8 +33,8 @@ from openrouter_rerank.errors import (
 )
 from openrouter_rerank.failures import UNSENT, class_names, explain
 from openrouter_rerank.ranking import Hit, Ranking, Usage
-from openrouter_rerank.request import LIST_PATH, RANKING_PATH, Key, Settings
-from openrouter_rerank.steps import Answer, Failure, Outcome, Send
+from openrouter_rerank.request import LIST_PATH, RANKING_PATH, Settings
+from openrouter_rerank.steps import LARGEST_ERROR, Answer, Failure, Outcome, Send
 from openrouter_rerank.wordings import Cause, cause_of, is_no_address, words_of
 from openrouter_rerank_api.types import UNSET, Unset
 
@@ -55,10 +55,14 @@ def answered(outcome: Outcome, send: Send, settings: Settings) -> Answer | Reran
     """The answer of a success, with its body unpacked; or the error that the outcome amounts to."""
     if isinstance(outcome, Failure):
         return _connection_error(outcome, settings, send)
-    content, problem = _unpacked(outcome, send.largest)
-    answer = outcome._replace(body=content)
-    if answer.status >= 300:
-        return _status_error(answer, settings)
+    limit = send.limit(outcome.status)
+    content, problem = _unpacked(outcome, limit)
+    headers = settings.redactor.headers(outcome.headers)
+    if outcome.status >= 300:
+        whole = problem is None
+        body = content if whole else _beginning(outcome, limit)
+        return _status_error(Answer(outcome.status, headers, body, whole=whole), settings)
+    answer = outcome._replace(headers=headers, body=content)
     if problem:
         return broken(problem, answer, settings)
     return answer
@@ -123,6 +127,22 @@ def _decompressed(packed: bytes, form: int, largest: int) -> bytes:
     raise zlib.error(message)
 
 
+def _beginning(answer: Answer, limit: int) -> bytes:
+    """Return what can be read of the body of an error that is too large, or breaks off."""
+    if answer.headers.get("content-encoding", "identity").strip().lower() in ("", "identity"):
+        return answer.body[:limit]
+    try:
+        return zlib.decompressobj(wbits=_ANY_FORMAT).decompress(answer.body, limit)
+    except zlib.error:
+        return b""
+
+
+def _shown(answer: Answer, settings: Settings) -> Answer:
+    """Return what an error keeps of the response: the beginning of its body, without secrets."""
+    is_cut = len(answer.body) > LARGEST_ERROR or not answer.whole
+    return answer._replace(body=settings.redactor.data(answer.body[:LARGEST_ERROR], is_cut=is_cut))
+
+
 _TOO_LARGE = "its body is larger than a ranking or a list of models can be, and was not read to its end"
 # Of zlib: gzip or zlib, whichever it is; and deflate without a header.
 _ANY_FORMAT = 47
@@ -139,10 +159,10 @@ def broken(problem: str, answer: Answer, settings: Settings) -> MalformedRespons
     """The error of a success that breaks the contract, by what is wrong with it."""
     message = f"{settings.where} answered {answer.status}, but {problem}. Nothing of it was used; report it to the server"
     return MalformedResponse(
-        settings.key.blot(message),
+        settings.redactor.text(message),
         status=answer.status,
-        body=settings.key.blot_bytes(answer.body),
-        request_id=settings.key.blot_in(request_id_of(answer.headers)),
+        body=_shown(answer, settings).body,
+        request_id=request_id_of(answer.headers),
     )
 
 
@@ -231,6 +251,12 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
     if len(set(indices)) < len(indices):
         twice = Counter(indices).most_common(1)[0][0]
         return malformed(f"the index {twice} is there twice")
+    redactor = settings.redactor
+
+    def said(value: object) -> str | None:
+        found = text(value)
+        return None if found is None else redactor.text(found)
+
     # The decoder makes null of NaN, Infinity and 1e999, which is no score: so every score is finite.
     hits = list(map(Hit, indices, scores, map(own.__getitem__, indices)))
     reordered = any(map(float.__lt__, scores, scores[1:]))
@@ -247,13 +273,14 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
     ranking = Ranking(
         hits=tuple(hits),
         total=len(own),
-        id=text(body.id),
-        model=text(body.model),
-        provider=text(body.provider),
+        id=said(body.id),
+        model=said(body.model),
+        provider=said(body.provider),
         usage=_usage(body),
         headers=answer.headers,
         reordered=reordered,
-        body=settings.key.blot_bytes(answer.body) if settings.key.is_in(answer.body) else answer.body,
+        body=answer.body,
+        redactor=redactor,
     )
     ranking.unranked = unranked
     return ranking
@@ -315,7 +342,8 @@ def text(value: object) -> str | None:
 
 
 def _status_error(answer: Answer, settings: Settings) -> ResponseError:
-    key = settings.key
+    # All that follows is read of what is redacted.
+    answer = _shown(answer, settings)
     envelope = pruned(_error_of(answer.body))
     told: dict[str, Any] = cast(dict[str, Any], envelope) if isinstance(envelope, dict) else {}
     code = _code(told.get("code"))
@@ -323,15 +351,14 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     inner = told.get("metadata")
     if isinstance(inner, dict):
         metadata |= cast(dict[str, Any], inner)
-    # First read, then blotted: without the key the body might be no JSON any more.
-    says = _message(told, answer.body, answer.headers, key)
+    says = _message(told, answer.body, answer.headers)
     common: dict[str, Any] = {
         "status": answer.status,
-        "body": key.blot_bytes(answer.body),
-        "request_id": key.blot_in(request_id_of(answer.headers)),
+        "body": answer.body,
+        "request_id": request_id_of(answer.headers),
         "retry_after": _retry_after(answer, metadata),
         "code": code,
-        "metadata": key.blot_in(metadata),
+        "metadata": metadata,
     }
     succeeded = answer.status < 300
     if succeeded and (code is None or code < 400):
@@ -346,7 +373,7 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     inside = f" inside a {answer.status}" if succeeded else ""
     message = (
         f"{_title(status)}{inside} from {_sender(answer.status, settings)}: {says}. "
-        f"{key.blot(_what_next(kind, answer, cause, settings, retryable=retryable))}"
+        f"{_what_next(kind, answer, cause, settings, retryable=retryable)}"
     )
     return kind(message, retryable=retryable, too_large=cause is Cause.SIZE, **common)
 
@@ -441,7 +468,7 @@ _DIGITS = 3
 _LONGEST_MESSAGE = 500
 
 
-def _message(told: Mapping[str, Any], body: bytes, headers: Mapping[str, str], key: Key) -> str:
+def _message(told: Mapping[str, Any], body: bytes, headers: Mapping[str, str]) -> str:
     said = _said(told)
     if not said:
         kind = headers.get("content-type", "").partition(";")[0].strip()
@@ -451,8 +478,7 @@ def _message(told: Mapping[str, Any], body: bytes, headers: Mapping[str, str], k
             said = f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
         else:
             said = text if text.strip() else "no body"
-    # Before it is cut, lest half a key be left.
-    said = key.blot(" ".join(said.split()).rstrip("."))
+    said = " ".join(said.split()).rstrip(".")
     return said if len(said) <= _LONGEST_MESSAGE else said[: _LONGEST_MESSAGE - 3] + "..."
 
 
@@ -524,7 +550,10 @@ def _connection_error(failure: Failure, settings: Settings, send: Send) -> Reran
             detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             problem = f"the connection broke in the middle of its answer ({detail})"
             step, retryable = "try again later", False
+        problem = settings.redactor.text(problem)
+        if len(problem) > _LONGEST_MESSAGE:
+            problem = f"{problem[:_LONGEST_MESSAGE]}..."
         message = f"cannot reach {route}: {problem}; {step}"
         result = ConnectionFailed(message, retryable=retryable)
-    result.__cause__ = error
+    result.__cause__ = None if error is None else settings.redactor.exception(error)
     return result

@@ -104,6 +104,13 @@ def _takes(options: str, *, shows_defaults: bool = False) -> Callable[[F], F]:
     return decorate
 
 
+def _mask(value: T) -> T:
+    """Mask an argument of a call, so that a traceback with local variables does not show it."""
+    from openrouter_rerank.redaction import mask
+
+    return mask(value)
+
+
 def _read_file(step: Load) -> bytes:
     try:
         with step.path.open("rb") as file:
@@ -149,10 +156,14 @@ class _Base(ABC, Generic[C]):
         **options: Unpack[CallOptions],
     ) -> None:
         from openrouter_rerank.options import CALL, names_of, refuse_unknown
-        from openrouter_rerank.request import Key, settings
+        from openrouter_rerank.redaction import Key, mask, mask_arguments
+        from openrouter_rerank.request import settings
 
-        key = Key(api_key)
-        del api_key  # a traceback with local variables must not show it
+        # A traceback with local variables must not show what may hold a secret.
+        key, base_url = Key(api_key), mask(base_url)
+        app_title, app_referer, app_categories = mask(app_title), mask(app_referer), mask(app_categories)
+        del api_key
+        mask_arguments(cast("dict[str, Any]", options))
         if not options.keys() <= CALL:
             refuse_unknown(type(self).__name__, options, names_of(type(self)))
         key.check()
@@ -198,6 +209,8 @@ class _Base(ABC, Generic[C]):
         from openrouter_rerank.request import changed
 
         self._refuse_if_closed()
+        if "extra_headers" in options:
+            options["extra_headers"] = _mask(options["extra_headers"])
         refuse_unknown("with_options", options, CLIENT)
         copied = copy(self)
         vars(copied)["_settings"] = changed(self._settings, cast("Mapping[str, Any]", options))
@@ -316,7 +329,9 @@ class Reranker(_Base[HttpClient]):
 
         from openrouter_rerank.local import address_of, reference_transport
         from openrouter_rerank.options import names_of, refuse_unknown
+        from openrouter_rerank.redaction import mask_arguments
 
+        mask_arguments(cast("dict[str, Any]", options))
         refuse_unknown("local", options, names_of(cls.local))
         # What fails here will fail again: it is the scorer.
         options.setdefault("retries", Retries(attempts=1))
@@ -401,6 +416,8 @@ class Reranker(_Base[HttpClient]):
             BudgetExceeded: It may cost more than is left of `max_cost`; nothing was sent.
             ConnectionFailed: No usable answer came, after all retries; `TimedOut` where time ran out.
         """
+        if "extra_headers" in options:
+            options["extra_headers"] = _mask(options["extra_headers"])
         return self._run(self._call(query, documents, on_error, key=key, **options))
 
     def rerank_many(  # noqa: PLR0913 - one argument for each thing that can be asked
@@ -508,6 +525,7 @@ class Reranker(_Base[HttpClient]):
         """
         from openrouter_rerank.listing import models
 
+        extra_headers = _mask(extra_headers)
         self._refuse_if_closed()
         return self._run(models(self._settings, timeout=timeout, extra_headers=extra_headers))
 
@@ -526,12 +544,13 @@ class Reranker(_Base[HttpClient]):
 
     def _connect(self, http_client: HttpClient | None) -> None:
         from openrouter_rerank.connections import Connections, Injected
+        from openrouter_rerank.redaction import mask
 
         its = self._settings
         self._connections = (
-            Connections(its.url, its.headers, verify=its.verify, proxy=its.proxy)
+            Connections(mask(its.url), its.headers, verify=its.verify, proxy=its.proxy)
             if http_client is None
-            else Injected(http_client, its.url)
+            else Injected(http_client, mask(its.url))
         )
 
     def _sleep(self, seconds: float) -> None:
@@ -588,7 +607,9 @@ class AsyncReranker(_Base[AsyncHttpClient]):
 
         from openrouter_rerank.local import address_of, reference_transport
         from openrouter_rerank.options import names_of, refuse_unknown
+        from openrouter_rerank.redaction import mask_arguments
 
+        mask_arguments(cast("dict[str, Any]", options))
         refuse_unknown("local", options, names_of(cls.local))
         # What fails here will fail again: it is the scorer.
         options.setdefault("retries", Retries(attempts=1))
@@ -625,6 +646,8 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         on_error: Literal["raise", "keep_order"] = "raise",
         **options: Unpack[CallOptions],
     ) -> Ranking[T] | Unranked[T]:
+        if "extra_headers" in options:
+            options["extra_headers"] = _mask(options["extra_headers"])
         return await self._run(self._call(query, documents, on_error, key=key, **options))
 
     def rerank_many(  # noqa: PLR0913, D102 - as the sync one; the docstring is set below
@@ -674,6 +697,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
     ) -> list[ModelInfo]:
         from openrouter_rerank.listing import models
 
+        extra_headers = _mask(extra_headers)
         self._refuse_if_closed()
         return await self._run(models(self._settings, timeout=timeout, extra_headers=extra_headers))
 
@@ -692,12 +716,13 @@ class AsyncReranker(_Base[AsyncHttpClient]):
 
     def _connect(self, http_client: AsyncHttpClient | None) -> None:
         from openrouter_rerank.connections import AsyncConnections, AsyncInjected
+        from openrouter_rerank.redaction import mask
 
         its = self._settings
         self._connections = (
-            AsyncConnections(its.url, its.headers, verify=its.verify, proxy=its.proxy)
+            AsyncConnections(mask(its.url), its.headers, verify=its.verify, proxy=its.proxy)
             if http_client is None
-            else AsyncInjected(http_client, its.url)
+            else AsyncInjected(http_client, mask(its.url))
         )
 
     async def _sleep(self, seconds: float) -> None:

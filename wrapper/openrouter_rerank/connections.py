@@ -18,7 +18,7 @@ from math import inf
 from socket import SHUT_RDWR, socket
 from threading import BoundedSemaphore, local
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import httpcore
@@ -29,6 +29,7 @@ from httpcore._backends.sync import SyncStream  # private, but what httpcore its
 from openrouter_rerank.certificates import Verify, ssl_context
 from openrouter_rerank.network import connect
 from openrouter_rerank.proxies import SOCKS_ERRORS, Proxy
+from openrouter_rerank.redaction import mask, reveal
 from openrouter_rerank.steps import Answer, Failure, Outcome, Secrets, Send
 
 if TYPE_CHECKING:
@@ -86,10 +87,10 @@ class _Own:
     """What our own connections of both kinds have in common."""
 
     def __init__(self, url: str, headers: Secrets, verify: Verify, proxy: Proxy | None) -> None:
-        parsed = httpx.URL(url)
-        self.url = url
-        self._url = _split(parsed)
-        self._host = (b"Host", parsed.netloc)
+        # Its query may hold a secret, which no local variable has, as a traceback may show it.
+        self.url = reveal(url)
+        self._url = _split(httpx.URL(self.url))
+        self._host = (b"Host", httpx.URL(self.url).netloc)
         self._headers = headers
         self._lines = self._encoded(headers)
         self._closed = False
@@ -105,7 +106,7 @@ class _Own:
             "keepalive_expiry": _IDLE,
         }
 
-    def _encoded(self, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    def _encoded(self, headers: Secrets) -> list[tuple[bytes, bytes]]:
         return [
             self._host,
             *((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()),
@@ -148,7 +149,7 @@ class Connections(_Own):
 
     def apart(self, limit: int) -> Self:
         """So many connections to the same server that are none of these: a run of many queries ends its own."""
-        return type(self)(self.url, self._headers, limit, verify=self._verify, proxy=self._proxy)
+        return type(self)(mask(self.url), self._headers, limit, verify=self._verify, proxy=self._proxy)
 
     def send(self, step: Send) -> Outcome:
         """What comes of the request."""
@@ -309,14 +310,14 @@ class AsyncConnections(_Own):
 
     def apart(self, limit: int) -> Self:
         """So many connections to the same server that are none of these: a run of many queries ends its own."""
-        return type(self)(self.url, self._headers, limit, verify=self._verify, proxy=self._proxy)
+        return type(self)(mask(self.url), self._headers, limit, verify=self._verify, proxy=self._proxy)
 
     async def send(self, step: Send) -> Outcome:
         """What comes of the request."""
         here = self._here.entered()
         status = None
         headers = httpx.Headers()
-        outcome: Outcome | None = None
+        body: _Body | None = None
         timeouts = _Phases(step.timeout)
         try:
             with anyio.fail_after(step.timeout) as scope:
@@ -327,7 +328,8 @@ class AsyncConnections(_Own):
                         status = response.status
                         try:
                             headers = httpx.Headers(response.headers)
-                            outcome = await _acollect(status, headers, response.aiter_stream(), step, scope)
+                            body = _Body(status, headers, step)
+                            await _acollect(body, response.aiter_stream(), scope)
                         finally:
                             await response.aclose()
                     finally:
@@ -338,7 +340,8 @@ class AsyncConnections(_Own):
             return timeouts.late(status)
         except _ERRORS as error:
             return Failure(error, status)
-        return outcome or Answer(cast(int, status), headers, b"", whole=False)
+        # Also of a body that was cut, whose rest was cancelled.
+        return body.answer()
 
     async def close(self) -> None:
         """Close the connections of this loop, those in use as soon as they are not."""
@@ -378,7 +381,7 @@ class Injected:
     def __init__(self, client: HttpClient, url: str) -> None:
         _check(client, "httpx.Client", awaited=False)
         self._client = client
-        self._url = url
+        self._url = reveal(url)
         self._errors = _transport_errors(client)
 
     def send(self, step: Send) -> Outcome:
@@ -390,7 +393,7 @@ class Injected:
                 step.method,
                 step.url or self._url,
                 content=step.content,
-                headers=step.headers,
+                headers=dict(step.headers.items()),
                 extensions={"timeout": timeouts},
             )
             response = self._client.send(request, stream=True, follow_redirects=False)
@@ -422,14 +425,14 @@ class AsyncInjected:
     def __init__(self, client: AsyncHttpClient, url: str) -> None:
         _check(client, "httpx.AsyncClient", awaited=True)
         self._client = client
-        self._url = url
+        self._url = reveal(url)
         self._errors = _transport_errors(client)
 
     async def send(self, step: Send) -> Outcome:
         """What comes of the request."""
         status = None
         headers: Mapping[str, str] = {}
-        outcome: Outcome | None = None
+        body: _Body | None = None
         timeouts = _Phases(step.timeout)
         try:
             with anyio.fail_after(step.timeout) as scope:
@@ -437,7 +440,7 @@ class AsyncInjected:
                     step.method,
                     step.url or self._url,
                     content=step.content,
-                    headers=step.headers,
+                    headers=dict(step.headers.items()),
                     extensions={"timeout": timeouts},
                 )
                 response = await self._client.send(request, stream=True, follow_redirects=False)
@@ -445,14 +448,16 @@ class AsyncInjected:
                 try:
                     if _is_read(response):
                         return _read_already(response, step)
-                    outcome = await _acollect(status, headers, response.stream, step, scope)
+                    body = _Body(status, headers, step)
+                    await _acollect(body, response.stream, scope)
                 finally:
                     await response.aclose()
         except TimeoutError:
             return timeouts.late(status)
         except self._errors as error:
             return Failure(error, status)
-        return outcome or Answer(cast(int, status), headers, b"", whole=False)
+        # Also of a body that was cut, whose rest was cancelled.
+        return body.answer()
 
     def apart(self, limit: int) -> Self:  # noqa: ARG002 - the client has its own
         """These, as there are no others."""
@@ -479,8 +484,9 @@ def _read_already(response: Any, step: Send) -> Answer:
     headers = httpx.Headers(
         [(name, value) for name, value in response.headers.items() if name != "content-encoding"]
     )
-    whole = len(response.content) <= step.largest
-    return Answer(response.status_code, headers, response.content if whole else b"", whole=whole)
+    body = _Body(response.status_code, headers, step)
+    body.add(response.content)
+    return body.answer()
 
 
 def _transport_errors(client: object) -> tuple[type[Exception], ...]:
@@ -497,33 +503,41 @@ def _transport_errors(client: object) -> tuple[type[Exception], ...]:
 def _collect(
     status: int, headers: Mapping[str, str], pieces: Iterable[bytes], step: Send, end: float
 ) -> Outcome:
-    body: list[bytes] = []
-    size = 0
+    body = _Body(status, headers, step)
     for piece in pieces:
-        body.append(piece)
-        size += len(piece)
-        if size > step.largest:
-            return Answer(status, headers, b"", whole=False)
+        if not body.add(piece):
+            break
         if monotonic() > end:
             return Failure(None, status)
-    return Answer(status, headers, b"".join(body))
+    return body.answer()
 
 
-async def _acollect(
-    status: int,
-    headers: Mapping[str, str],
-    pieces: AsyncIterable[bytes],
-    step: Send,
-    scope: anyio.CancelScope,
-) -> Outcome:
-    body: list[bytes] = []
-    size = 0
+async def _acollect(body: _Body, pieces: AsyncIterable[bytes], scope: anyio.CancelScope) -> None:
     async for piece in pieces:
-        if size <= step.largest:
-            body.append(piece)
-            size += len(piece)
-        else:
+        if not body.add(piece):
             # To leave the loop would leave the generators below it to the garbage collector, which trio forbids; to be
             # cancelled ends them one by one.
             scope.cancel()
-    return Answer(status, headers, b"".join(body), whole=size <= step.largest)
+
+
+class _Body:
+    """The body of a response as it comes, up to a limit."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], step: Send) -> None:
+        self._status = status
+        self._headers = headers
+        self._limit = step.limit(status)
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, piece: bytes) -> bool:
+        """Take a piece; True if more may come."""
+        self._pieces.append(piece)
+        self._size += len(piece)
+        return self._size <= self._limit
+
+    def answer(self) -> Answer:
+        """Return what came: the beginning of an error that is too large, and nothing of a success that is."""
+        whole = self._size <= self._limit
+        content = b"".join(self._pieces)[: self._limit] if whole or self._status >= 300 else b""
+        return Answer(self._status, self._headers, content, whole=whole)

@@ -20,7 +20,7 @@ from openrouter_rerank.errors import Attempt, RerankError, StatusError
 from openrouter_rerank.failures import UNSENT
 from openrouter_rerank.options import CALL, refuse_unknown
 from openrouter_rerank.ranking import Ranking, Usage
-from openrouter_rerank.request import Settings, body, check_options, merged, score, seconds, with_options
+from openrouter_rerank.request import Settings, body, check_options, score, seconds, with_options
 from openrouter_rerank.steps import Answer, Failure, Outcome, Secrets, Send, Step, Wait
 
 T = TypeVar("T")
@@ -96,9 +96,8 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
         check_options(given)
     own = as_list(documents)
     min_score = score(chosen["min_score"])
-    headers = settings.headers
     if "extra_headers" in given:
-        headers = merged(headers, given["extra_headers"], "extra_headers")
+        settings = settings.with_headers(given["extra_headers"])
     per_attempt = seconds("timeout", given["timeout"]) if "timeout" in given else settings.timeout
     wire = yield from to_wire(own, key, settings.max_image_bytes)
     asked = Asked(
@@ -107,7 +106,7 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
         own,
         cast(list[Any], wire),
         chosen,
-        headers,
+        settings.headers,
         per_attempt,
         began,
         min_score,

@@ -17,7 +17,7 @@ from openrouter_rerank.core import LARGEST_ANSWER, attempts
 from openrouter_rerank.decoding import well_formed
 from openrouter_rerank.errors import RerankError
 from openrouter_rerank.models import ModelInfo
-from openrouter_rerank.request import LIST_PATH, RANKING_PATH, Settings, merged, seconds
+from openrouter_rerank.request import LIST_PATH, RANKING_PATH, Settings, seconds
 from openrouter_rerank.steps import Answer, Outcome, Secrets, Send, Step
 from openrouter_rerank_api.api.models import list_models
 from openrouter_rerank_api.types import UNSET, Unset
@@ -35,13 +35,12 @@ Listing: TypeAlias = Generator[Step, Any, list[ModelInfo]]
 def models(settings: Settings, *, timeout: float | None, extra_headers: Mapping[str, str] | None) -> Listing:
     """One listing, all pages of it within one deadline."""
     began = monotonic()
-    headers = (
-        settings.headers
-        if extra_headers is None
-        else merged(settings.headers, extra_headers, "extra_headers")
-    )
+    if extra_headers is not None:
+        settings = settings.with_headers(extra_headers)
     # There is no content to have a type.
-    headers = Secrets({name: value for name, value in headers.items() if name.lower() != "content-type"})
+    headers = Secrets(
+        {name: value for name, value in settings.headers.items() if name.lower() != "content-type"}
+    )
     per_attempt = settings.timeout if timeout is None else seconds("timeout", timeout)
     settings = msgspec.structs.replace(settings, where=_address(settings, {}).partition("?")[0])
     found: dict[str, ModelInfo] = {}
@@ -124,8 +123,8 @@ def _page(answer: Answer, seen: set[str], pages: int, settings: Settings) -> _Pa
         )
     if more and pages + 1 == _MOST_PAGES:
         return broken(f"its list of models does not end with page {_MOST_PAGES}", answer, settings)
-    blot = settings.key.blot if settings.key.is_in(answer.body) else str
-    return _Page([_info(model, blot) for model in body.data if _ranks(model)], ids, more)
+    redact = settings.redactor.text if settings.redactor.is_in(answer.body) else str
+    return _Page([_info(model, redact) for model in body.data if _ranks(model)], ids, more)
 
 
 def _ranks(model: _Model) -> bool:
@@ -134,9 +133,9 @@ def _ranks(model: _Model) -> bool:
     return given is None or _MODALITY in given
 
 
-def _info(model: _Model, blot: Callable[[str], str]) -> ModelInfo:
+def _info(model: _Model, redact: Callable[[str], str]) -> ModelInfo:
     def clean(value: str) -> str:
-        return blot(well_formed(value))
+        return redact(well_formed(value))
 
     def said(value: object) -> str | None:
         return clean(value) if isinstance(value, str) and value else None

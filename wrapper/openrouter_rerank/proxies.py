@@ -15,6 +15,7 @@ import httpx
 from httpx._utils import URLPattern, get_environment_proxies
 
 from openrouter_rerank.addresses import is_host
+from openrouter_rerank.redaction import hides_frames, reveal
 
 SOCKS_ERRORS: tuple[type[Exception], ...] = (
     (import_module("socksio").SOCKSError,) if find_spec("socksio") is not None else ()
@@ -51,6 +52,7 @@ class Proxy(NamedTuple):
         )
 
 
+@hides_frames
 def environment_proxy(url: str) -> Proxy | None:
     """Return the proxy that the environment names for the URL, as `httpx.Client` would use it.
 
@@ -59,7 +61,7 @@ def environment_proxy(url: str) -> Proxy | None:
     Raises:
         ValueError: The variable cannot be understood. The message names it and quotes nothing of it.
     """
-    found = _find(httpx.URL(url))
+    found = _find(httpx.URL(reveal(url)))
     # Raised here, where no local variable holds the variable's value.
     if isinstance(found, str):
         raise ValueError(found)  # noqa: TRY004 - it is the problem

@@ -12,6 +12,7 @@ from openrouter_rerank.documents import text_of
 from openrouter_rerank.errors import Attempt, MalformedResponse, RerankError, request_id_of
 
 if TYPE_CHECKING:
+    from openrouter_rerank.redaction import Redactor
     from openrouter_rerank_api.models import RerankResponse
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ class Ranking(Sequence[Hit[T]]):
         elapsed: Seconds from the call to the ranking, waits included.
         attempts: Every request that the call made, the successful one last; none for an empty list of documents.
         reordered: True where the server did not sort by score, and the order here is repaired.
-        body: The answer as it came.
+        body: The answer as it came, with secrets redacted.
         cached: True where a cache answered; nothing was sent, and `usage` is 0.
         parts: Its requests, where the documents were sent in several. Then `usage` is their sum, unknown where that of
             any is; `id` and `headers` are empty, and `model` and `provider` are there if all parts agree.
@@ -102,9 +103,10 @@ class Ranking(Sequence[Hit[T]]):
     """
 
     __slots__ = (
+        "_body",
+        "_redactor",
         "_response",
         "attempts",
-        "body",
         "cached",
         "elapsed",
         "headers",
@@ -135,6 +137,7 @@ class Ranking(Sequence[Hit[T]]):
         headers: Mapping[str, str] | None = None,
         reordered: bool = False,
         body: bytes = b"",
+        redactor: Redactor | None = None,
     ) -> None:
         self.hits = hits
         self.total = total
@@ -146,12 +149,27 @@ class Ranking(Sequence[Hit[T]]):
         self.elapsed = 0.0
         self.attempts: tuple[Attempt, ...] = ()
         self.reordered = reordered
-        self.body = body
+        self._body = body
+        self._redactor = redactor
         self.cached = False
         self.parts: tuple[Part, ...] = ()
         self.unranked: tuple[int, ...] = ()
         self.mixed = False
         self._response: RerankResponse | None = None
+
+    @property
+    def body(self) -> bytes:
+        """The response as it came, with secrets redacted."""
+        # When it is read: most callers never do, and it may be megabytes.
+        redactor = self._redactor
+        if redactor is not None:
+            self._body = redactor.data(self._body)
+            self._redactor = None
+        return self._body
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        state = {name: getattr(self, name) for name in self.__slots__}
+        return None, state | {"_body": self.body, "_redactor": None}
 
     @property
     def request_id(self) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
@@ -26,11 +25,22 @@ from attrs import fields
 from openrouter_rerank.addresses import operation_url
 from openrouter_rerank.certificates import Verify, check_verify
 from openrouter_rerank.checks import LONGEST_TIME, as_float, positive, shown
-from openrouter_rerank.defaults import KEY_VARIABLE, MAX_IMAGE_BYTES, TIMEOUT
+from openrouter_rerank.defaults import MAX_IMAGE_BYTES, TIMEOUT
 from openrouter_rerank.documents import exact, nearest
 from openrouter_rerank.ledger import Ledger
 from openrouter_rerank.options import CALL, DEFAULTS
 from openrouter_rerank.proxies import Proxy, environment_proxy
+from openrouter_rerank.redaction import (
+    Key,
+    Masked,
+    Redactor,
+    hides_frames,
+    mask,
+    reveal,
+    secrets_in_environment,
+    secrets_in_headers,
+    secrets_in_url,
+)
 from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Secrets
 from openrouter_rerank.version import VERSION
@@ -43,90 +53,9 @@ from openrouter_rerank_api.types import UNSET, Model, Unset, encode
 if TYPE_CHECKING:
     from openrouter_rerank.bulk.cache import Cache
 
-RANKING_PATH: str = create_rerank.get_kwargs(body=RerankRequest(model="", query="", documents=[]))["url"]
+_EMPTY = RerankRequest(model="", query="", documents=[])
+RANKING_PATH: str = create_rerank.get_kwargs(body=_EMPTY)["url"]
 LIST_PATH: str = list_models.get_kwargs()["url"]
-
-
-class Key:
-    """An API key, the one given or that of the environment, which no repr and no traceback shows."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, given: str | Key | None) -> None:
-        # Nothing is refused here: the frames of an error raised now would have the key among their local variables.
-        self._value: object = given._value if isinstance(given, Key) else given  # noqa: SLF001 - of its own class
-        if given is None:
-            self._value = os.environ.get(KEY_VARIABLE, "").strip() or None
-        elif isinstance(given, str):
-            self._value = given.strip() or given
-
-    def __repr__(self) -> str:
-        return "<key>"
-
-    def check(self) -> None:
-        """Refuse what cannot be a key.
-
-        Raises:
-            TypeError, ValueError: There is none, or it cannot be one. The message never has the key in it.
-        """
-        if self._value is None:
-            message = (
-                f"no API key: pass api_key=, or set {KEY_VARIABLE}. To rank without one, use Reranker.local(); "
-                "for a server that takes none, pass api_key=''"
-            )
-            raise ValueError(message)
-        if not isinstance(self._value, str):
-            message = f"the API key must be a str, not {type(self._value).__name__}"
-            raise TypeError(message)
-        if not (self._value.isascii() and self._value.isprintable()) or " " in self._value:
-            raise ValueError(
-                "the API key has a blank, a control character or a letter outside ASCII; is all of it the key?"
-            )
-
-    def header(self) -> Secrets:
-        """The header that carries it; none for the empty key."""
-        return Secrets({"Authorization": f"Bearer {self._value}"} if self._value else {})
-
-    def is_in(self, data: bytes) -> bool:
-        """Whether the data has the key as it is."""
-        return bool(self._value) and str(self._value).encode() in data
-
-    def blot(self, text: str) -> str:
-        """The text without the key, should a server have echoed it, as it is or escaped as JSON may be."""
-        return self._echo.sub("[key]", text)
-
-    def blot_bytes(self, data: bytes) -> bytes:
-        """The same for bytes."""
-        # Latin-1 has a character for each byte, and the key is ASCII.
-        return self.blot(data.decode("latin-1")).encode("latin-1")
-
-    def blot_in(self, value: Any) -> Any:
-        """The same for all strings of a JSON value."""
-        match value:
-            case str():
-                return self.blot(value)
-            case list():
-                return [self.blot_in(item) for item in cast(Iterable[Any], value)]
-            case dict():
-                return {
-                    self.blot(name): self.blot_in(item) for name, item in cast(dict[str, Any], value).items()
-                }
-            case _:
-                return value
-
-    @property
-    def _echo(self) -> re.Pattern[str]:
-        key = str(self._value or "")
-        if len(key) < _SHORTEST_SECRET:
-            return re.compile(r"(?!)")  # what matches nothing
-        # Each may be escaped, and more than once where JSON stands in JSON; how often is bounded, as a body of nothing but
-        # backslashes would take for ever otherwise.
-        characters = (f"\\\\{{0,8}}(?:{re.escape(char)}|(?<=\\\\)u{ord(char):04x})" for char in key)
-        return re.compile("".join(characters), re.IGNORECASE)
-
-
-# What people give to servers that take any key ("1", "none") stands in every other answer, and protects nothing.
-_SHORTEST_SECRET = 8
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -135,7 +64,8 @@ class Settings(msgspec.Struct, frozen=True):
     url: str
     where: str
     headers: Secrets
-    key: Key
+    redactor: Redactor
+    """It knows the secrets of every request: of these headers, of the address and of the proxies."""
     defaults: Mapping[str, Any]
     timeout: float
     deadline: float | None
@@ -150,6 +80,20 @@ class Settings(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         # The full address may hold a secret in its query, and the headers do.
         return f"<settings for {self.where}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        # Rich shows the fields of a struct, whatever its repr says.
+        return [("where", self.where)]
+
+    def with_headers(self, extra: Mapping[str, str]) -> Settings:
+        """Return the settings with further headers, whose secrets are redacted as those of the others.
+
+        Raises:
+            TypeError, ValueError: A header cannot be sent.
+        """
+        headers = merged(self.headers, extra, "extra_headers")
+        redactor = self.redactor.with_secrets(secrets_in_headers(headers.items()))
+        return msgspec.structs.replace(self, headers=headers, redactor=redactor)
 
 
 def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
@@ -174,29 +118,26 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         TypeError: An argument has the wrong type.
         ValueError: An argument has a value that can never work.
     """
-    for name, value in (("app_title", app_title), ("app_referer", app_referer)):
-        if not isinstance(value, str | None):
-            message = f"{name} must be a str, not {type(value).__name__}"
-            raise TypeError(message)
-    categories = _categories(app_categories)
-    sent = create_rerank.get_kwargs(
-        body=RerankRequest(model="", query="", documents=[]),
-        http_referer=_or_unset(app_referer),
-        x_open_router_title=_or_unset(app_title),
-        x_open_router_categories=_or_unset(categories),
-    )
     if has_client and verify is not True:
         raise ValueError("verify: the http_client has its own certificates; set them where it is made")
-    # No encoding but gzip: it is unpacked in answer.py, within a limit.
-    own = {"Accept-Encoding": "gzip", "User-Agent": f"openrouter-rerank/{VERSION}"}
-    headers = merged(Secrets(own), sent["headers"], "app_title, app_referer or app_categories")
-    headers = merged(Secrets(headers | key.header()), options.get("extra_headers"), "extra_headers")
+    headers = merged(
+        _own_headers(key, app_title, app_referer, app_categories),
+        options.get("extra_headers"),
+        "extra_headers",
+    )
+    url = Masked(operation_url(base_url, RANKING_PATH))
     return Settings(
-        url=(url := operation_url(base_url, RANKING_PATH)),
+        url=url.reveal(),
         # The address for messages: a query may hold a secret.
-        where=url.partition("?")[0],
+        where=url.reveal().partition("?")[0],
         headers=headers,
-        key=key,
+        redactor=Redactor(
+            [
+                *secrets_in_headers(headers.items()),
+                *secrets_in_url(url.reveal()),
+                *secrets_in_environment(),
+            ]
+        ),
         # Checked here too, so that a wrong default fails where it was written.
         defaults=_checked(with_options(_OF_A_CALL, options)),
         timeout=seconds("timeout", TIMEOUT if options.get("timeout") is None else options["timeout"]),
@@ -206,21 +147,41 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         ledger=Ledger(None if max_cost is None else positive("max_cost", max_cost, " of US dollars")),
         cache=_cache(cache),
         verify=check_verify(verify),
-        proxy=None if has_client else environment_proxy(url),
+        proxy=None if has_client else environment_proxy(mask(url.reveal())),
     )
 
 
 _MOST_IMAGE_BYTES = 2**30
 
 
-def _categories(value: str | Iterable[str] | None) -> str | None:
+@hides_frames
+def _own_headers(key: Key, title: object, referer: object, categories: object) -> Secrets:
+    """Return the headers of every request, but for those that the caller adds."""
+    title, referer, categories = reveal(title), reveal(referer), reveal(categories)
+    for name, value in (("app_title", title), ("app_referer", referer)):
+        if not isinstance(value, str | None):
+            message = f"{name} must be a str, not {type(value).__name__}"
+            raise TypeError(message)
+    sent = create_rerank.get_kwargs(
+        body=_EMPTY,
+        http_referer=_or_unset(cast("str | None", referer)),
+        x_open_router_title=_or_unset(cast("str | None", title)),
+        x_open_router_categories=_or_unset(_categories(categories)),
+    )
+    # No encoding but gzip: it is unpacked in answer.py, within a limit.
+    own = {"Accept-Encoding": "gzip", "User-Agent": f"openrouter-rerank/{VERSION}"}
+    headers = merged(Secrets(own), sent["headers"], "app_title, app_referer or app_categories")
+    return Secrets({**headers, **key.header()})
+
+
+def _categories(value: object) -> str | None:
     if isinstance(value, str | None):
         return value
-    names = list(value) if isinstance(value, Iterable) else [value]
+    names = list(cast("Iterable[object]", value)) if isinstance(value, Iterable) else [value]
     if not all(isinstance(name, str) for name in names):
         message = "app_categories must be a str, or an iterable of str"
         raise TypeError(message)
-    return ",".join(names)
+    return ",".join(cast(list[str], names))
 
 
 _OF_A_CALL: Mapping[str, Any] = {name: DEFAULTS.get(name) for name in CALL - {"timeout", "extra_headers"}}
@@ -255,7 +216,8 @@ def changed(settings: Settings, given: Mapping[str, Any]) -> Settings:
         changes["retries"] = _retries(given["retries"])
     if given.get("max_image_bytes") is not None:
         changes["max_image_bytes"] = _image_bytes(given["max_image_bytes"])
-    changes["headers"] = merged(settings.headers, given.get("extra_headers"), "extra_headers")
+    if given.get("extra_headers") is not None:
+        settings = settings.with_headers(given["extra_headers"])
     return msgspec.structs.replace(settings, **changes)
 
 
@@ -280,20 +242,25 @@ def _image_bytes(value: object) -> int:
     return MAX_IMAGE_BYTES if value is None else min(_positive("max_image_bytes", value), _MOST_IMAGE_BYTES)
 
 
+@hides_frames
 def merged(base: Secrets, extra: Mapping[str, str] | None, where: str) -> Secrets:
     """The headers with the extra ones in place of those of the same name.
 
     Raises:
         TypeError, ValueError: A header cannot be sent. The message has its name and not its value.
     """
-    added = Secrets(mapping(where, extra))
+    added = mapping(where, reveal(extra))
     for name, value in added.items():
+        # A whole line that is given as a name holds the value too.
+        shown = re.split(r":|\s\S{8}", name, maxsplit=1)[0]
         if not isinstance(value, str):
-            message = f"{where}: the header {name!r} must have a str as its value, not {type(value).__name__}"
+            message = (
+                f"{where}: the header {shown!r} must have a str as its value, not {type(value).__name__}"
+            )
             raise TypeError(message)
         # What the transport refuses later it names, value and all, in its message.
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            message = f"{where}: the header {name!r} has a character, or a blank at an end, that a header cannot carry: printable ASCII alone"
+            message = f"{where}: the header {shown!r} has a character, or a blank at an end, that a header cannot carry: printable ASCII alone"
             raise ValueError(message)
     replaced = {name.lower() for name in added}
     return Secrets({name: value for name, value in base.items() if name.lower() not in replaced} | added)

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, ItemsView, Iterator, KeysView, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+LARGEST_ERROR = 2**20
+"""Bytes that are read of the body of an error; more tell nobody anything."""
 
-class Secrets(dict[str, str]):
-    """Headers whose values show in no repr, and so in no traceback that prints local variables."""
+
+class Secrets:
+    """Headers whose values no repr shows. It is not a dict, whose values debuggers show whatever its repr says."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, str] | Secrets | None = None) -> None:
+        self._values: dict[str, str] = {} if values is None else dict(values.items())
+
+    def keys(self) -> KeysView[str]:
+        """Return the names."""
+        return self._values.keys()
+
+    def items(self) -> ItemsView[str, str]:
+        """Return the names with their values."""
+        return self._values.items()
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
     def __repr__(self) -> str:
         return f"<headers {', '.join(self)}>"
@@ -33,6 +58,10 @@ class Send(NamedTuple):
     method: str = "POST"
     url: str | None = None
     """Where to, on the same server; None for the address that the connections were made for."""
+
+    def limit(self, status: int) -> int:
+        """Return how many bytes of the body of a response with this status are read."""
+        return self.largest if status < 300 else min(self.largest, LARGEST_ERROR)
 
     def __repr__(self) -> str:
         return f"<request of {len(self.content)} bytes, {self.timeout:.3g} s>"
@@ -68,7 +97,7 @@ class Remember(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An answer that came; `whole` says whether its body is, or was cut where it grew too large."""
+    """A response. `whole` is False where its body was cut, as it grew too large."""
 
     status: int
     headers: Mapping[str, str]
@@ -79,12 +108,23 @@ class Answer(NamedTuple):
     def __repr__(self) -> str:
         return f"<answer {self.status} of {len(self.body)} bytes>"
 
+    def __rich_repr__(self) -> Iterator[object]:
+        # Rich shows the fields of a tuple, and the server may have echoed the key in any of them.
+        yield self.status
+
 
 class Failure(NamedTuple):
     """No whole answer came. `status` is there if its head had come; no error means that the time was up."""
 
     error: Exception | None
     status: int | None
+
+    def __repr__(self) -> str:
+        return f"<failure {type(self.error).__name__}>"
+
+    def __rich_repr__(self) -> Iterator[object]:
+        # As for an Answer: the error may quote the server.
+        yield type(self.error).__name__
 
 
 Step: TypeAlias = Load | Send | Wait | Together | Recall | Remember

@@ -227,7 +227,7 @@ def test_headers_that_cannot_be_sent(name: str, value: str) -> None:
     try:
         headers = next(call(client, extra_headers={name: value})).headers
     except ValueError as error:
-        assert repr(name) in str(error)
+        assert repr(re.split(r":|\s\S{8}", name)[0]) in str(error)
         assert "secret" not in str(error)
     else:
         h11.Request(method="POST", target="/", headers=[("Host", "h"), (name, headers[name])])

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import copy
 import logging
 import pickle
+import re
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+from rich.pretty import pretty_repr
 
 import openrouter_rerank
 import openrouter_rerank_api
 from driving import call, settings
-from openrouter_rerank import AsyncReranker, Reranker, RerankError, ResponseError
+from openrouter_rerank import AsyncReranker, Reranker, RerankError, ResponseError, Retries
 from openrouter_rerank.testing import Request, Script, answer, envelope, honest, serving, unused_address
 from shells import KEY, Shell
 
@@ -63,16 +71,18 @@ SCRIPTS = {
 
 
 def _ours(error: BaseException) -> list[str]:
-    """The local variables of our frames in the error's traceback and those of its causes."""
+    """The local variables of our frames in the tracebacks of the error and its causes, as repr and Rich show them."""
     shown: list[str] = []
-    trace: traceback.TracebackException | None = traceback.TracebackException.from_exception(
-        error, capture_locals=True
-    )
-    while trace is not None:
-        for frame in trace.stack:
-            if frame.filename.startswith(OURS):
-                shown += (frame.locals or {}).values()
-        trace = trace.__cause__ or trace.__context__
+    chain: list[BaseException | None] = [error]
+    while chain:
+        one = chain.pop()
+        if one is None:
+            continue
+        chain += (one.__cause__, one.__context__)
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            if frame.f_code.co_filename.startswith(OURS):
+                for name, value in frame.f_locals.items():
+                    shown += (f"{name}={value!r}", f"{name}={pretty_repr(value, max_string=80)}")
     return shown
 
 
@@ -92,11 +102,11 @@ def test_errors(name: str, shell: Shell, caplog: pytest.LogCaptureFixture) -> No
     pickled = pickle.dumps(error)
     for secret in (KEY, HIDDEN):
         if secret == HIDDEN and "echo" in name:
-            continue  # a server may echo what it likes; only the key is blotted out
+            continue  # a server may echo what it likes, but for what looks like a secret
+        assert not [shown for shown in frames if secret in shown]
         assert secret not in f"{error} {error!r} {vars(error)}"
         assert secret.encode() not in pickled
         assert secret not in caplog.text
-    assert not [shown for shown in frames if KEY in shown]
     if isinstance(error, ResponseError) and "echo" in name:
         assert b"[key]" in error.body
 
@@ -152,27 +162,76 @@ WRONG: list[dict[str, Any]] = [
     {"api_key": f"{KEY} and a blank"},
     {"api_key": f"{KEY}é"},
     {"api_key": KEY.encode()},
+    {"api_key": [KEY]},
+    {"api_key": {"key": KEY}},
     {"base_url": "nowhere"},
     {"base_url": f"https://user:{HIDDEN}@h.example"},
+    {"base_url": f"https://{HIDDEN}@h.example"},
+    {"base_url": f"https://user:{HIDDEN}@h.example:port"},
+    {"base_url": f"user:{HIDDEN}@h.example"},
+    {"base_url": f"https://user:{HIDDEN}@[h"},
     {"base_url": f"ftp://h.example/?key={HIDDEN}"},
+    {"base_url": f"https://h.example/?key={HIDDEN}", "top_n": 0},
+    {"base_url": f"https://h.example/?key={HIDDEN}", "http_client": 5},
+    {"base_url": [HIDDEN]},
+    {"base_url": HIDDEN.encode()},
     {"top_n": 0},
     {"retries": 3},
+    {"timeout": 0},
+    {"app_title": f"{HIDDEN}\n"},
+    {"app_title": [HIDDEN]},
+    {"app_referer": f"https://u:{HIDDEN}@h.example/\n"},
+    {"app_categories": f"{HIDDEN}é"},
+    {"app_categories": [HIDDEN, 5]},
+    {"app_categories": {HIDDEN: 1, 5: 2}},
     {"extra_headers": {"X-Hidden": f"{HIDDEN}\n"}},
     {"extra_headers": {"X-Hidden": f"{HIDDEN} "}},
+    {"extra_headers": {"X-Hidden": HIDDEN.encode()}},
+    {"extra_headers": {"X-Hidden": [HIDDEN]}},
     {"extra_headers": {"X Hidden": HIDDEN}},
+    {"extra_headers": {f"Authorization: Bearer {HIDDEN}": ""}},
+    {"extra_headers": {f"Authorization Bearer {HIDDEN}": ""}},
     {"extra_headers": {"X-Hidden": HIDDEN, "X-Other": 5}},
+    {"extra_headers": {"X-Hidden": HIDDEN, 5: "x"}},
+    {"extra_headers": [("Authorization", f"Bearer {HIDDEN}")]},
+    {"extra_headers": f"Authorization: Bearer {HIDDEN}"},
+    {"extra_headers": {"X-Hidden": HIDDEN}, "top_n": 0},
+    {"extra_headers": {"X-Hidden": HIDDEN}, "http_client": 5},
 ]
 
 
-@pytest.mark.parametrize("arguments", WRONG, ids=lambda arguments: next(iter(arguments)))
-def test_wrong_arguments_of_a_client(arguments: dict[str, Any]) -> None:
-    """An argument that is wrong raises without the key, in the message and in the local variables of our frames."""
-    with pytest.raises((TypeError, ValueError)) as caught:
-        Reranker(**{"api_key": KEY, **arguments})
+def _case(arguments: dict[str, Any]) -> str:
+    return "-".join(arguments)
 
+
+@pytest.mark.parametrize("kind", [Reranker, AsyncReranker])
+@pytest.mark.parametrize("arguments", WRONG, ids=_case)
+def test_wrong_arguments_of_a_client(arguments: dict[str, Any], kind: type[Any]) -> None:
+    """An argument that is wrong raises without a secret, in the message and in the local variables of our frames."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        kind(**{"api_key": KEY, "extra_headers": {"X-Hidden": HIDDEN}, **arguments})
+
+    shown = "\n".join([str(caught.value), repr(caught.value), *_ours(caught.value)])
     for secret in (KEY, HIDDEN):
-        assert secret not in str(caught.value)
-    assert not [shown for shown in _ours(caught.value) if KEY in shown]
+        assert secret not in shown
+
+
+@pytest.mark.parametrize("kind", [Reranker, AsyncReranker])
+@pytest.mark.parametrize(
+    "arguments",
+    [row for row in WRONG if not row.keys() & {"base_url", "http_client", "api_key", "retries"}]
+    + [{"api_key": KEY}, {"base_url": f"http://h/?key={HIDDEN}"}],
+    ids=_case,
+)
+def test_wrong_arguments_of_the_local_mode(arguments: dict[str, Any], kind: type[Any]) -> None:
+    """Nor does the local mode show one."""
+    pytest.importorskip("rerank_conformance.reference", reason="the extra `local` is not installed")
+    with pytest.raises((TypeError, ValueError)) as caught:
+        kind.local(**arguments)
+
+    shown = "\n".join([str(caught.value), *_ours(caught.value)])
+    for secret in (KEY, HIDDEN):
+        assert secret not in shown
 
 
 @pytest.mark.parametrize(
@@ -181,20 +240,58 @@ def test_wrong_arguments_of_a_client(arguments: dict[str, Any]) -> None:
         {"query": ""},
         {"documents": [5]},
         {"top_n": 0},
+        {"on_error": "other"},
         {"extra_headers": {"Authorization": f"Bearer {HIDDEN}\n"}},
         {"extra_headers": {"Authorization": f"Bearer {HIDDEN}", "X-Other": 5}},
+        {"extra_headers": [("Authorization", f"Bearer {HIDDEN}")]},
+        {"extra_headers": {f"Authorization: Bearer {HIDDEN}": "x"}},
     ],
-    ids=lambda arguments: next(iter(arguments)),
+    ids=_case,
 )
-def test_wrong_arguments_of_a_call(arguments: dict[str, Any], shell: Shell) -> None:
+@pytest.mark.parametrize("spans", [False, True])
+def test_wrong_arguments_of_a_call(arguments: dict[str, Any], spans: bool, shell: Shell) -> None:
     """So does an argument of a call, and what is sent in its headers shows as little."""
+    if spans:
+        pytest.importorskip("opentelemetry.trace", reason="the extra `otel` is not installed")
     chosen = {"query": "q", "documents": ["a"], "extra_headers": {"X-Hidden": HIDDEN}, **arguments}
     with shell.open(lambda _: httpx.Response(500)) as rank, pytest.raises((TypeError, ValueError)) as caught:
         rank(chosen.pop("query"), chosen.pop("documents"), **chosen)
 
+    shown = "\n".join([str(caught.value), *_ours(caught.value)])
     for secret in (KEY, HIDDEN):
-        assert secret not in str(caught.value)
-    assert not [shown for shown in _ours(caught.value) if KEY in shown]
+        assert secret not in shown
+
+
+@pytest.mark.parametrize("kind", [Reranker, AsyncReranker])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("SSL_CERT_FILE", "/nowhere.pem"), ("HTTPS_PROXY", f"socks5://u:{HIDDEN}@127.0.0.1")],
+)
+def test_connections_that_cannot_be_made(
+    variable: str, value: str, kind: type[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the environment has wrong is told without the password of a proxy, or the query of an address."""
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("openrouter_rerank.proxies.find_spec", lambda _: None)
+    with pytest.raises(ValueError, match="unset it") as caught:
+        kind(KEY, base_url=f"https://h.example/v1?key={HIDDEN}")
+
+    shown = "\n".join([str(caught.value), *_ours(caught.value)])
+    for secret in (KEY, HIDDEN):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize("method", ["rerank", "models"])
+def test_a_closed_client(method: str) -> None:
+    """A client that is closed refuses a call, and does not show its headers."""
+    reranker = Reranker(KEY)
+    reranker.close()
+    arguments = ("q", ["a"]) if method == "rerank" else ()
+
+    with pytest.raises(RuntimeError, match="closed") as caught:
+        getattr(reranker, method)(*arguments, extra_headers={"X-Hidden": HIDDEN})
+
+    assert not [shown for shown in _ours(caught.value) if HIDDEN in shown]
 
 
 def test_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,3 +312,135 @@ def test_steps_of_a_call() -> None:
     assert KEY not in repr(step)
     assert HIDDEN not in repr(step)
     assert KEY not in repr(settings())
+
+
+# ------------------------------------------------------------------------------------------------------------- echoes
+
+COOKIE = "cookie-that-nobody-may-see"
+API_KEY = "api-key-that-nobody-may-see"
+CODE = "code-that-nobody-may-see"
+PASSWORD = "password-that-nobody-may-see"
+SECRETS = (KEY, COOKIE, API_KEY, CODE, PASSWORD)
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "escaped": lambda text: "".join(f"\\u{ord(char):04x}" for char in text),
+    "percent": lambda text: "".join(f"%{ord(char):02X}" for char in text),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+}
+
+
+def _head(status: str = "200 OK", headers: str = "", body: str = "", kind: str = "application/json") -> bytes:
+    lines = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\n{headers}"
+    return f"{lines}content-length: {len(body.encode())}\r\nconnection: close\r\n\r\n{body}".encode()
+
+
+RESULTS = '"results": [{"index": 0, "relevance_score": 0.5}, {"index": 1, "relevance_score": 0.25}]'
+# Where a server can echo what it was sent.
+ECHOES: dict[str, Callable[[str], bytes]] = {
+    "the status line": lambda echo: f"HTTP/1.1 {echo}\r\n\r\n".encode(),
+    "instead of an answer": lambda echo: f"{echo}\r\n\r\n".encode(),
+    "the version": lambda echo: f"{echo}/1.1 200 OK\r\n\r\n".encode(),
+    "a line that is no header": lambda echo: f"HTTP/1.1 200 OK\r\n{echo}\r\n\r\n".encode(),
+    "the length": lambda echo: f"HTTP/1.1 200 OK\r\ncontent-length: {echo}\r\n\r\n".encode(),
+    "the coding of the transfer": lambda echo: (
+        f"HTTP/1.1 200 OK\r\ntransfer-encoding: {echo}\r\n\r\n".encode()
+    ),
+    "a chunk": lambda echo: f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{echo}\r\n".encode(),
+    "the reason": lambda echo: _head(f"500 {echo}"),
+    "a header": lambda echo: _head("400 Bad", f"x-request-id: {echo}\r\n"),
+    "the name of a header": lambda echo: _head("400 Bad", f"x-{_as_name(echo)}: 1\r\n"),
+    "the redirect": lambda echo: _head("307 R", f"location: http://{_as_name(echo)}.example/{echo}\r\n"),
+    "the type": lambda echo: _head(body="nothing", kind=echo),
+    "the encoding": lambda echo: _head(headers=f"content-encoding: {echo}\r\n", body="{}"),
+    "an error": lambda echo: _head("401 U", body=f'{{"error": {{"code": 401, "message": "no {echo}"}}}}'),
+    "metadata": lambda echo: _head(
+        "502 B",
+        body=f'{{"error": {{"code": 1, "{echo}": ["{echo}"], "metadata": {{"provider_name": "{echo}"}}}}}}',
+    ),
+    "a page": lambda echo: _head("502 B", body=f"<html><title>{echo}</title>{echo}", kind="text/html"),
+    "an error in a 200": lambda echo: _head(body=f'{{"error": {{"code": 429, "message": "{echo}"}}}}'),
+    "an error without a code": lambda echo: _head(body=f'{{"error": "{echo}"}}'),
+    "what is no JSON": lambda echo: _head(body=echo),
+    "what is no ranking": lambda echo: _head(body=f'{{"{echo}": 1}}'),
+    "a wrong type": lambda echo: _head(body=f'{{"results": [{{"index": "{echo}"}}]}}'),
+    "the model": lambda echo: _head(body=f'{{"model": "{echo}", {RESULTS}}}'),
+    "the id": lambda echo: _head(body=f'{{"id": "{echo}", {RESULTS}}}'),
+    "the provider": lambda echo: _head(body=f'{{"provider": "a {echo} b", {RESULTS}}}'),
+    "the headers of a ranking": lambda echo: _head(
+        headers=f"x-generation-id: {echo}\r\nx-{_as_name(echo)}: {echo}\r\n", body=f"{{{RESULTS}}}"
+    ),
+    "what a ranking does not need": lambda echo: _head(body=f'{{"{echo}": ["{echo}"], {RESULTS}}}'),
+}
+
+
+def _as_name(echo: str) -> str:
+    return re.sub(r"[^\w.%-]", "-", echo)
+
+
+def _all_of(value: Any) -> str:
+    """Everything that can be seen of an error or a ranking."""
+    shown = [str(value), repr(value), repr(pickle.dumps(value)), repr(copy.copy(value))]
+    if isinstance(value, BaseException):
+        shown += [repr(vars(value)), *traceback.format_exception(value)]
+        for cause in (value.__cause__, value.__context__):
+            if cause is not None:
+                shown += [str(cause), repr(cause), repr(cause.args), repr(vars(cause)), _all_of_chain(cause)]
+        shown += [repr(value.__dict__.get("body"))]
+    else:
+        shown += [repr(getattr(value, name)) for name in ("headers", "model", "id", "provider", "body")]
+        shown += [value._repr_html_(), repr(value.request_id), repr(value.__getstate__())]
+        with contextlib.suppress(RerankError):
+            shown += [repr(value.response), repr(value.response.to_dict())]
+        shown += [repr(msgspec.to_builtins({**value.headers}))]
+    return "\n".join(shown)
+
+
+def _all_of_chain(error: BaseException) -> str:
+    return "".join(_all_of(one) for one in (error.__cause__, error.__context__) if one is not None)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=list(SPELLINGS))
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=list(ECHOES))
+@pytest.mark.parametrize("injected", [False, True], ids=["own", "injected"])
+def test_echoes(
+    echo: Any,
+    spelling: Callable[[str], str],
+    injected: bool,
+    shell: Shell,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    """Whatever a server does with the secrets that it was sent, no value of ours shows them, and no cache keeps them."""
+    caplog.set_level(logging.DEBUG, logger="openrouter_rerank")
+    told = spelling(" ".join(SECRETS)) if spelling is str else " ".join(map(spelling, SECRETS))
+    written = {secret: spelling(secret) for secret in SECRETS}
+
+    def script(_: Request) -> Script:
+        yield echo(told)
+
+    held: dict[str, bytes] = {}
+    given: dict[str, Any] = {
+        "extra_headers": {"Cookie": f"session={COOKIE}", "api-key": API_KEY},
+        "retries": Retries(attempts=1),
+        # What a cache is given is redacted; without one, what a pickle is made of has to be.
+        "cache": None if injected else SimpleNamespace(get=held.get, set=held.__setitem__),
+    }
+    basic = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
+    with serving(script) as server, contextlib.ExitStack() as stack:
+        if injected:
+            # Connections that are not kept need not be closed.
+            kind: Any = httpx.Client if shell.name == "sync" else httpx.AsyncClient
+            given["http_client"] = kind(limits=httpx.Limits(max_keepalive_connections=0))
+        rank = stack.enter_context(shell.open(base_url=f"{server.url}?code={CODE}", **given))
+        try:
+            value = rank("q", ["a", "b"], extra_headers={"X-Proxy-Authorization": f"Basic {basic}"})
+        except RerankError as error:
+            value = error
+            frames = _ours(error)
+        else:
+            frames = []
+
+    shown = "\n".join([_all_of(value), caplog.text, repr(held), *frames])
+    for secret, spelled in written.items():
+        assert secret not in shown
+        assert spelled.lower() not in shown.lower()

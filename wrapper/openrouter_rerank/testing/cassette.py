@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -18,13 +17,12 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeAlias, cast
-from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from openrouter_rerank.client import AsyncHttpClient, AsyncReranker, HttpClient, Reranker
-from openrouter_rerank.request import Key
+from openrouter_rerank.redaction import Redactor, secrets_in_headers
 from openrouter_rerank.testing.inprocess import InProcess
 from openrouter_rerank.testing.scripts import Request, Script, head
 
@@ -273,50 +271,27 @@ class _Secrets:
     """What must not be written down: what was sent to prove who sends, in any of the forms that a server may echo."""
 
     def __init__(self) -> None:
-        self._forms: dict[str, Key] = {}
+        self._redactor = Redactor()
+        self._known: set[str] = set()
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Take in the secrets of a request."""
-        for name, value in headers.items():
-            if re.search("auth|key|token|secret|cookie|password", name, re.IGNORECASE):
-                # "Bearer <key>", "a=<session>; b=<other>", or the bare secret.
-                for part in re.split(r"[\s;]+", value):
-                    for secret in (part, part.partition("=")[2]):
-                        for form in _forms(secret):
-                            self._forms.setdefault(form, Key(form))
+        found = set(secrets_in_headers(headers.items()))
+        if not found <= self._known:
+            self._known |= found
+            self._redactor = Redactor(self._known)
 
     def text(self, text: str) -> str:
         """The text without them."""
-        for form in self._forms.values():
-            text = form.blot(text)
-        return text
+        return self._redactor.text(text)
 
     def data(self, data: bytes) -> bytes:
         """The data without them."""
-        for form in self._forms.values():
-            data = form.blot_bytes(data)
-        return data
+        return self._redactor.data(data)
 
     def value(self, value: Any) -> Any:
         """The JSON value without them."""
-        for form in self._forms.values():
-            value = form.blot_in(value)
-        return value
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """The secret as it is, in URLs, and in base64 at each of the three places that it can have among other bytes."""
-    if len(secret) < 8:
-        return
-    yield secret
-    yield quote(secret)
-    yield quote(secret, safe="")
-    for before in range(3):
-        encoded = base64.b64encode(bytes(before) + secret.encode()).decode()
-        # Without the letters at either end that depend on the neighbours.
-        inner = encoded[(before * 8 + 5) // 6 : (before + len(secret.encode())) * 8 // 6]
-        yield inner
-        yield inner.replace("+", "-").replace("/", "_")
+        return self._redactor.value(value)
 
 
 _Note: TypeAlias = Callable[[int, Mapping[str, str], bytes], None]

@@ -27,7 +27,7 @@ from openrouter_rerank.client import Reranker
 from openrouter_rerank.defaults import BASE_URL
 from openrouter_rerank.errors import BudgetExceeded, InsufficientCredits, Unauthorized
 from openrouter_rerank.ledger import Ledger, Totals
-from openrouter_rerank.request import Key
+from openrouter_rerank.redaction import Key
 from openrouter_rerank.retries import Retries
 
 try:
