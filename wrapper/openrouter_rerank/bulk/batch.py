@@ -38,6 +38,7 @@ from openrouter_rerank.bulk.large import by_words
 from openrouter_rerank.bulk.many import Request, Result
 from openrouter_rerank.bulk.paths import create, flushed
 from openrouter_rerank.bulk.tables import Schema, carried_value, chunks, json_line, read, writer
+from openrouter_rerank.documents import to_wire
 from openrouter_rerank.errors import ResponseError
 
 _DEPTH = 10
@@ -101,10 +102,15 @@ class _Nowhere(io.RawIOBase):
 
 
 def _either(number: int, row: Mapping[str, Any], batch: Batch) -> tuple[Kept, Kept]:
-    """Return what may become of a row: any ranking, or any failure."""
-    ranking = [(index, 1.0) for index in range(len(row[batch.documents_column]))]
-    failure = {"type": "", "message": "", "status": None}
-    return Kept(number, ranking, cost=0.0, search_units=0, total_tokens=0), Kept(number, error=failure)
+    """Return what may become of a row: a ranking about as long as they are, and a failure."""
+    ranking = [(index, _SCORE) for index in range(len(row[batch.documents_column]))]
+    name = "n" * _NAME
+    ranked = Kept(number, ranking[: batch.options.get("top_n")], name, name, 0.0, 0, 0, name)
+    return ranked, Kept(number, error={"type": "", "message": "", "status": None})
+
+
+_SCORE = 0.12345678901234567
+_NAME = 30  # characters of a model's name, a provider's or an id
 
 
 def _note_not_finite(row: Mapping[str, Any], number: int, found: Survey) -> None:
@@ -397,7 +403,8 @@ def _write_rows(
             number = chunk.first + place
             for outcome in outcomes(number - 1, row, batch):
                 if outcome.ranking is None:
-                    failed.write(json_line({**row, ERROR: outcome.error}, number))
+                    sent_again = {**row, batch.documents_column: _with_images(row[batch.documents_column])}
+                    failed.write(json_line({**sent_again, ERROR: outcome.error}, number))
                 else:
                     places.append(place)
                     results.append(_results(outcome, outcome.ranking, row[batch.documents_column], batch))
@@ -415,6 +422,26 @@ def _results(
             hit["document"] = documents[hit["index"]]
     values = {"ranking": hits, **{name: getattr(outcome, name) for name in RESULTS[1:]}}
     return {batch.added(name): value for name, value in values.items()}
+
+
+def _with_images(documents: list[Any]) -> list[Any]:
+    """Return the documents with the bytes of images, which JSON has not, as the data URIs that were sent."""
+    return [
+        _with_image(cast(dict[str, Any], document))
+        if isinstance(document, dict) and isinstance(document.get("image"), bytes)
+        else document
+        for document in documents
+    ]
+
+
+def _with_image(document: dict[str, Any]) -> dict[str, Any]:
+    try:
+        next(to_wire([{"image": document["image"]}], None, sys.maxsize))
+    except StopIteration as done:
+        return {**document, "image": done.value[0].image}
+    except ValueError:  # it is not an image, or of none that we know
+        pass
+    return document
 
 
 _Rate: TypeAlias = Callable[[list[Any], list[int]], Mapping[str, float]]

@@ -104,22 +104,22 @@ def is_parquet(head: bytes) -> bool:
 
 def peek(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
     """Return the first bytes of a stream, and a stream that begins with them."""
-    head = b""
-    while len(head) < _SAMPLE and (data := stream.read(_SAMPLE - len(head))):
-        head += data
-    return head, io.BufferedReader(_Rejoined(head, stream), _SAMPLE)
+    head = stream.read(_SAMPLE)
+    # A terminal that has ended would have to be ended again, were it asked once more.
+    rest = stream if len(head) == _SAMPLE else io.BytesIO()
+    return head, io.BufferedReader(_Rejoined(head, rest), _SAMPLE)
 
 
 class _Rejoined(io.RawIOBase):
-    def __init__(self, head: bytes, stream: BinaryIO) -> None:
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
         self._head = head
-        self._stream = stream
+        self._rest = rest
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._head or self._stream.read(len(buffer))
+        data = self._head or self._rest.read(len(buffer))
         data, self._head = data[: len(buffer)], data[len(buffer) :]
         buffer[: len(data)] = data
         return len(data)
@@ -190,7 +190,8 @@ def _undecodable(  # noqa: PLR0913 - all that tells one cause from the other
         return BadFile(f"{where}: half of a surrogate pair, which is not a character; mend the text there")
     content = line.encode("utf-8", "surrogateescape")
     problem = f"{where}: byte 0x{ord(line[column]) - 0xDC00:02x} is not UTF-8"
-    if mixed or any(ord(character) > 0x7F for character in _SURROGATE.sub("", line)):
+    # Bytes of another encoding are at times those of a character too.
+    if mixed or 2 * len(_SURROGATE.findall(line)) <= sum(character > "\x7f" for character in line):
         return BadFile(f"{problem}, though other lines or characters are; mend the text there")
     if _is_western(content) and _is_western(head):
         return BadFile(
