@@ -156,6 +156,10 @@ def test_values_of_parquet(tmp_path: Path, kind: str):
 
 
 NOT_IN_JSON: dict[str, tuple[Any, str]] = {
+    "two fields of one name": (
+        arrow.StructArray.from_arrays([_array([1]), _array([2])], names=["x", "x"]),
+        "row 1: the column 'value'",
+    ),
     "a time beyond all years": (_array([0, 2**60], arrow.timestamp("us")), "row 2: the column 'value'"),
     "an unknown zone": (_array([0], arrow.timestamp("us", "No/Where")), "row 1: the column 'value'"),
     "bytes that are no text": (
@@ -304,6 +308,20 @@ def test_refuses_a_name_that_csv_cannot_hold(tmp_path: Path):
     """The header is checked as the cells are."""
     source = written(tmp_path / "in.jsonl", [{"query": "q", "documents": [], "n\0": 1}])
     refused(rerank(source, tmp_path / "out.csv", "--local"), 2, "row 1: CSV cannot hold 'n\\x00'")
+
+
+def test_a_long_value_is_shown_in_part(tmp_path: Path):
+    """A message does not repeat a value of megabytes."""
+    source = written(tmp_path / "in.jsonl", [{"query": "q", "documents": [], "n": "\0" + "x" * 10**6}])
+    result = rerank(source, tmp_path / "out.csv", "--local")
+    refused(result, 2, 'row 1: CSV cannot hold "\\u0000xxx', "... in the column 'n'")
+    assert len(result.stderr) < 1000
+
+
+def test_a_label_that_is_a_number_is_refused(tmp_path: Path):
+    """Only NaN says that there are no labels."""
+    source = written(tmp_path / "in.jsonl", [{"query": "q", "documents": ["x"], "relevance": 1.0}])
+    refused(rerank(source, tmp_path / "out.jsonl", "--local"), 2, "'relevance' is no list of whole numbers")
 
 
 def test_a_resumed_job_is_checked_too(tmp_path: Path):

@@ -428,7 +428,7 @@ def _with_images(documents: list[Any]) -> list[Any]:
     """Return the documents with the bytes of images, which JSON has not, as the data URIs that were sent."""
     return [
         _with_image(cast(dict[str, Any], document))
-        if isinstance(document, dict) and isinstance(document.get("image"), bytes)
+        if isinstance(document, dict) and isinstance(cast(dict[str, Any], document).get("image"), bytes)
         else document
         for document in documents
     ]

@@ -588,8 +588,9 @@ _SAID = _Said({",": "commas", ";": "semicolons", "\t": "tabs"})
 
 def _delimiter(header: str, needed: Sequence[str], usual: str) -> str:
     """Return what separates the columns: what makes the needed ones of the header, or else what is there at all."""
+    nothing: list[str] = []
     names = {
-        delimiter: next(csv.reader([header], delimiter=delimiter), [])
+        delimiter: next(csv.reader([header], delimiter=delimiter), nothing)
         for delimiter in sorted(_DELIMITERS, key=lambda delimiter: delimiter != usual)
     }
     fitting = [delimiter for delimiter, columns in names.items() if set(needed) <= set(columns)]

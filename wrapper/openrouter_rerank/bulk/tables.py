@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from math import isnan
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, BinaryIO, NamedTuple, Protocol, cast
@@ -139,7 +140,8 @@ def _text_rows(batch: Batch, file: BinaryIO) -> Rows:
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     row.pop(ERROR, None)
-    if isinstance(row.get(RELEVANCE), float):  # NaN, as pandas writes that there is nothing
+    labels = row.get(RELEVANCE)
+    if isinstance(labels, float) and isnan(labels):  # as pandas writes that there is nothing
         row[RELEVANCE] = None
     return row
 

@@ -75,11 +75,12 @@ def read(files: Sequence[str], input_format: str | None, text_field: str) -> Ite
         try:
             with click.open_file(file, "rb") as stream:
                 for record in _records(name, file, cast(BinaryIO, stream), input_format, text_field):
-                    if not isinstance(record.value, str | dict):
-                        problem = f"{tables.kind(record.value)} is not a document; give a string or an object"
+                    value: object = record.value
+                    if not isinstance(value, str | dict):
+                        problem = f"{tables.kind(value)} is not a document; give a string or an object"
                         message = f"{tables.place(name, record.line)}: {problem}"
                         raise BadInput(message)
-                    yield Row(cast("str | dict[str, Any]", record.value), name, record.line)
+                    yield Row(cast("str | dict[str, Any]", value), name, record.line)
         except tables.BadFile as error:
             raise BadInput(str(error)) from error
         except OSError as error:
@@ -109,7 +110,8 @@ def _records(
 def note_not_finite(rows: Sequence[Row]) -> None:
     """Say on standard error if a document has NaN or infinity, which are printed as null."""
     for row in rows:
-        for field, value in () if isinstance(row.value, str) else row.value.items():
+        fields: Mapping[str, Any] = {} if isinstance(row.value, str) else row.value
+        for field, value in fields.items():
             if not tables.is_finite(value):
                 message = f"{tables.place(row.file, row.line)}: NaN or infinity in the field {field!r} is printed as null, as JSON has no such number"
                 click.echo(f"rerank: {one_line(message)}", err=True)
