@@ -91,7 +91,11 @@ def is_finite(value: object) -> bool:
     if isinstance(value, float):
         return isfinite(value)
     if isinstance(value, list):
-        return all(isinstance(one, str) or is_finite(one) for one in cast(list[object], value))
+        values = cast(list[Any], value)
+        kinds = set(map(type, values))
+        if kinds <= {str, int, float}:  # quick, for texts and vectors
+            return float not in kinds or all(map(isfinite, [one for one in values if type(one) is float]))
+        return all(map(is_finite, values))
     if isinstance(value, dict):
         return all(map(is_finite, cast(dict[str, object], value).values()))
     return True
