@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 import sys
+import zlib
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -598,6 +599,31 @@ def test_restart_throws_away_what_is_ours(tmp_path: Path):
         job.failed.write_text('{"query": "q", "rerank_error":{"type": "x"}}\n')
         assert rerank(source, target, "--local", "--restart").exit_code == 0
         assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+@posix
+def test_a_journal_that_is_kept_elsewhere_too(tmp_path: Path):
+    """A journal with a second name, as of a copy by `cp -l`, is neither cut off nor gone on with."""
+    source, target = written(tmp_path / "in.jsonl", rows(2)), tmp_path / "out.jsonl"
+    job = Batch(source=source, target=target, input_format="jsonl", output_format="jsonl")
+    with opened(job, jobs.survey(job), restart=False) as journal:
+        journal.record(Kept(0, [(0, 0.5)]))
+    content = job.journal.read_bytes()
+    os.link(job.journal, tmp_path / "copy")
+    for more in ([], ["--restart"]):
+        refused(rerank(source, target, "--local", *more), 2, "out.jsonl.part is a file with several names")
+        assert (tmp_path / "copy").read_bytes() == content
+
+
+def test_a_journal_of_another_version(tmp_path: Path):
+    """A journal that later versions may write is left alone."""
+    source, target = written(tmp_path / "in.jsonl", rows(2)), tmp_path / "out.jsonl"
+    content = b'{"rerank_batch":2}'
+    line = b"%08x %s\n" % (zlib.crc32(content), content)
+    target.with_name("out.jsonl.part").write_bytes(line)
+    for more in ([], ["--restart"]):
+        refused(rerank(source, target, "--local", *more), 2, "is no journal of this version")
+        assert target.with_name("out.jsonl.part").read_bytes() == line
 
 
 @posix
