@@ -7,22 +7,38 @@ It makes no call itself, and prints nothing.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from itertools import islice
 from math import isfinite
 from pathlib import Path
-from typing import Any, BinaryIO, Unpack, cast
+from typing import Any, BinaryIO, TypeAlias, Unpack, cast
 
 import msgspec
 
-from openrouter_rerank.bulk.job import ERROR, RELEVANCE, RESULTS, BadBatch, Batch, Rows, Survey, reporting
+from openrouter_rerank.bulk.files import is_finite, kind
+from openrouter_rerank.bulk.job import (
+    ERROR,
+    RELEVANCE,
+    RESULTS,
+    BadBatch,
+    Batch,
+    BatchError,
+    Survey,
+    Unwritable,
+    reporting,
+)
 from openrouter_rerank.bulk.journal import Journal, Kept
+from openrouter_rerank.bulk.large import by_words
 from openrouter_rerank.bulk.many import Request, Result
-from openrouter_rerank.bulk.tables import CHUNK, flushed, infers, read, schema_of, write
+from openrouter_rerank.bulk.paths import create, flushed
+from openrouter_rerank.bulk.tables import Schema, carried_value, chunks, json_line, read, writer
+from openrouter_rerank.documents import to_wire
 from openrouter_rerank.errors import ResponseError
 from openrouter_rerank.options import CallOptions
 
@@ -34,32 +50,75 @@ _DEPTH = 10
 
 
 def survey(batch: Batch) -> Survey:
-    """What the input is.
+    """Read the whole input, and return what it is.
+
+    Every row is written to nowhere, once as one that was ranked and once as one that failed: so what passes here can be
+    written later.
 
     Raises:
-        BadBatch: It cannot be read, or a row of it can be no request.
+        BadBatch: The input cannot be read, a row cannot be a request, or a value does not fit the output.
     """
-    found = Survey()
-    chunks = infers(batch)
-    chunk: list[dict[str, Any]] = []
-    for number, row in enumerate(read(batch), 1):
-        _check(row, number, batch)
-        found.rows += 1
-        found.labelled += row.get(RELEVANCE) is not None
-        found.columns.update(dict.fromkeys(row))
-        if chunks is not None:
-            chunk.append(batch.carried(row))
-            if len(chunk) == CHUNK:
-                chunks(chunk)
-                chunk = []
-    if found.rows == 0:
-        message = f"{batch.source}: there is no row in it. Name a file with rows"
-        raise BadBatch(message)
-    _refuse_collisions(found, batch)
-    found.digest = _digest(batch.source)
-    if batch.output_format == "parquet":
-        found.schema = schema_of(batch) if chunks is None else chunks(chunk)
+    found = Survey(digest=_digest(batch.source))
+    schema = Schema(batch) if batch.output_format == "parquet" else None
+    try:
+        for chunk in chunks(batch):
+            for number, row in enumerate(chunk.rows, chunk.first):
+                _check(row, number, batch)
+                _note_not_finite(row, number, found)
+                found.rows += 1
+                found.labelled += row.get(RELEVANCE) is not None
+                found.columns.update(dict.fromkeys(row))
+            if schema is not None:
+                schema.add(chunk)
+        if found.rows == 0:
+            message = f"{batch.source}: there is no row in it. Name a file with rows"
+            raise BadBatch(message)
+        _refuse_collisions(found, batch)
+        found.schema = None if schema is None else schema.found()
+        out, failed = _Nowhere(), _Nowhere()
+        _write_rows(batch, found, _either, cast(BinaryIO, out), cast(BinaryIO, failed))
+    except Unwritable as error:
+        message = f"{batch.source}, {error}"
+        raise BadBatch(message) from error
+    found.size = out.tell()
     return found
+
+
+class _Nowhere(io.RawIOBase):
+    """A file that keeps nothing but its size."""
+
+    def __init__(self) -> None:
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        self._size += size
+        return size
+
+    def tell(self) -> int:
+        return self._size
+
+
+def _either(number: int, row: Mapping[str, Any], batch: Batch) -> tuple[Kept, Kept]:
+    """Return what may become of a row: a ranking about as long as they are, and a failure."""
+    ranking = [(index, _SCORE) for index in range(len(row[batch.documents_column]))]
+    name = "n" * _NAME
+    ranked = Kept(number, ranking[: batch.options.get("top_n")], name, name, 0.0, 0, 0, name)
+    return ranked, Kept(number, error={"type": "", "message": "", "status": None})
+
+
+_SCORE = 0.12345678901234567
+_NAME = 30  # characters of a model's name, a provider's or an id
+
+
+def _note_not_finite(row: Mapping[str, Any], number: int, found: Survey) -> None:
+    for column, value in row.items():
+        if not is_finite(value):
+            found.not_finite += 1
+            found.first_not_finite = found.first_not_finite or f"row {number}, column {column!r}"
 
 
 def _digest(path: Path) -> str:
@@ -82,18 +141,21 @@ def _check(row: Mapping[str, Any], number: int, batch: Batch) -> None:
         )
         raise BadBatch(message)
     if batch.id_column is not None:
-        where += f" ({batch.id_column} {row[batch.id_column]!r})"
+        where += f" ({batch.id_column} {carried_value(row[batch.id_column])!r})"
     query, documents = row[batch.query_column], row[batch.documents_column]
     if not isinstance(query, str):
-        message = f"{where}: the query is {_kind(query)}, not a text. Mend or remove the row"
+        message = f"{where}: the query (column {batch.query_column!r}) is {kind(query)}, not a string. Mend or remove the row"
         raise BadBatch(message)
     if not isinstance(documents, list):
-        message = f"{where}: the documents are {_kind(documents)}, not a list. Mend or remove the row"
+        message = (
+            f"{where}: the documents (column {batch.documents_column!r}) are {kind(documents)}, not an array. "
+            "Mend or remove the row"
+        )
         raise BadBatch(message)
     for place, document in enumerate(cast(list[object], documents)):
         problem = _problem(document, batch.text_field)
         if problem is not None:
-            message = f"{where}: document {place} {problem}"
+            message = f"{where}, column {batch.documents_column!r}: document {place} {problem}"
             raise BadBatch(message)
     labels = row.get(RELEVANCE)
     if labels is not None and not (
@@ -112,25 +174,34 @@ def _check(row: Mapping[str, Any], number: int, batch: Batch) -> None:
 
 
 def _problem(document: object, field: str | None) -> str | None:
-    """What keeps a document from being sent, if anything does."""
+    """Return the reason why a document cannot be sent, if there is one."""
     if isinstance(document, str):
         return None
     if not isinstance(document, dict):
-        return f"is {_kind(document)}, not a text or an object. Mend or remove the row"
-    there = {name: value for name, value in cast(dict[str, Any], document).items() if value is not None}
+        return f"is {kind(document)}, not a string or an object. Mend or remove the row"
+    given = cast(dict[str, Any], document)
+    there = {name: value for name, value in given.items() if value is not None}
     names = ", ".join(there) or "nothing"
     if field is not None:
-        hint = f"has no text in {field!r}; it has {names}. Name the right field with --text-field"
-        return None if isinstance(there.get(field), str) else hint
+        if field not in given:
+            return f"has no text in {field!r}; it has {names}. Name the right field with --text-field"
+        return _problem_of_fields(given, [field])
     if there.keys() - {"text", "image"}:
         return (
-            f"has {names}, and but text and image can be sent. Say which field to rank by with --text-field"
+            f"has {names}, and only text and image can be sent. Say which field to rank by with --text-field"
         )
-    return None if there else "has neither text nor image. Mend or remove the row"
+    return (
+        _problem_of_fields(there, list(there))
+        if there
+        else "has neither text nor image. Mend or remove the row"
+    )
 
 
-def _kind(value: object) -> str:
-    return "missing" if value is None else f"of type {type(value).__name__}"
+def _problem_of_fields(document: Mapping[str, Any], fields: Sequence[str]) -> str | None:
+    for name in fields:
+        if not isinstance(document[name], (str, bytes) if name == "image" else str):
+            return f"has {kind(document[name])} in {name!r}, not a string. Mend or remove the row"
+    return None
 
 
 def _refuse_collisions(found: Survey, batch: Batch) -> None:
@@ -190,17 +261,16 @@ def kept(result: Result) -> Kept:
     ranking: Any = result.ranking
     if result.error is not None:
         return Kept(row, error=told(result.error))
+    usage = ranking.usage
     return Kept(
         row,
         [(hit.index, hit.score) for hit in ranking],
-        ranking.model,
-        ranking.provider,
-        ranking.usage.cost
-        if ranking.attempts or ranking.usage.cost
-        else 0.0,  # of no documents nothing is sent
-        ranking.usage.search_units,
-        ranking.usage.total_tokens,
-        ranking.id,
+        _storable(ranking.model),
+        _storable(ranking.provider),
+        usage.cost if ranking.attempts or usage.cost else 0.0,  # of no documents nothing is sent
+        _countable(usage.search_units),
+        _countable(usage.total_tokens),
+        _storable(ranking.id),
         unranked=len(ranking.unranked),
     )
 
@@ -208,7 +278,20 @@ def kept(result: Result) -> Kept:
 def told(error: Exception) -> dict[str, Any]:
     """An error as it stands in a row."""
     status = error.status if isinstance(error, ResponseError) else None
-    return {"type": type(error).__name__, "message": str(error), "status": status}
+    return {"type": type(error).__name__, "message": _storable(str(error)), "status": status}
+
+
+def _storable(text: str | None) -> str | None:
+    """Return a server's text without the characters that not every format can hold."""
+    return text and _UNSTORABLE.sub("\ufffd", text)
+
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def _countable(number: int | None) -> int | None:
+    """Return a server's count, or None if it is larger than any."""
+    return number if number is not None and -(2**63) <= number < 2**63 else None
 
 
 def requests(batch: Batch, journal: Journal, top_n: int | None) -> Iterator[Row]:
@@ -220,7 +303,18 @@ def requests(batch: Batch, journal: Journal, top_n: int | None) -> Iterator[Row]
     for number, row in enumerate(islice(read(batch), journal.rows)):
         if number not in journal:
             _check(row, number + 1, batch)
-            yield Row(number, row[batch.query_column], documents_of(row, batch), top_n=top_n)
+            yield request(row, number, batch, top_n)
+
+
+def request(row: Mapping[str, Any], number: int, batch: Batch, top_n: int | None) -> Row:
+    """Return the request of a row."""
+    return Row(
+        number,
+        row[batch.query_column],
+        documents_of(row, batch),
+        top_n=top_n,
+        chunk=None if batch.chunk is None else by_words(*batch.chunk),
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- writing
@@ -247,13 +341,20 @@ def finish(batch: Batch, found: Survey, journal: Journal) -> Summary:
     """
     rate = _rater() if found.labelled else None
     summary = Summary(unmeasured=found.labelled if rate is None else 0)
-    finished = f"all {found.rows} rows are finished and will not be ranked again"
     parts = batch.making
+
+    def outcome(number: int, row: Mapping[str, Any], batch: Batch) -> tuple[Kept]:
+        finished = journal[number]
+        if finished.ranking is not None and rate is not None and row.get(RELEVANCE) is not None:
+            _measure(summary, rate, row[RELEVANCE], finished.ranking, len(row[batch.documents_column]))
+        return (finished,)
+
     try:
-        with reporting(batch.target, finished):
+        with _reporting_any(batch, found):
             _refuse_changed(batch, found)
-            with parts[1].open("wb") as failed:
-                write(parts[0], _output(batch, journal, failed, summary, rate), batch, found)
+            with create(parts[0]) as out, create(parts[1]) as failed:
+                _write_rows(batch, found, outcome, out, failed)
+                flushed(out)
                 flushed(failed)
             _refuse_changed(batch, found)
             if journal.failed:
@@ -273,40 +374,104 @@ def finish(batch: Batch, found: Survey, journal: Journal) -> Summary:
     return summary
 
 
+@contextmanager
+def _reporting_any(batch: Batch, found: Survey) -> Generator[None]:
+    """Raise whatever ends the writing as a BatchError that says that nothing is lost."""
+    finished = f"all {found.rows} rows are finished and will not be ranked again"
+    try:
+        with reporting(batch.target, finished):
+            yield
+    except BatchError:
+        raise
+    except Exception as error:
+        message = (
+            f"{batch.target} could not be written: {error}. Nothing is lost: {finished}, as {batch.journal} has them. "
+            "Run the same command again with --output-format jsonl"
+        )
+        raise BatchError(message) from error
+
+
 def _refuse_changed(batch: Batch, found: Survey) -> None:
     if _digest(batch.source) != found.digest:
         message = f"{batch.source} has changed since it was read. Put it back and run the same command again"
         raise BadBatch(message)
 
 
-def _output(
+def _write_rows(
     batch: Batch,
-    journal: Journal,
+    found: Survey,
+    outcomes: Callable[[int, Mapping[str, Any], Batch], Sequence[Kept]],
+    out: BinaryIO,
     failed: BinaryIO,
-    summary: Summary,
-    rate: Callable[[list[Any], list[int]], Mapping[str, float]] | None,
-) -> Rows:
-    for number, row in enumerate(read(batch)):
-        what = journal[number]
-        if what.ranking is None:
-            failed.write(msgspec.json.encode({**row, ERROR: what.error}) + b"\n")
-            continue
-        documents, labels = row[batch.documents_column], row.get(RELEVANCE)
-        if rate is not None and labels is not None:
-            summary.labelled += 1
-            order = [index for index, _ in what.ranking]
-            for sums, indices in ((summary.before, list(range(len(documents)))), (summary.after, order)):
-                for name, value in rate(labels, indices).items():
-                    sums[name] = sums.get(name, 0.0) + value
-        ranking: list[dict[str, Any]] = [{"index": index, "score": score} for index, score in what.ranking]
-        if batch.with_documents:
-            for hit in ranking:
-                hit["document"] = documents[hit["index"]]
-        values = {"ranking": ranking, **{name: getattr(what, name) for name in RESULTS[1:]}}
-        yield {**batch.carried(row), **{batch.added(name): values[name] for name in RESULTS}}
+) -> None:
+    """Write each row of the input with its outcomes: those that are rankings to the one file, failures to the other.
+
+    Raises:
+        Unwritable: A value does not fit its file.
+    """
+    rows = writer(batch, found, out)
+    for chunk in chunks(batch):
+        places: list[int] = []
+        results: list[dict[str, Any]] = []
+        for place, row in enumerate(chunk.rows):
+            number = chunk.first + place
+            for outcome in outcomes(number - 1, row, batch):
+                if outcome.ranking is None:
+                    sent_again = {**row, batch.documents_column: _with_images(row[batch.documents_column])}
+                    failed.write(json_line({**sent_again, ERROR: outcome.error}, number))
+                else:
+                    places.append(place)
+                    results.append(_results(outcome, outcome.ranking, row[batch.documents_column], batch))
+        rows.write(chunk, places, results)
+    rows.close()
 
 
-def _rater() -> Callable[[list[Any], list[int]], Mapping[str, float]] | None:
+def _results(
+    outcome: Kept, ranking: Sequence[tuple[int, float]], documents: list[Any], batch: Batch
+) -> dict[str, Any]:
+    """Return the columns that are added to a row."""
+    hits: list[dict[str, Any]] = [{"index": index, "score": score} for index, score in ranking]
+    if batch.with_documents:
+        for hit in hits:
+            hit["document"] = documents[hit["index"]]
+    values = {"ranking": hits, **{name: getattr(outcome, name) for name in RESULTS[1:]}}
+    return {batch.added(name): value for name, value in values.items()}
+
+
+def _with_images(documents: list[Any]) -> list[Any]:
+    """Return the documents with the bytes of images, which JSON has not, as the data URIs that were sent."""
+    return [
+        _with_image(cast(dict[str, Any], document))
+        if isinstance(document, dict) and isinstance(cast(dict[str, Any], document).get("image"), bytes)
+        else document
+        for document in documents
+    ]
+
+
+def _with_image(document: dict[str, Any]) -> dict[str, Any]:
+    try:
+        next(to_wire([{"image": document["image"]}], None, sys.maxsize))
+    except StopIteration as done:
+        return {**document, "image": done.value[0].image}
+    except ValueError:  # it is not an image, or of none that we know
+        pass
+    return document
+
+
+_Rate: TypeAlias = Callable[[list[Any], list[int]], Mapping[str, float]]
+
+
+def _measure(
+    summary: Summary, rate: _Rate, labels: list[Any], ranking: Sequence[tuple[int, float]], documents: int
+) -> None:
+    summary.labelled += 1
+    order = [index for index, _ in ranking]
+    for sums, indices in ((summary.before, list(range(documents))), (summary.after, order)):
+        for name, value in rate(labels, indices).items():
+            sums[name] = sums.get(name, 0.0) + value
+
+
+def _rater() -> _Rate | None:
     """What measures an order by labels: trec_eval, in its Python build; None where it is not installed."""
     try:
         trec: Any = import_module("pytrec_eval")

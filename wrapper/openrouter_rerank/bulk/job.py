@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 FORMATS = ("jsonl", "csv", "parquet")
+"""The formats of the output."""
+INPUT_FORMATS = ("jsonl", "csv", "tsv", "parquet")
 
 RELEVANCE = "relevance"
 ERROR = "rerank_error"
@@ -32,6 +34,20 @@ class BadBatch(BatchError):
     """The input or the options are wrong, and nothing was sent."""
 
 
+class Unwritable(Exception):
+    """A value that cannot be written in the format of a file."""
+
+    def __init__(self, row: int, column: str, value: object, reason: str, form: str) -> None:
+        shown = bytes(value).decode() if isinstance(value, msgspec.Raw) else repr(value)
+        if len(shown) > _SHOWN:
+            shown = f"{shown[:_SHOWN]}..."
+        step = "mend it" if form == "JSON" else "write JSON lines with --output-format jsonl, or mend it"
+        super().__init__(f"row {row}: {form} cannot hold {shown} in the column {column!r} ({reason}); {step}")
+
+
+_SHOWN = 60
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """A job: what is ranked by which columns, and where it goes."""
 
@@ -49,6 +65,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     keep_documents: bool = False
     with_documents: bool = False
     """Whether the ranking carries its documents."""
+    chunk: tuple[int, int] | None = None
+    """Words of a chunk, and of its overlap, where documents are ranked by their chunks."""
     options: Mapping[str, Any] = {}
     """What else determines the rankings: a job is not taken up with others."""
 
@@ -95,6 +113,12 @@ class Survey(msgspec.Struct):
     digest: str = ""
     schema: Any = None
     """For Parquet: the types of the columns that are carried over."""
+    size: int = 0
+    """Bytes of the output, or a little more, if no row fails."""
+    not_finite: int = 0
+    """Values with NaN or infinity, which JSON does not have."""
+    first_not_finite: str = ""
+    """The place of the first one."""
 
 
 @contextmanager

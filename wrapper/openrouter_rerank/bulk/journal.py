@@ -6,6 +6,7 @@ A job that died is taken up where its journal ends.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from typing import Any, BinaryIO, cast
 import msgspec
 
 from openrouter_rerank.bulk.job import BadBatch, Batch, Survey, reporting
+from openrouter_rerank.bulk.paths import open_journal, refuse_existing, refuse_irregular, refuse_lack_of_room
 from openrouter_rerank.ledger import exact
 
 # Between two times that the disk is told to keep what it has, in seconds. A killed process loses nothing by it.
@@ -107,18 +109,38 @@ class Journal:
         """It is not needed any more."""
         self._path.unlink()
 
-    def load(self, header: Mapping[str, Any]) -> None:
-        """Take up what is there, without a torn end; begin with the header where nothing is."""
+    def is_ours(self, header: Mapping[str, Any], *, damaged: bool) -> bool:
+        """True if there is a journal in the file, False if there is nothing.
+
+        Args:
+            header: That of this job; a journal that broke off within it is nothing.
+            damaged: Whether one is known for a journal whose header is damaged.
+
+        Raises:
+            BadBatch: There is something else.
+        """
         self._file.seek(0)
-        line = self._file.readline()
-        first = _payload(line)
-        if first is None:
-            # Torn at its very beginning; anything else is not ours to overwrite.
-            if not _framed(msgspec.json.encode(header)).startswith(line.rstrip(b"\0")):
-                _refuse_others(self._path, None, header)
-            self.begin(header)
-            return
-        _refuse_others(self._path, msgspec.json.decode(first), header)
+        line = self._file.readline(_LONGEST_HEADER)
+        content = _payload(line)
+        if content is None:
+            if _framed(msgspec.json.encode(header)).startswith(line.rstrip(b"\0")):
+                return False
+            if damaged and _BEGINNING.match(line):
+                return True
+        elif _BEGINNING.match(line):
+            return True
+        message = f"{self._path} is no journal of this version. Remove it, or name another output"
+        raise BadBatch(message)
+
+    def load(self, header: Mapping[str, Any]) -> None:
+        """Take up what is there, without a torn end.
+
+        Raises:
+            BadBatch: It is the journal of another job.
+        """
+        self._file.seek(0)
+        there: Any = msgspec.json.decode(_payload(self._file.readline()) or b"")
+        _refuse_others(self._path, there, header)
         self._end = self._file.tell()
         decoder = msgspec.json.Decoder(Kept)
         for line in self._file:
@@ -173,6 +195,8 @@ class Journal:
             yield
 
 
+_BEGINNING = re.compile(rb'[0-9a-f]{8} \{"rerank_batch":1,')
+_LONGEST_HEADER = 2**20
 _FRAME = 10  # the checksum, a blank and the newline around a line's content
 
 
@@ -193,18 +217,18 @@ def opened(batch: Batch, found: Survey, *, restart: bool) -> Generator[Journal]:
     """The journal of a job, which no other process has at the same time.
 
     Raises:
-        BadBatch: It is that of another job, or another process has it; or the output is there already.
+        BadBatch: It is that of another job, or another process has it; or a file is in the way.
         BatchError: It cannot be written.
     """
-    if not batch.journal.exists() and not restart:
-        for path in (batch.target, batch.failed):
-            if path.exists():
-                message = f"{path} is there already, and no run of it is unfinished. Name another OUT, or --restart to rank anew"
-                raise BadBatch(message)
+    refuse_irregular(batch, restart=restart)
+    if not batch.journal.exists():
+        refuse_existing(batch, restart=restart)
+    refuse_lack_of_room(batch, found)
     options = {
         "query_column": batch.query_column,
         "documents_column": batch.documents_column,
         "text_field": batch.text_field,
+        "chunk": None if batch.chunk is None else list(batch.chunk),
         **batch.options,
     }
     header = {
@@ -214,19 +238,20 @@ def opened(batch: Batch, found: Survey, *, restart: bool) -> Generator[Journal]:
     }
     with _locked(batch.journal) as file:
         journal = Journal(batch.journal, file, found.rows)
-        if restart:
-            journal.begin(header)
-        else:
+        ours = journal.is_ours(header, damaged=restart)
+        if not ours:
+            refuse_existing(batch, restart=restart)
+        if ours and not restart:
             journal.load(header)
+        else:
+            journal.begin(header)
         yield journal
 
 
 @contextmanager
 def _locked(path: Path) -> Generator[BinaryIO]:
     while True:
-        with reporting(path, "nothing was sent"):
-            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
-        with file:
+        with open_journal(path) as file:
             try:
                 _lock(file.fileno())
             except OSError as error:
@@ -239,7 +264,7 @@ def _locked(path: Path) -> Generator[BinaryIO]:
 
 
 def _is_at(file: BinaryIO, path: Path) -> bool:
-    return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return os.path.samestat(os.fstat(file.fileno()), path.lstat())
 
 
 if sys.platform == "win32":
@@ -257,11 +282,8 @@ else:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _refuse_others(path: Path, there: Any, header: Mapping[str, Any]) -> None:
+def _refuse_others(path: Path, there: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     hint = "Give the same ones to go on, name another output, or --restart to throw away what is finished"
-    if not isinstance(there, dict) or cast(dict[str, Any], there).get("rerank_batch") != 1:
-        message = f"{path} is no journal of this version. Remove it, or name another output"
-        raise BadBatch(message)
     if there["input"] != header["input"]:
         message = f"{path} belongs to a run over another input, or the input has changed. {hint}"
         raise BadBatch(message)

@@ -1,237 +1,368 @@
-"""The tables of `rerank batch`: rows read from JSON lines, CSV and Parquet, and written to them, a few at a time."""
+"""The tables of `rerank batch`: rows read from JSON, CSV and Parquet, and written to JSON lines, CSV and Parquet."""
 
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Callable, Mapping
-from importlib import import_module
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from math import isnan
 from pathlib import Path
-from typing import Any
+from textwrap import shorten
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 import msgspec
 
-from openrouter_rerank.bulk.job import ERROR, FORMATS, RELEVANCE, RESULTS, BadBatch, Batch, Rows, Survey
+from openrouter_rerank.bulk import files, parquet
+from openrouter_rerank.bulk.files import BadFile
+from openrouter_rerank.bulk.job import (
+    ERROR,
+    FORMATS,
+    INPUT_FORMATS,
+    RELEVANCE,
+    RESULTS,
+    BadBatch,
+    Batch,
+    Rows,
+    Survey,
+    Unwritable,
+)
 
 _BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
-
-# The module's own limit is 131,072 characters, which a list of documents exceeds.
-_LONGEST_CELL = 2**31 - 1
-CHUNK = 256
-"""Rows that are decoded, or written, at a time."""
+_INPUT_BY_SUFFIX = {**_BY_SUFFIX, ".json": "jsonl", ".tsv": "tsv", ".tab": "tsv"}
+_GZIP = ".gz"
 
 
-def format_of(path: Path, given: str | None, option: str) -> str:
-    """The format of a file, by what was given or its name."""
-    found = given or _BY_SUFFIX.get(path.suffix.lower())
+def input_format(path: Path, given: str | None) -> str:
+    """Return the format of the input, by its first bytes, the option, or its name."""
+    with path.open("rb") as file:
+        is_parquet = files.is_parquet(files.peek(file)[0])
+    name = path.with_suffix("") if path.suffix.lower() == _GZIP else path
+    found = "parquet" if is_parquet else given or _INPUT_BY_SUFFIX.get(name.suffix.lower())
+    return _known(path, found, "--input-format", INPUT_FORMATS)
+
+
+def output_format(path: Path, given: str | None) -> str:
+    """Return the format of the output, by the option or its name."""
+    if path.suffix.lower() == _GZIP:
+        message = f"{path}: OUT is not compressed; name it without {_GZIP}"
+        raise BadBatch(message)
+    return _known(path, given or _BY_SUFFIX.get(path.suffix.lower()), "--output-format", FORMATS)
+
+
+def _known(path: Path, found: str | None, option: str, formats: Sequence[str]) -> str:
     if found is None:
-        message = f"{path}: its name does not say what it is. Add {option}: {', '.join(FORMATS)}"
+        message = f"{path}: its name does not say what it is; add {option}: {', '.join(formats)}"
         raise BadBatch(message)
     if found == "parquet":
-        _arrow()
+        try:
+            parquet.load()
+        except BadFile as error:
+            raise BadBatch(str(error)) from error
     return found
-
-
-def _arrow(module: str = "pyarrow") -> Any:
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        message = "Parquet needs pyarrow: pip install 'openrouter-rerank[batch]', or '.[batch]' in a clone"
-        raise BadBatch(message) from error
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
 
 
+class Chunk(NamedTuple):
+    """Some rows of the input, one after the other."""
+
+    first: int
+    """The number of the first one, from 1."""
+    rows: list[dict[str, Any]]
+    """Their values: JSON values, or `msgspec.Raw` where they are carried over as they are."""
+    arrow: Any = None
+    """Of a Parquet file, the same rows as it has them."""
+
+
 def read(batch: Batch) -> Rows:
-    """The rows of the input, one after the other, as mappings of their columns; lists in CSV cells are read.
+    """Yield the rows of the input.
 
     Raises:
-        BadBatch: It cannot be read, or is not what its format says.
+        BadBatch: The input cannot be read, or is not what its format says.
+    """
+    for chunk in chunks(batch):
+        yield from chunk.rows
+
+
+def chunks(batch: Batch) -> Iterator[Chunk]:
+    """Yield the rows of the input, some at a time.
+
+    Raises:
+        BadBatch: The input cannot be read, or is not what its format says.
     """
     try:
-        yield from _READERS[batch.input_format](batch)
+        yield from _parquet(batch) if batch.input_format == "parquet" else _text(batch)
+    except BadFile as error:
+        raise BadBatch(str(error)) from error
     except OSError as error:
-        message = f"{batch.source}: {error.strerror or error}. Name a file that can be read"
+        message = f"{batch.source}: {error.strerror or error}; name a file that can be read"
         raise BadBatch(message) from error
 
 
-def _jsonl(batch: Batch) -> Rows:
-    decoder = msgspec.json.Decoder(dict[str, Any])
+def _parquet(batch: Batch) -> Iterator[Chunk]:
+    name, first = str(batch.source), 1
+    parquet.schema_of(name, batch.source)
+    for found in parquet.batches(name, batch.source):
+        rows = [_row(row) for row in parquet.rows(name, found, first)]
+        yield Chunk(first, rows, found)
+        first += len(rows)
+
+
+def _text(batch: Batch) -> Iterator[Chunk]:
+    first = 1
     with batch.source.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = decoder.decode(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
-            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-                message = f"{batch.source}, line {number}: no JSON object ({error}). A line holds one row"
-                raise BadBatch(message) from error
-            row.pop(ERROR, None)
-            yield row
+        rows = _text_rows(batch, file)
+        while found := list(islice(rows, parquet.CHUNK)):
+            yield Chunk(first, found)
+            first += len(found)
 
 
-def _csv(batch: Batch) -> Rows:
-    csv.field_size_limit(_LONGEST_CELL)
-    lists = (batch.documents_column, RELEVANCE)
-    with batch.source.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        header: list[str] = []
-        while True:
-            where = f"{batch.source}, line {reader.line_num + 1}"
-            try:
-                cells = next(reader, None)
-            except (csv.Error, UnicodeDecodeError) as error:
-                message = (
-                    f"{where}: not CSV in UTF-8 ({error}). Quote cells that hold commas, quotes or newlines"
-                )
-                raise BadBatch(message) from error
-            if cells is None:
-                return
-            if not cells:
-                continue
-            if not header:
-                header = cells
-                twice = next((name for name in header if header.count(name) > 1), None)
-                if twice is not None:
-                    message = f"{where}: two columns are named {twice!r}. Rename one of them"
-                    raise BadBatch(message)
-                continue
-            if len(cells) != len(header):
-                message = f"{where}: {len(cells)} cells where the header has {len(header)}. Quote cells that hold commas"
-                raise BadBatch(message)
-            row: dict[str, Any] = dict(zip(header, cells, strict=True))
-            for name in lists:
-                if name in row:
-                    row[name] = _cell(where, name, row[name])
-            yield row
+def _text_rows(batch: Batch, file: BinaryIO) -> Rows:
+    name = str(batch.source)
+    decoded = (batch.query_column, batch.documents_column, RELEVANCE)
+    needed = (batch.query_column, batch.documents_column)
+    for record in files.read(name, file, batch.input_format, needed):
+        row: Any = record.value
+        if not isinstance(row, dict):
+            message = f"{files.place(name, record.line)}: {files.kind(row)} is not a row; a row is an object"
+            raise BadFile(message)
+        values = cast(dict[str, Any], row)
+        for column in decoded:
+            value = values.get(column)
+            if isinstance(value, msgspec.Raw):
+                values[column] = _decoded(name, record.line, bytes(value).decode())
+            elif isinstance(value, str) and batch.input_format != "jsonl" and column != batch.query_column:
+                values[column] = _cell(name, record.line, column, value)
+        yield _row(values)
 
 
-def _cell(where: str, name: str, cell: str) -> Any:
-    if not cell and name == RELEVANCE:
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    row.pop(ERROR, None)
+    labels = row.get(RELEVANCE)
+    if isinstance(labels, float) and isnan(labels):  # as pandas writes that there is nothing
+        row[RELEVANCE] = None
+    return row
+
+
+def _cell(name: str, line: int, column: str, cell: str) -> Any:
+    if not cell and column == RELEVANCE:
         return None
     try:
-        return msgspec.json.decode(cell)
-    except (msgspec.DecodeError, RecursionError) as error:
-        message = f"{where}: the cell {name!r} is no JSON ({error}). In CSV a list is written as a JSON array"
-        raise BadBatch(message) from error
+        return _decoded(name, line, cell)
+    except BadFile as error:
+        message = f"{files.place(name, line)}: the cell {column!r} is not JSON ({shorten(cell, 40)}); write a list as a JSON array"
+        raise BadFile(message) from error
 
 
-def _parquet(batch: Batch) -> Rows:
-    parquet = _arrow("pyarrow.parquet")
-    invalid: Any = _arrow().ArrowInvalid
+def _decoded(name: str, line: int, text: str) -> Any:
     try:
-        with parquet.ParquetFile(batch.source) as file:
-            for chunk in file.iter_batches(batch_size=CHUNK):
-                yield from chunk.to_pylist()
-    except invalid as error:
-        message = f"{batch.source}: not Parquet ({error}). Say what it is with --input-format"
-        raise BadBatch(message) from error
-    except ValueError as error:  # as of nanoseconds, which Python's own times have not
-        message = f"{batch.source}: a value of it cannot be read: {error}"
-        raise BadBatch(message) from error
-
-
-_READERS: Mapping[str, Callable[[Batch], Rows]] = {"jsonl": _jsonl, "csv": _csv, "parquet": _parquet}
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return files.json_value(name, line, text)
 
 
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-def write(path: Path, rows: Rows, batch: Batch, found: Survey) -> None:
-    """Write the rows of the output, and have the disk keep them."""
-    _WRITERS[batch.output_format](path, rows, batch, found)
+class Writer(Protocol):
+    """Write rows with their results to the output."""
+
+    def write(self, chunk: Chunk, places: Sequence[int], results: Sequence[Mapping[str, Any]]) -> None:
+        """Write the rows at these places of a chunk, each with its results.
+
+        Raises:
+            Unwritable: A value does not fit the format.
+        """
+        ...
+
+    def close(self) -> None:
+        """Write what follows the last row."""
+        ...
 
 
-def _write_jsonl(path: Path, rows: Rows, batch: Batch, found: Survey) -> None:
-    del batch, found
-    encoder = msgspec.json.Encoder()
-    with path.open("wb") as file:
-        for row in rows:
-            file.write(encoder.encode(row) + b"\n")
-        flushed(file)
+def writer(batch: Batch, found: Survey, file: BinaryIO) -> Writer:
+    """Return what writes the output to this file."""
+    match batch.output_format:
+        case "jsonl":
+            return _JsonLines(batch, file)
+        case "csv":
+            return _Csv(batch, found, file)
+        case _:
+            return _Parquet(batch, found, file)
 
 
-def _write_csv(path: Path, rows: Rows, batch: Batch, found: Survey) -> None:
-    header = [*batch.carried(found.columns), *map(batch.added, RESULTS)]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows([_text(row.get(name)) for name in header] for row in rows)
-        flushed(file)
+def json_line(row: Mapping[str, Any], number: int) -> bytes:
+    """Return a row as a line of JSON. NaN and infinity, which JSON has not, are null.
+
+    Raises:
+        Unwritable: A value of it cannot be written as JSON.
+    """
+    try:
+        return msgspec.json.encode(row) + b"\n"
+    except (ValueError, TypeError, RecursionError):
+        for name, value in row.items():
+            try:
+                msgspec.json.encode({name: value})
+            except (ValueError, TypeError, RecursionError) as error:
+                raise Unwritable(number, name, value, str(error), "JSON") from error
+        raise
 
 
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+class _JsonLines:
+    def __init__(self, batch: Batch, file: BinaryIO) -> None:
+        self._batch, self._file = batch, file
+
+    def write(self, chunk: Chunk, places: Sequence[int], results: Sequence[Mapping[str, Any]]) -> None:
+        for place, result in zip(places, results, strict=True):
+            row = {**self._batch.carried(chunk.rows[place]), **result}
+            self._file.write(json_line(row, chunk.first + place))
+
+    def close(self) -> None:
+        pass
 
 
-def _write_parquet(path: Path, rows: Rows, batch: Batch, found: Survey) -> None:
-    arrow, parquet = _arrow(), _arrow("pyarrow.parquet")
-    schema = found.schema
-    place: list[Any] = [("index", arrow.int32()), ("score", arrow.float64())]
-    if batch.with_documents:
-        # A document may be a text or an object, and a column has one type: objects are written as JSON.
-        place.append(("document", arrow.string()))
-    kinds = [arrow.list_(arrow.struct(place)), arrow.string(), arrow.string(), arrow.float64()]
-    kinds += [arrow.int64(), arrow.int64(), arrow.string()]
-    for name, kind in zip(RESULTS, kinds, strict=True):
-        schema = schema.append(arrow.field(batch.added(name), kind))
-    with path.open("wb") as file:
-        with parquet.ParquetWriter(file, schema) as writer:
-            for chunk in iter(lambda: list(islice(rows, CHUNK)), []):
-                for row in chunk if batch.with_documents else ():
-                    for hit in row[batch.added("ranking")]:
-                        hit["document"] = _text(hit["document"])
-                writer.write_table(arrow.Table.from_pylist(chunk, schema))
-        flushed(file)
+class _Csv:
+    def __init__(self, batch: Batch, found: Survey, file: BinaryIO) -> None:
+        self._batch = batch
+        self._text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        self._writer = csv.writer(self._text)
+        self._header = [*batch.carried(found.columns), *map(batch.added, RESULTS)]
+        self._begun = False
 
+    def write(self, chunk: Chunk, places: Sequence[int], results: Sequence[Mapping[str, Any]]) -> None:
+        for place, result in zip(places, results, strict=True):
+            number = chunk.first + place
+            row = {**self._batch.carried(chunk.rows[place]), **result}
+            self._begin(number)
+            self._writer.writerow([self._cell(number, name, row.get(name)) for name in self._header])
 
-_WRITERS: Mapping[str, Callable[[Path, Rows, Batch, Survey], None]] = {
-    "jsonl": _write_jsonl,
-    "csv": _write_csv,
-    "parquet": _write_parquet,
-}
+    def close(self) -> None:
+        self._begin(1)
+        self._text.detach()
 
+    def _begin(self, number: int) -> None:
+        if not self._begun:
+            self._begun = True
+            self._writer.writerow([self._cell(number, name, name) for name in self._header])
 
-def schema_of(batch: Batch) -> Any:
-    """The types of the columns of a Parquet file that are carried over."""
-    schema = _arrow("pyarrow.parquet").read_schema(batch.source)
-    if not batch.keep_documents:
-        schema = schema.remove(schema.get_field_index(batch.documents_column))
-    return schema
-
-
-def infers(batch: Batch) -> Callable[[list[dict[str, Any]]], Any] | None:
-    """What finds the types of the columns from one chunk of rows after the other; None where they are known."""
-    if batch.output_format != "parquet" or batch.input_format == "parquet":
-        return None
-    arrow = _arrow()
-    schema: Any = arrow.schema([])
-
-    def infer(chunk: list[dict[str, Any]]) -> Any:
-        nonlocal schema
-        names = list(dict.fromkeys(name for row in chunk for name in row))
+    def _cell(self, number: int, name: str, value: Any) -> str:
         try:
-            for name in names:
-                kind = arrow.array([row.get(name) for row in chunk]).type
-                schema = arrow.unify_schemas(
-                    [schema, arrow.schema([(name, kind)])], promote_options="permissive"
-                )
-        except (arrow.ArrowInvalid, arrow.ArrowTypeError, arrow.ArrowNotImplementedError) as error:
-            message = (
-                f"{batch.source}: a column has values of several types, and in Parquet it can have but one ({error}). "
-                "Write JSON lines: --output-format jsonl"
-            )
-            raise BadBatch(message) from error
+            text = cell_text(value)
+            text.encode()
+        except (ValueError, TypeError, RecursionError) as error:
+            raise Unwritable(number, name, value, str(error), "CSV") from error
+        if "\0" in text:
+            raise Unwritable(number, name, value, "it has a NUL character", "CSV")
+        return text
+
+
+def cell_text(value: Any) -> str:
+    """Return a value as the text of a cell: texts as they are, null as nothing, and anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    text = msgspec.json.encode(value).decode()
+    if text.startswith('"'):
+        return cast(str, msgspec.json.decode(text))
+    return "" if text == "null" else text
+
+
+class _Parquet:
+    def __init__(self, batch: Batch, found: Survey, file: BinaryIO) -> None:
+        arrow = parquet.load()
+        self._batch = batch
+        self._carried = found.schema
+        place: list[Any] = [("index", arrow.int32()), ("score", arrow.float64())]
+        if batch.with_documents:
+            # A document may be a text or an object, and a column has one type: objects are written as JSON.
+            place.append(("document", arrow.string()))
+        kinds = [arrow.list_(arrow.struct(place)), arrow.string(), arrow.string(), arrow.float64()]
+        kinds += [arrow.int64(), arrow.int64(), arrow.string()]
+        self._added = arrow.schema(list(zip(map(batch.added, RESULTS), kinds, strict=True)))
+        schema = found.schema
+        for field in self._added:
+            schema = schema.append(field)
+        self._schema = schema
+        self._writer = parquet.Writer(file, schema)
+
+    def write(self, chunk: Chunk, places: Sequence[int], results: Sequence[Mapping[str, Any]]) -> None:
+        try:
+            added = parquet.table(self._added, self._results(results))
+            arrays = self._arrays(chunk, places) + added.columns
+            self._writer.write(parquet.load().Table.from_arrays(arrays, schema=self._schema))
+        except parquet.Blame as error:
+            place = places[error.place]
+            value = {**chunk.rows[place], **results[error.place]}.get(error.name)
+            raise Unwritable(chunk.first + place, error.name, value, str(error), "Parquet") from error
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _arrays(self, chunk: Chunk, places: Sequence[int]) -> list[Any]:
+        if chunk.arrow is None:
+            values = {
+                name: [carried_value(chunk.rows[place].get(name)) for place in places]
+                for name in self._carried.names
+            }
+            return cast(list[Any], parquet.table(self._carried, values).columns)
+        # By slices, as not every type can be taken by places.
+        table = parquet.load().Table.from_batches([chunk.arrow]).select(self._carried.names)
+        slices = [table.slice(run.start, len(run)) for run in _runs(places)]
+        return cast(list[Any], parquet.load().concat_tables(slices or [table.slice(0, 0)]).columns)
+
+    def _results(self, results: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        columns = {name: [result[name] for result in results] for name in self._added.names}
+        if self._batch.with_documents:
+            name = self._batch.added("ranking")
+            columns[name] = [
+                [{**hit, "document": cell_text(hit["document"])} for hit in ranking]
+                for ranking in columns[name]
+            ]
+        return columns
+
+
+def _runs(places: Sequence[int]) -> Iterator[range]:
+    start = 0
+    for end in range(1, len(places) + 1):
+        if end == len(places) or places[end] != places[end - 1] + 1:
+            yield range(places[start], places[end - 1] + 1)
+            start = end
+
+
+def carried_value(value: Any) -> Any:
+    """Return the JSON value of what is carried over as it is."""
+    return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
+
+
+class Schema:
+    """Find the schema of the columns that are carried over to Parquet."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._inference = parquet.Inference()
+
+    def add(self, chunk: Chunk) -> None:
+        """Take some rows into account.
+
+        Raises:
+            Unwritable: A column has values of several types, or of one that Parquet has not.
+        """
+        if chunk.arrow is not None:
+            return
+        for number, row in enumerate(chunk.rows, chunk.first):
+            for name, value in self._batch.carried(row).items():
+                try:
+                    self._inference.add(name, number, carried_value(value))
+                except (parquet.MixedTypes, msgspec.DecodeError, RecursionError) as error:
+                    raise Unwritable(number, name, value, str(error), "Parquet") from error
+
+    def found(self) -> Any:
+        """Return the schema."""
+        if self._batch.input_format != "parquet":
+            return self._inference.schema()
+        schema = parquet.schema_of(str(self._batch.source), self._batch.source)
+        left_out = {ERROR} if self._batch.keep_documents else {ERROR, self._batch.documents_column}
+        for name in left_out & set(schema.names):
+            schema = schema.remove(schema.get_field_index(name))
         return schema
-
-    return infer
-
-
-def flushed(file: Any) -> None:
-    """Have the disk keep what was written to the file."""
-    file.flush()
-    os.fsync(file.fileno())

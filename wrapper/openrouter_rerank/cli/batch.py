@@ -24,9 +24,10 @@ from openrouter_rerank import (
     Unauthorized,
 )
 from openrouter_rerank.bulk import batch as jobs
-from openrouter_rerank.bulk.job import FORMATS, BadBatch, Batch, BatchError, Survey
+from openrouter_rerank.bulk.job import FORMATS, INPUT_FORMATS, BadBatch, Batch, BatchError, Survey
 from openrouter_rerank.bulk.journal import Journal, Kept, opened
-from openrouter_rerank.bulk.tables import format_of, read
+from openrouter_rerank.bulk.tables import input_format, output_format, read
+from openrouter_rerank.cli.chunks import chunk_options, words
 from openrouter_rerank.cli.connection import Connection, connect, connection_options
 from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, BadInput, CallFailed, one_line
 from openrouter_rerank.defaults import MODEL
@@ -95,8 +96,16 @@ _SAID = 160
 @click.option("--prefix", default="", metavar="TEXT", help="Put before the name of each added column.")
 @click.option("--keep-documents", is_flag=True, help="Carry the column of documents to OUT too.")
 @click.option("--with-documents", is_flag=True, help="Put each document into the ranking, beside its index.")
-@click.option("--input-format", type=click.Choice(FORMATS), help="What IN is.  [default: by its name]")
-@click.option("--output-format", type=click.Choice(FORMATS), help="What OUT is.  [default: by its name]")
+@chunk_options
+@click.option(
+    "--input-format",
+    "given_input",
+    type=click.Choice(INPUT_FORMATS),
+    help="What IN is.  [default: by its name]",
+)
+@click.option(
+    "--output-format", "given_output", type=click.Choice(FORMATS), help="What OUT is.  [default: by its name]"
+)
 def command(  # noqa: PLR0913 - one argument for each option
     *,
     source: Path,
@@ -114,16 +123,22 @@ def command(  # noqa: PLR0913 - one argument for each option
     prefix: str,
     keep_documents: bool,
     with_documents: bool,
-    input_format: str | None,
-    output_format: str | None,
+    chunk_words: int | None,
+    chunk_overlap: int | None,
+    given_input: str | None,
+    given_output: str | None,
     **connection: Unpack[Connection],
 ) -> int:
     """Rank the documents of each row of IN by the row's query, into OUT: JSON lines, CSV or Parquet.
 
-    A row has a query and a list of documents: texts, or objects with text and/or image; with --text-field, objects of
-    any kind. In CSV the list is a JSON array in its cell. OUT has the rows in their order with all other columns, and beside them: ranking (a list of index and
-    score, best first), model, provider, cost, search_units, total_tokens, response_id. Rows that fail go to
-    OUT.failed.jsonl as they were, which can be IN again. With a column relevance (a list of whole numbers, one for each
+    IN is JSON lines or one JSON array of objects, CSV (with commas, semicolons or tabs), TSV, or Parquet; text in UTF-8,
+    or UTF-16 with a byte order mark, and compressed by gzip or not. A row has a query and a list of documents: texts, or
+    objects with text and/or image; with --text-field, objects of any kind. In CSV the list is a JSON array in its cell.
+
+    OUT has the rows in their order with all other columns, and beside them: ranking (a list of index and score, best
+    first), model, provider, cost, search_units, total_tokens, response_id. Rows that fail go to OUT.failed.jsonl as they
+    were, which can be IN again. Whether OUT can hold every value is checked before anything is sent. From Parquet to
+    JSON, dates and times are written by ISO 8601, decimals as strings, bytes in base64, maps as lists of pairs. With a column relevance (a list of whole numbers, one for each
     document), nDCG@10 and MRR@10 are told, before and after ranking.
 
     Run the same command again after it was stopped, killed or out of disk: what is finished is in OUT.part and is not
@@ -140,8 +155,8 @@ def command(  # noqa: PLR0913 - one argument for each option
         job = Batch(
             source=source,
             target=target,
-            input_format=format_of(source, input_format, "--input-format"),
-            output_format=format_of(target, output_format, "--output-format"),
+            input_format=input_format(source, given_input),
+            output_format=output_format(target, given_output),
             query_column=query_column,
             documents_column=documents_column,
             text_field=text_field,
@@ -149,6 +164,7 @@ def command(  # noqa: PLR0913 - one argument for each option
             prefix=prefix,
             keep_documents=keep_documents,
             with_documents=with_documents,
+            chunk=words(chunk_words, chunk_overlap),
             options={
                 "model": connection["model"],
                 "top_n": top_n,
@@ -162,7 +178,7 @@ def command(  # noqa: PLR0913 - one argument for each option
         if source.resolve() in {path.resolve() for path in job.written}:
             message = f"{source} is a file that this run would write, or remove. Name another OUT"
             raise BadInput(message)
-        found = jobs.survey(job)
+        found = _surveyed(job)
         if dry_run:
             return _estimated(job, found, top_n, connection)
         with opened(job, found, restart=restart) as journal:
@@ -192,18 +208,25 @@ def command(  # noqa: PLR0913 - one argument for each option
         raise CallFailed(str(error)) from error
 
 
+def _surveyed(job: Batch) -> Survey:
+    """Read the whole input, and say what cannot be written as it is."""
+    found = jobs.survey(job)
+    if found.not_finite:
+        files = job.failed if job.output_format == "parquet" else f"{job.target} and {job.failed}"
+        _say(
+            f"NaN or infinity in {found.not_finite:,} values of {job.source} (the first: {found.first_not_finite}): "
+            f"JSON and CSV have no such numbers, and {files} will have null in their place"
+        )
+    return found
+
+
 def _estimated(job: Batch, found: Survey, top_n: int | None, connection: Connection) -> int:
     number = 0
 
     def rows() -> Iterator[jobs.Row]:
         nonlocal number
         for number, row in enumerate(read(job), 1):
-            yield jobs.Row(
-                query=row[job.query_column],
-                documents=jobs.documents_of(row, job),
-                top_n=top_n,
-                row=number,
-            )
+            yield jobs.request(row, number, job, top_n)
 
     with connect(Reranker, **connection) as reranker:
         try:

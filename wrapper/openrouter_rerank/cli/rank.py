@@ -6,7 +6,10 @@ from typing import Unpack
 import click
 
 from openrouter_rerank import Reranker, RerankError
+from openrouter_rerank.bulk import by_words
+from openrouter_rerank.bulk.files import STDIN
 from openrouter_rerank.cli import output, rows
+from openrouter_rerank.cli.chunks import chunk_options, words
 from openrouter_rerank.cli.connection import Connection, connect, connection_options
 from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed
 from openrouter_rerank.cli.rows import Row
@@ -20,6 +23,7 @@ from openrouter_rerank.cli.rows import Row
 )
 @click.option("--min-score", type=float, metavar="SCORE", help="Only documents of this score or above.")
 @connection_options
+@chunk_options
 @click.option(
     "--input-format",
     type=click.Choice(rows.FORMATS),
@@ -45,6 +49,8 @@ def command(  # noqa: PLR0913 - one argument for each option
     files: tuple[str, ...],
     top_n: int | None,
     min_score: float | None,
+    chunk_words: int | None,
+    chunk_overlap: int | None,
     input_format: str | None,
     text_field: str,
     output_format: str | None,
@@ -53,8 +59,10 @@ def command(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Rank the documents in the FILEs by their relevance to QUERY, best first.
 
-    A document is a line of text, a line of JSON in a .jsonl file (a string, or an object with a field for its text),
-    or a row of a .csv file with a header. Blank lines are skipped. Without a FILE, or where FILE is -, standard input
+    A document is a line of text, a line of JSON in a .jsonl file (a string, or an object with a field for its text) or an
+    element of the array in a .json file, or a row of a .csv, .tsv or .parquet file with a header. Columns are separated
+    by commas, semicolons or tabs. Text is UTF-8, or UTF-16 with a byte order mark, and compressed by gzip or not. Blank
+    lines are skipped. Without a FILE, or where FILE is -, standard input
     is read. Several files are one list, and index counts its documents from 0.
 
     \b
@@ -72,16 +80,25 @@ def command(  # noqa: PLR0913 - one argument for each option
     if not files:
         if sys.stdin is None or sys.stdin.isatty():
             raise BadInput("no documents. Name a FILE, pipe them in, or give - to type them")
-        files = (rows.STDIN,)
+        files = (STDIN,)
+    chunked = words(chunk_words, chunk_overlap)
     with connect(Reranker, **connection) as reranker:
-        documents = list(rows.read(files, input_format))
+        documents = list(rows.read(files, input_format, text_field))
         try:
-            ranking = reranker.rerank(query, documents, key=text, top_n=top_n, min_score=min_score)
+            ranking = reranker.rerank(
+                query,
+                documents,
+                key=text,
+                top_n=top_n,
+                min_score=min_score,
+                chunk=None if chunked is None else by_words(*chunked),
+            )
         except RerankError as error:
             raise CallFailed(str(error)) from error
         except ValueError as error:
             raise click.UsageError(str(error), click.get_current_context()) from error
     if ranking.unranked:
         click.echo(output.left_out(ranking, documents), err=True)
+    rows.note_not_finite(documents)
     show = output.explained if explain else output.FORMATS[output_format or output.default_format()]
     output.write(show(ranking, text))

@@ -1,21 +1,29 @@
-"""Documents from files, each with the place it came from; what they mean to a request is decided elsewhere."""
+"""Documents from files, each with the place it came from."""
 
-import codecs
-import csv
+import io
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import click
 import msgspec
 
-from openrouter_rerank.cli.errors import BadInput
+from openrouter_rerank.bulk import files as tables
+from openrouter_rerank.bulk import parquet
+from openrouter_rerank.cli.errors import BadInput, one_line
 
-STDIN = "-"
-
-# The module's own limit is 131,072 characters, which a long document exceeds; this is the largest on every system.
-_LONGEST_CELL = 2**31 - 1
+FORMATS = (*tables.FORMATS, "parquet")
+_BY_SUFFIX = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",  # of one array, or one document to a line
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
 
 
 class Row(NamedTuple):
@@ -25,133 +33,86 @@ class Row(NamedTuple):
     file: str
     """The name by which the file was given; `-` for standard input."""
     line: int
-    """The line on which it begins, from 1."""
+    """The line on which it begins, from 1; of a Parquet file, the row."""
 
     def text(self, field: str) -> str:
-        """The value itself where it is a string, and else its field of that name.
+        """Return the value itself if it is a string, else its field of that name.
 
         Raises:
-            BadInput: There is no such field, or it is no string.
+            BadInput: There is no such field, or it is not a string.
         """
         if isinstance(self.value, str):
             return self.value
         text = self.value.get(field)
+        if isinstance(text, msgspec.Raw):
+            text = msgspec.json.decode(text)
         if isinstance(text, str):
             return text
+        where = tables.place(self.file, self.line)
         if field in self.value:
-            problem = f"the field {field!r} holds {_kind(text)} where a string is needed"
+            message = f"{where}: the field {field!r} holds {tables.kind(text)} where a string is needed; mend or remove the row"
         else:
-            problem = f"there is no field {field!r}, only {', '.join(self.value) or 'an empty object'}"
-        raise _bad(self.file, self.line, problem, "Say which field to rank by with --text-field")
+            there = ", ".join(self.value) or "an empty object"
+            message = f"{where}: there is no field {field!r}, only {there}; say which field to rank by with --text-field"
+        raise BadInput(message)
 
 
-def read(files: Sequence[str], input_format: str | None) -> Iterator[Row]:
-    """Every document of the files, one file after the other, as one list.
+def read(files: Sequence[str], input_format: str | None, text_field: str) -> Iterator[Row]:
+    """Yield every document of the files, one file after the other.
 
     Args:
         files: Their names; `-` is standard input.
-        input_format: One of FORMATS; None to tell it from the name of each file.
+        input_format: One of FORMATS; None to tell it from each file's first bytes and name.
+        text_field: The column of a table that is ranked by.
 
     Raises:
         BadInput: A file cannot be read, or is not what its format says.
     """
     for file in files:
         name = click.format_filename(file)
-        if file == STDIN and sys.stdin is None:
+        if file == tables.STDIN and sys.stdin is None:
             raise BadInput("standard input is closed. Name the files to read")
-        reader = _READERS[input_format or _BY_SUFFIX.get(Path(file).suffix.lower(), "text")]
         try:
             with click.open_file(file, "rb") as stream:
-                yield from reader(name, _lines(name, cast(BinaryIO, stream)))
+                for record in _records(name, file, cast(BinaryIO, stream), input_format, text_field):
+                    value: object = record.value
+                    if not isinstance(value, str | dict):
+                        problem = f"{tables.kind(value)} is not a document; give a string or an object"
+                        message = f"{tables.place(name, record.line)}: {problem}"
+                        raise BadInput(message)
+                    yield Row(cast("str | dict[str, Any]", value), name, record.line)
+        except tables.BadFile as error:
+            raise BadInput(str(error)) from error
         except OSError as error:
             message = f"{name}: {error.strerror or error}. Name files to read, or - for standard input"
             raise BadInput(message) from error
 
 
-_Lines: TypeAlias = Iterable[tuple[int, str]]
+def _records(
+    name: str, file: str, stream: BinaryIO, given: str | None, text_field: str
+) -> Iterator[tables.Record]:
+    head, stream = tables.peek(stream)
+    path = Path(file)
+    suffix = path.with_suffix("").suffix if path.suffix.lower() == ".gz" else path.suffix
+    form = given or _BY_SUFFIX.get(suffix.lower(), "text")
+    if form != "parquet" and not tables.is_parquet(head):
+        yield from tables.read(name, stream, form, [text_field])
+        return
+    number = 1
+    content = io.BytesIO(stream.read())
+    parquet.schema_of(name, content)
+    for batch in parquet.batches(name, content):
+        for row in parquet.rows(name, batch, number):
+            yield tables.Record(row, number)
+            number += 1
 
 
-def _lines(name: str, stream: BinaryIO) -> _Lines:
-    """The lines with their numbers, each with its end: only a newline ends one, as editors count."""
-    for number, raw in enumerate(stream, 1):
-        content = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
-        try:
-            yield number, content.decode()
-        except UnicodeDecodeError as error:
-            problem = f"byte 0x{content[error.start]:02x} is not UTF-8"
-            hint = f"Convert the file: iconv -f WINDOWS-1252 -t UTF-8 {name}"
-            raise _bad(name, number, problem, hint) from error
-
-
-def _text(name: str, lines: _Lines) -> Iterator[Row]:
-    for number, line in lines:
-        if line.strip():
-            yield Row(line.rstrip("\r\n"), name, number)
-
-
-def _jsonl(name: str, lines: _Lines) -> Iterator[Row]:
-    hint = "A line holds one document, as a JSON string or object"
-    for number, line in lines:
-        if not line.strip():
-            continue
-        try:
-            value: object = msgspec.json.decode(line)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise _bad(name, number, f"not JSON ({error})", hint) from error
-        if not isinstance(value, str | dict):
-            raise _bad(name, number, f"{_kind(value)} is no document", hint)
-        yield Row(cast(str | dict[str, Any], value), name, number)
-
-
-def _csv(name: str, lines: _Lines) -> Iterator[Row]:
-    csv.field_size_limit(_LONGEST_CELL)
-    reader = csv.reader((line for _, line in lines), strict=True)
-    header: list[str] = []
-    while True:
-        number = reader.line_num + 1
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            hint = "Quote cells that hold commas, quotes or newlines"
-            raise _bad(name, number, f"not CSV ({error})", hint) from error
-        if cells is None:
-            return
-        if not cells:
-            continue
-        if not header:
-            header = cells
-            twice = next((column for column in header if header.count(column) > 1), None)
-            if twice is not None:
-                raise _bad(name, number, f"two columns are named {twice!r}", "Rename one of them")
-            continue
-        if len(cells) != len(header):
-            problem = f"the row has {len(cells)} cells where the header has {len(header)}"
-            raise _bad(name, number, problem, "Quote cells that hold commas")
-        yield Row(dict(zip(header, cells, strict=True)), name, number)
-
-
-_READERS: Mapping[str, Callable[[str, _Lines], Iterator[Row]]] = {"text": _text, "jsonl": _jsonl, "csv": _csv}
-FORMATS = tuple(_READERS)
-# Most files named .json that hold many documents hold one to a line.
-_BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv"}
-
-
-def _bad(name: str, line: int, problem: str, hint: str) -> BadInput:
-    shown = "standard input" if name == STDIN else name
-    return BadInput(f"{shown}, line {line}: {problem}. {hint}")
-
-
-def _kind(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
+def note_not_finite(rows: Sequence[Row]) -> None:
+    """Say on standard error if a document has NaN or infinity, which are printed as null."""
+    for row in rows:
+        fields: Mapping[str, Any] = {} if isinstance(row.value, str) else row.value
+        for field, value in fields.items():
+            if not tables.is_finite(value):
+                message = f"{tables.place(row.file, row.line)}: NaN or infinity in the field {field!r} is printed as null, as JSON has no such number"
+                click.echo(f"rerank: {one_line(message)}", err=True)
+                return
