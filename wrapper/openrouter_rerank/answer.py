@@ -516,7 +516,7 @@ def _seconds_or_date(value: str) -> float | None:
         pass
     try:
         return parsedate_to_datetime(value).timestamp() - time()
-    except (ValueError, OverflowError, IndexError):  # the last for a date without its year
+    except (ValueError, OverflowError):
         return None
 
 

@@ -515,7 +515,7 @@ def _as_json(name: str, value: object) -> object:
     raise _too_deep(name)
 
 
-def _inner(value: object) -> Iterable[object]:
+def _inner(value: object) -> list[object]:
     """The lists and objects right inside a list or an object."""
     if isinstance(value, dict):
         value = list(cast(dict[str, object], value).values())

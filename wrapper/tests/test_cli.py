@@ -536,7 +536,11 @@ def test_names_what_came_back_without_a_score(tmp_path: Path):
         plain, table = rerank(*args), rerank(*args, "--format", "table")
         given = json.loads(rerank(*args, "--format", "json").stdout)
         best = rerank(*args, "-n", "2")
+    with serving(scripted(missing)) as server:
+        # in a process of its own, where nobody listens to the log
+        code, _, error = ended(started("rank", "--base-url", server.url, "query", str(file)))
 
+    assert (code, error) == (0, plain.stderr)
     says = f"{file}:3, {file}:5, {file}:6, {file}:7, {file}:8 and 1 more\n"
     assert plain.exit_code == 0
     assert plain.stderr == f"rerank: 6 of 8 documents came back without a score and are not shown: {says}"

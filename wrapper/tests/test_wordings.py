@@ -486,6 +486,31 @@ def test_a_document_that_is_too_large_by_its_words(shell: Shell) -> None:
     assert (ranking.indices, ranking.unranked) == ([3, 1, 0], (2,))
 
 
+def test_a_query_that_is_too_large_is_not_sent_with_each_document() -> None:
+    """Where document after document is too large by itself the query is, and the rest is not halved any more."""
+    server = Refusing(0, 400, envelope("This model's maximum context length is 512 tokens", 400))
+    client = httpx.Client(transport=httpx.MockTransport(server))
+    with Reranker(KEY, http_client=client, on_part_error="partial") as reranker, pytest.raises(BadRequest):
+        reranker.rerank("q", [str(number) for number in range(1000)])
+
+    assert len(server.requests) < 40
+
+
+def test_several_documents_that_are_too_large(shell: Shell) -> None:
+    """However many are too large by themselves, the others are ranked where they are between them."""
+
+    def server(request: httpx.Request) -> httpx.Response:
+        refusal = envelope("input is too large to process. increase the physical batch size")
+        return httpx.Response(500, json=refusal) if b"long" in request.content else Scoring()(request)
+
+    documents = ["a" if number % 2 else "long" for number in range(32)]
+    with shell.open(server) as rank:
+        ranking = rank("q", documents, on_part_error="partial")
+
+    assert sorted(ranking.indices) == list(range(1, 32, 2))
+    assert ranking.unranked == tuple(range(0, 32, 2))
+
+
 @pytest.mark.parametrize("row", OTHER[:8], ids=lambda row: f"{row[0]} {row[1]!s:.50}")
 def test_not_halved(row: tuple[int, Any]) -> None:
     """What is not about size is sent once."""

@@ -39,6 +39,8 @@ _AT_ONCE = 4
 _SEARCH = 100
 # What naming a provider adds to a request.
 _PIN = 200
+# So many documents that are too large by themselves, one after the other, are a query that is: halving mends nothing.
+_MOST_ALONE = 8
 # Errors that every other part would meet too.
 _FOR_ALL = (Unauthorized, InsufficientCredits, BudgetExceeded)
 
@@ -184,22 +186,25 @@ def _serve(
     """Take the parts of the queue one after the other, to its end, or with `lead` to the first that is served."""
     asked = whole.asked
     done: list[_Served] = []
+    alone = 0
     while queue:
         part = queue.popleft()
         request = _request(whole, part, provider)
         try:
             ranking = yield from asked.one(request)
         except RerankError as error:
-            if is_too_large(error) and len(part) > 1:
+            if is_too_large(error) and len(part) > 1 and alone < _MOST_ALONE:
                 log.debug("%d documents are too large for the server; halving", len(part))
                 queue.extendleft(reversed(_halved(part)))
                 continue
+            alone += len(part) == 1
             _locate(error, whole, part)
             if asked.chosen["on_part_error"] == "raise" or (lead and isinstance(error, _FOR_ALL)):
                 raise
             done.append(_Served(part, error, request.unsure))
         else:
             done.append(_Served(part, ranking, unsure=False))
+            alone = 0
             if lead:
                 break
     return done
@@ -230,7 +235,7 @@ def _request(whole: _Whole[Any], part: range, provider: str | None) -> Asked[int
 
 def _locate(error: RerankError, whole: _Whole[Any], part: range) -> None:
     first, last = whole.owners[part.start], whole.owners[part.stop - 1]
-    if is_too_large(error):
+    if is_too_large(error) and len(part) == 1:
         piece = "a piece of document" if whole.owners.count(first) > 1 else "document"
         error.message = f"{piece} {first} is too large for this server by itself: {error.message}"
         error.args = (error.message,)
