@@ -20,7 +20,9 @@ import yaml
 
 LARGEST = 10_000_000  # bytes; the vendor's document has 1.4 million
 MOST = 500_000  # keys and values, aliases counted as what they stand for; the vendor's document has less than 100,000
-MOST_ANCHORS = 10_000  # anchors and aliases, which an OpenAPI document hardly has; each costs more than a value to read
+MOST_ANCHORS = (
+    10_000  # anchors and aliases, which an OpenAPI document hardly has; each costs more than a value to read
+)
 DEEPEST = 200  # values within values: who reads a document calls itself several times for each
 PATIENCE = (
     30.0  # seconds, for an address as a whole: names, connecting, headers and a body that comes in drops
@@ -368,7 +370,9 @@ def _measured(name: str, node: yaml.Node, known: dict[int, tuple[int, int] | Non
 
 def _check_bounds(name: str, parts: int, depth: int, anchors: int = 0) -> None:
     if anchors > MOST_ANCHORS:
-        message = f"{name} has more than {MOST_ANCHORS:,} anchors and aliases: write the document without them"
+        message = (
+            f"{name} has more than {MOST_ANCHORS:,} anchors and aliases: write the document without them"
+        )
         raise CannotReadError(message)
     if parts > MOST:
         message = f"{name} has more than {MOST:,} keys and values: name the OpenAPI document alone"

@@ -30,7 +30,11 @@ def any_shell(request: pytest.FixtureRequest) -> Shell:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of the facade in this test."""
     clock = Clock()
-    for name in ("core", "connections", *(f"bulk.{name}" for name in ("large", "run", "shared", "tasks", "threads"))):
+    for name in (
+        "core",
+        "connections",
+        *(f"bulk.{name}" for name in ("large", "run", "shared", "tasks", "threads")),
+    ):
         monkeypatch.setattr(import_module(f"openrouter_rerank.{name}"), "monotonic", clock)
     return clock
 
