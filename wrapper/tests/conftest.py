@@ -33,6 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     for name in (
         "core",
         "connections",
+        "listing",
         *(f"bulk.{name}" for name in ("large", "run", "shared", "tasks", "threads")),
     ):
         monkeypatch.setattr(import_module(f"openrouter_rerank.{name}"), "monotonic", clock)
