@@ -380,7 +380,7 @@ def test_zip_bombs_are_not_unpacked(name: str, shell: Shell) -> None:
         tracemalloc.start()
         try:
             with pytest.raises(MalformedResponse):
-                shell.rank(base_url=server.url)
+                shell.rank(base_url=server.url, timeout=LONG, deadline=LONG)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
