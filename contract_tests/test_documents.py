@@ -128,7 +128,7 @@ def test_what_has_too_many_parts_takes_no_memory_for_them():
     """What is written is counted before anything is made of it: half a gigabyte is enough to refuse four million numbers."""
     ran = subprocess.run(
         [sys.executable, "-c", MEASURED, str(Path(documents.__file__).parent)],
-        check=False, capture_output=True, text=True, timeout=120,
+        check=False, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert "more than 500,000 keys and values" in ran.stdout, ran.stderr[-500:]
 
