@@ -72,7 +72,7 @@ def tests(session: nox.Session) -> None:
 
 
 FRAMEWORKS = {
-    "langchain": ["langchain-classic"],  # it has the retriever that a compressor stands in
+    "langchain": ["langchain-classic>=1.0"],  # it has the retriever that a compressor stands in
     "llama_index": [],
     "haystack": [],
     "ray": ["h11>=0.16"],  # it is tested with our own test kit
@@ -172,7 +172,7 @@ def frameworks(session: nox.Session, framework: str) -> None:
     """An adapter within its framework's newest release, alone in an environment."""
     extra = framework.replace("_", "-")
     install = ["--upgrade", "--upgrade-strategy=eager", "-e", f".[{extra},serve]"]
-    session.install(*install, *FRAMEWORKS[framework], "anyio>=4.8", "pytest>=9.0")
+    session.install(*install, *FRAMEWORKS[framework], "anyio>=4.12", "pytest>=9.0")
     session.run("pip", "list", "--exclude-editable")
     # Those of Ray start a Ray, which its tests have do so in a process of its own.
     examples = [] if framework == "ray" else ["--doctest-modules", str(adapter(framework))]
@@ -182,6 +182,29 @@ def frameworks(session: nox.Session, framework: str) -> None:
         *examples,
         f"wrapper/tests/integrations/test_{framework}.py",
     )
+
+
+LOWEST = {
+    "all": ("all,semantic", ["wrapper/tests"]),
+    "langchain": ("langchain,serve", ["wrapper/tests/integrations/test_langchain.py"]),
+    "llama_index": ("llama-index,serve", ["wrapper/tests/integrations/test_llama_index.py"]),
+    "haystack": ("haystack,serve", ["wrapper/tests/integrations/test_haystack.py"]),
+    "ray": ("ray,serve,testing", ["wrapper/tests/integrations/test_ray.py"]),
+}
+"""Extras that are installed together at their lowest versions, and the tests that are run with them."""
+
+
+@nox.session(default=False)
+@nox.parametrize("what", list(LOWEST))
+def lowest(session: nox.Session, what: str) -> None:
+    """The tests of the facade, or of an adapter, with the lowest versions of direct dependencies that pyproject.toml allows."""
+    extras, chosen = LOWEST[what]
+    wanted = group("tests") if what == "all" else [*FRAMEWORKS[what], "anyio>=4.12", "pytest>=9.0"]
+    session.install(*group("lowest"))
+    install = ["--resolution=lowest-direct", "-e", f".[{extras}]", *wanted]
+    session.run("uv", "pip", "install", f"--python={session.virtualenv.location}", *install)
+    session.run("uv", "pip", "list", f"--python={session.virtualenv.location}", "--exclude-editable")
+    session.run("pytest", "-q", *chosen, *session.posargs)
 
 
 @nox.session(default=False)

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -153,9 +152,9 @@ def test_faults_through_an_injected_client(fault: str, shell: Shell) -> None:
     """Time and size are bounded through an injected client too, as far as its transport lets go."""
     kind = MalformedResponse if fault in ("endless_body", "zip_bomb") else TimedOut
 
-    async def ask(url: str, timeout: float) -> None:
+    async def ask(url: str, seconds: float) -> None:
         async with httpx.AsyncClient() as client:
-            await AsyncReranker(KEY, base_url=url, timeout=timeout, http_client=client).rerank("q", ["a"])
+            await AsyncReranker(KEY, base_url=url, timeout=seconds, http_client=client).rerank("q", ["a"])
 
     for timeout in (LONG,) if kind is MalformedResponse else TIMEOUTS:
         with faulty(fault) as server:
@@ -407,7 +406,9 @@ def test_waiting_for_a_connection_is_bounded() -> None:
 
     with (
         serving(until_released) as server,
-        Reranker(KEY, base_url=server.url, timeout=LONG, deadline=LONG, retries=Retries(attempts=1)) as reranker,
+        Reranker(
+            KEY, base_url=server.url, timeout=LONG, deadline=LONG, retries=Retries(attempts=1)
+        ) as reranker,
         ThreadPoolExecutor(100) as pool,
     ):
         running = [pool.submit(reranker.rerank, "q", ["a"]) for _ in range(100)]
@@ -517,7 +518,10 @@ def test_a_slow_answer_blocks_no_other(any_shell: Shell) -> None:
 
     async def main(url: str) -> None:
         ended: list[Ranking[str]] = []
-        async with AsyncReranker(KEY, base_url=url, timeout=LONG) as reranker, anyio.create_task_group() as tasks:
+        async with (
+            AsyncReranker(KEY, base_url=url, timeout=LONG) as reranker,
+            anyio.create_task_group() as tasks,
+        ):
 
             async def slow() -> None:
                 ended.append(await reranker.rerank("q", ["a"]))

@@ -357,7 +357,6 @@ def test_the_next_call_is_well(any_shell: Shell) -> None:
     """After each fault that breaks a connection, the same reranker ranks."""
     broken = ["length_too_small", "dropped_in_body", "endless_body", "stalls_in_body", "trickling_headers"]
     for name in broken:
-
         healed = threading.Event()
 
         def script(request: Request, name: str = name, healed: threading.Event = healed) -> Script:

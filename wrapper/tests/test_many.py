@@ -18,6 +18,7 @@ from itertools import count
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
@@ -132,7 +133,6 @@ def test_every_request_has_its_result(any_shell: Shell, number: int):
 
 def test_as_they_come(any_shell: Shell):
     """Unordered, a result comes before that of an earlier request that takes longer; ordered, it waits for it."""
-
     given: list[Progress] = []
 
     def slow_first(request: Sent) -> Script:
@@ -388,7 +388,7 @@ def test_an_end_of_the_requests_hides_no_error():
         yield {"query": "q", "documents": ["a"], "key": key}
         with anyio.fail_after(SOON):
             while arun._run.broken is None:
-                await anyio.sleep(0)
+                await anyio.lowlevel.checkpoint()
 
     async def main() -> None:
         nonlocal arun
@@ -437,14 +437,15 @@ def test_an_async_iterable(backend: str):
     if backend == "trio":
         pytest.importorskip("trio", reason="trio is not installed")
     given = 0
+    first = anyio.Event()
 
     async def requests() -> AsyncIterator[tuple[str, list[str]]]:
         nonlocal given
         for pair in pairs(6):
             given += 1
-            with anyio.fail_after(SOON):
-                while given == 5 and not seen:
-                    await anyio.sleep(0.01)
+            if given == 5:
+                with anyio.fail_after(SOON):
+                    await first.wait()
             yield pair
 
     seen: list[int] = []
@@ -455,6 +456,7 @@ def test_an_async_iterable(backend: str):
             async for result in reranker.rerank_many(requests(), concurrency=4):
                 assert result.unwrap().id == f"q{result.index}"
                 seen.append(given)
+                first.set()
 
     anyio.run(main, backend=backend)
     assert len(seen) == 6
@@ -621,14 +623,14 @@ def test_other_failures_are_tried_again_as_ever(any_shell: Shell):
 
 def test_a_waiting_call_holds_no_place(any_shell: Shell):
     """While a call waits to try again, as many others are under way as may be."""
-
-    def first_fails(request: Sent) -> Script:
-        if request.number == 1:
-            yield answer(500, envelope(500, "no"), headers={"Retry-After": f"{wait}"})
-        else:
-            yield honest(request)
-
     for wait in TIMEOUTS:
+
+        def first_fails(request: Sent, wait: float = wait) -> Script:
+            if request.number == 1:
+                yield answer(500, envelope(500, "no"), headers={"Retry-After": f"{wait}"})
+            else:
+                yield honest(request)
+
         with serving(first_fails) as server:
             client = {"base_url": server.url, "retries": Retries(longest_wait=SOON)}
             found, _ = many(any_shell, pairs(4), client=client, concurrency=1, ordered=False)

@@ -150,7 +150,6 @@ def test_a_call_that_is_given_up_is_entered() -> None:
 
 async def test_a_cancelled_call_is_entered() -> None:
     """Cancelling an async call settles it at once: nothing stays set aside."""
-
     scope = anyio.CancelScope()
 
     async def never(_: httpx.Request) -> httpx.Response:

@@ -248,7 +248,6 @@ def test_no_documents(shell, spans):
 
 def test_a_cancelled_call(spans):
     """A call that is cancelled ends its span then, and what comes after in the task has the caller's span as its parent."""
-
     timeout = None
 
     async def handler(request):
