@@ -265,11 +265,55 @@ class _Lane:
         self.pool = httpcore.ConnectionPool(network_backend=self.clock, **options)
 
 
+class _AsyncNetwork(httpcore.AsyncNetworkBackend):
+    """The network, for tasks."""
+
+    def __init__(self) -> None:
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(self, *arguments: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        """Connect."""
+        return _AsyncStream(await self._network.connect_tcp(*arguments, **options))
+
+
+class _AsyncStream(httpcore.AsyncNetworkStream):
+    """A connection that is closed when its handshake is cancelled; httpcore leaves it to the garbage collector."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's
+        """Return what has come."""
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
+        """Send all of it."""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Close it."""
+        await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what httpcore asks of it."""
+        return self._stream.get_extra_info(info)
+
+    async def start_tls(self, *arguments: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        """Return the connection, encrypted."""
+        try:
+            return _AsyncStream(await self._stream.start_tls(*arguments, **options))
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.aclose()
+            raise
+
+
 class AsyncConnections(_Own):
     """Connections of our own, for tasks."""
 
     def __init__(self, url: str, headers: Secrets, limit: int = _CONNECTIONS) -> None:
         super().__init__(url, headers)
+        self._options["network_backend"] = _AsyncNetwork()
         # Connections belong to the event loop that made them. Loops that run at the same time run in different threads;
         # of those that run one after the other (`asyncio.run` once per question, say) each starts anew.
         self._here = _Here(limit)

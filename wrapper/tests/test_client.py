@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import ssl
 import sys
 import threading
@@ -623,13 +624,43 @@ def test_tls_that_is_not_trusted(shell: Shell, tls: ssl.SSLContext) -> None:
     assert not caught.value.retryable
 
 
-# httpcore leaves the socket of a handshake that is cancelled to the garbage collector, which warns of it.
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_tls_that_never_begins(shell: Shell) -> None:
     """A server that takes the connection and says nothing is given up in time."""
     with deaf() as url, pytest.raises(TimedOut):
         shell.rank(base_url=url.replace("http:", "https:"), timeout=0.4, retries=Retries(attempts=1))
-    gc.collect()  # so that the warning comes here
+    gc.collect()  # a warning of a socket that is left open comes here
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_handshake_that_is_cancelled_is_hung_up(backend: str) -> None:
+    """A call that is cancelled while it shakes hands closes its connection at once, and leaves no socket to be collected."""
+
+    def hears(listener: socket.socket) -> socket.socket:
+        peer, _ = listener.accept()
+        peer.settimeout(SOON)
+        assert peer.recv(1)  # the handshake has begun
+        return peer
+
+    async def main(listener: socket.socket) -> None:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/api/v1"
+        async with (
+            AsyncReranker(KEY, base_url=url, timeout=LONG) as reranker,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(reranker.rerank, "q", ["a"])
+            peer = await anyio.to_thread.run_sync(hears, listener)
+            tasks.cancel_scope.cancel()
+        with peer:
+            while peer.recv(4096):
+                pass
+
+    gc.disable()
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            anyio.run(main, listener, backend=backend)
+    finally:
+        gc.enable()
+        gc.collect()  # likewise
 
 
 def test_a_connection_whose_time_is_up_before_its_handshake_is_closed() -> None:
