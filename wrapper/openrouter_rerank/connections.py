@@ -308,6 +308,21 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
             raise
 
 
+class _Content:
+    """The content of one request. httpcore's own is an async generator, of which trio warns when a request is cut."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = [content]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
 class AsyncConnections(_Own):
     """Connections of our own, for tasks."""
 
@@ -321,6 +336,11 @@ class AsyncConnections(_Own):
     def apart(self, limit: int) -> Self:
         """So many connections to the same server that are none of these: a run of many queries ends its own."""
         return type(self)(self.url, self._headers, limit)
+
+    def _request(self, step: Send, timeouts: Mapping[str, float]) -> httpcore.Request:
+        request = super()._request(step, timeouts)
+        request.stream = _Content(step.content)
+        return request
 
     async def send(self, step: Send) -> Outcome:
         """What comes of the request."""

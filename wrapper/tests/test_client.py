@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import httpcore
 import httpx
@@ -536,6 +537,23 @@ def test_a_slow_answer_blocks_no_other(any_shell: Shell) -> None:
 
     with serving(first_is_held) as server:
         anyio.run(main, server.url, backend=any_shell.name)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_request_that_is_cut_leaves_nothing_to_be_collected(backend: str) -> None:
+    """A call whose time is up, or that is cancelled, while it sends its content leaves no async generator behind."""
+
+    async def main(url: str) -> None:
+        async with AsyncReranker(KEY, base_url=url, timeout=LONG) as reranker:
+            with pytest.raises(TimedOut):
+                await reranker.rerank("q", ["x" * 2**25], timeout=TIMEOUTS[0])
+            with anyio.move_on_after(TIMEOUTS[0]):
+                await reranker.rerank("q", ["x" * 2**25])
+        gc.collect()
+        await anyio.lowlevel.checkpoint()  # in which trio warns of what was collected
+
+    with deaf() as url:
+        anyio.run(main, url, backend=backend)
 
 
 # Proxies
