@@ -185,26 +185,31 @@ def frameworks(session: nox.Session, framework: str) -> None:
 
 
 LOWEST = {
-    "all": ("all,semantic", ["wrapper/tests"]),
-    "langchain": ("langchain,serve", ["wrapper/tests/integrations/test_langchain.py"]),
-    "llama_index": ("llama-index,serve", ["wrapper/tests/integrations/test_llama_index.py"]),
-    "haystack": ("haystack,serve", ["wrapper/tests/integrations/test_haystack.py"]),
-    "ray": ("ray,serve,testing", ["wrapper/tests/integrations/test_ray.py"]),
+    "all": ("all,semantic", group("tests"), "wrapper/tests"),
+    "testing": ("testing,serve", ["trio>=0.31"], "wrapper/tests/test_testing.py"),
+    **{
+        name: (
+            f"{name.replace('_', '-')},serve",
+            [*more, "anyio>=4.12", "pytest>=9.0"],
+            f"wrapper/tests/integrations/test_{name}.py",
+        )
+        for name, more in FRAMEWORKS.items()
+    },
 }
-"""Extras that are installed together at their lowest versions, and the tests that are run with them."""
+"""Extras that are installed together at their lowest versions, what their tests want beside them, and the tests."""
 
 
 @nox.session(default=False)
 @nox.parametrize("what", list(LOWEST))
 def lowest(session: nox.Session, what: str) -> None:
-    """The tests of the facade, or of an adapter, with the lowest versions of direct dependencies that pyproject.toml allows."""
-    extras, chosen = LOWEST[what]
-    wanted = group("tests") if what == "all" else [*FRAMEWORKS[what], "anyio>=4.12", "pytest>=9.0"]
+    """The tests of the facade, of the test kit or of an adapter, with the lowest direct dependencies that pyproject.toml allows."""
+    extras, more, chosen = LOWEST[what]
     session.install(*group("lowest"))
-    install = ["--resolution=lowest-direct", "-e", f".[{extras}]", *wanted]
-    session.run("uv", "pip", "install", f"--python={session.virtualenv.location}", *install)
-    session.run("uv", "pip", "list", f"--python={session.virtualenv.location}", "--exclude-editable")
-    session.run("pytest", "-q", *chosen, *session.posargs)
+    here = f"--python={session.virtualenv.location}"
+    install = ["--resolution=lowest-direct", "-e", f".[{extras}]", *more]
+    session.run("uv", "pip", "install", here, *install)
+    session.run("uv", "pip", "list", here, "--exclude-editable")
+    session.run("pytest", "-q", *(session.posargs or [chosen]))
 
 
 @nox.session(default=False)
