@@ -74,7 +74,7 @@ def tests(session: nox.Session) -> None:
 
 
 FRAMEWORKS = {
-    "langchain": ["langchain-classic"],  # it has the retriever that a compressor stands in
+    "langchain": ["langchain-classic>=1.0"],  # it has the retriever that a compressor stands in
     "llama_index": [],
     "haystack": [],
     "ray": ["h11>=0.16"],  # it is tested with our own test kit
@@ -184,7 +184,7 @@ def frameworks(session: nox.Session, framework: str) -> None:
     """An adapter within its framework's newest release, alone in an environment."""
     extra = framework.replace("_", "-")
     install = ["--upgrade", "--upgrade-strategy=eager", "-e", f".[{extra},serve]"]
-    session.install(*install, *FRAMEWORKS[framework], "anyio>=4.8", "pytest>=9.0")
+    session.install(*install, *FRAMEWORKS[framework], "anyio>=4.12", "pytest>=9.0")
     session.run("pip", "list", "--exclude-editable")
     # Those of Ray start a Ray, which its tests have do so in a process of its own.
     examples = [] if framework == "ray" else ["--doctest-modules", str(adapter(framework))]
@@ -194,6 +194,34 @@ def frameworks(session: nox.Session, framework: str) -> None:
         *examples,
         f"wrapper/tests/integrations/test_{framework}.py",
     )
+
+
+LOWEST = {
+    "all": ("all,semantic", group("tests"), "wrapper/tests"),
+    "testing": ("testing,serve", ["trio>=0.31"], "wrapper/tests/test_testing.py"),
+    **{
+        name: (
+            f"{name.replace('_', '-')},serve",
+            [*more, "anyio>=4.12", "pytest>=9.0"],
+            f"wrapper/tests/integrations/test_{name}.py",
+        )
+        for name, more in FRAMEWORKS.items()
+    },
+}
+"""Extras that are installed together at their lowest versions, what their tests want beside them, and the tests."""
+
+
+@nox.session(default=False)
+@nox.parametrize("what", list(LOWEST))
+def lowest(session: nox.Session, what: str) -> None:
+    """The tests of the facade, of the test kit or of an adapter, with the lowest direct dependencies that pyproject.toml allows."""
+    extras, more, chosen = LOWEST[what]
+    session.install(*group("lowest"))
+    here = f"--python={session.virtualenv.location}"
+    install = ["--resolution=lowest-direct", "-e", f".[{extras}]", *more]
+    session.run("uv", "pip", "install", here, *install)
+    session.run("uv", "pip", "list", here, "--exclude-editable")
+    session.run("pytest", "-q", *(session.posargs or [chosen]))
 
 
 @nox.session(default=False)

@@ -16,6 +16,9 @@ ARGUMENTS = [
 ]
 """Nothing of it asks the network for anything of its own."""
 
+PATIENCE = 300_000
+"""Milliseconds after which what a page has to show will not come: many times what a busy machine takes."""
+
 # every text that shows, against the nearest ground that is painted behind it
 CONTRAST = """
 () => {

@@ -19,7 +19,10 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import yaml
 
 LARGEST = 10_000_000  # bytes; the vendor's document has 1.4 million
-MOST = 1_000_000  # keys and values: what is written with aliases can be small and mean more than any machine holds
+MOST = 500_000  # keys and values, aliases counted as what they stand for; the vendor's document has less than 100,000
+MOST_ANCHORS = (
+    10_000  # anchors and aliases, which an OpenAPI document hardly has; each costs more than a value to read
+)
 DEEPEST = 200  # values within values: who reads a document calls itself several times for each
 PATIENCE = (
     30.0  # seconds, for an address as a whole: names, connecting, headers and a body that comes in drops
@@ -313,11 +316,13 @@ def _from_yaml(name: str, text: str) -> Document:
     loader = _Loader(text)
     try:
         # what is written is counted first, as each part takes half a kilobyte once it is a node
-        written = depth = 0
+        written = depth = anchors = 0
         for part in yaml.parse(text, _Loader):
-            written += isinstance(part, yaml.NodeEvent)
+            if isinstance(part, yaml.NodeEvent):
+                written += 1
+                anchors += part.anchor is not None
             depth += isinstance(part, yaml.CollectionStartEvent) - isinstance(part, yaml.CollectionEndEvent)
-            _check_bounds(name, written, depth)
+            _check_bounds(name, written, depth, anchors)
         root = loader.get_single_node()
         if root:
             _check_bounds(name, *_measured(name, root, {}))
@@ -363,7 +368,12 @@ def _measured(name: str, node: yaml.Node, known: dict[int, tuple[int, int] | Non
     return measured
 
 
-def _check_bounds(name: str, parts: int, depth: int) -> None:
+def _check_bounds(name: str, parts: int, depth: int, anchors: int = 0) -> None:
+    if anchors > MOST_ANCHORS:
+        message = (
+            f"{name} has more than {MOST_ANCHORS:,} anchors and aliases: write the document without them"
+        )
+        raise CannotReadError(message)
     if parts > MOST:
         message = f"{name} has more than {MOST:,} keys and values: name the OpenAPI document alone"
         raise CannotReadError(message)

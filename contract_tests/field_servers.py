@@ -11,7 +11,7 @@ import gzip
 import json
 import math
 import re
-import time
+import threading
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -451,9 +451,16 @@ class _Shared(Reference):
 
     query = ""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._came = threading.Condition()
+
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
-        self.query = query
-        time.sleep(0.01)
+        with self._came:
+            self.query = query
+            self._came.notify_all()
+            # Many documents take longer, in which others come.
+            self._came.wait_for(lambda: self.query != query, 0.5 if len(texts) == 8 else 0.01)
         return super().scores(self.query, texts)
 
 

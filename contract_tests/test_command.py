@@ -25,7 +25,7 @@ def run(*arguments, key="", **options):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=600,
         **options,
     )
 

@@ -112,7 +112,7 @@ def older_client(version, tmp_path_factory):
     ]
     # its hooks are found by PATH
     subprocess.run(
-        [generator, *made], check=True, env={"PATH": f"{generator.parent}:/usr/bin:/bin"}, timeout=120
+        [generator, *made], check=True, env={"PATH": f"{generator.parent}:/usr/bin:/bin"}, timeout=600
     )
     sys.path.insert(0, str(home))
     yield name

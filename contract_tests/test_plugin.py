@@ -22,7 +22,7 @@ def run(directory, *arguments, **environment):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
 
 

@@ -550,7 +550,7 @@ def test_a_body_is_refused_before_its_end() -> None:
     """Once a body is over the limit it gets its 413, though the client would send more."""
     with (
         running(Reference(overlap, max_body=10)) as url,
-        socket.create_connection(_address(url), timeout=10) as peer,
+        socket.create_connection(_address(url), timeout=60) as peer,
     ):
         peer.sendall(b"POST /rerank HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         peer.sendall(b"b\r\n" + b"x" * 11 + b"\r\n")
@@ -560,7 +560,7 @@ def test_a_body_is_refused_before_its_end() -> None:
 def test_a_client_that_leaves_in_the_middle_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:
     """A connection that ends before its body does is not logged as a fault, and the next one is served."""
     with running(Reference(overlap)) as url:
-        with socket.create_connection(_address(url), timeout=10) as peer:
+        with socket.create_connection(_address(url), timeout=60) as peer:
             peer.sendall(b"POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
         assert httpx.post(f"{url}/rerank", json=REQUEST).status_code == 200
     assert caplog.records == []
@@ -680,7 +680,7 @@ def test_ranking_does_not_hold_up_the_event_loop(
 
     def waiting(_query: str, texts: Sequence[str]) -> list[float]:
         loop.call_soon_threadsafe(end.set)
-        return [1.0 if end.wait(10) else math.nan] * len(texts)
+        return [1.0 if end.wait(60) else math.nan] * len(texts)
 
     async def main() -> httpx.Response:
         async with httpx.AsyncClient(transport=transport(Reference(waiting)), base_url="http://x") as client:
@@ -693,7 +693,7 @@ def test_ranking_does_not_hold_up_the_event_loop(
 
 def test_a_server_serves_many_at_once() -> None:
     """Over TCP one slow ranking does not hold up another."""
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
 
     def meeting(_query: str, texts: Sequence[str]) -> list[float]:
         both.wait()
@@ -743,7 +743,7 @@ def test_a_server_says_its_port_and_ends_when_told(number: signal.Signals) -> No
             assert re.fullmatch(r"http://127\.0\.0\.1:[1-9][0-9]+", url)
             assert httpx.post(f"{url}/rerank", json=REQUEST).status_code == 200
             process.send_signal(number)
-            output, errors = process.communicate(timeout=20)
+            output, errors = process.communicate(timeout=60)
         finally:
             process.kill()
     assert (output, errors, process.returncode) == ("ended\n", "", 0)
@@ -767,7 +767,7 @@ print(*sorted({"anyio", "httpx", "starlette", "uvicorn"} & set(sys.modules)))
 def test_the_server_itself_needs_no_web_library() -> None:
     """Importing the reference server imports none of the libraries that its shells need."""
     with python(LAZY) as process:
-        assert process.communicate(timeout=20) == ("\n", "")
+        assert process.communicate(timeout=60) == ("\n", "")
 
 
 FIND = "from rerank_conformance import contract; print(contract.find())"
@@ -799,7 +799,7 @@ def test_the_contract_is_found_beside_the_package_or_at_the_root(
     for place in places:
         (tmp_path / place).touch()
     with python(FIND, cwd=tmp_path / "contract_tests") as process:
-        output, errors = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=60)
     if found:
         assert (output.strip(), errors) == (str(tmp_path / found), "")
     else:
@@ -848,7 +848,7 @@ def test_a_body_that_is_wrong_throughout_is_refused_at_once() -> None:
     begun = time.monotonic()
     error = judged(Reference(overlap).answer("POST", "/rerank", JSON, body))["error"]
     assert error["message"].startswith("documents[0]: ")
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60
 
 
 CONFIG = schemathesis.Config.from_dict(

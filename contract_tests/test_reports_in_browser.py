@@ -8,7 +8,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from chromium import ARGUMENTS, CHROMIUM, CONTRAST
+from chromium import ARGUMENTS, CHROMIUM, CONTRAST, PATIENCE
 from rerank_conformance import contract
 from rerank_conformance.report import Report, RuleResult
 from rerank_conformance.reports import page
@@ -116,6 +116,7 @@ def opened(browser, tmp_path):
         file.write_text(PAGES[name], "utf-8", newline="\n")
         context = browser.new_context(**{"viewport": WIDE, **options})
         contexts.append(context)
+        context.set_default_timeout(PATIENCE)
         tab = context.new_page()
         tab.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
         tab.on("pageerror", lambda error: wrong.append(str(error)))
@@ -251,7 +252,7 @@ def test_keyboard(opened):
     assert focus(tab)[2] == f"openapi.yaml, line {LINE}"
     tab.keyboard.press("Enter")
     assert tab.locator("details.contract").get_attribute("open") is not None
-    playwright.expect(tab.locator(f"#L{LINE}")).to_be_in_viewport()
+    playwright.expect(tab.locator(f"#L{LINE}")).to_be_in_viewport(timeout=PATIENCE)
     assert tab.locator(f"#L{LINE}").inner_text().strip() == "index:"
 
 
@@ -264,7 +265,7 @@ def test_link_again(opened):
     assert whole.get_attribute("open") is None
     link.click()
     assert whole.get_attribute("open") is not None
-    playwright.expect(tab.locator(f"#L{LINE}")).to_be_in_viewport()
+    playwright.expect(tab.locator(f"#L{LINE}")).to_be_in_viewport(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("clipboard", [True, False], ids=["clipboard", "no clipboard"])
@@ -277,10 +278,11 @@ def test_copy(opened, clipboard):
     tab.locator("textarea").fill("what was copied before")
     tab.locator("textarea").select_text()
     tab.keyboard.press("Control+C")
+    tab.evaluate("window.setTimeout = () => 0")  # so that what it says stays, however late it is looked at
     tab.locator("button.copy").first.focus()
     tab.keyboard.press("Enter")
-    playwright.expect(tab.locator("button.copy").first).to_have_text("Copied")
-    playwright.expect(tab.get_by_role("status")).to_have_text("Copied")
+    playwright.expect(tab.locator("button.copy").first).to_have_text("Copied", timeout=PATIENCE)
+    playwright.expect(tab.get_by_role("status")).to_have_text("Copied", timeout=PATIENCE)
     tab.locator("textarea").select_text()
     tab.keyboard.press("Control+V")
     assert tab.locator("textarea").input_value() == CURL

@@ -521,7 +521,7 @@ def flooding(connection: socket.socket, stop: threading.Event) -> None:
 
 def hanging(connection: socket.socket, stop: threading.Event) -> None:
     """Say nothing."""
-    stop.wait(10)
+    stop.wait(600)
 
 
 def dripping(connection: socket.socket, stop: threading.Event) -> None:
@@ -580,9 +580,9 @@ def zip_bomb(connection: socket.socket, stop: threading.Event) -> None:
 def test_misbehaving(handle, expected):
     """A server that keeps no rule of HTTP ends in a report, soon."""
     with serving(handle) as url:
-        report = check(url, key=KEY, timeout=1)
+        report = check(url, key=KEY, timeout=1 if expected == "undecided" else 600)
     assert report.verdict == expected
-    assert report.elapsed_s < 10
+    assert report.elapsed_s < 300  # where one answer may take twice that, or has no end
     assert Report.from_json(report.to_json()) == report
 
 

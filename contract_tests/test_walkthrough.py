@@ -90,7 +90,7 @@ class Project:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             check=False,
-            timeout=240,
+            timeout=900,
         )
         assert (done.returncode != 0) == fails, done.stdout
         return done.stdout
@@ -135,7 +135,7 @@ def project(tmp_path):
         check=True,
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=600,
     ).stdout
     home = tmp_path / "project"
     for name in filter(None, listed.split("\0")):

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-import time
+import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -313,11 +313,18 @@ class _Mixed(Reference):
 
     query = ""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._came = threading.Condition()
+
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
         if len(texts) != 8:
             return super().scores(query, texts)
-        self.query = query
-        time.sleep(0.02)  # as a batch waits to be filled
+        with self._came:
+            self.query = query
+            self._came.notify_all()
+            # As a batch waits to be filled: only the last one, or one alone, waits so long.
+            self._came.wait_for(lambda: self.query != query, 0.5)
         return super().scores(self.query, texts)
 
 

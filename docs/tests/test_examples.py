@@ -108,7 +108,7 @@ def run(tmp_path, server):
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             check=False,
-            timeout=120,
+            timeout=600,
         )
 
     return run
@@ -176,7 +176,12 @@ def test_the_first_command(tmp_path):
     assert first.page == "README.md"
 
     ran = subprocess.run(
-        ["bash", "-c", first.text], cwd=clone, capture_output=True, encoding="utf-8", check=False, timeout=500
+        ["bash", "-c", first.text],
+        cwd=clone,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=1800,
     )
 
     assert ran.returncode == 0, ran.stderr

@@ -17,7 +17,7 @@ import pytest
 
 import openrouter_rerank.testing
 import rerank_conformance.reference
-from chromium import ARGUMENTS, CHROMIUM, CONTRAST
+from chromium import ARGUMENTS, CHROMIUM, CONTRAST, PATIENCE
 
 SITE = Path(os.environ.get("RERANK_SITE", "")).resolve()
 if not os.environ.get("RERANK_SITE"):
@@ -94,6 +94,7 @@ def opened(browser, address, page, **options):
     """A page as a phone shows it, what the browser complained of, and what was asked of other hosts."""
     complaints, elsewhere = [], []
     context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, **options)
+    context.set_default_timeout(PATIENCE)
     tab = context.new_page()
     tab.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
     tab.on("pageerror", lambda error: complaints.append(str(error)))

@@ -18,7 +18,7 @@ from math import inf
 from socket import SHUT_RDWR, socket
 from threading import BoundedSemaphore, local
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import anyio
 import httpcore
@@ -291,6 +291,64 @@ class _Lane:
         self.pool = httpcore.ConnectionPool(network_backend=self.clock, **options)
 
 
+class _AsyncNetwork(httpcore.AsyncNetworkBackend):
+    """The network, for tasks."""
+
+    def __init__(self) -> None:
+        self._network = cast(httpcore.AsyncNetworkBackend, httpcore.AnyIOBackend())
+
+    async def connect_tcp(self, *arguments: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        """Connect."""
+        return _AsyncStream(await self._network.connect_tcp(*arguments, **options))
+
+
+class _AsyncStream(httpcore.AsyncNetworkStream):
+    """A connection that is closed when its handshake is cancelled; httpcore leaves it to the garbage collector."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's
+        """Return what has come."""
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
+        """Send all of it."""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Close it."""
+        await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what httpcore asks of it."""
+        return self._stream.get_extra_info(info)
+
+    async def start_tls(self, *arguments: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        """Return the connection, encrypted."""
+        try:
+            return _AsyncStream(await self._stream.start_tls(*arguments, **options))
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.aclose()
+            raise
+
+
+class _Content:
+    """The content of one request. httpcore's own is an async generator, of which trio warns when a request is cut."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = [content]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
 class AsyncConnections(_Own):
     """Connections of our own, for tasks."""
 
@@ -304,6 +362,7 @@ class AsyncConnections(_Own):
         proxy: Proxy | None = None,
     ) -> None:
         super().__init__(url, headers, verify, proxy)
+        self._options["network_backend"] = _AsyncNetwork()
         # Connections belong to the event loop that made them. Loops that run at the same time run in different threads;
         # of those that run one after the other (`asyncio.run` once per question, say) each starts anew.
         self._here = _Here(limit)
@@ -311,6 +370,11 @@ class AsyncConnections(_Own):
     def apart(self, limit: int) -> Self:
         """So many connections to the same server that are none of these: a run of many queries ends its own."""
         return type(self)(mask(self.url), self._headers, limit, verify=self._verify, proxy=self._proxy)
+
+    def _request(self, step: Send, timeouts: Mapping[str, float]) -> httpcore.Request:
+        request = super()._request(step, timeouts)
+        request.stream = _Content(step.content)
+        return request
 
     async def send(self, step: Send) -> Outcome:
         """What comes of the request."""

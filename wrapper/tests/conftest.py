@@ -1,6 +1,7 @@
 """What the tests of the facade share: the fixtures of the two shells, and an environment without surprises."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 # shells.py and driving.py are imported by name, which --import-mode=importlib does not provide for.
 sys.path.append(str(Path(__file__).parent))
 
-from shells import Shell
+from shells import Clock, Shell
 
 
 @pytest.fixture(params=["sync", "asyncio"])
@@ -23,6 +24,20 @@ def any_shell(request: pytest.FixtureRequest) -> Shell:
     if request.param == "trio":
         pytest.importorskip("trio", reason="trio is not installed")
     return Shell(request.param)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the facade in this test."""
+    clock = Clock()
+    for name in (
+        "core",
+        "connections",
+        "listing",
+        *(f"bulk.{name}" for name in ("large", "run", "shared", "tasks", "threads")),
+    ):
+        monkeypatch.setattr(import_module(f"openrouter_rerank.{name}"), "monotonic", clock)
+    return clock
 
 
 @pytest.fixture

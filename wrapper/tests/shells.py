@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
@@ -18,7 +20,34 @@ from openrouter_rerank import AsyncReranker, Ranking, Reranker, Retries
 KEY = "sk-or-v1-the-key-that-nobody-may-see"
 QUICK = Retries(first_wait=0.01)
 
+SOON = 60.0
+"""Seconds by which anything is over that does not hang, on any machine however busy. No fault ends by itself so soon."""
+LONG = 600.0
+"""Seconds of a timeout or a deadline that no test reaches."""
+TIMEOUTS = (0.4, 4.0, 40.0)
+"""Timeouts for a test in which something else has to happen before the timeout ends, shortest first.
+
+The test takes the first one within which it happens on this machine.
+"""
+
 Handler = Callable[[httpx.Request], httpx.Response]
+
+
+class Clock:
+    """A monotonic clock that a test can put forward."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return time.monotonic() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """Put the clock forward; those that wait already do not notice."""
+        with self._lock:
+            self._ahead += seconds
 
 
 class Shell:

@@ -32,9 +32,8 @@ from openrouter_rerank.testing import Request as Sent
 from openrouter_rerank.testing import Script, Server, answer, envelope, head, honest, serving
 from openrouter_rerank.testing import results as body_of
 from openrouter_rerank.testing.faults import CHUNKED
+from shells import LONG, SOON
 
-SOON = 30.0
-"""Seconds by which any of these commands is over on any machine: it did not hang."""
 MAIN = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "from openrouter_rerank.cli import main; main()"
@@ -69,6 +68,22 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
             process.kill()
     assert output == ""
     return process.returncode, error
+
+
+def until(true: Callable[[], bool]) -> bool:
+    """Wait until it is true; False if it does not become so."""
+    end = time.monotonic() + SOON
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def until_told(process: subprocess.Popen[str], words: str) -> str:
+    """Read what a process tells until a line has these words; return that line."""
+    assert process.stderr is not None
+    return next((line for line in process.stderr if words in line), "")
 
 
 def refused(result: Result, code: int, *says: str) -> None:
@@ -120,6 +135,20 @@ def slow(seconds: float = 0.004) -> Generator[Server]:
         yield server
 
 
+@contextmanager
+def holding(first: int) -> Generator[tuple[Server, threading.Event]]:
+    """An honest server that answers so many requests at once, and all others when the event is set."""
+    go = threading.Event()
+
+    def script(request: Sent) -> Script:
+        while request.number > first and not go.is_set():
+            yield 0.01
+        yield honest(request)
+
+    with serving(script) as server:
+        yield server, go
+
+
 # It dies
 
 
@@ -130,14 +159,22 @@ def test_killed_again_and_again(tmp_path: Path, suffix: str, number: int):
     kills = 0
     chance = random.Random(f"kills {suffix}")
     source, target = written(tmp_path / "in.jsonl", rows(number)), tmp_path / f"out.{suffix}"
-    with slow() as server:
+    goal = 0
+
+    def script(request: Sent) -> Script:
+        yield 0.004
+        while request.number > goal:  # so that none gets through before it is killed, however late that is
+            yield 0.01
+        yield honest(request)
+
+    with serving(script) as server:
         command = (source, target, "--base-url", server.url, "--concurrency", AT_ONCE)
         while kills < 40:
+            goal = len(server.requests) + chance.randrange(1, number // 5)
             process = started(*command)
             with process:
                 # Some die while they start or read, most while they rank, and the last ones while they write.
                 if chance.random() < 0.8:
-                    goal = len(server.requests) + chance.randrange(1, 60)
                     while len(server.requests) < goal and process.poll() is None:
                         time.sleep(0.001)
                 else:
@@ -220,11 +257,13 @@ def test_ctrl_c_waits_for_what_is_under_way(tmp_path: Path):
     """The first Ctrl-C starts nothing more, keeps what was under way, says how to go on, and exits with 130."""
     number = 60
     source, target = written(tmp_path / "in.jsonl", rows(number)), tmp_path / "out.jsonl"
-    with slow(0.05) as server:
+    with holding(10) as (server, go):
         command = (source, target, "--base-url", server.url, "--concurrency", AT_ONCE)
         process = started(*command)
-        assert server.wait_until(lambda now: len(now.requests) >= 10)
+        assert server.wait_until(lambda now: len(now.requests) >= 10 + AT_ONCE)
         process.send_signal(signal.SIGINT)
+        assert "finishing what is under way" in until_told(process, "finishing")
+        go.set()
         code, told = ended(process)
         sent = sum(asked(server).values())
         assert code == 130
@@ -249,21 +288,21 @@ def test_ctrl_c_twice_leaves_at_once(tmp_path: Path):
             yield b"1\r\n \r\n"
 
     source, target = written(tmp_path / "in.jsonl", rows(60)), tmp_path / "out.jsonl"
+    journal = target.with_name("out.jsonl.part")
     with serving(stuck) as server:
-        process = started(source, target, "--base-url", server.url, "--concurrency", AT_ONCE)
+        process = started(
+            source, target, "--base-url", server.url, "--concurrency", AT_ONCE, "--timeout", LONG
+        )
         assert server.wait_until(lambda now: len(now.requests) >= 5 + AT_ONCE)
-        time.sleep(0.1)
+        assert until(lambda: len(journal.read_bytes().splitlines()) == 1 + 5)
         process.send_signal(signal.SIGINT)
-        time.sleep(0.3)
-        began = time.monotonic()
+        until_told(process, "finishing")
         process.send_signal(signal.SIGINT)
         code, told = ended(process)
         assert code == 130
         assert "Traceback" not in told
         assert "interrupted: 5 of 60 rows are finished" in told
-        assert time.monotonic() - began < 10
-    kept = target.with_name("out.jsonl.part").read_bytes().splitlines()
-    assert len(kept) == 1 + 5
+    assert len(journal.read_bytes().splitlines()) == 1 + 5
 
 
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))"
@@ -296,11 +335,12 @@ def test_a_full_disk(tmp_path: Path, limit: int):
 def test_two_at_the_same_time(tmp_path: Path):
     """A second run into the same output is refused while the first one writes, which it does not disturb."""
     source, target = written(tmp_path / "in.jsonl", rows(40)), tmp_path / "out.jsonl"
-    with slow(0.05) as server:
+    with holding(1) as (server, go):
         command = (source, target, "--base-url", server.url, "--concurrency", AT_ONCE)
         process = started(*command)
         assert server.wait_until(lambda now: len(now.requests) >= 2)
         refused(rerank(*command), 2, "another process is writing", "out.jsonl.part")
+        go.set()
         assert ended(process)[0] == 0
         assert set(asked(server).values()) == {1}
     complete(target, 40)
@@ -433,9 +473,12 @@ def test_an_outage_ends_the_run(tmp_path: Path):
     number = 1000
     source, target = written(tmp_path / "in.jsonl", rows(number)), tmp_path / "out.jsonl"
     mended = threading.Event()
+    journal = target.with_name("out.jsonl.part")
 
     def script(request: Sent) -> Script:
         there = mended.is_set() or int(request.json["query"][1:]) < 100
+        while not there and len(journal.read_bytes().splitlines()) < 1 + 100:  # a success ends an outage
+            yield 0.01
         yield honest(request) if there else answer(500, envelope(500, "no"), headers={"Retry-After": "0"})
 
     with serving(script) as server:

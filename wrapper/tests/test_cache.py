@@ -7,12 +7,12 @@ import pickle
 import sqlite3
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
+import cachetools
 import httpx
 import msgspec
 import pytest
@@ -20,7 +20,7 @@ import pytest
 from openrouter_rerank import AsyncReranker, BadRequest, BudgetExceeded, Reranker, Usage
 from openrouter_rerank.bulk.cache import Cache, disk, memory
 from openrouter_rerank.ledger import Totals
-from shells import KEY, QUICK, Handler, Scoring, Shell
+from shells import KEY, QUICK, Clock, Handler, Scoring, Shell
 
 
 class Recorded:
@@ -332,16 +332,23 @@ def test_a_cache_may_wait_elsewhere() -> None:
 # In memory
 
 
-def test_memory_forgets() -> None:
+def test_memory_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was not used for longest goes first, and after its time each goes."""
-    cache = memory(max_entries=2, ttl=0.2)
+    clock = Clock()
+
+    class Steered(cachetools.TTLCache[str, bytes]):
+        def __init__(self, maxsize: float, ttl: float) -> None:
+            super().__init__(maxsize, ttl, timer=clock)
+
+    monkeypatch.setattr(cachetools, "TTLCache", Steered)
+    cache = memory(max_entries=2, ttl=200)
     cache.set("a", b"1")
     cache.set("b", b"2")
     assert cache.get("a") == b"1"
     cache.set("c", b"3")
     assert [cache.get(key) for key in "abc"] == [b"1", None, b"3"]
     assert "2 of 2 answers" in repr(cache)
-    time.sleep(0.25)
+    clock.advance(250)
     assert [cache.get(key) for key in "abc"] == [None, None, None]
 
 
@@ -381,12 +388,14 @@ def test_disk_outlives_the_process(tmp_path: Path) -> None:
     assert repr(disk(path)) == f"<a cache in {path}>"
 
 
-def test_disk_forgets_what_is_old(tmp_path: Path) -> None:
+def test_disk_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After its time an answer is not found, and is removed when another is remembered."""
-    path = tmp_path / "x"
-    cache = disk(path, ttl=0.2)
+    path, clock = tmp_path / "x", Clock()
+    monkeypatch.setattr("openrouter_rerank.bulk.cache.time", clock)
+    cache = disk(path, ttl=200)
     cache.set("a", b"1")
-    time.sleep(0.25)
+    assert cache.get("a") == b"1"
+    clock.advance(250)
     assert cache.get("a") is None
     cache.set("b", b"2")
 

@@ -14,7 +14,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -43,6 +42,7 @@ from openrouter_rerank.testing import (
     serving,
 )
 from openrouter_rerank.version import VERSION
+from shells import SOON
 
 KEY = "sk-or-v1-a-secret-of-mine"
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -52,8 +52,6 @@ MAIN = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "from openrouter_rerank.cli import main; main()"
 )
-SOON = 30.0
-"""Seconds by which any of these commands is over on any machine: it did not hang."""
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals, pipes or terminals")
 
@@ -613,9 +611,7 @@ def test_interrupted():
     """Ctrl-C ends the command quietly: exit code 130."""
     with faulty("silent") as server, (EXAMPLES / "library.txt").open("rb") as documents:
         process = started("rank", "--base-url", server.url, "query", stdin=documents)
-        until = time.monotonic() + SOON
-        while not server.requests and time.monotonic() < until:
-            time.sleep(0.01)
+        assert server.wait_until(lambda now: bool(now.requests))
         process.send_signal(signal.SIGINT)
         code, output, error = ended(process)
     assert (code, output, error.strip()) == (130, "", "")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import _thread
 import itertools
 import json
 import math
 import pickle
 import random
+import signal
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from hypothesis import given
@@ -34,9 +38,9 @@ from openrouter_rerank import (
 )
 from openrouter_rerank.bulk import by_words
 from openrouter_rerank.bulk.large import _halved
-from openrouter_rerank.bulk.together import in_threads
+from openrouter_rerank.bulk.together import _Run, in_threads
 from openrouter_rerank.steps import Secrets, Send, Together, Wait
-from shells import KEY, QUICK, Handler, Scoring, Shell
+from shells import KEY, LONG, QUICK, SOON, Clock, Handler, Scoring, Shell
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
@@ -235,25 +239,35 @@ def test_parts_are_sent_at_the_same_time_and_no_more_than_four() -> None:
             gauge["now"] += change
             gauge["most"] = max(gauge["most"], gauge["now"])
 
+    def is_first(request: httpx.Request) -> bool:
+        return json.loads(request.content)["documents"] == ["x"]
+
+    four = threading.Barrier(4, timeout=SOON)
+
     def handler(request: httpx.Request) -> httpx.Response:
         enter(1)
-        time.sleep(0.05)
+        if not is_first(request):
+            four.wait()
+            time.sleep(0.05)  # in which a fifth would come
         enter(-1)
         return server(request)
 
-    with reranker(handler, max_documents=1) as client:
+    with reranker(handler, max_documents=1, timeout=LONG) as client:
         client.rerank("q", texts(*range(1, 14)))
     assert gauge == {"now": 0, "most": 4}
 
     async def ahandler(request: httpx.Request) -> httpx.Response:
         enter(1)
-        await anyio.sleep(0.05)
+        with anyio.fail_after(SOON):
+            while not is_first(request) and gauge["most"] < 4:
+                await anyio.lowlevel.checkpoint()
+        await anyio.sleep(0.05)  # likewise
         enter(-1)
         return server(request)
 
     async def main() -> None:
         http = httpx.AsyncClient(transport=httpx.MockTransport(ahandler))
-        async with AsyncReranker(KEY, http_client=http, max_documents=1) as client:
+        async with AsyncReranker(KEY, http_client=http, max_documents=1, timeout=LONG) as client:
             await client.rerank("q", texts(*range(1, 14)))
 
     gauge["most"] = 0
@@ -323,14 +337,28 @@ def test_halving_keeps_to_the_hundred() -> None:
 # Failures
 
 
-def test_a_part_that_fails_ends_the_call(any_shell: Shell) -> None:
+@pytest.fixture
+def failed(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """An event that is set once calls at the same time have heard of the first one that failed."""
+    event, fail = threading.Event(), _Run.failed
+
+    def failed(run: _Run, error: BaseException) -> None:
+        fail(run, error)
+        event.set()
+
+    monkeypatch.setattr(_Run, "failed", failed)
+    return event
+
+
+def test_a_part_that_fails_ends_the_call(any_shell: Shell, failed: threading.Event) -> None:
     """By default the first error is raised as it is; parts that have not begun never do."""
     server = Scoring(failing="y")
     documents = [*texts(1, 2), "yy", *texts(*range(3, 40))]
 
     def handler(request: httpx.Request) -> httpx.Response:
-        if b"yy" not in request.content:
-            time.sleep(0.05)  # else the others may be done before the thread of this one has its turn
+        # Threads send at the same time as the one that fails; tasks only one after the other, as here nothing awaits.
+        if any_shell.name == "sync" and len(server.requests) and b"yy" not in request.content:
+            failed.wait(SOON)
         return server(request)
 
     with (
@@ -340,7 +368,7 @@ def test_a_part_that_fails_ends_the_call(any_shell: Shell) -> None:
         rank("q", documents)
 
     assert caught.value.__notes__ == ["It was the part with the documents 2 to 2."]
-    assert len(server.requests) < 12
+    assert len(server.requests) <= 1 + 4
 
 
 def test_the_others_can_be_had(any_shell: Shell) -> None:
@@ -439,91 +467,104 @@ def test_parts_are_tried_again(shell: Shell) -> None:
     assert [attempt.status for attempt in ranking.attempts] == [503, 200] * 3
 
 
-def test_one_deadline_holds_for_all() -> None:
+def test_one_deadline_holds_for_all(clock: Clock) -> None:
     """The deadline is that of the whole call, not of each part."""
+    server = Scoring()
 
     def handler(request: httpx.Request) -> httpx.Response:
-        time.sleep(0.1)
-        return Scoring()(request)
+        clock.advance(100)
+        return server(request)
 
-    began = time.monotonic()
-    with reranker(handler, max_documents=1, deadline=0.5) as client:
+    with reranker(handler, max_documents=1, deadline=550, timeout=LONG) as client:
         with pytest.raises(TimedOut):
             client.rerank("q", texts(*range(1, 100)))
-        assert time.monotonic() - began < 3
+        assert len(server.requests) <= 5 + 4
         ranking = client.rerank("q", texts(*range(1, 100)), on_part_error="partial")
-    assert 0 < len(ranking) < 99
+    assert 0 < len(ranking) <= 5 + 4
     assert len(ranking) + len(ranking.unranked) == 99
 
 
-def test_an_error_ends_the_waits_of_the_others() -> None:
+def test_an_error_ends_the_waits_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part that waits to be tried again does not hold up the error of another."""
+    waiting, sleep = threading.Event(), Reranker._sleep
 
     def handler(request: httpx.Request) -> httpx.Response:
         text = json.loads(request.content)["documents"][0]
         if text == "late":
-            return httpx.Response(503, headers={"Retry-After": "20"})
+            return httpx.Response(503, headers={"Retry-After": f"{LONG}"})
         if text == "bad":
-            time.sleep(0.2)
+            assert waiting.wait(SOON)
             return httpx.Response(400)
         return Scoring()(request)
 
+    def noted(client: Reranker, seconds: float) -> None:
+        waiting.set()
+        sleep(client, seconds)
+
+    monkeypatch.setattr(Reranker, "_sleep", noted)
     began = time.monotonic()
-    with reranker(handler, max_documents=1) as client, pytest.raises(BadRequest):
+    patient = {"retries": Retries(longest_wait=LONG), "deadline": 2 * LONG, "timeout": LONG}
+    with reranker(handler, max_documents=1, **patient) as client, pytest.raises(BadRequest):
         client.rerank("q", ["a", "late", "bad"])
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < SOON
 
 
 async def test_an_error_cancels_the_others() -> None:
     """In async what is under way is cancelled at once, and what it cost is unknown."""
+    silent = anyio.Event()
 
     async def handler(request: httpx.Request) -> httpx.Response:
         text = json.loads(request.content)["documents"][0]
         if text == "silent":
+            silent.set()
             await anyio.sleep_forever()
         if text == "bad":
-            await anyio.sleep(0.05)
+            await silent.wait()
             return httpx.Response(400)
         return Scoring()(request)
 
     http = httpx.AsyncClient(transport=httpx.MockTransport(handler))
-    began = time.monotonic()
-    async with AsyncReranker(KEY, http_client=http, max_documents=1) as client:
-        with pytest.raises(BadRequest):
+    async with AsyncReranker(KEY, http_client=http, max_documents=1, timeout=LONG, deadline=LONG) as client:
+        with anyio.fail_after(SOON), pytest.raises(BadRequest):
             await client.rerank("q", ["a", "silent", "bad"])
         assert client.ledger.unknown == 1
-    assert time.monotonic() - began < 10
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Have SIGINT raise KeyboardInterrupt, also where tests run in the background of a shell, which ignores it there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_ctrl_c_waits_for_nobody() -> None:
     """A KeyboardInterrupt while parts are under way is raised at once, and no further part is sent."""
-    entered = threading.Event()
+    entered, release = threading.Event(), threading.Event()
     server = Scoring()
 
     def handler(request: httpx.Request) -> httpx.Response:
         if json.loads(request.content)["documents"] != ["first"]:
             entered.set()
-            time.sleep(1.5)
+            release.wait(LONG)
         return server(request)
 
-    import _thread
-
     def interrupt() -> None:
-        entered.wait(10)
-        time.sleep(0.1)
+        entered.wait(SOON)
         _thread.interrupt_main()
 
     interrupter = threading.Thread(target=interrupt)
     interrupter.start()
-    began = time.monotonic()
-    with reranker(handler, max_documents=1) as client:
+    with reranker(handler, max_documents=1, timeout=LONG, deadline=LONG) as client:
         with pytest.raises(KeyboardInterrupt):
             client.rerank("q", ["first", *texts(*range(1, 30))])
-        assert time.monotonic() - began < 1.4
+        assert len(server.requests) == 1  # the others are under way still
+        release.set()
         interrupter.join()
         for thread in threading.enumerate():
             if thread.name.startswith("rerank-"):
-                thread.join(10)
+                thread.join(SOON)
         assert len(server.requests) <= 5
         assert client.ledger.calls == len(server.requests)
 
@@ -540,9 +581,10 @@ def test_a_bug_below_is_no_part_that_failed(any_shell: Shell) -> None:
         rank("q", ["a", "b", "c"], on_part_error="partial")
 
 
-def test_an_answer_that_was_paid_for_is_taken_in() -> None:
+def test_an_answer_that_was_paid_for_is_taken_in(failed: threading.Event) -> None:
     """A thread whose request is under way when another call fails still gives the answer to the call, and nothing more."""
     seen: list[Any] = []
+    sending = threading.Barrier(3, timeout=SOON)
 
     def failing() -> Any:
         yield Wait(0.05)
@@ -555,7 +597,9 @@ def test_an_answer_that_was_paid_for_is_taken_in() -> None:
         return "done"
 
     def do(step: Any) -> object:
-        time.sleep(0.05 if isinstance(step, Wait) else 0.5)
+        sending.wait()
+        if isinstance(step, Send):
+            failed.wait(SOON)
         seen.append(type(step).__name__)
         return "answer"
 
@@ -568,6 +612,7 @@ def test_an_answer_that_was_paid_for_is_taken_in() -> None:
 def test_a_call_that_waits_is_ended_with_the_others() -> None:
     """A thread that is asked to end does so at its next step, whatever that is."""
     steps: list[Any] = []
+    waits = threading.Event()
 
     def failing() -> Any:
         yield Wait(0.01)
@@ -581,8 +626,11 @@ def test_a_call_that_waits_is_ended_with_the_others() -> None:
             steps.append("closed")
 
     def do(step: Any) -> None:
+        if step.seconds == 0.01:
+            waits.wait(SOON)
+        else:
+            waits.set()
         steps.append(step)
-        time.sleep(min(step.seconds, 0.1))
 
     assert isinstance(in_threads(do, Together([failing(), waiting()], 2)), RerankError)
     assert steps[-1] == "closed"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import itertools
+import math
 import os
 import signal
 import subprocess
@@ -16,6 +18,7 @@ from itertools import count
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
@@ -29,17 +32,17 @@ from openrouter_rerank import (
     Retries,
     TimedOut,
 )
+from openrouter_rerank.bulk import threads
 from openrouter_rerank.bulk.many import FIELDS, Progress, Request, Result
+from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.connections import Connections
 from openrouter_rerank.steps import Failure, Secrets, Send
 from openrouter_rerank.testing import Request as Sent
 from openrouter_rerank.testing import Script, answer, envelope, faulty, head, honest, serving
 from openrouter_rerank.testing import results as body_of
 from openrouter_rerank.testing.faults import CHUNKED
-from shells import KEY, QUICK, Handler, Shell
+from shells import KEY, LONG, QUICK, SOON, TIMEOUTS, Clock, Handler, Shell
 
-SOON = 10.0
-"""Seconds within which what was left has ended on any machine: it did not hang."""
 BUSY = answer(429, envelope(429, "Rate limit exceeded"))
 
 
@@ -130,18 +133,25 @@ def test_every_request_has_its_result(any_shell: Shell, number: int):
 
 def test_as_they_come(any_shell: Shell):
     """Unordered, a result comes before that of an earlier request that takes longer; ordered, it waits for it."""
+    given: list[Progress] = []
 
     def slow_first(request: Sent) -> Script:
-        if request.json["query"] == "q0":
-            yield 0.3
+        # Unordered, until another result was given; ordered, until all others were sent.
+        while request.json["query"] == "q0" and not (len(server.requests) == 5 if ordered else given):
+            yield 0.01
+        early.extend(given)
         yield honest(request)
 
     for ordered, first in ((True, 0), (False, 1)):
+        given.clear()
+        early: list[Progress] = []
         with serving(slow_first) as server:
+            client = {"base_url": server.url}
             found, _ = many(
-                any_shell, pairs(5), client={"base_url": server.url}, ordered=ordered, concurrency=2
+                any_shell, pairs(5), client=client, ordered=ordered, concurrency=2, progress=given.append
             )
         assert found[0].index == first
+        assert bool(early) is not ordered
         assert sorted(result.index for result in found) == [0, 1, 2, 3, 4]
         assert all(result.ok for result in found)
 
@@ -314,8 +324,86 @@ def test_what_no_result_can_carry(any_shell: Shell):
     found, raised = many(any_shell, requests(), ranked, concurrency=2)
 
     assert isinstance(raised, Verdict)
-    assert {0, 1, 2} <= {result.index for result in found} <= set(range(30)) - {5}
+    indices = [result.index for result in found]
+    assert indices[:5] == [0, 1, 2, 3, 4]
+    assert indices[5:] == list(range(6, 6 + len(indices[5:])))
+    assert len(indices) < 30
     assert all(result.ok for result in found)
+
+
+def test_an_end_leaves_no_gap(monkeypatch: pytest.MonkeyPatch):
+    """A request that a thread has taken begins before later ones do, so that the end of a run does not drop it alone."""
+    enter, ends = threads._Gate.enter, threading.Event()
+    numbers = count()
+
+    def slow_third(gate: Any, *, begun: bool, end: float = math.inf) -> int | None:
+        if not begun and next(numbers) == 2:
+            ends.wait(0.2)  # time for other threads to go ahead, if they could
+        return enter(gate, begun=begun, end=end)
+
+    def key(document: str) -> str:
+        if document == "x":
+            ends.set()
+            raise Verdict("failed")
+        return document
+
+    monkeypatch.setattr(threads._Gate, "enter", slow_third)
+    requests = ({"query": "q", "documents": ["x" if number == 5 else "a"], "key": key} for number in count())
+    found, raised = many(Shell("sync"), requests, ranked, concurrency=3)
+
+    assert isinstance(raised, Verdict)
+    assert [result.index for result in found][:5] == [0, 1, 2, 3, 4]
+
+
+def test_an_error_of_a_gate_ends_the_run(monkeypatch: pytest.MonkeyPatch):
+    """An error with which a thread fails to begin a call is raised to the caller, after the results before it."""
+    enter, numbers = threads._Gate.enter, count()
+
+    def broken(gate: Any, *, begun: bool, end: float = math.inf) -> int | None:
+        if not begun and next(numbers) == 2:
+            raise LookupError("the gate's")
+        return enter(gate, begun=begun, end=end)
+
+    monkeypatch.setattr(threads._Gate, "enter", broken)
+    found, raised = many(Shell("sync"), pairs(1000), ranked, concurrency=2)
+
+    assert isinstance(raised, LookupError)
+    assert [result.index for result in found][:2] == [0, 1]
+    assert 2 not in [result.index for result in found]
+
+
+def test_an_end_of_the_requests_hides_no_error():
+    """Where the iterable ends after a call has raised what no result can carry, the run raises that all the same."""
+
+    def key(_: str) -> str:
+        raise Verdict("failed")
+
+    def requests() -> Iterator[dict[str, Any]]:
+        yield {"query": "q", "documents": ["a"], "key": key}
+        end = time.monotonic() + SOON
+        while run._run.broken is None and time.monotonic() < end:
+            time.sleep(0.001)
+
+    async def arequests() -> AsyncIterator[dict[str, Any]]:
+        yield {"query": "q", "documents": ["a"], "key": key}
+        with anyio.fail_after(SOON):
+            while arun._run.broken is None:
+                await anyio.lowlevel.checkpoint()
+
+    async def main() -> None:
+        nonlocal arun
+        client = httpx.AsyncClient(transport=httpx.MockTransport(nobody))
+        async with AsyncReranker(KEY, http_client=client) as reranker:
+            arun = reranker.rerank_many(arequests())
+            with pytest.raises(Verdict, match="failed"):
+                assert [result async for result in arun] == []
+
+    arun: Any = None
+    with Reranker(KEY, http_client=httpx.Client(transport=httpx.MockTransport(nobody))) as reranker:
+        run = reranker.rerank_many(requests())
+        with pytest.raises(Verdict, match="failed"):
+            assert list(run) == []
+    anyio.run(main)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -349,13 +437,15 @@ def test_an_async_iterable(backend: str):
     if backend == "trio":
         pytest.importorskip("trio", reason="trio is not installed")
     given = 0
+    first = anyio.Event()
 
     async def requests() -> AsyncIterator[tuple[str, list[str]]]:
         nonlocal given
         for pair in pairs(6):
             given += 1
-            if given == 4:
-                await anyio.sleep(0.2)
+            if given == 5:
+                with anyio.fail_after(SOON):
+                    await first.wait()
             yield pair
 
     seen: list[int] = []
@@ -366,10 +456,11 @@ def test_an_async_iterable(backend: str):
             async for result in reranker.rerank_many(requests(), concurrency=4):
                 assert result.unwrap().id == f"q{result.index}"
                 seen.append(given)
+                first.set()
 
     anyio.run(main, backend=backend)
     assert len(seen) == 6
-    assert seen[0] <= 4
+    assert seen[0] <= 5
 
 
 def test_refusals_are_no_attempts_of_another_part(any_shell: Shell):
@@ -463,15 +554,11 @@ def test_no_more_at_a_time_than_the_server_bears(any_shell: Shell):
             under_way += 1
             most = max(most, under_way)
             refused = under_way > 3
-        try:
-            if refused:
-                yield BUSY
-            else:
-                yield 0.002
-                yield honest(request)
-        finally:
-            with lock:
-                under_way -= 1
+        while most <= 3:  # until there was one too many
+            yield 0.002
+        with lock:  # before the answer, after which the next one may come
+            under_way -= 1
+        yield BUSY if refused else honest(request)
 
     with serving(three) as server:
         found, _ = many(any_shell, pairs(150), client={"base_url": server.url}, concurrency=12)
@@ -483,10 +570,16 @@ def test_no_more_at_a_time_than_the_server_bears(any_shell: Shell):
     assert most <= 12
 
 
-def test_refused_for_ever(any_shell: Shell):
+def test_refused_for_ever(any_shell: Shell, clock: Clock):
     """A server that always refuses fails each call by its deadline, and one that may not be tried again at once."""
-    with faulty("status_429_forever") as server:
-        client = {"base_url": server.url, "deadline": 0.3}
+
+    def refusing(request: Sent) -> Script:
+        if request.number == 12:
+            clock.advance(LONG)
+        yield BUSY
+
+    with serving(refusing) as server:
+        client = {"base_url": server.url, "deadline": LONG}
         patient, _ = many(any_shell, pairs(2), client=client)
         once, _ = many(any_shell, pairs(2), client={**client, "retries": Retries(attempts=1)})
     with faulty("status_503_retry_after_an_hour") as server:
@@ -530,32 +623,39 @@ def test_other_failures_are_tried_again_as_ever(any_shell: Shell):
 
 def test_a_waiting_call_holds_no_place(any_shell: Shell):
     """While a call waits to try again, as many others are under way as may be."""
+    for wait in TIMEOUTS:
 
-    def first_fails(request: Sent) -> Script:
-        if request.number == 1:
-            yield answer(500, envelope(500, "no"), headers={"Retry-After": "1"})
-        else:
-            yield honest(request)
+        def first_fails(request: Sent, wait: float = wait) -> Script:
+            if request.number == 1:
+                yield answer(500, envelope(500, "no"), headers={"Retry-After": f"{wait}"})
+            else:
+                yield honest(request)
 
-    with serving(first_fails) as server:
-        found, _ = many(any_shell, pairs(4), client={"base_url": server.url}, concurrency=1, ordered=False)
+        with serving(first_fails) as server:
+            client = {"base_url": server.url, "retries": Retries(longest_wait=SOON)}
+            found, _ = many(any_shell, pairs(4), client=client, concurrency=1, ordered=False)
+        assert all(result.ok for result in found)
+        if [result.index for result in found] == [1, 2, 3, 0]:
+            return
+    pytest.fail("the others waited for the one that waited")
 
-    assert [result.index for result in found] == [1, 2, 3, 0]
-    assert all(result.ok for result in found)
 
-
-def test_rpm(any_shell: Shell):
-    """With so many requests a minute, the last one starts no sooner than its turn."""
+def test_rpm(any_shell: Shell, monkeypatch: pytest.MonkeyPatch):
+    """With so many requests a minute, none starts sooner than its turn after the one before."""
     times: list[float] = []
+    start = Pace.start
 
-    def handler(request: httpx.Request) -> httpx.Response:
-        times.append(time.monotonic())
-        return ranked(request)
+    def noted(pace: Pace, now: float) -> int:
+        assert now <= time.monotonic()
+        times.append(now)
+        return start(pace, now)
 
-    found, _ = many(any_shell, pairs(6), handler, rpm=60 / 0.05)
+    monkeypatch.setattr(Pace, "start", noted)
+    found, _ = many(any_shell, pairs(6), ranked, rpm=60 / 0.05)
 
     assert all(result.ok for result in found)
-    assert times[-1] - times[0] >= 4 * 0.05
+    assert len(times) == 6
+    assert all(later - sooner > 0.05 - 1e-6 for sooner, later in itertools.pairwise(times))
 
 
 def test_what_needs_no_request_waits_for_none(any_shell: Shell):
@@ -567,32 +667,53 @@ def test_what_needs_no_request_waits_for_none(any_shell: Shell):
     assert time.monotonic() - began < SOON
 
 
-def test_the_deadline_begins_with_the_first_request(any_shell: Shell):
-    """To queue for a place is no part of a call's time, and a call that has begun queues before those that have not."""
-    seen: set[str] = set()
+def test_the_deadline_begins_with_the_first_request(any_shell: Shell, clock: Clock):
+    """To queue for a place is no part of a call's time: what comes after a call of twice its deadline is ranked."""
+
+    def first_for_long(request: Sent) -> Script:
+        if request.number == 1:
+            clock.advance(2 * LONG)
+        yield honest(request)
+
+    with serving(first_for_long) as server:
+        client = {"base_url": server.url, "timeout": LONG, "deadline": LONG}
+        found, _ = many(any_shell, pairs(8), client=client, concurrency=1)
+
+    assert [result.error for result in found[1:]] == [None] * 7
+
+
+def test_a_call_that_has_begun_queues_before_others(any_shell: Shell):
+    """Where a request a while may start, that of a call which tries again goes before that of one which has not begun."""
 
     def once_in_vain(request: Sent) -> Script:
-        query = request.json["query"]
-        yield honest(request) if query in seen else answer(500, envelope(500, "no"))
-        seen.add(query)
+        again = request.json["query"] in (
+            earlier.json["query"] for earlier in server.requests[: request.number - 1]
+        )
+        yield honest(request) if again else answer(500, envelope(500, "no"))
 
-    with serving(once_in_vain) as server:
-        client = {"base_url": server.url, "deadline": 0.6}
-        found, _ = many(any_shell, pairs(8), client=client, concurrency=8, rpm=60 / 0.1)
-
-    assert [result.error for result in found] == [None] * 8
+    for spacing in TIMEOUTS:  # within which the first call comes back
+        with serving(once_in_vain) as server:
+            client = {"base_url": server.url, "deadline": LONG}
+            found, _ = many(any_shell, pairs(2), client=client, rpm=60 / spacing)
+        assert all(result.ok for result in found)
+        order = [request.json["query"] for request in server.requests]
+        if order == ["q0", "q0", "q1", "q1"]:
+            break
+    assert order == ["q0", "q0", "q1", "q1"]
 
 
 def test_a_deadline_holds_while_a_call_queues_again(any_shell: Shell):
     """A call that has begun, and finds no place to try again before its deadline, ends then and sends nothing more."""
-    with faulty("dropped_once") as server:
-        client = {"base_url": server.url, "deadline": 0.4}
-        began = time.monotonic()
-        [first], _ = many(any_shell, pairs(1), client=client, rpm=1)
-        assert len(server.requests) == 1
+    for deadline in TIMEOUTS:
+        with faulty("dropped_once") as server:
+            client = {"base_url": server.url, "deadline": deadline}
+            [first], _ = many(any_shell, pairs(1), client=client, rpm=0.1)
+            sent = len(server.requests)
+        assert isinstance(first.error, TimedOut)
+        if sent:
+            break
 
-    assert isinstance(first.error, TimedOut)
-    assert time.monotonic() - began < SOON
+    assert sent == 1
 
 
 def test_refusals_are_no_attempts(any_shell: Shell):
@@ -669,7 +790,7 @@ def test_leaving_the_loop_leaves_nothing(any_shell: Shell):
         found, raised = many(
             any_shell,
             pairs(100),
-            client={"base_url": server.url},
+            client={"base_url": server.url, "timeout": LONG},
             leave=1,
             ordered=False,
             after=all_gone,
@@ -701,8 +822,8 @@ def test_an_encrypted_connection_is_cut_too(any_shell: Shell):
     import ssl
 
     def late_first(request: Sent) -> Script:
-        if request.number == 1:
-            yield 0.4  # until the others have shaken hands
+        while request.number == 1 and len(server.requests) < 8:  # until the others have shaken hands
+            yield 0.02
         yield from silent(request)
 
     authority = trustme.CA()
@@ -712,7 +833,8 @@ def test_an_encrypted_connection_is_cut_too(any_shell: Shell):
         patch.setenv("SSL_CERT_FILE", certificates)
         with serving(late_first, tls=context) as server:
             began = time.monotonic()
-            found, _ = many(any_shell, pairs(9), client={"base_url": server.url}, leave=1, ordered=False)
+            client = {"base_url": server.url, "timeout": LONG}
+            found, _ = many(any_shell, pairs(9), client=client, leave=1, ordered=False)
             assert server.wait_until(lambda now: now.held == 0)
     assert found[0].ok
     assert time.monotonic() - began < SOON
@@ -723,11 +845,10 @@ def test_an_encrypted_connection_is_cut_too(any_shell: Shell):
 async def test_an_async_generator_that_is_forgotten():
     """On asyncio, a loop that is left by `break` alone ends its run when the event loop comes to it."""
     with serving(silent) as server:
-        async with AsyncReranker(KEY, base_url=server.url) as reranker:
+        async with AsyncReranker(KEY, base_url=server.url, timeout=LONG) as reranker:
             async for _ in reranker.rerank_many(pairs(9), ordered=False):
                 break
             gc.collect()
-            await anyio.sleep(0.05)
             assert await anyio.to_thread.run_sync(server.wait_until, lambda now: now.held == 0)
 
 
@@ -735,11 +856,16 @@ async def test_an_async_generator_that_is_forgotten():
 async def test_a_cancelled_run():
     """Cancelling the caller's task ends the run with it."""
     with serving(silent) as server:
-        async with AsyncReranker(KEY, base_url=server.url) as reranker:
-            with anyio.move_on_after(0.2) as scope:
+        async with AsyncReranker(KEY, base_url=server.url, timeout=LONG) as reranker:
+
+            async def run() -> None:
                 async for _ in reranker.rerank_many(pairs(9)):
                     pass
-            assert scope.cancelled_caught
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(run)
+                assert await anyio.to_thread.run_sync(server.wait_until, lambda now: len(now.requests) == 9)
+                group.cancel_scope.cancel()
             assert await anyio.to_thread.run_sync(server.wait_until, lambda now: now.held == 0)
 
 
@@ -757,16 +883,17 @@ def test_a_pause_does_not_hold_up_who_leaves(any_shell: Shell):
     """A run that waits for a server's long pause is left at once."""
 
     def first_only(request: Sent) -> Script:
+        while request.number == 1 and len(server.requests) == 1:
+            yield 0.01
         if request.number == 1:
             yield honest(request)
         else:
-            yield answer(429, envelope(429, "later"), headers={"Retry-After": "25"})
+            yield answer(429, envelope(429, "later"), headers={"Retry-After": f"{LONG}"})
 
     with serving(first_only) as server:
         began = time.monotonic()
-        found, _ = many(
-            any_shell, pairs(9), client={"base_url": server.url}, leave=1, concurrency=2, ordered=False
-        )
+        client = {"base_url": server.url, "deadline": 2 * LONG, "retries": Retries(longest_wait=LONG)}
+        found, _ = many(any_shell, pairs(9), client=client, leave=1, concurrency=2, ordered=False)
         assert time.monotonic() - began < SOON
     assert found[0].ok
 
@@ -808,10 +935,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from openrouter_rerank import AsyncReranker, Reranker
 pairs = (("q", ["a"]) for _ in iter(int, 1))
 def sync():
-    with Reranker("k", base_url=sys.argv[1]) as reranker:
+    with Reranker("k", base_url=sys.argv[1], timeout=600) as reranker:
         for _ in reranker.rerank_many(pairs, ordered=False): print("one", flush=True)
 async def main():
-    async with AsyncReranker("k", base_url=sys.argv[1]) as reranker:
+    async with AsyncReranker("k", base_url=sys.argv[1], timeout=600) as reranker:
         async for _ in reranker.rerank_many(pairs, ordered=False): print("one", flush=True)
 try:
     if sys.argv[2] == "sync": sync()
@@ -834,13 +961,11 @@ def test_ctrl_c(kind: str):
                 assert process.stdout is not None
                 assert process.stdout.readline() == "one\n"
                 assert server.wait_until(lambda now: len(now.requests) >= 8)
-                began = time.monotonic()
                 os.kill(process.pid, signal.SIGINT)
                 output, errors = process.communicate(timeout=SOON)
             finally:
                 process.kill()
     assert (output.strip(), errors) == ("interrupted ['MainThread']", "")
-    assert time.monotonic() - began < SOON
 
 
 def test_a_closed_client(any_shell: Shell):
@@ -902,8 +1027,15 @@ def test_a_request_takes_what_a_call_takes():
 
 def test_connections_of_a_run_are_its_own():
     """More requests than a client has connections are under way, as a run brings its own."""
-    with serving(lambda request: iter([0.05, honest(request)])) as server:  # type: ignore[arg-type, return-value]
-        found, _ = many(Shell("sync"), pairs(130), client={"base_url": server.url}, concurrency=120)
+
+    def all_at_once(request: Sent) -> Script:
+        while len(server.requests) < 120:
+            yield 0.05
+        yield honest(request)
+
+    with serving(all_at_once) as server:
+        client = {"base_url": server.url, "timeout": LONG}
+        found, _ = many(Shell("sync"), pairs(130), client=client, concurrency=120)
     assert all(result.ok for result in found)
 
 

@@ -25,7 +25,7 @@ from openrouter_rerank import (
     Unauthorized,
     Unavailable,
 )
-from shells import KEY, Handler, Shell
+from shells import KEY, LONG, Clock, Handler, Shell
 
 RERANKER: dict[str, Any] = {
     "id": "cohere/rerank-v3.5",
@@ -327,28 +327,22 @@ def test_a_server_that_pages_for_ever(shell: Shell) -> None:
     assert len(seen) == 100
 
 
-def test_the_pages_share_the_deadline(shell: Shell) -> None:
+def test_the_pages_share_the_deadline(shell: Shell, clock: Clock) -> None:
     """A list whose pages are each in time is late all the same where all of them together are."""
     seen, handler = answering(*(page(*named(str(number)), following=NEXT) for number in range(99)))
 
+    def slowly(request: httpx.Request) -> httpx.Response:
+        clock.advance(150)
+        return handler(request)
+
     with (
-        shell.open(_slowly(handler, 0.15), "models", deadline=0.4) as models,
+        shell.open(slowly, "models", deadline=400, timeout=LONG) as models,
         pytest.raises(RerankError) as raised,
     ):
         models()
 
     assert isinstance(raised.value, TimedOut)
-    assert 2 <= len(seen) < 9
-
-
-def _slowly(handler: Handler, seconds: float) -> Handler:
-    import time
-
-    def slow(request: httpx.Request) -> httpx.Response:
-        time.sleep(seconds)
-        return handler(request)
-
-    return slow
+    assert len(seen) == 3
 
 
 # Failure

@@ -5,6 +5,7 @@ import threading
 import time
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 
 import anyio
 import pytest
@@ -12,10 +13,12 @@ from anyio.from_thread import start_blocking_portal
 from msgspec.structs import replace
 
 from openrouter_rerank import BudgetExceeded, RateLimited, Reranker, Retries, Usage
+from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.shared import Limits, Lost, Member
 from openrouter_rerank.bulk.threads import Threads
 from openrouter_rerank.ledger import Totals
 from openrouter_rerank.testing import FakeReranker, answer, envelope, serving
+from shells import LONG, SOON
 
 COST = 0.25
 
@@ -27,6 +30,7 @@ class Door:
         self.portal = portal
         self.limits = limits
         self.gone = False
+        self.told = []
 
     def ask(self, what, *arguments):
         """The answer."""
@@ -36,15 +40,20 @@ class Door:
 
     def tell(self, what, *arguments):
         """No answer."""
-        self.portal.start_task_soon(self._late, what, arguments)
+        self.told.append(self.portal.start_task_soon(self._late, what, arguments))
 
     async def _late(self, what, arguments):
         await anyio.sleep(random.random() / 50)
         await getattr(self.limits, what)(*arguments)
 
+    def arrived(self):
+        """Wait until all that was told has arrived."""
+        while self.told:
+            self.told.pop().result(SOON)
+
     def totals(self):
         """The ledger, when all that was told has arrived."""
-        time.sleep(0.05)
+        self.arrived()
         return self.ask("totals")
 
 
@@ -84,7 +93,7 @@ class Working:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(SOON)
         assert not any(thread.is_alive() for thread in threads)
 
     @property
@@ -101,23 +110,29 @@ def join(door, name, *, limited=False, timeout=60.0, deadline=120.0):
 
 
 class Counting:
-    """A server that answers after a moment, and knows how many requests were under way and when they came."""
+    """A server that knows how many requests it had, and how many of them at a time.
 
-    def __init__(self, script=None, pause=0.01):
-        self.peak = self.now = 0
-        self.came = []
+    Args:
+        script: What makes its answers; by default a fake.
+        together: How many requests have to be under way at a time, once, before any but the first is answered.
+    """
+
+    def __init__(self, script=None, together=1):
+        self.peak = self.now = self.came = 0
         self.lock = threading.Lock()
         self.fake = FakeReranker(billed=Usage(cost=COST))
         self.script = script
-        self.pause = pause
+        self.together = together
 
     def __call__(self, request):
         """What it does for a request."""
         with self.lock:
-            self.came.append(time.monotonic())
+            self.came += 1
             self.now += 1
             self.peak = max(self.peak, self.now)
-        yield self.pause
+        yield 0.01  # in which one too many would come
+        while request.number > 1 and self.peak < self.together:
+            yield 0.01
         with self.lock:  # before the answer, after which the next one may come
             self.now -= 1
         yield from (self.script or self.fake.play)(request)
@@ -125,29 +140,46 @@ class Counting:
 
 def test_requests_under_way():
     """No more requests than concurrency are under way over all members, and as many as that are."""
-    counting = Counting()
+    counting = Counting(together=3)
     with serving(counting) as server, door(3) as limits:
         done = Working(limits, server.url)
 
     assert (done.ranked, counting.peak) == (60, 3)
 
 
-def test_rpm():
+@pytest.fixture
+def paced(monkeypatch):
+    """When requests started and were refused, as the limits know it: their names and times."""
+    events = []
+    start, refused = Pace.start, Pace.refused
+
+    def noted_start(pace, now):
+        events.append(("start", now))
+        return start(pace, now)
+
+    def noted_refused(pace, round_, now, retry_after):
+        events.append(("refused", now))
+        return refused(pace, round_, now, retry_after)
+
+    monkeypatch.setattr(Pace, "start", noted_start)
+    monkeypatch.setattr(Pace, "refused", noted_refused)
+    return events
+
+
+def test_rpm(paced):
     """Requests of all members are spaced as rpm says."""
-    counting = Counting()
-    with serving(counting) as server, door(8, 60 / 0.02) as limits:
+    with serving(Counting()) as server, door(8, 60 / 0.02) as limits:
         Working(limits, server.url, rows=10)
 
-    assert counting.came[-1] - counting.came[0] > 0.9 * 29 * 0.02
+    assert len(paced) == 30
+    assert all(later - sooner > 0.02 - 1e-6 for (_, sooner), (_, later) in pairwise(paced))
 
 
-def test_a_refusal_is_shared():
+def test_a_refusal_is_shared(paced):
     """When one member is refused, none sends for as long as the server says; and the refused call costs no attempt."""
-    refused = []
 
     def script(request):
-        if not refused:
-            refused.append(time.monotonic())
+        if request.number == 1:
             yield answer(429, envelope(429, "slow"), headers={"Retry-After": "1"})
         else:
             yield from counting.fake.play(request)
@@ -156,8 +188,9 @@ def test_a_refusal_is_shared():
     with serving(counting) as server, door(4) as limits:
         done = Working(limits, server.url)
 
-    early = [at for at in counting.came if refused[0] + 0.25 < at < refused[0] + 0.95]
-    assert (done.ranked, early) == (60, [])
+    [refused] = [at for what, at in paced if what == "refused"]
+    assert [at for what, at in paced if what == "start" and refused < at < refused + 1] == []
+    assert (done.ranked, counting.came) == (60, 61)
 
 
 @pytest.mark.parametrize("documents", [("a", "b"), ("a", "b", "c", "d", "e", "f")], ids=["one", "parts"])
@@ -168,7 +201,7 @@ def test_max_cost(documents):
         done = Working(limits, server.url, limited=True, documents=documents)
         totals = limits.totals()
 
-    spent = len(counting.came) * COST
+    spent = counting.came * COST
     assert totals.cost == spent <= 5.0
     if len(documents) == 2:
         assert (spent, done.ranked) == (5.0, 20)
@@ -182,19 +215,19 @@ def test_the_first_call_says_what_one_costs():
     with serving(counting) as server, door(8, max_cost=COST) as limits:
         done = Working(limits, server.url, limited=True)
 
-    assert (len(counting.came), done.ranked) == (1, 1)
+    assert (counting.came, done.ranked) == (1, 1)
 
 
 def test_unknown_costs():
     """Where the server names no cost max_cost forbids nothing, and the calls go on together."""
-    counting = Counting()
+    counting = Counting(together=2)
     counting.fake.billed = Usage()
     with serving(counting) as server, door(8, max_cost=COST) as limits:
         done = Working(limits, server.url, limited=True)
         totals = limits.totals()
 
     assert (done.ranked, totals.unknown) == (60, 60)
-    assert counting.peak > 1
+    assert counting.peak >= 2
 
 
 def test_calls_that_send_nothing():
@@ -210,7 +243,7 @@ def test_calls_that_send_nothing():
 
 def test_nothing_stays_set_aside():
     """However late and in what order the limits hear of them, of calls that ended nothing stays set aside."""
-    with serving(Counting(pause=0.0)) as server, door(8, max_cost=1000.0) as limits:
+    with serving(Counting()) as server, door(8, max_cost=1000.0) as limits:
         done = Working(limits, server.url, rows=150, limited=True)
         limits.totals()
 
@@ -270,11 +303,31 @@ def test_a_call_that_came_unannounced():
             member.ledger.reserve("two", "cohere/rerank-v3.5")
 
 
+@pytest.mark.parametrize("cost", [COST, None])
+def test_parts_wait_for_the_cost_of_the_first(cost):
+    """However late the limits hear what the first part cost, no other part is made before with nothing set aside for it."""
+
+    async def main():
+        limits = Limits(8, max_cost=5.0)
+        member = await limits.join("a", "m", 60.0, 120.0)
+        await limits.enter(member, False, SOON)
+        assert await limits.reserve(member, 1, "m") is None
+        async with anyio.create_task_group() as group:
+            for name in (2, 3):
+                group.start_soon(limits.reserve, member, name, "m")
+            await anyio.wait_all_tasks_blocked()
+            assert list(limits._members[member].calls) == [1]
+            await limits.settle(member, 1, "m", None, 1, Usage(cost=cost), cost is None)
+        assert sum(limits._ledger._reserved.values()) == 2 * (cost or 0.0)
+
+    anyio.run(main)
+
+
 def test_an_end_for_all():
     """When a member says that no call can go better, none begins any more and all are told why."""
     with serving(Counting()) as server, door(4) as limits:
         join(limits, "a").end(ValueError("no use"))
-        time.sleep(0.05)
+        limits.arrived()
         done = Working(limits, server.url)
 
     assert (done.results, server.requests) == ([], [])
@@ -288,15 +341,15 @@ def test_an_end_for_those_that_wait(max_cost):
     async def main():
         limits = Limits(1, max_cost=max_cost)
         member = await limits.join("a", "m", 60.0, 120.0)
-        assert await limits.enter(member, False, 5.0) == 0
+        assert await limits.enter(member, False, SOON) == 0
         answers = []
 
         async def wait():
-            answers.append(await limits.enter(member, False, 5.0))
+            answers.append(await limits.enter(member, False, SOON))
 
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
-            await anyio.sleep(0.05)
+            await anyio.wait_all_tasks_blocked()
             end = RuntimeError("the key is wrong")
             await limits.end(end)
             await limits.unused(member)
@@ -319,7 +372,7 @@ def test_the_limits_are_gone():
 
     assert type(dropped.value).__name__ == "Dropped"
     assert isinstance(gate.ended, Lost)
-    assert gate.enter(begun=True, end=time.monotonic() + 1) is None
+    assert gate.enter(begun=True) is None
     assert gate.refused(1, None) == 0.0
     assert server.requests == []
 
@@ -340,12 +393,13 @@ def test_a_turn_that_comes_too_late():
         first.enter(begun=False)
         late = threading.Thread(target=partial(pytest.raises, BaseException, second.enter, begun=False))
         late.start()
-        time.sleep(0.05)
+        while not limits.limits._gate._line:  # until it waits for its turn
+            time.sleep(0.01)
         second.close(at_once=True)
         first.leave(answered=True)
-        late.join(5)
+        late.join(SOON)
 
-        assert isinstance(first.enter(begun=True, end=time.monotonic() + 5), int)
+        assert isinstance(first.enter(begun=True, end=time.monotonic() + SOON), int)
 
 
 class TestDeath:
@@ -363,7 +417,7 @@ class TestDeath:
                 member.ledger.settle(
                     call, "cohere/rerank-v3.5", None, attempts=1, usage=Usage(cost=COST), unknown=False
                 )
-                time.sleep(0.05)
+                limits.arrived()
 
     def test_its_successor(self):
         """What it held is free when one of its name joins; it counts as spent, and its cost as unknown."""
@@ -371,29 +425,31 @@ class TestDeath:
             self.held(limits)
             successor = join(limits, "a", limited=True)
 
-            assert isinstance(successor.gate().enter(begun=False, end=time.monotonic() + 5), int)
+            assert isinstance(successor.gate().enter(begun=False, end=time.monotonic() + SOON), int)
             successor.gate().leave(answered=True)
             assert limits.totals() == Totals(calls=2, attempts=2, cost=COST, unknown=1)
             successor.gate().unused()
-            time.sleep(0.05)
+            limits.arrived()
             assert limits.limits._ledger._spent == 2 * COST
 
-    def test_no_successor(self):
+    def test_no_successor(self, clock):
         """What it held is free when it is overdue, and counts as spent: then there is not enough for another."""
-        with door(1, max_cost=2 * COST, slack=-59.9) as limits:
+        with door(1, max_cost=2 * COST) as limits:
             self.held(limits)
+            clock.advance(100.0)  # longer than a request may take, and not than a call
 
             other = join(limits, "b", limited=True).gate()
-            assert isinstance(other.enter(begun=True, end=time.monotonic() + 5), int)
+            assert isinstance(other.enter(begun=True, end=clock() + SOON), int)
             other.leave(answered=True)
             assert limits.totals().unknown == 1
 
-        with door(2, max_cost=2 * COST, slack=-119.9) as limits:
+        with door(2, max_cost=2 * COST) as limits:
             self.held(limits)
+            clock.advance(LONG)
 
             other = join(limits, "b", limited=True).gate()
             with pytest.raises(BaseException, match=r"^$"):
-                other.enter(begun=False, end=time.monotonic() + 10)
+                other.enter(begun=False, end=clock() + SOON)
             assert other.ended.spent == 2 * COST
 
     def test_what_it_did_not_begin(self):

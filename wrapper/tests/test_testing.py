@@ -63,7 +63,7 @@ from openrouter_rerank.testing import (
     results,
     serving,
 )
-from shells import KEY, Shell
+from shells import KEY, LONG, SOON, TIMEOUTS, Shell
 
 DOCS = Path(__file__).parents[2] / "docs" / "testing.md"
 
@@ -242,11 +242,11 @@ def test_scripted_faults(name: str, fake_of: Callable[..., Fake]) -> None:
     """A fault can stand in a script, at any place of it, and ends in its error."""
     fault = FAULTS[name]
     assert fault.ends
-    fake = fake_of([3, 2, 1], script=[None, fault], timeout=0.3 if fault.ends is TimedOut else 20)
+    fake = fake_of([3, 2, 1], script=[None, fault], timeout=LONG)
 
     rank(fake)
     with pytest.raises(fault.ends):
-        rank(fake)
+        rank(fake, timeout=TIMEOUTS[0] if fault.ends is TimedOut else None)
 
 
 def test_a_scripted_fault_is_the_first_of_its_kind() -> None:
@@ -438,16 +438,16 @@ def test_a_script_that_fails(fake_of: Callable[..., Fake]) -> None:
 def test_pauses_and_timeouts_in_process(shell: Shell) -> None:
     """A pause is waited for; one that is longer than the timeout ends in it, and takes as long as the timeout."""
 
-    def pausing(_: Request) -> Script:
-        yield 0.3
+    def pausing(request: Request) -> Script:
+        yield 0.3 if request.number == 1 else LONG
         yield answer(200, results((0, 1.0)))
 
     client: Any = httpx.Client if shell.name == "sync" else httpx.AsyncClient
-    with shell.open(http_client=client(transport=InProcess(pausing))) as ranks:
+    with shell.open(http_client=client(transport=InProcess(pausing)), timeout=LONG) as ranks:
         assert ranks("q", ["a"]).elapsed >= 0.3
         with pytest.raises(TimedOut) as caught:
             ranks("q", ["a"], timeout=0.1)
-        assert 0.1 <= caught.value.elapsed < 10
+        assert 0.1 <= caught.value.elapsed < SOON
 
 
 def test_any_httpx_client_in_process() -> None:
@@ -496,7 +496,7 @@ def record(
     play = FAULTS[script].script if isinstance(script, str) else script
     with serving(play) as server, recording(path) as cassette:
         reranker = reranker_of(
-            shell, cassette, api_key, base_url=server.url, retries=Retries(attempts=1), timeout=0.5
+            shell, cassette, api_key, base_url=server.url, retries=Retries(attempts=1), timeout=LONG
         )
         with suppress(RerankError):
             rank(reranker, *arguments, **options)
@@ -712,10 +712,11 @@ def test_answers_that_break_off(name: str, shell: Shell, tmp_path: Path) -> None
     with faulty(name) as server, recording(path) as cassette:
         fault = FAULTS[name]
         assert fault.ends
+        timeout = TIMEOUTS[0] if fault.ends is TimedOut else LONG
         with pytest.raises(fault.ends):
             rank(
                 reranker_of(
-                    shell, cassette, KEY, base_url=server.url, timeout=0.5, retries=Retries(attempts=1)
+                    shell, cassette, KEY, base_url=server.url, timeout=timeout, retries=Retries(attempts=1)
                 )
             )
         assert cassette.exchanges == []

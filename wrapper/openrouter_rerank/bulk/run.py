@@ -162,9 +162,10 @@ class Run(ABC):
             return index, Result(index, given, error=error)
 
     def exhausted(self, error: BaseException | None = None) -> None:
-        """There are no more requests, as the iterable ended or broke."""
+        """Take no more requests. The first error is kept: the end of the iterable, or another error, may follow it."""
         self._more = False
-        self.broken = error
+        if self.broken is None:
+            self.broken = error
 
     def came(self, index: int, result: Result | None) -> None:
         """A result came, or none ever will; what can be given to the caller now is ready."""

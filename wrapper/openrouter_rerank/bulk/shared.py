@@ -177,6 +177,8 @@ class Limits:
             call = mine.admitted.popleft()
         else:  # the parts of a long list: each is a call, and all but the first come unannounced
             call = object()
+            while self._ledger.wary and self._due:  # the part before has not said yet what one costs
+                await self._change()
             try:
                 self._ledger.reserve(call, model)
             except BudgetExceeded as error:
@@ -226,8 +228,12 @@ class Limits:
                 else:
                     self._due[call] = monotonic() + mine.per_call
                     return None
-            self._changed = self._changed or anyio.Event()
-            await self._changed.wait()
+            await self._change()
+
+    async def _change(self) -> None:
+        """Wait until a call has ended."""
+        self._changed = self._changed or anyio.Event()
+        await self._changed.wait()
 
     def _release(self, call: object, *, spent: bool = False) -> None:
         self._ledger.release(call, spent=spent)

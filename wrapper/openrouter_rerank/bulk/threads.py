@@ -156,6 +156,9 @@ class Threads(Run):
         self._news: SimpleQueue[tuple[int, Result | None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
+        # Held from taking a request until its call has begun. So calls begin in the order of their requests, and where a
+        # run ends early no request is left out before one that was sent.
+        self._beginning = threading.Lock()
         self._stopping = False
         self._connections: Any = None
         self.keep: Callable[[Result], None] | None = None
@@ -239,8 +242,8 @@ class Threads(Run):
         turn = Turn()
         patience = self.patience(turn, self._gate.refused)
         shell = self._shell.apart(_Paced(self._connections, self._gate, turn), patience, self._sleep)
-        while task := self._tasks.get():
-            index, request = task
+        while (begun := self._begin(turn)) is not None:
+            index, request = begun
             result: Result | None = None
             try:
                 result = self._call(shell, turn, index, request)
@@ -250,17 +253,34 @@ class Threads(Run):
                     self.drain()
                 if self.keep is not None:
                     self.keep(result)
-            except Dropped:
-                pass
             except Stopped:
                 return
             except BaseException as error:  # noqa: BLE001 - the caller's; it is raised again when what was begun has ended
-                self.exhausted(error)
-                self.drain()
+                self._broke(error)
             self._news.put((index, result))
 
+    def _begin(self, turn: Turn) -> tuple[int, Request] | None:
+        """Return the next request once it may be sent; None when the run has no more."""
+        with self._beginning:
+            while task := self._tasks.get():
+                try:
+                    turn.held.append(cast(int, self._gate.enter(begun=False)))
+                except Dropped:
+                    self._news.put((task[0], None))
+                except Stopped:
+                    return None
+                except BaseException as error:  # noqa: BLE001 - the gate's; it is raised when what was begun has ended
+                    self._broke(error)
+                    self._news.put((task[0], None))
+                else:
+                    return task
+            return None
+
+    def _broke(self, error: BaseException) -> None:
+        self.exhausted(error)
+        self.drain()
+
     def _call(self, shell: Any, turn: Turn, index: int, request: Request) -> Result:
-        turn.held.append(cast(int, self._gate.enter(begun=False)))
         try:
             ranking = shell.rerank(request.query, request.documents, **request.arguments)
         except Exception as error:  # noqa: BLE001 - the caller's own iterables and keys raise what they like

@@ -14,8 +14,8 @@ from enum import Enum, auto
 from threading import Condition
 from typing import Any, TypeAlias, cast
 
-PATIENCE = 12.0
-"""Seconds after which a server hangs up, so that a client that would wait for ever fails and does not hang."""
+PATIENCE = 120.0
+"""Seconds after which a server hangs up, so that a client that would wait forever fails and does not hang."""
 
 
 class End(Enum):
