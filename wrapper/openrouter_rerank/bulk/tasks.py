@@ -96,6 +96,9 @@ class AsyncGate:
 class _AsyncPaced:
     """The connections of one worker, which wait for their turn."""
 
+    inherited = False
+    """A run refuses to go on in a forked process."""
+
     def __init__(self, connections: Any, gate: AsyncGate, turn: Turn) -> None:
         self._connections = connections
         self._gate = gate

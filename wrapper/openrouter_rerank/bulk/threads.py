@@ -114,6 +114,9 @@ class _Gate(Gate):
 class _Paced:
     """The connections of one worker, which wait for their turn."""
 
+    inherited = False
+    """A run refuses to go on in a forked process."""
+
     def __init__(self, connections: Any, gate: Gate, turn: Turn) -> None:
         self._connections = connections
         self._gate = gate
