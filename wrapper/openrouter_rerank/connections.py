@@ -249,9 +249,9 @@ class _Lanes(Generic[L]):
             self.idle.pop().close()
 
     def abandon(self) -> None:
-        """Close all lanes; nobody uses them any more."""
-        self.close()
-        for lane in list(self.in_use):
+        """Close all lanes: nobody uses them any more."""
+        self.closed = True
+        for lane in (*self.idle, *self.in_use):
             lane.close()
 
 
@@ -288,6 +288,12 @@ class _Room(_Lanes[_ThreadLane]):
     def close(self) -> None:
         with self.lock:
             super().close()
+
+    def abandon(self) -> None:
+        # A call that goes on in the child of a fork gives its lane back to here, and the old lock may be lost.
+        self.lock = RLock()
+        self._freed = Condition(self.lock)
+        super().abandon()
 
     def cut(self) -> None:
         """Close all lanes, and end what those in use do."""
@@ -687,7 +693,7 @@ async def _acollect(
     pieces: AsyncIterable[bytes],
     step: Send,
     scope: anyio.CancelScope,
-) -> Outcome:
+) -> Answer:
     body: list[bytes] = []
     size = 0
     async for piece in pieces:

@@ -104,21 +104,25 @@ class AsyncNetwork(httpcore.AsyncNetworkBackend):
         candidate = socket.socket(family, kind, protocol)
         self._sockets.add(candidate)
         try:
-            candidate.setblocking(False)
+            candidate.setblocking(False)  # noqa: FBT003 - no keyword
             for option in options:
                 candidate.setsockopt(*option)
             if local_address is not None:
                 candidate.bind((local_address, 0))
-            code = candidate.connect_ex(target)
-            if code in _UNDER_WAY:
-                await anyio.wait_writable(candidate)
-                code = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
-                raise OSError(code, os.strerror(code))
+            await _connect(candidate, target)
         except BaseException:
             self.drop(candidate)
             raise
         return candidate
+
+
+async def _connect(candidate: socket.socket, target: Any) -> None:
+    code = candidate.connect_ex(target)
+    if code in _UNDER_WAY:
+        await anyio.wait_writable(candidate)
+        code = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
 
 
 async def _resolve(host: str, port: int) -> list[Any]:
@@ -219,7 +223,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         """Return what httpcore asks of a connection: its protocol, and whether something has come while it was idle."""
         match info:
             case "ssl_object":
-                return self._stream.extra(TLSAttribute.ssl_object, None)
+                return self._stream.extra(TLSAttribute.ssl_object, None)  # noqa: S610 - this is not Django
             case "is_readable":
                 return self._is_readable()
             case "socket":

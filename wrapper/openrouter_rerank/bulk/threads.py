@@ -8,6 +8,7 @@ from bisect import insort
 from collections.abc import Callable, Generator, Iterable
 from itertools import count
 from math import inf
+from os import getpid
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, cast
@@ -165,6 +166,7 @@ class Threads(Run):
 
     def results(self) -> Generator[Result]:
         """The results; the run begins with the first one that is asked for, and has ended when the generator is closed."""
+        self._process = getpid()
         self._connections = self._shell.connections.apart(self.concurrency)
         try:
             while not self.over:
@@ -182,10 +184,13 @@ class Threads(Run):
             if self.broken is not None:
                 raise self.broken
         finally:
-            self._stop()
+            if not self.inherited:
+                self._stop()
 
     def drain(self) -> None:
         """Start nothing more; may be called from a signal's handler."""
+        if self.inherited:
+            return
         self.draining = True
         self._gate.close(at_once=False)
         self._news.put(None)

@@ -23,6 +23,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from openrouter_rerank import forks
 from openrouter_rerank.client import AsyncHttpClient, AsyncReranker, HttpClient, Reranker
 from openrouter_rerank.request import Key
 from openrouter_rerank.testing.inprocess import InProcess
@@ -88,7 +89,11 @@ class Cassette(ABC):
     def __init__(self, path: Path, exchanges: Iterable[Exchange]) -> None:
         self.path = path
         self.exchanges = list(exchanges)
-        self._guard = Lock()
+        self._lock = Lock()
+        forks.register(self)
+
+    def _after_fork(self) -> None:
+        self._lock = Lock()
 
     @property
     @abstractmethod
@@ -217,7 +222,7 @@ class Recording(Cassette):
         beside.replace(self.path)
 
     def _note(self, request: Any, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        with self._guard:
+        with self._lock:
             self._secrets.learn(request.headers)
             secrets = self._secrets
             kept = {name.lower(): value for name, value in headers.items() if name.lower() in _KEPT}
@@ -439,7 +444,7 @@ class Replaying(Cassette):
         secrets.learn(request.headers)
         path = secrets.text(request.target.partition("?")[0])
         asked = _Asked(request.method, path, secrets.value(_json(request.body)))
-        with self._guard:
+        with self._lock:
             index = next((i for i in self._unused if _same(asked, self.exchanges[i])), None)
             if index is None:
                 error = UnmatchedRequest(self._why(asked))
