@@ -245,6 +245,11 @@ class _Base(ABC, Generic[C]):
     def _refuse_if_closed(self) -> None:
         if self._closed.is_set():
             raise RuntimeError("this reranker is closed; make a new one, or leave the with block later")
+        if self._connections.inherited:
+            raise RuntimeError(
+                "http_client: its connections belong to the process that this one was forked from; "
+                "make the http client and the reranker in this process"
+            )
 
     def _apart(self, connections: Any, retries: Retries, wait: Callable[[float], Any]) -> Self:
         """A copy that sends, tries again and waits by other means: the calls of a run of many queries are made by such."""

@@ -8,6 +8,7 @@ whole attempt can be bounded only at the socket: a server that sends a byte now 
 
 from __future__ import annotations
 
+import ssl
 import sys
 from collections import deque
 from collections.abc import AsyncIterable, Iterable, Mapping
@@ -15,10 +16,12 @@ from contextlib import suppress
 from functools import partial
 from inspect import iscoroutinefunction
 from math import inf
+from os import getpid
 from socket import SHUT_RDWR, socket
-from threading import BoundedSemaphore, local
+from threading import Condition, RLock
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from weakref import WeakKeyDictionary, WeakSet, finalize
 
 import anyio
 import httpcore
@@ -26,11 +29,13 @@ import httpx
 from anyio.lowlevel import current_token
 from httpcore._backends.sync import SyncStream  # private, but what httpcore itself makes of a socket
 
+from openrouter_rerank import forks
 from openrouter_rerank.certificates import Verify, ssl_context
 from openrouter_rerank.network import connect
 from openrouter_rerank.proxies import SOCKS_ERRORS, Proxy
 from openrouter_rerank.redaction import mask, reveal
 from openrouter_rerank.steps import Answer, Failure, Outcome, Secrets, Send
+from openrouter_rerank.streams import AsyncNetwork
 
 if TYPE_CHECKING:
     from openrouter_rerank.client import AsyncHttpClient, HttpClient
@@ -85,6 +90,9 @@ _ERRORS = (
 
 class _Own:
     """What our own connections of both kinds have in common."""
+
+    inherited = False
+    """True in the child of a fork, if the connections cannot be used there."""
 
     def __init__(self, url: str, headers: Secrets, verify: Verify, proxy: Proxy | None) -> None:
         # Its query may hold a secret, which no local variable has, as a traceback may show it.
@@ -142,10 +150,9 @@ class Connections(_Own):
         proxy: Proxy | None = None,
     ) -> None:
         super().__init__(url, headers, verify, proxy)
-        self._idle: deque[_Lane] = deque()
-        self._in_use: set[_Lane] = set()
-        self._is_cut = False
-        self._free = BoundedSemaphore(limit)
+        self._limit = limit
+        self._room = _Room(limit)
+        forks.register(self)
 
     def apart(self, limit: int) -> Self:
         """So many connections to the same server that are none of these: a run of many queries ends its own."""
@@ -154,26 +161,16 @@ class Connections(_Own):
     def send(self, step: Send) -> Outcome:
         """What comes of the request."""
         end = monotonic() + step.timeout
-        if not self._free.acquire(timeout=max(step.timeout, 0)):
+        room = self._room  # another one after a fork
+        lane = room.take(self._options, end)
+        if lane is None:
             return Failure(httpcore.PoolTimeout(_ALL_IN_USE), None)
+        outcome: Outcome | None = None
         try:
-            try:
-                lane = self._idle.pop()
-            except IndexError:
-                lane = _Lane(self._options)
-            lane.clock.end = end
-            self._in_use.add(lane)
-            if self._is_cut:  # meanwhile
-                lane.clock.cut()
-            try:
-                return self._exchange(lane.pool, step, end)
-            finally:
-                self._in_use.discard(lane)
-                self._idle.append(lane)
-                if self._closed:
-                    self.close()
+            outcome = self._exchange(lane.pool, step, end)
+            return outcome
         finally:
-            self._free.release()
+            room.give_back(lane, outcome)
 
     def _exchange(self, pool: httpcore.ConnectionPool, step: Send, end: float) -> Outcome:
         status = None
@@ -190,15 +187,135 @@ class Connections(_Own):
     def close(self) -> None:
         """Close the connections, those in use as soon as they are not."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().pool.close()
+        self._room.close()
 
     def cut(self) -> None:
         """Close the connections, those in use too: what is under way fails at once."""
-        self._closed = self._is_cut = True
-        for lane in list(self._in_use):
-            lane.clock.cut()
-        self.close()
+        self._closed = True
+        self._room.cut()
+
+    @property
+    def _lock(self) -> Any:
+        return self._room.lock
+
+    def _after_fork(self) -> None:
+        parents, self._room = self._room, _Room(self._limit, closed=self._closed)
+        parents.abandon()
+
+
+class _Lane:
+    """One connection, kept alive, and the network that it is made by. Its sockets are closed when it is no longer used."""
+
+    pool: Any
+
+    def __init__(self, network: _Clock | AsyncNetwork) -> None:
+        self.close = network.close
+        """Close its sockets, in any thread and in any process."""
+        finalize(self, network.close)
+
+
+class _ThreadLane(_Lane):
+    """A connection for one thread at a time, and its clock."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.clock = _Clock()
+        self.pool = httpcore.ConnectionPool(network_backend=self.clock, **options)
+        super().__init__(self.clock)
+
+
+class _TaskLane(_Lane):
+    """A connection for one task at a time."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        network = AsyncNetwork()
+        self.pool = httpcore.AsyncConnectionPool(network_backend=network, **options)
+        super().__init__(network)
+
+
+L = TypeVar("L", bound=_Lane)
+
+
+class _Lanes(Generic[L]):
+    """Lanes that are idle, and those in use.
+
+    A lane in use is known by a weak reference, so that one whose user ended in any way is not in use any more.
+    """
+
+    def __init__(self, *, closed: bool = False) -> None:
+        self.closed = closed
+        self.idle: deque[L] = deque()
+        self.in_use: WeakSet[L] = WeakSet()
+
+    def give_back(self, lane: L, outcome: Outcome | None) -> None:
+        """Keep the lane if its last request ended as it should; else nobody knows what its pool still waits for."""
+        self.in_use.discard(lane)
+        if isinstance(outcome, Answer) and outcome.whole:
+            self.idle.append(lane)
+        else:
+            lane.close()
+        if self.closed:
+            self.close()
+
+    def close(self) -> None:
+        """Close the idle lanes, and those in use when they are given back."""
+        self.closed = True
+        while self.idle:
+            self.idle.pop().close()
+
+    def abandon(self) -> None:
+        """Close all lanes: nobody uses them any more."""
+        self.closed = True
+        for lane in (*self.idle, *self.in_use):
+            lane.close()
+
+
+class _Room(_Lanes[_ThreadLane]):
+    """The lanes that threads share, so many at most."""
+
+    def __init__(self, limit: int, *, closed: bool = False) -> None:
+        super().__init__(closed=closed)
+        self._limit = limit
+        self._is_cut = False
+        # Taken by itself, as a signal that comes within `Condition.__enter__` leaves the lock taken. Reentrant, as a
+        # handler of signals or a finalizer may come back here.
+        self.lock = RLock()
+        self._freed = Condition(self.lock)
+
+    def take(self, options: Mapping[str, Any], end: float) -> _ThreadLane | None:
+        """Return a lane for a request that ends by then; None if all are in use until then."""
+        with self.lock:
+            while len(self.in_use) >= self._limit:
+                if not self._freed.wait(end - monotonic()):
+                    return None
+            lane = self.idle.pop() if self.idle else _ThreadLane(options)
+            lane.clock.end = end
+            self.in_use.add(lane)
+            if self._is_cut:
+                lane.clock.cut()
+            return lane
+
+    def give_back(self, lane: _ThreadLane, outcome: Outcome | None) -> None:
+        with self.lock:
+            super().give_back(lane, outcome)
+            self._freed.notify()
+
+    def close(self) -> None:
+        with self.lock:
+            super().close()
+
+    def abandon(self) -> None:
+        # A call that goes on in the child of a fork gives its lane back to here, and the old lock may be lost.
+        self.lock = RLock()
+        self._freed = Condition(self.lock)
+        super().abandon()
+
+    def cut(self) -> None:
+        """Close all lanes, and end what those in use do."""
+        with self.lock:
+            self._is_cut = True
+            for lane in list(self.in_use):
+                lane.clock.cut()
+            self.close()
 
 
 class _Clock(httpcore.NetworkBackend):
@@ -239,6 +356,12 @@ class _Clock(httpcore.NetworkBackend):
         self._socket = stream.get_extra_info("socket")
         return _Stream(stream, self)
 
+    def close(self) -> None:
+        """Close the socket, if there is one, without telling the other side more."""
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.close()
+
     def cut(self) -> None:
         """End it now, whatever another thread does with it."""
         self._cut = True
@@ -269,69 +392,39 @@ class _Stream(httpcore.NetworkStream):
         """Close it."""
         self._stream.close()
 
-    def start_tls(self, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002 - the clock knows better
+    ) -> httpcore.NetworkStream:
         """The same, encrypted."""
         try:
-            options["timeout"] = self._clock.left(httpcore.ConnectTimeout)
-        except httpcore.ConnectTimeout:
-            self.close()  # nobody else would: it is no connection's yet
+            return self._start_tls(ssl_context, server_hostname)
+        except BaseException:
+            self._clock.close()  # nobody else would: it is no connection's yet
             raise
-        return self._clock.stream(self._stream.start_tls(*arguments, **options))
+
+    def _start_tls(self, context: ssl.SSLContext, name: str | None) -> httpcore.NetworkStream:
+        left = self._clock.left(httpcore.ConnectTimeout)
+        plain = self.get_extra_info("socket")
+        if isinstance(plain, ssl.SSLSocket):  # that of a proxy, which no other can be made of
+            return self._clock.stream(self._stream.start_tls(context, name, left))
+        try:
+            # Known to the clock before the handshake, so that it can be cut, and closed in a forked process.
+            encrypted = context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
+            stream = self._clock.stream(SyncStream(encrypted))
+            encrypted.settimeout(left)
+            encrypted.do_handshake()
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(error) from error
+        except OSError as error:
+            raise httpcore.ConnectError(error) from error
+        return stream
 
     def get_extra_info(self, info: str) -> Any:
         """What httpcore asks of it."""
         return self._stream.get_extra_info(info)
-
-
-class _Lane:
-    """One connection, kept alive, and its clock."""
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self.clock = _Clock()
-        self.pool = httpcore.ConnectionPool(network_backend=self.clock, **options)
-
-
-class _AsyncNetwork(httpcore.AsyncNetworkBackend):
-    """The network, for tasks."""
-
-    def __init__(self) -> None:
-        self._network = cast(httpcore.AsyncNetworkBackend, httpcore.AnyIOBackend())
-
-    async def connect_tcp(self, *arguments: Any, **options: Any) -> httpcore.AsyncNetworkStream:
-        """Connect."""
-        return _AsyncStream(await self._network.connect_tcp(*arguments, **options))
-
-
-class _AsyncStream(httpcore.AsyncNetworkStream):
-    """A connection that is closed when its handshake is cancelled; httpcore leaves it to the garbage collector."""
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
-        self._stream = stream
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's
-        """Return what has come."""
-        return await self._stream.read(max_bytes, timeout)
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
-        """Send all of it."""
-        await self._stream.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        """Close it."""
-        await self._stream.aclose()
-
-    def get_extra_info(self, info: str) -> Any:
-        """Return what httpcore asks of it."""
-        return self._stream.get_extra_info(info)
-
-    async def start_tls(self, *arguments: Any, **options: Any) -> httpcore.AsyncNetworkStream:
-        """Return the connection, encrypted."""
-        try:
-            return _AsyncStream(await self._stream.start_tls(*arguments, **options))
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self.aclose()
-            raise
 
 
 class _Content:
@@ -350,7 +443,11 @@ class _Content:
 
 
 class AsyncConnections(_Own):
-    """Connections of our own, for tasks."""
+    """Connections of our own, for tasks, apart for each event loop.
+
+    Event loops may run one after the other or in turn, in one thread or in several. An idle connection can be closed without
+    its loop, so those of a loop that has ended are closed when the next one comes.
+    """
 
     def __init__(
         self,
@@ -362,10 +459,10 @@ class AsyncConnections(_Own):
         proxy: Proxy | None = None,
     ) -> None:
         super().__init__(url, headers, verify, proxy)
-        self._options["network_backend"] = _AsyncNetwork()
-        # Connections belong to the event loop that made them. Loops that run at the same time run in different threads;
-        # of those that run one after the other (`asyncio.run` once per question, say) each starts anew.
-        self._here = _Here(limit)
+        self._limit = limit
+        self._lock = RLock()
+        self._rooms: WeakKeyDictionary[Any, _TaskRoom] = WeakKeyDictionary()
+        forks.register(self)
 
     def apart(self, limit: int) -> Self:
         """So many connections to the same server that are none of these: a run of many queries ends its own."""
@@ -378,17 +475,18 @@ class AsyncConnections(_Own):
 
     async def send(self, step: Send) -> Outcome:
         """What comes of the request."""
-        here = self._here.entered()
+        room = self._entered()
         status = None
         headers = httpx.Headers()
         body: _Body | None = None
+        outcome: Answer | None = None
         timeouts = _Phases(step.timeout)
         try:
             with anyio.fail_after(step.timeout) as scope:
-                async with here.free:
-                    pool = here.idle.pop() if here.idle else httpcore.AsyncConnectionPool(**self._options)
+                async with room.free:
+                    lane, ended = room.take(self._options), None
                     try:
-                        response = await pool.handle_async_request(self._request(step, timeouts))
+                        response = await lane.pool.handle_async_request(self._request(step, timeouts))
                         status = response.status
                         try:
                             headers = httpx.Headers(response.headers)
@@ -396,47 +494,93 @@ class AsyncConnections(_Own):
                             await _acollect(body, response.aiter_stream(), scope)
                         finally:
                             await response.aclose()
+                        ended = outcome = body.answer()
                     finally:
-                        here.idle.append(pool)
-                        if self._closed:
-                            await self.close()
+                        room.give_back(lane, ended)
         except TimeoutError:
             return timeouts.late(status)
         except _ERRORS as error:
             return Failure(error, status)
-        # Also of a body that was cut, whose rest was cancelled.
-        return body.answer()
+        # A body that is too large was cut, and the rest of it cancelled.
+        return outcome or body.answer()
 
     async def close(self) -> None:
-        """Close the connections of this loop, those in use as soon as they are not."""
-        self._closed = True
-        here = self._here.entered()
-        while here.idle:
-            await here.idle.pop().aclose()
+        """Close the connections of all event loops, those in use as soon as they are not."""
+        with self._lock:
+            self._closed = True
+            for room in self._rooms.values():
+                room.close()
+
+    def _entered(self) -> _TaskRoom:
+        """The lanes of the event loop that runs."""
+        token = current_token()
+        loop = getattr(token, "native_token", token)  # anyio 4.11 wraps it
+        room = self._rooms.get(loop)
+        if room is None:
+            with self._lock:
+                for other, theirs in list(self._rooms.items()):
+                    if _has_ended(other):
+                        del self._rooms[other]
+                        theirs.abandon()
+                room = self._rooms[loop] = _TaskRoom(self._limit, closed=self._closed)
+        return room
+
+    def _after_fork(self) -> None:
+        self._lock = RLock()
+        parents, self._rooms = self._rooms, WeakKeyDictionary()
+        for room in parents.values():
+            room.abandon()
 
 
-class _Here(local):
-    """The connections of the event loop that runs in this thread."""
+class _TaskRoom(_Lanes[_TaskLane]):
+    """The lanes of one event loop, so many at most."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._loop: object = None
-        self.idle: deque[httpcore.AsyncConnectionPool] = deque()
+    def __init__(self, limit: int, *, closed: bool) -> None:
+        super().__init__(closed=closed)
+        self.free = anyio.Semaphore(limit, fast_acquire=True)
 
-    def entered(self) -> Self:
-        """This, emptied if another loop has left something here."""
-        loop = current_token()
-        if loop != self._loop:
-            self._loop = loop
-            self.idle = deque()
-            self.free = anyio.Semaphore(self._limit, fast_acquire=True)
-        return self
+    def take(self, options: Mapping[str, Any]) -> _TaskLane:
+        """Return a lane; the caller holds `free`."""
+        lane = self.idle.pop() if self.idle else _TaskLane(options)
+        self.in_use.add(lane)
+        return lane
+
+
+def _has_ended(loop: Any) -> bool:
+    """True if the event loop (trio: the run) never runs again."""
+    if hasattr(loop, "is_closed"):
+        return bool(loop.is_closed())
+    try:
+        loop.run_sync_soon(_do_nothing, idempotent=True)
+    except RuntimeError:  # trio.RunFinishedError
+        return True
+    return False
+
+
+def _do_nothing() -> None:
+    pass
 
 
 # ------------------------------------------------------------------------------------------------------------ injected
 
 
-class Injected:
+class _Theirs:
+    """The connections of an injected client, which a forked process must not use: the parent does."""
+
+    _process: int | None = None
+
+    @property
+    def inherited(self) -> bool:
+        """True in the child of a fork, if requests went over the network before."""
+        return self._process not in (None, getpid())
+
+    def _note(self, response: Any) -> None:
+        # httpx has this of every answer that came over a connection.
+        if "network_stream" in getattr(response, "extensions", ("network_stream",)):
+            self._process = getpid()
+
+
+class Injected(_Theirs):
     """The connections of an injected client, which stay its owner's to close.
 
     An attempt is bounded at each piece of an answer's body; before that, by what the client's transport bounds.
@@ -461,6 +605,7 @@ class Injected:
                 extensions={"timeout": timeouts},
             )
             response = self._client.send(request, stream=True, follow_redirects=False)
+            self._note(response)
             status = response.status_code
             try:
                 if _is_read(response):
@@ -483,7 +628,7 @@ class Injected:
         """Nothing: what is under way ends by its timeout."""
 
 
-class AsyncInjected:
+class AsyncInjected(_Theirs):
     """The connections of an injected async client, which stay its owner's to close."""
 
     def __init__(self, client: AsyncHttpClient, url: str) -> None:
@@ -508,6 +653,7 @@ class AsyncInjected:
                     extensions={"timeout": timeouts},
                 )
                 response = await self._client.send(request, stream=True, follow_redirects=False)
+                self._note(response)
                 status, headers = response.status_code, response.headers
                 try:
                     if _is_read(response):

@@ -9,6 +9,7 @@ from threading import Lock
 import msgspec
 from msgspec.structs import asdict, astuple, replace
 
+from openrouter_rerank import forks
 from openrouter_rerank.errors import BudgetExceeded
 from openrouter_rerank.ranking import Usage
 
@@ -49,6 +50,9 @@ class Totals(msgspec.Struct, frozen=True):
 class Ledger:
     """What the calls of one client have cost so far, from any thread. The numbers are those of `Totals`.
 
+    A forked process begins with a copy, without what is set aside for calls under way, which the parent makes. From then on
+    each process counts its own calls, and has `max_cost` to itself.
+
     Example:
         >>> from openrouter_rerank import Reranker
         >>> with Reranker.local() as reranker:
@@ -68,6 +72,11 @@ class Ledger:
         self._lines: dict[tuple[str, str | None], Totals] = {}
         self._largest: dict[str, Decimal] = {}
         self._reserved: dict[object, Decimal] = {}
+        forks.register(self)
+
+    def _after_fork(self) -> None:
+        self._lock = Lock()
+        self._reserved.clear()
 
     def _read(self) -> list[tuple[str, str | None, Totals]]:
         with self._lock:

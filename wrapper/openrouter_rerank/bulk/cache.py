@@ -16,7 +16,6 @@ import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from hashlib import sha256
-from os import getpid
 from pathlib import Path
 from threading import Lock
 from time import monotonic, time
@@ -26,6 +25,7 @@ from weakref import finalize
 import httpx
 import msgspec
 
+from openrouter_rerank import forks
 from openrouter_rerank.answer import read
 from openrouter_rerank.checks import positive
 from openrouter_rerank.core import LARGEST_ANSWER, Asked, Call, ask
@@ -173,6 +173,10 @@ class _Memory:
     def __init__(self, answers: TTLCache[str, bytes]) -> None:
         self._answers = answers
         self._lock = Lock()
+        forks.register(self)
+
+    def _after_fork(self) -> None:
+        self._lock = Lock()
 
     def get(self, key: str, /) -> bytes | None:
         with self._lock:
@@ -216,6 +220,8 @@ create index if not exists by_age on answers (made);
 """
 # A process that holds the file longer than this is not worth waiting for.
 _PATIENCE = 1.0
+# The connections of the process that this one was forked from.
+_INHERITED: list[sqlite3.Connection] = []
 
 
 class _Disk:
@@ -226,6 +232,8 @@ class _Disk:
         self._max_bytes = max_bytes
         self._ttl = ttl
         self._lock = Lock()
+        self._file: sqlite3.Connection | None = None
+        forks.register(self)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with self._opened() as file:
@@ -237,18 +245,24 @@ class _Disk:
     @contextmanager
     def _opened(self) -> Generator[sqlite3.Connection]:
         with self._lock:
-            if getattr(self, "_process", None) != getpid():
-                # Kept, as to forget it would close it, and only the process that made it may.
-                self._inherited = getattr(self, "_file", None)
-                self._file = sqlite3.connect(
+            if self._file is None:
+                file = sqlite3.connect(
                     self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
                 )
-                finalize(self, self._file.close)
-                self._refuse_others(self._file)
-                self._file.executescript(_SETUP)
-                self._process = getpid()
+                self._closing = finalize(self, file.close)
+                self._refuse_others(file)
+                file.executescript(_SETUP)
+                self._file = file
             with self._file:  # ends what was begun
                 yield self._file
+
+    def _after_fork(self) -> None:
+        self._lock = Lock()
+        if self._file is not None:
+            # SQLite's rule: a connection is neither used nor closed in another process than its own.
+            self._closing.detach()
+            _INHERITED.append(self._file)
+            self._file = None
 
     def _refuse_others(self, file: sqlite3.Connection) -> None:
         (tables,), (mark,) = (

@@ -184,6 +184,7 @@ class Results(Iterator[Result]):
         self._results = run.results()
 
     def __next__(self) -> Result:
+        self._run.refuse_if_inherited()
         return next(self._results)
 
     def drain(self) -> None:
@@ -219,6 +220,7 @@ class AsyncResults(AsyncIterator[Result]):
         self._results = run.results()
 
     async def __anext__(self) -> Result:
+        self._run.refuse_if_inherited()
         return await anext(self._results)
 
     def drain(self) -> None:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
+from os import getpid
 from time import monotonic
 from typing import Any, NamedTuple, cast
 
@@ -118,6 +119,7 @@ class Run(ABC):
         """What the caller's own code raised and no result carries; it is raised to the caller after the last result."""
         self.ready: deque[Result] = deque()
         self._progress = progress
+        self._process: int | None = None
         self._more = True
         self._taken = self._gone = 0
         self._workers = self._waiting = 0
@@ -128,6 +130,18 @@ class Run(ABC):
         self._context = copy_context()
         self._done = self._failed = self._unknown = self._units = self._tokens = 0
         self._cost = 0.0
+
+    @property
+    def inherited(self) -> bool:
+        """True if the run began in the process that this one was forked from, where its threads and tasks are."""
+        return self._process not in (None, getpid())
+
+    def refuse_if_inherited(self) -> None:
+        """Raise RuntimeError in a forked process."""
+        if self.inherited:
+            raise RuntimeError(
+                "rerank_many: this run began in the process that this one was forked from; call rerank_many again here"
+            )
 
     @property
     def under_way(self) -> bool:

@@ -6,6 +6,7 @@ from bisect import insort
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from contextvars import copy_context
 from itertools import count
+from os import getpid
 from time import monotonic
 from typing import Any, cast
 
@@ -96,6 +97,9 @@ class AsyncGate:
 class _AsyncPaced:
     """The connections of one worker, which wait for their turn."""
 
+    inherited = False
+    """A run refuses to go on in a forked process."""
+
     def __init__(self, connections: Any, gate: AsyncGate, turn: Turn) -> None:
         self._connections = connections
         self._gate = gate
@@ -143,6 +147,7 @@ class Tasks(Run):
 
     async def results(self) -> AsyncGenerator[Result]:
         """The results; the run begins with the first one that is asked for, and has ended when the generator is closed."""
+        self._process = getpid()
         self._news, self._given, self._ended = anyio.Event(), anyio.Event(), anyio.Event()
         # Each request is taken by one worker, and one alone waits for room.
         self._taking = anyio.Lock(fast_acquire=True)
@@ -162,12 +167,15 @@ class Tasks(Run):
             if self.broken is not None:
                 raise self.broken
         finally:
-            self._scope.cancel()
-            with anyio.CancelScope(shield=True):
-                await self._ended.wait()
+            if not self.inherited:
+                self._scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await self._ended.wait()
 
     def drain(self) -> None:
         """Start nothing more."""
+        if self.inherited:
+            return
         self.draining = True
         self._gate.drain()
         self._tell()

@@ -8,6 +8,7 @@ from bisect import insort
 from collections.abc import Callable, Generator, Iterable
 from itertools import count
 from math import inf
+from os import getpid
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, cast
@@ -114,6 +115,9 @@ class _Gate(Gate):
 class _Paced:
     """The connections of one worker, which wait for their turn."""
 
+    inherited = False
+    """A run refuses to go on in a forked process."""
+
     def __init__(self, connections: Any, gate: Gate, turn: Turn) -> None:
         self._connections = connections
         self._gate = gate
@@ -165,6 +169,7 @@ class Threads(Run):
 
     def results(self) -> Generator[Result]:
         """The results; the run begins with the first one that is asked for, and has ended when the generator is closed."""
+        self._process = getpid()
         self._connections = self._shell.connections.apart(self.concurrency)
         try:
             while not self.over:
@@ -182,10 +187,13 @@ class Threads(Run):
             if self.broken is not None:
                 raise self.broken
         finally:
-            self._stop()
+            if not self.inherited:
+                self._stop()
 
     def drain(self) -> None:
         """Start nothing more; may be called from a signal's handler."""
+        if self.inherited:
+            return
         self.draining = True
         self._gate.close(at_once=False)
         self._news.put(None)

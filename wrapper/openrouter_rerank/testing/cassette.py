@@ -21,6 +21,7 @@ from typing import Any, TypeAlias, cast
 import httpx
 import msgspec
 
+from openrouter_rerank import forks
 from openrouter_rerank.client import AsyncHttpClient, AsyncReranker, HttpClient, Reranker
 from openrouter_rerank.redaction import Redactor, secrets_in_headers
 from openrouter_rerank.testing.inprocess import InProcess
@@ -86,7 +87,11 @@ class Cassette(ABC):
     def __init__(self, path: Path, exchanges: Iterable[Exchange]) -> None:
         self.path = path
         self.exchanges = list(exchanges)
-        self._guard = Lock()
+        self._lock = Lock()
+        forks.register(self)
+
+    def _after_fork(self) -> None:
+        self._lock = Lock()
 
     @property
     @abstractmethod
@@ -215,7 +220,7 @@ class Recording(Cassette):
         beside.replace(self.path)
 
     def _note(self, request: Any, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        with self._guard:
+        with self._lock:
             self._secrets.learn(request.headers)
             secrets = self._secrets
             kept = {name.lower(): value for name, value in headers.items() if name.lower() in _KEPT}
@@ -414,7 +419,7 @@ class Replaying(Cassette):
         secrets.learn(request.headers)
         path = secrets.text(request.target.partition("?")[0])
         asked = _Asked(request.method, path, secrets.value(_json(request.body)))
-        with self._guard:
+        with self._lock:
             index = next((i for i in self._unused if _same(asked, self.exchanges[i])), None)
             if index is None:
                 error = UnmatchedRequest(self._why(asked))

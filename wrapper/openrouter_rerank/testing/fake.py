@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import httpx
 import msgspec
 
+from openrouter_rerank import forks
 from openrouter_rerank.client import AsyncReranker, Reranker
 from openrouter_rerank.errors import (
     BadRequest,
@@ -96,7 +97,7 @@ class _Fake:
     served_provider: str | None
     calls: list[FakeCall]
     _outcomes: Iterator[Outcome]
-    _guard: Lock
+    _lock: Lock
 
     def _serve(
         self,
@@ -111,8 +112,12 @@ class _Fake:
         self.served_model = served_model
         self.served_provider = served_provider
         self.calls = []
-        self._guard = Lock()
+        self._lock = Lock()
+        forks.register(self)
         self.script(script)
+
+    def _after_fork(self) -> None:
+        self._lock = Lock()
 
     def script(self, outcomes: Iterable[Outcome]) -> None:
         """Say what the next requests come to, one after the other, in place of what was still to come."""
@@ -127,7 +132,7 @@ class _Fake:
             return
         options = cast(dict[str, Any], request.json)
         call = FakeCall(options.pop("query"), options.pop("documents"), options)
-        with self._guard:
+        with self._lock:
             self.calls.append(call)
             number = len(self.calls)
             outcome = next(self._outcomes, None)

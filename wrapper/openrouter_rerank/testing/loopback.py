@@ -16,7 +16,7 @@ from openrouter_rerank.testing.faults import Fault, fault_of
 from openrouter_rerank.testing.scripts import PATIENCE, End, Play, Request, Script, Seen
 
 
-@dataclass
+@dataclass(eq=False)
 class Server(Seen):
     """A server that runs.
 
@@ -92,12 +92,15 @@ def serving(script: Play, host: str = "127.0.0.1", tls: ssl.SSLContext | None = 
         running = _Running(listener, server, script, tls)
         accepting = threading.Thread(target=running.accept)
         accepting.start()
+        process = os.getpid()
         try:
             yield server
         finally:
-            running.stop(accepting)
-            if running.failures:
-                raise running.failures[0]
+            # A forked process has neither the threads nor a say in the connections.
+            if os.getpid() == process:
+                running.stop(accepting)
+                if running.failures:
+                    raise running.failures[0]
 
 
 class _Running:

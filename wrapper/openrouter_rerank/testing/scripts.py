@@ -14,6 +14,8 @@ from enum import Enum, auto
 from threading import Condition
 from typing import Any, TypeAlias, cast
 
+from openrouter_rerank import forks
+
 PATIENCE = 120.0
 """Seconds after which a server hangs up, so that a client that would wait forever fails and does not hang."""
 
@@ -52,7 +54,7 @@ Play: TypeAlias = Callable[[Request], Script]
 """What makes the script for a request."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Seen:
     """The requests that a server was sent."""
 
@@ -60,6 +62,16 @@ class Seen:
     """All so far, first to last."""
     changed: Condition = field(default_factory=Condition, repr=False)
     """Guards what is known of the server, and tells of every change."""
+
+    def __post_init__(self) -> None:
+        forks.register(self)
+
+    @property
+    def _lock(self) -> Condition:
+        return self.changed
+
+    def _after_fork(self) -> None:
+        self.changed = Condition()
 
     def note(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Request:
         """The request, with its number, entered."""

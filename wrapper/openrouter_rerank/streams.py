@@ -1,0 +1,241 @@
+"""TCP and TLS streams for asyncio and trio, on sockets that can be closed without their event loop."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Iterable
+from contextlib import suppress
+from errno import EINPROGRESS, EWOULDBLOCK
+from itertools import chain, zip_longest
+from typing import Any
+
+import anyio
+import httpcore
+from anyio.abc import ByteStream
+from anyio.streams.tls import TLSAttribute, TLSStream
+
+# Seconds before the next address is tried beside the one before it, as in anyio and trio.
+_STAGGER = 0.25
+# EWOULDBLOCK is the code on Windows.
+_UNDER_WAY = (EINPROGRESS, EWOULDBLOCK)
+# A broken connection; ssl.SSLError is an OSError.
+_BROKEN = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
+
+
+class AsyncNetwork(httpcore.AsyncNetworkBackend):
+    """The network for one connection pool. `close` closes all of its sockets, from any thread and without I/O.
+
+    A socket of asyncio's belongs to a transport of one event loop: closing it takes that loop, and in a forked process it
+    would change what the parent's loop waits for.
+    """
+
+    def __init__(self) -> None:
+        self._sockets: set[socket.socket] = set()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first address of the host that answers (happy eyeballs, RFC 8305)."""
+        options = [*(socket_options or ()), (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+        try:
+            with anyio.fail_after(timeout):
+                connected = await self._connect(await _resolve(host, port), local_address, options)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(error) from error
+        except OSError as error:
+            raise httpcore.ConnectError(error) from error
+        return _Stream(_Socket(connected, self), connected)
+
+    def close(self) -> None:
+        """Close every socket that is open."""
+        while self._sockets:
+            self.drop(self._sockets.pop())
+
+    def drop(self, connected: socket.socket) -> None:
+        """Close the socket."""
+        self._sockets.discard(connected)
+        with suppress(OSError):
+            connected.close()
+
+    async def _connect(
+        self, addresses: Iterable[Any], local_address: str | None, options: Iterable[Any]
+    ) -> socket.socket:
+        connected: list[socket.socket] = []
+        errors: list[OSError] = []
+        async with anyio.create_task_group() as attempts:
+
+            async def attempt(address: Any, ended: anyio.Event) -> None:
+                try:
+                    candidate = await self._attempt(address, local_address, options)
+                except OSError as error:
+                    errors.append(error)
+                    ended.set()
+                    return
+                connected.append(candidate)
+                attempts.cancel_scope.cancel()
+
+            for address in addresses:
+                ended = anyio.Event()
+                attempts.start_soon(attempt, address, ended)
+                with anyio.move_on_after(_STAGGER):
+                    await ended.wait()
+        for other in connected[1:]:
+            self.drop(other)
+        if connected:
+            return connected[0]
+        if len(errors) == 1:
+            raise errors[0]
+        message = "; ".join(dict.fromkeys(map(str, errors)))
+        raise OSError(message) from ExceptionGroup(
+            f"none of {len(errors)} addresses takes a connection", errors
+        )
+
+    async def _attempt(
+        self, address: Any, local_address: str | None, options: Iterable[Any]
+    ) -> socket.socket:
+        family, kind, protocol, _, target = address
+        candidate = socket.socket(family, kind, protocol)
+        self._sockets.add(candidate)
+        try:
+            candidate.setblocking(False)  # noqa: FBT003 - no keyword
+            for option in options:
+                candidate.setsockopt(*option)
+            if local_address is not None:
+                candidate.bind((local_address, 0))
+            await _connect(candidate, target)
+        except BaseException:
+            self.drop(candidate)
+            raise
+        return candidate
+
+
+async def _connect(candidate: socket.socket, target: Any) -> None:
+    code = candidate.connect_ex(target)
+    if code in _UNDER_WAY:
+        await anyio.wait_writable(candidate)
+        code = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+async def _resolve(host: str, port: int) -> list[Any]:
+    """Return the addresses of the host, of alternating families, as one of them may lead nowhere."""
+    try:  # an address needs no resolver, and no thread for it
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        families: dict[int, list[Any]] = {}
+        for address in await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            families.setdefault(address[0], []).append(address)
+        rounds = zip_longest(*families.values())
+        return [address for address in chain.from_iterable(rounds) if address is not None]
+
+
+class _Socket(ByteStream):
+    """A connected socket as a stream of bytes."""
+
+    def __init__(self, connected: socket.socket, network: AsyncNetwork) -> None:
+        self._socket = connected
+        self._network = network
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        while True:
+            # Wait even where something has come: else a server that sends without end would keep the event loop.
+            await anyio.wait_readable(self._socket)
+            with suppress(BlockingIOError):
+                data = self._socket.recv(max_bytes)
+                if not data:
+                    raise anyio.EndOfStream
+                return data
+
+    async def send(self, item: bytes) -> None:
+        rest = memoryview(item)
+        while True:
+            with suppress(BlockingIOError):
+                rest = rest[self._socket.send(rest) :]
+            if not rest:
+                return
+            await anyio.wait_writable(self._socket)
+
+    async def send_eof(self) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
+
+    async def aclose(self) -> None:
+        self._network.drop(self._socket)
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """A connection, plain or encrypted. It has no timeouts: the attempt that uses it is cancelled as a whole."""
+
+    def __init__(self, stream: _Socket | TLSStream, connected: socket.socket) -> None:
+        self._stream = stream
+        self._socket = connected
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
+        """Receive some bytes, none at the end."""
+        try:
+            return await self._stream.receive(max_bytes)
+        except anyio.EndOfStream:
+            return b""
+        except _BROKEN as error:
+            raise httpcore.ReadError(error) from error
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
+        """Send all of the buffer."""
+        try:
+            await self._stream.send(buffer)
+        except _BROKEN as error:
+            raise httpcore.WriteError(error) from error
+
+    async def aclose(self) -> None:
+        """Close the socket, without telling the other side more."""
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own
+    ) -> httpcore.AsyncNetworkStream:
+        """Encrypt the connection, an encrypted one again."""
+        try:
+            with anyio.fail_after(timeout):
+                encrypted = await TLSStream.wrap(
+                    self._stream,
+                    server_side=False,
+                    hostname=server_hostname,
+                    ssl_context=ssl_context,
+                    standard_compatible=False,
+                )
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(error) from error
+        except _BROKEN as error:
+            raise httpcore.ConnectError(error) from error
+        return _Stream(encrypted, self._socket)
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what httpcore asks of a connection: its protocol, and whether something has come while it was idle."""
+        match info:
+            case "ssl_object":
+                return self._stream.extra(TLSAttribute.ssl_object, None)  # noqa: S610 - this is not Django
+            case "is_readable":
+                return self._is_readable()
+            case "socket":
+                return self._socket
+            case _:
+                return None
+
+    def _is_readable(self) -> bool:
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
