@@ -268,6 +268,92 @@ CASES: dict[str, Case] = {
 """One change each of the prepared contract."""
 
 
+NEIGHBOURS: dict[str, Case] = {
+    # Keywords that nobody knows, wherever they are.
+    "an unknown keyword of an operation": Case("CS", "unknown", lambda c: rerank(c).update(frobnicate=1)),
+    "an unknown keyword of a path": Case("CS", "unknown", lambda c: c["paths"]["/models"].update(frobnicate=1)),
+    "an unknown keyword of a parameter": Case("CS", "unknown", lambda c: parameter(c, "Limit").update(frobnicate=1)),
+    "an unknown keyword of a body": Case("CS", "unknown", lambda c: rerank(c)["requestBody"].update(frobnicate=1)),
+    "an unknown keyword of a media type": Case("CS", "unknown", lambda c: request(c)["application/json"].update(frobnicate=1)),
+    "an unknown keyword of an answer": Case("CS", "unknown", lambda c: answer(c).update(frobnicate=1)),
+    "an unknown keyword of the document": Case("CS", "unknown", lambda c: c.update(frobnicate=1)),
+    "an unknown keyword of a security scheme": Case("CS", "unknown", lambda c: c["components"]["securitySchemes"]["apiKey"].update(frobnicate=1)),
+    "an unknown keyword in one form of several": Case("CS", "unknown", lambda c: member(c, "text", "TextDocument").update(frobnicate=1)),
+    "an unknown keyword within a condition": Case("CS", "unknown", lambda c: member(c, "a", "Combined")["not"].update(frobnicate=1)),
+    "an unknown keyword with another change": Case("CS", "unknown request.wider", lambda c: member(c, "user", "RerankRequest").update(frobnicate=1, type=["string", "null"])),
+    "a property is named as a keyword of prose": Case("A", "request.property.added", lambda c: schema(c, "RerankRequest")["properties"].update(description=TEXT, example=TEXT, tags=TEXT, info=TEXT)),
+    "a property is named as an extension": Case("A", "request.property.added", lambda c: schema(c, "RerankRequest")["properties"].update({"x-a": TEXT})),
+    # Keywords that the proof decides.
+    "a field needs another": Case("CS", "request.narrower", lambda c: schema(c, "RerankRequest").update(dependentRequired={"user": ["trace"]})),
+    "fields of a pattern have a type": Case("CS", "request.narrower", lambda c: schema(c, "Trace").update(patternProperties={"^a": TEXT})),
+    "a condition with if": Case("CS", "request.narrower", lambda c: schema(c, "RerankRequest").update({"if": {"required": ["user"]}, "then": {"required": ["trace"]}})),
+    "a list has to contain something": Case("CS", "request.narrower", lambda c: member(c, "order", "ProviderPreferences").update(contains={"const": "a"})),
+    "names of fields have a pattern": Case("CS", "request.narrower", lambda c: schema(c, "Trace").update(propertyNames={"maxLength": 9})),
+    "the first elements have a schema": Case("CS", "request.narrower", lambda c: member(c, "order", "ProviderPreferences").update(prefixItems=[{"const": "a"}])),
+    "a condition that says nothing": Case("D", "same", lambda c: member(c, "user", "RerankRequest").update({"not": {"type": "null"}})),
+    "an object is closed by unevaluatedProperties": Case("CS", "request.narrower", lambda c: schema(c, "Percentiles").update(unevaluatedProperties=False)),
+    "a format of an answer is new": Case("S", "response.narrower", lambda c: member(c, "id", "RerankResponse").update(format="uuid")),
+    "a number may be less than before, in other words": Case("CS", "request.narrower", lambda c: (member(c, "top_n", "RerankRequest").pop("minimum"), member(c, "top_n", "RerankRequest").update(exclusiveMinimum=3))),
+    "a text is encoded": Case("CS", "request.narrower", lambda c: member(c, "user", "RerankRequest").update(contentEncoding="base64")),
+    "a discriminator is new": Case("CS", "request.unlike", lambda c: schema(c, "RerankDocument").update(discriminator={"propertyName": "kind"})),
+    "a field of a form is deprecated": Case("A", "deprecated", lambda c: member(c, "text", "TextDocument").update(deprecated=True)),
+    "a field that is only sent is marked as only read": Case("CS", "request.narrower", lambda c: member(c, "user", "RerankRequest").update(readOnly=True)),
+    # How values are written.
+    "a parameter has another style": Case("CS", "parameter.moved", lambda c: parameter(c, "OutputModalities").update(style="spaceDelimited")),
+    "a style is said that was the default": Case("D", "same", lambda c: parameter(c, "OutputModalities").update(style="form", explode=True)),
+    "a list in a parameter is not exploded": Case("CSD", "parameter.moved request.unlike documentation", lambda c: parameter(c, "OutputModalities").update(explode=False, schema={"type": "array", "items": TEXT})),
+    "a parameter may have reserved characters": Case("CS", "parameter.moved", lambda c: parameter(c, "OutputModalities").update(allowReserved=True)),
+    "a parameter is written as JSON": Case("CS", "parameter.moved", lambda c: parameter(c, "Limit").update(content={"application/json": {"schema": parameter(c, "Limit").pop("schema")}})),
+    "a parameter is in another place": Case("CA", "parameter.removed parameter.added", lambda c: parameter(c, "Limit").update({"in": "header"})),
+    "a header is exploded": Case("CS", "response.unlike", lambda c: c["components"]["headers"]["RetryAfter"].update(explode=True)),
+    "a header is deprecated": Case("A", "deprecated", lambda c: c["components"]["headers"]["RetryAfter"].update(deprecated=True)),
+    "a part of a body is encoded": Case("CS", "request.unlike", lambda c: request(c)["application/json"].update(encoding={"query": {"contentType": "text/plain"}})),
+    "all answers of a hundred": Case("A", "status.error.added", lambda c: rerank(c)["responses"].update({"4XX": WIDE_ERROR})),
+    # Operations, and what they call.
+    "an operationId is gone": Case("C", "operation.renamed", lambda c: models(c).pop("operationId")),
+    "a scope is needed no more": Case("S", "security.looser", lambda c: c["paths"]["/models"]["options"]["security"][0].update(flow=[])),
+    "an address of a flow is another": Case("CS", "security.unlike", lambda c: c["components"]["securitySchemes"]["flow"]["flows"]["implicit"].update(authorizationUrl="https://example.com/b")),
+    "a scope of a flow is explained": Case("D", "documentation", lambda c: c["components"]["securitySchemes"]["flow"]["flows"]["implicit"]["scopes"].update(read="Read.")),
+    "a security scheme is called otherwise": Case("D", "documentation same", lambda c: (moved(c["components"]["securitySchemes"], "apiKey", "bearer"), c.update(security=[{"bearer": []}]), rerank(c).update(security=[{"bearer": []}]))),
+    "a server of one operation": Case("CA", "server.removed server.added", lambda c: models(c).update(servers=[{"url": "https://models.example.com"}])),
+    "a value of a server's variable is new": Case("CS", "unknown", lambda c: c["servers"][0].setdefault("variables", {"region": {"default": "eu", "enum": ["eu", "us"]}})),
+    "a callback is new": Case("CS", "unknown", lambda c: models(c).update(callbacks={"done": {"{$url}": {"post": {"responses": {"200": {"description": "x"}}}}}})),
+    "a callback is gone": Case("CS", "unknown", lambda c: rerank(c).pop("callbacks")),
+    "a callback has another method": Case("CS", "unknown", lambda c: moved(called(c), "post", "put")),
+    "a callback answers another status": Case("CS", "both.unlike", lambda c: moved(called(c)["post"]["responses"], "200", "204")),
+    "a callback has a parameter": Case("CS", "both.unlike", lambda c: called(c)["post"].update(parameters=[{"in": "query", "name": "a", "schema": TEXT}])),
+    "a field of a callback is new": Case("A", "response.property.added", lambda c: schema(c, "Called")["properties"].update(b=TEXT)),
+    "a callback refers to its own operation": Case("CS", "unknown", lambda c: called(c).update({"post": {}, "$ref": "#/paths/~1rerank"})),
+    "a field of a webhook becomes required": Case("CS", "both.narrower", lambda c: webhook(c)["schema"].update(required=["a"])),
+    "a webhook is gone": Case("CS", "unknown", lambda c: c.pop("webhooks")),
+    # What documents say beside that.
+    "a link is new": Case("D", "documentation", lambda c: answer(c).update(links={"again": {"operationId": "createRerank"}})),
+    "a tag of all is new": Case("D", "documentation", lambda c: c["tags"].append({"name": "Other"})),
+    "an extension of a path list": Case("D", "documentation", lambda c: c["paths"].update({"x-note": 1})),
+    "an extension of the answers": Case("D", "documentation", lambda c: rerank(c)["responses"].update({"x-note": 1})),
+    "a property and its requirement stand apart": Case("C", "request.property.removed", lambda c: (schema(c, "Combined")["properties"].pop("a"), schema(c, "Combined")["allOf"].pop())),
+    "an empty requirement": Case("D", "same", lambda c: schema(c, "Trace").update(required=[])),
+    "an enum of one value is a constant": Case("D", "same", lambda c: (c["components"]["schemas"]["One"].pop("enum"), c["components"]["schemas"]["One"].update(const="a"))),
+    "the answer of a status is written in place": Case("D", "same", lambda c: rerank(c)["responses"].update({"502": deepcopy(c["components"]["responses"]["BadGateway"])})),
+    "a parameter is written in place": Case("D", "same", lambda c: models(c)["parameters"].__setitem__(2, deepcopy(parameter(c, "Limit")))),
+    "a schema that contains itself is another": Case("CS", "request.unlike", lambda c: member(c, "text", "List").update(type="integer")),
+    "a schema that contains itself is written differently": Case("D", "same", lambda c: member(c, "text", "List").update(type=["string"])),
+}  # fmt: skip
+"""Changes of whatever else a document can have."""
+
+
+def called(contract: Json) -> Json:
+    """Return what the callback of a ranking calls."""
+    found: Json = rerank(contract)["callbacks"]["done"]["{$request.body#/url}"]
+    return found
+
+
+def webhook(contract: Json) -> Json:
+    """Return the body of the webhook."""
+    found: Json = contract["webhooks"]["told"]["post"]["requestBody"]["content"]["application/json"]
+    return found
+
+
 def prepared() -> Json:
     """The contract with what it lacks and a change can have: closed objects, conditions, defaults, what is sent both ways."""
     contract = deepcopy(CONTRACT)
@@ -315,7 +401,27 @@ def prepared() -> Json:
     return json.loads(json.dumps(contract))  # without objects that are shared
 
 
-PREPARED = prepared()
+def neighbouring() -> Json:
+    """The prepared contract with whatever else a document can have."""
+    contract = prepared()
+    contract["webhooks"] = {"told": {"post": {"requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {"a": TEXT}}}}}, "responses": {"200": {"description": "x"}}}}}  # fmt: skip
+    flow = {"authorizationUrl": "https://example.com/a", "scopes": {"read": "x"}}
+    contract["components"]["securitySchemes"]["flow"] = {"type": "oauth2", "flows": {"implicit": flow}}
+    contract["paths"]["/models"]["options"] = {"security": [{"flow": ["read"]}], "responses": {"200": {"description": "x"}}}  # fmt: skip
+    named = contract["components"]["schemas"]
+    named["One"] = {"type": "string", "enum": ["a"]}
+    named["List"] = {
+        "type": "object",
+        "properties": {"next": {"$ref": "#/components/schemas/List"}, "text": TEXT},
+    }
+    for name in ("One", "List"):
+        schema(contract, "RerankRequest")["properties"][f"t_{name}"] = {
+            "$ref": f"#/components/schemas/{name}"
+        }
+    return json.loads(json.dumps(contract))
+
+
+PREPARED, NEIGHBOURING = prepared(), neighbouring()
 
 
 def letters(findings: list[Finding]) -> str:
@@ -346,6 +452,12 @@ def check_case(case: Case, base: Json) -> None:
 def test_each_change_is_sorted(name):
     """One change of the contract is told to those whom it breaks and to nobody else, by the decision that is meant."""
     check_case(CASES[name], PREPARED)
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_each_neighbour_is_sorted(name):
+    """Whatever else a document can have is told of too, and what nobody knows is told to everybody."""
+    check_case(NEIGHBOURS[name], NEIGHBOURING)
 
 
 WHOLE: dict[str, Case] = {

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from jsonschema_rs.canonical import Containment
+
 from changes.contract import Contract
 from changes.decisions import CATEGORIES, DECISIONS, Category
 from changes.sentences import (
@@ -24,7 +26,7 @@ from compare.differences import (
 from compare.documents import decode_reference, join_pointer, split_pointer
 from compare.locations import Location, root
 from compare.operations import read_api
-from compare.schemas import EXPANDED, LISTS
+from compare.schemas import EXPANDED, LISTS, NOTES, PROVED, is_free
 
 COMPARED = {
     "$ref", "allowEmptyValue", "allowReserved", "callbacks", "content", "deprecated", "encoding", "explode", "flows", "headers",
@@ -32,6 +34,8 @@ COMPARED = {
     "securitySchemes", "servers", "style", "type", "url", "authorizationUrl", "openIdConnectUrl", "refreshUrl", "tokenUrl",
 }  # fmt: skip
 """Keywords outside of schemas that the comparison reads: if it finds no difference, they mean the same."""
+SERIALIZATION = {"allowEmptyValue", "allowReserved", "content", "explode", "schema", "style"}
+"""Keywords of a parameter or a header, which have one difference of meaning together."""
 
 
 PARTS = {"body", "explode", "header", "media type", "parameter", "security", "status", "written"}
@@ -193,7 +197,7 @@ class _Rest:
         moved = {(was.pointer, now.pointer) for was, now in renamed}
         differences = self.compared.differences
         told = _Pointers(part.pointer for one in differences for part in one.parts if part)
-        seats = {one.seat for one in differences}
+        seats = {one.seat for one in differences if one.seat}
         for change in changes(*self.roots):
             if change.path == ["info", "version"] or self.targets(change) in moved:
                 continue
@@ -202,10 +206,8 @@ class _Rest:
             elif not self.is_used(change):
                 sentence = f"{name_change(change)} {describe_kind(change)}, and nothing refers to it"
                 yield _finding("unused", sentence, change.old, change.new)
-            elif not (
-                self.is_component(change) or self.is_told(change, told) or self.is_seated(change, seats)
-            ):
-                yield self.unnamed(change)
+            elif not (self.is_component(change) or self.is_told(change, told)):
+                yield from self.unnamed(change, told, seats)
 
     def renamed(self) -> list[tuple[Location, Location]]:
         """Return the components that are the same under another name."""
@@ -246,34 +248,51 @@ class _Rest:
             pointers |= referenced(at.document, [at.value])
         return any(map(told.overlap, pointers))
 
-    def is_seated(self, change: Change, seats: set[str]) -> bool:
-        """Return True if the schema around a change, or one within it, has a difference of meaning."""
-        if change.schemas is None:
-            return False
-        path = split_pointer(change.schemas[0].pointer)
-        while path[-2:-1] and path[-2] in LISTS:  # a branch is compared with its schema
-            path = path[:-2]
-        around = join_pointer(path)
-        return any(seat == around or seat.startswith(f"{around}/") for seat in seats)
-
-    def unnamed(self, change: Change) -> Finding:
-        """Return the finding for a change that is no difference of meaning, or that the comparison does not know."""
+    def unnamed(self, change: Change, told: "_Pointers", seats: set[str]) -> Iterator[Finding]:
+        """Yield the finding for a change that is at no difference of meaning, unless one contains it."""
+        schemas, keyword = change.schemas, change.keywords[-1]
         if change.is_order:
             is_plain = not any(isinstance(value, (dict, list)) for value in change.around[1].value)
             decision = "same" if is_plain else "documentation"
-            return _finding(decision, f"The order of {name_change(change)} changed", change.old, change.new)
-        schemas, keyword = change.schemas, change.keywords[-1]
-        if schemas:
-            # where the proof is out of reach, the comparison by parts has found nothing in what it expands
-            is_same = keyword in EXPANDED - {"oneOf"} or self.compared.is_proved_same(*schemas)
-        else:
+            yield _finding(decision, f"The order of {name_change(change)} changed", change.old, change.new)
+            return
+        if not schemas:
+            if keyword in SERIALIZATION and any(told.overlap(at.pointer) for at in change.around):
+                return
             is_same = keyword in COMPARED
+        elif keyword in NOTES:
+            is_same = all(at is None or is_free(keyword, at.value) for at in (change.old, change.new))
+        elif keyword not in EXPANDED | PROVED:
+            is_same = False
+        else:
+            proof = self.compared.prove(*schemas)
+            if proof is not Containment.YES and self.is_seated(schemas[0], seats, proof):
+                return
+            # where the proof is out of reach, the comparison by parts has found nothing in what it expands
+            is_same = proof is Containment.YES or (
+                proof is Containment.UNKNOWN and keyword in EXPANDED - {"oneOf"}
+            )
         if is_same:
             old, new = schemas or (change.old or change.around[0], change.new or change.around[1])
-            return _finding(
+            yield _finding(
                 "same", f"{name_location(new)} is written differently, and means the same", old, new
             )
-        return _finding("unknown", f"{name_change(change)} {describe_kind(change)}", change.old, change.new)
+        else:
+            yield _finding(
+                "unknown", f"{name_change(change)} {describe_kind(change)}", change.old, change.new
+            )
+
+    def is_seated(self, schema: Location, seats: set[str], proof: Containment) -> bool:
+        """Return True if a schema, one within it, or one that it is a branch of has a difference of meaning."""
+        path = split_pointer(schema.pointer)
+        while path[-2:-1] and path[-2] in LISTS:  # a branch is compared with its schema
+            path = path[:-2]
+        around = join_pointer(path)
+        if any(seat == around or seat.startswith(f"{around}/") for seat in seats):
+            return True
+        # a component that is a branch of another schema
+        values = (schema.document.at(seat) for seat in seats)
+        return proof is Containment.NO and _Pointers(referenced(schema.document, values)).overlap(around)
 
 
 def _finding(decision: str, sentence: str, old: Location | None, new: Location | None) -> Finding:

@@ -126,12 +126,9 @@ class Comparison:
     """The places at which each part of the first document was compared."""
     schemas: Pair[Schemas]
 
-    def is_proved_same(self, left: Location, right: Location) -> bool:
-        """Return True if two schemas are proved to allow the same values."""
-        nodes = node_of(left), node_of(right)
-        return (
-            prove(lambda: relate(self.schemas[0].proof(nodes[0]), self.schemas[1].proof(nodes[1]))) == "same"
-        )
+    def prove(self, left: Location, right: Location) -> Containment:
+        """Prove whether two schemas allow the same values."""
+        return prove_same(self.schemas, (node_of(left), node_of(right)))[0]
 
 
 def compare(left: Api, right: Api) -> Comparison:
@@ -158,6 +155,18 @@ def prove(proof: Callable[[], Effect]) -> Effect:
         return proof()
     except CanonicalizationError:
         return "unlike"
+
+
+def prove_same(schemas: Pair[Schemas], pair: Pair[Node]) -> tuple[Containment, Effect]:
+    """Prove whether two schemas allow the same values, and the effect if not."""
+    try:
+        left, right = schemas[0].proof(pair[0]), schemas[1].proof(pair[1])
+        covers = right.covers(left), left.covers(right)
+    except CanonicalizationError:
+        return Containment.UNKNOWN, "unlike"
+    if covers == (Containment.YES, Containment.YES):
+        return Containment.YES, "same"
+    return Containment.NO if Containment.NO in covers else Containment.UNKNOWN, relate(left, right)
 
 
 def _schemas(operations: Iterable[Operation]) -> Iterator[Location]:
@@ -307,7 +316,7 @@ class _Comparer:
         at, nodes = each(lambda one: one.at, pair), each(lambda one: node_of(one.schema), pair)
         self.flag("required", place, each(lambda one: one.required, pair), at, PRESENCE)
         self.flag("deprecated", place, each(lambda one: one.deprecated, pair), at, ("true", NONE))
-        parts = each(lambda one: one.keyword("style") or one.keyword("content"), at)
+        parts = serialization_parts(at)
         types = {name for side, node in zip(self.schemas, nodes, strict=True) for name in side.cases(node)}
         styles = each(lambda one: one.serialization, pair)
         exploded = each(lambda one: f"{one.serialization}{', explode' if one.explode else ''}", pair)
@@ -316,7 +325,6 @@ class _Comparer:
         elif styles[0] != styles[1]:
             self.note(Difference("written", place, styles, parts, at, "unlike"))
         else:  # a single text or number is written the same, exploded or not
-            parts = each(lambda one: one.keyword("explode"), at)
             self.note(Difference("explode", place, exploded, parts, at, "same"))
         self.nodes(place, nodes, at)
 
@@ -351,7 +359,8 @@ class _Comparer:
             return
         self._open.add(key)
         before, visited, cuts = len(self.found), len(self.visits), self._cuts
-        same, effect = self.prove(pair, is_same=is_same)
+        proof: tuple[Containment, Effect] = Containment.YES, "same"
+        same, effect = proof if is_same else prove_same(self.schemas, pair)
         cases = self.schemas[0].cases(pair[0]), self.schemas[1].cases(pair[1])
         at = locate(pair[0], cases[0], around[0]), locate(pair[1], cases[1], around[1])
         self.visits.append((at[0].pointer, place))
@@ -368,19 +377,6 @@ class _Comparer:
         """Record the results of two schemas at another place."""
         self.found += [replace(one, place=one.place.moved(old, place)) for one in found]
         self.visits += [(seat, visit.moved(old, place)) for seat, visit in visits]
-
-    def prove(self, pair: Pair[Node], *, is_same: bool) -> tuple[Containment, Effect]:
-        """Prove whether both allow the same values, if that is not known, and the effect if not."""
-        if is_same:
-            return Containment.YES, "same"
-        try:
-            left, right = self.schemas[0].proof(pair[0]), self.schemas[1].proof(pair[1])
-            covers = right.covers(left), left.covers(right)
-        except CanonicalizationError:
-            return Containment.UNKNOWN, "unlike"
-        if covers == (Containment.YES, Containment.YES):
-            return Containment.YES, "same"
-        return Containment.NO if Containment.NO in covers else Containment.UNKNOWN, relate(left, right)
 
     def subtract(self, pair: Pair[Node]) -> Pair[str]:
         """Return the values that only one side allows, as JSON Schema."""
@@ -555,6 +551,7 @@ class _SchemaComparer:
             for other in remaining:
                 if prove(self.relate_cases(([case], [other]))) == "same":
                     remaining.remove(other)
+                    _ObjectComparer(replace(self, is_same=True), ([case], [other])).compare()
                     break
             else:
                 left.append(case)
@@ -644,6 +641,15 @@ def aligned(pair: Pair[Mapping[str, One]]) -> Iterator[tuple[str, Pair[One | Non
     """Yield the values of both sides by name, in the order of the first and then of the second."""
     for name in {**pair[0], **pair[1]}:
         yield name, (pair[0].get(name), pair[1].get(name))
+
+
+def serialization_parts(pair: Pair[Location]) -> Pair[Location | None]:
+    """Return the first keyword that changes how a parameter or a header is written."""
+    for keyword in ("style", "content", "allowReserved", "allowEmptyValue", "explode"):
+        left, right = pair[0].keyword(keyword), pair[1].keyword(keyword)
+        if json_key(left and left.value) != json_key(right and right.value):
+            return left, right
+    return None, None
 
 
 # Security.

@@ -420,6 +420,11 @@ def _split_types(flats: tuple[FlatSchema, ...]) -> Iterator[Case]:
                 yield Case(name, flats, None if name == "null" else of_type, whole and name == "number")
 
 
+def is_free(keyword: str, value: Any) -> bool:
+    """Return True if a keyword with this value means the same as an absent one."""
+    return NO_NOTE.get(keyword, _NEVER) == value or (keyword == "format" and value in FREE_FORMATS)
+
+
 def json_key(value: Any) -> str:
     """Return a value as text that is the same for equal JSON values (`1` and `1.0`)."""
     if isinstance(value, float) and value.is_integer():
