@@ -536,6 +536,42 @@ def test_no_change_of_a_value_goes_unseen(part):
     assert unseen == []
 
 
+def objects(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of the objects of a document, but for examples and the lists of security schemes."""
+    if isinstance(value, dict):
+        yield path
+    for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(child, dict | list) and key not in ("example", "examples", "security"):
+            yield from objects(child, (*path, str(key)))
+
+
+KEYS = [(*path, key) for path in objects(NEIGHBOURING) for key in at(NEIGHBOURING, path)]
+
+
+def is_told(change: Callable[[Json, str], object], path: tuple[str, ...]) -> bool:
+    """Return True if the only change of a document has a finding, or makes the document malformed."""
+    changed = deepcopy(NEIGHBOURING)
+    change(at(changed, path[:-1]), path[-1])
+    try:
+        return bool(find(document(NEIGHBOURING), document(changed)))
+    except CannotReadError:
+        return True
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(st.sampled_from(KEYS))
+def test_no_removal_goes_unseen(path):
+    """Whatever key is removed, it is told, or the document is refused."""
+    assert is_told(lambda holder, key: holder.pop(key), path)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(st.sampled_from(KEYS))
+def test_no_unknown_keyword_goes_unseen(path):
+    """Wherever a keyword stands that nobody knows, it is told, or the document is refused."""
+    assert is_told(lambda holder, _: holder.update(frobnicate=1), path)
+
+
 def test_sentences_name_what_the_user_knows():
     """A sentence has the field as it is sent and the operation as it is called, and the place its line."""
     changed = deepcopy(CONTRACT)

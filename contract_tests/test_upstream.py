@@ -539,6 +539,34 @@ PLANTS: dict[str, tuple[Plant, str, str]] = {
     "an operation new": (lambda d: d["paths"]["/rerank"].update(get=models(d)), "operation", "GET /rerank"),
     "a body that can be left out": (lambda d: rerank(d)["requestBody"].pop("required"), "required", "POST /rerank request"),
     "no body": (lambda d: rerank(d).pop("requestBody"), "body", "POST /rerank request"),
+    "a keyword that nobody knows": (lambda d: sent(d, "user").update(frobnicate=1), "frobnicate", "POST /rerank request user"),
+    "a keyword that nobody knows in one form": (
+        lambda d: schema_of(d, "TextDocument")["properties"]["text"].update(frobnicate=1),
+        "frobnicate", "POST /rerank request documents[].text",
+    ),
+    "a note in one form": (
+        lambda d: schema_of(d, "TextDocument")["properties"]["text"].update(deprecated=True),
+        "deprecated", "POST /rerank request documents[].text",
+    ),
+    "a discriminator": (
+        lambda d: schema_of(d, "Trace").update(discriminator={"propertyName": "kind"}), "discriminator", "POST /rerank request trace"
+    ),
+    "a parameter of another style": (
+        lambda d: parameter(d, "limit").update(style="deepObject"), "written", "GET /models query limit"
+    ),
+    "a scope": (lambda d: rerank(d).update(security=[{"apiKey": ["write"]}]), "security", "POST /rerank security"),
+    "a callback": (
+        lambda d: rerank(d).update(callbacks={"done": {"{$request.body#/url}": {"post": {"responses": {}}}}}),
+        "callback", "POST /rerank callback done POST {$request.body#/url}",
+    ),
+    "a server of one operation": (
+        lambda d: models(d).update(servers=[*d["servers"], {"url": "https://models.example.com"}]),
+        "server", "GET /models server https://models.example.com",
+    ),
+    "a part of a body in another form": (
+        lambda d: rerank(d)["requestBody"]["content"]["application/json"].update(encoding={"query": {"contentType": "text/plain"}}),
+        "encoding", "POST /rerank request",
+    ),
 }  # fmt: skip
 
 
@@ -776,6 +804,9 @@ EQUAL: dict[str, Plant] = {
         url="https://{region}.openrouter.ai/api/v1", variables={"region": {"default": "eu", "enum": ["eu"]}}
     ),
     "operations of others": lambda d: others(d, 3),
+    "another operationId": lambda d: rerank(d).update(operationId="other"),
+    "a single value that is not exploded": lambda d: parameter(d, "output_modalities").update(explode=False),
+    "webhooks": lambda d: d.update(webhooks={"told": {"post": {"responses": {}}}}),
 }
 
 
