@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from compare import documents
-from compare.differences import ABSENT, Comparison, compare
+from compare.descriptions import ABSENT
+from compare.differences import Comparison, compare
 from compare.locations import root
 from compare.operations import read_api
 from upstream import accepted, run

@@ -16,13 +16,8 @@ from changes.sentences import (
     name_location,
 )
 from compare.data import Change, changes, is_equal, referenced, used_components
-from compare.differences import (
-    ABSENT,
-    NONE,
-    Comparison,
-    Difference,
-    compare,
-)
+from compare.descriptions import ABSENT, NONE
+from compare.differences import Comparison, Difference, compare
 from compare.documents import decode_reference, join_pointer, split_pointer
 from compare.locations import Location, root
 from compare.operations import read_api

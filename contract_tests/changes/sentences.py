@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from compare.data import Change
-from compare.differences import ABSENT, ANYTHING, FORBIDDEN, NONE, PRESENCE, Difference, Place
+from compare.descriptions import ABSENT, ANYTHING, FORBIDDEN, NONE, PRESENCE
+from compare.differences import Difference, Place
 from compare.documents import split_pointer
 from compare.locations import Location
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from compare.differences import Difference, Pair, Place
+from compare.descriptions import Pair
+from compare.differences import Difference, Place
 from compare.documents import parse, read_file
 from compare.locations import Location, root
 

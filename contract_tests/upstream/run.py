@@ -17,7 +17,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script
 
 from compare import documents
-from compare.differences import ABSENT, Comparison, Difference, compare
+from compare.descriptions import ABSENT
+from compare.differences import Comparison, Difference, compare
 from compare.locations import root
 from compare.operations import Api, read_api
 from compare.schemas import NOTES
