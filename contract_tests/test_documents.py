@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 import yaml
 
-import documents
-from documents import CannotReadError, Document, below, parsed, pointer_to, steps
+from compare import documents
+from compare.documents import CannotReadError, Document, child_pointer, join_pointer, parse, split_pointer
 
 
 def refused(name: str, content: bytes) -> str:
     """The one line that says why this is not read."""
     with pytest.raises(CannotReadError) as told:
-        parsed(name, content)
+        parse(name, content)
     assert "\n" not in str(told.value)
     return str(told.value)
 
@@ -42,7 +42,7 @@ def refused(name: str, content: bytes) -> str:
 )  # fmt: skip
 def test_what_is_written_is_read(content: bytes, value: object):
     """Keys override what `<<` names, the first named goes first, a byte order mark is none of the text, and YAML is 1.2."""
-    document = parsed("a", content)
+    document = parse("a", content)
     assert document.data["d"] == value
     assert not document.text.startswith("\ufeff")
 
@@ -51,8 +51,7 @@ def test_what_is_written_is_read(content: bytes, value: object):
 def test_a_key_that_is_twice_there_is_refused_in_json_too(name: str):
     """JSON readers take the last of two equal keys in silence, so that half of a document would be compared."""
     assert (
-        refused(name, b'{"a": {"b": 1, "b": 2}}')
-        == f"{name} has the key 'b' twice in one object: take one out"
+        refused(name, b'{"a": {"b": 1, "b": 2}}') == f"{name} has the key 'b' twice in one object: remove one"
     )
 
 
@@ -65,11 +64,11 @@ def merging(times: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (merging(30), "more than 500,000 keys and values"),
-        (b"[" + b"1," * 2_000_000 + b"1]", "more than 500,000 keys and values"),
-        (b'{"a": [' + b"1," * 2_000_000 + b"1]}", "more than 500,000 keys and values"),
-        (b"a: &a [*a]", "a:1: it contains itself, so that its nesting has no end"),
-        (b"a: 1\nb: &b {<<: *b}", "a:2: it contains itself, so that its nesting has no end"),
+        (merging(30), "more than 300,000 keys and values"),
+        (b"[" + b"1," * 2_000_000 + b"1]", "more than 300,000 keys and values"),
+        (b'{"a": [' + b"1," * 2_000_000 + b"1]}", "more than 300,000 keys and values"),
+        (b"a: &a [*a]", "a:1: it contains itself, so that its nesting never ends; remove the alias"),
+        (b"a: 1\nb: &b {<<: *b}", "a:2: it contains itself, so that its nesting never ends; remove the alias"),
         (b"[" * 300 + b"]" * 300, "nested too deeply for an OpenAPI document: more than 200 levels"),
         (b'{"a":' * 300 + b"1" + b"}" * 300, "nested too deeply for an OpenAPI document: more than 200 levels"),
         (b"a: " + b"&a [" * 100 + b"]" * 100 + b"\nb: " + b"[" * 150 + b"*a" + b"]" * 150, "nested too deeply"),
@@ -109,16 +108,16 @@ def test_anchors_are_counted_before_anything_is_made_of_them(monkeypatch: pytest
 )  # fmt: skip
 def test_only_json_comes_of_a_tag(content: bytes):
     """A tag that makes something else than JSON, or does not fit its value, is one line."""
-    assert "no YAML" in refused("a", b"a: " + content)
+    assert "not YAML" in refused("a", b"a: " + content)
 
 
 MEASURED = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
-from documents import CannotReadError, parsed
+from compare.documents import CannotReadError, parse
 resource.setrlimit(resource.RLIMIT_AS, (500_000_000, 500_000_000))
 try:
-    parsed("a", b"[" + b"1," * 4_000_000 + b"1]")
+    parse("a", b"[" + b"1," * 4_000_000 + b"1]")
 except CannotReadError as error:
     print(error)
 """
@@ -127,10 +126,10 @@ except CannotReadError as error:
 def test_what_has_too_many_parts_takes_no_memory_for_them():
     """What is written is counted before anything is made of it: half a gigabyte is enough to refuse four million numbers."""
     ran = subprocess.run(
-        [sys.executable, "-c", MEASURED, str(Path(documents.__file__).parent)],
+        [sys.executable, "-c", MEASURED, str(Path(documents.__file__).parents[1])],
         check=False, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
-    assert "more than 500,000 keys and values" in ran.stdout, ran.stderr[-500:]
+    assert "more than 300,000 keys and values" in ran.stdout, ran.stderr[-500:]
 
 
 def test_a_file_without_an_end_is_read_to_the_limit(tmp_path: Path):
@@ -173,16 +172,16 @@ def test_no_address_is_told_without_quoting_it(address: str):
     """What is no address may have a secret anywhere, so nothing of it is shown."""
     with pytest.raises(CannotReadError) as told:
         documents.read(address)
-    assert str(told.value) == "what was given is no address: write it as https://host/path, or name a file"
+    assert str(told.value) == "the argument is not a URL: write it as https://host/path, or name a file"
 
 
 def test_a_pointer_leads_where_it_says():
     """Steps are escaped and unescaped, and what is no pointer, as the name of an anchor, leads nowhere."""
     document = Document("a", {"paths": {"/a~b/{c}": [1, {"x": 2}]}})
-    assert below("#", "/a~b") == "#/~1a~0b"
-    pointer = pointer_to(["paths", "/a~b/{c}", "1", "x"])
-    assert steps(pointer) == ["paths", "/a~b/{c}", "1", "x"]
-    assert document.at(pointer) == document.at(documents.target("#/paths/~1a~0b~1%7Bc%7D/1/x")) == 2
+    assert child_pointer("#", "/a~b") == "#/~1a~0b"
+    pointer = join_pointer(["paths", "/a~b/{c}", "1", "x"])
+    assert split_pointer(pointer) == ["paths", "/a~b/{c}", "1", "x"]
+    assert document.at(pointer) == document.at(documents.decode_reference("#/paths/~1a~0b~1%7Bc%7D/1/x")) == 2
     assert document.at("#") == document.data
     for nothing in ("#paths", "#/nothing", "#/paths/~1a~0b~1{c}/2", "#/paths/~1a~0b~1{c}/-", "paths"):
         with pytest.raises(KeyError):
@@ -191,7 +190,8 @@ def test_a_pointer_leads_where_it_says():
 
 def test_lines_of_json_are_known_too():
     """JSON is read as YAML for its lines; JSON that is no YAML, as with tabs, has none, and is read all the same."""
-    assert parsed("a.json", b'{\n "a": {\n  "b": 1\n }\n}').place("#/a/b/c") == "a.json:3 #/a/b/c"
-    tabbed = parsed("a.json", b'{\n\t"a":\n\t\t[1]\n}\n')
+    assert parse("a.json", b'{\n "a": {\n  "b": 1\n }\n}').place("#/a/b/c") == "a.json:3 #/a/b/c"
+    assert parse("a.json", b'{\n "a": [\n  1\n ]\n}').lines() == {"#/a": 2, "#/a/0": 3}
+    tabbed = parse("a.json", b'{\n\t"a":\n\t\t[1]\n}\n')
     assert tabbed.data == {"a": [1]}
     assert tabbed.place("#/a") in ("a.json #/a", "a.json:2 #/a")

@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 import yaml
 
-import documents
-from upstream import accepted, comparison, operations, run
-from upstream.places import top
+from compare import documents
+from compare.descriptions import ABSENT
+from compare.differences import Comparison, compare
+from compare.locations import root
+from compare.operations import read_api
+from upstream import accepted, run
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "contract_tests/upstream/run.py"
@@ -38,7 +41,7 @@ def plain(value: Any) -> Any:
 
 def resolved(value: Json) -> Json:
     """What stands behind a reference of the contract."""
-    return top(CONTRACT).to(value["$ref"]).value if "$ref" in value else value
+    return root(CONTRACT).target(value["$ref"]).value if "$ref" in value else value
 
 
 def in_place(value: Json) -> Json:
@@ -251,14 +254,14 @@ def of_answers(document: Json) -> None:
 
 def of_entries(document: Json) -> None:
     """The parameters and fields of models that only the vendor has, as the entries name them."""
-    for entry in accepted.read(run.HERE / "accepted.yaml"):
+    for entry in accepted.read_entries(run.HERE / "accepted.yaml"):
         for place in entry.places:
             *_, name = place.split()
-            if entry.kind == "parameter" and entry.said[0] == "absent":
+            if entry.kind == "parameter" and entry.values[0] == "absent":
                 models(document)["parameters"].append(
                     {"in": "query", "name": name, "schema": {"type": "string"}}
                 )
-            if entry.kind == "field" and entry.said[0] == "absent":
+            if entry.kind == "field" and entry.values[0] == "absent":
                 schema = "ModelPricing" if ".pricing." in name else "ListedModel"
                 schema_of(document, schema)["properties"][name.rpartition(".")[2]] = {
                     "type": ["string", "null"]
@@ -297,17 +300,18 @@ def others(document: Json, number: int = 300) -> None:
 # Comparing.
 
 
-def differences(
-    theirs: Json, ours: documents.Document = CONTRACT, wanted: str | None = None
-) -> comparison.Comparison:
-    """What differs between a document and the contract, or another document, in all paths or the one that is wanted."""
-    mine = operations.read(ours, [wanted] if wanted else None)
-    return comparison.compare(mine, operations.read(documents.Document("theirs", theirs), mine.wanted))
+def differences(theirs: Json, ours: documents.Document = CONTRACT, wanted: str | None = None) -> Comparison:
+    """Compare a document with the contract, or another document, in all paths or the one that is wanted."""
+    mine, other = run.read_vendor(documents.Document("theirs", theirs), ours, None)
+    if wanted:
+        prefix = run.find_prefix(other.document, None)
+        mine, other = read_api(ours, [wanted]), read_api(other.document, [wanted], prefix)
+    return compare(mine, other)
 
 
-def found(compared: comparison.Comparison) -> set[tuple[str, str]]:
-    """Kind and place of each difference."""
-    return {(one.kind, str(one.place)) for one in compared.differences}
+def found(compared: Comparison) -> set[tuple[str, str]]:
+    """Return kind and place of each difference on the wire."""
+    return {(one.kind, str(one.place)) for one in run.differences(compared)}
 
 
 def few(document: Json) -> Json:
@@ -535,6 +539,34 @@ PLANTS: dict[str, tuple[Plant, str, str]] = {
     "an operation new": (lambda d: d["paths"]["/rerank"].update(get=models(d)), "operation", "GET /rerank"),
     "a body that can be left out": (lambda d: rerank(d)["requestBody"].pop("required"), "required", "POST /rerank request"),
     "no body": (lambda d: rerank(d).pop("requestBody"), "body", "POST /rerank request"),
+    "a keyword that nobody knows": (lambda d: sent(d, "user").update(frobnicate=1), "frobnicate", "POST /rerank request user"),
+    "a keyword that nobody knows in one form": (
+        lambda d: schema_of(d, "TextDocument")["properties"]["text"].update(frobnicate=1),
+        "frobnicate", "POST /rerank request documents[].text",
+    ),
+    "a note in one form": (
+        lambda d: schema_of(d, "TextDocument")["properties"]["text"].update(deprecated=True),
+        "deprecated", "POST /rerank request documents[].text",
+    ),
+    "a discriminator": (
+        lambda d: schema_of(d, "Trace").update(discriminator={"propertyName": "kind"}), "discriminator", "POST /rerank request trace"
+    ),
+    "a parameter of another style": (
+        lambda d: parameter(d, "limit").update(style="deepObject"), "written", "GET /models query limit"
+    ),
+    "a scope": (lambda d: rerank(d).update(security=[{"apiKey": ["write"]}]), "security", "POST /rerank security"),
+    "a callback": (
+        lambda d: rerank(d).update(callbacks={"done": {"{$request.body#/url}": {"post": {"responses": {}}}}}),
+        "callback", "POST /rerank callback done POST {$request.body#/url}",
+    ),
+    "a server of one operation": (
+        lambda d: models(d).update(servers=[*d["servers"], {"url": "https://models.example.com"}]),
+        "server", "GET /models server https://models.example.com",
+    ),
+    "a part of a body in another form": (
+        lambda d: rerank(d)["requestBody"]["content"]["application/json"].update(encoding={"query": {"contentType": "text/plain"}}),
+        "encoding", "POST /rerank request",
+    ),
 }  # fmt: skip
 
 
@@ -546,14 +578,14 @@ def test_difference_is_named(name: str):
     plant(document)
     path = place.split(" ")[1]
     planted = differences(document, FEW[0], path if path in ("/rerank", "/models") else None)
-    assert planted.differences
-    for one in planted.differences:
+    assert run.differences(planted)
+    for one in run.differences(planted):
         assert one.kind == kind
-        assert accepted.fits(place, str(one.place)), str(one.place)
+        assert accepted.matches(place, str(one.place)), str(one.place)
         for at in one.at:
-            assert top(at.document).to(at.pointer).pointer == at.pointer
-        for said in one.said:
-            assert said == comparison.ABSENT or said in one.sentence
+            assert root(at.document).target(at.pointer).pointer == at.pointer
+        for value in one.values:
+            assert value == ABSENT or value in run.describe(one)
 
 
 NULL = {"type": "null"}
@@ -772,6 +804,9 @@ EQUAL: dict[str, Plant] = {
         url="https://{region}.openrouter.ai/api/v1", variables={"region": {"default": "eu", "enum": ["eu"]}}
     ),
     "operations of others": lambda d: others(d, 3),
+    "another operationId": lambda d: rerank(d).update(operationId="other"),
+    "a single value that is not exploded": lambda d: parameter(d, "output_modalities").update(explode=False),
+    "webhooks": lambda d: d.update(webhooks={"told": {"post": {"responses": {}}}}),
 }
 
 
@@ -789,14 +824,15 @@ def test_same_difference_at_all_places_is_one():
     for error in errors_of(document):
         error["properties"]["hint"] = STRING
     all_of_them = differences(document)
-    (group,) = all_of_them.groups(all_of_them.differences)
+    (group,) = accepted.group(all_of_them.differences, all_of_them.visits)
     operations = [operation for item in CONTRACT.data["paths"].values() for operation in item.values()]
     assert len(group.all) == sum(len(operation["responses"]) - 1 for operation in operations)  # all but 200
-    assert "place: '* error.hint'" in accepted.written([group])
+    assert "place: '* error.hint'" in accepted.format_entries([group])
     document = deepcopy(VENDORS)
     errors_of(document)[0]["properties"]["hint"] = STRING
     one_of_them = differences(document)
-    assert "'*" not in accepted.written(one_of_them.groups(one_of_them.differences))
+    (group,) = accepted.group(one_of_them.differences, one_of_them.visits)
+    assert "'*" not in accepted.format_entries([group])
 
 
 def test_who_is_the_worse_off_is_said():
@@ -804,7 +840,7 @@ def test_who_is_the_worse_off_is_said():
     document = deepcopy(VENDORS)
     sent(document, "top_n")["maximum"] = 100
     result_of(document)["properties"]["index"].pop("minimum")
-    sentences = [one.sentence for one in differences(document).differences]
+    sentences = [run.describe(one) for one in differences(document).differences]
     assert sentences == [
         "`maximum` differs: none in the contract, 100 in the vendor's document. What the contract allows may be refused.",
         "`minimum` differs: 0 in the contract, none in the vendor's document. The vendor may answer more than the contract says.",
@@ -864,11 +900,11 @@ def test_new_difference_is_reported(changed: Path, tmp_path: Path, capsys: pytes
     (line,) = (
         number
         for number, said in enumerate(changed.read_text("utf-8").splitlines(), 1)
-        if '"top_n": {' in said
+        if '"maximum": 77' in said
     )
     assert (
         f"vendor:   {changed}:{line} #/paths/~1rerank/post/requestBody/content/application~1json/schema"
-        in out
+        "/properties/top_n/maximum\n" in out
     )
     assert "2 new differences. Where the vendor is right, change openapi.yaml." in out
     assert ": 2 new, 0 accepted, 0 stale entries" in out
@@ -887,7 +923,7 @@ def test_accepting_is_a_copy_and_a_sentence(
     assert code == 2
     assert (
         error
-        == f"upstream: {file}:1 #/0: this entry needs `reason`, one sentence on why the contract differs\n"
+        == f"upstream: {file}:1 #/0: this entry has no `reason`: add it, one sentence on why the contract differs\n"
     )
     file.write_text(entries.replace("reason:", "reason: It is better so."), "utf-8")
     assert ran(capsys, changed, "--accepted", file)[0] == 0
@@ -913,10 +949,7 @@ def test_entry_that_fits_nothing_is_reported(tmp_path: Path, capsys: pytest.Capt
     file.write_text(yaml.safe_dump([entry]), "utf-8")
     code, out, _ = ran(capsys, same, "--accepted", file)
     assert code == 0
-    assert (
-        f"{file}:1 #/0: nothing differs any more as this entry says of `POST /rerank 413`: read it again, and take it out"
-        in out
-    )
+    assert f"{file}:1 #/0: no difference at `POST /rerank 413` matches this entry any more: remove it" in out
     assert out.endswith("0 new, 0 accepted, 2 stale entries\n")
 
 
@@ -950,27 +983,27 @@ def test_report_for_programs(changed: Path, tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1,\n", ":2:1: it is no YAML: "),
-        ("a: b: c\n", ":1:5: it is no YAML: mapping values are not allowed"),
+        ("[1,\n", ":2:1: not YAML: "),
+        ("a: b: c\n", ":1:5: not YAML: mapping values are not allowed"),
         ("x: !python y\n", "could not determine a constructor"),
-        ("- a\n", "it is no OpenAPI document"),
-        ("", "it is no OpenAPI document"),
-        ("openapi: [3.1\n", "it is no YAML"),
+        ("- a\n", "not an OpenAPI document"),
+        ("", "not an OpenAPI document"),
+        ("openapi: [3.1\n", "not YAML"),
         ("title: x\n", "there is no key `openapi`"),
         ("openapi: 4.0.0\n", "`openapi` is '4.0.0'"),
-        ("swagger: '2.0'\npaths: {}\n", "it is Swagger 2.0, and OpenAPI 3 is needed: convert it first"),
+        ("swagger: '2.0'\npaths: {}\n", "it is Swagger 2.0, not OpenAPI 3: convert it first"),
         ("<!DOCTYPE html><html></html>", "is a web page: name the file behind it"),
         ("openapi: 3.1.0\n", "it has no paths"),
         ("openapi: 3.1.0\npaths: {/chat: {}, /rank: {}}\n", "none of its 2 paths ends in /rerank; the nearest is /rank"),
-        ("openapi: 3.1.0\npaths: {/a/rerank: {}, /b/rerank: {}}\n", "2 paths end in /rerank: say which with --prefix, as /a"),
-        ("openapi: 3.1.0\npaths: []\n", "#/paths: an object belongs here, and it is an array"),
-        ("openapi: 3.1.0\npaths: {/rerank: {post: {responses: 5}}}\n", "/responses: an object belongs here, and it is a number"),
-        ("openapi: 3.1.0\npaths: {/rerank: {post: {parameters: {}}}}\n", "an array belongs here, and it is an object"),
-        ("openapi: 3.1.0\npaths: {/rerank: {post: {parameters: [{}]}}}\n", "'in' belongs here as a text"),
+        ("openapi: 3.1.0\npaths: {/a/rerank: {}, /b/rerank: {}}\n", "2 paths end in /rerank (/a/rerank, /b/rerank): choose one with --prefix, as --prefix /a"),
+        ("openapi: 3.1.0\npaths: []\n", "#/paths: expected an object, found an array"),
+        ("openapi: 3.1.0\npaths: {/rerank: {post: {responses: 5}}}\n", "/responses: expected an object, found a number"),
+        ("openapi: 3.1.0\npaths: {/rerank: {post: {parameters: {}}}}\n", "expected an array, found an object"),
+        ("openapi: 3.1.0\npaths: {/rerank: {post: {parameters: [{}]}}}\n", "expected a string under 'in', found nothing"),
         ("openapi: 3.1.0\npaths: {/rerank: {$ref: 'paths.yaml#/rerank'}}\n", "it refers to another document, 'paths.yaml#/rerank'"),
-        ("openapi: 3.1.0\npaths: {/rerank: {$ref: '#/nothing'}}\n", "it refers to '#/nothing', and nothing is there"),
-        ("openapi: 3.1.0\npaths: {/rerank: {$ref: '#/paths/~1rerank'}}\n", "the references lead in a circle"),
-        ("openapi: 3.1.0\npaths: {/rerank: {post: {security: [{a: []}]}}}\n", "the security scheme 'a' is defined nowhere"),
+        ("openapi: 3.1.0\npaths: {/rerank: {$ref: '#/nothing'}}\n", "it refers to '#/nothing', which does not exist"),
+        ("openapi: 3.1.0\npaths: {/rerank: {$ref: '#/paths/~1rerank'}}\n", "the references form a circle"),
+        ("openapi: 3.1.0\npaths: {/rerank: {post: {security: [{a: []}]}}}\n", "the security scheme 'a' is not defined"),
     ],
 )  # fmt: skip
 def test_bad_document_is_one_line(
@@ -994,17 +1027,17 @@ def test_bad_document_is_one_line(
         ({"$ref": "https://example.com/x.yaml"}, "it refers to another document"),
         (
             {"$ref": "#/components/schemas/Nothing"},
-            "it refers to '#/components/schemas/Nothing', and nothing is there",
+            "it refers to '#/components/schemas/Nothing', which does not exist",
         ),
         (
             {"$ref": "#/components/schemas/Itself"},
-            "this schema is defined by itself, so that it means nothing",
+            "this schema is defined by itself",
         ),
-        ({"type": "text"}, 'this is no JSON Schema properties x type: "text"'),
-        ({"type": "object", "required": True}, "this is no JSON Schema"),
-        ({"anyOf": {}}, "this is no JSON Schema"),
-        ({"properties": []}, "this is no JSON Schema"),
-        (5, "an object belongs here, and it is a number"),
+        ({"type": "text"}, 'not a JSON Schema, properties x type: "text"'),
+        ({"type": "object", "required": True}, "not a JSON Schema"),
+        ({"anyOf": {}}, "not a JSON Schema"),
+        ({"properties": []}, "not a JSON Schema"),
+        (5, "expected an object, found a number"),
         ({"allOf": [{"anyOf": [{"maximum": one} for one in range(30)]}] * 3}, "more than 512 alternatives"),
     ],
 )
@@ -1042,9 +1075,9 @@ def test_file_that_is_no_document_is_one_line(tmp_path: Path, capsys: pytest.Cap
     with large.open("wb") as file:
         file.truncate(100_000_000)
     for path, message in (
-        (tmp_path / "missing", "is not there: name the file"),
+        (tmp_path / "missing", "does not exist: name the file"),
         (tmp_path, "is a folder: name the file"),
-        (packed, "is no text in UTF-8 (byte 1): is it packed?"),
+        (packed, "is not UTF-8 text (byte 1): unpack it first"),
         (large, "is larger than 10 MB"),
     ):
         code, _, error = ran(capsys, path)
@@ -1056,12 +1089,12 @@ def test_file_that_is_no_document_is_one_line(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ("a: b\n", "a list of accepted differences belongs here"),
-        ("- 5\n", "#/0: an object belongs here, and it is a number"),
-        ("- {kind: type, contract: a, vendor: b, reason: c}\n", "this entry needs `place`"),
+        ("a: b\n", "expected a list of accepted differences"),
+        ("- 5\n", "#/0: expected an object, found a number"),
+        ("- {kind: type, contract: a, vendor: b, reason: c}\n", "this entry has no `place`"),
         (
             "- {place: a, kind: type, contract: a, vendor: b, reason: c, because: d}\n",
-            "`because` is no part of an entry",
+            "unknown key `because`",
         ),
         ("- {place: a, kind: {}, contract: a, vendor: b, reason: c}\n", "each part of an entry is a text"),
     ],
@@ -1097,7 +1130,7 @@ def test_prefix_chooses(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 def test_yaml_is_read_as_openapi_wants_it():
     """Keys and words are text: a status, `no`, a day; numbers and true are not."""
     text = b"200: no\nday: 2026-08-22\ntrue: yes\nnumbers: [1, -2, 1e3, 3.4e-7, 0x1f]\nreal: [true, ~]\n"
-    assert documents.parsed("x.yaml", text).data == {
+    assert documents.parse("x.yaml", text).data == {
         "200": "no",
         "day": "2026-08-22",
         "true": "yes",
@@ -1108,14 +1141,14 @@ def test_yaml_is_read_as_openapi_wants_it():
 
 def test_line_is_that_of_the_place():
     """The line of a place is that of its key; of one that is missing, that of what is around it."""
-    document = documents.parsed("x.yaml", b"a:\n  - b: 1\n    c/d:\n      e: 2\n")
+    document = documents.parse("x.yaml", b"a:\n  - b: 1\n    c/d:\n      e: 2\n")
     assert [document.line(pointer) for pointer in ("#/a", "#/a/0", "#/a/0/c~1d/e", "#/a/0/nothing/e")] == [
         1,
         2,
         4,
         2,
     ]
-    assert documents.parsed("x.json", b'{"a": 1}').place("#/a") == "x.json:1 #/a"
+    assert documents.parse("x.json", b'{"a": 1}').place("#/a") == "x.json:1 #/a"
 
 
 # Addresses.
@@ -1207,13 +1240,16 @@ def test_document_behind_an_address_is_compared(
     [
         (
             "/missing",
-            "/missing answers 404: check the address in a browser, or download the document yourself",
+            "/missing answers 404: check the URL in a browser, or download the document yourself",
         ),
-        ("/moved?token=secret", "/openapi.json: name that address if it is the right one"),
-        ("/astray", "/astray gives no answer that can be read (RemoteProtocolError): check it in a browser"),
+        ("/moved?token=secret", "/openapi.json: name that URL if it is the right one"),
+        (
+            "/astray",
+            "/astray sends a response that cannot be read (RemoteProtocolError): check it in a browser",
+        ),
         ("/page", "/page is a web page: name the file behind it"),
         ("/hangs", "/hangs sent nothing for {silence:g} s: try again, or download it yourself"),
-        ("/drips", "/drips was not there whole after {patience:g} s: download it yourself"),
+        ("/drips", "/drips was not complete after {patience:g} s: download it yourself"),
         ("/large", "/large is larger than 10 MB"),
     ],
 )
@@ -1233,10 +1269,10 @@ def test_bad_address_is_one_line(address: str, path: str, message: str, capsys: 
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("ftp://127.0.0.1/openapi.yaml", "is no address of http or https"),
+        ("ftp://127.0.0.1/openapi.yaml", "is not an http or https URL"),
         ("http://someone:secret@127.0.0.1/openapi.yaml", "was given with a password"),
         ("http://127.0.0.1:1/openapi.yaml", "cannot be reached: "),
-        ("http://[::1/openapi.yaml", "is no address"),
+        ("http://[::1/openapi.yaml", "is not a URL"),
     ],
 )
 def test_address_that_is_none_is_one_line(url: str, message: str, capsys: pytest.CaptureFixture[str]):

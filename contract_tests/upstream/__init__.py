@@ -1,1 +1,1 @@
-"""Whether the vendor's published OpenAPI document and the contract still mean the same: `nox -s upstream`."""
+"""The comparison of the contract with the vendor's published OpenAPI document: `nox -s upstream`."""

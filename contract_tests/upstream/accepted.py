@@ -1,16 +1,17 @@
-"""The differences that the contract has on purpose, each with its reason."""
+"""The intended differences between the contract and the vendor's document, each with its reason."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from documents import opened, parsed
-from upstream.comparison import Difference, Group, Pair
-from upstream.places import At, top
+from compare.descriptions import Pair
+from compare.differences import Difference, Place
+from compare.documents import parse, read_file
+from compare.locations import Location, root
 
 KEYS = ("place", "kind", "contract", "vendor", "reason")
 ANY = "*"
@@ -20,68 +21,96 @@ ANY = "*"
 class Entry:
     """A difference that is accepted, at one or several places."""
 
-    at: At
+    at: Location
     places: tuple[str, ...]
     kind: str
-    said: Pair[str]
-    """What the contract and the vendor say."""
+    values: Pair[str]
+    """The descriptions of the contract and of the vendor."""
     reason: str
 
     def accepts(self, place: str, difference: Difference) -> bool:
-        """Whether it is this difference, at one of its places; `*` stands for any text."""
+        """Return True if it accepts a difference, at one of its own places."""
         return (
             self.kind == difference.kind
-            and fits(place, str(difference.place))
-            and all(map(fits, self.said, difference.said))
+            and matches(place, str(difference.place))
+            and all(map(matches, self.values, difference.values))
         )
 
 
 @dataclass(frozen=True)
 class Settled:
-    """The differences of a comparison, by what was said of them before."""
+    """The differences of a comparison, new and accepted, and the entries that are stale."""
 
     new: list[Difference]
     accepted: list[tuple[Difference, Entry]]
     stale: list[tuple[Entry, str]]
-    """Entries that fit nothing any more, each with the place that it names."""
+    """Entries that match nothing any more, each with its place."""
 
 
-def fits(pattern: str, text: str) -> bool:
-    """Whether a text is what a pattern says."""
+@dataclass
+class Group:
+    """One difference at all places where it is the same, as in the body that all errors share."""
+
+    first: Difference
+    all: list[Difference] = field(default_factory=list[Difference])
+    is_everywhere: bool = False
+    """True if it occurs wherever that part of the contract was compared, and that is more than one place."""
+
+    def places(self) -> str | list[str]:
+        """Return its places, as an entry names them."""
+        if self.is_everywhere and self.first.place.path:
+            return f"{ANY} {self.first.place.path}"
+        found = [str(one.place) for one in self.all]
+        return found if len(found) > 1 else found[0]
+
+
+def group(differences: Iterable[Difference], visits: Mapping[str, set[Place]]) -> list[Group]:
+    """Group the differences that are the same at several places."""
+    found = dict[tuple[str, ...], Group]()
+    for one in differences:
+        name = one.place.part.rpartition(" ")[2] if one.kind in ("parameter", "header") else ""
+        key = (one.kind, one.at[0].pointer, *one.values, one.place.path, name)
+        found.setdefault(key, Group(one)).all.append(one)
+    for made in found.values():
+        made.is_everywhere = len(made.all) == len(visits.get(made.first.seat, ())) > 1
+    return list(found.values())
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Return True if a text matches a pattern, in which `*` stands for any text."""
     return re.fullmatch(".*".join(map(re.escape, pattern.split(ANY))), text, re.DOTALL) is not None
 
 
-def read(file: Path) -> list[Entry]:
-    """The entries of a file.
+def read_entries(file: Path) -> list[Entry]:
+    """Read the entries of a file.
 
     Raises:
-        CannotReadError: It cannot be read, or an entry is not complete.
+        CannotReadError: The file cannot be read, or an entry is not complete.
     """
-    whole = top(parsed(str(file), opened(file)))
+    whole = root(parse(str(file), read_file(file)))
     if whole.value is None:
         return []
     if not isinstance(whole.value, list):
-        raise whole.wrong("a list of accepted differences belongs here: `--accept` prints entries for it")
-    return [_entry(whole.raw(index)) for index in range(len(whole.value))]
+        raise whole.error("expected a list of accepted differences: `--accept` prints entries for it")
+    return [_read_entry(whole.child(index)) for index in range(len(whole.value))]
 
 
-def _entry(at: At) -> Entry:
-    said = at.mapping()
+def _read_entry(at: Location) -> Entry:
+    raw = at.mapping()
     for key in KEYS:
-        if said.get(key) in (None, "", []):
+        if raw.get(key) in (None, "", []):
             wanted = (
                 "one sentence on why the contract differs" if key == "reason" else "as `--accept` prints it"
             )
-            message = f"this entry needs `{key}`, {wanted}"
-            raise at.wrong(message)
-    if unknown := said.keys() - set(KEYS):
-        message = f"`{min(unknown)}` is no part of an entry, which has {', '.join(KEYS)}"
-        raise at.wrong(message)
-    places = said["place"] if isinstance(said["place"], list) else [said["place"]]
-    texts = [*places, *(said[key] for key in KEYS[1:])]
-    if any(isinstance(text, (dict, list)) for text in texts):
-        raise at.wrong("each part of an entry is a text; `place` may be a list of them")
-    kind, ours, theirs, reason = (_text(said[key]) for key in KEYS[1:])
+            message = f"this entry has no `{key}`: add it, {wanted}"
+            raise at.error(message)
+    if unknown := raw.keys() - set(KEYS):
+        message = f"unknown key `{min(unknown)}`: an entry has {', '.join(KEYS)}"
+        raise at.error(message)
+    places = raw["place"] if isinstance(raw["place"], list) else [raw["place"]]
+    if any(isinstance(value, (dict, list)) for value in [*places, *(raw[key] for key in KEYS[1:])]):
+        raise at.error("each part of an entry is a text; `place` may be a list of texts")
+    kind, ours, theirs, reason = (_text(raw[key]) for key in KEYS[1:])
     return Entry(at, tuple(map(_text, places)), kind, (ours, theirs), reason)
 
 
@@ -90,19 +119,19 @@ def _text(value: Any) -> str:
 
 
 def settle(differences: Sequence[Difference], entries: Sequence[Entry]) -> Settled:
-    """Which differences are new, which accepted, and which entries fit none."""
+    """Sort the differences into new and accepted ones, and find the stale entries."""
     settled = Settled([], [], [])
     used = set[tuple[int, str]]()
     for difference in differences:
-        fitting = [
+        matching = [
             (number, place)
             for number, entry in enumerate(entries)
             for place in entry.places
             if entry.accepts(place, difference)
         ]
-        used.update(fitting)
-        if fitting:
-            settled.accepted.append((difference, entries[fitting[0][0]]))
+        used.update(matching)
+        if matching:
+            settled.accepted.append((difference, entries[matching[0][0]]))
         else:
             settled.new.append(difference)
     settled.stale.extend(
@@ -114,17 +143,17 @@ def settle(differences: Sequence[Difference], entries: Sequence[Entry]) -> Settl
     return settled
 
 
-def written(groups: Sequence[Group]) -> str:
-    """Entries for differences, which lack nothing but a reason."""
+def format_entries(groups: Sequence[Group]) -> str:
+    """Format entries for differences, complete but for their reason."""
     entries = [
         {
-            "place": places(group),
-            "kind": group.first.kind,
-            "contract": group.first.said[0],
-            "vendor": group.first.said[1],
+            "place": one.places(),
+            "kind": one.first.kind,
+            "contract": one.first.values[0],
+            "vendor": one.first.values[1],
             "reason": "",
         }
-        for group in groups
+        for one in groups
     ]
     return "\n".join(
         yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=110).replace(
@@ -132,11 +161,3 @@ def written(groups: Sequence[Group]) -> str:
         )
         for entry in entries
     )
-
-
-def places(group: Group) -> str | list[str]:
-    """Where a difference is, as an entry names it."""
-    if group.everywhere and group.first.place.path:
-        return f"{ANY} {group.first.place.path}"
-    found = [str(one.place) for one in group.all]
-    return found if len(found) > 1 else found[0]

@@ -6,13 +6,13 @@ import base64
 import hashlib
 import json
 import shutil
+import sys
 import tarfile
 import tempfile
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import yaml
 from docutils import nodes
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -20,7 +20,9 @@ from pygments.lexers import YamlLexer
 from sphinx.errors import ExtensionError
 from sphinx.parsers import Parser
 
-from rerank_conformance import contract
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "contract_tests"))
+
+from compare import documents
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -60,7 +62,7 @@ class Source(Parser):
         env = document.settings.env
         env.metadata[env.docname]["myst_slugs"] = {
             pointer.removeprefix("#"): (line, f"line-{line}", pointer)
-            for pointer, line in contract.lines().items()
+            for pointer, line in documents.parse(CONTRACT.name, inputstring.encode()).lines().items()
         }
 
 
@@ -108,7 +110,7 @@ def _draw(
 ) -> str | None:
     if page != DRAWN:
         return None
-    document = json.dumps(yaml.safe_load(CONTRACT.read_bytes()), default=str)
+    document = json.dumps(documents.read(str(CONTRACT)).data)
     context["contract"] = document.replace("<", "\\u003c")  # so that no text of it ends the script
     return "redoc.html"
 

@@ -1,13 +1,13 @@
-"""A document in JSON or YAML, from a file or an address, within bounds, as plain data in which each place has its line.
+"""A JSON or YAML document from a file or a URL, read within limits, in which each JSON pointer has its line.
 
-What cannot be read ends in one `CannotReadError`, whose one line says what to do. Addresses are shown without a user, a
-password or a query, as those can be secrets. It knows nothing of what a document should say.
+Whatever cannot be read raises one `CannotReadError` of one line. URLs are shown without user, password and query, as those
+can be secrets.
 """
 
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,44 +19,40 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import yaml
 
 LARGEST = 10_000_000  # bytes; the vendor's document has 1.4 million
-MOST = 500_000  # keys and values, aliases counted as what they stand for; the vendor's document has less than 100,000
-MOST_ANCHORS = (
-    10_000  # anchors and aliases, which an OpenAPI document hardly has; each costs more than a value to read
-)
-DEEPEST = 200  # values within values: who reads a document calls itself several times for each
-PATIENCE = (
-    30.0  # seconds, for an address as a whole: names, connecting, headers and a body that comes in drops
-)
+MOST = 300_000  # keys and values with aliases expanded; the vendor's document has about 100,000
+MOST_ANCHORS = 10_000  # anchors and aliases; an OpenAPI document hardly has any, and each costs more than a value to read
+DEEPEST = 200  # nested values: readers recurse several times for each
+PATIENCE = 30.0  # seconds for a whole download: name look-up, connection, headers and body
 SILENCE = 1 / 3  # of the patience, without a byte
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-"""The operations that a path of OpenAPI can have."""
+"""The operations that an OpenAPI path can have."""
 
 
 class CannotReadError(Exception):
-    """A document that cannot be read, or a place in it that cannot be understood: one line that says what to do."""
+    """A document cannot be read, or a part of it cannot be understood; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """What was read, under the name that its reader knows it by."""
+    """A document, under the name that the user knows it by."""
 
     name: str
     data: Any = field(repr=False)
     text: str = field(default="", repr=False)
     root: yaml.Node | None = field(default=None, repr=False, compare=False)
-    """The YAML that it was read from, which knows the lines; None for JSON, whose lines are looked up when asked for."""
+    """The YAML nodes with their lines; None for JSON, whose lines are looked up on demand."""
 
     def at(self, pointer: str) -> Any:
-        """What a pointer leads to; no reference is followed.
+        """Return the value at a pointer, without following references.
 
         Raises:
-            KeyError: Nothing is there.
+            KeyError: There is nothing.
         """
         value = self.data
         if pointer not in ("#", "") and not pointer.removeprefix("#").startswith("/"):
             raise KeyError(pointer)
-        for step in steps(pointer):
+        for step in split_pointer(pointer):
             if isinstance(value, list) and step.isdecimal() and int(step) < len(value):
                 value = value[int(step)]
             elif isinstance(value, dict) and step in value:
@@ -66,9 +62,9 @@ class Document:
         return value
 
     def line(self, pointer: str) -> int | None:
-        """The line, from 1, on which a place begins, or the nearest one around it; None where lines are not known."""
+        """Return the line, from 1, of a pointer or of its nearest existing parent; None if lines are unknown."""
         node, line = self._tree, 1
-        for step in steps(pointer):
+        for step in split_pointer(pointer):
             if isinstance(node, yaml.MappingNode):
                 found = next(((key, value) for key, value in node.value if key.value == step), None)
                 if found is None:
@@ -82,9 +78,13 @@ class Document:
         return line if self._tree else None
 
     def place(self, pointer: str) -> str:
-        """The place for a person: file, line and pointer."""
+        """Return file, line and pointer, for a person."""
         line = self.line(pointer)
         return f"{self.name}{f':{line}' if line else ''} {pointer}"
+
+    def lines(self) -> dict[str, int]:
+        """Return the line of every key and element, by its pointer."""
+        return dict(_node_lines("#", self._tree))
 
     @cached_property
     def _tree(self) -> yaml.Node | None:
@@ -92,155 +92,170 @@ class Document:
             return self.root
         try:
             return yaml.compose(self.text, _Loader)
-        except (yaml.YAMLError, RecursionError):  # JSON that is no YAML, as with tabs
+        except (yaml.YAMLError, RecursionError):  # JSON that is not YAML, as with tabs
             return None
 
 
-def steps(pointer: str) -> list[str]:
-    """The keys that a pointer leads through, unescaped."""
+def _node_lines(pointer: str, node: yaml.Node | None) -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inside = child_pointer(pointer, key.value)
+            yield inside, key.start_mark.line + 1
+            yield from _node_lines(inside, value)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            inside = child_pointer(pointer, index)
+            yield inside, value.start_mark.line + 1
+            yield from _node_lines(inside, value)
+
+
+def split_pointer(pointer: str) -> list[str]:
+    """Return the unescaped keys of a pointer."""
     return [step.replace("~1", "/").replace("~0", "~") for step in pointer.removeprefix("#").split("/")[1:]]
 
 
-def below(pointer: str, key: str | int) -> str:
-    """The pointer of what stands under a key."""
+def child_pointer(pointer: str, key: str | int) -> str:
+    """Return the pointer of the value under a key or an index."""
     return f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}"
 
 
-def pointer_to(path: Iterable[str]) -> str:
-    """The pointer of a path from the top, as a URI fragment."""
+def join_pointer(path: Iterable[str | int]) -> str:
+    """Return the pointer of a path, as a URI fragment."""
     pointer = "#"
     for key in path:
-        pointer = below(pointer, key)
+        pointer = child_pointer(pointer, key)
     return pointer
 
 
-def target(reference: str) -> str:
-    """The pointer that a reference within the document is: a URI, which may write characters as `%7B`."""
+def decode_reference(reference: str) -> str:
+    """Return the pointer of a reference, which is a URI and may write characters as `%7B`."""
     return unquote(reference)
 
 
-def from_here(path: Path) -> str:
-    """A path as the user is shown it: from where they are, if it lies there."""
+def shorten_path(path: Path) -> str:
+    """Return a path relative to the working directory if it lies below it."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)
 
 
 def read(source: str, *, patience: float = PATIENCE) -> Document:
-    """The document in a file or behind an address of http or https.
+    """Read the document in a file or behind an http or https URL.
 
     Args:
-        source: Where it is. An address is asked once, and no redirect is followed.
-        patience: How long an address may take as a whole, in seconds; it may send nothing for a third of that.
+        source: A file or a URL. A URL is requested once, and redirects are not followed.
+        patience: Seconds for the whole download; the server may be silent for a third of that.
 
     Raises:
-        CannotReadError: It cannot be had, is too large, or is neither YAML nor JSON.
+        CannotReadError: It cannot be read, is too large, or is neither YAML nor JSON.
     """
-    if ADDRESS.match(source):
-        return parsed(shown(source), download(source, patience))
-    return parsed(source, opened(Path(source)))
+    if URL.match(source):
+        return parse(redact_url(source), download(source, patience))
+    return parse(source, read_file(Path(source)))
 
 
-def opened(path: Path) -> bytes:
-    """The bytes of a file, of what is too large a little more than is allowed.
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a file, at most one more than the limit.
 
     Raises:
-        CannotReadError: There are none.
+        CannotReadError: The file cannot be read.
     """
     if path.is_dir():
-        message = f"{path} is a folder: name the file of the document, or its https address"
+        message = f"{path} is a folder: name the file of the document, or its https URL"
         raise CannotReadError(message)
     try:
         with path.open("rb") as file:
-            return file.read(LARGEST + 1)  # a device or a pipe has no size to look up, and may have no end
+            return file.read(LARGEST + 1)  # a device or a pipe has no size, and may have no end
     except FileNotFoundError:
-        message = f"{path} is not there: name the file of the document, or its https address"
+        message = f"{path} does not exist: name the file of the document, or its https URL"
         raise CannotReadError(message) from None
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}"
         raise CannotReadError(message) from None
 
 
-def shown(address: str) -> str:
-    """An address without what could be secret in it.
+def redact_url(url: str) -> str:
+    """Return a URL without user, password, query and fragment.
 
     Raises:
-        CannotReadError: It is none.
+        CannotReadError: It is not a URL.
     """
     try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname, parts.port  # which raises if it is no number
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # raises if the port is not a number
     except ValueError:
         host = None
-    if not host:  # neither it nor what Python says of it is quoted, as a secret may stand anywhere in it
-        message = "what was given is no address: write it as https://host/path, or name a file"
+    if not host:  # neither it nor Python's message is quoted: a secret may be anywhere in it
+        message = "the argument is not a URL: write it as https://host/path, or name a file"
         raise CannotReadError(message)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def download(address: str, patience: float = PATIENCE) -> bytes:
-    """The bytes behind an address, of what is too large a little more than is allowed.
+def download(url: str, patience: float = PATIENCE) -> bytes:
+    """Return the bytes behind a URL, a little more than the limit of those that are too many.
 
     Raises:
-        CannotReadError: There are none, they are elsewhere, or they do not come soon enough.
+        CannotReadError: The server sends none, redirects, or is too slow.
     """
-    name, parts = shown(address), urlsplit(address)
+    name, parts = redact_url(url), urlsplit(url)
     if parts.scheme.lower() not in ("http", "https"):
-        message = f"{name} is no address of http or https: name one, or a file"
+        message = f"{name} is not an http or https URL: name one, or a file"
         raise CannotReadError(message)
     if "@" in parts.netloc:
         message = f"{name} was given with a password: download it yourself, and name the file"
         raise CannotReadError(message)
     late = CannotReadError(
-        f"{name} was not there whole after {patience:g} s: download it yourself, and name the file"
+        f"{name} was not complete after {patience:g} s: download it yourself, and name the file"
     )
-    answers = Queue[bytes | CannotReadError]()
-    ends = time.monotonic() + patience
+    results = Queue[bytes | CannotReadError]()
+    deadline = time.monotonic() + patience
 
-    def fetch() -> None:
+    def run() -> None:
         try:
-            answers.put(_fetched(name, address, patience, ends) or late)
+            results.put(_fetch(name, url, patience, deadline) or late)
         except CannotReadError as error:
-            answers.put(error)
-        except Exception as error:  # noqa: BLE001 - a thread has nobody else to tell
-            # what others say of an address, or of one that the server names, quotes it
-            said = f"{name} gives no answer that can be read ({type(error).__name__}): check it in a browser"
-            answers.put(CannotReadError(said))
+            results.put(error)
+        except Exception as error:  # noqa: BLE001 - a thread can raise to nobody
+            # the library's message quotes the URL, or one that the server named
+            message = (
+                f"{name} sends a response that cannot be read ({type(error).__name__}): check it in a browser"
+            )
+            results.put(CannotReadError(message))
 
-    # In a thread, as nothing else bounds the look-up of a name and headers that come in drops.
-    Thread(target=fetch, daemon=True).start()
+    # In a thread, as nothing else bounds the look-up of a name and headers that trickle in.
+    Thread(target=run, daemon=True).start()
     try:
-        answer = answers.get(timeout=patience)
+        result = results.get(timeout=patience)
     except Empty:
         raise late from None
-    if isinstance(answer, CannotReadError):
-        raise answer
-    return answer
+    if isinstance(result, CannotReadError):
+        raise result
+    return result
 
 
-def _fetched(name: str, address: str, patience: float, ends: float) -> bytes | None:
-    """The bytes behind an address; None if they are not there in time."""
-    import httpx  # noqa: PLC0415 - a file needs none of it
+def _fetch(name: str, url: str, patience: float, deadline: float) -> bytes | None:
+    """Return the bytes behind a URL; None after the deadline."""
+    import httpx  # noqa: PLC0415 - only URLs need it
 
-    wanted = {
+    headers = {
         "Accept": "application/yaml, application/json, text/yaml, text/plain, */*",
         "User-Agent": "openrouter-rerank",
     }
     data = bytearray()
     try:
-        with httpx.stream("GET", address, timeout=patience * SILENCE, headers=wanted) as answer:
-            if answer.is_redirect:
-                elsewhere = shown(str(answer.url.join(answer.headers["Location"])))
-                message = f"{name} sends on to {elsewhere}: name that address if it is the right one"
+        with httpx.stream("GET", url, timeout=patience * SILENCE, headers=headers) as response:
+            if response.is_redirect:
+                elsewhere = redact_url(str(response.url.join(response.headers["Location"])))
+                message = f"{name} redirects to {elsewhere}: name that URL if it is the right one"
                 raise CannotReadError(message)
-            if answer.status_code != 200:
+            if response.status_code != 200:
                 message = (
-                    f"{name} answers {answer.status_code}: check the address in a browser, "
+                    f"{name} answers {response.status_code}: check the URL in a browser, "
                     "or download the document yourself, and name the file"
                 )
                 raise CannotReadError(message)
-            for chunk in answer.iter_bytes():
+            for chunk in response.iter_bytes():
                 data += chunk
-                if time.monotonic() > ends:
+                if time.monotonic() > deadline:
                     return None
                 if len(data) > LARGEST:
                     break
@@ -251,24 +266,24 @@ def _fetched(name: str, address: str, patience: float, ends: float) -> bytes | N
         )
         raise CannotReadError(message) from None
     except httpx.NetworkError as error:
-        message = f"{name} cannot be reached: {str(error) or type(error).__name__}: check address and network"
+        message = f"{name} cannot be reached: {str(error) or type(error).__name__}: check URL and network"
         raise CannotReadError(message) from None
     return bytes(data)
 
 
-def parsed(name: str, content: bytes) -> Document:
-    """The document that the bytes are.
+def parse(name: str, content: bytes) -> Document:
+    """Parse YAML or JSON.
 
     Raises:
-        CannotReadError: They are neither YAML nor JSON, or more than a document is.
+        CannotReadError: It is neither, or exceeds a limit.
     """
     if len(content) > LARGEST:
-        message = f"{name} is larger than {LARGEST // 1_000_000} MB, and the vendor's document has less than 2 MB: is it the right one?"
+        message = f"{name} is larger than {LARGEST // 1_000_000} MB, and the vendor's document has less than 2 MB: name the OpenAPI document alone"
         raise CannotReadError(message)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        message = f"{name} is no text in UTF-8 (byte {error.start}): is it packed?"
+        message = f"{name} is not UTF-8 text (byte {error.start}): unpack it first"
         raise CannotReadError(message) from None
     start = text.lstrip()[:1]
     if start == "<":
@@ -280,7 +295,7 @@ def parsed(name: str, content: bytes) -> Document:
                 return _from_json(name, text)
             except ValueError as error:
                 if name.endswith(".json"):
-                    message = f"{name} is no JSON: {error}"
+                    message = f"{name} is not JSON: {error}"
                     raise CannotReadError(message) from None  # otherwise, YAML may begin like this
         return _from_yaml(name, text)
     except RecursionError:
@@ -288,16 +303,16 @@ def parsed(name: str, content: bytes) -> Document:
 
 
 def _from_json(name: str, text: str) -> Document:
-    def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict[str, Any]()
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        built = dict[str, Any]()
         for key, value in pairs:
-            if key in made:
-                message = f"{name} has the key {key[:40]!r} twice in one object: take one out"
+            if key in built:
+                message = f"{name} has the key {key[:40]!r} twice in one object: remove one"
                 raise CannotReadError(message)
-            made[key] = value
-        return made
+            built[key] = value
+        return built
 
-    data = json.loads(text, object_pairs_hook=each_once)
+    data = json.loads(text, object_pairs_hook=build)
     parts, depth, level = 0, 0, [data]
     while level:
         keys = sum(len(value) for value in level if isinstance(value, dict))
@@ -315,38 +330,38 @@ def _from_json(name: str, text: str) -> Document:
 def _from_yaml(name: str, text: str) -> Document:
     loader = _Loader(text)
     try:
-        # what is written is counted first, as each part takes half a kilobyte once it is a node
-        written = depth = anchors = 0
-        for part in yaml.parse(text, _Loader):
-            if isinstance(part, yaml.NodeEvent):
-                written += 1
-                anchors += part.anchor is not None
-            depth += isinstance(part, yaml.CollectionStartEvent) - isinstance(part, yaml.CollectionEndEvent)
-            _check_bounds(name, written, depth, anchors)
+        # events are counted first, as each node takes half a kilobyte
+        parts = depth = anchors = 0
+        for event in yaml.parse(text, _Loader):
+            if isinstance(event, yaml.NodeEvent):
+                parts += 1
+                anchors += event.anchor is not None
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            _check_bounds(name, parts, depth, anchors)
         root = loader.get_single_node()
         if root:
-            _check_bounds(name, *_measured(name, root, {}))
+            _check_bounds(name, *_measure(name, root, {}))
         data = loader.construct_document(root) if root else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        said = ", ".join(part for part in (error.context, error.problem) if part)
-        message = f"{where}: it is no YAML: {' '.join(said.split())}"
+        problem = ", ".join(part for part in (error.context, error.problem) if part)
+        message = f"{where}: not YAML: {' '.join(problem.split())}"
         raise CannotReadError(message) from None
-    except (yaml.YAMLError, ValueError, LookupError) as error:  # the last two are of scalars with a tag
-        message = f"{name} is no YAML: {' '.join(str(error).split())}"
+    except (yaml.YAMLError, ValueError, LookupError) as error:  # the last two come from scalars with a tag
+        message = f"{name} is not YAML: {' '.join(str(error).split())}"
         raise CannotReadError(message) from None
     finally:
         loader.dispose()
     return Document(name, data, text, root)
 
 
-def _measured(name: str, node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
-    """How many keys and values a node means, an alias counted as what it stands for, and how deep; its keys are checked."""
+def _measure(name: str, node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
+    """Check the keys of a node; return its number of keys and values, with aliases expanded, and its depth."""
     if id(node) in known:
         measured = known[id(node)]
         if measured is None:
-            message = f"{name}:{node.start_mark.line + 1}: it contains itself, so that its nesting has no end"
+            message = f"{name}:{node.start_mark.line + 1}: it contains itself, so that its nesting never ends; remove the alias"
             raise CannotReadError(message)
         return measured
     known[id(node)] = None
@@ -354,17 +369,17 @@ def _measured(name: str, node: yaml.Node, known: dict[int, tuple[int, int] | Non
     if isinstance(node, yaml.SequenceNode):
         children = node.value
     elif isinstance(node, yaml.MappingNode):
-        for key, child in node.value:  # before the merging of what `<<` names, which a key may override
+        for key, child in node.value:  # before `<<` is merged, whose keys may be overridden
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key is no text", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, "a key is not a scalar", key.start_mark)
             if key.value in own:
-                problem = f"the key {key.value[:40]!r} is there twice"
+                problem = f"the key {key.value[:40]!r} appears twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             own.add(key.value)
             children.append(child)
-    each = [_measured(name, child, known) for child in children]
-    parts = 1 + len(own) + sum(parts for parts, _ in each)
-    measured = known[id(node)] = (parts, 1 + max((depth for _, depth in each), default=0))
+    inside = [_measure(name, child, known) for child in children]
+    parts = 1 + len(own) + sum(parts for parts, _ in inside)
+    measured = known[id(node)] = (parts, 1 + max((depth for _, depth in inside), default=0))
     return measured
 
 
@@ -385,14 +400,14 @@ def _too_deep(name: str) -> CannotReadError:
     return CannotReadError(f"{name} is nested too deeply for an OpenAPI document: more than {DEEPEST} levels")
 
 
-# libyaml reads tens of thousands of lines in half a second, and not every build of PyYAML has it
+# libyaml is ten times as fast, and not every build of PyYAML has it
 _Safe: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_Safe):  # type: ignore[misc]  # which of the two it is, the build of PyYAML says
-    """YAML 1.2, as OpenAPI wants it: `no` and `2026-08-22` are text, and so is every key (a status is `'200'`)."""
+class _Loader(_Safe):  # type: ignore[misc]  # the build of PyYAML decides which
+    """A loader of YAML 1.2, which OpenAPI requires: `no`, `2026-08-22` and every key (as `200`) are strings."""
 
-    # PyYAML's own names: what a plain scalar is, filled below, and what is made of a tag, which is JSON's alone
+    # PyYAML's own names: the types of plain scalars, filled below, and the tags, which are those of JSON alone
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's
     yaml_constructors: dict[str | None, Any] = {  # noqa: RUF012 - PyYAML's
         tag: make
@@ -401,7 +416,7 @@ class _Loader(_Safe):  # type: ignore[misc]  # which of the two it is, the build
     }
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Put what `<<` names into the node: its own keys go before those, and of several that it names the first."""
+        """Merge the mappings that `<<` names; own keys win, then the first mapping."""
         merged, own = dict[str, Any](), dict[str, Any]()
         for pair in node.value:
             key, value = pair
@@ -410,7 +425,7 @@ class _Loader(_Safe):  # type: ignore[misc]  # which of the two it is, the build
                 continue
             for source in reversed(value.value if isinstance(value, yaml.SequenceNode) else [value]):
                 if not isinstance(source, yaml.MappingNode):
-                    problem = "`<<` names what is no object"
+                    problem = "`<<` names a value that is not an object"
                     raise yaml.constructor.ConstructorError(None, None, problem, source.start_mark)
                 self.flatten_mapping(source)
                 merged |= {pair[0].value: pair for pair in source.value}

@@ -1,0 +1,1 @@
+"""What changed in the contract, for whom, and the version that the changes need: `nox -s changes`."""
