@@ -104,6 +104,7 @@ EVERYTHING = [
 
 DECIDING = [
     "answer",
+    "blank",
     "bulk/cache",
     "bulk/job",
     "bulk/large",

@@ -269,7 +269,7 @@ class Reranker(_Base[HttpClient]):
         app_title, app_referer, app_categories: Your application's name, URL and categories, for the vendor's
             statistics.
         max_image_bytes: The largest image that is sent from a `Path` or bytes; 20 MiB by default.
-        tag, max_documents, max_bytes, on_part_error, chunk: Defaults for every call; see `rerank`.
+        tag, max_documents, max_bytes, on_part_error, chunk, blank: Defaults for every call; see `rerank`.
         max_cost: US dollars that the calls of this client may cost, as far as the server says what they cost. A call is
             refused (`BudgetExceeded`) where the cost so far, what is set aside for calls under way, and the largest cost
             of a call of its model so far would pass it. So it is passed by no more than what calls under way cost beyond
@@ -375,8 +375,11 @@ class Reranker(_Base[HttpClient]):
                 documents of the other parts, with the rest in `ranking.unranked`. If no part succeeds it raises.
             chunk: A function of a text to its pieces, such as `openrouter_rerank.bulk.by_words(300, 50)`. The pieces are
                 ranked, and the score of a document is the highest of its pieces. Documents with an image stay whole.
-            on_error: "keep_order" gives the documents in the order in which they came (the first `top_n`; `min_score` is
-                ignored, as there are no scores) in place of any RerankError, BudgetExceeded included. Such an `Unranked`
+            blank: "send" (the default) sends documents with a blank text, which many servers refuse; "skip" leaves them
+                out and lists them in `ranking.unranked`. Blank is a text of white space and invisible characters
+                (zero-width space, byte order mark) without an image, no text at all, and a blank piece of `chunk`.
+            on_error: "keep_order" gives the documents in the order in which they came (the first `top_n`, blank ones
+                included; `min_score` is ignored, as there are no scores) in place of any RerankError, BudgetExceeded included. Such an `Unranked`
                 says `reranked=False`, and the error is its `reason`. Other errors are raised.
 
         Raises:

@@ -81,7 +81,8 @@ class Ranking(Sequence[Hit[T]]):
         cached: True where a cache answered; nothing was sent, and `usage` is 0.
         parts: Its requests, where the documents were sent in several. Then `usage` is their sum, unknown where that of
             any is; `id` and `headers` are empty, and `model` and `provider` are there if all parts agree.
-        unranked: The indices of the documents that could not be ranked as their part failed; see `on_part_error`.
+        unranked: The indices of the documents that could not be ranked as their part failed (see `on_part_error`), or
+            that were left out as they are blank (see `blank`).
         mixed: True where parts were served by different models or providers. Scores are comparable under one model and
             one provider only, so that the order of such a ranking means little.
         reranked: True. `Unranked`, which `on_error="keep_order"` may give, says False.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from types import UnionType
 from typing import (
@@ -399,11 +399,16 @@ def _positive(name: str, value: object) -> int:
     return number
 
 
-def _part_error(name: str, value: object) -> str:
-    if value not in ("raise", "partial"):
-        message = f"{name} must be 'raise' or 'partial', not {value!r}"
-        raise ValueError(message)
-    return value
+def _one_of(*values: str) -> Callable[[str, object], object]:
+    """Return a check that a value is one of these."""
+
+    def check(name: str, value: object) -> object:
+        if value not in values:
+            message = f"{name} must be {' or '.join(map(repr, values))}, not {value!r}"
+            raise ValueError(message)
+        return value
+
+    return check
 
 
 def _splitter(name: str, value: object) -> object:
@@ -417,7 +422,8 @@ _OPTIONS: Mapping[str, Callable[[str, object], object]] = {
     "tag": _string,
     "max_documents": _positive,
     "max_bytes": _positive,
-    "on_part_error": _part_error,
+    "on_part_error": _one_of("raise", "partial"),
+    "blank": _one_of("send", "skip"),
     "chunk": _splitter,
 }
 
@@ -518,8 +524,12 @@ def _typed_dicts(expected: object) -> list[Any]:
     return []
 
 
-def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
+def body(
+    query: object, wire: list[Any], arguments: Mapping[str, Any], indices: Sequence[int] | None = None
+) -> bytes:
     """The JSON text of a request with these documents, every argument checked.
+
+    `indices` are the caller's, by which an error names a document; by default the places in the list.
 
     Raises:
         TypeError, ValueError: An argument cannot be sent, or is misspelt; the message says which.
@@ -546,7 +556,7 @@ def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
     try:
         return cast(bytes, create_rerank.get_kwargs(body=request)["content"])
     except UnicodeEncodeError as error:
-        message = f"{_holder(request)} has a lone surrogate ({error.object[error.start]!r}), which JSON cannot carry"
+        message = f"{_holder(request, indices)} has a lone surrogate ({error.object[error.start]!r}), which JSON cannot carry"
         raise ValueError(message) from None
 
 
@@ -561,10 +571,10 @@ def _check_json(name: str, value: object) -> None:
         raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from None
 
 
-def _holder(request: RerankRequest) -> str:
-    for index, document in enumerate(request.documents):
+def _holder(request: RerankRequest, indices: Sequence[int] | None) -> str:
+    for place, document in enumerate(request.documents):
         try:
             encode(document)
         except UnicodeEncodeError:
-            return f"document {index}"
+            return f"document {place if indices is None else indices[place]}"
     return "the query or another argument"

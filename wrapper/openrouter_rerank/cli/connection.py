@@ -26,12 +26,18 @@ class Server(TypedDict):
 
 
 class Connection(Server):
-    """The same, and the model."""
+    """The same, the model, and what is done with blank documents."""
 
     model: str | None
+    blank: str | None
 
 
 _MODEL = click.option("-m", "--model", metavar="NAME", help=f"The model that ranks.  [default: {MODEL}]")
+_BLANK = click.option(
+    "--blank",
+    type=click.Choice(("send", "skip")),
+    help="Send documents with a blank text, which many servers refuse, or skip them.  [default: send]",
+)
 _OPTIONS = (
     click.option(
         "--local",
@@ -56,11 +62,11 @@ _OPTIONS = (
 
 def connection_options(command: C) -> C:
     """The command's function with the options; it takes them as `**connection: Unpack[Connection]`."""
-    return _MODEL(server_options(command))
+    return _MODEL(server_options(_BLANK(command)))
 
 
 def server_options(command: C) -> C:
-    """The same without the model, for what ranks nothing; it takes them as `**server: Unpack[Server]`."""
+    """The same without model and blank, for what ranks nothing; it takes them as `**server: Unpack[Server]`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -84,8 +90,7 @@ def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpac
         message = f"no API key. Set {KEY_VARIABLE}, or rank on this machine without one: --local"
         raise BadInput(message)
     defaults: dict[str, Any] = {} if max_cost is None else {"max_cost": max_cost}
-    if connection["model"] is not None:
-        defaults["model"] = connection["model"]
+    defaults |= {name: connection[name] for name in ("model", "blank") if connection[name] is not None}
     if connection["timeout"] is not None:
         defaults |= {"timeout": connection["timeout"], "deadline": 2 * connection["timeout"]}
     try:
