@@ -125,6 +125,7 @@ DECIDING = [
     "local",
     "models",
     "options",
+    "pickling",
     "ranking",
     "request",
     "retries",

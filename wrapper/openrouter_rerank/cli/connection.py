@@ -90,7 +90,10 @@ def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpac
         message = f"no API key. Set {KEY_VARIABLE}, or rank on this machine without one: --local"
         raise BadInput(message)
     defaults: dict[str, Any] = {} if max_cost is None else {"max_cost": max_cost}
-    defaults |= {name: connection[name] for name in ("model", "blank") if connection[name] is not None}
+    if connection["model"] is not None:
+        defaults["model"] = connection["model"]
+    if connection["blank"] is not None:
+        defaults["blank"] = connection["blank"]
     if connection["timeout"] is not None:
         defaults |= {"timeout": connection["timeout"], "deadline": 2 * connection["timeout"]}
     try:

@@ -136,7 +136,10 @@ def command(  # noqa: PLR0913 - one argument for each option
     with connect(Reranker, max_cost=max_cost, **connection):
         pass  # its options are good, and there is a key where one is needed
     settings: dict[str, Any] = {"top_n": top_n}
-    settings |= {name: connection[name] for name in ("model", "blank") if connection[name] is not None}
+    if connection["model"] is not None:
+        settings["model"] = connection["model"]
+    if connection["blank"] is not None:
+        settings["blank"] = connection["blank"]
     if connection["timeout"] is not None:
         settings |= {"timeout": connection["timeout"], "deadline": 2 * connection["timeout"]}
     _start(address)
