@@ -178,7 +178,8 @@ def frameworks(session: nox.Session, framework: str) -> None:
     session.install(*install, *FRAMEWORKS[framework], "anyio>=4.8", "pytest>=9.0")
     session.run("pip", "list", "--exclude-editable")
     # Those of Ray start a Ray, which its tests have do so in a process of its own.
-    examples = [] if framework == "ray" else ["--doctest-modules", str(adapter(framework))]
+    own = "wrapper/tests/integrations/test_settings.py"
+    examples = [] if framework == "ray" else ["--doctest-modules", str(adapter(framework)), own]
     session.run(
         "pytest",
         "-q",

@@ -244,7 +244,9 @@ class _Base(ABC, Generic[C]):
         vars(self).update(state["attributes"])
         client = None if self._local is None else self._local_client(*self._local)
         # The constructor of a subclass may take other arguments.
-        _Base.__init__(self, None if state["has_key"] else "", http_client=client, **state["arguments"])
+        cast(Any, _Base).__init__(
+            self, None if state["has_key"] else "", http_client=client, **state["arguments"]
+        )
         self._not_pickled = ()
 
     @property

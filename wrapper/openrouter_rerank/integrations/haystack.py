@@ -8,7 +8,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from openrouter_rerank.client import AsyncReranker, Reranker
 from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE
@@ -33,6 +33,9 @@ _FROM_ENVIRONMENT = Secret.from_env_var(KEY_VARIABLE, strict=False)
 _RENAMED = {"top_n": "top_k", "min_score": "score_threshold"}
 # Without those, as they are arguments of `run` and of the constructor.
 _OPTIONS = tuple(name for name in CallOptions.__annotations__ if name not in {*_RENAMED, "model"})
+_Named = type(
+    "Options", (), {"__annotations__": {name: CallOptions.__annotations__[name] for name in _OPTIONS}}
+)
 
 
 @component
@@ -111,17 +114,13 @@ class OpenRouterRanker:
         self.reranker = reranker
         self.async_reranker = async_reranker
         for name in _OPTIONS:
-            setattr(self, name, options.get(name))
-        self.chunk = splitter_of(self.chunk)
+            value = options.get(name)
+            setattr(self, name, splitter_of(value) if name == "chunk" else value)
         self._pair = Pair()
         # Not the key: where a pipeline is put together there may be none.
         self._setup().check()
 
-    document(
-        __init__,
-        TypedDict("Options", {name: CallOptions.__annotations__[name] for name in _OPTIONS}),
-        {},
-    )
+    document(__init__, _Named, {})
 
     def _setup(self) -> Setup:
         is_ready = self.reranker is not None or self.async_reranker is not None

@@ -90,11 +90,10 @@ class OpenRouterRerank(Settings, BaseNodePostprocessor):
     ) -> None:
         secret = masked(api_key)
         del api_key  # a traceback with local variables must not show it
-        given = self._known(options)
+        given = {**self._known(options), "metadata_mode": metadata_mode}
         if callback_manager is not None:
             given["callback_manager"] = callback_manager
         super().__init__(
-            metadata_mode=metadata_mode,
             api_key=secret,
             base_url=base_url,
             deadline=deadline,

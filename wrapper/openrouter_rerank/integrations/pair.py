@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Any, Generic, TypeVar, cast
+from weakref import WeakSet
 
 import msgspec
 
@@ -145,24 +146,27 @@ def splitter_of(value: Any) -> Any:
 
 def plain(name: str, value: Any) -> Any:
     """Return the value of an option as plain data, as far as it can be; of headers their names alone."""
-    match value:
-        case ByWords():
-            return {"words": value.words, "overlap": value.overlap}
-        case Model():
-            return value.to_dict()
-        case Mapping() if name == "extra_headers":
-            return repr(Secrets(value)) if value else {}
-        case Mapping():
-            return dict(cast(Mapping[Any, Any], value))
-        case _:
-            return value
+    if isinstance(value, ByWords):
+        return {"words": value.words, "overlap": value.overlap}
+    if isinstance(value, Model):
+        return value.to_dict()
+    if not isinstance(value, Mapping):
+        return value
+    fields = dict(cast("Mapping[str, Any]", value))
+    return repr(Secrets(fields)) if name == "extra_headers" and fields else fields
 
 
 class _Made(msgspec.Struct, Generic[R], frozen=True):
-    """A reranker, and the arguments that it was made of."""
+    """A reranker, the arguments that it was made of, and the pairs that rank by it: an adapter's and its copies'."""
 
     arguments: object
     reranker: R
+    users: WeakSet[Pair]
+
+    def left_by(self, pair: Pair) -> bool:
+        """Take away a pair; True if it was the last."""
+        self.users.discard(pair)
+        return not self.users
 
 
 class Pair:
@@ -174,14 +178,15 @@ class Pair:
     def __init__(self) -> None:
         self._sync: _Made[Reranker] | None = None
         self._async: _Made[AsyncReranker] | None = None
-        self._is_shared = False
         self._lock = Lock()
 
     def __copy__(self) -> Pair:
         copied = Pair()
         with self._lock:
             copied._sync, copied._async = self._sync, self._async
-            copied._is_shared = self._is_shared = True
+            for made in (self._sync, self._async):
+                if made is not None:
+                    made.users.add(copied)
         return copied
 
     def __deepcopy__(self, memo: object) -> Pair:
@@ -193,7 +198,7 @@ class Pair:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pair)  # adapters are equal whose settings are
 
-    __hash__ = None  # type: ignore[assignment] # as of all that is equal by value
+    __hash__ = object.__hash__  # for the users of a reranker
 
     def rerank(
         self, setup: Setup, query: str, documents: Iterable[T], key: Callable[[T], Sendable]
@@ -225,8 +230,9 @@ class Pair:
             raise ValueError("there is async_reranker= alone: pass reranker= too, or call the async method")
         with self._lock:
             made, old = _renewed(self._sync, setup, Reranker)
+            made.users.add(self)
             self._sync = made
-            if old is not None and not self._is_shared:
+            if old is not None and old.left_by(self):
                 old.reranker.close()
         return made.reranker
 
@@ -239,8 +245,9 @@ class Pair:
             raise ValueError("there is reranker= alone: pass async_reranker= too, or call the sync method")
         with self._lock:
             made, old = _renewed(self._async, setup, AsyncReranker)
+            made.users.add(self)
             self._async = made
-        if old is not None and not self._is_shared:
+        if old is not None and old.left_by(self):
             await old.reranker.aclose()
         return made.reranker
 
@@ -265,9 +272,9 @@ def _renewed(made: _Made[R] | None, setup: Setup, kind: type[R]) -> tuple[_Made[
     arguments = {name: value for name, value in setup.client.items() if value is not None}
     wanted = (arguments, setup.key_source)
     # A copy of the adapter may have closed it.
-    if made is not None and made.arguments == wanted and not made.reranker._closed.is_set():  # noqa: SLF001 - ours
+    if made is not None and made.arguments == wanted and not vars(made.reranker)["_closed"].is_set():
         return made, None
-    return _Made(wanted, kind(setup.key and setup.key(), **arguments)), made
+    return _Made(wanted, kind(setup.key and setup.key(), **arguments), WeakSet()), made
 
 
 def _noted(ranking: Ranking[T] | Unranked[T]) -> Ranking[T] | Unranked[T]:

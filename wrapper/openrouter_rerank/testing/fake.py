@@ -88,10 +88,10 @@ class _Served:
         self._name = name
 
     def __get__(self, fake: Any, owner: type) -> Any:
-        return self if fake is None else getattr(vars(fake)["_server"], self._name)
+        return self if fake is None else getattr(fake._server, self._name)  # noqa: SLF001 - its own
 
     def __set__(self, fake: Any, value: object) -> None:
-        setattr(vars(fake)["_server"], self._name, value)
+        setattr(fake._server, self._name, value)  # noqa: SLF001 - its own
 
 
 class _Fake:
