@@ -1,10 +1,18 @@
-"""Fixtures of all tests: a socket or file that a test leaves open fails that test."""
+"""For all tests: none depends on how fast the machine is, and a socket or file that a test leaves open fails that test."""
 
 import gc
 import os
 from collections.abc import Iterator
 
 import pytest
+
+try:
+    from hypothesis import HealthCheck, settings
+except ModuleNotFoundError:  # the tests of an adapter do without
+    pass
+else:
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)

@@ -109,6 +109,7 @@ EVERYTHING = [
 DECIDING = [
     "addresses",
     "answer",
+    "blank",
     "bulk/cache",
     "bulk/job",
     "bulk/large",
@@ -134,6 +135,7 @@ DECIDING = [
     "models",
     "network",
     "options",
+    "pickling",
     "proxies",
     "ranking",
     "redaction",
@@ -189,7 +191,8 @@ def frameworks(session: nox.Session, framework: str) -> None:
     session.install(*install, *FRAMEWORKS[framework], "anyio>=4.12", "pytest>=9.0")
     session.run("pip", "list", "--exclude-editable")
     # Those of Ray start a Ray, which its tests have do so in a process of its own.
-    examples = [] if framework == "ray" else ["--doctest-modules", str(adapter(framework))]
+    own = "wrapper/tests/integrations/test_settings.py"
+    examples = [] if framework == "ray" else ["--doctest-modules", str(adapter(framework)), own]
     session.run(
         "pytest",
         "-q",
@@ -309,7 +312,8 @@ def build(session: nox.Session) -> None:
         )
     shutil.copytree("wrapper/tests", away.home / "wrapper/tests")
     shutil.copytree("examples", away.home / "examples")
-    shutil.copy("pyproject.toml", away.home)
+    for name in ("pyproject.toml", "conftest.py"):
+        shutil.copy(name, away.home)
     with session.chdir(away.home):
         strict = [
             "-m",

@@ -136,6 +136,10 @@ class _Base(ABC, Generic[C]):
     """What the two shells have in common: everything that is not sending or sleeping."""
 
     _connections: Any
+    _not_pickled: tuple[str, ...]
+    """The arguments that keep it from being pickled."""
+    _local: tuple[Scorer | str | None] | None = None
+    """The scorer of the local mode; None for a client of a server."""
 
     @_takes("CallOptions", shows_defaults=True)
     def __init__(  # noqa: PLR0913 - one argument for each thing that can be set
@@ -160,7 +164,17 @@ class _Base(ABC, Generic[C]):
         from openrouter_rerank.request import settings
 
         # A traceback with local variables must not show what may hold a secret.
-        key, base_url = Key(api_key), mask(base_url)
+        key = Key(api_key)
+        passed = {
+            "api_key": bool(api_key),
+            "extra_headers": bool(options.get("extra_headers")),
+            "base_url": "?" in str(base_url),
+            "http_client": http_client is not None,
+            "max_cost": max_cost is not None,
+            "verify": type(verify).__name__ == "SSLContext",
+        }
+        self._not_pickled = tuple(name for name, is_passed in passed.items() if is_passed)
+        base_url = mask(base_url)
         app_title, app_referer, app_categories = mask(app_title), mask(app_referer), mask(app_categories)
         del api_key
         mask_arguments(cast("dict[str, Any]", options))
@@ -214,7 +228,46 @@ class _Base(ABC, Generic[C]):
         refuse_unknown("with_options", options, CLIENT)
         copied = copy(self)
         vars(copied)["_settings"] = changed(self._settings, cast("Mapping[str, Any]", options))
+        if options.get("extra_headers"):
+            vars(copied)["_not_pickled"] = (*self._not_pickled, "extra_headers")
         return copied
+
+    def _of_local(self, scorer: Scorer | str | None) -> Self:
+        """Mark it as a client of the local mode, whose address and http client can be made again from the scorer."""
+        self._local = (scorer,)
+        remade = ("base_url", "http_client")
+        self._not_pickled = tuple(name for name in self._not_pickled if name not in remade)
+        return self
+
+    def __copy__(self) -> Self:
+        copied = object.__new__(type(self))
+        vars(copied).update(vars(self))
+        return copied
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # The settings cannot change, and the rest (connections, ledger, cache) is to be shared.
+        return copy(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        from openrouter_rerank.pickling import arguments_of, has_key, refuse_to_pickle
+
+        self._refuse_if_closed()
+        refuse_to_pickle(type(self).__name__, self._not_pickled)
+        made_anew = {"_settings", "_closed", "_connections", "_not_pickled"}
+        return {
+            "arguments": arguments_of(self._settings),
+            "has_key": has_key(self._settings),
+            "attributes": {name: value for name, value in vars(self).items() if name not in made_anew},
+        }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state["attributes"])
+        client = None if self._local is None else self._local_client(*self._local)
+        # The constructor of a subclass may take other arguments.
+        cast(Any, _Base).__init__(
+            self, None if state["has_key"] else "", http_client=client, **state["arguments"]
+        )
+        self._not_pickled = ()
 
     @property
     def ledger(self) -> Ledger:
@@ -268,6 +321,11 @@ class _Base(ABC, Generic[C]):
             settings.retries, settings.ledger, self._connections, self._apart, self._refuse_if_closed
         )
 
+    @classmethod
+    @abstractmethod
+    def _local_client(cls, scorer: Scorer | str | None) -> C:
+        """Make the http client of the local mode."""
+
     @abstractmethod
     def _connect(self, http_client: C | None) -> None:
         """Make the connections, or take those of the injected client."""
@@ -281,6 +339,11 @@ class _Base(ABC, Generic[C]):
 class Reranker(_Base[HttpClient]):
     """Ranks documents by their relevance to a query. Threads may share it; close it, or use it in `with`.
 
+    Copies (by `copy`, `deepcopy` or `with_options`) share its connections, ledger and cache; closing one closes all. A
+    pickle has the settings: where it is loaded the connections are new, the ledger is empty, and the key is that of the
+    environment. A reranker with `api_key`, `extra_headers`, a query in `base_url`, `max_cost` or `http_client` cannot be
+    pickled (TypeError), and one with a function can if the function can.
+
     Args:
         api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
         base_url: The address under which `/rerank` lies.
@@ -292,7 +355,7 @@ class Reranker(_Base[HttpClient]):
         app_title, app_referer, app_categories: Your application's name, URL and categories, for the vendor's
             statistics.
         max_image_bytes: The largest image that is sent from a `Path` or bytes; 20 MiB by default.
-        tag, max_documents, max_bytes, on_part_error, chunk: Defaults for every call; see `rerank`.
+        tag, max_documents, max_bytes, on_part_error, chunk, blank: Defaults for every call; see `rerank`.
         max_cost: US dollars that the calls of this client may cost, as far as the server says what they cost. A call is
             refused (`BudgetExceeded`) where the cost so far, what is set aside for calls under way, and the largest cost
             of a call of its model so far would pass it. So it is passed by no more than what calls under way cost beyond
@@ -330,9 +393,7 @@ class Reranker(_Base[HttpClient]):
         Raises:
             ImportError: The extra that this needs is not installed; the message names it.
         """
-        import httpx
-
-        from openrouter_rerank.local import address_of, reference_transport
+        from openrouter_rerank.local import address_of
         from openrouter_rerank.options import names_of, refuse_unknown
         from openrouter_rerank.redaction import mask_arguments
 
@@ -340,8 +401,17 @@ class Reranker(_Base[HttpClient]):
         refuse_unknown("local", options, names_of(cls.local))
         # What fails here will fail again: it is the scorer.
         options.setdefault("retries", Retries(attempts=1))
-        client = httpx.Client(transport=reference_transport(scorer))
-        return cls("", base_url=address_of(scorer), http_client=client, **options)
+        client = cls._local_client(scorer)
+        made = cls("", base_url=address_of(scorer), http_client=client, **options)
+        return made._of_local(scorer)
+
+    @classmethod
+    def _local_client(cls, scorer: Scorer | str | None) -> HttpClient:
+        import httpx
+
+        from openrouter_rerank.local import reference_transport
+
+        return httpx.Client(transport=reference_transport(scorer))
 
     @overload
     def rerank(
@@ -404,8 +474,11 @@ class Reranker(_Base[HttpClient]):
                 Documents that a server leaves out of its answer are in there under both.
             chunk: A function of a text to its pieces, such as `openrouter_rerank.bulk.by_words(300, 50)`. The pieces are
                 ranked, and the score of a document is the highest of its pieces. Documents with an image stay whole.
-            on_error: "keep_order" gives the documents in the order in which they came (the first `top_n`; `min_score` is
-                ignored, as there are no scores) in place of any RerankError, BudgetExceeded included. Such an `Unranked`
+            blank: "send" (the default) sends documents with a blank text, which many servers refuse; "skip" leaves them
+                out and lists them in `ranking.unranked`. Blank is a text of white space and invisible characters
+                (zero-width space, byte order mark) without an image, no text at all, and a blank piece of `chunk`.
+            on_error: "keep_order" gives the documents in the order in which they came (the first `top_n`, blank ones
+                included; `min_score` is ignored, as there are no scores) in place of any RerankError, BudgetExceeded included. Such an `Unranked`
                 says `reranked=False`, and the error is its `reason`. Other errors are raised.
 
         Raises:
@@ -608,9 +681,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
     @_takes("LocalOptions", shows_defaults=True)
     @classmethod
     def local(cls, scorer: Scorer | str | None = None, **options: Unpack[LocalOptions]) -> Self:  # noqa: D102 - set below
-        import httpx
-
-        from openrouter_rerank.local import address_of, reference_transport
+        from openrouter_rerank.local import address_of
         from openrouter_rerank.options import names_of, refuse_unknown
         from openrouter_rerank.redaction import mask_arguments
 
@@ -618,8 +689,17 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         refuse_unknown("local", options, names_of(cls.local))
         # What fails here will fail again: it is the scorer.
         options.setdefault("retries", Retries(attempts=1))
-        client = httpx.AsyncClient(transport=reference_transport(scorer))
-        return cls("", base_url=address_of(scorer), http_client=client, **options)
+        client = cls._local_client(scorer)
+        made = cls("", base_url=address_of(scorer), http_client=client, **options)
+        return made._of_local(scorer)
+
+    @classmethod
+    def _local_client(cls, scorer: Scorer | str | None) -> AsyncHttpClient:
+        import httpx
+
+        from openrouter_rerank.local import reference_transport
+
+        return httpx.AsyncClient(transport=reference_transport(scorer))
 
     @overload
     async def rerank(

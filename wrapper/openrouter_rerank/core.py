@@ -8,13 +8,15 @@ that are split, a cache) is in bulk/, and comes in as a function of what is `Ask
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
 
 from openrouter_rerank.answer import late, read
+from openrouter_rerank.blank import name_blank, skip_blank
 from openrouter_rerank.documents import Sendable, as_list, to_wire
 from openrouter_rerank.errors import Attempt, RerankError, StatusError
 from openrouter_rerank.failures import UNSENT
@@ -54,6 +56,8 @@ class Asked(msgspec.Struct, Generic[T], eq=False):
     min_score: float | None
     one: Callable[[Asked[Any]], Call[Any]]
     """How a single request is made."""
+    indices: Sequence[int]
+    """The caller's index of each document that is sent."""
     content: bytes = b""
     sent: int = 0
     answered: int = 0
@@ -99,7 +103,7 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
     if "extra_headers" in given:
         settings = settings.with_headers(given["extra_headers"])
     per_attempt = seconds("timeout", given["timeout"]) if "timeout" in given else settings.timeout
-    wire = yield from to_wire(own, key, settings.max_image_bytes)
+    wire = yield from to_wire(own, key, settings.max_image_bytes, allow_empty=chosen["blank"] == "skip")
     asked = Asked(
         settings,
         query,
@@ -111,23 +115,32 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
         began,
         min_score,
         one or ask,
+        range(len(own)),
     )
-    ranking = yield from _ranked(asked, split)
+    rank = partial(_ranked, split=split)
+    if chosen["blank"] == "skip":
+        return (yield from skip_blank(asked, rank))
+    return (yield from rank(asked))
+
+
+def _ranked(asked: Asked[T], split: Way[Any] | None) -> Call[T]:
+    """Rank what is sent; warn if the server leaves some of it without a score."""
+    ranking = yield from _sent(asked, split)
     if ranking.unranked:
         log.warning(
             "%d of %d documents came back without a score; ranking.unranked has their indices",
             len(ranking.unranked),
-            len(own),
+            len(asked.own),
         )
     return ranking
 
 
-def _ranked(asked: Asked[T], split: Way[Any] | None) -> Call[T]:
+def _sent(asked: Asked[T], split: Way[Any] | None) -> Call[T]:
     """Rank with one request, or with several where one cannot hold the list."""
     own, chosen = asked.own, asked.chosen
     if split is not None and own and (len(own) > chosen["max_documents"] or chosen["chunk"] is not None):
         return (yield from split(asked))
-    asked.content = body(asked.query, asked.wire, chosen)
+    asked.content = body(asked.query, asked.wire, chosen, asked.indices)
     if not own:
         return Ranking(hits=(), total=0)
     if split is None or len(own) == 1:
@@ -156,6 +169,7 @@ def ask(asked: Asked[T]) -> Call[T]:
         result = read(outcome, sent, own, limit, asked.min_score, settings)
         if isinstance(result, RerankError):
             asked.unsure = asked.unsure or _may_be_billed(outcome)
+            name_blank(result, asked)
         return result
 
     largest = LARGEST_ANSWER + _ESCAPED * len(asked.content)

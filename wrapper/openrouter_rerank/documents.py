@@ -62,9 +62,15 @@ def as_list(documents: Iterable[T]) -> list[T]:
 
 
 def to_wire(
-    documents: Sequence[T], key: Callable[[T], Sendable] | str | None, max_image_bytes: int
+    documents: Sequence[T],
+    key: Callable[[T], Sendable] | str | None,
+    max_image_bytes: int,
+    *,
+    allow_empty: bool = False,
 ) -> Generator[Load, bytes, list[Wire]]:
     """What to send for each document. It yields the files that it needs, and is sent their content.
+
+    With `allow_empty`, a document with neither text nor image, or for which `key` gives None, is the empty text.
 
     Raises:
         TypeError: A document is of no kind that can be sent.
@@ -76,6 +82,8 @@ def to_wire(
     for index, document in enumerate(documents):
         where = f"document {index}"
         sendable = document if key is None else _pick(document, key, where)
+        if allow_empty and _is_empty(sendable, keyed=key is not None):
+            sendable = ""
         wire.append((yield from _one(sendable, max_image_bytes, where, keyed=key is not None)))
     return wire
 
@@ -124,6 +132,22 @@ def _pick(document: Any, key: Callable[[Any], Sendable] | str, where: str) -> ob
         hint = f"; did you mean {close!r}?" if close else ""
         message = f"{where}: key={key!r} names no field of this {type(cast(object, document)).__name__}{hint}"
         raise ValueError(message) from None
+
+
+def _is_empty(sendable: object, *, keyed: bool) -> bool:
+    """True if a document has neither text nor image; a misspelt key of it is not overlooked."""
+    match sendable:
+        case None:
+            return keyed
+        case Document():
+            return sendable.text is None and sendable.image is None
+        case Mapping():
+            fields = cast(Mapping[object, object], sendable)
+            return fields.keys() <= {"text", "image"} and not any(
+                value is not None for value in fields.values()
+            )
+        case _:
+            return False
 
 
 def _one(sendable: object, limit: int, where: str, *, keyed: bool) -> Generator[Load, bytes, Wire]:

@@ -40,6 +40,8 @@ class CallOptions(RerankOptions, total=False):
     """Whether a part that fails ends the call ("raise", the default) or leaves its documents unranked ("partial")."""
     chunk: Splitter | None
     """A function of a text to its pieces, which are ranked in its place; its score is the highest of its pieces."""
+    blank: Literal["send", "skip"] | None
+    """Whether documents with a blank text and no image are sent ("send", the default) or left out ("skip")."""
 
 
 class ClientOptions(CallOptions, total=False):
@@ -72,6 +74,7 @@ DEFAULTS: Mapping[str, Any] = {
     "max_documents": MAX_DOCUMENTS,
     "max_bytes": MAX_BYTES,
     "on_part_error": "raise",
+    "blank": "send",
     "deadline": DEADLINE,
     "retries": Retries(),
     "max_image_bytes": MAX_IMAGE_BYTES,
@@ -90,7 +93,9 @@ def refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> No
         if name in names:
             continue
         close = nearest(name, names)
-        if name in LocalOptions.__annotations__:
+        if name == "on_error":
+            hint = "pass it to each call of rerank(), as the type of the result depends on it"
+        elif name in LocalOptions.__annotations__:
             hint = "set it where the reranker is made"
         elif close:
             hint = f"did you mean {close!r}?"

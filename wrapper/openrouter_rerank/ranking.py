@@ -83,9 +83,9 @@ class Ranking(Sequence[Hit[T]]):
         parts: Its requests, where the documents were sent in several. Then `usage` is their sum, unknown where that of
             any is; `id` and `headers` are empty, and `model` and `provider` are there if all parts agree.
         unranked: The indices of the documents that came back without a score: the server returned fewer results than it
-            was asked for, or their part failed (see `on_part_error`). Empty if as many came as were asked for. If fewer
-            than `top_n` came, all others are listed, as nothing tells those left out from those not among the best. Hits
-            that `min_score` drops have a score and are not listed.
+            was asked for, or their part failed (see `on_part_error`), or they were left out as they are blank (see `blank`).
+            Empty if as many came as were asked for. If fewer than `top_n` came, all others are listed, as nothing tells those
+            left out from those not among the best. Hits that `min_score` drops have a score and are not listed.
         mixed: True where parts were served by different models or providers. Scores are comparable under one model and
             one provider only, so that the order of such a ranking means little.
         reranked: True. `Unranked`, which `on_error="keep_order"` may give, says False.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from types import UnionType
 from typing import (
@@ -340,11 +340,16 @@ def _positive(name: str, value: object) -> int:
     return number
 
 
-def _part_error(name: str, value: object) -> str:
-    if value not in ("raise", "partial"):
-        message = f"{name} must be 'raise' or 'partial', not {shown(value)}"
-        raise ValueError(message)
-    return value
+def _one_of(*values: str) -> Callable[[str, object], object]:
+    """Return a check that a value is one of these."""
+
+    def check(name: str, value: object) -> object:
+        if value not in values:
+            message = f"{name} must be {' or '.join(map(repr, values))}, not {shown(value)}"
+            raise ValueError(message)
+        return value
+
+    return check
 
 
 def _splitter(name: str, value: object) -> object:
@@ -358,7 +363,8 @@ _OPTIONS: Mapping[str, Callable[[str, object], object]] = {
     "tag": _string,
     "max_documents": _positive,
     "max_bytes": _positive,
-    "on_part_error": _part_error,
+    "on_part_error": _one_of("raise", "partial"),
+    "blank": _one_of("send", "skip"),
     "chunk": _splitter,
 }
 
@@ -452,8 +458,12 @@ def _typed_dicts(expected: object) -> list[Any]:
     return []
 
 
-def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
+def body(
+    query: object, wire: list[Any], arguments: Mapping[str, Any], indices: Sequence[int] | None = None
+) -> bytes:
     """The JSON text of a request with these documents, every argument checked.
+
+    `indices` are the caller's, by which an error names a document; by default the places in the list.
 
     Raises:
         TypeError, ValueError: An argument cannot be sent, or is misspelt; the message says which.
@@ -480,8 +490,8 @@ def body(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
         return cast(bytes, create_rerank.get_kwargs(body=request)["content"])
     except UnicodeEncodeError as error:
         # All else was checked before.
-        index = next(index for index, document in enumerate(wire) if not _is_encodable(document))
-        where = f"document {index}"
+        place = next(place for place, document in enumerate(wire) if not _is_encodable(document))
+        where = f"document {place if indices is None else indices[place]}"
         raise _lone_surrogate(where, error) from None
 
 

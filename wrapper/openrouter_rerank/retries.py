@@ -9,6 +9,12 @@ from openrouter_rerank.checks import LONGEST_TIME, as_float, shown
 from openrouter_rerank.errors import RerankError, ResponseError, TimedOut
 
 
+def draw() -> float:
+    """Draw a number from 0 to 1."""
+    # Not random.random itself: a pickle of it has the state of the generator, and each process would draw the same.
+    return random.random()  # noqa: S311 - jitter is no secret
+
+
 class Retries(msgspec.Struct, frozen=True):
     """The policy of retries: few attempts, full jitter, and what the server asks for.
 
@@ -33,7 +39,7 @@ class Retries(msgspec.Struct, frozen=True):
     """No wait is longer than this many seconds, the server's own `Retry-After` included."""
     timeouts: bool = False
     """Whether an attempt that timed out after it was sent is tried again. The work may have been done, and billed."""
-    fraction: Callable[[], float] = random.random
+    fraction: Callable[[], float] = draw
     """Draws the jitter, from 0 to 1."""
 
     def __post_init__(self) -> None:

@@ -714,7 +714,10 @@ def test_by_words(text: str, n: int, overlap: int) -> None:
         with pytest.raises(ValueError, match="overlap from 0 to n - 1"):
             by_words(n, overlap)
         return
-    pieces = list(pickle.loads(pickle.dumps(by_words(n, overlap)))(text))
+    splitter = pickle.loads(pickle.dumps(by_words(n, overlap)))
+    assert splitter == by_words(n, overlap)
+    assert repr(splitter) == f"by_words({n}, overlap={overlap})"
+    pieces = list(splitter(text))
 
     words = [piece.split() for piece in pieces]
     assert all(piece in text for piece in pieces)

@@ -148,6 +148,18 @@ def test_bodies_where_they_are_asked_for(shell, spans, monkeypatch):
     }
 
 
+def test_the_bodies_of_a_list_with_blank_documents(spans, monkeypatch):
+    """Where blank documents are skipped, each hit is shown with its own text, by the caller's index."""
+    monkeypatch.setenv("OPENINFERENCE_HIDE_OUTPUTS", "false")
+    finish(traced({"blank": "skip"}, documents=["", "first", " ", "second"]), ranked((1, 0.9), (0, 0.5)))
+
+    [span] = spans()
+    place = "reranker.output_documents.{}.document.{}".format
+    assert [
+        (span.attributes[place(number, "id")], span.attributes[place(number, "content")]) for number in (0, 1)
+    ] == [("3", "second"), ("1", "first")]
+
+
 @pytest.mark.parametrize("value", ["", "true", "0", "no"])
 def test_bodies_are_hidden(spans, monkeypatch, value):
     """Any other value of the variables hides the bodies, as their absence does: in attributes, events and status."""

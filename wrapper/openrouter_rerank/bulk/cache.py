@@ -186,6 +186,11 @@ class _Memory:
         with self._lock:
             self._answers[key] = value
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "cannot pickle a cache in memory: it belongs to one process; use disk(path), which several share"
+        )
+
     def __repr__(self) -> str:
         return f"<a cache in memory, {len(self._answers)} of {self._answers.maxsize:.0f} answers>"
 
@@ -303,6 +308,9 @@ class _Disk:
             for name in ("page_count", "freelist_count", "page_size")
         )
         return (pages - free) * size
+
+    def __reduce__(self) -> Any:
+        return _Disk, (self._path, self._max_bytes, self._ttl)
 
     def __repr__(self) -> str:
         return f"<a cache in {self._path}>"

@@ -10,13 +10,13 @@ import logging
 import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from functools import partial
 from itertools import accumulate
 from time import monotonic
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from openrouter_rerank.blank import is_blank_document
 from openrouter_rerank.core import Asked, Call, is_too_large
 from openrouter_rerank.documents import exact
 from openrouter_rerank.errors import BudgetExceeded, InsufficientCredits, RerankError, Unauthorized
@@ -65,15 +65,26 @@ def by_words(n: int, overlap: int = 0) -> Splitter:
     if n < 1 or not 0 <= overlap < n:
         message = f"n must be at least 1 and overlap from 0 to n - 1, not n={n} and overlap={overlap}"
         raise ValueError(message)
-    return partial(_by_words, n, overlap)  # and no function in here, as this can be pickled
+    return ByWords(n, overlap)
 
 
-def _by_words(n: int, overlap: int, text: str) -> list[str]:
-    words = [found.span() for found in re.finditer(r"\S+", text)]
-    if len(words) <= n:
-        return [text]
-    pieces = [words[start : start + n] for start in range(0, len(words) - overlap, n - overlap)]
-    return [text[piece[0][0] : piece[-1][1]] for piece in pieces]
+class ByWords(msgspec.Struct, frozen=True):
+    """A splitter that `by_words` returns: a value, which can be compared, pickled and written as plain data."""
+
+    words: int
+    overlap: int = 0
+
+    def __call__(self, text: str) -> list[str]:
+        """Return the pieces of a text."""
+        n, overlap = self.words, self.overlap
+        words = [found.span() for found in re.finditer(r"\S+", text)]
+        if len(words) <= n:
+            return [text]
+        pieces = [words[start : start + n] for start in range(0, len(words) - overlap, n - overlap)]
+        return [text[piece[0][0] : piece[-1][1]] for piece in pieces]
+
+    def __repr__(self) -> str:
+        return f"by_words({self.words}, overlap={self.overlap})"
 
 
 class _Whole(msgspec.Struct, Generic[T], eq=False):
@@ -82,11 +93,8 @@ class _Whole(msgspec.Struct, Generic[T], eq=False):
     asked: Asked[T]
     pieces: list[msgspec.Raw]
     owners: list[int]
-
-    @property
-    def cut(self) -> bool:
-        """Whether a document is in more than one piece."""
-        return len(self.pieces) > len(self.asked.own)
+    is_cut: bool
+    """True if a document is in more than one piece."""
 
 
 class _Served(NamedTuple):
@@ -99,7 +107,8 @@ class _Served(NamedTuple):
 
 def split(asked: Asked[T]) -> Call[T]:
     """The one ranking of a list that takes several requests."""
-    whole = _Whole(asked, *_pieces(asked))
+    pieces, owners = _pieces(asked)
+    whole = _Whole(asked, pieces, owners, is_cut=len(set(owners)) < len(owners))
     # A list that was sent is one that the server found too large.
     everything = range(len(whole.pieces))
     queue = deque(_halved(everything) if asked.sent else _plan(whole))
@@ -125,14 +134,19 @@ def _pieces(asked: Asked[Any]) -> tuple[list[msgspec.Raw], list[int]]:
     pieces: list[msgspec.Raw] = []
     owners: list[int] = []
     chunk: Splitter | None = asked.chosen["chunk"]
-    for index, document in enumerate(asked.wire):
-        for piece in [document] if chunk is None else _chunks(document, chunk, f"document {index}"):
+    for place, document in enumerate(asked.wire):
+        where = f"document {asked.indices[place]}"
+        for piece in [document] if chunk is None else _chunks(document, chunk, where):
+            if asked.chosen["blank"] == "skip" and is_blank_document(piece):
+                continue
             try:
                 pieces.append(msgspec.Raw(encode(piece)))
             except UnicodeEncodeError as error:
-                message = f"document {index} has a lone surrogate ({error.object[error.start]!r}), which JSON cannot carry"
+                message = (
+                    f"{where} has a lone surrogate ({error.object[error.start]!r}), which JSON cannot carry"
+                )
                 raise ValueError(message) from None
-            owners.append(index)
+            owners.append(place)
     return pieces, owners
 
 
@@ -215,7 +229,7 @@ def _request(whole: _Whole[Any], part: range, provider: str | None) -> Asked[int
     chosen = dict(asked.chosen)
     if provider is not None:
         chosen["provider"] = {"order": [provider], "allow_fallbacks": False}
-    if whole.cut:
+    if whole.is_cut:
         chosen["top_n"] = None  # the best pieces may all be of one document
     wire = whole.pieces[part.start : part.stop]
     return Asked(
@@ -229,14 +243,16 @@ def _request(whole: _Whole[Any], part: range, provider: str | None) -> Asked[int
         asked.began,
         None,
         asked.one,
+        [asked.indices[owner] for owner in whole.owners[part.start : part.stop]],
         body(asked.query, wire, chosen),
     )
 
 
 def _locate(error: RerankError, whole: _Whole[Any], part: range) -> None:
-    first, last = whole.owners[part.start], whole.owners[part.stop - 1]
+    indices = whole.asked.indices
+    first, last = indices[whole.owners[part.start]], indices[whole.owners[part.stop - 1]]
     if is_too_large(error) and len(part) == 1:
-        piece = "a piece of document" if whole.owners.count(first) > 1 else "document"
+        piece = "a piece of document" if whole.owners.count(whole.owners[part.start]) > 1 else "document"
         error.message = f"{piece} {first} is too large for this server by itself: {error.message}"
         error.args = (error.message,)
     else:
@@ -246,9 +262,10 @@ def _locate(error: RerankError, whole: _Whole[Any], part: range) -> None:
 def _merged(whole: _Whole[T], served: Sequence[_Served]) -> Ranking[T]:
     asked, owners = whole.asked, whole.owners
     rankings = [part.outcome for part in served if isinstance(part.outcome, Ranking)]
-    if not rankings:
+    if not rankings and served:
         raise cast(RerankError, served[0].outcome)
-    unranked: set[int] = set()
+    # Without a piece is a document whose pieces are all blank.
+    unranked = set(range(len(asked.own))).difference(owners)
     missing: set[int] = set()
     best: dict[int, float] = {}
     for part in served:
@@ -268,21 +285,22 @@ def _merged(whole: _Whole[T], served: Sequence[_Served]) -> Ranking[T]:
     ranked.sort(key=lambda index: (-best[index], index))
     parts = tuple(_part(part, owners) for part in served)
     models, providers = {one.model for one in rankings}, {one.provider for one in rankings}
+    is_mixed = len(models) > 1 or len(providers) > 1
     alone = rankings[0] if len(served) == 1 else None
     merged = Ranking(
         tuple(Hit(index, best[index], asked.own[index]) for index in ranked[:top_n]),
         total=len(asked.own),
         id=None if alone is None else alone.id,
-        model=None if len(models) > 1 else rankings[0].model,
-        provider=None if len(providers) > 1 else rankings[0].provider,
+        model=models.pop() if len(models) == 1 else None,
+        provider=providers.pop() if len(providers) == 1 else None,
         usage=_sum([part.usage for part in parts]),
         headers=None if alone is None else alone.headers,
         reordered=any(one.reordered for one in rankings),
     )
     merged.parts = parts
     merged.unranked = tuple(sorted(unranked))
-    merged.mixed = len(models) > 1 or len(providers) > 1
-    merged.cached = all(part.cached for part in parts)
+    merged.mixed = is_mixed
+    merged.cached = bool(parts) and all(part.cached for part in parts)
     merged.attempts = tuple(attempt for part in served for attempt in part.outcome.attempts)
     merged.elapsed = monotonic() - asked.began
     log.debug("merged %d parts into a ranking of %d documents", len(parts), len(asked.own))

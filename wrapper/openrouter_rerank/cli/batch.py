@@ -173,6 +173,8 @@ def command(  # noqa: PLR0913 - one argument for each option
                 "scorer": connection["scorer"],
                 # Its query may hold a secret.
                 "base_url": (connection["base_url"] or "").partition("?")[0],
+                # Where it is not set, the journals of earlier versions still fit.
+                **({"blank": "skip"} if connection["blank"] == "skip" else {}),
             },
         )
         if source.resolve() in {path.resolve() for path in job.written}:

@@ -30,13 +30,22 @@ class Server(TypedDict):
 
 
 class Connection(Server):
-    """The same, with the model and the other fields of a request; each of those is None where it is not given."""
+    """The same, with the model, the other fields of a request and what is done with blank documents.
+
+    A field is there where it is given.
+    """
 
     model: str | None
+    blank: str | None
     fields: Mapping[str, Any]
 
 
 _MODEL = click.option("-m", "--model", metavar="NAME", help=f"The model that ranks.  [default: {MODEL}]")
+_BLANK = click.option(
+    "--blank",
+    type=click.Choice(("send", "skip")),
+    help="Send documents with a blank text, which many servers refuse, or skip them.  [default: send]",
+)
 _OPTIONS = (
     click.option(
         "--local",
@@ -111,14 +120,14 @@ def connection_options(command: C) -> C:
         fields = {name: value for name in types if (value := given.pop(name)) is not None}
         return command(**given, fields=fields)
 
-    made = server_options(cast(C, collected))
+    made = server_options(_BLANK(cast(C, collected)))
     for name, expected in reversed(types.items()):
         made = _field_option(name, expected, summaries[name])(made)
     return _MODEL(made)
 
 
 def server_options(command: C) -> C:
-    """The same without the model, for what ranks nothing; it takes them as `**server: Unpack[Server]`."""
+    """The same without model and blank, for what ranks nothing; it takes them as `**server: Unpack[Server]`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -147,6 +156,8 @@ def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpac
     defaults |= connection["fields"]
     if connection["model"] is not None:
         defaults["model"] = connection["model"]
+    if connection["blank"] is not None:
+        defaults["blank"] = connection["blank"]
     if connection["timeout"] is not None:
         defaults |= {"timeout": connection["timeout"], "deadline": 2 * connection["timeout"]}
     try:

@@ -78,7 +78,7 @@ def command(*, output_format: str | None, **server: Unpack[Server]) -> None:
     if not server["local"]:
         # By name, another server or not, it may be asked without a key.
         server["base_url"] = server["base_url"] or BASE_URL
-    with connect(Reranker, model=None, fields={}, **server) as reranker:
+    with connect(Reranker, model=None, blank=None, fields={}, **server) as reranker:
         try:
             models = reranker.models()
         except RerankError as error:

@@ -6,27 +6,36 @@
 # pyright: reportUnknownParameterType=false
 # Annotations are no strings here, as Haystack reads those of `run`.
 
-from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from openrouter_rerank.client import AsyncReranker, Reranker
 from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE
 from openrouter_rerank.documents import Document as TextAndImage
 from openrouter_rerank.documents import Sendable
-from openrouter_rerank.integrations.pair import Pair
-from openrouter_rerank.ranking import Ranking
+from openrouter_rerank.integrations.pair import Pair, Setup, plain, splitter_of
+from openrouter_rerank.options import CALL, CallOptions, document, names_of, refuse_unknown
+from openrouter_rerank.ranking import Ranking, Unranked
 
 try:
     from haystack import Document, component, default_from_dict, default_to_dict
     from haystack.core.errors import SerializationError
     from haystack.utils import Secret
+    from haystack.utils.auth import SecretType
 except ModuleNotFoundError as error:
     _message = f"the adapter for Haystack needs {error.name}: pip install 'openrouter-rerank[haystack]', or '.[haystack]' in a clone"
     raise ImportError(_message) from error
 
 # Not strict: an absent key is refused by the reranker, whose message says what else there is.
 _FROM_ENVIRONMENT = Secret.from_env_var(KEY_VARIABLE, strict=False)
+# The options that have Haystack's names here.
+_RENAMED = {"top_n": "top_k", "min_score": "score_threshold"}
+# Without those, as they are arguments of `run` and of the constructor.
+_OPTIONS = tuple(name for name in CallOptions.__annotations__ if name not in {*_RENAMED, "model"})
+_Named = type(
+    "Options", (), {"__annotations__": {name: CallOptions.__annotations__[name] for name in _OPTIONS}}
+)
 
 
 @component
@@ -34,7 +43,10 @@ class OpenRouterRanker:
     """Documents by their relevance to the query, best first: copies with a new score.
 
     Sync and async runs each have a reranker of their kind, and its errors come through as they are. Without `top_k` and
-    `score_threshold` all documents come back. Of a document its content is sent, and the image that its blob may be.
+    `score_threshold` all documents come back. Of a document its content is sent, and the image that its blob may be. Each
+    argument is an attribute, and counts as it is at the time of a run.
+
+    A copy has the same connections while its address, key and deadline are the same.
 
     Args:
         model: The model, as `author/name`.
@@ -43,15 +55,19 @@ class OpenRouterRanker:
             model's own.
         api_key: The key; by default from the environment variable OPENROUTER_API_KEY. None sends none.
         api_base_url: The address under which `/rerank` lies.
-        provider: Which providers may serve, and which are preferred.
         meta_fields_to_embed: What of a document's meta is sent before its content.
         meta_data_separator: What stands between those and the content.
-        timeout, deadline: As for `Reranker`.
+        deadline: As for `Reranker`.
+        on_error: "keep_order" gives copies of the documents in their order, the first `top_k` and under their own scores, in
+            place of any RerankError, and logs a warning with the reason. "raise" is the default.
         reranker, async_reranker: Ready ones, for all else that can be set; they stay yours to close, and the component
             cannot be serialized.
+        provider, timeout, chunk, blank: As for `Reranker.rerank`, and all its other options. `chunk` may be
+            `by_words(300, 50)`, which can be serialized. With "skip" as `blank`, a document without content is left out.
 
     Raises:
-        ValueError: A ready reranker comes with what only the one who makes it can set.
+        ValueError: An argument can never work, or a ready reranker has its own.
+        TypeError: An argument has the wrong type, or does not exist.
 
     Example:
         >>> from haystack import Document
@@ -62,6 +78,10 @@ class OpenRouterRanker:
         'Berlin is in Germany.'
     """
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def __init__(  # noqa: PLR0913 - one argument for each thing that can be set
         self,
         model: str | None = None,
@@ -70,39 +90,70 @@ class OpenRouterRanker:
         *,
         api_key: Secret | None = _FROM_ENVIRONMENT,
         api_base_url: str = BASE_URL,
-        provider: Mapping[str, Any] | None = None,
         meta_fields_to_embed: list[str] | None = None,
         meta_data_separator: str = "\n",
-        timeout: float | None = None,
         deadline: float | None = None,
+        on_error: Literal["raise", "keep_order"] = "raise",
         reranker: Reranker | None = None,
         async_reranker: AsyncReranker | None = None,
+        **options: Any,  # not Unpack[CallOptions], which has `model` too
     ) -> None:
+        for name in _RENAMED.keys() & options.keys():
+            message = f"OpenRouterRanker() has no argument {name!r}; did you mean {_RENAMED[name]!r}?"
+            raise TypeError(message)
+        refuse_unknown("OpenRouterRanker", options, names_of(OpenRouterRanker.__init__))
         self.model = model
         self.top_k = top_k
         self.score_threshold = score_threshold
         self.api_key = api_key
         self.api_base_url = api_base_url
-        self.provider = provider
         self.meta_fields_to_embed = meta_fields_to_embed or []
         self.meta_data_separator = meta_data_separator
-        self.timeout = timeout
         self.deadline = deadline
-        ready = reranker is not None or async_reranker is not None
-        self._pair = Pair(
-            None if ready and api_key is _FROM_ENVIRONMENT else self._key,
-            {
-                "model": model,
-                "top_n": top_k,
-                "min_score": score_threshold,
-                "base_url": None if ready and api_base_url == BASE_URL else api_base_url,
-                "provider": provider,
-                "timeout": timeout,
-                "deadline": deadline,
+        self.on_error = on_error
+        self.reranker = reranker
+        self.async_reranker = async_reranker
+        for name in _OPTIONS:
+            value = options.get(name)
+            setattr(self, name, splitter_of(value) if name == "chunk" else value)
+        self._pair = Pair()
+        # Not the key: where a pipeline is put together there may be none.
+        self._setup().check()
+
+    document(__init__, _Named, {})
+
+    def _setup(self) -> Setup:
+        is_ready = self.reranker is not None or self.async_reranker is not None
+        options = {name: getattr(self, _RENAMED.get(name, name)) for name in CALL}
+        return Setup(
+            options=options,
+            on_error=self.on_error,
+            client={
+                "base_url": None if is_ready and self.api_base_url == BASE_URL else self.api_base_url,
+                "deadline": self.deadline,
             },
-            reranker,
-            async_reranker,
+            key=None if is_ready and self.api_key == _FROM_ENVIRONMENT else self._key,
+            key_source=self.api_key,
+            reranker=self.reranker,
+            async_reranker=self.async_reranker,
         )
+
+    def __copy__(self) -> Self:
+        copied = object.__new__(type(self))
+        vars(copied).update(vars(self), _pair=self._pair.__copy__())
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = object.__new__(type(self))
+        memo[id(self)] = copied
+        vars(copied).update(deepcopy(vars(self), memo))
+        return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        setup = self._setup()
+        is_written = self.api_key is None or self.api_key.type is SecretType.ENV_VAR
+        setup.refuse_secrets(type(self).__name__, has_key=not is_written)
+        return dict(vars(self))
 
     def warm_up(self) -> None:
         """Make the sync reranker, so that bad settings fail before anything runs.
@@ -111,11 +162,15 @@ class OpenRouterRanker:
             ValueError: There is no key, or an argument has a value that can never work.
             TypeError: An argument has the wrong type.
         """
-        self._pair.check()
+        setup = self._setup()
+        if not setup.is_ready:
+            self._pair.sync(setup)
 
     async def warm_up_async(self) -> None:
         """Make the async reranker; it raises as `warm_up` does."""
-        await self._pair.acheck()
+        setup = self._setup()
+        if not setup.is_ready:
+            await self._pair.asynchronous(setup)
 
     @component.output_types(documents=list[Document])
     def run(
@@ -130,8 +185,8 @@ class OpenRouterRanker:
         Raises:
             RerankError: As `Reranker.rerank` does, and all else that it raises. A pipeline wraps it in its own error.
         """
-        limits = {"top_n": top_k, "min_score": score_threshold}
-        return _output(self._pair.rerank(query, documents, self._sendable, **limits))
+        setup = self._setup().changed(top_n=top_k, min_score=score_threshold)
+        return _output(self._pair.rerank(setup, query, documents, self._sendable))
 
     @component.output_types(documents=list[Document])
     async def run_async(
@@ -142,8 +197,8 @@ class OpenRouterRanker:
         score_threshold: float | None = None,
     ) -> dict[str, list[Document]]:
         """The same with `await`, on the event loop and in no thread."""
-        limits = {"top_n": top_k, "min_score": score_threshold}
-        return _output(await self._pair.arerank(query, documents, self._sendable, **limits))
+        setup = self._setup().changed(top_n=top_k, min_score=score_threshold)
+        return _output(await self._pair.arerank(setup, query, documents, self._sendable))
 
     def close(self) -> None:
         """Close the connections of sync runs, unless the reranker was given. A later run opens new ones."""
@@ -157,12 +212,19 @@ class OpenRouterRanker:
         """The component as a dictionary, with the name of the key's variable and never the key.
 
         Raises:
-            SerializationError: It was made with a ready reranker, which cannot be written down.
+            SerializationError: It has a ready reranker, headers, or a function as `chunk`, which cannot be written down.
         """
-        if self._pair.given:
-            raise SerializationError(
-                "an OpenRouterRanker with a ready reranker cannot be serialized; make it by model, api_key and the like"
-            )
+        chunk = plain("chunk", splitter_of(self.chunk))
+        cannot = {
+            "a ready reranker": self.reranker is not None or self.async_reranker is not None,
+            "extra_headers, which may hold secrets,": bool(self.extra_headers),
+            "a function as chunk (other than by_words(...))": callable(chunk),
+        }
+        for what, is_there in cannot.items():
+            if is_there:
+                message = f"an OpenRouterRanker with {what} cannot be serialized; make it by other arguments"
+                raise SerializationError(message)
+        options = {name: plain(name, getattr(self, name)) for name in _OPTIONS}
         return default_to_dict(
             self,
             model=self.model,
@@ -170,11 +232,11 @@ class OpenRouterRanker:
             score_threshold=self.score_threshold,
             api_key=self.api_key and self.api_key.to_dict(),
             api_base_url=self.api_base_url,
-            provider=None if self.provider is None else dict(self.provider),
             meta_fields_to_embed=self.meta_fields_to_embed,
             meta_data_separator=self.meta_data_separator,
-            timeout=self.timeout,
             deadline=self.deadline,
+            on_error=self.on_error,
+            **{name: value for name, value in options.items() if value is not None},
         )
 
     @classmethod
@@ -194,6 +256,13 @@ class OpenRouterRanker:
         return text if text is not None and image is None else TextAndImage(text=text, image=image)
 
 
-def _output(ranking: Ranking[Document]) -> dict[str, list[Document]]:
-    ranked = [replace(hit.document, score=hit.score, meta={**hit.document.meta}) for hit in ranking]
+def _output(ranking: Ranking[Document] | Unranked[Document]) -> dict[str, list[Document]]:
+    ranked = [
+        replace(
+            hit.document,
+            score=hit.document.score if hit.score is None else hit.score,
+            meta={**hit.document.meta},
+        )
+        for hit in ranking
+    ]
     return {"documents": ranked}

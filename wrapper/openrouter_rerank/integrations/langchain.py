@@ -6,35 +6,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
-from openrouter_rerank.client import AsyncReranker, Reranker
-from openrouter_rerank.integrations.pair import Pair
-from openrouter_rerank.ranking import Ranking
+from openrouter_rerank.options import CallOptions, document
+from openrouter_rerank.ranking import Ranking, Unranked
 
 try:
     from langchain_core.callbacks import Callbacks
     from langchain_core.documents import BaseDocumentCompressor, Document
-    from pydantic import ConfigDict, PrivateAttr, SecretStr
+
+    from openrouter_rerank.integrations.fields import Settings, masked
 except ModuleNotFoundError as error:
     _message = f"the adapter for LangChain needs {error.name}: pip install 'openrouter-rerank[langchain]', or '.[langchain]' in a clone"
     raise ImportError(_message) from error
 
 
-class OpenRouterRerank(BaseDocumentCompressor):
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from pydantic import SecretStr
+
+    from openrouter_rerank.client import AsyncReranker, Reranker
+
+
+class OpenRouterRerank(Settings, BaseDocumentCompressor):
     """Documents by their relevance to the query, best first: copies with `relevance_score` in their metadata.
 
     Sync and async calls each have a reranker of their kind, and its errors come through as they are. Without `top_n` and
-    `min_score` all documents come back.
+    `min_score` all documents come back. Each argument is an attribute, and counts as it is at the time of a call.
+
+    A copy has the same connections while its address, key and deadline are the same. What is dumped or pickled has no key:
+    it comes from the environment where it is read.
 
     Args:
-        model: The model, as `author/name`.
-        top_n: How many documents at most.
-        min_score: Leave out documents below this score. The scale is the model's own.
-        provider: Which providers may serve, and which are preferred.
+        model, top_n, min_score, provider, timeout, chunk, blank: As for `Reranker.rerank`, and all its other options.
+            `chunk` may be `by_words(300, 50)`, which can be dumped.
         api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
-        base_url, timeout, deadline: As for `Reranker`.
+        base_url, deadline: As for `Reranker`.
+        on_error: "keep_order" gives copies of the documents in their order, the first `top_n` and without a
+            `relevance_score`, in place of any RerankError, and logs a warning with the reason. "raise" is the default.
         reranker, async_reranker: Ready ones, for all else that can be set; they stay yours to close.
 
     Raises:
@@ -51,47 +62,32 @@ class OpenRouterRerank(BaseDocumentCompressor):
         ('Berlin is in Germany.', ['page', 'relevance_score'])
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    model: str | None = None
-    top_n: int | None = None
-    min_score: float | None = None
-    provider: Mapping[str, Any] | None = None
-    base_url: str | None = None
-    timeout: float | None = None
-    deadline: float | None = None
-
-    _pair: Pair = PrivateAttr()
-
     def __init__(  # noqa: PLR0913 - one argument for each thing that can be set
         self,
         *,
-        model: str | None = None,
-        top_n: int | None = None,
-        min_score: float | None = None,
-        provider: Mapping[str, Any] | None = None,
         api_key: SecretStr | str | None = None,
         base_url: str | None = None,
-        timeout: float | None = None,
         deadline: float | None = None,
+        on_error: Literal["raise", "keep_order"] = "raise",
         reranker: Reranker | None = None,
         async_reranker: AsyncReranker | None = None,
+        **options: Unpack[CallOptions],
     ) -> None:
-        secret = SecretStr(api_key) if isinstance(api_key, str) else api_key
+        secret = masked(api_key)
         del api_key  # a traceback with local variables must not show it
-        settings: dict[str, Any] = {
-            "model": model,
-            "top_n": top_n,
-            "min_score": min_score,
-            "provider": provider,
-            "base_url": base_url,
-            "timeout": timeout,
-            "deadline": deadline,
-        }
-        pair = Pair(None if secret is None else secret.get_secret_value, settings, reranker, async_reranker)
-        pair.check()
-        super().__init__(**settings)
-        self._pair = pair
+        given = self._known(options)
+        super().__init__(
+            api_key=secret,
+            base_url=base_url,
+            deadline=deadline,
+            on_error=on_error,
+            reranker=reranker,
+            async_reranker=async_reranker,
+            **given,
+        )
+        self._check()
+
+    document(__init__, CallOptions, {})
 
     def compress_documents(
         self,
@@ -104,7 +100,7 @@ class OpenRouterRerank(BaseDocumentCompressor):
         Raises:
             RerankError: As `Reranker.rerank` does, and all else that it raises.
         """
-        return _copies(self._pair.rerank(query, documents, _text))
+        return _copies(self._pair.rerank(self._setup(), query, documents, _text))
 
     async def acompress_documents(
         self,
@@ -113,23 +109,22 @@ class OpenRouterRerank(BaseDocumentCompressor):
         callbacks: Callbacks | None = None,  # noqa: ARG002 - as above
     ) -> Sequence[Document]:
         """The same with `await`, on the event loop and in no thread."""
-        return _copies(await self._pair.arerank(query, documents, _text))
-
-    def close(self) -> None:
-        """Close the connections of sync calls, unless the reranker was given. A later call opens new ones."""
-        self._pair.close()
-
-    async def aclose(self) -> None:
-        """Close all connections, unless the rerankers were given. A later call opens new ones."""
-        await self._pair.aclose()
+        return _copies(await self._pair.arerank(self._setup(), query, documents, _text))
 
 
 def _text(document: Document) -> str:
     return document.page_content
 
 
-def _copies(ranking: Ranking[Document]) -> list[Document]:
+def _copies(ranking: Ranking[Document] | Unranked[Document]) -> list[Document]:
     return [
-        hit.document.model_copy(update={"metadata": {**hit.document.metadata, "relevance_score": hit.score}})
+        hit.document.model_copy(
+            update={
+                "metadata": {
+                    **hit.document.metadata,
+                    **({} if hit.score is None else {"relevance_score": hit.score}),
+                }
+            }
+        )
         for hit in ranking
     ]

@@ -173,7 +173,9 @@ def _of_ranking(ranking: Ranking[Any], whole: Sequence[Asked[Any]]) -> dict[str,
             "openrouter_rerank.reordered": ranking.reordered,
         }
     )
-    shown: Sequence[Any] = whole[0].wire if whole and _is_shown("OUTPUTS") else ()
+    shown: dict[int, Any] = {}
+    if whole and _is_shown("OUTPUTS"):
+        shown = dict(zip(whole[0].indices, whole[0].wire, strict=True))
     for place, hit in enumerate(ranking.hits[:_LISTED]):
         document = f"reranker.output_documents.{place}.document"
         attributes[f"{document}.id"] = str(hit.index)

@@ -1,129 +1,285 @@
-"""The two rerankers behind an adapter, a sync and an async one: made when they are needed, or given ready."""
+"""The two rerankers behind an adapter, a sync and an async one: made from the adapter's settings at a call, or given ready."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from threading import Lock
+from typing import Any, Generic, TypeVar, cast
+from weakref import WeakSet
 
+import msgspec
+
+from openrouter_rerank.bulk import by_words
+from openrouter_rerank.bulk.large import ByWords
 from openrouter_rerank.client import AsyncReranker, Reranker
-from openrouter_rerank.defaults import MODEL
+from openrouter_rerank.defaults import BASE_URL, DEADLINE, MODEL
 from openrouter_rerank.documents import Sendable
-from openrouter_rerank.ranking import Ranking
+from openrouter_rerank.pickling import refuse_to_pickle
+from openrouter_rerank.ranking import Ranking, Unranked
+from openrouter_rerank.request import Key, settings
+from openrouter_rerank.retries import Retries
+from openrouter_rerank.steps import Secrets
+from openrouter_rerank_api.types import Model
 
 T = TypeVar("T")
+R = TypeVar("R", Reranker, AsyncReranker)
 
-# What a call can say as well as a reranker.
-_OF_A_CALL = frozenset({"model", "top_n", "min_score", "provider"})
+log = logging.getLogger("openrouter_rerank")
 
 
-class Pair:
-    """A sync and an async reranker of the same settings.
+class Setup(msgspec.Struct, frozen=True):
+    """The settings of an adapter at one moment; None stands for a default."""
 
-    Args:
-        key: What gives the API key, so that the key itself stands in no frame of ours; None for the environment's.
-        settings: Arguments of both rerankers; None stands for their own default.
-        reranker, async_reranker: Ready ones, which stay the caller's to close. With one of them none is made.
+    options: Mapping[str, Any]
+    """The options of a call."""
+    on_error: str
+    client: Mapping[str, Any]
+    """The other arguments of a reranker's constructor, but for the key."""
+    key: Callable[[], Any] | None
+    """A function that returns the API key, so that the key is in no frame of ours; None for the environment's."""
+    key_source: object
+    """An object that is equal for equal keys."""
+    reranker: Reranker | None
+    async_reranker: AsyncReranker | None
 
-    Raises:
-        TypeError: A ready reranker is of the other kind.
-        ValueError: A ready reranker comes with what only the one who makes it can set.
-    """
+    def __repr__(self) -> str:
+        return "<settings of an adapter>"
 
-    def __init__(
-        self,
-        key: Callable[[], str | None] | None,
-        settings: Mapping[str, Any],
-        reranker: Reranker | None = None,
-        async_reranker: AsyncReranker | None = None,
-    ) -> None:
-        if isinstance(reranker, AsyncReranker) or isinstance(async_reranker, Reranker):
-            raise TypeError(
-                "reranker= takes a Reranker and async_reranker= an AsyncReranker, not the other way round"
-            )
-        self.given = reranker is not None or async_reranker is not None
-        """Whether the rerankers are the caller's own."""
-        self._settings = {name: value for name, value in settings.items() if value is not None}
-        self._key = key
-        self._sync = reranker
-        self._async = async_reranker
-        late = [*(["api_key"] if key else []), *(name for name in self._settings if name not in _OF_A_CALL)]
-        if self.given and late:
-            message = f"{', '.join(late)}: a ready reranker has its own; set it where the reranker is made"
-            raise ValueError(message)
+    @property
+    def is_ready(self) -> bool:
+        """True if a ready reranker was given."""
+        return self.reranker is not None or self.async_reranker is not None
 
     @property
     def model(self) -> str:
-        """The model that calls ask for, as far as it can be known: a ready reranker of another make may not say."""
-        if "model" in self._settings or not self.given:
-            return str(self._settings.get("model", MODEL))
-        settings = getattr(self._sync or self._async, "_settings", None)
-        return str(settings.defaults["model"]) if settings else ""
+        """The model that calls ask for; empty for a ready reranker of another make."""
+        if self.options["model"] is not None or not self.is_ready:
+            return str(self.options["model"] or MODEL)
+        inside = getattr(self.reranker or self.async_reranker, "_settings", None)
+        return str(inside.defaults["model"]) if inside else ""
 
-    def rerank(
-        self, query: str, documents: Iterable[T], key: Callable[[T], Sendable], **arguments: Any
-    ) -> Ranking[T]:
-        """What the sync one makes of it; an argument of None is as the settings say."""
-        said = self._said(arguments)
-        ranking: Ranking[T] = self.sync().rerank(query, documents, key=key, on_error="raise", **said)
-        return ranking
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that are not None, as a call takes them."""
+        return {
+            name: splitter_of(value) if name == "chunk" else value
+            for name, value in self.options.items()
+            if value is not None
+        }
 
-    async def arerank(
-        self, query: str, documents: Iterable[T], key: Callable[[T], Sendable], **arguments: Any
-    ) -> Ranking[T]:
-        """The same by the async one, on the event loop and in no thread."""
-        reranker, said = self.asynchronous(), self._said(arguments)
-        ranking: Ranking[T] = await reranker.rerank(query, documents, key=key, on_error="raise", **said)
-        return ranking
-
-    def _said(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        # Each call says them all, as a reranker that was given may have other defaults.
-        default = {name: value for name, value in self._settings.items() if name in _OF_A_CALL}
-        return default | {name: value for name, value in arguments.items() if value is not None}
+    def changed(self, **options: Any) -> Setup:
+        """Return the settings with those options replaced that are not None."""
+        given = {name: value for name, value in options.items() if value is not None}
+        return msgspec.structs.replace(self, options={**self.options, **given})
 
     def check(self) -> None:
-        """Make the sync one unless one was given, so that bad settings fail now; it raises as `sync` does."""
-        if not self.given:
-            self.sync()
-
-    async def acheck(self) -> None:
-        """The same for the async one, on the event loop that it will serve."""
-        if not self.given:
-            self.asynchronous()
-
-    def sync(self) -> Reranker:
-        """The sync one.
+        """Refuse settings that can never work, whatever the key is.
 
         Raises:
-            ValueError: There is no key, a setting can never work, or an async one alone was given.
+            ValueError: A setting can never work, or a ready reranker has its own.
             TypeError: A setting has the wrong type.
         """
-        if self._sync is None:
-            if self.given:
-                raise ValueError(
-                    "there is async_reranker= alone: pass reranker= too, or call the async method"
-                )
-            self._sync = Reranker(self._key and self._key(), **self._settings)
-        return self._sync
+        self.check_ready()
+        if self.on_error not in ("raise", "keep_order"):
+            message = f"on_error must be 'raise' or 'keep_order', not {self.on_error!r}"
+            raise ValueError(message)
+        settings(
+            key=Key(""),
+            base_url=BASE_URL if self.client["base_url"] is None else self.client["base_url"],
+            deadline=DEADLINE if self.client["deadline"] is None else self.client["deadline"],
+            retries=Retries(),
+            app_title=None,
+            app_referer=None,
+            app_categories=None,
+            max_image_bytes=None,
+            max_cost=None,
+            cache=None,
+            verify=True,
+            has_client=True,  # the proxies of the environment are not looked at
+            options=self.given,
+        )
 
-    def asynchronous(self) -> AsyncReranker:
-        """The async one; it raises as `sync` does."""
-        if self._async is None:
-            if self.given:
-                raise ValueError(
-                    "there is reranker= alone: pass async_reranker= too, or call the sync method"
-                )
-            self._async = AsyncReranker(self._key and self._key(), **self._settings)
-        return self._async
+    def check_ready(self) -> None:
+        """Refuse a ready reranker of the wrong kind, and beside one what only its constructor takes; as `check` does."""
+        if isinstance(self.reranker, AsyncReranker) or isinstance(self.async_reranker, Reranker):
+            raise TypeError(
+                "reranker= takes a Reranker and async_reranker= an AsyncReranker, not the other way round"
+            )
+        for name in ("reranker", "async_reranker"):
+            value = getattr(self, name)
+            if value is not None and not callable(getattr(value, "rerank", None)):
+                message = f"{name} must be a reranker, not {type(value).__name__}"
+                raise TypeError(message)
+        of_client = [name for name, value in self.client.items() if value is not None]
+        late = [*(["api_key"] if self.key else []), *of_client]
+        if self.is_ready and late:
+            message = f"{', '.join(late)}: a ready reranker has its own; set it where the reranker is made"
+            raise ValueError(message)
+
+    def refuse_secrets(self, kind: str, *, has_key: bool) -> None:
+        """Refuse to pickle an adapter that has a secret.
+
+        Raises:
+            TypeError: It has one; the message names the argument.
+        """
+        secrets = {
+            "api_key": has_key,
+            "extra_headers": bool(self.options["extra_headers"]),
+            "base_url": "?" in str(self.client["base_url"]),
+        }
+        refuse_to_pickle(kind, (name for name, is_there in secrets.items() if is_there))
+
+
+def splitter_of(value: Any) -> Any:
+    """Return the splitter that `chunk` stands for: a function, or the mapping that `plain` makes of `by_words`.
+
+    Raises:
+        TypeError, ValueError: The mapping is not one of those.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    given = dict(cast(Mapping[str, Any], value))
+    if not {"words"} <= given.keys() <= {"words", "overlap"}:
+        message = f"chunk: a mapping has words and overlap, not {', '.join(map(str, given)) or 'nothing'}; pass by_words(300, 50)"
+        raise ValueError(message)
+    return by_words(given["words"], given.get("overlap", 0))
+
+
+def plain(name: str, value: Any) -> Any:
+    """Return the value of an option as plain data, as far as it can be; of headers their names alone."""
+    if isinstance(value, ByWords):
+        return {"words": value.words, "overlap": value.overlap}
+    if isinstance(value, Model):
+        return value.to_dict()
+    if not isinstance(value, Mapping):
+        return value
+    fields = dict(cast("Mapping[str, Any]", value))
+    return repr(Secrets(fields)) if name == "extra_headers" and fields else fields
+
+
+class _Made(msgspec.Struct, Generic[R], frozen=True):
+    """A reranker, the arguments that it was made of, and the pairs that rank by it: an adapter's and its copies'."""
+
+    arguments: object
+    reranker: R
+    users: WeakSet[Pair]
+
+    def left_by(self, pair: Pair) -> bool:
+        """Take away a pair; True if it was the last."""
+        self.users.discard(pair)
+        return not self.users
+
+
+class Pair:
+    """The rerankers that an adapter has made, by its settings at the last call. It has no settings of its own.
+
+    A copy has the same rerankers until its settings differ.
+    """
+
+    def __init__(self) -> None:
+        self._sync: _Made[Reranker] | None = None
+        self._async: _Made[AsyncReranker] | None = None
+        self._lock = Lock()
+
+    def __copy__(self) -> Pair:
+        copied = Pair()
+        with self._lock:
+            copied._sync, copied._async = self._sync, self._async
+            for made in (self._sync, self._async):
+                if made is not None:
+                    made.users.add(copied)
+        return copied
+
+    def __deepcopy__(self, memo: object) -> Pair:
+        return self.__copy__()
+
+    def __reduce__(self) -> Any:
+        return Pair, ()  # connections are made anew
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pair)  # adapters are equal whose settings are
+
+    __hash__ = object.__hash__  # for the users of a reranker
+
+    def rerank(
+        self, setup: Setup, query: str, documents: Iterable[T], key: Callable[[T], Sendable]
+    ) -> Ranking[T] | Unranked[T]:
+        """Rank with the sync reranker."""
+        reranker: Any = self.sync(setup)
+        return _noted(reranker.rerank(query, documents, key=key, on_error=setup.on_error, **setup.given))
+
+    async def arerank(
+        self, setup: Setup, query: str, documents: Iterable[T], key: Callable[[T], Sendable]
+    ) -> Ranking[T] | Unranked[T]:
+        """Rank with the async reranker, on the event loop and in no thread."""
+        reranker: Any = await self.asynchronous(setup)
+        return _noted(
+            await reranker.rerank(query, documents, key=key, on_error=setup.on_error, **setup.given)
+        )
+
+    def sync(self, setup: Setup) -> Reranker:
+        """Return the sync reranker of the settings; where they have changed, make a new one and close the old.
+
+        Raises:
+            ValueError: There is no key, a setting can never work, or only an async one was given.
+            TypeError: A setting has the wrong type.
+        """
+        setup.check_ready()
+        if setup.reranker is not None:
+            return setup.reranker
+        if setup.is_ready:
+            raise ValueError("there is async_reranker= alone: pass reranker= too, or call the async method")
+        with self._lock:
+            made, old = _renewed(self._sync, setup, Reranker)
+            made.users.add(self)
+            self._sync = made
+            if old is not None and old.left_by(self):
+                old.reranker.close()
+        return made.reranker
+
+    async def asynchronous(self, setup: Setup) -> AsyncReranker:
+        """Return the async reranker; as `sync` does."""
+        setup.check_ready()
+        if setup.async_reranker is not None:
+            return setup.async_reranker
+        if setup.is_ready:
+            raise ValueError("there is reranker= alone: pass async_reranker= too, or call the sync method")
+        with self._lock:
+            made, old = _renewed(self._async, setup, AsyncReranker)
+            made.users.add(self)
+            self._async = made
+        if old is not None and old.left_by(self):
+            await old.reranker.aclose()
+        return made.reranker
 
     def close(self) -> None:
-        """Close the sync one, unless it was given. A later call makes a new one."""
-        if self._sync is not None and not self.given:
-            self._sync.close()
-            self._sync = None
+        """Close the sync reranker that was made, copies' too. A later call makes a new one."""
+        with self._lock:
+            made, self._sync = self._sync, None
+        if made is not None:
+            made.reranker.close()
 
     async def aclose(self) -> None:
-        """Close both, unless they were given. A later call makes new ones."""
+        """Close both rerankers that were made, copies' too. A later call makes new ones."""
         self.close()
-        if self._async is not None and not self.given:
-            await self._async.aclose()
-            self._async = None
+        with self._lock:
+            made, self._async = self._async, None
+        if made is not None:
+            await made.reranker.aclose()
+
+
+def _renewed(made: _Made[R] | None, setup: Setup, kind: type[R]) -> tuple[_Made[R], _Made[R] | None]:
+    """Return a reranker of these settings, and the one in whose place it is if it is new."""
+    arguments = {name: value for name, value in setup.client.items() if value is not None}
+    wanted = (arguments, setup.key_source)
+    # A copy of the adapter may have closed it.
+    if made is not None and made.arguments == wanted and not vars(made.reranker)["_closed"].is_set():
+        return made, None
+    return _Made(wanted, kind(setup.key and setup.key(), **arguments), WeakSet()), made
+
+
+def _noted(ranking: Ranking[T] | Unranked[T]) -> Ranking[T] | Unranked[T]:
+    if isinstance(ranking, Unranked):
+        log.warning("ranking failed, and the documents keep their order: %s", ranking.reason)
+    return ranking

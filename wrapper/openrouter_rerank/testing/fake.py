@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, replace
 from math import isfinite
 from threading import Lock
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import httpx
@@ -81,8 +82,21 @@ def word_overlap(query: str, text: str) -> float:
     return len(asked & found) / len(asked) if asked else 0.0
 
 
+class _Served:
+    """An attribute of the server of a fake, which all copies of the fake share."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, fake: Any, owner: type) -> Any:
+        return self if fake is None else getattr(fake._server, self._name)  # noqa: SLF001 - its own
+
+    def __set__(self, fake: Any, value: object) -> None:
+        setattr(fake._server, self._name, value)  # noqa: SLF001 - its own
+
+
 class _Fake:
-    """The server's side of a fake. Everything here may be changed between calls.
+    """The server's side of a fake. Everything here may be changed between calls; copies of the fake share it.
 
     Attributes:
         scores: By what it ranks a request for which the script says nothing.
@@ -91,12 +105,13 @@ class _Fake:
         calls: The requests that it was sent. No documents make no request.
     """
 
-    scores: Scores
-    billed: Usage
-    served_model: str | None
-    served_provider: str | None
-    calls: list[FakeCall]
-    _outcomes: Iterator[Outcome]
+    # The types are those of what is read; a descriptor hands it on.
+    scores: Scores = cast(Any, _Served())
+    billed: Usage = cast(Any, _Served())
+    served_model: str | None = cast(Any, _Served())
+    served_provider: str | None = cast(Any, _Served())
+    calls: list[FakeCall] = cast(Any, _Served())
+    _outcomes: Iterator[Outcome] = cast(Any, _Served())
     _lock: Lock
 
     def _serve(
@@ -107,6 +122,7 @@ class _Fake:
         served_model: str | None,
         served_provider: str | None,
     ) -> None:
+        self._server = SimpleNamespace()
         self.scores = word_overlap if scores is None else scores
         self.billed = billed
         self.served_model = served_model
@@ -118,6 +134,10 @@ class _Fake:
 
     def _after_fork(self) -> None:
         self._lock = Lock()
+
+    def __reduce__(self) -> Any:
+        message = f"cannot pickle a {type(self).__name__}: its script belongs to one process; for others, serve it: serving(fake.play)"
+        raise TypeError(message)
 
     def script(self, outcomes: Iterable[Outcome]) -> None:
         """Say what the next requests come to, one after the other, in place of what was still to come."""

@@ -204,7 +204,7 @@ def test_no_key(monkeypatch):
     ranker = OpenRouterRanker(api_key=None)
     ranker.warm_up()
 
-    assert "Authorization" not in ranker._pair.sync()._settings.headers
+    assert "Authorization" not in ranker._pair.sync(ranker._setup())._settings.headers
 
 
 def test_written_down():

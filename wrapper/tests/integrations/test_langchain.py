@@ -175,7 +175,9 @@ def test_the_empty_key(monkeypatch):
     """The empty key sends none, not even the environment's."""
     monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
 
-    assert "Authorization" not in OpenRouterRerank(api_key="")._pair.sync()._settings.headers
+    compressor = OpenRouterRerank(api_key="")
+
+    assert "Authorization" not in compressor._pair.sync(compressor._setup())._settings.headers
 
 
 def test_the_key_does_not_show():

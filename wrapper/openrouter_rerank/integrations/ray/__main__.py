@@ -138,6 +138,8 @@ def command(  # noqa: PLR0913 - one argument for each option
     settings: dict[str, Any] = {"top_n": top_n}
     if connection["model"] is not None:
         settings["model"] = connection["model"]
+    if connection["blank"] is not None:
+        settings["blank"] = connection["blank"]
     if connection["timeout"] is not None:
         settings |= {"timeout": connection["timeout"], "deadline": 2 * connection["timeout"]}
     if connection["ca_file"] is not None:

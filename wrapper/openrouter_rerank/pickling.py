@@ -1,0 +1,56 @@
+"""Pickle a reranker: its settings go along; secrets, connections and budgets do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from openrouter_rerank.defaults import KEY_VARIABLE
+
+if TYPE_CHECKING:
+    from openrouter_rerank.request import Settings
+
+_REASONS: Mapping[str, str] = {
+    "api_key": f"it was passed, and a key is not pickled; set {KEY_VARIABLE} in both processes, or pickle the arguments",
+    "extra_headers": "they may hold secrets and are not pickled; set them where it is used",
+    "base_url": "its query may hold a secret and is not pickled; make it where it is used",
+    "http_client": "an injected client cannot be pickled; make it where it is used",
+    "verify": "an ssl.SSLContext cannot be pickled; pass a file or a directory of certificates",
+    "max_cost": "a budget holds within one process; make one with its share of the budget in each process",
+}
+_KEY_HEADER = "Authorization"
+
+
+def refuse_to_pickle(kind: str, names: Iterable[str]) -> None:
+    """Refuse to pickle an object for the first of these arguments.
+
+    Raises:
+        TypeError: There is one; the message says why it stands in the way, and never has its value.
+    """
+    for name in names:
+        message = f"cannot pickle this {kind}: {name}: {_REASONS[name]}"
+        raise TypeError(message)
+
+
+def arguments_of(settings: Settings) -> dict[str, Any]:
+    """Return the arguments that make a client of these settings, without the key.
+
+    The headers are those of the package and the application alone, as others are refused before.
+    """
+    headers = {name: value for name, value in settings.headers.items() if name != _KEY_HEADER}
+    return {
+        **{name: value for name, value in settings.defaults.items() if value is not None},
+        "base_url": settings.url,
+        "timeout": settings.timeout,
+        "deadline": settings.deadline,
+        "retries": settings.retries,
+        "max_image_bytes": settings.max_image_bytes,
+        "cache": settings.cache,
+        "verify": settings.verify,
+        "extra_headers": headers,
+    }
+
+
+def has_key(settings: Settings) -> bool:
+    """True if requests carry a key."""
+    return _KEY_HEADER in settings.headers
