@@ -11,11 +11,12 @@ import httpx
 import pytest
 
 from driving import answered, body, call, finish, ranked, settings
-from openrouter_rerank import BadRequest, Document, Ranking, Retries, Unavailable, Unranked
+from openrouter_rerank import BadRequest, ConnectionFailed, Document, Ranking, Retries, Unavailable, Unranked
 from openrouter_rerank.blank import is_blank
 from openrouter_rerank.bulk import Request, by_words
 from openrouter_rerank.bulk.cache import memory
 from openrouter_rerank.errors import RerankError
+from openrouter_rerank.steps import Failure
 from openrouter_rerank.testing import (
     AsyncFakeReranker,
     FakeReranker,
@@ -338,10 +339,11 @@ def test_a_server_that_returns_its_own_indices_is_held_to_what_was_sent() -> Non
         finish(call({"blank": "skip"}, documents=["", "a"]), ranked((1, 0.5)))
 
 
-def test_a_failure_that_may_pass_names_nothing() -> None:
+@pytest.mark.parametrize("outcome", [answered(503), Failure(httpx.ConnectError("refused"), None)])
+def test_a_failure_that_may_pass_names_nothing(outcome: Any) -> None:
     """A server that is down says nothing of blank documents."""
-    with pytest.raises(Unavailable) as caught:
-        finish(call({"retries": Retries(attempts=1)}, documents=[""]), answered(503))
+    with pytest.raises((Unavailable, ConnectionFailed)) as caught:
+        finish(call({"retries": Retries(attempts=1)}, documents=[""]), outcome)
     assert "blank" not in str(caught.value)
 
 

@@ -26,6 +26,10 @@ DOCUMENTS = ["a", "b"]
         (lambda: FakeReranker().rerank("q", [], quux=1), "rerank() has no argument 'quux'; to send it as a"),
         (lambda: FakeReranker().rerank("q", [], cache=1), "no argument 'cache'; set it where the reranker"),
         (lambda: FakeReranker().with_options(cache=None), "with_options() has no argument 'cache'; set it"),
+        (
+            lambda: FakeReranker(on_error="keep_order"),
+            "no argument 'on_error'; pass it to each call of rerank()",
+        ),
         (lambda: Request("q", [], top_m=3), "Request() has no argument 'top_m'; did you mean 'top_n'?"),
     ],
 )
