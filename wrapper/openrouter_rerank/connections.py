@@ -269,7 +269,7 @@ class _AsyncNetwork(httpcore.AsyncNetworkBackend):
     """The network, for tasks."""
 
     def __init__(self) -> None:
-        self._network: httpcore.AsyncNetworkBackend = httpcore.AnyIOBackend()
+        self._network = cast(httpcore.AsyncNetworkBackend, httpcore.AnyIOBackend())
 
     async def connect_tcp(self, *arguments: Any, **options: Any) -> httpcore.AsyncNetworkStream:
         """Connect."""
