@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
-from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Router, request_response
 from starlette.types import ASGIApp
 
 from rerank_conformance.reference.server import Reference, target
+from rerank_conformance.reference.threads import run_abandonable
 
 _GRACE = 3  # seconds that a request in flight gets to end when the server is told to stop
 
@@ -28,7 +28,7 @@ def app(reference: Reference) -> ASGIApp:
             return Response(status_code=400)  # to nobody
         place = target(request.scope["path"], request.url.query)
         head = request.method, place, request.headers
-        answer = await run_sync(reference.answer, *head, body, abandon_on_cancel=True)
+        answer = await run_abandonable(reference.answer, *head, body)
         return Response(answer.body, answer.status, answer.headers)
 
     # every path and method is the reference's to answer
@@ -41,7 +41,7 @@ def serve(
     port: int = 8000,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then end the requests in flight and return.
+    """Serve until SIGINT or SIGTERM, then end the requests in flight, abandon those that do not end, and return.
 
     Args:
         reference: What answers.
