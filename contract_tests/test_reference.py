@@ -780,10 +780,13 @@ def test_a_server_ends_whatever_it_scores(number: signal.Signals, leaves: bool) 
             if leaves:
                 client.close()
             process.send_signal(number)
-            output, _ = process.communicate(timeout=60)
+            output, errors = process.communicate(timeout=60)
+            answer = b"" if leaves else client.recv(65536)
         finally:
             process.kill()
     assert (output, process.returncode) == ("ended\n", 0)
+    assert "Traceback" not in errors
+    assert leaves or answer.startswith(b"HTTP/1.1 503 ")
 
 
 CANCELLED = """

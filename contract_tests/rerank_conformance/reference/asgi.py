@@ -1,5 +1,6 @@
 """The reference server over HTTP: an ASGI app, and what serves it; every answer is decided elsewhere."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Generator
@@ -10,7 +11,7 @@ import uvicorn
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Router, request_response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rerank_conformance.reference.server import Reference, target
 from rerank_conformance.reference.threads import run_abandonable
@@ -77,7 +78,7 @@ class _Server(uvicorn.Server):
         # the process' logging is its own; nothing is asked of the app at startup; no websocket is spoken
         super().__init__(
             uvicorn.Config(
-                app(reference),
+                _until_stopped(reference),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -99,6 +100,20 @@ class _Server(uvicorn.Server):
         del sig, frame
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+def _until_stopped(reference: Reference) -> ASGIApp:
+    """Return the app; a request that uvicorn cancels, as the server stops, is answered 503 instead of logged as a fault."""
+    respond = app(reference)
+    stopping = reference.encode(503, reference.envelope(503, "The server was stopped before it had ranked"))
+
+    async def until_stopped(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await respond(scope, receive, send)
+        except asyncio.CancelledError:
+            await Response(stopping.body, stopping.status, stopping.headers)(scope, receive, send)
+
+    return until_stopped
 
 
 async def _body(request: Request, limit: int) -> bytes:
