@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -708,7 +708,7 @@ def test_a_server_serves_many_at_once() -> None:
         assert asyncio.run(main(url)) == [200, 200]
 
 
-def python(code: str, cwd: Path | None = None) -> subprocess.Popen[str]:
+def python(code: str, *arguments: str, cwd: Path | None = None) -> subprocess.Popen[str]:
     """A Python process of its own that finds the packages where this one does."""
     environment = {
         **os.environ,
@@ -716,7 +716,7 @@ def python(code: str, cwd: Path | None = None) -> subprocess.Popen[str]:
         "PYTHONUNBUFFERED": "1",
     }
     return subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -747,6 +747,84 @@ def test_a_server_says_its_port_and_ends_when_told(number: signal.Signals) -> No
         finally:
             process.kill()
     assert (output, errors, process.returncode) == ("ended\n", "", 0)
+
+
+# A scorer that never ends, and a client that may wait for it for ever.
+ENDLESS = """
+import threading
+from rerank_conformance.reference import Reference
+from rerank_conformance.reference.asgi import serve
+
+def score(query, texts):
+    print("scoring", flush=True)
+    threading.Event().wait()
+
+serve(Reference(score), port=0, ready=lambda url: print(url, flush=True))
+print("ended")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("leaves", [True, False], ids=["the client has left", "the client waits"])
+def test_a_server_ends_whatever_it_scores(number: signal.Signals, leaves: bool) -> None:
+    """A request whose scorer does not end keeps neither `serve` nor its process, though nobody waits for it any more."""
+    with python(ENDLESS) as process, ExitStack() as stack:
+        assert process.stdout
+        try:
+            host, _, port = process.stdout.readline().strip().removeprefix("http://").partition(":")
+            client = stack.enter_context(socket.create_connection((host, int(port))))
+            body = json.dumps(REQUEST).encode()
+            head = f"POST /rerank HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+            client.sendall(head.encode() + b"\r\n\r\n" + body)
+            assert process.stdout.readline() == "scoring\n"
+            if leaves:
+                client.close()
+            process.send_signal(number)
+            output, errors = process.communicate(timeout=60)
+            answer = b"" if leaves else client.recv(65536)
+        finally:
+            process.kill()
+    assert (output, process.returncode) == ("ended\n", 0)
+    assert "Traceback" not in errors
+    assert leaves or answer.startswith(b"HTTP/1.1 503 ")
+
+
+CANCELLED = """
+import sys, threading
+import anyio, httpx
+from rerank_conformance.reference import Reference
+from rerank_conformance.reference.inprocess import InProcess
+
+async def main():
+    async with anyio.create_task_group() as group:
+        def score(query, texts):
+            signal.set()
+            threading.Event().wait()
+        signal = threading.Event()
+        async def ask():
+            async with httpx.AsyncClient(transport=InProcess(Reference(score))) as client:
+                await client.post("http://h/rerank", json={"model": "m", "query": "q", "documents": ["a"]}, timeout=None)
+        group.start_soon(ask)
+        while not signal.is_set():
+            await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+    print("cancelled")
+
+anyio.run(main, backend=sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_cancelled_call_keeps_no_process(backend: str) -> None:
+    """A local call that was cancelled while its scorer runs does not keep the process from ending."""
+    if backend == "trio":
+        pytest.importorskip("trio", reason="trio is not installed")
+    with python(CANCELLED, backend) as process:
+        try:
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (output, errors, process.returncode) == ("cancelled\n", "", 0)
 
 
 def test_a_server_frees_its_port() -> None:

@@ -32,9 +32,6 @@ class Secrets:
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
-    def __len__(self) -> int:
-        return len(self._values)
-
     def __repr__(self) -> str:
         return f"<headers {', '.join(self)}>"
 

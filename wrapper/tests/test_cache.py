@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import pickle
 import sqlite3
+import stat
+import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import anyio
 import cachetools
@@ -17,6 +21,7 @@ import httpx
 import msgspec
 import pytest
 
+import openrouter_rerank.bulk.cache
 from openrouter_rerank import AsyncReranker, BadRequest, BudgetExceeded, Reranker, Usage
 from openrouter_rerank.bulk.cache import Cache, disk, memory
 from openrouter_rerank.ledger import Totals
@@ -450,17 +455,6 @@ def test_disk_is_shared_by_threads(tmp_path: Path) -> None:
     assert all(cache.get(f"{name}{number}") == name.encode() for name in "abcd" for number in range(10))
 
 
-def test_disk_survives_a_fork(tmp_path: Path) -> None:
-    """In another process than the one that made it, the connection is made anew, and the old one left alone."""
-    cache: Any = disk(tmp_path / "x")
-    cache.set("a", b"1")
-    inherited, cache._process = cache._file, -1
-
-    assert cache.get("a") == b"1"
-    assert cache._file is not inherited
-    assert inherited.execute("select count(*) from answers").fetchone() == (1,)
-
-
 @pytest.mark.parametrize("content", ["not sqlite" * 200, "create table answers (a)", "create table mine (a)"])
 def test_disk_refuses_what_is_not_its_own(tmp_path: Path, content: str) -> None:
     """Another file, a database of somebody else's too, is left as it is, and the error names it."""
@@ -483,6 +477,136 @@ def test_disk_has_no_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"x cannot be used as a cache .*name another file"):
         disk(tmp_path / "file" / "x")
+
+
+def modes(directory: Path) -> dict[str, int]:
+    """The modes of the files in a directory."""
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
+
+
+@pytest.fixture
+def _open_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+@pytest.mark.usefixtures("_open_umask")
+def test_disk_is_read_by_nobody_else(tmp_path: Path) -> None:
+    """The file, what SQLite puts beside it and the directories made for it are the user's own; others stay as they are."""
+    path = tmp_path / "made" / "too" / "x"
+    cache = disk(path)
+    cache.set("a", b"1")
+
+    assert modes(path.parent) == {"x": 0o600, "x-wal": 0o600, "x-shm": 0o600}
+    assert modes(tmp_path) == {"made": 0o700}
+    assert modes(tmp_path / "made") == {"too": 0o700}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+@pytest.mark.usefixtures("_open_umask")
+def test_disk_through_a_link(tmp_path: Path) -> None:
+    """A link that leads to no file yet is followed."""
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    disk(tmp_path / "link").set("a", b"1")
+
+    assert modes(tmp_path)["target"] == 0o600
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+@pytest.mark.parametrize(("mode", "becomes"), [(0o644, 0o600), (0o640, 0o640), (0o600, 0o600)])
+def test_disk_closes_what_was_open(mode: int, becomes: int, tmp_path: Path) -> None:
+    """A file of ours that an earlier version left open to all is closed to others; another mode was given on purpose."""
+    path = tmp_path / "x"
+    made: Any = disk(path)
+    made.set("a", b"1")
+    made._file.close()
+    path.chmod(mode)
+    (tmp_path / "x-wal").touch(mode)
+    (tmp_path / "x-wal").chmod(mode)
+
+    assert disk(path).get("a") == b"1"
+    assert set(modes(tmp_path).values()) == {becomes}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_disk_leaves_the_mode_of_another_file(tmp_path: Path) -> None:
+    """A file that is not ours keeps its mode too."""
+    path = tmp_path / "x"
+    path.write_text("not sqlite" * 200)
+    path.chmod(0o644)
+
+    with pytest.raises(OSError, match="cannot be used"):
+        disk(path)
+    assert modes(tmp_path) == {"x": 0o644}
+
+
+def test_disk_with_a_name_of_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that means something else to SQLite is a file here."""
+    monkeypatch.chdir(tmp_path)
+    disk(":memory:").set("a", b"1")
+
+    assert disk(":memory:").get("a") == b"1"
+
+
+OPENER = """
+import sys
+from openrouter_rerank.bulk.cache import disk
+print("ready", flush=True)
+for line in sys.stdin:
+    cache = disk(line.strip())
+    cache.set(str(sys.argv[1]), b"1")
+    print(cache.get(str(sys.argv[1])), flush=True)
+"""
+
+
+def test_disk_is_made_by_many_processes_at_once(tmp_path: Path) -> None:
+    """Processes that open a new file at the same moment all have it: "database is locked" is waited out."""
+    openers = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPENER, str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(6)
+    ]
+    with contextlib.ExitStack() as stack:
+        for opener in openers:
+            stack.enter_context(opener)
+            stack.callback(opener.kill)
+        pipes = [(cast(IO[str], opener.stdin), cast(IO[str], opener.stdout)) for opener in openers]
+        assert [output.readline() for _, output in pipes] == ["ready\n"] * len(pipes)
+        for attempt in range(10):
+            for given, _ in pipes:
+                given.write(f"{tmp_path / 'new' / str(attempt)}\n")
+                given.flush()
+            assert [output.readline() for _, output in pipes] == ["b'1'\n"] * len(pipes)
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_LOCKED])
+def test_disk_waits_for_another_process(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To be busy is tried again until the time is up; anything else fails at once, and closes the file."""
+    busy = sqlite3.OperationalError("database is locked")
+    busy.sqlite_errorcode = code
+    errors: list[BaseException] = [busy, busy]
+    set_up = openrouter_rerank.bulk.cache._set_up
+
+    def failing(file: sqlite3.Connection) -> None:
+        if errors:
+            raise errors.pop()
+        set_up(file)
+
+    monkeypatch.setattr(openrouter_rerank.bulk.cache, "_set_up", failing)
+    disk(tmp_path / "x").set("a", b"1")
+    errors += [busy] * 3
+    monkeypatch.setattr(openrouter_rerank.bulk.cache, "_OPENING", -1)
+    with pytest.raises(OSError, match="cannot be used as a cache \\(database is locked\\)"):
+        disk(tmp_path / "x")
+    errors[:] = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        disk(tmp_path / "x")
 
 
 class Bomb:

@@ -27,7 +27,7 @@ import trustme
 from openrouter_rerank import AsyncReranker, BudgetExceeded, Reranker, TimedOut, forks
 from openrouter_rerank.bulk.cache import disk, memory
 from openrouter_rerank.connections import Connections
-from openrouter_rerank.integrations.pair import Pair
+from openrouter_rerank.integrations.pair import Pair, Setup
 from openrouter_rerank.ledger import Ledger
 from openrouter_rerank.steps import Answer, Send
 from openrouter_rerank.testing import FakeReranker, Request, Script, Server, answer, honest, results, serving
@@ -632,17 +632,20 @@ def test_a_local_mode_async() -> None:
 def test_the_rerankers_of_an_adapter() -> None:
     """An adapter made in the parent serves a child."""
     with serving(echo) as server:
-        pair = Pair(lambda: KEY, {"base_url": server.url})
-        assert pair.rerank("warm", ["d"], str).model == "warm"
+        client = {"base_url": server.url, "timeout": None, "deadline": None}
+        options = dict.fromkeys(["model", "chunk"])
+        setup = Setup(options, "raise", client, lambda: KEY, KEY, None, None)
+        pair = Pair()
+        assert pair.rerank(setup, "warm", ["d"], str).model == "warm"
 
         def child() -> tuple[str | None, str | None]:
             async def ask() -> str | None:
-                return (await pair.arerank("async", ["d"], str)).model
+                return (await pair.arerank(setup, "async", ["d"], str)).model
 
-            return pair.rerank("sync", ["d"], str).model, asyncio.run(ask())
+            return pair.rerank(setup, "sync", ["d"], str).model, asyncio.run(ask())
 
         assert in_child(child) == ("sync", "async")
-        assert pair.rerank("after", ["d"], str).model == "after"
+        assert pair.rerank(setup, "after", ["d"], str).model == "after"
         pair.close()
 
 

@@ -1,5 +1,6 @@
 """The reference server over HTTP: an ASGI app, and what serves it; every answer is decided elsewhere."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Generator
@@ -7,13 +8,13 @@ from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
-from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Router, request_response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rerank_conformance.reference.server import Reference, target
+from rerank_conformance.reference.threads import run_abandonable
 
 _GRACE = 3  # seconds that a request in flight gets to end when the server is told to stop
 
@@ -28,7 +29,7 @@ def app(reference: Reference) -> ASGIApp:
             return Response(status_code=400)  # to nobody
         place = target(request.scope["path"], request.url.query)
         head = request.method, place, request.headers
-        answer = await run_sync(reference.answer, *head, body, abandon_on_cancel=True)
+        answer = await run_abandonable(reference.answer, *head, body)
         return Response(answer.body, answer.status, answer.headers)
 
     # every path and method is the reference's to answer
@@ -41,7 +42,7 @@ def serve(
     port: int = 8000,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then end the requests in flight and return.
+    """Serve until SIGINT or SIGTERM, then end the requests in flight, abandon those that do not end, and return.
 
     Args:
         reference: What answers.
@@ -77,7 +78,7 @@ class _Server(uvicorn.Server):
         # the process' logging is its own; nothing is asked of the app at startup; no websocket is spoken
         super().__init__(
             uvicorn.Config(
-                app(reference),
+                _until_stopped(reference),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -99,6 +100,20 @@ class _Server(uvicorn.Server):
         del sig, frame
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+def _until_stopped(reference: Reference) -> ASGIApp:
+    """Return the app; a request that uvicorn cancels, as the server stops, is answered 503 instead of logged as a fault."""
+    respond = app(reference)
+    stopping = reference.encode(503, reference.envelope(503, "The server was stopped before it had ranked"))
+
+    async def until_stopped(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await respond(scope, receive, send)
+        except asyncio.CancelledError:
+            await Response(stopping.body, stopping.status, stopping.headers)(scope, receive, send)
+
+    return until_stopped
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -1,16 +1,16 @@
 """The reference server behind an httpx client, sync or async, in the same process; no socket is opened."""
 
-import anyio.to_thread
 import httpx
 
 from rerank_conformance.reference.server import Answer, Reference, target
+from rerank_conformance.reference.threads import run_abandonable
 
 
 class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """A transport that has the reference server answer: `httpx.Client(transport=InProcess(Reference()))`.
 
     Under an `AsyncClient` it ranks in a worker thread, so that the event loop goes on; what a cancelled call
-    began runs out there.
+    began runs out there, unless the process ends before.
     """
 
     def __init__(self, reference: Reference) -> None:
@@ -24,7 +24,7 @@ class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer in a worker thread."""
         await request.aread()
-        return _response(await anyio.to_thread.run_sync(self._answer, request, abandon_on_cancel=True))
+        return _response(await run_abandonable(self._answer, request))
 
     def _answer(self, request: httpx.Request) -> Answer:
         place = target(request.url.path, request.url.query.decode("ascii"))

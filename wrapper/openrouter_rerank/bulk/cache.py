@@ -12,13 +12,15 @@ holds what is no answer, costs a call nothing but the time: the request is made.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
+import stat
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
-from time import monotonic, time
+from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from weakref import finalize
 
@@ -201,8 +203,8 @@ class _Memory:
 def disk(path: str | Path, max_bytes: int = 1_000_000_000, ttl: float = 30 * 86_400.0) -> Cache:
     """A cache in a file (SQLite's, which several processes may share), so large at most, for as many seconds.
 
-    What was used last stays longest. The file holds what was sent back of your documents; nothing in it is ever executed
-    or unpickled.
+    What was used last stays longest. The file holds what was sent back of your documents, so that only you may read it
+    and the directories that are made for it; nothing in it is ever executed or unpickled.
 
     Raises:
         OSError: The file cannot be made, or is none of ours.
@@ -214,17 +216,23 @@ def disk(path: str | Path, max_bytes: int = 1_000_000_000, ttl: float = 30 * 86_
 # Marks a file of SQLite's as one of these: tables of others are no place for answers, nor for removing what is old.
 _OURS = int.from_bytes(b"rrk1")
 # Somebody else may have written the file, so nothing that it defines is trusted. An answer that a power cut takes is no loss.
-_SETUP = f"""
-pragma trusted_schema = off;
-pragma journal_mode = wal;
-pragma synchronous = normal;
+_SETUP = "pragma trusted_schema = off; pragma synchronous = normal;"
+# In one transaction, so that another process sees all of it or nothing.
+_CREATE = f"""
+begin immediate;
 pragma application_id = {_OURS};
 create table if not exists answers (key text primary key, value blob not null, made real not null, used real not null);
 create index if not exists by_use on answers (used);
 create index if not exists by_age on answers (made);
+commit;
 """
-# A process that holds the file longer than this is not worth waiting for.
+# A process that holds the file longer than this is not worth waiting for: in a call, and when the cache is made.
 _PATIENCE = 1.0
+_OPENING = 30.0
+_RETRY = 0.05
+# The mode that files of earlier versions have, which everybody may read.
+_READABLE_BY_ALL = 0o644
+_OURS_ALONE = 0o600
 # The connections of the process that this one was forked from.
 _INHERITED: list[sqlite3.Connection] = []
 
@@ -233,31 +241,28 @@ class _Disk:
     """A cache in a file of SQLite's, for threads: they share one connection, which a forked process opens anew."""
 
     def __init__(self, path: Path, max_bytes: int, ttl: float) -> None:
-        self._path = path
+        # SQLite has names of its own, such as ":memory:".
+        self._path = path.absolute()
         self._max_bytes = max_bytes
         self._ttl = ttl
         self._lock = Lock()
         self._file: sqlite3.Connection | None = None
         forks.register(self)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with self._opened() as file:
+            _make_directory(path.parent)
+            _make_private(path.resolve())
+            with self._opened(_OPENING) as file:
                 file.execute("select key, value, made, used from answers limit 1")
         except (sqlite3.Error, OSError) as error:
             message = f"{path} cannot be used as a cache ({error}); name another file, or remove it"
             raise OSError(message) from error
 
     @contextmanager
-    def _opened(self) -> Generator[sqlite3.Connection]:
+    def _opened(self, patience: float = _PATIENCE) -> Generator[sqlite3.Connection]:
         with self._lock:
             if self._file is None:
-                file = sqlite3.connect(
-                    self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
-                )
-                self._closing = finalize(self, file.close)
-                self._refuse_others(file)
-                file.executescript(_SETUP)
-                self._file = file
+                self._file = self._connected(monotonic() + patience)
+                self._closing = finalize(self, self._file.close)
             with self._file:  # ends what was begun
                 yield self._file
 
@@ -269,13 +274,25 @@ class _Disk:
             _INHERITED.append(self._file)
             self._file = None
 
-    def _refuse_others(self, file: sqlite3.Connection) -> None:
-        (tables,), (mark,) = (
-            file.execute(query).fetchone()
-            for query in ("select count(*) from sqlite_master", "pragma application_id")
-        )
-        if tables and mark != _OURS:
-            raise sqlite3.DatabaseError("it is a database of something else")
+    def _connected(self, end: float) -> sqlite3.Connection:
+        """Return a connection to the file, set up, however many processes do the same at the same time."""
+        while True:
+            file = sqlite3.connect(
+                self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+            )
+            try:
+                _set_up(file)
+            except sqlite3.Error as error:
+                file.close()
+                # The change to write-ahead logging fails at once, whatever the timeout, where another process makes it.
+                if not _is_busy(error) or monotonic() > end:
+                    raise
+                sleep(_RETRY)
+            except BaseException:
+                file.close()
+                raise
+            else:
+                return file
 
     def get(self, key: str, /) -> bytes | None:
         now = time()
@@ -314,3 +331,59 @@ class _Disk:
 
     def __repr__(self) -> str:
         return f"<a cache in {self._path}>"
+
+
+def _set_up(file: sqlite3.Connection) -> None:
+    tables, mark, mode = (
+        file.execute(query).fetchone()[0]
+        for query in (
+            "select count(*) from sqlite_master",
+            "pragma application_id",
+            "pragma journal_mode",
+        )
+    )
+    if tables and mark != _OURS:
+        raise sqlite3.DatabaseError("it is a database of something else")
+    file.executescript(_SETUP)
+    if mode != "wal":
+        file.execute("pragma journal_mode = wal")
+    if not tables:
+        file.executescript(_CREATE)
+
+
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    """True if another process has the file at the moment."""
+    # The lower byte is the kind, the upper ones say more of it.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
+
+
+def _make_directory(path: Path) -> None:
+    """Make the directories that are missing, for nobody else to look into."""
+    if not path.exists():
+        _make_directory(path.parent)
+        path.mkdir(0o700, exist_ok=True)
+
+
+def _make_private(path: Path) -> None:
+    """Make the file for nobody else to read, before SQLite would for all; what SQLite puts beside it has the same mode.
+
+    A file of ours that an earlier version left open to all is closed to others. Any other mode was given on purpose.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _OURS_ALONE))
+        return
+    if stat.S_IMODE(path.stat().st_mode) != _READABLE_BY_ALL or _mark_of(path) != _OURS:
+        return
+    for one in (path, *(path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm", "-journal"))):
+        with suppress(OSError):  # it is not there, or somebody else's
+            one.chmod(_OURS_ALONE)
+
+
+def _mark_of(path: Path) -> int:
+    """Return the mark in the head of a file of SQLite's: https://www.sqlite.org/fileformat2.html#application_id."""
+    with path.open("rb") as file:
+        head = file.read(72)
+    return int.from_bytes(head[68:])

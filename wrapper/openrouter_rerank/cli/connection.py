@@ -152,14 +152,15 @@ def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpac
     if not (key or local or base_url):
         message = f"no API key. Set {KEY_VARIABLE}, or rank on this machine without one: --local"
         raise BadInput(message)
-    defaults: dict[str, Any] = {} if max_cost is None else {"max_cost": max_cost}
-    defaults |= connection["fields"]
-    if connection["model"] is not None:
-        defaults["model"] = connection["model"]
-    if connection["blank"] is not None:
-        defaults["blank"] = connection["blank"]
-    if connection["timeout"] is not None:
-        defaults |= {"timeout": connection["timeout"], "deadline": 2 * connection["timeout"]}
+    given = {
+        **connection["fields"],
+        "max_cost": max_cost,
+        "model": connection["model"],
+        "blank": connection["blank"],
+        "timeout": connection["timeout"],
+        "deadline": connection["timeout"] and 2 * connection["timeout"],
+    }
+    defaults: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     try:
         if local:
             return kind.local(scorer, **defaults)

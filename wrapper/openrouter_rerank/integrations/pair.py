@@ -10,6 +10,7 @@ from weakref import WeakSet
 
 import msgspec
 
+from openrouter_rerank import forks
 from openrouter_rerank.bulk import by_words
 from openrouter_rerank.bulk.large import ByWords
 from openrouter_rerank.client import AsyncReranker, Reranker
@@ -180,6 +181,10 @@ class Pair:
     def __init__(self) -> None:
         self._sync: _Made[Reranker] | None = None
         self._async: _Made[AsyncReranker] | None = None
+        self._lock = Lock()
+        forks.register(self)
+
+    def _after_fork(self) -> None:
         self._lock = Lock()
 
     def __copy__(self) -> Pair:
