@@ -69,7 +69,7 @@ def fork(work: Callable[[], Any]) -> Callable[[], Any]:
     os.close(writing)
 
     def wait() -> Any:
-        with open(reading, "rb") as pipe:
+        with os.fdopen(reading, "rb") as pipe:
             written = pipe.read()
         os.waitpid(process, 0)
         assert written, "the child died or hung"
@@ -506,7 +506,7 @@ def test_a_run_begun_in_the_parent() -> None:
         first = next(run).unwrap().model
 
         def child() -> list[str | None]:
-            with pytest.raises(RuntimeError, match="rerank_many.*call rerank_many again"):
+            with pytest.raises(RuntimeError, match=r"rerank_many.*call rerank_many again"):
                 next(run)
             run.drain()
             run.close()
@@ -535,7 +535,7 @@ def test_an_async_run_begun_in_the_parent() -> None:
             first = (await anext(run)).unwrap().model
 
             async def child() -> list[str | None]:
-                with pytest.raises(RuntimeError, match="rerank_many.*call rerank_many again"):
+                with pytest.raises(RuntimeError, match=r"rerank_many.*call rerank_many again"):
                     await anext(run)
                 run.drain()
                 await run.aclose()
@@ -576,7 +576,7 @@ def test_an_injected_client() -> None:
         fresh = Reranker(KEY, base_url=server.url, http_client=unused)
 
         def child() -> str | None:
-            with pytest.raises(RuntimeError, match="http_client: .*forked.*; make the http client"):
+            with pytest.raises(RuntimeError, match=r"http_client: .*forked.*; make the http client"):
                 used.rerank("q", ["d"])
             with pytest.raises(RuntimeError, match="http_client"):
                 used.rerank_many([("q", ["d"])])
@@ -596,7 +596,7 @@ def test_an_injected_async_client() -> None:
             await reranker.rerank("warm", ["d"])
 
             async def child() -> None:
-                with pytest.raises(RuntimeError, match="http_client: .*forked"):
+                with pytest.raises(RuntimeError, match=r"http_client: .*forked"):
                     await reranker.rerank("q", ["d"])
 
             await anyio.to_thread.run_sync(fork(lambda: _alone("asyncio", child)))
