@@ -110,7 +110,6 @@ class _Own:
         self._options: dict[str, Any] = {
             "ssl_context": self._verify if needed else None,
             "proxy": None if proxy is None else proxy.to_httpcore(),
-            "max_connections": 1,
             "keepalive_expiry": _IDLE,
         }
 
@@ -167,15 +166,16 @@ class Connections(_Own):
             return Failure(httpcore.PoolTimeout(_ALL_IN_USE), None)
         outcome: Outcome | None = None
         try:
-            outcome = self._exchange(lane.pool, step, end)
+            outcome = self._exchange(lane, step, end)
             return outcome
         finally:
             room.give_back(lane, outcome)
 
-    def _exchange(self, pool: httpcore.ConnectionPool, step: Send, end: float) -> Outcome:
+    def _exchange(self, lane: _ThreadLane, step: Send, end: float) -> Outcome:
         status = None
+        request = self._request(step, {})
         try:
-            response = pool.handle_request(self._request(step, {}))
+            response = lane.connection(request).handle_request(request)
             status = response.status
             try:
                 return _collect(status, httpx.Headers(response.headers), response.iter_stream(), step, end)
@@ -204,14 +204,27 @@ class Connections(_Own):
 
 
 class _Lane:
-    """One connection, kept alive, and the network that it is made by. Its sockets are closed when it is no longer used."""
+    """One connection, kept alive, and the network that it is made by. Its sockets are closed when it is no longer used.
 
-    pool: Any
+    httpcore's pool is a factory alone. It has a lock, which an interrupt can leave taken, and a list of requests, in which one
+    that was cancelled can stay.
+    """
 
-    def __init__(self, network: _Clock | AsyncNetwork) -> None:
+    def __init__(self, network: _Clock | AsyncNetwork, pool: Any) -> None:
         self.close = network.close
         """Close its sockets, in any thread and in any process."""
         finalize(self, network.close)
+        self._pool = pool
+        self._connection: Any = None
+
+    def connection(self, request: httpcore.Request) -> Any:
+        """Return the connection, a new one if it cannot be used again for this request."""
+        origin = request.url.origin
+        kept = self._connection
+        if kept is None or not kept.is_idle() or kept.has_expired() or not kept.can_handle_request(origin):
+            self.close()
+            kept = self._connection = self._pool.create_connection(origin)
+        return kept
 
 
 class _ThreadLane(_Lane):
@@ -219,8 +232,7 @@ class _ThreadLane(_Lane):
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.clock = _Clock()
-        self.pool = httpcore.ConnectionPool(network_backend=self.clock, **options)
-        super().__init__(self.clock)
+        super().__init__(self.clock, httpcore.ConnectionPool(network_backend=self.clock, **options))
 
 
 class _TaskLane(_Lane):
@@ -228,8 +240,7 @@ class _TaskLane(_Lane):
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         network = AsyncNetwork()
-        self.pool = httpcore.AsyncConnectionPool(network_backend=network, **options)
-        super().__init__(network)
+        super().__init__(network, httpcore.AsyncConnectionPool(network_backend=network, **options))
 
 
 L = TypeVar("L", bound=_Lane)
@@ -247,7 +258,7 @@ class _Lanes(Generic[L]):
         self.in_use: WeakSet[L] = WeakSet()
 
     def give_back(self, lane: L, outcome: Outcome | None) -> None:
-        """Keep the lane if its last request ended as it should; else nobody knows what its pool still waits for."""
+        """Keep the lane if its last request ended as it should; else nobody knows what comes over its connection."""
         self.in_use.discard(lane)
         if isinstance(outcome, Answer) and outcome.whole:
             self.idle.append(lane)
@@ -486,7 +497,8 @@ class AsyncConnections(_Own):
                 async with room.free:
                     lane, ended = room.take(self._options), None
                     try:
-                        response = await lane.pool.handle_async_request(self._request(step, timeouts))
+                        request = self._request(step, timeouts)
+                        response = await lane.connection(request).handle_async_request(request)
                         status = response.status
                         try:
                             headers = httpx.Headers(response.headers)

@@ -1,0 +1,477 @@
+"""Calls that end by an exception of the caller's: nothing of them is used again, held, or left open."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+import trustme
+
+import openrouter_rerank
+from openrouter_rerank import AsyncReranker, ConnectionFailed, Reranker, Retries
+from openrouter_rerank.connections import AsyncConnections, Connections
+from openrouter_rerank.testing import (
+    Request,
+    Script,
+    Server,
+    answer,
+    deaf,
+    faulty,
+    head,
+    honest,
+    results,
+    serving,
+)
+from shells import KEY
+
+AUTHORITY = trustme.CA()
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each kind of event loop."""
+    if request.param == "trio":
+        pytest.importorskip("trio", reason="trio is not installed")
+    return request.param
+
+
+@pytest.fixture(params=["http", "https"])
+def tls(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ssl.SSLContext | None:
+    """What the server speaks: nothing more than HTTP, or TLS that is trusted."""
+    if request.param == "http":
+        return None
+    AUTHORITY.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def echo(request: Request) -> Script:
+    """A ranking whose model is the query, in two pieces."""
+    whole = answer(200, results((0, 0.5)) | {"model": request.json["query"]})
+    yield whole[:-20]
+    yield whole[-20:]
+
+
+def slow(request: Request) -> Script:
+    """The same, but "slow" is not answered, and "half" not to the end."""
+    query = request.json["query"]
+    if query == "half":
+        yield answer(200, results((0, 0.5)))[:-20]
+    while query in ("slow", "half"):
+        yield 1.0
+    yield from echo(request)
+
+
+def asked(number: int) -> Callable[[Server], bool]:
+    """Whether it was sent so many requests."""
+    return lambda server: len(server.requests) >= number
+
+
+def nothing_held(reranker: AsyncReranker) -> bool:
+    """Whether all places for connections are free again."""
+    connections: AsyncConnections = reranker._connections
+    return all(
+        not room.in_use and room.free.value == connections._limit for room in connections._rooms.values()
+    )
+
+
+def idle(reranker: AsyncReranker) -> int:
+    """How many connections are kept."""
+    return sum(len(room.idle) for room in reranker._connections._rooms.values())
+
+
+def open_files() -> int:
+    """How many files and sockets this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def cancelled(work: Callable[[], Awaitable[Any]], turns: int) -> bool:
+    """Begin the work and cancel it after so many turns of the event loop; whether it had ended before."""
+    ended = False
+
+    async def run() -> None:
+        nonlocal ended
+        await work()
+        ended = True
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        for _ in range(turns):
+            await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    return ended
+
+
+def test_cancelled_after_each_turn(backend: str, tls: ssl.SSLContext | None) -> None:
+    """Wherever a call is cancelled, as it connects, sends or receives, the calls after it get their own answers."""
+
+    async def main(url: str) -> None:
+        kept = AsyncReranker(KEY, base_url=url)
+        ends = 0
+        for turns in range(400):
+            fresh = AsyncReranker(KEY, base_url=url)
+            for reranker in (kept, fresh):
+                ends += await cancelled(lambda one=reranker: one.rerank("cancelled", ["d"]), turns)
+                assert nothing_held(reranker)
+                assert (await reranker.rerank(f"after {turns}", ["d"])).model == f"after {turns}"
+                assert nothing_held(reranker)
+            await fresh.aclose()
+            if ends >= 6:
+                break
+        assert ends >= 2, "some calls came to their end first"
+        await kept.aclose()
+
+    with serving(echo, tls=tls) as server:
+        anyio.run(main, server.url, backend=backend)
+        assert server.wait_until(lambda server: server.held == 0)
+
+
+def test_cancelled_by_asyncio() -> None:
+    """As the level of anyio's scopes, so the edge of asyncio's own, also where a task is cancelled twice."""
+
+    async def main(url: str) -> None:
+        async with AsyncReranker(KEY, base_url=url) as reranker:
+            for turns in range(60):
+                for times in (1, 2):
+                    task = asyncio.create_task(reranker.rerank("cancelled", ["d"]))
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    for _ in range(times):
+                        task.cancel()
+                        await asyncio.sleep(0)
+                    await asyncio.wait([task])
+                    assert nothing_held(reranker)
+                    assert (await reranker.rerank("after", ["d"])).model == "after"
+
+    with serving(echo) as server:
+        asyncio.run(main(server.url))
+
+
+def test_thousands_of_cancelled_calls(backend: str) -> None:
+    """They leave no file open, no place taken, and nothing to the garbage collector."""
+
+    async def main(url: str) -> None:
+        async with AsyncReranker(KEY, base_url=url) as reranker:
+            await reranker.rerank("warm", ["d"])
+            before = open_files()
+            for number in range(2_000):
+                await cancelled(lambda: reranker.rerank("cancelled", ["d"]), number % 23)
+                assert nothing_held(reranker)
+                if number % 100 == 0:
+                    assert open_files() < before + 20
+            assert server.wait_until(lambda server: server.held <= 1)
+            assert (await reranker.rerank("after", ["d"])).model == "after"
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("open files cannot be counted here")
+    gc.collect()
+    gc.disable()
+    try:
+        with serving(echo) as server:
+            anyio.run(main, server.url, backend=backend)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("query", ["slow", "half"])
+def test_a_caller_that_waits_no_longer(query: str, backend: str, tls: ssl.SSLContext | None) -> None:
+    """The caller's own timeout, before the answer and in the middle of it, closes the connection."""
+
+    async def main(url: str) -> None:
+        async with AsyncReranker(KEY, base_url=url) as reranker:
+            for number in range(3):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(reranker.rerank, query, ["d"])
+                    assert await anyio.to_thread.run_sync(server.wait_until, asked(2 * number + 1))
+                    group.cancel_scope.cancel()
+                assert nothing_held(reranker)
+                assert (await reranker.rerank("after", ["d"])).model == "after"
+
+    with serving(slow, tls=tls) as server:
+        anyio.run(main, server.url, backend=backend)
+        assert server.connections == 4, "each cancelled call took its connection along; the others share one"
+
+
+def test_wait_for_and_our_own_timeout() -> None:
+    """`asyncio.wait_for` around a call, and the call's own timeout, leave the reranker as usable."""
+
+    async def main(url: str) -> None:
+        async with AsyncReranker(KEY, base_url=url, retries=Retries(attempts=1)) as reranker:
+            for timeout in (0.05, 60.0):
+                for query in ("slow", "half"):
+                    with pytest.raises((TimeoutError, openrouter_rerank.TimedOut)):
+                        await asyncio.wait_for(reranker.rerank(query, ["d"], timeout=0.2), timeout)
+                    assert nothing_held(reranker)
+                    assert (await reranker.rerank("after", ["d"])).model == "after"
+
+    with serving(slow) as server:
+        asyncio.run(main(server.url))
+
+
+def test_all_places_are_waited_for_by_cancelled_calls(backend: str) -> None:
+    """A call that is cancelled while it waits for a connection leaves its place in the line."""
+    release = threading.Event()
+
+    def script(request: Request) -> Script:
+        while not release.is_set():
+            yield 0.02
+        yield from echo(request)
+
+    async def main(url: str) -> None:
+        reranker = AsyncReranker(KEY, base_url=url)
+        reranker._connections = AsyncConnections(reranker._connections.url, reranker._settings.headers, 2)
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(reranker.rerank, "first", ["d"])
+            assert await anyio.to_thread.run_sync(server.wait_until, asked(2))
+            for turns in range(20):
+                assert not await cancelled(lambda: reranker.rerank("never", ["d"]), turns)
+            release.set()
+        assert nothing_held(reranker)
+        assert (await reranker.rerank("after", ["d"])).model == "after"
+        await reranker.aclose()
+
+    with serving(script) as server:
+        anyio.run(main, server.url, backend=backend)
+        assert all(request.json["query"] != "never" for request in server.requests)
+
+
+def test_a_split_list_is_cancelled(backend: str) -> None:
+    """All parts that are under way close their connections."""
+
+    def script(request: Request) -> Script:
+        while request.json["query"] == "slow":
+            yield 1.0
+        yield honest(request)
+
+    async def main(url: str) -> None:
+        async with AsyncReranker(KEY, base_url=url, max_documents=1, provider={"order": ["p"]}) as reranker:
+            async with anyio.create_task_group() as group:
+                group.start_soon(reranker.rerank, "slow", ["a", "b", "c", "d"])
+                assert await anyio.to_thread.run_sync(server.wait_until, asked(4))
+                group.cancel_scope.cancel()
+            assert nothing_held(reranker)
+            assert not idle(reranker)
+            assert len(await reranker.rerank("after", ["a", "b", "c", "d"])) == 4
+
+    with serving(script) as server:
+        anyio.run(main, server.url, backend=backend)
+
+
+def test_a_run_that_is_left(backend: str) -> None:
+    """`rerank_many` closes what is under way when it is closed, and when the task around it is cancelled."""
+
+    async def main(url: str) -> None:
+        async with AsyncReranker(KEY, base_url=url) as reranker:
+
+            async def run() -> None:
+                requests = [("first", ["d"]), *[("slow", ["d"])] * 10]
+                async with reranker.rerank_many(requests, concurrency=3) as found:
+                    async for result in found:
+                        assert result.unwrap().model == "first"
+                        break
+                async with reranker.rerank_many(requests[1:], concurrency=3) as found:
+                    await anext(found)
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(run)
+                # the first run ended with its own requests under way, however many those were
+                slow_ones = lambda server: sum(request.json["query"] == "slow" for request in server.requests)  # noqa: E731
+                assert await anyio.to_thread.run_sync(
+                    server.wait_until, lambda server: slow_ones(server) >= 3
+                )
+                group.cancel_scope.cancel()
+            assert (await reranker.rerank("after", ["d"])).model == "after"
+
+    with serving(slow) as server:
+        anyio.run(main, server.url, backend=backend)
+
+
+def test_a_client_that_disconnects() -> None:
+    """A web application whose handler is cancelled, as its client has gone, answers the next one."""
+    starlette = pytest.importorskip("starlette.applications", reason="starlette is not installed")
+    from starlette.responses import StreamingResponse
+    from starlette.routing import Route
+
+    async def main(url: str) -> None:
+        async with AsyncReranker(KEY, base_url=url) as reranker:
+
+            async def handle(request: Any) -> StreamingResponse:
+                async def body() -> Any:
+                    yield b"begun "
+                    yield (await reranker.rerank(request.query_params["q"], ["d"])).model
+
+                return StreamingResponse(body())
+
+            app = starlette.Starlette(routes=[Route("/", handle)])
+
+            async def ask(query: str, gone: anyio.Event) -> bytes:
+                sent: list[bytes] = []
+
+                async def receive() -> dict[str, Any]:
+                    await gone.wait()
+                    return {"type": "http.disconnect"}
+
+                async def send(message: dict[str, Any]) -> None:
+                    sent.append(message.get("body", b""))
+
+                scope = {
+                    "type": "http",
+                    "asgi": {"version": "3.0", "spec_version": "2.3"},
+                    "method": "GET",
+                    "path": "/",
+                }
+                await app(scope | {"query_string": f"q={query}".encode(), "headers": []}, receive, send)
+                return b"".join(sent)
+
+            for number in range(5):
+                gone = anyio.Event()
+                async with anyio.create_task_group() as group:
+                    group.start_soon(ask, "half" if number % 2 else "slow", gone)
+                    assert await anyio.to_thread.run_sync(server.wait_until, asked(2 * number + 1))
+                    gone.set()
+                assert nothing_held(reranker)
+                assert await ask("after", anyio.Event()) == b"begun after"
+
+    with serving(slow) as server:
+        asyncio.run(main(server.url))
+        assert server.connections == 6
+
+
+def test_an_answer_that_is_too_large_is_not_the_end_of_its_connection() -> None:
+    """Nothing of an answer that was left half read is read by the next call."""
+    with (
+        faulty("endless_body") as server,
+        Reranker(KEY, base_url=server.url, retries=Retries(attempts=1)) as reranker,
+    ):
+        for number in range(2):
+            with pytest.raises(openrouter_rerank.MalformedResponse):
+                reranker.rerank("q", ["d"])
+            assert server.connections == number + 1
+            assert not reranker._connections._room.idle
+
+
+# Threads
+
+
+def interrupted(work: Callable[[], Any], line: int, error: type[BaseException]) -> bool:
+    """Do the work, and raise the error as the given line of the modules that send begins; whether there were so many."""
+    left = line
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal left
+        name = frame.f_code.co_filename
+        if not ("httpcore" in name or name.endswith(("connections.py", "ssl.py"))):
+            return None
+        if event == "line":
+            left -= 1
+            if not left:
+                sys.settrace(None)
+                raise error
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except error:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+def test_interrupted_at_each_line(error: type[BaseException], tls: ssl.SSLContext | None) -> None:
+    """Ctrl-C, wherever it comes in a request, costs no place, leaves no socket, and the next call gets its own answer."""
+    with serving(echo, tls=tls) as server:
+        reranker = Reranker(KEY, base_url=server.url)
+        room = reranker._connections._room
+        for fresh in (True, False):
+            for line in range(1, 5_000, 1 if tls is None and error is KeyboardInterrupt else 7):
+                if fresh:
+                    while room.idle:
+                        room.idle.pop().close()
+                if not interrupted(lambda: reranker.rerank("interrupted", ["d"]), line, error):
+                    break
+                assert not room.in_use
+                assert (reranker.rerank("after", ["d"])).model == "after"
+            else:
+                pytest.fail("the work has more lines than that")
+            assert line > 50
+        reranker.close()
+        assert server.wait_until(lambda server: server.held == 0)
+
+
+def test_a_run_is_cut_while_it_shakes_hands() -> None:
+    """A run of many queries that is closed does not wait for a server that never takes part in a handshake."""
+    with (
+        deaf() as url,
+        Reranker(KEY, base_url=url.replace("http:", "https:"), timeout=60, deadline=None) as reranker,
+    ):
+        connections: Connections = reranker._connections
+        failures: list[BaseException] = []
+
+        def call() -> None:
+            try:
+                reranker.rerank("q", ["d"])
+            except ConnectionFailed as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        while not any(isinstance(lane.clock._socket, ssl.SSLSocket) for lane in connections._room.in_use):
+            thread.join(0.01)
+        connections.cut()
+        thread.join()
+        assert len(failures) == 1
+
+
+def test_a_place_that_is_lost_is_free_again() -> None:
+    """A connection whose user went away, however that was, is not in use any more."""
+    connections = Connections("http://127.0.0.1:1/rerank", {}, 1)
+    lane = connections._room.take(connections._options, 0)
+    assert lane is not None
+    assert connections._room.take(connections._options, 0) is None
+    del lane
+    assert connections._room.take(connections._options, 0) is not None
+
+
+def test_what_is_dropped_is_closed() -> None:
+    """A reranker that nobody closes leaves no socket to the garbage collector."""
+    with serving(echo) as server:
+        reranker = Reranker(KEY, base_url=server.url)
+        reranker.rerank("q", ["d"])
+        connected: socket.socket = reranker._connections._room.idle[0].clock._socket
+        del reranker
+        gc.collect()
+        assert connected.fileno() == -1
+        assert server.wait_until(lambda server: server.held == 0)
+
+
+def test_half_a_head() -> None:
+    """A server that sends its answer early, and then goes, is heard."""
+
+    def early(_: Request) -> Script:
+        yield head(413, {"Content-Length": "0", "Connection": "close"})
+
+    with serving(early) as server, Reranker(KEY, base_url=server.url) as reranker:
+        for number in range(2):
+            with pytest.raises(openrouter_rerank.BadRequest):
+                reranker.rerank("q", ["d"])
+            assert server.connections == number + 1
