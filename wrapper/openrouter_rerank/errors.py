@@ -39,7 +39,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class RerankError(Exception):
-    """A call that failed. It pickles, prints whole, and never holds the key.
+    """A call that failed. It pickles, prints whole, and holds no secret that was sent.
 
     Attributes:
         message: What happened, where, and what to do next.
@@ -99,7 +99,7 @@ class ResponseError(RerankError):
 
     Attributes:
         status: The HTTP status.
-        body: The body as it came, with the key blotted out should it be in there.
+        body: The body as it came, at most 1 MiB of it, with secrets redacted.
         request_id: The server's id of the request, for its support; None where it sent none.
         retry_after: Seconds that the server asked to wait; None where it did not.
         code: The code in the error's envelope, where it has one: the real status when `status` is 200.
