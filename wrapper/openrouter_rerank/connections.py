@@ -78,7 +78,7 @@ class _Phases(dict[str, float]):
 
 # ------------------------------------------------------------------------------------------------------------- our own
 
-_ERRORS = (
+_ERRORS: tuple[type[Exception], ...] = (
     httpcore.TimeoutException,
     httpcore.NetworkError,
     httpcore.ProtocolError,

@@ -531,7 +531,8 @@ def _inner(value: object) -> list[object]:
         value = list(cast(dict[str, object], value).values())
     if not isinstance(value, list):
         return []
-    return [item for item in cast(list[Any], value) if type(item) in (dict, list)]
+    items = cast(list[Any], value)  # type: ignore[redundant-cast] # pyright needs it
+    return [item for item in items if type(item) in (dict, list)]
 
 
 def _too_deep(name: str) -> ValueError:

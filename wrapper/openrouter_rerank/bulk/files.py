@@ -91,7 +91,7 @@ def is_finite(value: object) -> bool:
     if isinstance(value, float):
         return isfinite(value)
     if isinstance(value, list):
-        values = cast(list[Any], value)
+        values = cast(list[Any], value)  # type: ignore[redundant-cast] # pyright needs it
         kinds = set(map(type, values))
         if kinds <= {str, int, float}:  # quick, for texts and vectors
             return float not in kinds or all(map(isfinite, [one for one in values if type(one) is float]))

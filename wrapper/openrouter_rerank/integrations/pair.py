@@ -18,7 +18,8 @@ from openrouter_rerank.defaults import BASE_URL, DEADLINE, MODEL
 from openrouter_rerank.documents import Sendable
 from openrouter_rerank.pickling import refuse_to_pickle
 from openrouter_rerank.ranking import Ranking, Unranked
-from openrouter_rerank.request import Key, settings
+from openrouter_rerank.redaction import Key
+from openrouter_rerank.request import settings
 from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Secrets
 from openrouter_rerank_api.types import Model
