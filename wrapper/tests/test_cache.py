@@ -441,17 +441,6 @@ def test_disk_is_shared_by_threads(tmp_path: Path) -> None:
     assert all(cache.get(f"{name}{number}") == name.encode() for name in "abcd" for number in range(10))
 
 
-def test_disk_survives_a_fork(tmp_path: Path) -> None:
-    """In another process than the one that made it, the connection is made anew, and the old one left alone."""
-    cache: Any = disk(tmp_path / "x")
-    cache.set("a", b"1")
-    inherited, cache._process = cache._file, -1
-
-    assert cache.get("a") == b"1"
-    assert cache._file is not inherited
-    assert inherited.execute("select count(*) from answers").fetchone() == (1,)
-
-
 @pytest.mark.parametrize("content", ["not sqlite" * 200, "create table answers (a)", "create table mine (a)"])
 def test_disk_refuses_what_is_not_its_own(tmp_path: Path, content: str) -> None:
     """Another file, a database of somebody else's too, is left as it is, and the error names it."""

@@ -416,32 +416,6 @@ def test_waiting_for_a_connection_is_bounded() -> None:
         assert all(future.result().indices == [0] for future in running)
 
 
-# A loop that ends with an idle connection in it warns of that, as with any pool: it can be closed in its own loop alone.
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_event_loops_one_after_the_other() -> None:
-    """A reranker serves a second event loop when the first is gone, as `asyncio.run` for each question does."""
-    with serving(well) as server:
-        reranker = AsyncReranker(KEY, base_url=server.url)
-        for _ in range(3):
-            assert asyncio.run(reranker.rerank("q", ["a", "b", "c"])).indices == [2, 1, 0]
-        asyncio.run(reranker.aclose())
-        gc.collect()  # so that the warnings come here
-
-
-# Likewise.
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_pool_of_threads_with_a_loop_each() -> None:
-    """Threads that each run an event loop may share an async reranker."""
-
-    def ask(number: int) -> float:
-        return asyncio.run(reranker.rerank(str(number), ["a", "b"])).scores[0]
-
-    with serving(_own_answer) as server, ThreadPoolExecutor(4) as pool:
-        reranker = AsyncReranker(KEY, base_url=server.url)
-        assert list(pool.map(ask, range(40))) == list(range(40))
-    gc.collect()  # so that the warnings come here
-
-
 # Cancellation
 
 
@@ -593,13 +567,11 @@ def test_tls_that_is_not_trusted(shell: Shell, tls: ssl.SSLContext) -> None:
     assert not caught.value.retryable
 
 
-# httpcore leaves the socket of a handshake that is cancelled to the garbage collector, which warns of it.
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_tls_that_never_begins(shell: Shell) -> None:
     """A server that takes the connection and says nothing is given up in time."""
     with deaf() as url, pytest.raises(TimedOut):
         shell.rank(base_url=url.replace("http:", "https:"), timeout=0.4, retries=Retries(attempts=1))
-    gc.collect()  # so that the warning comes here
+    gc.collect()  # so that a warning comes here
 
 
 def test_a_connection_whose_time_is_up_before_its_handshake_is_closed() -> None:
