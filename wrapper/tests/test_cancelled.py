@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import FrameType
@@ -21,6 +22,7 @@ import trustme
 import openrouter_rerank
 from openrouter_rerank import AsyncReranker, ConnectionFailed, Reranker, Retries
 from openrouter_rerank.connections import AsyncConnections, Connections
+from openrouter_rerank.steps import Answer
 from openrouter_rerank.testing import (
     Request,
     Script,
@@ -454,6 +456,23 @@ def test_a_place_that_is_lost_is_free_again() -> None:
     assert connections._room.take(connections._options, 0) is None
     del lane
     assert connections._room.take(connections._options, 0) is not None
+
+
+def test_a_place_is_waited_for() -> None:
+    """A thread that waits for a connection gets the next that is given back, unless another was faster."""
+    room = Connections("http://127.0.0.1:1/rerank", {}, 1)._room
+    lane = room.take({}, 0)
+    assert lane is not None
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(room.take({}, time.monotonic() + 60)))
+    thread.start()
+    while not room._freed._waiters:  # type: ignore[attr-defined] # it has no other sign of them
+        thread.join(0.01)
+    with room.lock:  # woken for nothing
+        room._freed.notify()
+    room.give_back(lane, Answer(200, {}, b""))
+    thread.join()
+    assert found == [lane]
 
 
 def test_what_is_dropped_is_closed() -> None:

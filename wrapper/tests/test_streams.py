@@ -142,6 +142,12 @@ async def test_no_address_answers(network: AsyncNetwork, monkeypatch: pytest.Mon
     assert isinstance(caught.value.__cause__.__cause__, ExceptionGroup)
 
 
+async def test_an_address_that_is_refused_at_once(network: AsyncNetwork) -> None:
+    """One that the system itself does not connect to is waited for by nobody."""
+    with pytest.raises(httpcore.ConnectError):
+        await network.connect_tcp("255.255.255.255", 1, 60.0)
+
+
 async def test_names_are_resolved(network: AsyncNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name's addresses alternate between the families; one that there is not is a failed connection."""
     found = [
