@@ -423,8 +423,9 @@ class _Stream(httpcore.NetworkStream):
             return self._clock.stream(self._stream.start_tls(context, name, left))
         try:
             # Known to the clock before the handshake, so that it can be cut, and closed in a forked process.
-            encrypted = context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
-            stream = self._clock.stream(SyncStream(encrypted))
+            wrap = partial(context.wrap_socket, plain, server_hostname=name, do_handshake_on_connect=False)
+            stream = self._clock.stream(SyncStream(wrap()))
+            encrypted: ssl.SSLSocket = stream.get_extra_info("socket")
             encrypted.settimeout(left)
             encrypted.do_handshake()
         except TimeoutError as error:

@@ -51,5 +51,5 @@ def _in_child() -> None:
         item._after_fork()  # noqa: SLF001 - as the protocol says
 
 
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(before=_before, after_in_parent=_release, after_in_child=_in_child)
+# Windows has no fork, and nothing to register.
+getattr(os, "register_at_fork", dict)(before=_before, after_in_parent=_release, after_in_child=_in_child)

@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import FrameType
@@ -21,6 +22,7 @@ import trustme
 import openrouter_rerank
 from openrouter_rerank import AsyncReranker, ConnectionFailed, Reranker, Retries
 from openrouter_rerank.connections import AsyncConnections, Connections
+from openrouter_rerank.steps import Answer
 from openrouter_rerank.testing import (
     Request,
     Script,
@@ -173,8 +175,9 @@ def test_thousands_of_cancelled_calls(backend: str) -> None:
                 await cancelled(lambda: reranker.rerank("cancelled", ["d"]), number % 23)
                 assert nothing_held(reranker)
                 if number % 100 == 0:
+                    # the server, whose sockets are counted too, hears of each end in its own time
+                    assert await anyio.to_thread.run_sync(server.wait_until, lambda server: server.held <= 1)
                     assert open_files() < before + 20
-            assert server.wait_until(lambda server: server.held <= 1)
             assert (await reranker.rerank("after", ["d"])).model == "after"
 
     if not Path("/proc/self/fd").exists():
@@ -376,7 +379,9 @@ def interrupted(work: Callable[[], Any], line: int, error: type[BaseException]) 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal left
         name = frame.f_code.co_filename
-        if not ("httpcore" in name or name.endswith(("connections.py", "ssl.py"))):
+        # A socket that is being made is known to nobody yet.
+        making = frame.f_code.co_name in ("connect_tcp", "stream", "get_extra_info") or "_backends" in name
+        if making or not ("httpcore" in name or name.endswith("connections.py")):
             return None
         if event == "line":
             left -= 1
@@ -396,14 +401,15 @@ def interrupted(work: Callable[[], Any], line: int, error: type[BaseException]) 
     return False
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
-def test_interrupted_at_each_line(error: type[BaseException], tls: ssl.SSLContext | None) -> None:
+@pytest.mark.parametrize(("error", "step"), [(KeyboardInterrupt, 1), (SystemExit, 7), (MemoryError, 7)])
+def test_interrupted_at_each_line(error: type[BaseException], step: int, tls: ssl.SSLContext | None) -> None:
     """Ctrl-C, wherever it comes in a request, costs no place, leaves no socket, and the next call gets its own answer."""
+    step *= 1 if tls is None else 17  # a handshake takes its time
     with serving(echo, tls=tls) as server:
         reranker = Reranker(KEY, base_url=server.url)
         room = reranker._connections._room
         for fresh in (True, False):
-            for line in range(1, 5_000, 1 if tls is None and error is KeyboardInterrupt else 7):
+            for line in range(1, 5_000, step):
                 if fresh:
                     while room.idle:
                         room.idle.pop().close()
@@ -450,6 +456,23 @@ def test_a_place_that_is_lost_is_free_again() -> None:
     assert connections._room.take(connections._options, 0) is None
     del lane
     assert connections._room.take(connections._options, 0) is not None
+
+
+def test_a_place_is_waited_for() -> None:
+    """A thread that waits for a connection gets the next that is given back, unless another was faster."""
+    room = Connections("http://127.0.0.1:1/rerank", {}, 1)._room
+    lane = room.take({}, 0)
+    assert lane is not None
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(room.take({}, time.monotonic() + 60)))
+    thread.start()
+    while not room._freed._waiters:  # type: ignore[attr-defined] # it has no other sign of them
+        thread.join(0.01)
+    with room.lock:  # woken for nothing
+        room._freed.notify()
+    room.give_back(lane, Answer(200, {}, b""))
+    thread.join()
+    assert found == [lane]
 
 
 def test_what_is_dropped_is_closed() -> None:

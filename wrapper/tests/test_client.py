@@ -423,32 +423,6 @@ def test_waiting_for_a_connection_is_bounded() -> None:
         assert all(future.result().indices == [0] for future in running)
 
 
-# A loop that ends with an idle connection in it warns of that, as with any pool: it can be closed in its own loop alone.
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_event_loops_one_after_the_other() -> None:
-    """A reranker serves a second event loop when the first is gone, as `asyncio.run` for each question does."""
-    with serving(well) as server:
-        reranker = AsyncReranker(KEY, base_url=server.url)
-        for _ in range(3):
-            assert asyncio.run(reranker.rerank("q", ["a", "b", "c"])).indices == [2, 1, 0]
-        asyncio.run(reranker.aclose())
-        gc.collect()  # so that the warnings come here
-
-
-# Likewise.
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_pool_of_threads_with_a_loop_each() -> None:
-    """Threads that each run an event loop may share an async reranker."""
-
-    def ask(number: int) -> float:
-        return asyncio.run(reranker.rerank(str(number), ["a", "b"])).scores[0]
-
-    with serving(_own_answer) as server, ThreadPoolExecutor(4) as pool:
-        reranker = AsyncReranker(KEY, base_url=server.url)
-        assert list(pool.map(ask, range(40))) == list(range(40))
-    gc.collect()  # so that the warnings come here
-
-
 # Cancellation
 
 

@@ -31,7 +31,7 @@ from openrouter_rerank.integrations.pair import Pair, Setup
 from openrouter_rerank.ledger import Ledger
 from openrouter_rerank.steps import Answer, Send
 from openrouter_rerank.testing import FakeReranker, Request, Script, Server, answer, honest, results, serving
-from shells import KEY
+from shells import KEY, Shell
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
@@ -518,6 +518,40 @@ def test_a_run_begun_in_the_parent() -> None:
         assert [first, *(result.unwrap().model for result in run)] == [str(number) for number in range(20)]
 
 
+def test_a_run_of_another_process(shell: Shell) -> None:
+    """The same without a fork: to the run it is as if it had begun elsewhere, and it leaves what is there alone."""
+
+    async def main(url: str) -> None:
+        async with AsyncReranker(KEY, base_url=url) as reranker:
+            run = reranker.rerank_many([(str(number), ["d"]) for number in range(20)], concurrency=1)
+            await anext(run)
+            began, run._run._process = run._run._process, -1
+            run.drain()
+            with pytest.raises(RuntimeError, match="call rerank_many again"):
+                await anext(run)
+            await run.aclose()
+            assert not run._run._ended.is_set()
+            run._run._process = began
+            run.drain()
+            await run._run._ended.wait()
+
+    with serving(echo) as server:
+        if shell.name == "asyncio":
+            asyncio.run(main(server.url))
+            return
+        with Reranker(KEY, base_url=server.url) as reranker:
+            run = reranker.rerank_many([(str(number), ["d"]) for number in range(20)], concurrency=1)
+            next(run)
+            began, run._run._process = run._run._process, -1
+            run.drain()
+            with pytest.raises(RuntimeError, match="call rerank_many again"):
+                next(run)
+            run.close()
+            assert not run._run._stopping
+            run._run._process = began
+            run._run._stop()
+
+
 def test_a_run_that_has_not_begun() -> None:
     """It begins where it is first asked."""
     with serving(echo) as server, Reranker(KEY, base_url=server.url) as reranker:
@@ -585,6 +619,16 @@ def test_an_injected_client() -> None:
 
         assert in_child(child) == "child"
         assert used.rerank("parent", ["d"]).model == "parent"
+
+
+def test_an_injected_client_of_another_process() -> None:
+    """The same without a fork."""
+    with serving(echo) as server, httpx.Client() as client:
+        reranker = Reranker(KEY, base_url=server.url, http_client=client)
+        reranker.rerank("q", ["d"])
+        reranker._connections._process = -1
+        with pytest.raises(RuntimeError, match="http_client"):
+            reranker.rerank("q", ["d"])
 
 
 def test_an_injected_async_client() -> None:
