@@ -282,3 +282,116 @@ def test_a_word_less(project):
     said = project.run(sys.executable, "contract_tests/changes/run.py")
     assert "Breaking for callers" in said
     assert "data_collection" in said
+
+
+FIELDS = """        instruction:
+          type: string
+          description: What counts as relevant, in words. Models that cannot be told ignore it.
+          example: Prefer documents that give a date.
+        max_tokens_per_doc:
+          type: integer
+          minimum: 1
+          description: The number of tokens after which a document is cut.
+          example: 512
+"""
+
+USES = """
+import inspect, sys
+from openrouter_rerank import Reranker
+from openrouter_rerank.bulk import Request
+from openrouter_rerank.testing import FakeReranker
+
+fake = FakeReranker(max_tokens_per_doc=512, instruction="i")
+def sent(call):
+    call()
+    return fake.calls[-1].options.get("max_tokens_per_doc"), fake.calls[-1].options.get("instruction")
+def error(**options):
+    try:
+        fake.rerank("q", ["d"], **options)
+    except (TypeError, ValueError) as problem:
+        return str(problem)
+
+print(sent(lambda: fake.rerank("q", ["d"], max_tokens_per_doc=256)))
+print(sent(lambda: fake.rerank("q", ["d"])))
+print(sent(lambda: fake.with_options(max_tokens_per_doc=7).rerank("q", ["d"])))
+print(sent(lambda: list(fake.rerank_many([Request("q", ["d"], max_tokens_per_doc=9)]))))
+print(sent(lambda: list(fake.rerank_many([{"query": "q", "documents": ["d"], "instruction": "j"}]))))
+for options in ({"max_tokens_per_doc": 0}, {"max_tokens_per_doc": "5"}, {"max_tokens_per_doc": True}, {"max_token_per_doc": 1}):
+    print(error(**options))
+print(len(Reranker.local(max_tokens_per_doc=512).rerank("q", ["d"])))
+for function in (Reranker, Reranker.local, Reranker.rerank, Reranker.with_options):
+    print(inspect.signature(function).parameters["max_tokens_per_doc"].annotation)
+"""
+
+USED = (
+    """(256, 'i')
+(512, 'i')
+(7, 'i')
+(9, 'i')
+(512, 'j')
+max_tokens_per_doc must be at least 1, not 0
+max_tokens_per_doc must be an int, not str
+max_tokens_per_doc must be an int, not bool
+rerank() has no argument 'max_token_per_doc'; did you mean 'max_tokens_per_doc'?
+1
+"""
+    + "Annotated[int, Meta(ge=1)] | None\n" * 4
+)
+
+TYPED = """
+from openrouter_rerank import Reranker
+
+reranker = Reranker("k")
+reranker.rerank("q", ["d"], max_tokens_per_doc=512, instruction="i")
+reranker.with_options(max_tokens_per_doc=None)
+reranker.rerank("q", ["d"], max_tokens_per_doc="512")
+reranker.rerank("q", ["d"], max_token_per_doc=512)
+"""
+
+JUDGED = """
+from rerank_conformance import check
+from rerank_conformance.broken import BROKEN
+from rerank_conformance.reference import Reference
+from rerank_conformance.rules import RULES
+
+for name, rule in RULES.items():
+    if "instruction" in name or "max-tokens" in name:
+        report = check(BROKEN[name](), rules=["acceptance.", "refusal."])
+        failed = [one.id for one in report.of("fail") if one.level == "MUST"]
+        print(name, rule.since, failed == [name])
+print(check(Reference(), rules=["acceptance.", "refusal."]).verdict)
+"""
+
+FOLLOWED = """acceptance.instruction {0} True
+acceptance.max-tokens-per-doc {0} True
+refusal.instruction-type {0} True
+refusal.max-tokens-per-doc-type {0} True
+refusal.max-tokens-per-doc-minimum {0} True
+conformant
+"""
+
+
+def test_an_optional_field_takes_one_edit(project):
+    """A new optional field of the request reaches callers, commands, types and judge by `nox -s generate` alone."""
+    project.edit("openapi.yaml", (r"^          example: user-1042\n", rf"\g<0>{FIELDS}"))
+    set_the_version(project)
+    project.nox("generate")
+
+    assert project.run(sys.executable, "-c", USES) == USED
+
+    (project.home / "documents.txt").write_text("a\nb\n", "utf-8")
+    command = [sys.executable, "-c", "from openrouter_rerank.cli import main; main()"]
+    rank = [*command, "rank", "--local", "q", "documents.txt"]
+    assert '"index"' in project.run(*rank, "--max-tokens-per-doc", "512", "--instruction", "i")
+    refused = project.run(*rank, "--max-tokens-per-doc", "0", fails=True)
+    assert "max_tokens_per_doc must be at least 1" in refused
+    help_of_batch = project.run(*command, "batch", "--help")
+    assert "--max-tokens-per-doc N" in help_of_batch
+
+    (project.home / "typed.py").write_text(TYPED, "utf-8")
+    if find_spec("mypy") is not None:
+        found = project.run(sys.executable, "-m", "mypy", "--strict", "typed.py", fails=True)
+        wrong = {line.partition(": ")[0] for line in found.splitlines() if ": error:" in line}
+        assert wrong == {"typed.py:7", "typed.py:8"}
+
+    assert project.run(sys.executable, "-c", JUDGED) == FOLLOWED.format(NEXT)
