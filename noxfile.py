@@ -119,6 +119,7 @@ DECIDING = [
     "defaults",
     "documents",
     "errors",
+    "forks",
     "ledger",
     "listing",
     "local",
@@ -127,6 +128,7 @@ DECIDING = [
     "request",
     "retries",
     "steps",
+    "streams",
 ]
 """The modules of which every line and branch is tested."""
 

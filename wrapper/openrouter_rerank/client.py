@@ -263,6 +263,8 @@ class _Base(ABC, Generic[C]):
 class Reranker(_Base[HttpClient]):
     """Ranks documents by their relevance to a query. Threads may share it; close it, or use it in `with`.
 
+    A process that is forked may go on with it, over connections of its own. The ledger there begins with a copy.
+
     Args:
         api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
         base_url: The address under which `/rerank` lies.
@@ -282,7 +284,8 @@ class Reranker(_Base[HttpClient]):
             `rerank_many` one alone until it has told. What the server tells no cost of is not held back at all.
         cache: Where answers are remembered; see `openrouter_rerank.bulk.cache`. By default nowhere.
         http_client: An `httpx.Client` (or one that works like it) to send with: for proxies, certificates, tests. It
-            stays yours to close; `timeout` is used in place of its own.
+            stays yours to close; `timeout` is used in place of its own. In a forked process it raises RuntimeError if this
+            reranker has used it before the fork: its connections are the parent's. Give the child a client of its own.
 
     Raises:
         ValueError: There is no key, or an argument has a value that can never work.
@@ -466,7 +469,7 @@ class Reranker(_Base[HttpClient]):
 
         Raises:
             ValueError, TypeError: An argument can never work.
-            RuntimeError: It is closed.
+            RuntimeError: It is closed, or the run began before this process was forked.
 
         Example:
             >>> pairs = [("Where is Berlin?", ["In Germany."]), ("Where is Paris?", ["In France."])]
@@ -595,6 +598,8 @@ class Reranker(_Base[HttpClient]):
 
 class AsyncReranker(_Base[AsyncHttpClient]):
     """`Reranker` for asyncio and trio: the same arguments and the same behaviour, with `await`, `async with`, `aclose`.
+
+    Event loops may share it, one after the other or at the same time; each has its own connections.
 
     Example:
         >>> import asyncio
@@ -734,7 +739,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         return await self._run(models(self._settings, timeout=timeout, extra_headers=extra_headers))
 
     async def aclose(self) -> None:
-        """Close the connections, unless they belong to an injected client. No call is taken after it."""
+        """Close the connections of all event loops, unless they belong to an injected client. No call is taken after it."""
         self._closed = True
         await self._connections.close()
 
