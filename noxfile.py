@@ -129,6 +129,7 @@ DECIDING = [
     "documents",
     "errors",
     "failures",
+    "forks",
     "ledger",
     "listing",
     "local",
@@ -142,6 +143,7 @@ DECIDING = [
     "request",
     "retries",
     "steps",
+    "streams",
     "wordings",
 ]
 """The modules of which every line and branch is tested."""

@@ -343,6 +343,7 @@ class Reranker(_Base[HttpClient]):
     pickle has the settings: where it is loaded the connections are new, the ledger is empty, and the key is that of the
     environment. A reranker with `api_key`, `extra_headers`, a query in `base_url`, `max_cost` or `http_client` cannot be
     pickled (TypeError), and one with a function can if the function can.
+    A process that is forked may go on with it, over connections of its own. The ledger there begins with a copy.
 
     Args:
         api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
@@ -365,7 +366,8 @@ class Reranker(_Base[HttpClient]):
         verify: The certificates to trust: a path to a file or directory in PEM form, an `ssl.SSLContext`, or False to
             trust any server. True (the default) takes those of SSL_CERT_FILE or SSL_CERT_DIR, and otherwise certifi's.
         http_client: An `httpx.Client` (or one that works like it) to send with: for proxies, certificates, tests. It
-            stays yours to close; `timeout` is used in place of its own.
+            stays yours to close; `timeout` is used in place of its own. In a forked process it raises RuntimeError if this
+            reranker has used it before the fork: its connections are the parent's. Give the child a client of its own.
 
     Raises:
         ValueError: There is no key, or an argument has a value that can never work.
@@ -533,7 +535,7 @@ class Reranker(_Base[HttpClient]):
 
         Raises:
             ValueError, TypeError: An argument can never work.
-            RuntimeError: It is closed.
+            RuntimeError: It is closed, or the run began before this process was forked.
 
         Example:
             >>> pairs = [("Where is Berlin?", ["In Germany."]), ("Where is Paris?", ["In France."])]
@@ -669,6 +671,8 @@ class Reranker(_Base[HttpClient]):
 class AsyncReranker(_Base[AsyncHttpClient]):
     """`Reranker` for asyncio and trio: the same arguments and the same behaviour, with `await`, `async with`, `aclose`.
 
+    Event loops may share it, one after the other or at the same time; each has its own connections.
+
     Example:
         >>> import asyncio
         >>> async def main():
@@ -789,6 +793,8 @@ class AsyncReranker(_Base[AsyncHttpClient]):
     async def aclose(self) -> None:
         """Close the connections, unless they belong to an injected client. No call is taken after it."""
         self._closed.set()
+        """Close the connections of all event loops, unless they belong to an injected client. No call is taken after it."""
+        self._closed = True
         await self._connections.close()
 
     async def __aenter__(self) -> Self:

@@ -4,6 +4,9 @@ Our own are those of httpcore, which httpx itself stands on. On a small call htt
 cookies, redirects and hooks, none of which we want. Each request under way has a connection to itself, because httpcore's
 pool looks at all of its connections for every request, which at 16 of them costs more than the request. And in a thread a
 whole attempt can be bounded only at the socket: a server that sends a byte now and then keeps within every other limit.
+
+A connection is used again only if its last request came to a whole answer. All others are closed, as are those of an event loop
+that has ended and those that a forked process inherits.
 """
 
 from __future__ import annotations
