@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Callable, Generator, Iterable, Mapping
 from copy import copy
 from functools import partial
-from threading import Event
 from time import sleep
 from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar, cast, overload
@@ -132,6 +131,12 @@ def _cached(asked: Asked[T]) -> Call[T]:
     return cached(asked)
 
 
+class _Life:
+    """The life that a reranker shares with its copies. It has no lock, which a forked process could inherit taken."""
+
+    is_over = False
+
+
 class _Base(ABC, Generic[C]):
     """What the two shells have in common: everything that is not sending or sleeping."""
 
@@ -196,7 +201,7 @@ class _Base(ABC, Generic[C]):
             has_client=http_client is not None,
             options=cast("Mapping[str, Any]", options),
         )
-        self._closed = Event()
+        self._life = _Life()
         self._connect(http_client)
 
     @_takes("ClientOptions")
@@ -253,7 +258,7 @@ class _Base(ABC, Generic[C]):
 
         self._refuse_if_closed()
         refuse_to_pickle(type(self).__name__, self._not_pickled)
-        made_anew = {"_settings", "_closed", "_connections", "_not_pickled"}
+        made_anew = {"_settings", "_life", "_connections", "_not_pickled"}
         return {
             "arguments": arguments_of(self._settings),
             "has_key": has_key(self._settings),
@@ -296,7 +301,7 @@ class _Base(ABC, Generic[C]):
         return traced(calling, one, _split, self._settings.where)
 
     def _refuse_if_closed(self) -> None:
-        if self._closed.is_set():
+        if self._life.is_over:
             raise RuntimeError("this reranker is closed; make a new one, or leave the with block later")
         if self._connections.inherited:
             raise RuntimeError(
@@ -611,7 +616,7 @@ class Reranker(_Base[HttpClient]):
 
     def close(self) -> None:
         """Close the connections, unless they belong to an injected client. No call is taken after it."""
-        self._closed.set()
+        self._life.is_over = True
         self._connections.close()
 
     def __enter__(self) -> Self:
@@ -792,9 +797,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
 
     async def aclose(self) -> None:
         """Close the connections, unless they belong to an injected client. No call is taken after it."""
-        self._closed.set()
-        """Close the connections of all event loops, unless they belong to an injected client. No call is taken after it."""
-        self._closed = True
+        self._life.is_over = True
         await self._connections.close()
 
     async def __aenter__(self) -> Self:

@@ -280,7 +280,7 @@ def _renewed(made: _Made[R] | None, setup: Setup, kind: type[R]) -> tuple[_Made[
     arguments = {name: value for name, value in setup.client.items() if value is not None}
     wanted = (arguments, setup.key_source)
     # A copy of the adapter may have closed it.
-    if made is not None and made.arguments == wanted and not vars(made.reranker)["_closed"].is_set():
+    if made is not None and made.arguments == wanted and not vars(made.reranker)["_life"].is_over:
         return made, None
     return _Made(wanted, kind(setup.key and setup.key(), **arguments), WeakSet()), made
 
