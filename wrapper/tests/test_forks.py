@@ -400,6 +400,17 @@ def test_a_lock_of_the_async_one() -> None:
             assert in_child(lambda: asyncio.run(ask())) == "child"
 
 
+def test_a_call_that_goes_on_in_the_child() -> None:
+    """It gives its connection back to where it was taken from, whoever held the lock there."""
+    connections = Connections("http://127.0.0.1:1/rerank", {}, 1)
+    room = connections._room
+    lane = room.take(connections._options, 0)
+    assert lane is not None
+    with held(room.lock):
+        assert in_child(lambda: (room.give_back(lane, None), len(room.in_use))) == (None, 0)
+    assert len(room.in_use) == 1
+
+
 def test_forks_in_several_threads_at_once() -> None:
     """None waits for another's locks for ever, and each releases its own."""
     with (
@@ -484,11 +495,16 @@ def test_the_connection_of_a_cache_is_left_alone(tmp_path: Path) -> None:
     unused: Any = disk(tmp_path / "unused")
     unused._file.close()
     unused._file = None
+    remembering: Any = memory()
+    remembering.set("a", b"1")
+    lock = remembering._lock
     cache.set("a", b"1")
     inherited = cache._file
     forks._before()
     forks._in_child()
 
+    assert remembering._lock is not lock
+    assert remembering.get("a") == b"1"
     assert unused._file is None
     assert cache.get("a") == b"1"
     assert cache._file is not inherited
