@@ -132,9 +132,10 @@ class _Running:
 
     def stop(self, accepting: threading.Thread) -> None:
         self._stopped.set()
-        # Nothing but a connection wakes accept() on every system.
-        with suppress(OSError):
-            socket.create_connection(self._listener.getsockname()[:2], PATIENCE).close()
+        # Nothing but a connection wakes accept() on every system. The address needs no resolver, which a test may replace.
+        with suppress(OSError), socket.socket(self._listener.family) as waking:
+            waking.settimeout(PATIENCE)
+            waking.connect(self._listener.getsockname())
         accepting.join()  # after which there are no more connections than are known
         with self._server.changed:
             threads = dict(self._open)
