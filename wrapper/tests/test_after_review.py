@@ -241,6 +241,7 @@ def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_socks_proxy_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """A SOCKS proxy in the environment says what it needs when the reranker is made."""
     monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+    monkeypatch.setattr("openrouter_rerank.proxies.find_spec", lambda _: None)
 
     with pytest.raises(ValueError, match=r"httpx\[socks\]"):
         Reranker("k")
