@@ -9,9 +9,11 @@ import pickle
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+import httpcore
 import pytest
 
 import openrouter_rerank
+from driving import call
 from openrouter_rerank import (
     Attempt,
     BadRequest,
@@ -22,12 +24,14 @@ from openrouter_rerank import (
     RateLimited,
     RerankError,
     ResponseError,
+    Retries,
     StatusError,
     TimedOut,
     Unauthorized,
     Unavailable,
     errors,
 )
+from openrouter_rerank.steps import Failure
 
 CLASSES = [
     value
@@ -167,3 +171,12 @@ def test_no_name_of_a_builtin_is_taken() -> None:
 def test_attempts(attempt: Attempt, shown: str) -> None:
     """An attempt is told in a few words."""
     assert str(attempt) == shown
+
+
+def test_a_long_error_of_a_transport_is_cut() -> None:
+    """What a transport says is quoted only so far as a person reads."""
+    calling = call({"retries": Retries(attempts=1)})
+    next(calling)
+    with pytest.raises(ConnectionFailed, match=r"x{100}\.\.\.; ") as caught:
+        calling.send(Failure(httpcore.ConnectError("x" * 5_000), None))
+    assert len(str(caught.value)) < 1_000

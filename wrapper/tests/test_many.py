@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -35,6 +36,7 @@ from openrouter_rerank import (
 from openrouter_rerank.bulk import threads
 from openrouter_rerank.bulk.many import FIELDS, Progress, Request, Result
 from openrouter_rerank.bulk.pace import Pace
+from openrouter_rerank.bulk.run import Run
 from openrouter_rerank.connections import Connections
 from openrouter_rerank.steps import Failure, Secrets, Send
 from openrouter_rerank.testing import Request as Sent
@@ -1064,3 +1066,12 @@ def test_what_keeping_raises_ends_the_run():
         with pytest.raises(OSError, match="full"):
             list(run)
     assert kept == [0, 1, 2]
+
+
+def test_the_first_error_of_a_run_is_kept() -> None:
+    """The end of the iterable, or a second error, does not replace the error that ended the run."""
+    run: Any = SimpleNamespace(broken=None)
+    first = KeyError("first")
+    for error in (first, None, KeyError("second")):
+        Run.exhausted(run, error)
+    assert run.broken is first
