@@ -39,7 +39,7 @@ def connect(
     Raises:
         OSError: The name cannot be resolved, or no address takes a connection.
     """
-    waiting = deque(_interleave(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+    waiting = deque(interleave(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
     left()  # nothing bounds the resolver
     settings = [*options, (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
     errors: list[OSError] = []
@@ -103,7 +103,7 @@ def _begin(address: Address, local_address: str | None, options: Iterable[tuple[
     return candidate
 
 
-def _interleave(addresses: Iterable[Address]) -> list[Address]:
+def interleave(addresses: Iterable[Address]) -> list[Address]:
     """Alternate between the families, as one of them may lead nowhere; the resolver's first goes first."""
     families: dict[int, list[Address]] = {}
     for address in addresses:

@@ -8,13 +8,14 @@ import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from errno import EINPROGRESS, EWOULDBLOCK
-from itertools import chain, zip_longest
 from typing import Any
 
 import anyio
 import httpcore
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSAttribute, TLSStream
+
+from openrouter_rerank.network import interleave
 
 # Seconds before the next address is tried beside the one before it, as in anyio and trio.
 _STAGGER = 0.25
@@ -130,11 +131,7 @@ async def _resolve(host: str, port: int) -> list[Any]:
     try:  # an address needs no resolver, and no thread for it
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
-        families: dict[int, list[Any]] = {}
-        for address in await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            families.setdefault(address[0], []).append(address)
-        rounds = zip_longest(*families.values())
-        return [address for address in chain.from_iterable(rounds) if address is not None]
+        return interleave(await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
 class _Socket(ByteStream):
