@@ -184,7 +184,9 @@ class _Base(ABC, Generic[C]):
         del api_key
         mask_arguments(cast("dict[str, Any]", options))
         if not options.keys() <= CALL:
-            refuse_unknown(type(self).__name__, options, names_of(type(self)))
+            names = list(options)
+            cast("dict[str, Any]", options).clear()  # a misspelt api_key is a secret too
+            refuse_unknown(type(self).__name__, names, names_of(type(self)))
         key.check()
         self._settings: Settings = settings(
             key=key,

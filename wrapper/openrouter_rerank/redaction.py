@@ -79,6 +79,7 @@ def hides_frames(function: Callable[P, R]) -> Callable[P, R]:
         except (TypeError, ValueError) as error:
             failure = error.with_traceback(None)
         failure.__cause__ = failure.__context__ = None
+        del args, kwargs  # this frame is shown
         raise failure
 
     return call

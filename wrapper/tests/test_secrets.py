@@ -446,3 +446,11 @@ def test_echoes(
     for secret, spelled in written.items():
         assert secret not in shown
         assert spelled.lower() not in shown.lower()
+
+
+def test_a_misspelt_key_is_in_no_frame() -> None:
+    """The value of an argument that does not exist may be a key, and no local variable of ours has it."""
+    with pytest.raises(TypeError, match="did you mean 'api_key'") as caught:
+        Reranker(apikey=KEY)  # type: ignore[call-arg] # on purpose
+
+    assert KEY not in "\n".join(_ours(caught.value))

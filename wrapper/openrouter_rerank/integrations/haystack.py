@@ -17,6 +17,7 @@ from openrouter_rerank.documents import Sendable
 from openrouter_rerank.integrations.pair import Pair, Setup, plain, splitter_of
 from openrouter_rerank.options import CALL, CallOptions, document, names_of, refuse_unknown
 from openrouter_rerank.ranking import Ranking, Unranked
+from openrouter_rerank.redaction import hides_frames
 
 try:
     from haystack import Document, component, default_from_dict, default_to_dict
@@ -82,6 +83,7 @@ class OpenRouterRanker:
 
         def __getattr__(self, name: str) -> Any: ...
 
+    @hides_frames
     def __init__(  # noqa: PLR0913 - one argument for each thing that can be set
         self,
         model: str | None = None,

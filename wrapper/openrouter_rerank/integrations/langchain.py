@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from openrouter_rerank.options import CallOptions, document
 from openrouter_rerank.ranking import Ranking, Unranked
+from openrouter_rerank.redaction import hides_frames
 
 try:
     from langchain_core.callbacks import Callbacks
@@ -62,6 +63,7 @@ class OpenRouterRerank(Settings, BaseDocumentCompressor):
         ('Berlin is in Germany.', ['page', 'relevance_score'])
     """
 
+    @hides_frames
     def __init__(  # noqa: PLR0913 - one argument for each thing that can be set
         self,
         *,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from openrouter_rerank.integrations.pair import Setup
 from openrouter_rerank.options import CallOptions, document
 from openrouter_rerank.ranking import Ranking, Unranked
+from openrouter_rerank.redaction import hides_frames
 
 try:
     from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
@@ -75,6 +76,7 @@ class OpenRouterRerank(Settings, BaseNodePostprocessor):
 
     metadata_mode: MetadataMode = MetadataMode.EMBED
 
+    @hides_frames
     def __init__(  # noqa: PLR0913 - one argument for each thing that can be set
         self,
         *,
