@@ -11,7 +11,7 @@ import pytest
 
 INTEROP = Path(__file__).resolve().parent / "interop"
 RIGHT = [[[2, 0.7], [0, 0.2], [1, 0.0]], [[2, 0.7], [0, 0.2]]]
-REFUSED = {"error": "Unauthorized", "status": 401, "message": "no"}
+REFUSED = {"error": "AuthenticationError", "status": 401, "message": "no"}
 
 
 def modules(monkeypatch: pytest.MonkeyPatch, name: str) -> ModuleType:
@@ -33,8 +33,8 @@ def given(first: list, second: list, last: dict = REFUSED) -> list[dict]:
         (given([[2, 0.7], [0, 0.3], [1, 0.0]], RIGHT[1]), "scores"),
         (given(RIGHT[0], RIGHT[0]), "top_n: the order"),
         (given(*RIGHT, last={"ranking": RIGHT[0], "usage": {}}), "let in instead of 401"),
-        (given(*RIGHT, last=REFUSED | {"status": 500}), "Unauthorized instead of 401"),
-        ([REFUSED, *given(*RIGHT)[1:]], "a ranking: Unauthorized"),
+        (given(*RIGHT, last=REFUSED | {"status": 500}), "AuthenticationError instead of 401"),
+        ([REFUSED, *given(*RIGHT)[1:]], "a ranking: AuthenticationError"),
     ],
 )
 def test_client_is_judged(monkeypatch: pytest.MonkeyPatch, outcomes: list[dict], problem: str | None):

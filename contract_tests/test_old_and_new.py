@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from openrouter_rerank import AsyncReranker, BadRequest, Reranker
+from openrouter_rerank import AsyncReranker, BadRequestError, Reranker
 from openrouter_rerank.local import LOCAL_URL
 from openrouter_rerank_api import Client
 from openrouter_rerank_api.api.rerank import create_rerank
@@ -83,7 +83,7 @@ def test_what_an_older_server_has_not(version):
     if "/models" in contract.load(version).document["paths"]:
         pytest.skip(f"the contract {version} has every path that the newest has")
     with running(Server(contract_version=version)) as url, Reranker("", base_url=url) as reranker:
-        with pytest.raises(BadRequest, match="404"):
+        with pytest.raises(BadRequestError, match="404"):
             reranker.models()
         assert reranker.rerank("Paris", ["Berlin", "Paris"])[0].index == 1
 

@@ -182,8 +182,8 @@ def let_the_rest_follow(project):
     """Step 4: 451 has a class, and the tables know what the vendor says."""
     project.edit(
         "wrapper/openrouter_rerank/errors.py",
-        ("Unauthorized        401 403:", "Unauthorized        401 403 451:"),
-        (r"^    403: Unauthorized,$", "    403: Unauthorized,\n    451: Unauthorized,"),
+        ("AuthenticationError        401 403:", "AuthenticationError        401 403 451:"),
+        (r"^    403: AuthenticationError,$", "    403: AuthenticationError,\n    451: AuthenticationError,"),
     )
     project.edit(
         "contract_tests/test_contract.py",

@@ -23,12 +23,12 @@ from processes import NotRunningError, first_line, free_port, serving
 
 from openrouter_rerank import (
     AsyncReranker,
-    BadRequest,
+    AuthenticationError,
+    BadRequestError,
     Ranking,
     Reranker,
     RerankError,
     StatusError,
-    Unauthorized,
 )
 
 HERE = Path(__file__).resolve().parent
@@ -81,19 +81,23 @@ class Judgement(NamedTuple):
 
 RANKS = (Call("strings", {"documents": DOCUMENTS}), Call("top_n=2", {"documents": DOCUMENTS, "top_n": 2}))
 OBJECTS = [{"text": text} for text in DOCUMENTS]
-WRONG_KEY = Call("a wrong key", {"documents": DOCUMENTS}, Unauthorized, key="sk-wrong")
+WRONG_KEY = Call("a wrong key", {"documents": DOCUMENTS}, AuthenticationError, key="sk-wrong")
 LLAMA = (
     *RANKS,
-    Call("documents as objects, which it does not take", {"documents": OBJECTS}, BadRequest),
+    Call("documents as objects, which it does not take", {"documents": OBJECTS}, BadRequestError),
     WRONG_KEY,
 )
 LITELLM = (
     *RANKS,
     Call("documents as objects", {"documents": OBJECTS}),
-    Call("a model that it does not have", {"documents": DOCUMENTS, "model": "none"}, BadRequest),
+    Call("a model that it does not have", {"documents": DOCUMENTS, "model": "none"}, BadRequestError),
     # without a database it cannot look a key up, and says so with 400
-    Call("a wrong key, which it answers with 400", {"documents": DOCUMENTS}, BadRequest, key="sk-wrong"),
-    Call("a key that its upstream refuses", {"documents": DOCUMENTS, "model": "locked-out"}, Unauthorized),
+    Call("a wrong key, which it answers with 400", {"documents": DOCUMENTS}, BadRequestError, key="sk-wrong"),
+    Call(
+        "a key that its upstream refuses",
+        {"documents": DOCUMENTS, "model": "locked-out"},
+        AuthenticationError,
+    ),
 )
 
 

@@ -19,13 +19,13 @@ import msgspec
 from openrouter_rerank.addresses import redirect_step
 from openrouter_rerank.decoding import decode, plain, pruned, well_formed
 from openrouter_rerank.errors import (
-    ConnectionFailed,
-    MalformedResponse,
+    APIConnectionError,
+    APITimeoutError,
+    InvalidResponseError,
     RerankError,
     ResponseError,
+    ServerError,
     StatusError,
-    TimedOut,
-    Unavailable,
     class_of,
     is_retryable,
     next_step,
@@ -68,9 +68,9 @@ def answered(outcome: Outcome, send: Send, settings: Settings) -> Answer | Reran
     return answer
 
 
-def late(settings: Settings) -> TimedOut:
+def late(settings: Settings) -> APITimeoutError:
     """The error of a call whose deadline passed before anything was sent."""
-    return TimedOut(
+    return APITimeoutError(
         f"the deadline ({settings.deadline} s) passed before anything was sent to {settings.where}. Raise it"
     )
 
@@ -155,10 +155,10 @@ _MOST_MEMBERS = 10_000
 _FIRST_STEP = 1024
 
 
-def broken(problem: str, answer: Answer, settings: Settings) -> MalformedResponse:
+def broken(problem: str, answer: Answer, settings: Settings) -> InvalidResponseError:
     """The error of a success that breaks the contract, by what is wrong with it."""
     message = f"{settings.where} answered {answer.status}, but {problem}. Nothing of it was used; report it to the server"
-    return MalformedResponse(
+    return InvalidResponseError(
         settings.redactor.text(message),
         status=answer.status,
         body=_shown(answer, settings).body,
@@ -220,7 +220,7 @@ def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings
 def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answer can be none
     answer: Answer, own: list[T], limit: int, min_score: float | None, settings: Settings
 ) -> Ranking[T] | RerankError:
-    def malformed(problem: str) -> MalformedResponse:
+    def malformed(problem: str) -> InvalidResponseError:
         return broken(problem, answer, settings)
 
     body = decoded(answer, _decoder, settings)
@@ -364,7 +364,7 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     if succeeded and (code is None or code < 400):
         hint = ". Check base_url" if is_no_address(words_of(told)) else ""
         message = f"{settings.where} answered {answer.status} with an error and no code for it: {says}{hint}"
-        return MalformedResponse(message, **common)
+        return InvalidResponseError(message, **common)
     status = cast(int, code) if succeeded else answer.status
     kind = class_of(status)
     html = _is_html(answer)
@@ -414,13 +414,13 @@ def _what_next(  # noqa: PLR0911 - one next step for each cause
         return _MENDED_BY[cause]
     if answer.status in _GATEWAY and proxy is not None and proxy.forwards(settings.where):
         return f"Try again later; or check {proxy.variable}, or name the host in NO_PROXY"
-    if kind is Unavailable and not retryable:
+    if kind is ServerError and not retryable:
         return _MENDED_BY[Cause.REQUEST]
     return next_step(kind)
 
 
 _MENDED_BY: Mapping[Cause, str] = {
-    Cause.SIZE: "Send fewer or shorter documents (max_documents, max_bytes, chunk); trying it again will not help",
+    Cause.SIZE: "Send fewer or shorter documents (max_documents, max_bytes, splitter); trying it again will not help",
     Cause.SERVER_KEY: "The server lacks a valid key of its own; configure it there. Trying it again will not help",
     Cause.MODEL: "Check the name of the model, and that it ranks on this server; trying it again will not help",
     Cause.ADDRESS: "Check base_url: this server has no such operation at that address",
@@ -543,7 +543,7 @@ def _connection_error(failure: Failure, settings: Settings, send: Send) -> Reran
             f"{phase} {route} within {send.timeout:.4g} s. "
             f"Raise timeout (an attempt) or deadline (the whole call){fewer}"
         )
-        result: RerankError = TimedOut(message, retryable=unsent)
+        result: RerankError = APITimeoutError(message, retryable=unsent)
     else:
         problem, step, retryable = explain(error, settings.where, settings.proxy)
         if failure.status is not None:
@@ -554,6 +554,6 @@ def _connection_error(failure: Failure, settings: Settings, send: Send) -> Reran
         if len(problem) > _LONGEST_MESSAGE:
             problem = f"{problem[:_LONGEST_MESSAGE]}..."
         message = f"cannot reach {route}: {problem}; {step}"
-        result = ConnectionFailed(message, retryable=retryable)
+        result = APIConnectionError(message, retryable=retryable)
     result.__cause__ = None if error is None else settings.redactor.exception(error)
     return result

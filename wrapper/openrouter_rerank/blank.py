@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
-from openrouter_rerank.errors import BadRequest, RerankError
+from openrouter_rerank.errors import BadRequestError, RerankError
 from openrouter_rerank.ranking import Hit, Ranking
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _restored(ranking: Ranking[Any], asked: Asked[T], sent: Sequence[int]) -> Ra
 
 def name_blank(error: RerankError, asked: Asked[Any]) -> None:
     """Say in the error of a refused request which of its documents are blank, and how to leave them out."""
-    if not isinstance(error, BadRequest) or not {error.status, error.code}.intersection(_REFUSED):
+    if not isinstance(error, BadRequestError) or not {error.status, error.code}.intersection(_REFUSED):
         return
     blank = [
         index

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
 from openrouter_rerank.defaults import BASE_URL, DEADLINE
 from openrouter_rerank.documents import Sendable
 from openrouter_rerank.models import ModelInfo
-from openrouter_rerank.ranking import Ranking, Unranked
+from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Load, Recall, Remember, Send, Step, Together, Wait
 
@@ -283,13 +283,13 @@ class _Base(ABC, Generic[C]):
 
     def _call(
         self, query: str, documents: Iterable[T], on_error: str, **options: Any
-    ) -> Generator[Step, Any, Ranking[T] | Unranked[T]]:
+    ) -> Generator[Step, Any, Ranking[T] | OriginalOrder[T]]:
         """A call that has not begun."""
         from openrouter_rerank.core import rerank
 
         self._refuse_if_closed()
         one = None if self._settings.cache is None else _cached
-        calling: Callable[..., Generator[Step, Any, Ranking[T] | Unranked[T]]] = rerank
+        calling: Callable[..., Generator[Step, Any, Ranking[T] | OriginalOrder[T]]] = rerank
         if on_error != "raise":
             from openrouter_rerank.bulk.order import keeping
 
@@ -363,9 +363,9 @@ class Reranker(_Base[HttpClient]):
         app_title, app_referer, app_categories: Your application's name, URL and categories, for the vendor's
             statistics.
         max_image_bytes: The largest image that is sent from a `Path` or bytes; 20 MiB by default.
-        tag, max_documents, max_bytes, on_part_error, chunk, blank: Defaults for every call; see `rerank`.
+        tag, max_documents, max_bytes, on_part_error, splitter, blank: Defaults for every call; see `rerank`.
         max_cost: US dollars that the calls of this client may cost, as far as the server says what they cost. A call is
-            refused (`BudgetExceeded`) where the cost so far, what is set aside for calls under way, and the largest cost
+            refused (`BudgetExceededError`) where the cost so far, what is set aside for calls under way, and the largest cost
             of a call of its model so far would pass it. So it is passed by no more than what calls under way cost beyond
             the largest before them. Of a model's first calls nothing is known: they are made while anything is left, in
             `rerank_many` one alone until it has told. What the server tells no cost of is not held back at all.
@@ -441,7 +441,7 @@ class Reranker(_Base[HttpClient]):
         key: Callable[[T], Sendable] | str | None = None,
         on_error: Literal["raise", "keep_order"],
         **options: Unpack[CallOptions],
-    ) -> Ranking[T] | Unranked[T]: ...
+    ) -> Ranking[T] | OriginalOrder[T]: ...
     @_takes("CallOptions")
     def rerank(
         self,
@@ -451,7 +451,7 @@ class Reranker(_Base[HttpClient]):
         key: Callable[[T], Sendable] | str | None = None,
         on_error: Literal["raise", "keep_order"] = "raise",
         **options: Unpack[CallOptions],
-    ) -> Ranking[T] | Unranked[T]:
+    ) -> Ranking[T] | OriginalOrder[T]:
         """The documents by their relevance to the query, best first, each hit with the caller's own object.
 
         Whatever is None is as the client's default says. No documents give an empty ranking, and no request.
@@ -481,27 +481,27 @@ class Reranker(_Base[HttpClient]):
             on_part_error: "raise" (the default) ends the call with the first part that fails; "partial" gives the
                 documents of the other parts, with the rest in `ranking.unranked`. If no part succeeds it raises.
                 Documents that a server leaves out of its answer are in there under both.
-            chunk: A function of a text to its pieces, such as `openrouter_rerank.bulk.by_words(300, 50)`. The pieces are
+            splitter: A function of a text to its pieces, such as `openrouter_rerank.bulk.split_by_words(300, 50)`. The pieces are
                 ranked, and the score of a document is the highest of its pieces. Documents with an image stay whole.
             blank: "send" (the default) sends documents with a blank text, which many servers refuse; "skip" leaves them
                 out and lists them in `ranking.unranked`. Blank is a text of white space and invisible characters
-                (zero-width space, byte order mark) without an image, no text at all, and a blank piece of `chunk`.
+                (zero-width space, byte order mark) without an image, no text at all, and a blank piece of `splitter`.
             on_error: "keep_order" gives the documents in the order in which they came (the first `top_n`, blank ones
-                included; `min_score` is ignored, as there are no scores) in place of any RerankError, BudgetExceeded included. Such an `Unranked`
+                included; `min_score` is ignored, as there are no scores) in place of any RerankError, BudgetExceededError included. Such an `OriginalOrder`
                 says `reranked=False`, and the error is its `reason`. Other errors are raised.
 
         Raises:
             ValueError, TypeError: An argument can never work; nothing was sent.
             OSError: An image file could not be read; nothing was sent.
             RuntimeError: It is closed.
-            BadRequest: The server refuses the request: change the call.
-            Unauthorized: The key is wrong, or may not do this.
-            InsufficientCredits: The account has no credits left.
-            RateLimited: Too many requests, after all retries.
-            Unavailable: The server or its provider failed, after all retries.
-            MalformedResponse: The server's answer breaks the contract.
-            BudgetExceeded: It may cost more than is left of `max_cost`; nothing was sent.
-            ConnectionFailed: No usable answer came, after all retries; `TimedOut` where time ran out.
+            BadRequestError: The server refuses the request: change the call.
+            AuthenticationError: The key is wrong, or may not do this.
+            InsufficientCreditsError: The account has no credits left.
+            RateLimitError: Too many requests, after all retries.
+            ServerError: The server or its provider failed, after all retries.
+            InvalidResponseError: The server's answer breaks the contract.
+            BudgetExceededError: It may cost more than is left of `max_cost`; nothing was sent.
+            APIConnectionError: No usable answer came, after all retries; `APITimeoutError` where time ran out.
         """
         if "extra_headers" in options:
             options["extra_headers"] = _mask(options["extra_headers"])
@@ -512,7 +512,7 @@ class Reranker(_Base[HttpClient]):
         requests: Iterable[Requestable],
         *,
         concurrency: int = 8,
-        rpm: float | None = None,
+        requests_per_minute: float | None = None,
         ordered: bool = True,
         stop_on_error: bool = False,
         progress: Callable[[Progress], None] | None = None,
@@ -532,10 +532,10 @@ class Reranker(_Base[HttpClient]):
         its requests before their timeout.
 
         Args:
-            requests: `Request`s, mappings with the same keys, or pairs of a query and its documents. They are taken in your
+            requests: `RerankRequest`s, mappings with the same keys, or pairs of a query and its documents. They are taken in your
                 own thread, or by one task at a time.
             concurrency: How many requests may be under way at a time. There are fewer while the server refuses some.
-            rpm: How many requests may start in a minute; they are spaced evenly.
+            requests_per_minute: How many requests may start in a minute; they are spaced evenly.
             ordered: Results in the order of the requests; else as they come.
             stop_on_error: End with the first result that is an error.
             progress: Called before each result with how far the run has come, in your own thread or task.
@@ -561,7 +561,7 @@ class Reranker(_Base[HttpClient]):
                 self._shell(),
                 requests,
                 concurrency=concurrency,
-                rpm=rpm,
+                requests_per_minute=requests_per_minute,
                 ordered=ordered,
                 stop_on_error=stop_on_error,
                 progress=progress,
@@ -603,12 +603,12 @@ class Reranker(_Base[HttpClient]):
         Raises:
             ValueError, TypeError: An argument can never work; nothing was sent.
             RuntimeError: It is closed.
-            BadRequest: The server refuses the request; with `status` 404 it has no list of models.
-            Unauthorized: The key is wrong, or may not do this.
-            RateLimited: Too many requests, after all retries.
-            Unavailable: The server failed, after all retries.
-            MalformedResponse: The server's answer breaks the contract, or its list does not end.
-            ConnectionFailed: No usable answer came, after all retries; `TimedOut` where time ran out.
+            BadRequestError: The server refuses the request; with `status` 404 it has no list of models.
+            AuthenticationError: The key is wrong, or may not do this.
+            RateLimitError: Too many requests, after all retries.
+            ServerError: The server failed, after all retries.
+            InvalidResponseError: The server's answer breaks the contract, or its list does not end.
+            APIConnectionError: No usable answer came, after all retries; `APITimeoutError` where time ran out.
         """
         from openrouter_rerank.listing import models
 
@@ -731,7 +731,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         key: Callable[[T], Sendable] | str | None = None,
         on_error: Literal["raise", "keep_order"],
         **options: Unpack[CallOptions],
-    ) -> Ranking[T] | Unranked[T]: ...
+    ) -> Ranking[T] | OriginalOrder[T]: ...
     @_takes("CallOptions")
     async def rerank(  # noqa: D102 - as the sync one; the docstring is set below
         self,
@@ -741,7 +741,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         key: Callable[[T], Sendable] | str | None = None,
         on_error: Literal["raise", "keep_order"] = "raise",
         **options: Unpack[CallOptions],
-    ) -> Ranking[T] | Unranked[T]:
+    ) -> Ranking[T] | OriginalOrder[T]:
         if "extra_headers" in options:
             options["extra_headers"] = _mask(options["extra_headers"])
         return await self._run(self._call(query, documents, on_error, key=key, **options))
@@ -751,7 +751,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         requests: Iterable[Requestable] | AsyncIterable[Requestable],
         *,
         concurrency: int = 8,
-        rpm: float | None = None,
+        requests_per_minute: float | None = None,
         ordered: bool = True,
         stop_on_error: bool = False,
         progress: Callable[[Progress], None] | None = None,
@@ -765,7 +765,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
                 self._shell(),
                 requests,
                 concurrency=concurrency,
-                rpm=rpm,
+                requests_per_minute=requests_per_minute,
                 ordered=ordered,
                 stop_on_error=stop_on_error,
                 progress=progress,

@@ -138,7 +138,7 @@ def _ranked(asked: Asked[T], split: Way[Any] | None) -> Call[T]:
 def _sent(asked: Asked[T], split: Way[Any] | None) -> Call[T]:
     """Rank with one request, or with several where one cannot hold the list."""
     own, chosen = asked.own, asked.chosen
-    if split is not None and own and (len(own) > chosen["max_documents"] or chosen["chunk"] is not None):
+    if split is not None and own and (len(own) > chosen["max_documents"] or chosen["splitter"] is not None):
         return (yield from split(asked))
     asked.content = body(asked.query, asked.wire, chosen, asked.indices)
     if not own:

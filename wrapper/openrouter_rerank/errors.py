@@ -1,17 +1,17 @@
 """Every error of this package, one class for each thing that a caller can do about it. No decision is made here.
 
     RerankError
-    ├── BudgetExceeded              max_cost forbids the call, and nothing was sent
-    ├── ConnectionFailed            no usable answer came; the transport's error is __cause__
-    │   └── TimedOut                not within the attempt's timeout, or the call's deadline
-    └── ResponseError               an answer came
-        ├── StatusError             it says that the request failed
-        │   ├── BadRequest          400 404 413 422 and other 4xx, 3xx: change the call
-        │   ├── Unauthorized        401 403: change the key, or the account's settings
-        │   ├── InsufficientCredits 402: top up
-        │   ├── RateLimited         408 429: slow down
-        │   └── Unavailable         5xx: try later
-        └── MalformedResponse       it says success and breaks the contract: report it
+    ├── BudgetExceededError             max_cost forbids the call, and nothing was sent
+    ├── APIConnectionError              no usable answer came; the transport's error is __cause__
+    │   └── APITimeoutError             not within the attempt's timeout, or the call's deadline
+    └── ResponseError                   an answer came
+        ├── StatusError                 it says that the request failed
+        │   ├── BadRequestError         400 404 413 422 and other 4xx, 3xx: change the call
+        │   ├── AuthenticationError     401 403: change the key, or the account's settings
+        │   ├── InsufficientCreditsError 402: top up
+        │   ├── RateLimitError          408 429: slow down
+        │   └── ServerError             5xx: try later
+        └── InvalidResponseError        it says success and breaks the contract: report it
 
 Arguments that are wrong in themselves raise ValueError or TypeError, before anything is sent.
 """
@@ -62,7 +62,7 @@ class RerankError(Exception):
         return f"{self.message} [{len(self.attempts)} attempts in {self.elapsed:.2f} s: {tried}]"
 
 
-class BudgetExceeded(RerankError):
+class BudgetExceededError(RerankError):
     """The call may cost more than is left of `max_cost`; nothing was sent.
 
     Attributes:
@@ -86,11 +86,11 @@ class BudgetExceeded(RerankError):
         self.next_cost = next_cost
 
 
-class ConnectionFailed(RerankError):
+class APIConnectionError(RerankError):
     """No usable answer came: refused, reset, not resolved. The transport's own error is `__cause__`."""
 
 
-class TimedOut(ConnectionFailed):
+class APITimeoutError(APIConnectionError):
     """No complete answer came within the attempt's timeout or the call's deadline. It may have been billed."""
 
 
@@ -146,52 +146,52 @@ class StatusError(ResponseError):
     """The server says that the request failed, by its status or by an `error` inside a 200."""
 
 
-class BadRequest(StatusError):
+class BadRequestError(StatusError):
     """The request is wrong, for this server or this model: change the call."""
 
 
-class Unauthorized(StatusError):
+class AuthenticationError(StatusError):
     """The key is missing, wrong, or not allowed to do this: change the key or the account's settings."""
 
 
-class InsufficientCredits(StatusError):
+class InsufficientCreditsError(StatusError):
     """The account or the key has no credits left: top up."""
 
 
-class RateLimited(StatusError):
+class RateLimitError(StatusError):
     """Too many requests: slow down. `retry_after` says for how long, where the server does."""
 
 
-class Unavailable(StatusError):
+class ServerError(StatusError):
     """The server or its provider failed: try later."""
 
 
-class MalformedResponse(ResponseError):
+class InvalidResponseError(ResponseError):
     """The server says success, and its answer breaks the contract: report it. No part of it is a result."""
 
 
 _BY_STATUS: Mapping[int, type[StatusError]] = {
-    401: Unauthorized,
-    402: InsufficientCredits,
-    403: Unauthorized,
-    408: RateLimited,
-    429: RateLimited,
+    401: AuthenticationError,
+    402: InsufficientCreditsError,
+    403: AuthenticationError,
+    408: RateLimitError,
+    429: RateLimitError,
 }
 
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, *range(520, 525), 529})
 
 _NEXT: Mapping[type[StatusError], str] = {
-    BadRequest: "Change the request; trying it again will not help.",
-    Unauthorized: "Check the key (api_key or OPENROUTER_API_KEY) and what the account allows.",
-    InsufficientCredits: "Add credits to the account, or raise the key's limit.",
-    RateLimited: "Send fewer requests at a time, or wait.",
-    Unavailable: "Try again later.",
+    BadRequestError: "Change the request; trying it again will not help.",
+    AuthenticationError: "Check the key (api_key or OPENROUTER_API_KEY) and what the account allows.",
+    InsufficientCreditsError: "Add credits to the account, or raise the key's limit.",
+    RateLimitError: "Send fewer requests at a time, or wait.",
+    ServerError: "Try again later.",
 }
 
 
 def class_of(status: int) -> type[StatusError]:
     """The class for a status, known or not."""
-    return _BY_STATUS.get(status) or (Unavailable if status >= 500 else BadRequest)
+    return _BY_STATUS.get(status) or (ServerError if status >= 500 else BadRequestError)
 
 
 def is_retryable(status: int) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import asdict, astuple, replace
 
 from openrouter_rerank import forks
-from openrouter_rerank.errors import BudgetExceeded
+from openrouter_rerank.errors import BudgetExceededError
 from openrouter_rerank.ranking import Usage
 
 # What a server, or a caller, adds up in floats misses by less of itself: 0.1 + 0.2 is not 0.3.
@@ -145,7 +145,7 @@ class Ledger:
         """Set aside what a call may cost, until it is settled.
 
         Raises:
-            BudgetExceeded: It may cost more than is left.
+            BudgetExceededError: It may cost more than is left.
         """
         limit = self._max_cost
         if limit is None:
@@ -221,7 +221,7 @@ _NO_USAGE = Usage()
 
 def _exceeded(
     model: str, spent: Decimal, coming: Decimal, limit: Decimal, next_cost: Decimal | None
-) -> BudgetExceeded:
+) -> BudgetExceededError:
     known = None if next_cost is None else float(next_cost)
     under_way = f", ${float(coming):.6g} are set aside for calls under way" if coming else ""
     may = "is unknown" if known is None else f"may be ${known:.6g}"
@@ -229,4 +229,4 @@ def _exceeded(
         f"max_cost is ${float(limit):.6g}, ${float(spent):.6g} are spent{under_way}, and the cost of the next call of {model} "
         f"{may}; nothing was sent. Raise max_cost, or look at the ledger for what it went to"
     )
-    return BudgetExceeded(message, spent=float(spent), limit=float(limit), next_cost=known)
+    return BudgetExceededError(message, spent=float(spent), limit=float(limit), next_cost=known)

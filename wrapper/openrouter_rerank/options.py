@@ -38,7 +38,7 @@ class CallOptions(RerankOptions, total=False):
     """The size of a request above which it is sent in parts; 30 MB by default."""
     on_part_error: Literal["raise", "partial"] | None
     """Whether a part that fails ends the call ("raise", the default) or leaves its documents unranked ("partial")."""
-    chunk: Splitter | None
+    splitter: Splitter | None
     """A function of a text to its pieces, which are ranked in its place; its score is the highest of its pieces."""
     blank: Literal["send", "skip"] | None
     """Whether documents with a blank text and no image are sent ("send", the default) or left out ("skip")."""
@@ -82,6 +82,10 @@ DEFAULTS: Mapping[str, Any] = {
 """The values of options that neither the caller nor the client sets; those of all others are None."""
 
 
+_RENAMED: Mapping[str, str] = {"chunk": "splitter", "rpm": "requests_per_minute"}
+"""Options of the first edition, with those that replace them."""
+
+
 def refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Refuse the name of an option that does not exist, as `**options` takes any.
 
@@ -92,7 +96,7 @@ def refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> No
     for name in given:
         if name in names:
             continue
-        close = nearest(name, names)
+        close = nearest(_RENAMED.get(name, name), names)
         if name == "on_error":
             hint = "pass it to each call of rerank(), as the type of the result depends on it"
         elif name in LocalOptions.__annotations__:

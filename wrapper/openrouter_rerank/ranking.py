@@ -1,4 +1,4 @@
-"""What a caller gets: Ranking, Hit, Usage; Unranked where there is no ranking. It holds and shows them; it does not make them."""
+"""What a caller gets: Ranking, Hit, Usage; OriginalOrder where there is no ranking. It holds and shows them; it does not make them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 import msgspec
 
 from openrouter_rerank.documents import text_of
-from openrouter_rerank.errors import Attempt, MalformedResponse, RerankError, request_id_of
+from openrouter_rerank.errors import Attempt, InvalidResponseError, RerankError, request_id_of
 
 if TYPE_CHECKING:
     from openrouter_rerank.redaction import Redactor
@@ -88,7 +88,7 @@ class Ranking(Sequence[Hit[T]]):
             left out from those not among the best. Hits that `min_score` drops have a score and are not listed.
         mixed: True where parts were served by different models or providers. Scores are comparable under one model and
             one provider only, so that the order of such a ranking means little.
-        reranked: True. `Unranked`, which `on_error="keep_order"` may give, says False.
+        reranked: True. `OriginalOrder`, which `on_error="keep_order"` may give, says False.
         reason: None, as nothing went wrong.
 
     Example:
@@ -181,7 +181,7 @@ class Ranking(Sequence[Hit[T]]):
         """The full typed answer of the low-level client, unknown fields in `additional_properties`.
 
         Raises:
-            MalformedResponse: The server left out what the contract requires and a ranking does not need (the echo of
+            InvalidResponseError: The server left out what the contract requires and a ranking does not need (the echo of
                 a document, say), or the answer is no JSON but for what a ranking needs (half a surrogate pair in an
                 echo, NaN, nesting without end); `body` has it all. Or there is not one answer: no document was passed
                 in, or several parts were sent.
@@ -193,16 +193,16 @@ class Ranking(Sequence[Hit[T]]):
         if self._response is None:
             if self.parts:
                 message = f"there is not one answer but {len(self.parts)}; see parts"
-                raise MalformedResponse(message)
+                raise InvalidResponseError(message)
             if not self.body:
-                raise MalformedResponse(
+                raise InvalidResponseError(
                     "there were no documents, so no request was made and there is no answer"
                 )
             try:
                 parsed = create_rerank.parse(200, self.body)
             except (MalformedBody, RecursionError) as error:
                 message = f"the answer is a ranking, but not all that openapi.yaml asks for: {error}"
-                raise MalformedResponse(
+                raise InvalidResponseError(
                     message, status=200, body=self.body, request_id=self.request_id
                 ) from error
             self._response = cast("RerankResponse", parsed)  # what a 200 is parsed as
@@ -267,7 +267,7 @@ class Ranking(Sequence[Hit[T]]):
         return f"<table><caption>{html.escape(self._facts())}</caption>{head}{rows}{rest}</table>"
 
 
-class Kept(msgspec.Struct, Generic[T], frozen=True):
+class UnscoredHit(msgspec.Struct, Generic[T], frozen=True):
     """One place in a list that was not ranked.
 
     Attributes:
@@ -281,8 +281,8 @@ class Kept(msgspec.Struct, Generic[T], frozen=True):
     score: None = None
 
 
-class Unranked(Sequence[Kept[T]]):
-    """The documents in the order in which they were passed in, as ranking them failed: a sequence of `Kept`.
+class OriginalOrder(Sequence[UnscoredHit[T]]):
+    """The documents in the order in which they were passed in, as ranking them failed: a sequence of `UnscoredHit`.
 
     It reads like a `Ranking`; `reranked` tells them apart, and type checkers follow `if ranking.reranked is True`.
 
@@ -300,14 +300,14 @@ class Unranked(Sequence[Kept[T]]):
         >>> ranking.documents, ranking.scores, ranking.reranked
         (['a', 'b'], [None, None], False)
         >>> type(ranking.reason).__name__
-        'ConnectionFailed'
+        'APIConnectionError'
     """
 
     __slots__ = ("hits", "reason", "total", "usage")
 
     reranked: Literal[False] = False
 
-    def __init__(self, hits: tuple[Kept[T], ...], *, total: int, reason: RerankError) -> None:
+    def __init__(self, hits: tuple[UnscoredHit[T], ...], *, total: int, reason: RerankError) -> None:
         self.hits = hits
         self.total = total
         self.reason = reason
@@ -342,17 +342,17 @@ class Unranked(Sequence[Kept[T]]):
         return len(self.hits)
 
     @overload
-    def __getitem__(self, place: int) -> Kept[T]: ...
+    def __getitem__(self, place: int) -> UnscoredHit[T]: ...
     @overload
-    def __getitem__(self, place: slice) -> tuple[Kept[T], ...]: ...
-    def __getitem__(self, place: int | slice) -> Kept[T] | tuple[Kept[T], ...]:
+    def __getitem__(self, place: slice) -> tuple[UnscoredHit[T], ...]: ...
+    def __getitem__(self, place: int | slice) -> UnscoredHit[T] | tuple[UnscoredHit[T], ...]:
         return self.hits[place]
 
     def __repr__(self) -> str:
         lines = [f"  -  [{hit.index}] {_short(hit.document)}" for hit in self.hits[:_SHOWN]]
         if len(self) > _SHOWN:
             lines.append(f"  ... {len(self) - _SHOWN} more")
-        return "\n".join([f"<Unranked: {len(self)} of {self.total} documents, {self.reason}>", *lines])
+        return "\n".join([f"<OriginalOrder: {len(self)} of {self.total} documents, {self.reason}>", *lines])
 
 
 _SHOWN = 5

@@ -365,7 +365,7 @@ _OPTIONS: Mapping[str, Callable[[str, object], object]] = {
     "max_bytes": _positive,
     "on_part_error": _one_of("raise", "partial"),
     "blank": _one_of("send", "skip"),
-    "chunk": _splitter,
+    "splitter": _splitter,
 }
 
 

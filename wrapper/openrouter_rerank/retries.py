@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from openrouter_rerank.checks import LONGEST_TIME, as_float, shown
-from openrouter_rerank.errors import RerankError, ResponseError, TimedOut
+from openrouter_rerank.errors import APITimeoutError, RerankError, ResponseError
 
 
 def draw() -> float:
@@ -71,7 +71,7 @@ class Retries(msgspec.Struct, frozen=True):
         """Seconds to wait after this attempt (the first is 1) ended in this error; None to give up."""
         if attempt >= self.attempts:
             return None
-        if not (error.retryable or (self.timeouts and isinstance(error, TimedOut))):
+        if not (error.retryable or (self.timeouts and isinstance(error, APITimeoutError))):
             return None
         if isinstance(error, ResponseError) and error.retry_after is not None:
             return error.retry_after if error.retry_after <= self.longest else None

@@ -13,13 +13,13 @@ import pytest
 
 from driving import call
 from openrouter_rerank import (
+    APITimeoutError,
     AsyncReranker,
-    RateLimited,
+    AuthenticationError,
+    RateLimitError,
     Reranker,
     RerankError,
-    TimedOut,
-    Unauthorized,
-    Unavailable,
+    ServerError,
 )
 from openrouter_rerank.testing import deaf
 from openrouter_rerank_api.api.rerank import create_rerank
@@ -53,7 +53,7 @@ def says(body: bytes, key: str = LONG_KEY, status: int = 401) -> Reranker:
 )
 def test_an_escaped_echo_of_the_key(echo: str) -> None:
     """A key that the server echoes is blotted out however JSON escapes it, in the message and in the body."""
-    with pytest.raises(Unauthorized) as caught:
+    with pytest.raises(AuthenticationError) as caught:
         says(
             b'{"error":{"code":401,"message":"bad key %s","metadata":{"raw":"%s"}}}' % (2 * (echo.encode(),))
         ).rerank("q", ["a"])
@@ -66,7 +66,7 @@ def test_an_escaped_echo_of_the_key(echo: str) -> None:
 
 def test_an_echo_across_the_cut_of_a_long_message() -> None:
     """A message is cut only after the key is blotted out, so that no half of it is left."""
-    with pytest.raises(Unauthorized) as caught:
+    with pytest.raises(AuthenticationError) as caught:
         says(json.dumps({"error": {"code": 401, "message": "x" * 485 + LONG_KEY}}).encode()).rerank(
             "q", ["a"]
         )
@@ -78,7 +78,7 @@ def test_a_short_key_leaves_answers_whole() -> None:
     """What people give to servers that take any key is no secret, and is not cut out of what those answer."""
     body = b'{"error":{"code":429,"message":"1 too many"}}'
 
-    with pytest.raises(RateLimited) as caught:
+    with pytest.raises(RateLimitError) as caught:
         says(body, key="1", status=200).rerank("q", ["a"])
 
     assert caught.value.body == body
@@ -87,7 +87,7 @@ def test_a_short_key_leaves_answers_whole() -> None:
 def test_a_body_of_backslashes_is_read_at_once() -> None:
     """To look for an escaped key takes time by the size of a body and not by its square: this would take minutes."""
     began = time.monotonic()
-    with pytest.raises(Unauthorized):
+    with pytest.raises(AuthenticationError):
         says(b"\\" * 100_000).rerank("q", ["a"])
 
     assert time.monotonic() - began < SOON
@@ -112,7 +112,7 @@ def test_what_will_not_help() -> None:
     """An error that the server calls permanent does not say to try again."""
     body = {"error": {"code": 503, "message": "no", "metadata": {"error_type": "not_found"}}}
 
-    with pytest.raises(Unavailable, match="will not help") as caught:
+    with pytest.raises(ServerError, match="will not help") as caught:
         says(json.dumps(body).encode(), status=503).rerank("q", ["a"])
 
     assert len(caught.value.attempts) == 1
@@ -132,7 +132,7 @@ def test_a_redirect_does_not_show_a_password() -> None:
 
 def test_both_shells_call_a_connection_that_never_comes_unsent(shell: Shell) -> None:
     """A handshake that hangs sent nothing, so that it is tried again by either shell."""
-    with deaf() as url, pytest.raises(TimedOut, match="no connection") as caught:
+    with deaf() as url, pytest.raises(APITimeoutError, match="no connection") as caught:
         shell.rank(base_url=url.replace("http:", "https:"), timeout=0.3)
 
     assert len(caught.value.attempts) == 3
@@ -181,7 +181,7 @@ def test_a_scorer_that_fails_is_named(caplog: pytest.LogCaptureFixture) -> None:
 
     with (
         Reranker.local(broken) as reranker,
-        pytest.raises(Unavailable, match="local/broken failed with KeyError") as caught,
+        pytest.raises(ServerError, match="local/broken failed with KeyError") as caught,
     ):
         reranker.rerank("q", ["a"])
 

@@ -24,7 +24,7 @@ from click.testing import CliRunner, Result
 
 from openrouter_rerank.bulk import batch as jobs
 from openrouter_rerank.bulk.job import FORMATS, BadBatch, Batch
-from openrouter_rerank.bulk.journal import Journal, Kept, opened
+from openrouter_rerank.bulk.journal import FinishedRow, Journal, opened
 from openrouter_rerank.bulk.many import Progress
 from openrouter_rerank.cli import batch
 from openrouter_rerank.cli.app import app
@@ -208,7 +208,7 @@ def test_a_journal_cut_anywhere(tmp_path: Path):
     found = jobs.survey(job)
     with opened(job, found, restart=False) as journal:
         for row in (2, 0, 1):
-            journal.record(Kept(row, [(0, 0.5)], cost=0.25))
+            journal.record(FinishedRow(row, [(0, 0.5)], cost=0.25))
     whole = job.journal.read_bytes()
     ends = [place + 1 for place, byte in enumerate(whole) if byte == ord("\n")]
 
@@ -223,7 +223,7 @@ def test_a_journal_cut_anywhere(tmp_path: Path):
                 assert job.journal.stat().st_size == max(end for end in ends if end <= max(size, ends[0]))
                 assert all(journal[row].ranking == [(0, 0.5)] for row in expected)
                 if size == 40 + ends[0]:
-                    journal.record(Kept(1))
+                    journal.record(FinishedRow(1))
                     assert 1 in journal
 
 
@@ -241,7 +241,7 @@ def test_a_damaged_line_and_all_after_it_are_ranked_again(tmp_path: Path):
         )
         with opened(job, jobs.survey(job), restart=False) as journal:
             for row in range(3):
-                journal.record(Kept(row, [(2, 0.5), (1, 0.4), (0, 0.3)]))
+                journal.record(FinishedRow(row, [(2, 0.5), (1, 0.4), (0, 0.3)]))
         content = job.journal.read_bytes().splitlines(keepends=True)
         content[2] = content[2].replace(b"0.5", b"0.6")
         job.journal.write_bytes(b"".join(content))
@@ -384,13 +384,13 @@ def test_rows_that_fail(tmp_path: Path):
     failed = tmp_path / "out.jsonl.failed.jsonl"
     assert result.exit_code == 1
     assert "10 of 10 rows are finished, 2 of them failed" in result.stderr
-    assert "out.jsonl.failed.jsonl, which can be IN again: 2 by BadRequest (400 Bad" in result.stderr
+    assert "out.jsonl.failed.jsonl, which can be IN again: 2 by BadRequestError (400 Bad" in result.stderr
     assert [row["id"] for row in lines(target)] == [0, 1, 2, 4, 5, 6, 8, 9]
     assert [{key: row[key] for key in ("id", "query", "documents")} for row in lines(failed)] == [
         rows(10)[3],
         rows(10)[7],
     ]
-    assert lines(failed)[0]["rerank_error"]["type"] == "BadRequest"
+    assert lines(failed)[0]["rerank_error"]["type"] == "BadRequestError"
     assert lines(failed)[0]["rerank_error"]["status"] == 400
     assert "not this one" in lines(failed)[0]["rerank_error"]["message"]
 
@@ -779,7 +779,7 @@ def test_an_input_that_changes_meanwhile(tmp_path: Path):
     job = Batch(source=source, target=tmp_path / "out.jsonl", input_format="jsonl", output_format="jsonl")
     found = jobs.survey(job)
     with opened(job, found, restart=False) as journal:
-        journal.record(Kept(0, [(0, 0.5)]))
+        journal.record(FinishedRow(0, [(0, 0.5)]))
         written(source, rows(9))
         assert [row.row for row in jobs.requests(job, journal, None)] == [1, 2]
         written(source, [rows(1)[0], {"query": 7, "documents": []}])
@@ -803,7 +803,7 @@ def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str], tmp_pat
         done=1, failed=0, cost=0.5, unknown=0, search_units=1, total_tokens=0, elapsed=2.0, limit=8
     )
     with opened(job, found, restart=False) as journal:
-        journal.record(Kept(0, [(0, 0.5)], cost=0.5))
+        journal.record(FinishedRow(0, [(0, 0.5)], cost=0.5))
         run = batch._Run(job, found, journal)
         run._line(every=60.0)(state)
         run._line(every=0.0)(state)

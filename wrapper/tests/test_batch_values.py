@@ -19,7 +19,7 @@ import pytest
 
 from openrouter_rerank.bulk import batch as jobs
 from openrouter_rerank.bulk.job import FORMATS, Batch
-from openrouter_rerank.bulk.journal import Kept, opened
+from openrouter_rerank.bulk.journal import FinishedRow, opened
 from openrouter_rerank.bulk.many import Result as Ranked
 from openrouter_rerank.bulk.tables import input_format
 from openrouter_rerank.ranking import Hit, Ranking, Usage
@@ -488,7 +488,7 @@ def test_what_a_server_says_fits_every_format():
     row = jobs.Row(query="q", documents=["x"], row=4)
     found = jobs.kept(Ranked(0, row, ranked))
 
-    assert found == Kept(4, [(0, 0.5)], "\ufffd", None, 1.0, None, None, "a\ufffd")
+    assert found == FinishedRow(4, [(0, 0.5)], "\ufffd", None, 1.0, None, None, "a\ufffd")
     assert jobs.told(ValueError("\ud800"))["message"] == "\ufffd"
 
 
@@ -588,7 +588,7 @@ def test_restart_throws_away_what_is_ours(tmp_path: Path):
     source, target = written(tmp_path / "in.jsonl", rows(2)), tmp_path / "out.jsonl"
     job = Batch(source=source, target=target, input_format="jsonl", output_format="jsonl")
     with opened(job, jobs.survey(job), restart=False) as journal:
-        journal.record(Kept(0, [(0, 0.5)]))
+        journal.record(FinishedRow(0, [(0, 0.5)]))
     content = job.journal.read_bytes()
     for path in job.making:
         path.write_text("half of an output")
@@ -608,7 +608,7 @@ def test_a_journal_that_is_kept_elsewhere_too(tmp_path: Path):
     source, target = written(tmp_path / "in.jsonl", rows(2)), tmp_path / "out.jsonl"
     job = Batch(source=source, target=target, input_format="jsonl", output_format="jsonl")
     with opened(job, jobs.survey(job), restart=False) as journal:
-        journal.record(Kept(0, [(0, 0.5)]))
+        journal.record(FinishedRow(0, [(0, 0.5)]))
     content = job.journal.read_bytes()
     os.link(job.journal, tmp_path / "copy")
     for more in ([], ["--restart"]):

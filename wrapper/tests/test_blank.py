@@ -11,10 +11,18 @@ import httpx
 import pytest
 
 from driving import answered, body, call, finish, ranked, settings
-from openrouter_rerank import BadRequest, ConnectionFailed, Document, Ranking, Retries, Unavailable, Unranked
+from openrouter_rerank import (
+    APIConnectionError,
+    BadRequestError,
+    Document,
+    OriginalOrder,
+    Ranking,
+    Retries,
+    ServerError,
+)
 from openrouter_rerank.blank import is_blank
-from openrouter_rerank.bulk import Request, by_words
-from openrouter_rerank.bulk.cache import memory
+from openrouter_rerank.bulk import RerankRequest, split_by_words
+from openrouter_rerank.bulk.cache import MemoryCache
 from openrouter_rerank.errors import RerankError
 from openrouter_rerank.steps import Failure
 from openrouter_rerank.testing import (
@@ -54,7 +62,7 @@ class Strict(Scoring):
         return super().__call__(request)
 
 
-def at(ranking: Ranking[Any] | Unranked[Any]) -> list[tuple[int, Any]]:
+def at(ranking: Ranking[Any] | OriginalOrder[Any]) -> list[tuple[int, Any]]:
     """The hits, by index and object."""
     return [(hit.index, hit.document) for hit in ranking]
 
@@ -141,7 +149,7 @@ def test_mistakes_are_not_skipped(documents: list[Any], error: type[Exception]) 
 def test_all_blank(any_shell: Shell) -> None:
     """Where all are blank nothing is sent, and the arguments are checked all the same."""
     server = Strict()
-    for more in ({}, {"max_documents": 1}, {"chunk": by_words(3)}):
+    for more in ({}, {"max_documents": 1}, {"splitter": split_by_words(3)}):
         with any_shell.open(server, blank="skip", **more) as rank:
             ranking = rank("q", ["", " "])
             with pytest.raises(ValueError, match="query is blank"):
@@ -167,7 +175,7 @@ def test_failed_parts_and_blank_documents_are_unranked(shell: Shell) -> None:
     documents = ["", "a", " ", "bad", "ccc"]
     with shell.open(Scoring(failing="bad"), max_documents=1, blank="skip") as rank:
         ranking = rank("q", documents, on_part_error="partial")
-        with pytest.raises(BadRequest) as caught:
+        with pytest.raises(BadRequestError) as caught:
             rank("q", documents)
 
     assert (ranking.indices, ranking.unranked) == ([4, 1], (0, 2, 3))
@@ -177,7 +185,7 @@ def test_failed_parts_and_blank_documents_are_unranked(shell: Shell) -> None:
 
 def test_a_document_too_large_is_named_by_the_callers_index(shell: Shell) -> None:
     """Where one document alone is too large, its index is the caller's."""
-    with shell.open(Scoring(most=0), blank="skip") as rank, pytest.raises(BadRequest) as caught:
+    with shell.open(Scoring(most=0), blank="skip") as rank, pytest.raises(BadRequestError) as caught:
         rank("q", ["", "a", "b"])
 
     assert str(caught.value).startswith("document 1 is too large")
@@ -192,13 +200,13 @@ def test_blank_pieces(any_shell: Shell) -> None:
     """A blank piece is not sent; a document all of whose pieces are blank is unranked."""
     server = Strict()
     documents = ["a| ", "|", "bb|cccc", ""]
-    with any_shell.open(server, chunk=halves, blank="skip") as rank:
+    with any_shell.open(server, splitter=halves, blank="skip") as rank:
         ranking = rank("q", documents, top_n=1)
 
     assert (at(ranking), ranking.unranked) == ([(2, "bb|cccc")], (1, 3))
     assert server.requests[0]["documents"] == ["a", "bb", "cccc"]
     assert "top_n" not in server.requests[0]  # as one document is in several pieces
-    with any_shell.open(server, chunk=halves, blank="skip") as rank:
+    with any_shell.open(server, splitter=halves, blank="skip") as rank:
         assert rank("q", ["|", "|"]).unranked == (0, 1)
     assert len(server.requests) == 1
 
@@ -208,7 +216,7 @@ def test_blank_pieces(any_shell: Shell) -> None:
     [
         (["", "a", "\ud800"], {}, "document 2"),
         (["", "a", "\ud800"], {"max_documents": 1}, "document 2"),
-        (["", "a", "b"], {"chunk": lambda text: [text] if text == "a" else 7}, "document 2"),
+        (["", "a", "b"], {"splitter": lambda text: [text] if text == "a" else 7}, "document 2"),
     ],
 )
 def test_mistakes_are_named_by_the_callers_index(documents: list[str], more: Any, named: str) -> None:
@@ -227,7 +235,7 @@ def test_mistakes_are_named_by_the_callers_index(documents: list[str], more: Any
 def test_the_cache_knows_a_list_by_what_is_sent(any_shell: Shell) -> None:
     """A list with other blank documents is the same request, and its indices are its own."""
     server = Strict()
-    with any_shell.open(server, cache=memory(), blank="skip") as rank:
+    with any_shell.open(server, cache=MemoryCache(), blank="skip") as rank:
         first = rank("q", ["a", "", "bb"])
         again = rank("q", [" ", "a", "bb"])
 
@@ -247,7 +255,11 @@ def test_the_kept_order_is_of_all_documents(any_shell: Shell) -> None:
 
 def test_a_dry_run_counts_what_is_sent(shell: Shell) -> None:
     """Documents and pieces that are skipped are not counted, nor a request without any."""
-    requests = [Request("q", ["a", "", "b"]), Request("q", ["", " "]), Request("q", ["c|"], chunk=halves)]
+    requests = [
+        RerankRequest("q", ["a", "", "b"]),
+        RerankRequest("q", ["", " "]),
+        RerankRequest("q", ["c|"], splitter=halves),
+    ]
     with shell.open(Strict(), "dry_run", blank="skip") as estimate:
         found = estimate(requests)
 
@@ -259,7 +271,7 @@ async def test_many_and_fakes() -> None:
     fake = FakeReranker({"a": 0.1, "b": 0.2, "": 0.0})
     found = [
         result.unwrap()
-        for result in fake.rerank_many([Request("q", ["", "a"], blank="skip"), ("q", ["", "b"])])
+        for result in fake.rerank_many([RerankRequest("q", ["", "a"], blank="skip"), ("q", ["", "b"])])
     ]
     other = await AsyncFakeReranker({"a": 0.1}, blank="skip").rerank("q", ["", "a"])
 
@@ -293,14 +305,14 @@ def test_a_refusal_names_the_blank_documents(case: str) -> None:
 
 def test_a_refusal_names_few_of_many() -> None:
     """Of many blank documents the first are named."""
-    with pytest.raises(BadRequest, match=r"\(index 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 10 more\)"):
+    with pytest.raises(BadRequestError, match=r"\(index 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 10 more\)"):
         finish(call(documents=["", " "] * 10), answered(400))
 
 
 def test_a_refusal_of_another_reason_stays_as_it_is() -> None:
     """Without a blank document, or where they were skipped, the message is the server's."""
     for documents in (["a"], ["a", ""]):
-        with pytest.raises(BadRequest) as caught:
+        with pytest.raises(BadRequestError) as caught:
             finish(call({"blank": "skip"}, documents=documents), answered(400))
         assert "blank" not in str(caught.value)
 
@@ -310,8 +322,8 @@ def test_a_refused_part_names_its_own(any_shell: Shell) -> None:
     documents = ["a", "b", {"text": "c"}, {"text": ""}, "d", " "]
     with any_shell.open(Strict(), max_documents=2) as rank:
         partial = rank("q", documents, on_part_error="partial")
-        with pytest.raises(BadRequest, match=r"\(index 1\)"):
-            rank("q", ["a", "b| "], chunk=halves)
+        with pytest.raises(BadRequestError, match=r"\(index 1\)"):
+            rank("q", ["a", "b| "], splitter=halves)
 
     assert [
         str(part.error).count(f"(index {index})")
@@ -342,7 +354,7 @@ def test_a_server_that_returns_its_own_indices_is_held_to_what_was_sent() -> Non
 @pytest.mark.parametrize("outcome", [answered(503), Failure(httpx.ConnectError("refused"), None)])
 def test_a_failure_that_may_pass_names_nothing(outcome: Any) -> None:
     """A server that is down says nothing of blank documents."""
-    with pytest.raises((Unavailable, ConnectionFailed)) as caught:
+    with pytest.raises((ServerError, APIConnectionError)) as caught:
         finish(call({"retries": Retries(attempts=1)}, documents=[""]), outcome)
     assert "blank" not in str(caught.value)
 

@@ -22,8 +22,8 @@ import msgspec
 import pytest
 
 import openrouter_rerank.bulk.cache
-from openrouter_rerank import AsyncReranker, BadRequest, BudgetExceeded, Reranker, Usage
-from openrouter_rerank.bulk.cache import Cache, disk, memory
+from openrouter_rerank import AsyncReranker, BadRequestError, BudgetExceededError, Reranker, Usage
+from openrouter_rerank.bulk.cache import Cache, DiskCache, MemoryCache
 from openrouter_rerank.ledger import Totals
 from shells import KEY, QUICK, Clock, Handler, Scoring, Shell
 
@@ -52,8 +52,8 @@ def reranker(handler: Handler, **given: Any) -> Reranker:
 
 
 KINDS: list[Callable[[Path], Cache]] = [
-    lambda _: memory(),
-    lambda path: disk(path / "answers.sqlite"),
+    lambda _: MemoryCache(),
+    lambda path: DiskCache(path / "answers.sqlite"),
     lambda _: Recorded(),
 ]
 
@@ -81,13 +81,13 @@ def test_an_answer_is_remembered(any_shell: Shell, kind: Any, tmp_path: Path) ->
 
 def test_the_ledger_counts_it_and_pays_nothing() -> None:
     """A call that the cache answers is one, under its model and its tag, and costs nothing; max_cost lets it pass."""
-    with reranker(Scoring(cost=1.0), cache=memory(), max_cost=1.5) as client:
+    with reranker(Scoring(cost=1.0), cache=MemoryCache(), max_cost=1.5) as client:
         client.rerank("q", ["a"])
         client.rerank("q", ["a"], tag="t")
 
         assert client.ledger.total == Totals(calls=2, attempts=1, cached=1, search_units=1, cost=1.0)
         assert client.ledger.by_tag["t"] == Totals(calls=1, cached=1)
-        with pytest.raises(BudgetExceeded):
+        with pytest.raises(BudgetExceededError):
             client.rerank("q", ["b"])
 
 
@@ -109,7 +109,7 @@ SAME: list[dict[str, Any]] = [
 def test_what_the_answer_does_not_depend_on(arguments: Any) -> None:
     """What names the caller, bounds the call, or is applied here, is not in the key."""
     server = Scoring()
-    with reranker(server, cache=memory()) as client:
+    with reranker(server, cache=MemoryCache()) as client:
         client.rerank("q", ["a", "bb"])
         ranking = client.rerank(**{"query": "q", "documents": ["a", "bb"], **arguments})
 
@@ -135,7 +135,7 @@ OTHER: list[dict[str, Any]] = [
 def test_what_the_answer_depends_on(arguments: Any) -> None:
     """Whatever may change the answer is in the key."""
     server = Scoring()
-    with reranker(server, cache=memory()) as client:
+    with reranker(server, cache=MemoryCache()) as client:
         client.rerank("q", ["a", "bb"])
         assert not client.rerank(**{"query": "q", "documents": ["a", "bb"], **arguments}).cached
 
@@ -144,7 +144,7 @@ def test_what_the_answer_depends_on(arguments: Any) -> None:
 
 def test_the_order_of_extra_keys_is_of_no_account() -> None:
     """The same keys of extra_body in another order are the same request."""
-    with reranker(Scoring(), cache=memory()) as client:
+    with reranker(Scoring(), cache=MemoryCache()) as client:
         client.rerank("q", ["a"], extra_body={"x": 1, "y": 2})
         assert client.rerank("q", ["a"], extra_body={"y": 2, "x": 1}).cached
 
@@ -184,7 +184,7 @@ def test_only_rankings_are_remembered(any_shell: Shell) -> None:
     cache = Recorded()
     with any_shell.open(Scoring(failing="a"), cache=cache) as rank:
         for _ in range(2):
-            with pytest.raises(BadRequest):
+            with pytest.raises(BadRequestError):
                 rank("q", ["a"])
         rank("q", [])
 
@@ -200,7 +200,7 @@ def test_a_compressed_answer_is_remembered_unpacked() -> None:
         stream = httpx.ByteStream(content)
         return httpx.Response(200, stream=stream, headers={"Content-Encoding": "gzip"})
 
-    with reranker(packed, cache=memory()) as client:
+    with reranker(packed, cache=MemoryCache()) as client:
         client.rerank("q", ["a", "bb"])
         ranking = client.rerank("q", ["a", "bb"])
 
@@ -212,7 +212,7 @@ def test_a_compressed_answer_is_remembered_unpacked() -> None:
 def test_parts_are_remembered_one_by_one(any_shell: Shell) -> None:
     """A list that failed in part is asked for what is missing; the provider of a remembered part still counts."""
     server = Scoring(failing="y")
-    cache = memory()
+    cache = MemoryCache()
     documents = ["a", "bb", "y", "ccc"]
     with any_shell.open(server, cache=cache, max_documents=1, on_part_error="partial") as rank:
         assert rank("q", documents).unranked == (2,)
@@ -229,7 +229,7 @@ def test_parts_are_remembered_one_by_one(any_shell: Shell) -> None:
 
 def test_local_scorers_have_answers_of_their_own(tmp_path: Path) -> None:
     """A scorer is never answered by what another one, or another function, has scored; the same one's name is enough."""
-    cache = disk(tmp_path / "x")
+    cache = DiskCache(tmp_path / "x")
 
     def backwards(query: str, texts: Sequence[str]) -> list[float]:
         return [float(place) for place in range(len(texts))]
@@ -346,7 +346,7 @@ def test_memory_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
             super().__init__(maxsize, ttl, timer=clock)
 
     monkeypatch.setattr(cachetools, "TTLCache", Steered)
-    cache = memory(max_entries=2, ttl=200)
+    cache = MemoryCache(max_entries=2, ttl=200)
     cache.set("a", b"1")
     cache.set("b", b"2")
     assert cache.get("a") == b"1"
@@ -361,17 +361,17 @@ def test_memory_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its extra, the error names it."""
     monkeypatch.setitem(sys.modules, "cachetools", None)
     with pytest.raises(ImportError, match=r"pip install 'openrouter-rerank\[cache\]'"):
-        memory()
+        MemoryCache()
 
 
 @pytest.mark.parametrize(
     ("make", "error"),
     [
-        (lambda _: memory(max_entries=0), ValueError),
-        (lambda _: memory(ttl=float("nan")), ValueError),
-        (lambda _: memory(ttl="1"), TypeError),
-        (lambda path: disk(path / "x", max_bytes=-1), ValueError),
-        (lambda path: disk(path / "x", ttl=True), TypeError),
+        (lambda _: MemoryCache(max_entries=0), ValueError),
+        (lambda _: MemoryCache(ttl=float("nan")), ValueError),
+        (lambda _: MemoryCache(ttl="1"), TypeError),
+        (lambda path: DiskCache(path / "x", max_bytes=-1), ValueError),
+        (lambda path: DiskCache(path / "x", ttl=True), TypeError),
     ],
 )
 def test_limits_are_checked(make: Any, error: Any, tmp_path: Path) -> None:
@@ -386,18 +386,18 @@ def test_limits_are_checked(make: Any, error: Any, tmp_path: Path) -> None:
 def test_disk_outlives_the_process(tmp_path: Path) -> None:
     """Another cache on the same file has what the first was given; the directory is made."""
     path = tmp_path / "new" / "answers.sqlite"
-    disk(str(path)).set("a", b"1")
+    DiskCache(str(path)).set("a", b"1")
 
-    assert disk(path).get("a") == b"1"
-    assert disk(path).get("b") is None
-    assert repr(disk(path)) == f"<a cache in {path}>"
+    assert DiskCache(path).get("a") == b"1"
+    assert DiskCache(path).get("b") is None
+    assert repr(DiskCache(path)) == f"<a cache in {path}>"
 
 
 def test_disk_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After its time an answer is not found, and is removed when another is remembered."""
     path, clock = tmp_path / "x", Clock()
     monkeypatch.setattr("openrouter_rerank.bulk.cache.time", clock)
-    cache = disk(path, ttl=200)
+    cache = DiskCache(path, ttl=200)
     cache.set("a", b"1")
     assert cache.get("a") == b"1"
     clock.advance(250)
@@ -412,7 +412,7 @@ def test_disk_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_disk_keeps_to_its_size(tmp_path: Path) -> None:
     """The file does not grow beyond its limit, what was used last stays, and what is too large is not taken."""
     path = tmp_path / "x"
-    cache = disk(path, max_bytes=400_000)
+    cache = DiskCache(path, max_bytes=400_000)
     cache.set("kept", b"k" * 10_000)
     for number in range(200):
         cache.set(f"{number}", bytes(10_000))
@@ -427,7 +427,7 @@ def test_disk_keeps_to_its_size(tmp_path: Path) -> None:
 
 def test_disk_with_no_room_at_all(tmp_path: Path) -> None:
     """A limit below what the empty file takes keeps nothing, and ends."""
-    cache = disk(tmp_path / "x", max_bytes=1_000)
+    cache = DiskCache(tmp_path / "x", max_bytes=1_000)
     cache.set("a", bytes(100))
 
     assert cache.get("a") is None
@@ -435,7 +435,7 @@ def test_disk_with_no_room_at_all(tmp_path: Path) -> None:
 
 def test_disk_is_shared_by_threads(tmp_path: Path) -> None:
     """Threads that write at the same time wait for each other, and no answer is lost."""
-    cache = disk(tmp_path / "x")
+    cache = DiskCache(tmp_path / "x")
     failures: list[sqlite3.Error] = []
 
     def work(name: str) -> None:
@@ -468,7 +468,7 @@ def test_disk_refuses_what_is_not_its_own(tmp_path: Path, content: str) -> None:
     before = path.read_bytes()
 
     with pytest.raises(OSError, match="cannot be used as a cache"):
-        disk(path)
+        DiskCache(path)
     assert path.read_bytes() == before
 
 
@@ -476,7 +476,7 @@ def test_disk_has_no_directory(tmp_path: Path) -> None:
     """Where the file's directory cannot be made, the error names the cache's file and says what to do."""
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"x cannot be used as a cache .*name another file"):
-        disk(tmp_path / "file" / "x")
+        DiskCache(tmp_path / "file" / "x")
 
 
 def modes(directory: Path) -> dict[str, int]:
@@ -496,7 +496,7 @@ def _open_umask() -> Iterator[None]:
 def test_disk_is_read_by_nobody_else(tmp_path: Path) -> None:
     """The file, what SQLite puts beside it and the directories made for it are the user's own; others stay as they are."""
     path = tmp_path / "made" / "too" / "x"
-    cache = disk(path)
+    cache = DiskCache(path)
     cache.set("a", b"1")
 
     assert modes(path.parent) == {"x": 0o600, "x-wal": 0o600, "x-shm": 0o600}
@@ -509,7 +509,7 @@ def test_disk_is_read_by_nobody_else(tmp_path: Path) -> None:
 def test_disk_through_a_link(tmp_path: Path) -> None:
     """A link that leads to no file yet is followed."""
     (tmp_path / "link").symlink_to(tmp_path / "target")
-    disk(tmp_path / "link").set("a", b"1")
+    DiskCache(tmp_path / "link").set("a", b"1")
 
     assert modes(tmp_path)["target"] == 0o600
 
@@ -519,14 +519,14 @@ def test_disk_through_a_link(tmp_path: Path) -> None:
 def test_disk_closes_what_was_open(mode: int, becomes: int, tmp_path: Path) -> None:
     """A file of ours that an earlier version left open to all is closed to others; another mode was given on purpose."""
     path = tmp_path / "x"
-    made: Any = disk(path)
+    made: Any = DiskCache(path)
     made.set("a", b"1")
     made._file.close()
     path.chmod(mode)
     (tmp_path / "x-wal").touch(mode)
     (tmp_path / "x-wal").chmod(mode)
 
-    assert disk(path).get("a") == b"1"
+    assert DiskCache(path).get("a") == b"1"
     assert set(modes(tmp_path).values()) == {becomes}
 
 
@@ -538,24 +538,24 @@ def test_disk_leaves_the_mode_of_another_file(tmp_path: Path) -> None:
     path.chmod(0o644)
 
     with pytest.raises(OSError, match="cannot be used"):
-        disk(path)
+        DiskCache(path)
     assert modes(tmp_path) == {"x": 0o644}
 
 
 def test_disk_with_a_name_of_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that means something else to SQLite is a file here."""
     monkeypatch.chdir(tmp_path)
-    disk(":memory:").set("a", b"1")
+    DiskCache(":memory:").set("a", b"1")
 
-    assert disk(":memory:").get("a") == b"1"
+    assert DiskCache(":memory:").get("a") == b"1"
 
 
 OPENER = """
 import sys
-from openrouter_rerank.bulk.cache import disk
+from openrouter_rerank.bulk.cache import DiskCache
 print("ready", flush=True)
 for line in sys.stdin:
-    cache = disk(line.strip())
+    cache = DiskCache(line.strip())
     cache.set(str(sys.argv[1]), b"1")
     print(cache.get(str(sys.argv[1])), flush=True)
 """
@@ -599,14 +599,14 @@ def test_disk_waits_for_another_process(code: int, tmp_path: Path, monkeypatch: 
         set_up(file)
 
     monkeypatch.setattr(openrouter_rerank.bulk.cache, "_set_up", failing)
-    disk(tmp_path / "x").set("a", b"1")
+    DiskCache(tmp_path / "x").set("a", b"1")
     errors += [busy] * 3
     monkeypatch.setattr(openrouter_rerank.bulk.cache, "_OPENING", -1)
     with pytest.raises(OSError, match="cannot be used as a cache \\(database is locked\\)"):
-        disk(tmp_path / "x")
+        DiskCache(tmp_path / "x")
     errors[:] = [KeyboardInterrupt()]
     with pytest.raises(KeyboardInterrupt):
-        disk(tmp_path / "x")
+        DiskCache(tmp_path / "x")
 
 
 class Bomb:
@@ -619,7 +619,7 @@ class Bomb:
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
     """A pickle that somebody put into the file is bytes that are no answer."""
     path = tmp_path / "x"
-    cache = disk(path)
+    cache = DiskCache(path)
     server = Scoring()
     with reranker(server, cache=cache) as client:
         client.rerank("q", ["a"])

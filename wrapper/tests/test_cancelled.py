@@ -20,7 +20,7 @@ import pytest
 import trustme
 
 import openrouter_rerank
-from openrouter_rerank import AsyncReranker, ConnectionFailed, Reranker, Retries
+from openrouter_rerank import APIConnectionError, AsyncReranker, Reranker, Retries
 from openrouter_rerank.connections import AsyncConnections, Connections
 from openrouter_rerank.steps import Answer
 from openrouter_rerank.testing import (
@@ -217,7 +217,7 @@ def test_wait_for_and_our_own_timeout() -> None:
         async with AsyncReranker(KEY, base_url=url, retries=Retries(attempts=1)) as reranker:
             for timeout in (0.05, 60.0):
                 for query in ("slow", "half"):
-                    with pytest.raises((TimeoutError, openrouter_rerank.TimedOut)):
+                    with pytest.raises((TimeoutError, openrouter_rerank.APITimeoutError)):
                         await asyncio.wait_for(reranker.rerank(query, ["d"], timeout=0.2), timeout)
                     assert nothing_held(reranker)
                     assert (await reranker.rerank("after", ["d"])).model == "after"
@@ -363,7 +363,7 @@ def test_an_answer_that_is_too_large_is_not_the_end_of_its_connection() -> None:
         Reranker(KEY, base_url=server.url, retries=Retries(attempts=1)) as reranker,
     ):
         for number in range(2):
-            with pytest.raises(openrouter_rerank.MalformedResponse):
+            with pytest.raises(openrouter_rerank.InvalidResponseError):
                 reranker.rerank("q", ["d"])
             assert server.connections == number + 1
             assert not reranker._connections._room.idle
@@ -436,7 +436,7 @@ def test_a_run_is_cut_while_it_shakes_hands() -> None:
         def call() -> None:
             try:
                 reranker.rerank("q", ["d"])
-            except ConnectionFailed as error:
+            except APIConnectionError as error:
                 failures.append(error)
 
         thread = threading.Thread(target=call)
@@ -495,6 +495,6 @@ def test_half_a_head() -> None:
 
     with serving(early) as server, Reranker(KEY, base_url=server.url) as reranker:
         for number in range(2):
-            with pytest.raises(openrouter_rerank.BadRequest):
+            with pytest.raises(openrouter_rerank.BadRequestError):
                 reranker.rerank("q", ["d"])
             assert server.connections == number + 1

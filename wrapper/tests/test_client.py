@@ -23,14 +23,14 @@ import pytest
 import trustme
 
 from openrouter_rerank import (
+    APIConnectionError,
+    APITimeoutError,
     AsyncReranker,
-    ConnectionFailed,
-    MalformedResponse,
+    InvalidResponseError,
     Ranking,
     Reranker,
     Retries,
-    TimedOut,
-    Unavailable,
+    ServerError,
 )
 from openrouter_rerank.connections import _Clock
 from openrouter_rerank.testing import Request, Script, Server, answer, deaf, faulty, honest, results, serving
@@ -152,13 +152,13 @@ def test_hooks_that_read_the_answer(fault: str, shell: Shell) -> None:
 @pytest.mark.parametrize("fault", ["trickling_body", "stalls_in_body", "silent", "endless_body", "zip_bomb"])
 def test_faults_through_an_injected_client(fault: str, shell: Shell) -> None:
     """Time and size are bounded through an injected client too, as far as its transport lets go."""
-    kind = MalformedResponse if fault in ("endless_body", "zip_bomb") else TimedOut
+    kind = InvalidResponseError if fault in ("endless_body", "zip_bomb") else APITimeoutError
 
     async def ask(url: str, seconds: float) -> None:
         async with httpx.AsyncClient() as client:
             await AsyncReranker(KEY, base_url=url, timeout=seconds, http_client=client).rerank("q", ["a"])
 
-    for timeout in (LONG,) if kind is MalformedResponse else TIMEOUTS:
+    for timeout in (LONG,) if kind is InvalidResponseError else TIMEOUTS:
         with faulty(fault) as server:
             began = time.monotonic()
             with pytest.raises(kind) as caught:
@@ -169,7 +169,7 @@ def test_faults_through_an_injected_client(fault: str, shell: Shell) -> None:
                 else:
                     asyncio.run(ask(server.url, timeout))
 
-            assert kind is MalformedResponse or time.monotonic() - began < timeout + SOON
+            assert kind is InvalidResponseError or time.monotonic() - began < timeout + SOON
         if len(server.requests) == len(caught.value.attempts):  # it was sent in time
             break
 
@@ -223,11 +223,11 @@ def test_httpx2() -> None:
         assert ranking.indices == [2, 1, 0]
         assert ranking.headers["Content-Type"] == "application/json"
     with httpx2.Client() as client:
-        with pytest.raises(ConnectionFailed) as caught:
+        with pytest.raises(APIConnectionError) as caught:
             Reranker(KEY, base_url=server.url, http_client=client, retries=QUICK).rerank("q", ["a"])
         assert isinstance(caught.value.__cause__, httpx2.ConnectError)
         assert len(caught.value.attempts) == 3
-    with faulty("silent") as server, httpx2.Client() as client, pytest.raises(TimedOut):
+    with faulty("silent") as server, httpx2.Client() as client, pytest.raises(APITimeoutError):
         Reranker(KEY, base_url=server.url, http_client=client, timeout=0.4).rerank("q", ["a"])
 
 
@@ -241,7 +241,7 @@ async def test_httpx2_async() -> None:
             assert (await reranker.rerank("q", ["a", "b", "c"])).indices == [2, 1, 0]
     async with httpx2.AsyncClient() as client:
         reranker = AsyncReranker(KEY, base_url=server.url, http_client=client, retries=QUICK)
-        with pytest.raises(ConnectionFailed) as caught:
+        with pytest.raises(APIConnectionError) as caught:
             await reranker.rerank("q", ["a"])
         assert isinstance(caught.value.__cause__, httpx2.ConnectError)
 
@@ -415,7 +415,7 @@ def test_waiting_for_a_connection_is_bounded() -> None:
     ):
         running = [pool.submit(reranker.rerank, "q", ["a"]) for _ in range(100)]
         assert server.wait_until(lambda server: len(server.requests) == 100)
-        with pytest.raises(TimedOut, match="no connection") as caught:
+        with pytest.raises(APITimeoutError, match="no connection") as caught:
             reranker.rerank("q", ["a"], timeout=0.2)
         release.set()
 
@@ -519,7 +519,7 @@ def test_a_request_that_is_cut_leaves_nothing_to_be_collected(backend: str) -> N
 
     async def main(url: str) -> None:
         async with AsyncReranker(KEY, base_url=url, timeout=LONG) as reranker:
-            with pytest.raises(TimedOut):
+            with pytest.raises(APITimeoutError):
                 await reranker.rerank("q", ["x" * 2**25], timeout=TIMEOUTS[0])
             with anyio.move_on_after(TIMEOUTS[0]):
                 await reranker.rerank("q", ["x" * 2**25])
@@ -563,7 +563,7 @@ def test_an_https_address_is_tunnelled(shell: Shell, monkeypatch: pytest.MonkeyP
 
     with serving(refuse) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.removesuffix("/api/v1"))
-        with pytest.raises(ConnectionFailed, match="proxy"):
+        with pytest.raises(APIConnectionError, match="proxy"):
             shell.rank(base_url="https://rerank.invalid/api/v1")
 
     assert {(request.method, request.target) for request in proxy.requests} == {
@@ -609,7 +609,7 @@ def test_tls(shell: Shell, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch,
 
 def test_tls_that_is_not_trusted(shell: Shell, tls: ssl.SSLContext) -> None:
     """Any other certificate of one's own is refused before the key is sent, once, with a word on what to do."""
-    with serving(well, tls=tls) as server, pytest.raises(ConnectionFailed, match="SSL_CERT_FILE") as caught:
+    with serving(well, tls=tls) as server, pytest.raises(APIConnectionError, match="SSL_CERT_FILE") as caught:
         shell.rank(base_url=server.url)
 
     assert (server.connections, server.requests) == (1, [])
@@ -618,7 +618,7 @@ def test_tls_that_is_not_trusted(shell: Shell, tls: ssl.SSLContext) -> None:
 
 def test_tls_that_never_begins(shell: Shell) -> None:
     """A server that takes the connection and says nothing is given up in time."""
-    with deaf() as url, pytest.raises(TimedOut):
+    with deaf() as url, pytest.raises(APITimeoutError):
         shell.rank(base_url=url.replace("http:", "https:"), timeout=0.4, retries=Retries(attempts=1))
     gc.collect()  # a warning of a socket that is left open comes here
 
@@ -757,7 +757,7 @@ def test_local_mode_shows_the_errors_of_a_scorer(shell: Shell) -> None:
             await reranker.rerank("q", ["a"])
 
     for scorer in (broken, lambda _, __: []):
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(ServerError) as caught:
             if shell.name == "sync":
                 with Reranker.local(scorer, retries=Retries(attempts=1)) as reranker:
                     reranker.rerank("q", ["a"])
@@ -802,7 +802,7 @@ def test_an_answer_that_breaks(shell: Shell) -> None:
         seen.append(request)
         return httpx.Response(200, stream=Pieces([b"{"], httpx.ReadError("reset")))
 
-    with pytest.raises(ConnectionFailed, match="in the middle of its answer") as caught:
+    with pytest.raises(APIConnectionError, match="in the middle of its answer") as caught:
         shell.rank(handler)
 
     assert not caught.value.retryable

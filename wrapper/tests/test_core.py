@@ -23,19 +23,19 @@ from hypothesis import strategies as st
 
 from driving import DOCUMENTS, answered, body, call, finish, ranked, sent, settings
 from openrouter_rerank import (
-    BadRequest,
-    ConnectionFailed,
-    InsufficientCredits,
-    MalformedResponse,
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    InsufficientCreditsError,
+    InvalidResponseError,
     Ranking,
-    RateLimited,
+    RateLimitError,
     Reranker,
     RerankError,
     ResponseError,
     Retries,
-    TimedOut,
-    Unauthorized,
-    Unavailable,
+    ServerError,
     Usage,
 )
 from openrouter_rerank.steps import Load, Wait
@@ -597,10 +597,10 @@ def test_top_n_is_kept_to() -> None:
     assert (sorted_.indices, sorted_.unranked, sorted_.reordered) == ([0, 1], (), False)
     assert (unsorted.indices, unsorted.unranked, unsorted.reordered) == ([1, 2], (), True)
     assert finish(call(top_n=2, min_score=0.75), ranked((0, 0.1), (1, 0.8), (2, 0.7))).indices == [1]
-    with pytest.raises(MalformedResponse, match="4 results where at most 3"):
+    with pytest.raises(InvalidResponseError, match="4 results where at most 3"):
         finish(call(top_n=2), ranked((0, 0.9), (1, 0.8), (2, 0.7), (1, 0.6)))
     for pairs in [(0, 0.9), (1, 0.8), (1, 0.7)], [(0, 0.9), (1, 0.8), (3, 0.7)]:
-        with pytest.raises(MalformedResponse, match="index"):
+        with pytest.raises(InvalidResponseError, match="index"):
             finish(call(top_n=1), ranked(*pairs))
 
 
@@ -666,15 +666,15 @@ def test_request_id(headers: dict[str, str], request_id: str | None) -> None:
 # Answers that are none
 
 BY_STATUS = {
-    400: BadRequest,
-    401: Unauthorized,
-    402: InsufficientCredits,
-    403: Unauthorized,
-    404: BadRequest,
-    408: RateLimited,
-    413: BadRequest,
-    422: BadRequest,
-    429: RateLimited,
+    400: BadRequestError,
+    401: AuthenticationError,
+    402: InsufficientCreditsError,
+    403: AuthenticationError,
+    404: BadRequestError,
+    408: RateLimitError,
+    413: BadRequestError,
+    422: BadRequestError,
+    429: RateLimitError,
 }
 AGAIN = {408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529}
 
@@ -682,7 +682,7 @@ AGAIN = {408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529}
 @pytest.mark.parametrize("status", [*range(300, 600), 600, 999])
 def test_status(status: int) -> None:
     """Each status has its class, and whether to try again, by itself and as the code inside a 200."""
-    kind = BY_STATUS.get(status, BadRequest if status < 500 else Unavailable)
+    kind = BY_STATUS.get(status, BadRequestError if status < 500 else ServerError)
     once = Retries(attempts=1)
 
     with pytest.raises(ResponseError) as outside:
@@ -705,7 +705,7 @@ def test_the_status_wins_over_the_code() -> None:
     with pytest.raises(ResponseError) as caught:
         finish(call(), answered(401, {"error": {"code": 500, "message": "no"}}))
 
-    assert type(caught.value) is Unauthorized
+    assert type(caught.value) is AuthenticationError
     assert (caught.value.status, caught.value.code) == (401, 500)
 
 
@@ -753,7 +753,7 @@ PAGE = b"<html><head><title>\n Bad  gateway </title></head></html>"
 )
 def test_forms_of_errors(content: Any, code: int | None, says: str) -> None:
     """Whatever form a server tells an error in, its words are in the message, in a line that is not too long."""
-    with pytest.raises(BadRequest) as caught:
+    with pytest.raises(BadRequestError) as caught:
         finish(call(), answered(400, content))
 
     message = str(caught.value)
@@ -777,7 +777,7 @@ def test_what_an_error_carries() -> None:
         },
         "user_id": "user_1",
     }
-    with pytest.raises(RateLimited) as caught:
+    with pytest.raises(RateLimitError) as caught:
         finish(call({"retries": Retries(attempts=1)}), answered(429, content, x_request_id="r"))
 
     error = caught.value
@@ -791,7 +791,7 @@ def test_what_an_error_carries() -> None:
 @pytest.mark.parametrize("metadata", [{}, {"error_type": 5, "provider_name": None}])
 def test_what_an_error_does_not_know(metadata: dict[str, Any]) -> None:
     """What the envelope leaves out, or gives in another type, is None."""
-    with pytest.raises(BadRequest) as caught:
+    with pytest.raises(BadRequestError) as caught:
         finish(call(), answered(400, {"error": {"code": 400, "message": "M", "metadata": metadata}}))
 
     assert caught.value.error_type is None
@@ -832,16 +832,16 @@ def test_an_error_beside_results_that_are_none(found: Any) -> None:
     """A 200 whose results cannot be read is the error that it carries, where it carries one."""
     content = {"results": found, "error": {"code": 503, "message": "died halfway"}}
 
-    with pytest.raises(Unavailable, match="died halfway"):
+    with pytest.raises(ServerError, match="died halfway"):
         finish(call({"retries": Retries(attempts=1)}), answered(200, content))
 
 
 def test_a_200_that_says_what_it_has() -> None:
     """An answer of another API is refused with the names that it has, and a hint at the address."""
-    with pytest.raises(MalformedResponse, match=r"it has data, object.*base_url"):
+    with pytest.raises(InvalidResponseError, match=r"it has data, object.*base_url"):
         finish(call(), answered(200, {"object": "list", "data": []}))
 
-    with pytest.raises(MalformedResponse, match=r"it has nothing"):
+    with pytest.raises(InvalidResponseError, match=r"it has nothing"):
         finish(call(), answered(200, {}))
 
 
@@ -887,7 +887,7 @@ def test_a_late_duplicate_among_many() -> None:
     next(running)
     began = time.monotonic()
 
-    with pytest.raises(MalformedResponse, match=f"index {count - 2} is there twice"):
+    with pytest.raises(InvalidResponseError, match=f"index {count - 2} is there twice"):
         running.send(answered(200, {"results": found}))
 
     assert time.monotonic() - began < SOON
@@ -898,17 +898,17 @@ def test_a_late_duplicate_among_many() -> None:
 
 def unavailable(retry_after: float | None = None, *, retryable: bool = True) -> RerankError:
     """A 503, with or without a Retry-After."""
-    return Unavailable("m", status=503, retryable=retryable, retry_after=retry_after)
+    return ServerError("m", status=503, retryable=retryable, retry_after=retry_after)
 
 
 def refused() -> RerankError:
     """A connection that was refused."""
-    return ConnectionFailed("m", retryable=True)
+    return APIConnectionError("m", retryable=True)
 
 
 def late() -> RerankError:
     """An attempt that timed out after it was sent."""
-    return TimedOut("m")
+    return APITimeoutError("m")
 
 
 @pytest.mark.parametrize(
@@ -935,9 +935,9 @@ def late() -> RerankError:
         ({"longest_wait": math.inf}, 1, unavailable(86400), 86400.0),
         ({}, 1, late(), None),
         ({"timeouts": True}, 1, late(), 0.5),
-        ({"timeouts": True}, 1, TimedOut("m", retryable=True), 0.5),
-        ({}, 1, TimedOut("m", retryable=True), 0.5),
-        ({}, 1, MalformedResponse("m", status=200), None),
+        ({"timeouts": True}, 1, APITimeoutError("m", retryable=True), 0.5),
+        ({}, 1, APITimeoutError("m", retryable=True), 0.5),
+        ({}, 1, InvalidResponseError("m", status=200), None),
         ({"attempts": 10**4}, 5000, refused(), 30.0),
     ],
 )
@@ -1024,7 +1024,7 @@ def test_retry_after(header: str | Callable[[], str], seconds: float | None) -> 
     """Seconds, whole or not, or a date; the past is now, and what is neither is not there."""
     value = header if isinstance(header, str) else header()
 
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(ServerError) as caught:
         finish(call({"retries": Retries(attempts=1)}), answered(503, retry_after=value))
 
     assert caught.value.retry_after == (None if seconds is None else pytest.approx(seconds, abs=120))
@@ -1068,7 +1068,7 @@ def test_a_call_of_several_attempts() -> None:
     failures = [answered(500), answered(429, retry_after="3")]
 
     ranking = finish(call(), *failures, ranked((0, 1)), waits=waits)
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(ServerError) as caught:
         finish(call(), *failures, answered(529))
 
     assert waits == [0.5, 3.0]
@@ -1076,7 +1076,7 @@ def test_a_call_of_several_attempts() -> None:
     assert [attempt.status for attempt in ranking.attempts] == [500, 429, 200]
     assert [attempt.status for attempt in caught.value.attempts] == [500, 429, 529]
     assert "[3 attempts in" in str(caught.value)
-    assert "429 RateLimited after" in str(caught.value)
+    assert "429 RateLimitError after" in str(caught.value)
     assert ranking.elapsed >= sum(attempt.elapsed for attempt in ranking.attempts)
 
 
@@ -1109,7 +1109,7 @@ def test_a_wait_fits_into_the_deadline(retry_after: str, waits: bool) -> None:
     if waits:
         assert running.send(answered(503, retry_after=retry_after)) == Wait(4.0)
     else:
-        with pytest.raises(Unavailable):
+        with pytest.raises(ServerError):
             running.send(answered(503, retry_after=retry_after))
 
 
@@ -1120,7 +1120,7 @@ def test_the_deadline_passes_during_a_wait(clock: Clock) -> None:
     assert isinstance(running.send(answered(503)), Wait)
     clock.advance(250)
 
-    with pytest.raises((Unavailable, TimedOut)):
+    with pytest.raises((ServerError, APITimeoutError)):
         running.send(None)
 
 
@@ -1130,7 +1130,7 @@ def test_the_deadline_passes_before_anything_is_sent(clock: Clock) -> None:
     assert isinstance(next(running), Load)
     clock.advance(150)
 
-    with pytest.raises(TimedOut, match="before anything was sent") as caught:
+    with pytest.raises(APITimeoutError, match="before anything was sent") as caught:
         running.send(b"GIF89a")
 
     assert caught.value.attempts == ()
@@ -1140,18 +1140,18 @@ def test_the_deadline_passes_before_anything_is_sent(clock: Clock) -> None:
 # What the transport raises
 
 TRANSPORT: list[tuple[Exception, type[RerankError], int, str]] = [
-    (httpx.ConnectError("refused"), ConnectionFailed, 3, "ConnectError: refused"),
-    (httpx.ConnectTimeout("t"), TimedOut, 3, "no connection"),
-    (httpx.PoolTimeout(""), TimedOut, 3, "no connection"),
-    (httpx.ReadTimeout(""), TimedOut, 1, "no whole answer"),
-    (httpx.WriteTimeout(""), TimedOut, 1, "no whole answer"),
-    (httpx.ReadError(""), ConnectionFailed, 3, "ReadError"),
-    (httpx.WriteError("broken pipe"), ConnectionFailed, 3, "broken pipe"),
-    (httpx.CloseError(""), ConnectionFailed, 3, "CloseError"),
-    (httpx.RemoteProtocolError("disconnected"), ConnectionFailed, 3, "disconnected"),
-    (httpx.LocalProtocolError("ours"), ConnectionFailed, 1, "ours"),
-    (httpx.ProxyError("407 Proxy Authentication Required"), ConnectionFailed, 1, "proxy"),
-    (httpx.UnsupportedProtocol("gopher"), ConnectionFailed, 1, "gopher"),
+    (httpx.ConnectError("refused"), APIConnectionError, 3, "ConnectError: refused"),
+    (httpx.ConnectTimeout("t"), APITimeoutError, 3, "no connection"),
+    (httpx.PoolTimeout(""), APITimeoutError, 3, "no connection"),
+    (httpx.ReadTimeout(""), APITimeoutError, 1, "no whole answer"),
+    (httpx.WriteTimeout(""), APITimeoutError, 1, "no whole answer"),
+    (httpx.ReadError(""), APIConnectionError, 3, "ReadError"),
+    (httpx.WriteError("broken pipe"), APIConnectionError, 3, "broken pipe"),
+    (httpx.CloseError(""), APIConnectionError, 3, "CloseError"),
+    (httpx.RemoteProtocolError("disconnected"), APIConnectionError, 3, "disconnected"),
+    (httpx.LocalProtocolError("ours"), APIConnectionError, 1, "ours"),
+    (httpx.ProxyError("407 Proxy Authentication Required"), APIConnectionError, 1, "proxy"),
+    (httpx.UnsupportedProtocol("gopher"), APIConnectionError, 1, "gopher"),
 ]
 
 
@@ -1183,7 +1183,7 @@ def test_a_certificate_that_is_not_trusted(shell: Shell) -> None:
         seen.append(request)
         raise httpx.ConnectError("self-signed") from ssl.SSLCertVerificationError("self-signed certificate")
 
-    with pytest.raises(ConnectionFailed, match="SSL_CERT_FILE"):
+    with pytest.raises(APIConnectionError, match="SSL_CERT_FILE"):
         shell.rank(handler)
 
     assert len(seen) == 1
@@ -1314,7 +1314,7 @@ def _holds(ranking: Ranking[Any]) -> None:
     assert ranking._repr_html_()
     try:
         ranking.response  # noqa: B018 - that it ends in one of two ways is the fact
-    except MalformedResponse:
+    except InvalidResponseError:
         return
 
 

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driving import answered, call, finish, settings
-from openrouter_rerank import MalformedResponse, Ranking, RerankError, ResponseError, Retries
-from openrouter_rerank.bulk.cache import memory
+from openrouter_rerank import InvalidResponseError, Ranking, RerankError, ResponseError, Retries
+from openrouter_rerank.bulk.cache import MemoryCache
 from openrouter_rerank.decoding import decode, plain, pruned, well_formed
 from openrouter_rerank.listing import models
 from openrouter_rerank.steps import Answer
@@ -74,7 +74,7 @@ def test_an_odd_part_costs_no_ranking(name: str) -> None:
         msgspec.json.encode(said)
     try:
         assert ranking.response
-    except MalformedResponse as error:
+    except InvalidResponseError as error:
         assert pickle.loads(pickle.dumps(error)).body == ODD[name]
 
 
@@ -121,7 +121,7 @@ WRONG: dict[str, bytes] = {
 @pytest.mark.parametrize("name", WRONG)
 def test_what_can_hurt_is_refused(name: str) -> None:
     """Read leniently or not: no ranking without an index and a finite score for each hit, and no guess which value counts."""
-    with pytest.raises(MalformedResponse) as caught:
+    with pytest.raises(InvalidResponseError) as caught:
         finish(call(), answered(200, WRONG[name]))
 
     assert caught.value.body == WRONG[name]
@@ -133,7 +133,7 @@ def test_a_body_of_brackets_is_given_up() -> None:
     """Nesting is looked for in so many places and no more, as a hostile body has nothing else."""
     content = b'{"x":' + b"[" * 10**4 + b"[],{}," * 10**6 + b"]" * 10**4 + b"," + RESULTS + b"}"
 
-    with pytest.raises(MalformedResponse, match="not JSON"):
+    with pytest.raises(InvalidResponseError, match="not JSON"):
         finish(call(), answered(200, content))
 
 
@@ -143,9 +143,9 @@ def test_a_page_is_an_address() -> None:
         (b"<!DOCTYPE html>", {}),
         (b"Hello", {"content_type": "text/html; charset=utf-8"}),
     ):
-        with pytest.raises(MalformedResponse, match="check base_url"):
+        with pytest.raises(InvalidResponseError, match="check base_url"):
             finish(call(), answered(200, content, **headers))
-    with pytest.raises(MalformedResponse) as caught:
+    with pytest.raises(InvalidResponseError) as caught:
         finish(call(), answered(200, b"Hello"))
     assert "base_url" not in str(caught.value)
 
@@ -158,7 +158,7 @@ def test_an_odd_answer_is_remembered(shell: Shell) -> None:
         asked.append(request)
         return httpx.Response(200, content=ODD["deep and odd"])
 
-    with shell.open(server, cache=memory()) as rank:
+    with shell.open(server, cache=MemoryCache()) as rank:
         first, second = rank("q", ["a", "b"]), rank("q", ["a", "b"])
 
     assert len(asked) == 1
@@ -340,7 +340,7 @@ def test_compressed(name: str) -> None:
 )
 def test_compressed_wrong(encoding: str, content: bytes, says: str) -> None:
     """A compressed body that is not whole is malformed, and says what is wrong."""
-    with pytest.raises(MalformedResponse, match=says):
+    with pytest.raises(InvalidResponseError, match=says):
         finish(call(), answered(200, content, content_encoding=encoding))
 
 
@@ -349,7 +349,7 @@ def test_a_bomb_of_members() -> None:
     member = compressed(b" " * 2**22)
     padded = member * 20 + compressed(WHOLE)
 
-    with pytest.raises(MalformedResponse, match="larger than a ranking"):
+    with pytest.raises(InvalidResponseError, match="larger than a ranking"):
         finish(call(), answered(200, padded, content_encoding="gzip"))
     assert finish(call(), answered(200, member * 4 + compressed(WHOLE), content_encoding="gzip")).indices == [
         1

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from driving import answered, call, finish
-from openrouter_rerank import BadRequest, RerankError, ResponseError, Retries, Unavailable
+from openrouter_rerank import BadRequestError, RerankError, ResponseError, Retries, ServerError
 from openrouter_rerank.steps import LARGEST_ERROR, Answer
 from openrouter_rerank.testing import Request, Script, honest, serving
 from openrouter_rerank.testing import answer as answering
@@ -45,7 +45,7 @@ def test_no_more_is_read(injected: bool, any_shell: Shell) -> None:
         serving(script(text)) as server,
         any_shell.open(base_url=server.url, retries=ONCE, **given) as rank,
     ):
-        with pytest.raises(Unavailable, match=r"500 .*: the beginning y+") as caught:
+        with pytest.raises(ServerError, match=r"500 .*: the beginning y+") as caught:
             rank("q", ["a"])
         assert rank("q", ["a"]).indices == [0]
 
@@ -63,13 +63,13 @@ def test_an_endless_body(any_shell: Shell) -> None:
         while True:
             yield b"no way " * 10_000
 
-    with serving(endless) as server, pytest.raises(BadRequest, match="no way"):
+    with serving(endless) as server, pytest.raises(BadRequestError, match="no way"):
         any_shell.rank(base_url=server.url, retries=ONCE, timeout=60)
 
 
 def test_a_body_that_a_hook_has_read(shell: Shell) -> None:
     """What an injected client has read already is cut as well."""
-    with pytest.raises(BadRequest) as caught:
+    with pytest.raises(BadRequestError) as caught:
         shell.rank(lambda _: httpx.Response(400, content=b"x" * LARGE))
 
     assert LARGEST_ERROR - 500 < len(caught.value.body) <= LARGEST_ERROR
@@ -84,7 +84,7 @@ PACKED = {
 @pytest.mark.parametrize("encoding", PACKED)
 def test_a_body_that_grows(encoding: str) -> None:
     """A body that is large when it is unpacked is cut where an error ends."""
-    with pytest.raises(BadRequest, match="the beginning zzz") as caught:
+    with pytest.raises(BadRequestError, match="the beginning zzz") as caught:
         finish(call(), answered(400, PACKED[encoding], content_encoding=encoding))
 
     assert LARGEST_ERROR - 500 < len(caught.value.body) <= LARGEST_ERROR
@@ -94,11 +94,11 @@ def test_a_packed_body_that_is_cut() -> None:
     """So is one that was cut before it was unpacked; what can be unpacked of it is."""
     packed = gzip.compress(b"the beginning " * 1000)
 
-    with pytest.raises(BadRequest, match="the beginning the"):
+    with pytest.raises(BadRequestError, match="the beginning the"):
         finish(call(), answered(400, packed[:-9], content_encoding="gzip")._replace(whole=False))
-    with pytest.raises(BadRequest, match="no body"):
+    with pytest.raises(BadRequestError, match="no body"):
         finish(call(), answered(400, b"no gzip", content_encoding="gzip"))
-    with pytest.raises(BadRequest, match="no body"):
+    with pytest.raises(BadRequestError, match="no body"):
         finish(call(), answered(400, b"?", content_encoding="br"))
 
 

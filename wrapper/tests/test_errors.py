@@ -15,20 +15,20 @@ import pytest
 import openrouter_rerank
 from driving import call
 from openrouter_rerank import (
+    APIConnectionError,
+    APITimeoutError,
     Attempt,
-    BadRequest,
-    BudgetExceeded,
-    ConnectionFailed,
-    InsufficientCredits,
-    MalformedResponse,
-    RateLimited,
+    AuthenticationError,
+    BadRequestError,
+    BudgetExceededError,
+    InsufficientCreditsError,
+    InvalidResponseError,
+    RateLimitError,
     RerankError,
     ResponseError,
     Retries,
+    ServerError,
     StatusError,
-    TimedOut,
-    Unauthorized,
-    Unavailable,
     errors,
 )
 from openrouter_rerank.steps import Failure
@@ -38,7 +38,7 @@ CLASSES = [
     for value in vars(openrouter_rerank).values()
     if inspect.isclass(value) and issubclass(value, Exception)
 ]
-ATTEMPTS = (Attempt(0.5, 500, "500 Unavailable", 1.5), Attempt(0.25, None, "ReadTimeout"))
+ATTEMPTS = (Attempt(0.5, 500, "500 ServerError", 1.5), Attempt(0.25, None, "ReadTimeout"))
 
 
 def made(kind: type[RerankError]) -> RerankError:
@@ -54,7 +54,7 @@ def made(kind: type[RerankError]) -> RerankError:
         }
         if issubclass(kind, ResponseError)
         else {"spent": 1.5, "limit": 2.0, "next_cost": 0.75}
-        if issubclass(kind, BudgetExceeded)
+        if issubclass(kind, BudgetExceededError)
         else {}
     )
     error = kind("what happened. What to do", retryable=True, **carried)
@@ -67,17 +67,17 @@ def test_tree() -> None:
     """One root, and below it one class for each thing that a caller can do."""
     assert {kind: kind.__bases__ for kind in CLASSES} == {
         RerankError: (Exception,),
-        BudgetExceeded: (RerankError,),
-        ConnectionFailed: (RerankError,),
-        TimedOut: (ConnectionFailed,),
+        BudgetExceededError: (RerankError,),
+        APIConnectionError: (RerankError,),
+        APITimeoutError: (APIConnectionError,),
         ResponseError: (RerankError,),
         StatusError: (ResponseError,),
-        BadRequest: (StatusError,),
-        Unauthorized: (StatusError,),
-        InsufficientCredits: (StatusError,),
-        RateLimited: (StatusError,),
-        Unavailable: (StatusError,),
-        MalformedResponse: (ResponseError,),
+        BadRequestError: (StatusError,),
+        AuthenticationError: (StatusError,),
+        InsufficientCreditsError: (StatusError,),
+        RateLimitError: (StatusError,),
+        ServerError: (StatusError,),
+        InvalidResponseError: (ResponseError,),
     }
 
 
@@ -109,7 +109,7 @@ def test_copies(kind: type[RerankError], take: Any) -> None:
 def test_through_a_pool_of_processes() -> None:
     """Raised in a worker process, an error arrives in this one as itself."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        for kind in (RateLimited, TimedOut, MalformedResponse):
+        for kind in (RateLimitError, APITimeoutError, InvalidResponseError):
             error = made(kind)
             with pytest.raises(kind) as caught:
                 pool.submit(exec, "raise error", {"error": error}).result(timeout=60)
@@ -129,7 +129,7 @@ def test_str(kind: type[RerankError]) -> None:
     assert error.message == "what happened. What to do"
     assert str(error) == (
         "what happened. What to do "
-        "[2 attempts in 2.50 s: 500 Unavailable after 0.50 s; ReadTimeout after 0.25 s]"
+        "[2 attempts in 2.50 s: 500 ServerError after 0.50 s; ReadTimeout after 0.25 s]"
     )
     error.attempts = ATTEMPTS[:1]
     assert str(error) == "what happened. What to do"
@@ -149,7 +149,7 @@ def test_defaults(kind: type[RerankError]) -> None:
 
 def test_what_the_vendor_names() -> None:
     """The kind of error and the provider are read from the metadata."""
-    error = made(Unavailable)
+    error = made(ServerError)
 
     assert isinstance(error, ResponseError)
     assert (error.error_type, error.provider) == ("provider_overloaded", "Cohere")
@@ -164,7 +164,7 @@ def test_no_name_of_a_builtin_is_taken() -> None:
     ("attempt", "shown"),
     [
         (Attempt(0.5, 200), "200 after 0.50 s"),
-        (Attempt(0.5, 500, "500 Unavailable", 1.0), "500 Unavailable after 0.50 s"),
+        (Attempt(0.5, 500, "500 ServerError", 1.0), "500 ServerError after 0.50 s"),
         (Attempt(0.5, None, "ConnectError"), "ConnectError after 0.50 s"),
     ],
 )
@@ -177,6 +177,6 @@ def test_a_long_error_of_a_transport_is_cut() -> None:
     """What a transport says is quoted only so far as a person reads."""
     calling = call({"retries": Retries(attempts=1)})
     next(calling)
-    with pytest.raises(ConnectionFailed, match=r"x{100}\.\.\.; ") as caught:
+    with pytest.raises(APIConnectionError, match=r"x{100}\.\.\.; ") as caught:
         calling.send(Failure(httpcore.ConnectError("x" * 5_000), None))
     assert len(str(caught.value)) < 1_000

@@ -15,15 +15,15 @@ import httpx
 import pytest
 
 from openrouter_rerank import (
-    BadRequest,
-    ConnectionFailed,
-    MalformedResponse,
-    RateLimited,
+    APIConnectionError,
+    APITimeoutError,
+    BadRequestError,
+    InvalidResponseError,
+    RateLimitError,
     RerankError,
     ResponseError,
     Retries,
-    TimedOut,
-    Unavailable,
+    ServerError,
 )
 from openrouter_rerank.testing import (
     FAULTS,
@@ -54,75 +54,75 @@ class Ends:
 
 ERRORS = {
     # The status decides, whatever the body is like.
-    "status_429_forever": Ends(RateLimited, 429, True, 3, 429, "Rate limit exceeded"),
-    "status_500_forever": Ends(Unavailable, 500, True, 3, 500, "Internal server error"),
-    "status_503_retry_after_an_hour": Ends(Unavailable, 503, True, 1, 503),
-    "status_524": Ends(Unavailable, 524, True, 3, 524, "Request timed out"),
-    "status_529": Ends(Unavailable, 529, True, 3, 529, "Provider returned error"),
-    "status_502_html": Ends(Unavailable, 502, True, 3, says="502 Bad Gateway"),
-    "status_503_empty": Ends(Unavailable, 503, True, 3),
-    "status_400_detail": Ends(BadRequest, 400, says="field required"),
-    "status_400_bare_string": Ends(BadRequest, 400, says="no such model"),
-    "status_400_list": Ends(BadRequest, 400, says="no such model"),
-    "status_400_null": Ends(BadRequest, 400),
-    "status_500_image_not_fetched": Ends(Unavailable, 500, False, 1, 500, "Failed to fetch image"),
-    "redirect_307_to_another_host": Ends(BadRequest, 307, says="http://elsewhere.invalid/api/v1/rerank"),
+    "status_429_forever": Ends(RateLimitError, 429, True, 3, 429, "Rate limit exceeded"),
+    "status_500_forever": Ends(ServerError, 500, True, 3, 500, "Internal server error"),
+    "status_503_retry_after_an_hour": Ends(ServerError, 503, True, 1, 503),
+    "status_524": Ends(ServerError, 524, True, 3, 524, "Request timed out"),
+    "status_529": Ends(ServerError, 529, True, 3, 529, "Provider returned error"),
+    "status_502_html": Ends(ServerError, 502, True, 3, says="502 Bad Gateway"),
+    "status_503_empty": Ends(ServerError, 503, True, 3),
+    "status_400_detail": Ends(BadRequestError, 400, says="field required"),
+    "status_400_bare_string": Ends(BadRequestError, 400, says="no such model"),
+    "status_400_list": Ends(BadRequestError, 400, says="no such model"),
+    "status_400_null": Ends(BadRequestError, 400),
+    "status_500_image_not_fetched": Ends(ServerError, 500, False, 1, 500, "Failed to fetch image"),
+    "redirect_307_to_another_host": Ends(BadRequestError, 307, says="http://elsewhere.invalid/api/v1/rerank"),
     # A 200 with an error is that error.
-    "ok_error_int_code": Ends(RateLimited, 200, True, 3, 429, "Rate limit exceeded"),
-    "ok_error_text_code": Ends(Unavailable, 200, True, 3, 503, "busy"),
-    "ok_error_no_code": Ends(MalformedResponse, 200, says="busy"),
-    "ok_error_string": Ends(MalformedResponse, 200, says="no such endpoint"),
-    "ok_error_beside_results": Ends(Unavailable, 200, True, 3, 502, "died halfway"),
+    "ok_error_int_code": Ends(RateLimitError, 200, True, 3, 429, "Rate limit exceeded"),
+    "ok_error_text_code": Ends(ServerError, 200, True, 3, 503, "busy"),
+    "ok_error_no_code": Ends(InvalidResponseError, 200, says="busy"),
+    "ok_error_string": Ends(InvalidResponseError, 200, says="no such endpoint"),
+    "ok_error_beside_results": Ends(ServerError, 200, True, 3, 502, "died halfway"),
     # A 200 without a ranking says what it is instead.
-    "ok_html": Ends(MalformedResponse, 200, says="text/html"),
-    "ok_empty": Ends(MalformedResponse, 200, says="0 bytes"),
-    "ok_204": Ends(MalformedResponse, 204, says="0 bytes"),
-    "index_beyond": Ends(MalformedResponse, 200, says="index 99 is none of the 3 documents"),
-    "index_negative": Ends(MalformedResponse, 200, says="index -1 is none of the 3 documents"),
-    "index_thrice": Ends(MalformedResponse, 200, says="index 1 is there twice"),
-    "index_fraction": Ends(MalformedResponse, 200, says="index 0.5"),
-    "index_text": Ends(MalformedResponse, 200, says="$.results[0].index"),
-    "index_true": Ends(MalformedResponse, 200, says="$.results[0].index"),
-    "index_null": Ends(MalformedResponse, 200, says="$.results[0].index"),
-    "index_missing": Ends(MalformedResponse, 200, says="index"),
-    "score_nan": Ends(MalformedResponse, 200),
-    "score_infinity": Ends(MalformedResponse, 200),
-    "score_1e999": Ends(MalformedResponse, 200),
-    "score_text": Ends(MalformedResponse, 200, says="$.results[0].relevance_score"),
-    "score_null": Ends(MalformedResponse, 200, says="$.results[0].relevance_score"),
-    "score_true": Ends(MalformedResponse, 200, says="$.results[0].relevance_score"),
-    "score_missing": Ends(MalformedResponse, 200, says="relevance_score"),
-    "more_than_asked": Ends(MalformedResponse, 200, says="4 results where at most 3"),
-    "results_object": Ends(MalformedResponse, 200, says="$.results"),
-    "results_null": Ends(MalformedResponse, 200, says="$.results"),
-    "results_missing": Ends(MalformedResponse, 200, says="no results"),
-    "results_of_numbers": Ends(MalformedResponse, 200, says="$.results[0]"),
-    "bare_array": Ends(MalformedResponse, 200, says="array"),
-    "data_for_results": Ends(MalformedResponse, 200, says="data"),
-    "deep_nesting": Ends(MalformedResponse, 200),
+    "ok_html": Ends(InvalidResponseError, 200, says="text/html"),
+    "ok_empty": Ends(InvalidResponseError, 200, says="0 bytes"),
+    "ok_204": Ends(InvalidResponseError, 204, says="0 bytes"),
+    "index_beyond": Ends(InvalidResponseError, 200, says="index 99 is none of the 3 documents"),
+    "index_negative": Ends(InvalidResponseError, 200, says="index -1 is none of the 3 documents"),
+    "index_thrice": Ends(InvalidResponseError, 200, says="index 1 is there twice"),
+    "index_fraction": Ends(InvalidResponseError, 200, says="index 0.5"),
+    "index_text": Ends(InvalidResponseError, 200, says="$.results[0].index"),
+    "index_true": Ends(InvalidResponseError, 200, says="$.results[0].index"),
+    "index_null": Ends(InvalidResponseError, 200, says="$.results[0].index"),
+    "index_missing": Ends(InvalidResponseError, 200, says="index"),
+    "score_nan": Ends(InvalidResponseError, 200),
+    "score_infinity": Ends(InvalidResponseError, 200),
+    "score_1e999": Ends(InvalidResponseError, 200),
+    "score_text": Ends(InvalidResponseError, 200, says="$.results[0].relevance_score"),
+    "score_null": Ends(InvalidResponseError, 200, says="$.results[0].relevance_score"),
+    "score_true": Ends(InvalidResponseError, 200, says="$.results[0].relevance_score"),
+    "score_missing": Ends(InvalidResponseError, 200, says="relevance_score"),
+    "more_than_asked": Ends(InvalidResponseError, 200, says="4 results where at most 3"),
+    "results_object": Ends(InvalidResponseError, 200, says="$.results"),
+    "results_null": Ends(InvalidResponseError, 200, says="$.results"),
+    "results_missing": Ends(InvalidResponseError, 200, says="no results"),
+    "results_of_numbers": Ends(InvalidResponseError, 200, says="$.results[0]"),
+    "bare_array": Ends(InvalidResponseError, 200, says="array"),
+    "data_for_results": Ends(InvalidResponseError, 200, says="data"),
+    "deep_nesting": Ends(InvalidResponseError, 200),
     # Time runs out, and nothing is sent twice: the work may have been billed.
-    "silent": Ends(TimedOut),
-    "stalls_in_body": Ends(TimedOut),
-    "trickling_body": Ends(TimedOut),
-    "trickling_chunk_size": Ends(TimedOut),
-    "trickling_headers": Ends(TimedOut),
-    "trickling_gzip": Ends(TimedOut),
-    "continue_forever": Ends(TimedOut),
+    "silent": Ends(APITimeoutError),
+    "stalls_in_body": Ends(APITimeoutError),
+    "trickling_body": Ends(APITimeoutError),
+    "trickling_chunk_size": Ends(APITimeoutError),
+    "trickling_headers": Ends(APITimeoutError),
+    "trickling_gzip": Ends(APITimeoutError),
+    "continue_forever": Ends(APITimeoutError),
     # A connection that breaks before the answer is tried again, one that breaks within it is not.
-    "dropped_always": Ends(ConnectionFailed, None, True, 3),
-    "dropped_in_headers": Ends(ConnectionFailed, None, True, 3),
-    "dropped_in_body": Ends(ConnectionFailed),
-    "reset_in_body": Ends(ConnectionFailed),
-    "not_http": Ends(ConnectionFailed, None, True, 3),
-    "length_too_large": Ends(ConnectionFailed),
-    "length_too_small": Ends(MalformedResponse, 200),
-    "length_not_a_number": Ends(ConnectionFailed, None, True, 3),
-    "endless_body": Ends(MalformedResponse, 200, says="larger than a ranking"),
-    "endless_error": Ends(Unavailable, 500, True, 3),
-    "gzip_garbage": Ends(MalformedResponse, 200, says="gzip"),
-    "gzip_garbage_502": Ends(Unavailable, 502, True, 3),
-    "zip_bomb": Ends(MalformedResponse, 200),
-    "zip_bomb_twice": Ends(MalformedResponse, 200),
+    "dropped_always": Ends(APIConnectionError, None, True, 3),
+    "dropped_in_headers": Ends(APIConnectionError, None, True, 3),
+    "dropped_in_body": Ends(APIConnectionError),
+    "reset_in_body": Ends(APIConnectionError),
+    "not_http": Ends(APIConnectionError, None, True, 3),
+    "length_too_large": Ends(APIConnectionError),
+    "length_too_small": Ends(InvalidResponseError, 200),
+    "length_not_a_number": Ends(APIConnectionError, None, True, 3),
+    "endless_body": Ends(InvalidResponseError, 200, says="larger than a ranking"),
+    "endless_error": Ends(ServerError, 500, True, 3),
+    "gzip_garbage": Ends(InvalidResponseError, 200, says="gzip"),
+    "gzip_garbage_502": Ends(ServerError, 502, True, 3),
+    "zip_bomb": Ends(InvalidResponseError, 200),
+    "zip_bomb_twice": Ends(InvalidResponseError, 200),
 }
 
 # The indices of the ranking, and how many requests it took.
@@ -141,7 +141,7 @@ RANKINGS = {
     "gzip_honest": ([2, 1, 0], 1),
 }
 
-HANGS = [name for name, ends in ERRORS.items() if ends.error is TimedOut]
+HANGS = [name for name, ends in ERRORS.items() if ends.error is APITimeoutError]
 
 
 def test_every_fault_has_its_end() -> None:
@@ -179,7 +179,7 @@ def test_error(name: str, shell: Shell) -> None:
     assert 0 < error.elapsed <= took < SOON + (timeout if name in HANGS else 0)
     if isinstance(error, ResponseError):
         assert (error.status, error.code) == (ends.status, ends.code)
-    elif ends.error is ConnectionFailed:
+    elif ends.error is APIConnectionError:
         assert error.__cause__ is not None
 
 
@@ -230,7 +230,7 @@ def test_deadline(name: str, shell: Shell) -> None:
     for deadline in TIMEOUTS:
         with faulty(name) as server:
             began = time.monotonic()
-            with pytest.raises(TimedOut, match="deadline") as caught:
+            with pytest.raises(APITimeoutError, match="deadline") as caught:
                 shell.rank(base_url=server.url, timeout=LONG, deadline=deadline)
 
             assert time.monotonic() - began < deadline + SOON
@@ -253,7 +253,7 @@ def test_timeouts_are_tried_again_when_asked(shell: Shell) -> None:
     for timeout in TIMEOUTS:
         with serving(second_time_lucky) as server:
             retries = Retries(attempts=2, timeouts=True, first_wait=0.01)
-            with suppress(TimedOut):
+            with suppress(APITimeoutError):
                 ranking = shell.rank(base_url=server.url, timeout=timeout, retries=retries)
                 if len(server.requests) == 2:  # the first was sent in time, and the second answered
                     break
@@ -283,7 +283,7 @@ def test_retry_after_beyond_the_deadline(shell: Shell) -> None:
 
     with serving(wait_for_long) as server:
         retries = Retries(longest_wait=LONG)
-        with pytest.raises(RateLimited) as caught:
+        with pytest.raises(RateLimitError) as caught:
             shell.rank(base_url=server.url, timeout=LONG, deadline=0.9 * LONG, retries=retries)
 
         assert len(server.requests) == 1
@@ -296,10 +296,10 @@ def test_refused(shell: Shell) -> None:
     """Where nothing listens, each attempt is refused, and the error says where."""
     url = unused_address()
 
-    with pytest.raises(ConnectionFailed, match="refused the connection") as caught:
+    with pytest.raises(APIConnectionError, match="refused the connection") as caught:
         shell.rank(base_url=url)
 
-    assert type(caught.value) is ConnectionFailed
+    assert type(caught.value) is APIConnectionError
     assert caught.value.retryable
     assert len(caught.value.attempts) == QUICK.attempts
     assert url in str(caught.value)
@@ -307,7 +307,7 @@ def test_refused(shell: Shell) -> None:
 
 def test_not_resolved(shell: Shell) -> None:
     """A host that does not exist is a failed connection."""
-    with pytest.raises(ConnectionFailed):
+    with pytest.raises(APIConnectionError):
         shell.rank(base_url="http://no-such-host.invalid/api/v1", deadline=20.0)
 
 
@@ -315,7 +315,7 @@ def test_server_that_reads_nothing(shell: Shell) -> None:
     """A request that the server does not take is given up in time."""
     with deaf() as url, shell.open(base_url=url, timeout=TIMEOUTS[0]) as rank:
         began = time.monotonic()
-        with pytest.raises(TimedOut):
+        with pytest.raises(APITimeoutError):
             rank("q", ["x" * 2**25])
 
         assert time.monotonic() - began < SOON
@@ -329,7 +329,7 @@ def test_redirect_takes_no_key_along(shell: Shell) -> None:
             yield answer(307, headers={"Location": f"{elsewhere.url}/rerank?from=here"})
 
         with serving(redirect) as server:
-            with pytest.raises(BadRequest, match="Redirects are not followed"):
+            with pytest.raises(BadRequestError, match="Redirects are not followed"):
                 shell.rank(base_url=server.url)
 
             assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
@@ -378,7 +378,7 @@ def test_zip_bombs_are_not_unpacked(name: str, shell: Shell) -> None:
         next(FAULTS[name].script(Request(1, "POST", "/", {}, b"")))  # packed before it is measured
         tracemalloc.start()
         try:
-            with pytest.raises(MalformedResponse):
+            with pytest.raises(InvalidResponseError):
                 shell.rank(base_url=server.url, timeout=LONG, deadline=LONG)
             _, peak = tracemalloc.get_traced_memory()
         finally:

@@ -24,8 +24,8 @@ import httpx
 import pytest
 import trustme
 
-from openrouter_rerank import AsyncReranker, BudgetExceeded, Reranker, TimedOut, forks
-from openrouter_rerank.bulk.cache import disk, memory
+from openrouter_rerank import APITimeoutError, AsyncReranker, BudgetExceededError, Reranker, forks
+from openrouter_rerank.bulk.cache import DiskCache, MemoryCache
 from openrouter_rerank.connections import Connections
 from openrouter_rerank.integrations.pair import Pair, Setup
 from openrouter_rerank.ledger import Ledger
@@ -300,7 +300,7 @@ def test_all_connections_in_use() -> None:
         reranker._connections = Connections(reranker._connections.url, reranker._settings.headers, 1)
         slow = pool.submit(reranker.rerank, "slow", ["d"])
         assert server.wait_until(_asked)
-        with pytest.raises(TimedOut):
+        with pytest.raises(APITimeoutError):
             reranker.rerank("parent", ["d"], timeout=0.2)
         assert in_child(lambda: reranker.rerank("child", ["d"]).model) == "child"
         release.set()
@@ -374,7 +374,7 @@ def _locks(reranker: Reranker) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["ledger", "connections", "cache"])
 def test_a_lock_that_another_thread_holds(name: str, tmp_path: Path) -> None:
     """The child is not kept by a thread that it does not have; it waits neither in the fork nor in the call."""
-    for cache in (memory(), disk(tmp_path / "answers")):
+    for cache in (MemoryCache(), DiskCache(tmp_path / "answers")):
         with (
             serving(echo) as server,
             Reranker(KEY, base_url=server.url, cache=cache, max_cost=1.0) as reranker,
@@ -415,7 +415,7 @@ def test_forks_in_several_threads_at_once() -> None:
     """None waits for another's locks for ever, and each releases its own."""
     with (
         serving(echo) as server,
-        Reranker(KEY, base_url=server.url, cache=memory()) as reranker,
+        Reranker(KEY, base_url=server.url, cache=MemoryCache()) as reranker,
         ThreadPoolExecutor(4) as pool,
     ):
         found = list(pool.map(lambda n: in_child(lambda: reranker.rerank(str(n), ["d"]).model), range(12)))
@@ -437,12 +437,12 @@ def test_the_ledger_of_a_child_begins_with_a_copy() -> None:
         reranker.rerank("q", ["d"])
         other = object()
         reranker.ledger.reserve(other, model)  # by a call under way
-        with pytest.raises(BudgetExceeded):
+        with pytest.raises(BudgetExceededError):
             reranker.rerank("q", ["d"])
 
         def child() -> tuple[int, float]:
             reranker.rerank("q", ["d"])
-            with pytest.raises(BudgetExceeded):
+            with pytest.raises(BudgetExceededError):
                 reranker.rerank("q", ["d"])
             return reranker.ledger.calls, reranker.ledger.cost
 
@@ -453,7 +453,7 @@ def test_the_ledger_of_a_child_begins_with_a_copy() -> None:
 
 def test_caches_in_a_child(tmp_path: Path) -> None:
     """A cache in memory is copied; that on disk is shared."""
-    for cache, shared in ((memory(), False), (disk(tmp_path / "answers"), True)):
+    for cache, shared in ((MemoryCache(), False), (DiskCache(tmp_path / "answers"), True)):
         with serving(echo) as server, Reranker(KEY, base_url=server.url, cache=cache) as reranker:
             reranker.rerank("before", ["d"])
 
@@ -466,7 +466,7 @@ def test_caches_in_a_child(tmp_path: Path) -> None:
 
 def test_a_fork_while_the_file_of_a_cache_is_written(tmp_path: Path) -> None:
     """The fork waits for the write to end: SQLite's own note of it would keep the child from writing for ever."""
-    cache: Any = disk(tmp_path / "answers")
+    cache: Any = DiskCache(tmp_path / "answers")
     come, writing = threading.Event(), threading.Event()
 
     def write() -> None:
@@ -491,11 +491,11 @@ def test_a_fork_while_the_file_of_a_cache_is_written(tmp_path: Path) -> None:
 
 def test_the_connection_of_a_cache_is_left_alone(tmp_path: Path) -> None:
     """The hooks of a fork, called in this process: the old connection is neither used nor closed."""
-    cache: Any = disk(tmp_path / "answers")
-    unused: Any = disk(tmp_path / "unused")
+    cache: Any = DiskCache(tmp_path / "answers")
+    unused: Any = DiskCache(tmp_path / "unused")
     unused._file.close()
     unused._file = None
-    remembering: Any = memory()
+    remembering: Any = MemoryCache()
     remembering.set("a", b"1")
     lock = remembering._lock
     cache.set("a", b"1")
@@ -693,7 +693,7 @@ def test_the_rerankers_of_an_adapter() -> None:
     """An adapter made in the parent serves a child."""
     with serving(echo) as server:
         client = {"base_url": server.url, "timeout": None, "deadline": None}
-        options = dict.fromkeys(["model", "chunk"])
+        options = dict.fromkeys(["model", "splitter"])
         setup = Setup(options, "raise", client, lambda: KEY, KEY, None, None)
         pair = Pair()
         assert pair.rerank(setup, "warm", ["d"], str).model == "warm"

@@ -147,9 +147,9 @@ def test_usage_has_every_field_of_the_contract():
 
 def test_every_request_field_is_an_argument():
     """Whatever the contract lets a caller ask for, `rerank` takes, and so does each of many requests."""
-    from openrouter_rerank.bulk.many import Request
+    from openrouter_rerank.bulk.many import RerankRequest as ManyRequest
 
-    request = Request("q", [])
+    request = ManyRequest("q", [])
     missing = names(RerankRequest) - set(inspect.signature(Reranker.rerank).parameters)
     missing |= {name for name in names(RerankRequest) if not hasattr(request, name)}
     assert not missing, f"rerank() does not take {sorted(missing)}. Next: `nox -s generate`"

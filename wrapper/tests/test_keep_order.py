@@ -8,7 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
-from openrouter_rerank import BudgetExceeded, RateLimited, Unauthorized, Unavailable, Unranked, Usage
+from openrouter_rerank import (
+    AuthenticationError,
+    BudgetExceededError,
+    OriginalOrder,
+    RateLimitError,
+    ServerError,
+    Usage,
+)
 from shells import Scoring, Shell
 
 
@@ -27,14 +34,16 @@ def test_a_ranking_is_a_ranking(any_shell: Shell) -> None:
     assert ranking.reason is None
 
 
-@pytest.mark.parametrize(("status", "kind"), [(500, Unavailable), (429, RateLimited), (401, Unauthorized)])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(500, ServerError), (429, RateLimitError), (401, AuthenticationError)]
+)
 def test_the_order_is_kept(any_shell: Shell, status: int, kind: Any) -> None:
     """Any RerankError gives the documents as they came, one that only the caller can mend too; no score is made up."""
     documents = [{"text": "a"}, {"text": "bb"}, {"text": "c"}]
     with any_shell.open(broken(status)) as rank:
         kept: Any = rank("q", iter(documents), on_error="keep_order")
 
-    assert isinstance(kept, Unranked)
+    assert isinstance(kept, OriginalOrder)
     assert kept.reranked is False
     assert isinstance(kept.reason, kind)
     assert all(found is given for found, given in zip(kept.documents, documents, strict=True))
@@ -73,7 +82,7 @@ def test_a_spent_budget_keeps_the_order(shell: Shell) -> None:
         kept = rank("q", ["a", "bb"], on_error="keep_order")
 
     assert kept.documents == ["a", "bb"]
-    assert isinstance(kept.reason, BudgetExceeded)
+    assert isinstance(kept.reason, BudgetExceededError)
     assert kept.attempts == ()
 
 
@@ -119,12 +128,12 @@ def test_it_shows_and_pickles() -> None:
         kept = rank("q", [f"document {number}" for number in range(9)], on_error="keep_order")
 
     lines = repr(kept).splitlines()
-    assert lines[0].startswith("<Unranked: 9 of 9 documents, 500 Internal Server Error")
+    assert lines[0].startswith("<OriginalOrder: 9 of 9 documents, 500 Internal Server Error")
     assert lines[1] == "  -  [0] document 0"
     assert lines[-1] == "  ... 4 more"
     copy = pickle.loads(pickle.dumps(kept))
     assert (copy.hits, copy.total, str(copy.reason)) == (kept.hits, 9, str(kept.reason))
-    short = Unranked(kept.hits[:1], total=1, reason=kept.reason)
+    short = OriginalOrder(kept.hits[:1], total=1, reason=kept.reason)
     assert len(repr(short).splitlines()) == 2
 
 

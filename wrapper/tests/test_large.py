@@ -23,20 +23,20 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from openrouter_rerank import (
+    APITimeoutError,
     AsyncReranker,
-    BadRequest,
-    BudgetExceeded,
+    AuthenticationError,
+    BadRequestError,
+    BudgetExceededError,
     Document,
-    MalformedResponse,
+    InvalidResponseError,
     Reranker,
     RerankError,
     Retries,
-    TimedOut,
-    Unauthorized,
-    Unavailable,
+    ServerError,
     Usage,
 )
-from openrouter_rerank.bulk import by_words
+from openrouter_rerank.bulk import split_by_words
 from openrouter_rerank.bulk.large import _halved
 from openrouter_rerank.bulk.together import _Run, in_threads
 from openrouter_rerank.steps import Secrets, Send, Together, Wait
@@ -91,7 +91,7 @@ def test_a_large_list_is_one_ranking(any_shell: Shell) -> None:
     assert [attempt.status for attempt in ranking.attempts] == [200, 200, 200]
     assert ranking.elapsed > 0
     assert "parts=3" in repr(ranking)
-    with pytest.raises(MalformedResponse, match="not one answer but 3"):
+    with pytest.raises(InvalidResponseError, match="not one answer but 3"):
         _ = ranking.response
     assert pickle.loads(pickle.dumps(ranking)).indices == ranking.indices
 
@@ -309,15 +309,18 @@ def test_a_document_that_is_too_large_is_named(shell: Shell) -> None:
             return httpx.Response(413, json={"error": {"code": 413, "message": "too large"}})
         return Scoring()(request)
 
-    with shell.open(handler) as rank, pytest.raises(BadRequest) as caught:
+    with shell.open(handler) as rank, pytest.raises(BadRequestError) as caught:
         rank("q", ["a", "b", "c", "huge", "d"])
     assert str(caught.value).startswith("document 3 is too large for this server by itself: 413")
     assert caught.value.status == 413
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
-    with shell.open(handler) as rank, pytest.raises(BadRequest, match=r"^a piece of document 1 is too large"):
-        rank("q", ["a", "b huge"], chunk=str.split)
-    with shell.open(handler) as rank, pytest.raises(BadRequest, match=r"^413 "):
+    with (
+        shell.open(handler) as rank,
+        pytest.raises(BadRequestError, match=r"^a piece of document 1 is too large"),
+    ):
+        rank("q", ["a", "b huge"], splitter=str.split)
+    with shell.open(handler) as rank, pytest.raises(BadRequestError, match=r"^413 "):
         rank("q", ["huge"])
 
 
@@ -363,7 +366,7 @@ def test_a_part_that_fails_ends_the_call(any_shell: Shell, failed: threading.Eve
 
     with (
         any_shell.open(handler, max_documents=1) as rank,
-        pytest.raises(BadRequest, match="failed on y") as caught,
+        pytest.raises(BadRequestError, match="failed on y") as caught,
     ):
         rank("q", documents)
 
@@ -379,7 +382,11 @@ def test_the_others_can_be_had(any_shell: Shell) -> None:
 
     assert ranking.indices == [4, 1, 0]
     assert ranking.unranked == (2, 3)
-    assert [type(part.error).__name__ for part in ranking.parts] == ["NoneType", "BadRequest", "NoneType"]
+    assert [type(part.error).__name__ for part in ranking.parts] == [
+        "NoneType",
+        "BadRequestError",
+        "NoneType",
+    ]
     assert ranking.parts[1].indices == (2, 3)
     assert ranking.parts[1].usage == Usage(0.0, 0, 0)
     assert ranking.usage == Usage(0.5, 2, None)
@@ -401,7 +408,7 @@ def test_where_nothing_is_served_the_first_error_is_raised(shell: Shell) -> None
     """A ranking of nothing is none, partial or not."""
     with (
         shell.open(Scoring(failing="x"), max_documents=1, on_part_error="partial") as rank,
-        pytest.raises(BadRequest) as caught,
+        pytest.raises(BadRequestError) as caught,
     ):
         rank("q", texts(1, 2))
     assert caught.value.__notes__ == ["It was the part with the documents 0 to 0."]
@@ -412,7 +419,7 @@ def test_what_all_parts_would_meet_ends_the_call_at_once() -> None:
     server = Scoring(failing="x", status=401)
     with (
         reranker(server, max_documents=1, on_part_error="partial") as client,
-        pytest.raises(Unauthorized),
+        pytest.raises(AuthenticationError),
     ):
         client.rerank("q", texts(1, 2, 3))
     assert len(server.requests) == 1
@@ -428,7 +435,7 @@ def test_a_lost_answer_makes_the_cost_unknown() -> None:
 
     with reranker(handler, max_documents=1, on_part_error="partial") as client:
         ranking = client.rerank("q", ["a", "lost"])
-        assert isinstance(ranking.parts[1].error, TimedOut)
+        assert isinstance(ranking.parts[1].error, APITimeoutError)
         assert ranking.usage == Usage()
         assert (client.ledger.cost, client.ledger.unknown) == (0.25, 1)
     with reranker(Scoring(cost=None), max_documents=1) as client:
@@ -439,14 +446,14 @@ def test_each_part_is_held_to_max_cost(shell: Shell) -> None:
     """A list stops where its next part would pass the budget; what is paid for can be had."""
     documents = texts(*range(1, 9))
     server = Scoring(cost=1.0)
-    with shell.open(server, max_documents=1, max_cost=3.5) as rank, pytest.raises(BudgetExceeded):
+    with shell.open(server, max_documents=1, max_cost=3.5) as rank, pytest.raises(BudgetExceededError):
         rank("q", documents)
     assert len(server.requests) == 3
 
     with shell.open(Scoring(cost=1.0), max_documents=1, max_cost=3.5) as rank:
         ranking = rank("q", documents, on_part_error="partial")
     assert len(ranking) == 3
-    assert {type(part.error) for part in ranking.parts} == {type(None), BudgetExceeded}
+    assert {type(part.error) for part in ranking.parts} == {type(None), BudgetExceededError}
 
 
 def test_parts_are_tried_again(shell: Shell) -> None:
@@ -476,7 +483,7 @@ def test_one_deadline_holds_for_all(clock: Clock) -> None:
         return server(request)
 
     with reranker(handler, max_documents=1, deadline=550, timeout=LONG) as client:
-        with pytest.raises(TimedOut):
+        with pytest.raises(APITimeoutError):
             client.rerank("q", texts(*range(1, 100)))
         assert len(server.requests) <= 5 + 4
         ranking = client.rerank("q", texts(*range(1, 100)), on_part_error="partial")
@@ -504,7 +511,7 @@ def test_an_error_ends_the_waits_of_the_others(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Reranker, "_sleep", noted)
     began = time.monotonic()
     patient = {"retries": Retries(longest_wait=LONG), "deadline": 2 * LONG, "timeout": LONG}
-    with reranker(handler, max_documents=1, **patient) as client, pytest.raises(BadRequest):
+    with reranker(handler, max_documents=1, **patient) as client, pytest.raises(BadRequestError):
         client.rerank("q", ["a", "late", "bad"])
     assert time.monotonic() - began < SOON
 
@@ -525,7 +532,7 @@ async def test_an_error_cancels_the_others() -> None:
 
     http = httpx.AsyncClient(transport=httpx.MockTransport(handler))
     async with AsyncReranker(KEY, http_client=http, max_documents=1, timeout=LONG, deadline=LONG) as client:
-        with anyio.fail_after(SOON), pytest.raises(BadRequest):
+        with anyio.fail_after(SOON), pytest.raises(BadRequestError):
             await client.rerank("q", ["a", "silent", "bad"])
         assert client.ledger.unknown == 1
 
@@ -588,7 +595,7 @@ def test_an_answer_that_was_paid_for_is_taken_in(failed: threading.Event) -> Non
 
     def failing() -> Any:
         yield Wait(0.05)
-        raise Unavailable("no")
+        raise ServerError("no")
 
     def slow(after: Any) -> Any:
         seen.append((yield Send(Secrets(), b"", 9.0, 9)))
@@ -605,7 +612,7 @@ def test_an_answer_that_was_paid_for_is_taken_in(failed: threading.Event) -> Non
 
     found = in_threads(do, Together([failing(), slow(None), slow(Wait(5))], 3))
 
-    assert isinstance(found, Unavailable)
+    assert isinstance(found, ServerError)
     assert sorted(seen) == ["Send", "Send", "Wait", "answer", "answer"]
 
 
@@ -616,7 +623,7 @@ def test_a_call_that_waits_is_ended_with_the_others() -> None:
 
     def failing() -> Any:
         yield Wait(0.01)
-        raise Unavailable("no")
+        raise ServerError("no")
 
     def waiting() -> Any:
         try:
@@ -648,7 +655,7 @@ def test_a_document_is_as_good_as_its_best_piece(any_shell: Shell) -> None:
         "f",
         Document(text="gg gg gg", image="https://i.example/g.png"),
     ]
-    with any_shell.open(server, chunk=str.split) as rank:
+    with any_shell.open(server, splitter=str.split) as rank:
         ranking: Any = rank("q", documents)
 
     assert server.requests[0]["documents"] == [
@@ -669,7 +676,7 @@ def test_a_document_is_as_good_as_its_best_piece(any_shell: Shell) -> None:
 def test_top_n_counts_documents_and_not_pieces() -> None:
     """The best pieces may all be of one document, so that all are asked for where one is cut, and top_n where none is."""
     server = Scoring()
-    with reranker(server, chunk=str.split, top_n=2) as client:
+    with reranker(server, splitter=str.split, top_n=2) as client:
         assert client.rerank("q", ["aaa aaa aaa", "b", "cc"]).indices == [0, 2]
         assert client.rerank("q", ["aaa", "b", "cc"]).indices == [0, 2]
 
@@ -678,32 +685,32 @@ def test_top_n_counts_documents_and_not_pieces() -> None:
 
 def test_pieces_of_one_document_may_be_in_several_parts() -> None:
     """A document counts with the best of all parts; one of whose pieces a part failed is not ranked."""
-    with reranker(Scoring(), chunk=str.split, max_documents=2) as client:
+    with reranker(Scoring(), splitter=str.split, max_documents=2) as client:
         assert client.rerank("q", ["a bb cccc d", "eee"]).scores == [4, 3]
-    with reranker(Scoring(failing="y"), chunk=str.split, max_documents=2) as client:
+    with reranker(Scoring(failing="y"), splitter=str.split, max_documents=2) as client:
         ranking = client.rerank("q", ["aaa bb c y", "eee"], on_part_error="partial")
     assert (ranking.indices, ranking.unranked) == ([1], (0,))
 
 
 @pytest.mark.parametrize(
-    ("chunk", "error", "says"),
+    ("splitter", "error", "says"),
     [
-        ("words", TypeError, "chunk must be a function of a text that gives its pieces, not str"),
+        ("words", TypeError, "splitter must be a function of a text that gives its pieces, not str"),
         (
             lambda text: text,
             TypeError,
-            "document 0: chunk must give .* an iterable of str, and it gave a str",
+            "document 0: splitter must give .* an iterable of str, and it gave a str",
         ),
         (lambda _: None, TypeError, "document 0: .* it gave a NoneType"),
-        (lambda _: [], ValueError, "document 0: chunk gave no piece of it"),
+        (lambda _: [], ValueError, "document 0: splitter gave no piece of it"),
         (lambda _: [b"a"], TypeError, "document 0: .* one is of type bytes"),
     ],
 )
-def test_a_splitter_that_is_none(chunk: Any, error: Any, says: str) -> None:
+def test_a_splitter_that_is_none(splitter: Any, error: Any, says: str) -> None:
     """What a splitter gives is checked before anything is sent."""
     server = Scoring()
     with reranker(server) as client, pytest.raises(error, match=says):
-        client.rerank("q", ["a"], chunk=chunk)
+        client.rerank("q", ["a"], splitter=splitter)
     assert not server.requests
 
 
@@ -712,11 +719,11 @@ def test_by_words(text: str, n: int, overlap: int) -> None:
     """Pieces have n words at most, begin with the overlap, lose no word, and stand in the text as they are."""
     if overlap >= n:
         with pytest.raises(ValueError, match="overlap from 0 to n - 1"):
-            by_words(n, overlap)
+            split_by_words(n, overlap)
         return
-    splitter = pickle.loads(pickle.dumps(by_words(n, overlap)))
-    assert splitter == by_words(n, overlap)
-    assert repr(splitter) == f"by_words({n}, overlap={overlap})"
+    splitter = pickle.loads(pickle.dumps(split_by_words(n, overlap)))
+    assert splitter == split_by_words(n, overlap)
+    assert repr(splitter) == f"split_by_words({n}, overlap={overlap})"
     pieces = list(splitter(text))
 
     words = [piece.split() for piece in pieces]
@@ -738,7 +745,7 @@ def test_by_words(text: str, n: int, overlap: int) -> None:
 def test_by_words_refuses(n: Any, overlap: Any, error: Any) -> None:
     """A number of words is an int from 1."""
     with pytest.raises(error):
-        by_words(n, overlap)
+        split_by_words(n, overlap)
 
 
 # Arguments
@@ -752,7 +759,7 @@ def test_by_words_refuses(n: Any, overlap: Any, error: Any) -> None:
         ({"max_bytes": -1}, ValueError, "max_bytes must be at least 1"),
         ({"max_bytes": 1.5}, TypeError, "max_bytes must be an int"),
         ({"on_part_error": "ignore"}, ValueError, "on_part_error must be 'raise' or 'partial', not 'ignore'"),
-        ({"chunk": 7}, TypeError, "chunk must be a function"),
+        ({"splitter": 7}, TypeError, "splitter must be a function"),
     ],
 )
 def test_arguments_are_checked(given: Any, error: Any, says: str) -> None:

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from driving import answered, call, finish, settings
-from openrouter_rerank import RateLimited, Reranker, RerankError, Retries, TimedOut, Unavailable
-from openrouter_rerank.bulk.cache import disk, memory
+from openrouter_rerank import APITimeoutError, RateLimitError, Reranker, RerankError, Retries, ServerError
+from openrouter_rerank.bulk.cache import DiskCache, MemoryCache
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.checks import LONGEST_TIME, shown
 from openrouter_rerank.steps import Wait
@@ -55,12 +55,12 @@ REFUSED: list[tuple[str, Callable[[], Any]]] = [
     ("first_wait", lambda: Retries(first_wait=-HUGER)),
     ("longest_wait", lambda: Retries(longest_wait=-HUGE)),
     ("longest_wait", lambda: Retries(longest_wait=float("nan"))),
-    ("rpm", lambda: Pace(1, HUGE, Retries())),
-    ("rpm", lambda: Pace(1, -HUGER, Retries())),
+    ("requests_per_minute", lambda: Pace(1, HUGE, Retries())),
+    ("requests_per_minute", lambda: Pace(1, -HUGER, Retries())),
     ("concurrency", lambda: Pace(-HUGER, None, Retries())),
-    ("ttl", lambda: memory(ttl=HUGER)),
-    ("max_entries", lambda: memory(max_entries=HUGER)),
-    ("max_bytes", lambda: disk("x", max_bytes=HUGER)),
+    ("ttl", lambda: MemoryCache(ttl=HUGER)),
+    ("max_entries", lambda: MemoryCache(max_entries=HUGER)),
+    ("max_bytes", lambda: DiskCache("x", max_bytes=HUGER)),
     ("extra_body", lambda: next(call(extra_body={"a": HUGER}))),
     ("extra_body", lambda: next(call(extra_body={"a": nested(101)}))),
     ("extra_body", lambda: next(call(extra_body={"a": nested(10**5)}))),
@@ -168,7 +168,7 @@ def test_absurd_waits_that_the_server_asks_for(headers: dict[str, str], longest:
     """A wait that ends in no lifetime is not begun, whatever the policy allows."""
     retries = Retries(longest_wait=longest)
 
-    with pytest.raises(RateLimited) as caught:
+    with pytest.raises(RateLimitError) as caught:
         finish(call({"retries": retries, "deadline": None}), answered(429, **headers))
 
     assert len(caught.value.attempts) == 1
@@ -188,7 +188,7 @@ def test_absurd_waits_of_a_policy(first: Any, fraction: float) -> None:
 
     assert all(isinstance(wait, Wait) and 0 <= wait.seconds <= LONGEST_TIME for wait in waits)
     running.send(None)
-    with pytest.raises(Unavailable):
+    with pytest.raises(ServerError):
         running.send(answered(503))
 
 
@@ -198,10 +198,10 @@ def test_a_fraction_is_a_function() -> None:
         Retries(fraction=0.5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("rpm", [1e-300, 5e-324, 1])
-def test_absurd_paces(rpm: float) -> None:
+@pytest.mark.parametrize("requests_per_minute", [1e-300, 5e-324, 1])
+def test_absurd_paces(requests_per_minute: float) -> None:
     """The next start is a time that can be waited for, and a start that was not needed is given back."""
-    pace = Pace(2, rpm, Retries(first_wait=1e308, longest_wait=INF))
+    pace = Pace(2, requests_per_minute, Retries(first_wait=1e308, longest_wait=INF))
 
     assert pace.wait(0.0) == 0
     pace.start(0.0)
@@ -214,14 +214,14 @@ def test_absurd_paces(rpm: float) -> None:
 def test_a_run_with_an_absurd_pace() -> None:
     """The first request of a run starts at once, however far away the second is."""
     with Reranker(KEY, http_client=httpx.Client(transport=httpx.MockTransport(Scoring()))) as reranker:
-        results = reranker.rerank_many([("q", ["a"]), ("q", ["b"])], rpm=1e-300)
+        results = reranker.rerank_many([("q", ["a"]), ("q", ["b"])], requests_per_minute=1e-300)
         assert next(results).ok
         results.close()
 
 
 def test_late_with_an_absurd_deadline() -> None:
     """A deadline that is over is told in few words."""
-    with pytest.raises(TimedOut) as caught:
+    with pytest.raises(APITimeoutError) as caught:
         finish(call({"deadline": 1e-300}))
 
     assert len(str(caught.value)) < 300

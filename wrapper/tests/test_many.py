@@ -25,16 +25,16 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from openrouter_rerank import (
+    APIConnectionError,
+    APITimeoutError,
     AsyncReranker,
-    BudgetExceeded,
-    ConnectionFailed,
-    RateLimited,
+    BudgetExceededError,
+    RateLimitError,
     Reranker,
     Retries,
-    TimedOut,
 )
 from openrouter_rerank.bulk import threads
-from openrouter_rerank.bulk.many import FIELDS, Progress, Request, Result
+from openrouter_rerank.bulk.many import FIELDS, Progress, RerankRequest, Result
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.run import Run
 from openrouter_rerank.connections import Connections
@@ -159,7 +159,7 @@ def test_as_they_come(any_shell: Shell):
 
 
 def test_what_a_request_may_be(any_shell: Shell):
-    """A Request, a mapping and a pair are all taken, with the arguments of `rerank`."""
+    """A RerankRequest, a mapping and a pair are all taken, with the arguments of `rerank`."""
     asked: list[Any] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -169,7 +169,7 @@ def test_what_a_request_may_be(any_shell: Shell):
         return httpx.Response(200, json=body_of((0, 0.9)))
 
     given = [
-        Request(query="q", documents=[{"body": "a"}], key="body", model="own/model", tag="mine"),
+        RerankRequest(query="q", documents=[{"body": "a"}], key="body", model="own/model", tag="mine"),
         {"query": "q", "documents": ["a"], "top_n": 1},
         ["q", ("a",)],
     ]
@@ -219,7 +219,7 @@ def test_bad_requests_are_results(any_shell: Shell):
         assert type(result.error) is error
         assert says in str(result.error)
         assert result.ranking is None
-        assert result.request == given or isinstance(result.request, Request)
+        assert result.request == given or isinstance(result.request, RerankRequest)
         with pytest.raises(error):
             result.unwrap()
 
@@ -269,7 +269,7 @@ def test_an_exhausted_budget_ends_the_run(any_shell: Shell):
 
     assert raised is None
     assert sum(result.ok for result in found) == 4
-    assert all(isinstance(result.error, BudgetExceeded) for result in found if not result.ok)
+    assert all(isinstance(result.error, BudgetExceededError) for result in found if not result.ok)
     assert 1 <= sum(not result.ok for result in found) <= 2
     assert next(taken) < 30
 
@@ -587,8 +587,8 @@ def test_refused_for_ever(any_shell: Shell, clock: Clock):
     with faulty("status_503_retry_after_an_hour") as server:
         hour, _ = many(any_shell, pairs(1), client={"base_url": server.url})
 
-    assert all(isinstance(result.error, RateLimited) for result in once)
-    assert all(isinstance(result.error, RateLimited | TimedOut) for result in patient)
+    assert all(isinstance(result.error, RateLimitError) for result in once)
+    assert all(isinstance(result.error, RateLimitError | APITimeoutError) for result in patient)
     assert all(result.error.attempts[0].status == 429 for result in patient)
     assert max(len(result.error.attempts) for result in patient) > 3
     assert [len(result.error.attempts) for result in [*once, *hour]] == [1, 1, 1]
@@ -619,7 +619,7 @@ def test_other_failures_are_tried_again_as_ever(any_shell: Shell):
         found, _ = many(any_shell, pairs(6), client={"base_url": server.url}, concurrency=2)
         sent = len(server.requests)
 
-    assert all(isinstance(result.error, ConnectionFailed) for result in found)
+    assert all(isinstance(result.error, APIConnectionError) for result in found)
     assert sent == 6 * QUICK.attempts
 
 
@@ -653,7 +653,7 @@ def test_rpm(any_shell: Shell, monkeypatch: pytest.MonkeyPatch):
         return start(pace, now)
 
     monkeypatch.setattr(Pace, "start", noted)
-    found, _ = many(any_shell, pairs(6), ranked, rpm=60 / 0.05)
+    found, _ = many(any_shell, pairs(6), ranked, requests_per_minute=60 / 0.05)
 
     assert all(result.ok for result in found)
     assert len(times) == 6
@@ -663,7 +663,7 @@ def test_rpm(any_shell: Shell, monkeypatch: pytest.MonkeyPatch):
 def test_what_needs_no_request_waits_for_none(any_shell: Shell):
     """Empty lists are answered without a request, and take no start from others, however few a minute may have."""
     began = time.monotonic()
-    found, _ = many(any_shell, (("q", []) for _ in range(200)), nobody, rpm=1)
+    found, _ = many(any_shell, (("q", []) for _ in range(200)), nobody, requests_per_minute=1)
 
     assert all(len(result.unwrap()) == 0 for result in found)
     assert time.monotonic() - began < SOON
@@ -696,7 +696,7 @@ def test_a_call_that_has_begun_queues_before_others(any_shell: Shell):
     for spacing in TIMEOUTS:  # within which the first call comes back
         with serving(once_in_vain) as server:
             client = {"base_url": server.url, "deadline": LONG}
-            found, _ = many(any_shell, pairs(2), client=client, rpm=60 / spacing)
+            found, _ = many(any_shell, pairs(2), client=client, requests_per_minute=60 / spacing)
         assert all(result.ok for result in found)
         order = [request.json["query"] for request in server.requests]
         if order == ["q0", "q0", "q1", "q1"]:
@@ -709,9 +709,9 @@ def test_a_deadline_holds_while_a_call_queues_again(any_shell: Shell):
     for deadline in TIMEOUTS:
         with faulty("dropped_once") as server:
             client = {"base_url": server.url, "deadline": deadline}
-            [first], _ = many(any_shell, pairs(1), client=client, rpm=0.1)
+            [first], _ = many(any_shell, pairs(1), client=client, requests_per_minute=0.1)
             sent = len(server.requests)
-        assert isinstance(first.error, TimedOut)
+        assert isinstance(first.error, APITimeoutError)
         if sent:
             break
 
@@ -1003,7 +1003,7 @@ def test_a_closed_client(any_shell: Shell):
     ("given", "says"),
     [
         ({"concurrency": 0}, "concurrency must be at least 1"),
-        ({"rpm": -1}, "rpm must be more than 0"),
+        ({"requests_per_minute": -1}, "requests_per_minute must be more than 0"),
         ({"progress": 3}, "progress must be a function"),
         ({"requests": "q"}, "requests is one str; pass an iterable"),
         ({"requests": {"query": "q", "documents": []}}, "requests is one dict"),
@@ -1020,11 +1020,11 @@ def test_arguments_that_can_never_work(kind: Any, given: dict[str, Any], says: s
 
 
 def test_a_request_takes_what_a_call_takes():
-    """A Request has all arguments of `rerank`, under the same names."""
+    """A RerankRequest has all arguments of `rerank`, under the same names."""
     call = [name for name in inspect.signature(Reranker.rerank).parameters if name != "self"]
 
     assert sorted(FIELDS) == sorted(call)
-    assert all(hasattr(Request("q", []), name) for name in call)
+    assert all(hasattr(RerankRequest("q", []), name) for name in call)
 
 
 def test_connections_of_a_run_are_its_own():

@@ -12,18 +12,18 @@ import httpx
 import pytest
 
 from openrouter_rerank import (
+    APIConnectionError,
+    APITimeoutError,
     AsyncReranker,
-    BadRequest,
-    ConnectionFailed,
-    MalformedResponse,
+    AuthenticationError,
+    BadRequestError,
+    InvalidResponseError,
     ModelInfo,
-    RateLimited,
+    RateLimitError,
     Reranker,
     RerankError,
     Retries,
-    TimedOut,
-    Unauthorized,
-    Unavailable,
+    ServerError,
 )
 from shells import KEY, LONG, Clock, Handler, Shell
 
@@ -307,7 +307,7 @@ def test_a_server_that_gives_the_same_page_for_ever(shell: Shell) -> None:
     """A page with nothing new that names a next one is an error, not a loop."""
     seen, handler = answering(page(*named("a"), following=NEXT))
 
-    with pytest.raises(MalformedResponse, match="page 2 has nothing that was not on those before"):
+    with pytest.raises(InvalidResponseError, match="page 2 has nothing that was not on those before"):
         listed(shell, handler)
 
     assert len(seen) == 2
@@ -321,7 +321,7 @@ def test_a_server_that_pages_for_ever(shell: Shell) -> None:
         seen.append(request)
         return httpx.Response(200, json=page(*named(str(len(seen))), following=NEXT))
 
-    with pytest.raises(MalformedResponse, match="does not end with page 100"):
+    with pytest.raises(InvalidResponseError, match="does not end with page 100"):
         listed(shell, handler)
 
     assert len(seen) == 100
@@ -341,7 +341,7 @@ def test_the_pages_share_the_deadline(shell: Shell, clock: Clock) -> None:
     ):
         models()
 
-    assert isinstance(raised.value, TimedOut)
+    assert isinstance(raised.value, APITimeoutError)
     assert len(seen) == 3
 
 
@@ -369,7 +369,7 @@ def test_lists_that_are_none(shell: Shell, body: Any, says: str) -> None:
     """A success that is no list of models is one error that says where, and is not tried again."""
     seen, handler = answering(body)
 
-    with pytest.raises(MalformedResponse) as raised:
+    with pytest.raises(InvalidResponseError) as raised:
         listed(shell, handler)
 
     assert says in str(raised.value)
@@ -380,11 +380,11 @@ def test_lists_that_are_none(shell: Shell, body: Any, says: str) -> None:
 @pytest.mark.parametrize(
     ("status", "kind", "count"),
     [
-        (400, BadRequest, 1),
-        (401, Unauthorized, 1),
-        (404, BadRequest, 1),
-        (429, RateLimited, 3),
-        (503, Unavailable, 3),
+        (400, BadRequestError, 1),
+        (401, AuthenticationError, 1),
+        (404, BadRequestError, 1),
+        (429, RateLimitError, 3),
+        (503, ServerError, 3),
     ],
 )
 def test_errors(shell: Shell, status: int, kind: type[RerankError], count: int) -> None:
@@ -400,7 +400,7 @@ def test_errors(shell: Shell, status: int, kind: type[RerankError], count: int) 
 
 def test_an_error_inside_a_success(shell: Shell) -> None:
     """It is the error that it says it is."""
-    with pytest.raises(Unauthorized):
+    with pytest.raises(AuthenticationError):
         read(shell, {"error": {"code": 401, "message": "User not found."}})
 
 
@@ -428,10 +428,11 @@ def test_no_answer(shell: Shell) -> None:
         raise httpx.ConnectError("refused")
 
     with pytest.raises(
-        TimedOut, match=r"/models within .* s\. Raise timeout \(an attempt\) or deadline \(the whole call\)$"
+        APITimeoutError,
+        match=r"/models within .* s\. Raise timeout \(an attempt\) or deadline \(the whole call\)$",
     ):
         listed(shell, handler)
-    with pytest.raises(ConnectionFailed, match="/models: the server did not answer") as raised:
+    with pytest.raises(APIConnectionError, match="/models: the server did not answer") as raised:
         listed(shell, refused, retries=Retries(attempts=2, first_wait=0.01))
     assert len(raised.value.attempts) == 2
 
@@ -482,7 +483,7 @@ def test_no_error_has_the_key(shell: Shell, body: Any, caplog: pytest.LogCapture
 
 def test_the_query_of_the_base_url_is_in_no_message(shell: Shell) -> None:
     """It may hold a secret."""
-    with pytest.raises(BadRequest) as raised:
+    with pytest.raises(BadRequestError) as raised:
         listed(shell, answering({}, status=404)[1], base_url="http://h.example/v1?token=hidden")
 
     assert "hidden" not in f"{raised.value} {vars(raised.value)}"
@@ -515,7 +516,7 @@ def test_over_a_socket(any_shell: Shell) -> None:
         assert [model.id for model in listed(any_shell, None, base_url=url)] == [f"m-{n}" for n in range(5)]
         assert [request.body for request in seen] == [b""] * 3
         assert not any({"content-length", "content-type"} & set(request.headers) for request in seen)
-        with pytest.raises(Unauthorized, match=f"{url}/models"):
+        with pytest.raises(AuthenticationError, match=f"{url}/models"):
             listed(any_shell, None, base_url=url, api_key="another")
 
 

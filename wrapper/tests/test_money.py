@@ -14,18 +14,18 @@ import pytest
 
 from driving import answered, settings
 from openrouter_rerank import (
+    APIConnectionError,
+    APITimeoutError,
     AsyncReranker,
-    BadRequest,
-    BudgetExceeded,
-    ConnectionFailed,
-    MalformedResponse,
+    BadRequestError,
+    BudgetExceededError,
+    InvalidResponseError,
     Reranker,
     Retries,
-    TimedOut,
-    Unavailable,
+    ServerError,
     Usage,
 )
-from openrouter_rerank.bulk.many import Request
+from openrouter_rerank.bulk.many import RerankRequest
 from openrouter_rerank.bulk.money import Estimate
 from openrouter_rerank.core import rerank
 from openrouter_rerank.ledger import Ledger, Totals, exact
@@ -110,13 +110,13 @@ REFUSED = httpx.ConnectError("refused")
 @pytest.mark.parametrize(
     ("outcomes", "error", "attempts", "unknown"),
     [
-        ([answered(400)], BadRequest, 1, 0),
-        ([answered(500)] * 3, Unavailable, 3, 0),
-        ([Failure(REFUSED, None)] * 3, ConnectionFailed, 3, 0),
-        ([Failure(LOST, None)], TimedOut, 1, 1),
-        ([Failure(None, None)], TimedOut, 1, 1),
-        ([Failure(httpx.RemoteProtocolError("gone"), None), answered(400)], BadRequest, 2, 1),
-        ([answered(200, {"results": "none"})], MalformedResponse, 1, 1),
+        ([answered(400)], BadRequestError, 1, 0),
+        ([answered(500)] * 3, ServerError, 3, 0),
+        ([Failure(REFUSED, None)] * 3, APIConnectionError, 3, 0),
+        ([Failure(LOST, None)], APITimeoutError, 1, 1),
+        ([Failure(None, None)], APITimeoutError, 1, 1),
+        ([Failure(httpx.RemoteProtocolError("gone"), None), answered(400)], BadRequestError, 2, 1),
+        ([answered(200, {"results": "none"})], InvalidResponseError, 1, 1),
     ],
 )
 def test_a_failed_call_is_entered(outcomes: list[Any], error: Any, attempts: int, unknown: int) -> None:
@@ -152,7 +152,7 @@ async def test_a_cancelled_call_is_entered() -> None:
     """Cancelling an async call settles it at once: nothing stays set aside."""
     scope = anyio.CancelScope()
 
-    async def never(_: httpx.Request) -> httpx.Response:
+    async def never(_: httpx.RerankRequest) -> httpx.Response:
         scope.cancel()
         await anyio.sleep_forever()
         raise AssertionError
@@ -202,7 +202,7 @@ def test_the_call_that_would_pass_max_cost_is_not_sent(any_shell: Shell) -> None
     with any_shell.open(server, max_cost=0.6) as rank:
         rank("q", ["a"])
         rank("q", ["a"])
-        with pytest.raises(BudgetExceeded) as caught:
+        with pytest.raises(BudgetExceededError) as caught:
             rank("q", ["a"])
 
     error = caught.value
@@ -219,7 +219,7 @@ def test_max_cost_may_be_reached() -> None:
     with reranker(Scoring(cost=0.1), max_cost=0.3) as client:
         for _ in range(3):
             client.rerank("q", ["a"])
-        with pytest.raises(BudgetExceeded):
+        with pytest.raises(BudgetExceededError):
             client.rerank("q", ["a"])
 
 
@@ -252,7 +252,7 @@ def test_a_limit_that_is_reached(costs: list[float], limit: float, left: bool) -
         if left:
             ledger.reserve(model, model)
         else:
-            with pytest.raises(BudgetExceeded, match="nothing was sent"):
+            with pytest.raises(BudgetExceededError, match="nothing was sent"):
                 ledger.reserve(model, model)
 
 
@@ -264,7 +264,7 @@ def test_sums_of_a_server(dust: float, calls: int) -> None:
         ledger.reserve("c", "m")
         ledger.settle("c", "m", None, attempts=1, usage=Usage(0.1 + dust, 1, None), unknown=False)
 
-    with pytest.raises(BudgetExceeded):
+    with pytest.raises(BudgetExceededError):
         ledger.reserve("c", "m")
 
 
@@ -275,7 +275,7 @@ def test_what_is_carried_over() -> None:
 
     assert ledger.wary is False
     assert ledger.total == Totals()
-    with pytest.raises(BudgetExceeded) as caught:
+    with pytest.raises(BudgetExceededError) as caught:
         ledger.reserve("a", "m")
     assert (caught.value.spent, caught.value.limit, caught.value.next_cost) == (0.9, 1.0, 0.3)
     ledger.reserve("b", "other")
@@ -291,7 +291,7 @@ def test_a_new_model_is_tried_while_anything_is_left() -> None:
     with reranker(Scoring(cost=0.25), max_cost=0.5) as client:
         client.rerank("q", ["a"])
         client.rerank("q", ["a"], model="b")
-        with pytest.raises(BudgetExceeded, match="of c is unknown"):
+        with pytest.raises(BudgetExceededError, match="of c is unknown"):
             client.rerank("q", ["a"], model="c")
 
 
@@ -301,7 +301,7 @@ def test_failures_set_no_price() -> None:
     ledger.settle("a", "m", None, attempts=1, usage=Usage(0.75, 1, None), unknown=False)
     ledger.settle("b", "m", None, attempts=1, usage=None, unknown=False)
 
-    with pytest.raises(BudgetExceeded):
+    with pytest.raises(BudgetExceededError):
         ledger.reserve("c", "m")
 
 
@@ -311,7 +311,7 @@ def test_the_largest_call_is_reckoned_with() -> None:
     for cost in (0.5, 0.125):
         ledger.settle(cost, "m", None, attempts=1, usage=Usage(cost, 1, None), unknown=False)
 
-    with pytest.raises(BudgetExceeded) as caught:
+    with pytest.raises(BudgetExceededError) as caught:
         ledger.reserve("c", "m")
     assert (caught.value.spent, caught.value.next_cost) == (0.625, 0.5)
 
@@ -322,7 +322,7 @@ def test_calls_under_way_are_set_aside() -> None:
     ledger.settle("first", "m", None, attempts=1, usage=Usage(0.3, 1, None), unknown=False)
     ledger.reserve("a", "m")
     ledger.reserve("b", "m")
-    with pytest.raises(BudgetExceeded, match=r"\$0.6 are set aside"):
+    with pytest.raises(BudgetExceededError, match=r"\$0.6 are set aside"):
         ledger.reserve("c", "m")
 
     ledger.settle("a", "m", None, attempts=1, usage=None, unknown=False)
@@ -366,8 +366,8 @@ def test_a_tag_that_is_none(tag: Any, error: Any) -> None:
         ([("q", ["a" * 1_990])], Estimate(1, 1, 1)),
         ([("q", ["a" * 2_100] * 100)], Estimate(1, 100, 2)),
         ([{"query": "q" * 1_990, "documents": ["a" * 20] * 100}], Estimate(1, 100, 2)),
-        ([Request(query="q", documents=["a b c"], chunk=str.split)], Estimate(1, 3, 1)),
-        ([Request(query="q", documents="abc", key=str.upper, max_documents=1)], None),
+        ([RerankRequest(query="q", documents=["a b c"], splitter=str.split)], Estimate(1, 3, 1)),
+        ([RerankRequest(query="q", documents="abc", key=str.upper, max_documents=1)], None),
         ([("q", ["a"]), ("q", ["b"] * 1_001)], Estimate(3, 1_002, 12)),
     ],
 )
@@ -375,7 +375,7 @@ def test_an_estimate_is_what_is_sent(given: Any, estimate: Any) -> None:
     """dry_run sends nothing, and its numbers are those of the requests that are made then."""
     sent: list[bytes] = []
 
-    def handler(request: httpx.Request) -> httpx.Response:
+    def handler(request: httpx.RerankRequest) -> httpx.Response:
         sent.append(request.content)
         return Scoring(providers=(None,))(request)
 

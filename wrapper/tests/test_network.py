@@ -26,14 +26,14 @@ import pytest
 import trustme
 
 from openrouter_rerank import (
+    APIConnectionError,
+    APITimeoutError,
     AsyncReranker,
-    BadRequest,
-    ConnectionFailed,
+    BadRequestError,
     Reranker,
     RerankError,
     Retries,
-    TimedOut,
-    Unavailable,
+    ServerError,
 )
 from openrouter_rerank.addresses import is_host, redirect_step
 from openrouter_rerank.connections import _Clock
@@ -411,7 +411,7 @@ def test_a_socks_proxy_that_refuses(
     pytest.importorskip("socksio", reason="socksio is not installed")
     with Socks(*answers) as proxy:
         set_environment(monkeypatch, {"ALL_PROXY": f"socks5://user:{SECRET}@127.0.0.1:{proxy.port}"})
-        with pytest.raises(ConnectionFailed, match=says) as caught:
+        with pytest.raises(APIConnectionError, match=says) as caught:
             any_shell.rank(base_url="http://rerank.invalid/v1", retries=ONCE)
 
     assert f"through the proxy socks5://127.0.0.1:{proxy.port} of ALL_PROXY" in str(caught.value)
@@ -501,7 +501,7 @@ def test_a_proxy_that_refuses_to_connect(
     """It is told as that, tried again where it may pass, and has cost nothing."""
     with serving(refusing(status)) as proxy:
         set_environment(monkeypatch, {"HTTPS_PROXY": origin(proxy.url)})
-        with pytest.raises(ConnectionFailed) as caught:
+        with pytest.raises(APIConnectionError) as caught:
             shell.rank(base_url="https://rerank.invalid/v1", retries=Retries(attempts=2, first_wait=0.01))
 
     assert f"through the proxy {origin(proxy.url)} of HTTPS_PROXY: the proxy refused" in str(caught.value)
@@ -516,7 +516,7 @@ def test_a_proxy_that_does_not_listen(shell: Shell, monkeypatch: pytest.MonkeyPa
         port = listener.getsockname()[1]
     set_environment(monkeypatch, {"ALL_PROXY": f"http://user:{SECRET}@127.0.0.1:{port}"})
 
-    with pytest.raises(ConnectionFailed, match="the proxy refused the connection") as caught:
+    with pytest.raises(APIConnectionError, match="the proxy refused the connection") as caught:
         shell.rank(base_url="https://rerank.invalid/v1", retries=ONCE)
 
     assert "check ALL_PROXY" in str(caught.value)
@@ -529,11 +529,13 @@ def test_an_injected_clients_proxy(shell: Shell) -> None:
     def refused(_: httpx.Request) -> httpx.Response:
         raise httpx.ProxyError("Invalid username/password")
 
-    with pytest.raises(BadRequest, match=r"from a proxy, asked for .* in the address of the proxy"):
+    with pytest.raises(BadRequestError, match=r"from a proxy, asked for .* in the address of the proxy"):
         shell.rank(lambda _: httpx.Response(407))
-    with pytest.raises(ConnectionFailed, match=r"the proxy refused .* check the proxy settings: .* password"):
+    with pytest.raises(
+        APIConnectionError, match=r"the proxy refused .* check the proxy settings: .* password"
+    ):
         shell.rank(refused)
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(ServerError) as caught:
         shell.rank(lambda _: httpx.Response(502), retries=ONCE)
     assert "proxy" not in str(caught.value)
 
@@ -657,7 +659,7 @@ def with_location(location: str, status: int = 307) -> Any:
 def test_the_advice_of_a_redirect_works(location: str, status: int, shell: Shell) -> None:
     """Who does what the message says reaches the target."""
     with serving(with_location(location, status)) as server:
-        with pytest.raises(BadRequest, match="Redirects are not followed") as caught:
+        with pytest.raises(BadRequestError, match="Redirects are not followed") as caught:
             shell.rank(base_url=f"{origin(server.url)}/v1")
         (advice,) = re.findall(r"set base_url to (\S+)$", str(caught.value))
 
@@ -719,7 +721,7 @@ def test_a_redirect_of_the_list_of_models(shell: Shell) -> None:
 
     with (
         shell.open(handler, "models", base_url="http://h.example/v1") as models,
-        pytest.raises(BadRequest) as caught,
+        pytest.raises(BadRequestError) as caught,
     ):
         models()
     (advice,) = re.findall(r"set base_url to (\S+)$", str(caught.value))
@@ -740,7 +742,7 @@ def test_a_port_for_https_that_says_so(body: bytes, shell: Shell) -> None:
     """nginx, Go and Apache say it in a 400."""
     with (
         serving(refusing(400, body)) as server,
-        pytest.raises(BadRequest, match="Write https:// in base_url"),
+        pytest.raises(BadRequestError, match="Write https:// in base_url"),
     ):
         shell.rank(base_url=server.url)
 
@@ -925,7 +927,7 @@ def test_names_that_are_not_resolved(
     """The host is quoted; a failure that may pass is tried again, and an unknown name is not."""
     with any_shell.open(base_url="http://rerank.example:8/v1", retries=QUICK) as rank:
         monkeypatch.setattr(socket, "getaddrinfo", unresolved(code))
-        with pytest.raises(ConnectionFailed) as caught:
+        with pytest.raises(APIConnectionError) as caught:
             rank("q", ["a"])
         monkeypatch.undo()
 
@@ -942,7 +944,7 @@ def test_the_name_of_a_proxy_that_is_not_resolved(shell: Shell, monkeypatch: pyt
     set_environment(monkeypatch, {"HTTP_PROXY": "http://proxy.example:8"})
     with shell.open(base_url="http://rerank.example/v1", retries=ONCE) as rank:
         monkeypatch.setattr(socket, "getaddrinfo", unresolved(socket.EAI_NONAME))
-        with pytest.raises(ConnectionFailed, match=r"'proxy\.example' could not .*; check HTTP_PROXY"):
+        with pytest.raises(APIConnectionError, match=r"'proxy\.example' could not .*; check HTTP_PROXY"):
             rank("q", ["a"])
         monkeypatch.undo()
 
@@ -970,7 +972,7 @@ def test_errors_of_the_system(code: int, says: str, retryable: bool, wrapped: bo
             error = httpcore.ConnectError(outer)
         raise httpx.ConnectError("") from error
 
-    with pytest.raises(ConnectionFailed, match=f": {says}") as caught:
+    with pytest.raises(APIConnectionError, match=f": {says}") as caught:
         shell.rank(handler, retries=ONCE)
 
     assert os.strerror(code) in str(caught.value)
@@ -986,7 +988,7 @@ def test_what_a_caller_was_handling_is_no_cause(shell: Shell) -> None:
         except ssl.SSLError:
             raise httpx.ConnectError("refused")  # noqa: B904 - that is the case
 
-    with pytest.raises(ConnectionFailed, match=r"did not answer \(ConnectError: refused\)"):
+    with pytest.raises(APIConnectionError, match=r"did not answer \(ConnectError: refused\)"):
         shell.rank(handler, retries=ONCE)
 
 
@@ -995,7 +997,7 @@ def test_nobody_listens(any_shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-    with pytest.raises(ConnectionFailed, match=r"refused the connection \(.*; check base_url, and that"):
+    with pytest.raises(APIConnectionError, match=r"refused the connection \(.*; check base_url, and that"):
         any_shell.rank(base_url=f"http://127.0.0.1:{port}/v1")
 
 
@@ -1004,7 +1006,7 @@ def test_tls_to_a_port_for_http(any_shell: Shell) -> None:
     with (
         speaking(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as place,
         pytest.raises(
-            ConnectionFailed, match=r"speaks http and not TLS .*; write http:// in base_url"
+            APIConnectionError, match=r"speaks http and not TLS .*; write http:// in base_url"
         ) as caught,
     ):
         any_shell.rank(base_url=f"https://{place}/v1")
@@ -1016,7 +1018,9 @@ def test_a_proxy_for_http_named_with_https(shell: Shell, monkeypatch: pytest.Mon
     """People write https:// in HTTPS_PROXY for a proxy that speaks http."""
     with speaking(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as place:
         set_environment(monkeypatch, {"HTTPS_PROXY": f"https://{place}"})
-        with pytest.raises(ConnectionFailed, match=r"the proxy speaks http .*; write http:// in HTTPS_PROXY"):
+        with pytest.raises(
+            APIConnectionError, match=r"the proxy speaks http .*; write http:// in HTTPS_PROXY"
+        ):
             shell.rank(base_url="https://rerank.invalid/v1")
 
 
@@ -1025,7 +1029,7 @@ def test_http_to_a_port_for_tls(any_shell: Shell) -> None:
     with (
         speaking(b"\x15\x03\x01\x00\x02\x02\x46") as place,
         pytest.raises(
-            ConnectionFailed, match=r"as that of a port for TLS is .*; write https:// in base_url"
+            APIConnectionError, match=r"as that of a port for TLS is .*; write https:// in base_url"
         ) as caught,
     ):
         any_shell.rank(base_url=f"http://{place}/v1")
@@ -1037,7 +1041,7 @@ def test_no_http(any_shell: Shell) -> None:
     """An answer that is none."""
     with (
         speaking(b"SSH-2.0-OpenSSH_9.7\r\n\r\n") as place,
-        pytest.raises(ConnectionFailed, match="is not HTTP"),
+        pytest.raises(APIConnectionError, match="is not HTTP"),
     ):
         any_shell.rank(base_url=f"http://{place}/v1", retries=ONCE)
 
@@ -1047,7 +1051,7 @@ def test_a_connection_that_ends_without_an_answer(reset: bool, any_shell: Shell)
     """Closed or reset, the message says so, and that the port may want https."""
     with (
         closing(reset=reset) as url,
-        pytest.raises(ConnectionFailed, match="whether the port wants https") as caught,
+        pytest.raises(APIConnectionError, match="whether the port wants https") as caught,
     ):
         any_shell.rank(base_url=url)
 
@@ -1059,7 +1063,7 @@ def test_a_handshake_that_is_cut(any_shell: Shell) -> None:
     """A server that closes instead of shaking hands."""
     with (
         speaking(b"") as place,
-        pytest.raises(ConnectionFailed, match="closed during the TLS handshake") as caught,
+        pytest.raises(APIConnectionError, match="closed during the TLS handshake") as caught,
     ):
         any_shell.rank(base_url=f"https://{place}/v1", retries=ONCE)
 
@@ -1071,7 +1075,7 @@ def test_a_handshake_that_fails(any_shell: Shell) -> None:
     theirs, ours = server_context(), trusting()
     theirs.minimum_version = ssl.TLSVersion.TLSv1_3
     ours.maximum_version = ssl.TLSVersion.TLSv1_2
-    with serving(well, tls=theirs) as server, pytest.raises(ConnectionFailed, match="TLS failed") as caught:
+    with serving(well, tls=theirs) as server, pytest.raises(APIConnectionError, match="TLS failed") as caught:
         any_shell.rank(base_url=server.url, verify=ours)
 
     assert not caught.value.retryable
@@ -1082,7 +1086,7 @@ def test_a_certificate_of_another_host(any_shell: Shell) -> None:
     with (
         serving(well, tls=server_context("other.example")) as server,
         pytest.raises(
-            ConnectionFailed, match=r"that of another host .*; check the host in base_url"
+            APIConnectionError, match=r"that of another host .*; check the host in base_url"
         ) as caught,
     ):
         any_shell.rank(base_url=server.url, verify=trusting())
@@ -1098,7 +1102,7 @@ def test_a_certificate_that_has_expired(shell: Shell) -> None:
         error.verify_code = 10
         raise httpx.ConnectError("") from error
 
-    with pytest.raises(ConnectionFailed, match=r"not valid now .* clock"):
+    with pytest.raises(APIConnectionError, match=r"not valid now .* clock"):
         shell.rank(handler)
 
 
@@ -1106,7 +1110,7 @@ def test_a_certificate_that_nobody_vouches_for(any_shell: Shell) -> None:
     """The message says what takes a certificate."""
     with (
         serving(well, tls=server_context()) as server,
-        pytest.raises(ConnectionFailed, match=r"cannot be trusted .*; pass verify= .*SSL_CERT_FILE"),
+        pytest.raises(APIConnectionError, match=r"cannot be trusted .*; pass verify= .*SSL_CERT_FILE"),
     ):
         any_shell.rank(base_url=server.url)
 
@@ -1151,7 +1155,7 @@ def test_all_addresses_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
         began = time.monotonic()
         with (
             Reranker("k", base_url="http://many.example/v1", timeout=2.0, retries=ONCE) as reranker,
-            pytest.raises(TimedOut, match="no connection to"),
+            pytest.raises(APITimeoutError, match="no connection to"),
         ):
             reranker.rerank("q", ["a"])
 

@@ -25,7 +25,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from openrouter_rerank import AsyncReranker, ConnectionFailed, RateLimited, Reranker, Retries, Unavailable
+from openrouter_rerank import (
+    APIConnectionError,
+    AsyncReranker,
+    RateLimitError,
+    Reranker,
+    Retries,
+    ServerError,
+)
 from openrouter_rerank.integrations import opentelemetry
 
 QUERY, DOCUMENTS = "the query", ["the first", "the second", "the third"]
@@ -166,7 +173,7 @@ def test_bodies_are_hidden(spans, monkeypatch, value):
     monkeypatch.setenv("OPENINFERENCE_HIDE_INPUTS", value)
     monkeypatch.setenv("OPENINFERENCE_HIDE_OUTPUTS", value)
     finish(traced(query=QUERY, documents=DOCUMENTS), ranked((0, 1)))
-    with pytest.raises(RateLimited):
+    with pytest.raises(RateLimitError):
         echo = answered(429, {"error": {"message": f"too much: {QUERY}, {DOCUMENTS}"}})
         finish(traced({"retries": QUICK}, query=QUERY, documents=DOCUMENTS), echo, echo, echo)
 
@@ -178,26 +185,26 @@ def test_an_error(any_shell, spans):
     """A call that failed is a span in error, with the error's type, the status, each wait, and no secret."""
     with (
         any_shell.open(lambda request: refused(429, f"slow down, {KEY}")) as rank,
-        pytest.raises(RateLimited),
+        pytest.raises(RateLimitError),
     ):
         rank(QUERY, DOCUMENTS)
 
     [span] = spans()
-    assert (span.status.status_code, span.status.description) == (trace.StatusCode.ERROR, "RateLimited")
-    assert span.attributes["error.type"] == "openrouter_rerank.errors.RateLimited"
+    assert (span.status.status_code, span.status.description) == (trace.StatusCode.ERROR, "RateLimitError")
+    assert span.attributes["error.type"] == "openrouter_rerank.errors.RateLimitError"
     assert span.attributes["http.response.status_code"] == 429
     assert span.attributes["openrouter_rerank.attempts"] == 3
     assert [event.name for event in span.events] == ["retry", "retry", "exception"]
     assert span.events[0].attributes["http.response.status_code"] == 429
     assert span.events[0].attributes["openrouter_rerank.wait"] > 0
-    assert dict(span.events[2].attributes) == {"exception.type": "openrouter_rerank.errors.RateLimited"}
+    assert dict(span.events[2].attributes) == {"exception.type": "openrouter_rerank.errors.RateLimitError"}
     assert KEY not in span.to_json()
 
 
 def test_an_error_with_its_message(spans, monkeypatch):
     """Where inputs are shown the error's message is, without the key that a server echoed."""
     monkeypatch.setenv("OPENINFERENCE_HIDE_INPUTS", "false")
-    with pytest.raises(Unavailable):
+    with pytest.raises(ServerError):
         finish(traced({"retries": QUICK}), *[answered(500, {"error": {"message": f"oh {KEY}"}})] * 3)
 
     [span] = spans()
@@ -222,11 +229,11 @@ def test_no_connection(shell, spans):
     def fail(request):
         raise httpx.ConnectError("nobody there")
 
-    with shell.open(fail) as rank, pytest.raises(ConnectionFailed):
+    with shell.open(fail) as rank, pytest.raises(APIConnectionError):
         rank(QUERY, DOCUMENTS)
 
     [span] = spans()
-    assert span.attributes["error.type"] == "openrouter_rerank.errors.ConnectionFailed"
+    assert span.attributes["error.type"] == "openrouter_rerank.errors.APIConnectionError"
     assert span.events[0].attributes["error.type"] == "httpx.ConnectError"
 
 
@@ -459,7 +466,7 @@ def test_the_order_that_is_kept(shell, spans):
     [span] = spans()
     assert (span.status.status_code, span.status.description) == (
         trace.StatusCode.ERROR,
-        "InsufficientCredits",
+        "InsufficientCreditsError",
     )
     assert span.attributes["http.response.status_code"] == 402
 

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from driving import KEY, body, call, settings
 from openrouter_rerank import AsyncReranker, Reranker, Retries, request
-from openrouter_rerank.bulk import Request
+from openrouter_rerank.bulk import RerankRequest
 from openrouter_rerank.testing import AsyncFakeReranker, FakeReranker
 
 DOCUMENTS = ["a", "b"]
@@ -30,7 +30,10 @@ DOCUMENTS = ["a", "b"]
             lambda: FakeReranker(on_error="keep_order"),
             "no argument 'on_error'; pass it to each call of rerank()",
         ),
-        (lambda: Request("q", [], top_m=3), "Request() has no argument 'top_m'; did you mean 'top_n'?"),
+        (
+            lambda: RerankRequest("q", [], top_m=3),
+            "RerankRequest() has no argument 'top_m'; did you mean 'top_n'?",
+        ),
     ],
 )
 def test_a_misspelt_option_is_refused(use: Callable[[], object], message: str) -> None:
@@ -162,10 +165,10 @@ def test_a_field_is_checked_by_its_type(
 
 
 def test_requests_compare_and_refuse() -> None:
-    """A `Request` equals one with the same fields, has each option as an attribute, and no others."""
-    one, other = Request("q", DOCUMENTS, top_n=1), Request("q", DOCUMENTS, top_n=2)
+    """A `RerankRequest` equals one with the same fields, has each option as an attribute, and no others."""
+    one, other = RerankRequest("q", DOCUMENTS, top_n=1), RerankRequest("q", DOCUMENTS, top_n=2)
 
-    assert one == Request("q", DOCUMENTS, top_n=1)
+    assert one == RerankRequest("q", DOCUMENTS, top_n=1)
     assert one != other
     assert one != "q"
     assert (one.top_n, one.user) == (1, None)

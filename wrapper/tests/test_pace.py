@@ -14,9 +14,9 @@ from openrouter_rerank.bulk.pace import Pace
 RETRIES = Retries(first_wait=1.0, longest_wait=8.0, fraction=lambda: 1.0)
 
 
-def pace(concurrency: int = 8, rpm: float | None = None, retries: Retries = RETRIES) -> Pace:
+def pace(concurrency: int = 8, requests_per_minute: float | None = None, retries: Retries = RETRIES) -> Pace:
     """A pace at the beginning of a run."""
-    return Pace(concurrency, rpm, retries)
+    return Pace(concurrency, requests_per_minute, retries)
 
 
 def filled(running: Pace, now: float = 0.0) -> list[int]:
@@ -124,7 +124,7 @@ def test_a_round_of_answers_raises_the_limit_by_one():
 
 def test_rpm_spaces_the_starts():
     """With 120 a minute one starts every half second, and what was not used is not missed."""
-    running = pace(100, rpm=120)
+    running = pace(100, requests_per_minute=120)
 
     assert running.wait(10.0) == 0
     running.start(10.0)
@@ -136,7 +136,7 @@ def test_rpm_spaces_the_starts():
 
 def test_an_unused_start_is_given_back():
     """A call that needed no request takes neither a place nor a start from the others."""
-    running = pace(1, rpm=60)
+    running = pace(1, requests_per_minute=60)
     running.start(0.0)
     running.unused()
 
@@ -148,9 +148,11 @@ def test_an_unused_start_is_given_back():
     st.integers(1, 9),
     st.sampled_from([None, 1.0, 600.0]),
 )
-def test_whatever_happens(events: list[tuple[str, float]], concurrency: int, rpm: float | None):
+def test_whatever_happens(
+    events: list[tuple[str, float]], concurrency: int, requests_per_minute: float | None
+):
     """The limit stays between 1 and where it began, no more are under way than when they started, and none waits for ever."""
-    running = pace(concurrency, rpm)
+    running = pace(concurrency, requests_per_minute)
     now = 0.0
     rounds: list[int] = []
     for event, seconds in events:
@@ -179,11 +181,11 @@ def test_whatever_happens(events: list[tuple[str, float]], concurrency: int, rpm
         ({"concurrency": 0}, ValueError, "concurrency must be at least 1, not 0"),
         ({"concurrency": True}, TypeError, "concurrency must be an int, not bool"),
         ({"concurrency": 2.0}, TypeError, "concurrency must be an int, not float"),
-        ({"rpm": 0}, ValueError, "rpm must be more than 0"),
-        ({"rpm": float("nan")}, ValueError, "rpm must be more than 0"),
-        ({"rpm": float("inf")}, ValueError, "None sets no limit"),
-        ({"rpm": "60"}, TypeError, "rpm must be a number"),
-        ({"rpm": True}, TypeError, "rpm must be a number"),
+        ({"requests_per_minute": 0}, ValueError, "requests_per_minute must be more than 0"),
+        ({"requests_per_minute": float("nan")}, ValueError, "requests_per_minute must be more than 0"),
+        ({"requests_per_minute": float("inf")}, ValueError, "None sets no limit"),
+        ({"requests_per_minute": "60"}, TypeError, "requests_per_minute must be a number"),
+        ({"requests_per_minute": True}, TypeError, "requests_per_minute must be a number"),
     ],
     ids=str,
 )

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from openrouter_rerank import AsyncReranker, Reranker, Retries
-from openrouter_rerank.bulk import by_words
-from openrouter_rerank.bulk.cache import disk, memory
+from openrouter_rerank.bulk import split_by_words
+from openrouter_rerank.bulk.cache import DiskCache, MemoryCache
 from openrouter_rerank.testing import AsyncFakeReranker, FakeReranker, answer, results, serving
 from shells import KEY
 
@@ -55,7 +55,7 @@ ARGUMENTS: dict[str, Any] = {
     "app_title": "App",
     "app_categories": "a,b",
     "extra_body": {"x": 1},
-    "chunk": by_words(300, 50),
+    "splitter": split_by_words(300, 50),
     "blank": "skip",
     "max_image_bytes": 7,
 }
@@ -156,7 +156,7 @@ def test_functions_that_cannot_be_pickled() -> None:
     """A function without a name in a module is refused by pickle itself."""
     made: list[Callable[[], Any]] = [
         lambda: Reranker.local(lambda query, texts: [0.0 for _ in texts]),
-        lambda: Reranker("", chunk=lambda text: [text]),
+        lambda: Reranker("", splitter=lambda text: [text]),
     ]
     for make in made:
         with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
@@ -168,11 +168,11 @@ def test_functions_that_cannot_be_pickled() -> None:
 def test_caches(tmp_path: Path) -> None:
     """A cache on disk is the same file; one in memory is refused."""
     path = tmp_path / "answers"
-    with Reranker.local(cache=disk(path)) as first, again(first) as loaded:
+    with Reranker.local(cache=DiskCache(path)) as first, again(first) as loaded:
         first.rerank("q", ["a"])
         assert loaded.rerank("q", ["a"]).cached
     with pytest.raises(TypeError, match="a cache in memory"):
-        pickle.dumps(Reranker.local(cache=memory()))
+        pickle.dumps(Reranker.local(cache=MemoryCache()))
 
 
 class Named(Reranker):

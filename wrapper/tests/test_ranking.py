@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from driving import answered, call, finish, ranked
-from openrouter_rerank import Hit, MalformedResponse, Ranking, Usage
+from openrouter_rerank import Hit, InvalidResponseError, Ranking, Usage
 from shells import Shell
 
 WHOLE: dict[str, Any] = {
@@ -107,7 +107,7 @@ def test_the_typed_answer_that_is_not_all_there() -> None:
         call(), answered(200, {"results": [{"index": 0, "relevance_score": 1}]}, x_request_id="r")
     )
 
-    with pytest.raises(MalformedResponse, match="the answer is a ranking, but") as caught:
+    with pytest.raises(InvalidResponseError, match="the answer is a ranking, but") as caught:
         ranking.response  # noqa: B018 - that it raises is the fact
 
     assert (caught.value.status, caught.value.request_id) == (200, "r")
@@ -237,7 +237,7 @@ def test_the_ranking_of_no_documents() -> None:
     assert (ranking.documents, ranking.indices, ranking.scores, ranking.hits) == ([], [], [], ())
     assert (ranking.id, ranking.request_id, ranking.usage) == (None, None, Usage())
     assert _pickled(ranking).total == 0
-    with pytest.raises(MalformedResponse, match=r"no documents|nothing was sent|no request"):
+    with pytest.raises(InvalidResponseError, match=r"no documents|nothing was sent|no request"):
         ranking.response  # noqa: B018 - that it raises is the fact
 
 

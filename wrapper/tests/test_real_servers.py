@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from openrouter_rerank import (
-    BadRequest,
-    MalformedResponse,
-    RateLimited,
+    AuthenticationError,
+    BadRequestError,
+    InvalidResponseError,
+    RateLimitError,
     ResponseError,
-    Unauthorized,
-    Unavailable,
+    ServerError,
     Usage,
 )
 from shells import Handler, Shell
@@ -215,7 +215,7 @@ def test_rankings(name: str, shell: Shell) -> None:
     if whole:
         assert ranking.response.to_dict() == body
     else:
-        with pytest.raises(MalformedResponse, match=r"\$|model"):
+        with pytest.raises(InvalidResponseError, match=r"\$|model"):
             ranking.response  # noqa: B018 - that it raises is the fact
 
 
@@ -223,7 +223,7 @@ ERRORS: dict[str, tuple[int, Any, type[ResponseError], str]] = {
     "OpenRouter": (
         401,
         {"error": {"message": "Missing Authentication header", "code": 401}},
-        Unauthorized,
+        AuthenticationError,
         "Missing Authentication header",
     ),
     "OpenRouter, a provider behind it": (
@@ -236,7 +236,7 @@ ERRORS: dict[str, tuple[int, Any, type[ResponseError], str]] = {
             },
             "user_id": "user_1",
         },
-        RateLimited,
+        RateLimitError,
         'Provider returned error: {"message":"too many requests"}',
     ),
     "llama.cpp": (
@@ -248,13 +248,13 @@ ERRORS: dict[str, tuple[int, Any, type[ResponseError], str]] = {
                 "type": "invalid_request_error",
             }
         },
-        BadRequest,
+        BadRequestError,
         "non-empty string array",
     ),
     "llama.cpp, no reranker": (
         501,
         {"error": {"code": 501, "message": "This server does not support reranking", "type": "x"}},
-        Unavailable,
+        ServerError,
         "does not support reranking",
     ),
     "LiteLLM proxy": (
@@ -267,7 +267,7 @@ ERRORS: dict[str, tuple[int, Any, type[ResponseError], str]] = {
                 "code": "500",
             }
         },
-        Unavailable,
+        ServerError,
         "list index out of range",
     ),
     "vLLM": (
@@ -280,42 +280,47 @@ ERRORS: dict[str, tuple[int, Any, type[ResponseError], str]] = {
                 "code": 404,
             }
         },
-        BadRequest,
+        BadRequestError,
         "does not exist",
     ),
     "vLLM, older": (
         400,
         {"object": "error", "message": "too long", "type": "BadRequestError", "param": None, "code": 400},
-        BadRequest,
+        BadRequestError,
         "too long",
     ),
     "infinity": (
         422,
         {"detail": [{"type": "missing", "loc": ["body", "query"], "msg": "Field required", "input": {}}]},
-        BadRequest,
+        BadRequestError,
         "Field required",
     ),
-    "Jina": (401, {"detail": "Invalid API key"}, Unauthorized, "Invalid API key"),
+    "Jina": (401, {"detail": "Invalid API key"}, AuthenticationError, "Invalid API key"),
     "Cohere v2": (
         400,
         {"id": "1", "message": "invalid request: list of documents must not be empty"},
-        BadRequest,
+        BadRequestError,
         "must not be empty",
     ),
     "SiliconFlow": (
         400,
         {"code": 20012, "message": "Model does not exist", "data": None},
-        BadRequest,
+        BadRequestError,
         "Model does not exist",
     ),
-    "TEI": (413, {"error": "batch size 64 > 32", "error_type": "Validation"}, BadRequest, "batch size"),
-    "TEI, plain text": (422, b"Failed to deserialize the JSON body", BadRequest, "deserialize the JSON body"),
-    "LocalAI": (422, "documents must not be empty", BadRequest, "must not be empty"),
-    "DeepInfra": (429, {"detail": {"error": "busy"}}, RateLimited, "busy"),
+    "TEI": (413, {"error": "batch size 64 > 32", "error_type": "Validation"}, BadRequestError, "batch size"),
+    "TEI, plain text": (
+        422,
+        b"Failed to deserialize the JSON body",
+        BadRequestError,
+        "deserialize the JSON body",
+    ),
+    "LocalAI": (422, "documents must not be empty", BadRequestError, "must not be empty"),
+    "DeepInfra": (429, {"detail": {"error": "busy"}}, RateLimitError, "busy"),
     "Cloudflare": (
         523,
         b"<!DOCTYPE html><html><head><title>openrouter.ai | 523: Origin is unreachable</title></head></html>",
-        Unavailable,
+        ServerError,
         "523: Origin is unreachable",
     ),
 }
@@ -352,7 +357,7 @@ DIALECTS: dict[str, Any] = {
 @pytest.mark.parametrize("name", DIALECTS)
 def test_dialects(name: str, shell: Shell) -> None:
     """An API that is not this one is refused, and never half read."""
-    with pytest.raises(MalformedResponse) as caught:
+    with pytest.raises(InvalidResponseError) as caught:
         shell.rank(_server(200, DIALECTS[name]))
 
     assert caught.value.status == 200

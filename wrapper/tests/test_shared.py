@@ -12,7 +12,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from msgspec.structs import replace
 
-from openrouter_rerank import BudgetExceeded, RateLimited, Reranker, Retries, Usage
+from openrouter_rerank import BudgetExceededError, RateLimitError, Reranker, Retries, Usage
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.shared import Limits, Lost, Member
 from openrouter_rerank.bulk.threads import Threads
@@ -81,7 +81,7 @@ class Working:
                     [(f"{name} {row}", list(documents)) for row in range(rows)],
                     gate=gate,
                     concurrency=concurrency,
-                    rpm=None,
+                    requests_per_minute=None,
                     ordered=False,
                     stop_on_error=False,
                     progress=None,
@@ -167,7 +167,7 @@ def paced(monkeypatch):
 
 
 def test_rpm(paced):
-    """Requests of all members are spaced as rpm says."""
+    """Requests of all members are spaced as requests_per_minute says."""
     with serving(Counting()) as server, door(8, 60 / 0.02) as limits:
         Working(limits, server.url, rows=10)
 
@@ -205,7 +205,7 @@ def test_max_cost(documents):
     assert totals.cost == spent <= 5.0
     if len(documents) == 2:
         assert (spent, done.ranked) == (5.0, 20)
-        assert {type(error) for error in done.ended} == {BudgetExceeded}
+        assert {type(error) for error in done.ended} == {BudgetExceededError}
         assert done.ended[0].spent == 5.0
 
 
@@ -270,7 +270,7 @@ def test_a_turn_that_does_not_come():
 
 def test_totals():
     """The ledger of the limits has the calls of all members, retries and failures included."""
-    fake = FakeReranker(script=[RateLimited("slow", status=429)], billed=Usage(cost=COST, search_units=1))
+    fake = FakeReranker(script=[RateLimitError("slow", status=429)], billed=Usage(cost=COST, search_units=1))
     with serving(fake.play) as server, door(4) as limits:
         Working(limits, server.url, rows=2)
         totals = limits.totals()
@@ -299,7 +299,7 @@ def test_a_call_that_came_unannounced():
         )
         limits.totals()
 
-        with pytest.raises(BudgetExceeded, match="are spent"):
+        with pytest.raises(BudgetExceededError, match="are spent"):
             member.ledger.reserve("two", "cohere/rerank-v3.5")
 
 
@@ -467,5 +467,5 @@ def test_no_limits_at_all():
     """A number that no limit can be is refused."""
     with pytest.raises(ValueError, match="concurrency"):
         Limits(0)
-    with pytest.raises(ValueError, match="rpm"):
+    with pytest.raises(ValueError, match="requests_per_minute"):
         Limits(1, 0)

@@ -26,21 +26,21 @@ import pytest
 
 import openrouter_rerank.testing
 from openrouter_rerank import (
+    APIConnectionError,
+    APITimeoutError,
     AsyncReranker,
-    BadRequest,
-    ConnectionFailed,
-    InsufficientCredits,
-    MalformedResponse,
+    AuthenticationError,
+    BadRequestError,
+    InsufficientCreditsError,
+    InvalidResponseError,
     Ranking,
-    RateLimited,
+    RateLimitError,
     Reranker,
     RerankError,
     ResponseError,
     Retries,
+    ServerError,
     StatusError,
-    TimedOut,
-    Unauthorized,
-    Unavailable,
     Usage,
 )
 from openrouter_rerank.testing import (
@@ -156,14 +156,14 @@ def test_a_script_that_says_nothing(outcome: Any) -> None:
 
 
 CLASSES = [
-    BadRequest,
-    ConnectionFailed,
-    InsufficientCredits,
-    MalformedResponse,
-    RateLimited,
-    TimedOut,
-    Unauthorized,
-    Unavailable,
+    BadRequestError,
+    APIConnectionError,
+    InsufficientCreditsError,
+    InvalidResponseError,
+    RateLimitError,
+    APITimeoutError,
+    AuthenticationError,
+    ServerError,
 ]
 
 
@@ -200,11 +200,11 @@ def test_every_error_can_be_scripted() -> None:
 
 def test_an_error_with_details(fake_of: Callable[..., Fake]) -> None:
     """What an error was made with comes out of the call."""
-    told = RateLimited(
+    told = RateLimitError(
         "slow down", status=408, retry_after=2.5, request_id="gen-1", metadata={"provider_name": "P"}
     )
 
-    with pytest.raises(RateLimited, match="slow down") as caught:
+    with pytest.raises(RateLimitError, match="slow down") as caught:
         rank(fake_of(script=[told]))
 
     error = caught.value
@@ -213,17 +213,19 @@ def test_an_error_with_details(fake_of: Callable[..., Fake]) -> None:
 
 
 def test_an_answer_that_is_none(fake_of: Callable[..., Fake]) -> None:
-    """The body of a scripted MalformedResponse is what the server answers."""
-    with pytest.raises(MalformedResponse, match="not JSON") as caught:
-        rank(fake_of(script=[MalformedResponse("", body=b"<p>hello")]))
+    """The body of a scripted InvalidResponseError is what the server answers."""
+    with pytest.raises(InvalidResponseError, match="not JSON") as caught:
+        rank(fake_of(script=[InvalidResponseError("", body=b"<p>hello")]))
 
     assert caught.value.body == b"<p>hello"
 
 
 def test_an_error_that_contradicts_itself() -> None:
     """A status that a call would tell as another class is refused."""
-    with pytest.raises(ValueError, match="answered 500 ends in Unavailable, and the script says RateLimited"):
-        FakeReranker(script=[RateLimited("", status=500)]).rerank("q", ["a"])
+    with pytest.raises(
+        ValueError, match="answered 500 ends in ServerError, and the script says RateLimitError"
+    ):
+        FakeReranker(script=[RateLimitError("", status=500)]).rerank("q", ["a"])
 
 
 @pytest.mark.parametrize(
@@ -246,7 +248,7 @@ def test_scripted_faults(name: str, fake_of: Callable[..., Fake]) -> None:
 
     rank(fake)
     with pytest.raises(fault.ends):
-        rank(fake, timeout=TIMEOUTS[0] if fault.ends is TimedOut else None)
+        rank(fake, timeout=TIMEOUTS[0] if fault.ends is APITimeoutError else None)
 
 
 def test_a_scripted_fault_is_the_first_of_its_kind() -> None:
@@ -256,14 +258,14 @@ def test_a_scripted_fault_is_the_first_of_its_kind() -> None:
 
     rank(fake)
     for _ in range(2):
-        with pytest.raises(RateLimited):
+        with pytest.raises(RateLimitError):
             rank(fake)
         rank(fake)
 
 
 def test_retries_take_their_way(fake_of: Callable[..., Fake]) -> None:
     """With retries each attempt takes the next part of the script, and is a call that is kept."""
-    fake = fake_of(script=[Unavailable, ConnectionFailed], retries=Retries(first_wait=0))
+    fake = fake_of(script=[ServerError, APIConnectionError], retries=Retries(first_wait=0))
 
     ranking = rank(fake)
 
@@ -273,9 +275,9 @@ def test_retries_take_their_way(fake_of: Callable[..., Fake]) -> None:
 
 def test_a_script_without_end(fake_of: Callable[..., Fake]) -> None:
     """A script may be any iterable; a new one takes the place of what is left."""
-    fake = fake_of(script=repeat(Unavailable))
+    fake = fake_of(script=repeat(ServerError))
     for _ in range(3):
-        with pytest.raises(Unavailable):
+        with pytest.raises(ServerError):
             rank(fake)
 
     fake.script([])
@@ -336,10 +338,10 @@ def test_a_fake_on_loopback() -> None:
 def test_a_fake_on_trio() -> None:
     """The async fake runs on trio too."""
     pytest.importorskip("trio", reason="trio is not installed")
-    fake = AsyncFakeReranker(script=[None, TimedOut])
+    fake = AsyncFakeReranker(script=[None, APITimeoutError])
 
     assert len(anyio.run(fake.rerank, "q", ["a"], backend="trio")) == 1
-    with pytest.raises(TimedOut):
+    with pytest.raises(APITimeoutError):
         anyio.run(fake.rerank, "q", ["a"], backend="trio")
 
 
@@ -402,7 +404,7 @@ def test_names_of_faults() -> None:
     with (
         faulty("reset-in-body") as server,
         Reranker(KEY, base_url=server.url) as reranker,
-        pytest.raises(ConnectionFailed),
+        pytest.raises(APIConnectionError),
     ):
         reranker.rerank("q", ["a"])
     with pytest.raises(ValueError, match="did you mean 'index_negative'"):
@@ -445,7 +447,7 @@ def test_pauses_and_timeouts_in_process(shell: Shell) -> None:
     client: Any = httpx.Client if shell.name == "sync" else httpx.AsyncClient
     with shell.open(http_client=client(transport=InProcess(pausing)), timeout=LONG) as ranks:
         assert ranks("q", ["a"]).elapsed >= 0.3
-        with pytest.raises(TimedOut) as caught:
+        with pytest.raises(APITimeoutError) as caught:
             ranks("q", ["a"], timeout=0.1)
         assert 0.1 <= caught.value.elapsed < SOON
 
@@ -563,14 +565,14 @@ def test_the_file_is_for_people(tmp_path: Path) -> None:
 
 
 KINDS = {
-    "status_429_forever": ("json", RateLimited),
-    "status_400_null": ("json", BadRequest),
-    "ok_html": ("text", MalformedResponse),
-    "score_nan": ("text", MalformedResponse),
-    "score_1e999": ("text", MalformedResponse),
-    "gzip_garbage": ("text", MalformedResponse),
-    "ok_empty": ("text", MalformedResponse),
-    "status_503_retry_after_an_hour": ("json", Unavailable),
+    "status_429_forever": ("json", RateLimitError),
+    "status_400_null": ("json", BadRequestError),
+    "ok_html": ("text", InvalidResponseError),
+    "score_nan": ("text", InvalidResponseError),
+    "score_1e999": ("text", InvalidResponseError),
+    "gzip_garbage": ("text", InvalidResponseError),
+    "ok_empty": ("text", InvalidResponseError),
+    "status_503_retry_after_an_hour": ("json", ServerError),
 }
 
 
@@ -597,7 +599,7 @@ def test_bytes_and_names_twice(tmp_path: Path) -> None:
         serving(lambda request: iter([answer(500, bodies[request.number - 1])])) as server,
         recording(path) as cassette,
         cassette.reranker(KEY, base_url=server.url, retries=Retries(first_wait=0)) as reranker,
-        suppress(Unavailable),
+        suppress(ServerError),
     ):
         reranker.rerank("q", ["a"])
 
@@ -712,7 +714,7 @@ def test_answers_that_break_off(name: str, shell: Shell, tmp_path: Path) -> None
     with faulty(name) as server, recording(path) as cassette:
         fault = FAULTS[name]
         assert fault.ends
-        timeout = TIMEOUTS[0] if fault.ends is TimedOut else LONG
+        timeout = TIMEOUTS[0] if fault.ends is APITimeoutError else LONG
         with pytest.raises(fault.ends):
             rank(
                 reranker_of(
@@ -912,14 +914,14 @@ def test_fixtures(tmp_path: Path) -> None:
         """
         import asyncio
         import pytest
-        from openrouter_rerank import Reranker, AsyncReranker, RateLimited, Unavailable, Retries
+        from openrouter_rerank import Reranker, AsyncReranker, RateLimitError, ServerError, Retries
 
         @pytest.mark.parametrize("_", [1, 2])
         def test_fake(fake_reranker, _):
             assert isinstance(fake_reranker, Reranker)
             fake_reranker.scores = [1, 2]
-            fake_reranker.script([RateLimited])
-            with pytest.raises(RateLimited):
+            fake_reranker.script([RateLimitError])
+            with pytest.raises(RateLimitError):
                 fake_reranker.rerank("q", ["a", "b"])
             assert fake_reranker.rerank("q", ["a", "b"]).documents == ["b", "a"]
             assert len(fake_reranker.calls) == 2
@@ -932,7 +934,7 @@ def test_fixtures(tmp_path: Path) -> None:
             for name in ("status_524", "status-529"):
                 server = faulty_server(name)
                 with Reranker("", base_url=server.url, retries=Retries(attempts=1)) as reranker:
-                    with pytest.raises(Unavailable):
+                    with pytest.raises(ServerError):
                         reranker.rerank("q", ["a"])
                 assert len(server.requests) == 1
         """,

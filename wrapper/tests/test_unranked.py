@@ -11,8 +11,8 @@ import pytest
 
 from driving import answered, call, finish, ranked
 from openrouter_rerank import Ranking, Reranker
-from openrouter_rerank.bulk.cache import memory
-from openrouter_rerank.bulk.large import by_words
+from openrouter_rerank.bulk.cache import MemoryCache
+from openrouter_rerank.bulk.large import split_by_words
 from shells import KEY, Handler, Shell
 
 SAYS = "documents came back without a score"
@@ -152,7 +152,7 @@ def test_a_server_that_ignores_top_n_in_parts(shell: Shell, caplog: pytest.LogCa
 def test_a_document_in_pieces(caplog: pytest.LogCaptureFixture) -> None:
     """A document is ranked if any piece of it is."""
     client = httpx.Client(transport=httpx.MockTransport(dropping("b b", "c")))
-    with Reranker(KEY, http_client=client, chunk=by_words(2)) as reranker:
+    with Reranker(KEY, http_client=client, splitter=split_by_words(2)) as reranker:
         ranking = reranker.rerank("q", ["a a b b", "b b c", "dddd"])
 
     assert (ranking.indices, ranking.unranked) == ([2, 0], (1,))
@@ -162,7 +162,7 @@ def test_a_document_in_pieces(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_cached_ranking_says_it_again(caplog: pytest.LogCaptureFixture) -> None:
     """What is remembered misses the same documents, and says so each time."""
     client = httpx.Client(transport=httpx.MockTransport(dropping("b")))
-    with Reranker(KEY, http_client=client, cache=memory()) as reranker:
+    with Reranker(KEY, http_client=client, cache=MemoryCache()) as reranker:
         rankings = [reranker.rerank("q", ["a", "b"]) for _ in range(2)]
 
     assert [ranking.cached for ranking in rankings] == [False, True]

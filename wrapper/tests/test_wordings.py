@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from driving import answered, call, finish
-from openrouter_rerank import BadRequest, Reranker, ResponseError, Retries, StatusError, Unavailable
+from openrouter_rerank import BadRequestError, Reranker, ResponseError, Retries, ServerError, StatusError
 from shells import KEY, QUICK, Scoring, Shell
 
 ONCE = Retries(attempts=1)
@@ -296,7 +296,7 @@ def test_permanent_faults_behind_a_5xx(says: str, status: int) -> None:
     """What only a change mends is asked for once, and the message says what to change."""
     error = error_of(status, envelope(says, status))
 
-    assert type(error) is Unavailable
+    assert type(error) is ServerError
     assert error.retryable is False
     assert "rying it again will not help" in str(error)
     # where the vendor itself says that it may be tried again, it knows better
@@ -340,7 +340,7 @@ def test_permanent_in_a_run() -> None:
         results = list(client.rerank_many([("q", ["a"])] * 3))
 
     assert len(asked) == 3
-    assert all(isinstance(result.error, Unavailable) for result in results)
+    assert all(isinstance(result.error, ServerError) for result in results)
 
 
 ADDRESSES: list[tuple[int, Any]] = [
@@ -393,7 +393,7 @@ def test_a_wrong_address(row: tuple[int, Any]) -> None:
     """Where there is no such operation the message names base_url, and not the request."""
     error = error_of(*row)
 
-    assert type(error) is BadRequest
+    assert type(error) is BadRequestError
     assert "Check base_url" in str(error)
     assert "hange the request" not in str(error)
 
@@ -479,7 +479,7 @@ def test_a_document_that_is_too_large_by_its_words(shell: Shell) -> None:
         )
 
     with shell.open(server) as rank:
-        with pytest.raises(Unavailable, match="document 2 is too large for this server by itself"):
+        with pytest.raises(ServerError, match="document 2 is too large for this server by itself"):
             rank("q", ["a", "bb", "long", "dddd"])
         ranking = rank("q", ["a", "bb", "long", "dddd"], on_part_error="partial")
 
@@ -490,7 +490,10 @@ def test_a_query_that_is_too_large_is_not_sent_with_each_document() -> None:
     """Where document after document is too large by itself the query is, and the rest is not halved any more."""
     server = Refusing(0, 400, envelope("This model's maximum context length is 512 tokens", 400))
     client = httpx.Client(transport=httpx.MockTransport(server))
-    with Reranker(KEY, http_client=client, on_part_error="partial") as reranker, pytest.raises(BadRequest):
+    with (
+        Reranker(KEY, http_client=client, on_part_error="partial") as reranker,
+        pytest.raises(BadRequestError),
+    ):
         reranker.rerank("q", [str(number) for number in range(1000)])
 
     assert len(server.requests) < 40
@@ -517,7 +520,7 @@ def test_not_halved(row: tuple[int, Any]) -> None:
     server = Refusing(1, *row)
     with (
         Reranker(KEY, http_client=httpx.Client(transport=httpx.MockTransport(server))) as client,
-        pytest.raises(BadRequest),
+        pytest.raises(BadRequestError),
     ):
         client.rerank("q", ["a", "b", "c"])
 

@@ -12,19 +12,19 @@ from openrouter_rerank import (
     Attempt,
     Document,
     Hit,
-    Kept,
     ModelInfo,
+    OriginalOrder,
     Part,
     Ranking,
     Reranker,
     RerankError,
     ResponseError,
     Retries,
-    Unranked,
+    UnscoredHit,
     Usage,
 )
-from openrouter_rerank.bulk import by_words
-from openrouter_rerank.bulk.cache import disk, memory
+from openrouter_rerank.bulk import split_by_words
+from openrouter_rerank.bulk.cache import DiskCache, MemoryCache
 from openrouter_rerank.bulk.money import Estimate
 from openrouter_rerank.ledger import Ledger, Totals
 from openrouter_rerank_api.models import ProviderPreferences, RerankResponse, Trace
@@ -99,7 +99,7 @@ def the_order_is_kept(reranker: Reranker, pages: list[Page], *, lenient: bool) -
     """A score may be None for those who ask for it, and for nobody else."""
     assert_type(reranker.rerank("q", pages, key="body", on_error="raise"), Ranking[Page])
     either = reranker.rerank("q", pages, key="body", top_n=3, on_error="keep_order")
-    assert_type(either, Ranking[Page] | Unranked[Page])
+    assert_type(either, Ranking[Page] | OriginalOrder[Page])
     assert_type(either.documents, list[Page])
     assert_type(either.usage, Usage)
     assert_type(either.attempts, tuple[Attempt, ...])
@@ -108,12 +108,12 @@ def the_order_is_kept(reranker: Reranker, pages: list[Page], *, lenient: bool) -
         assert_type(either, Ranking[Page])
         assert_type(either[0].score, float)
     else:
-        assert_type(either, Unranked[Page])
-        assert_type(either[0], Kept[Page])
+        assert_type(either, OriginalOrder[Page])
+        assert_type(either[0], UnscoredHit[Page])
         assert_type(either.scores, list[None])
         assert_type(either.reason, RerankError)
     chosen: Literal["raise", "keep_order"] = "keep_order" if lenient else "raise"
-    assert_type(reranker.rerank("q", ["a"], on_error=chosen), Ranking[str] | Unranked[str])
+    assert_type(reranker.rerank("q", ["a"], on_error=chosen), Ranking[str] | OriginalOrder[str])
 
 
 def large_lists_and_money(pages: list[Page]) -> None:
@@ -123,9 +123,9 @@ def large_lists_and_money(pages: list[Page]) -> None:
         max_documents=500,
         max_bytes=1_000_000,
         on_part_error="partial",
-        chunk=by_words(300, overlap=50),
+        splitter=split_by_words(300, overlap=50),
         max_cost=1,
-        cache=memory(max_entries=10, ttl=60),
+        cache=MemoryCache(max_entries=10, ttl=60),
         tag="nightly",
     ) as reranker:
         ranking = reranker.rerank(
@@ -136,7 +136,7 @@ def large_lists_and_money(pages: list[Page]) -> None:
             max_documents=10,
             max_bytes=1000,
             on_part_error="raise",
-            chunk=str.splitlines,
+            splitter=str.splitlines,
         )
         assert_type(ranking, Ranking[Page])
         assert_type(ranking.parts, tuple[Part, ...])
@@ -148,7 +148,7 @@ def large_lists_and_money(pages: list[Page]) -> None:
         assert_type(reranker.ledger.cost, float)
         assert_type(reranker.ledger.by_tag["t"], Totals)
         assert_type(reranker.dry_run([{"query": "q", "documents": ["a"]}]), Estimate)
-    Reranker.local(cache=disk("answers.sqlite")).close()
+    Reranker.local(cache=DiskCache("answers.sqlite")).close()
 
 
 def every_argument(http_client: httpx.Client, score: Callable[[str, Sequence[str]], list[float]]) -> None:
@@ -202,7 +202,7 @@ async def the_async_twin(http_client: httpx.AsyncClient, pages: list[Page]) -> N
         ranking = await reranker.rerank("q", pages, key="title", top_n=2)
         assert_type(ranking, Ranking[Page])
         either = await reranker.rerank("q", pages, key="title", on_error="keep_order")
-        assert_type(either, Ranking[Page] | Unranked[Page])
+        assert_type(either, Ranking[Page] | OriginalOrder[Page])
         assert_type(await reranker.dry_run([("q", ["a"])]), Estimate)
         assert_type(await reranker.models(), list[ModelInfo])
     local = AsyncReranker.local("lexical")

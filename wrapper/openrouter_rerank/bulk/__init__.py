@@ -5,42 +5,65 @@ Importing this package imports none of it: a name is imported when it is first a
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 if TYPE_CHECKING:
-    from openrouter_rerank.bulk.cache import Cache, disk, memory
-    from openrouter_rerank.bulk.large import Splitter, by_words
-    from openrouter_rerank.bulk.many import AsyncResults, Progress, Request, Requestable, Result, Results
+    from openrouter_rerank.bulk.cache import Cache, DiskCache, MemoryCache
+    from openrouter_rerank.bulk.large import Splitter, split_by_words
+    from openrouter_rerank.bulk.many import (
+        AsyncResults,
+        Progress,
+        Requestable,
+        RerankRequest,
+        Result,
+        Results,
+    )
     from openrouter_rerank.bulk.money import Estimate
 
 __all__ = [
     "AsyncResults",
     "Cache",
+    "DiskCache",
     "Estimate",
+    "MemoryCache",
     "Progress",
-    "Request",
     "Requestable",
+    "RerankRequest",
     "Result",
     "Results",
     "Splitter",
-    "by_words",
-    "disk",
-    "memory",
+    "split_by_words",
 ]
 
 _HOMES = {
-    "cache": ["Cache", "disk", "memory"],
-    "large": ["Splitter", "by_words"],
-    "many": ["AsyncResults", "Progress", "Request", "Requestable", "Result", "Results"],
+    "cache": ["Cache", "DiskCache", "MemoryCache"],
+    "large": ["Splitter", "split_by_words"],
+    "many": ["AsyncResults", "Progress", "RerankRequest", "Requestable", "Result", "Results"],
     "money": ["Estimate"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
+_RENAMED = {
+    "Request": "RerankRequest",
+    "by_words": "split_by_words",
+    "disk": "DiskCache",
+    "memory": "MemoryCache",
+}
+"""The names of the first edition, with those that replace them."""
+
+
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    home = _HOME_OF.get(_RENAMED.get(name, name))
+    if home is None:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    if name in _RENAMED:
+        message = (
+            f"{__name__}.{name} is now openrouter_rerank.{_RENAMED[name]}; the old name goes with version 1.0"
+        )
+        warn(message, DeprecationWarning, stacklevel=2)
+    return getattr(import_module(f"{__name__}.{home}"), _RENAMED.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -33,9 +33,9 @@ from openrouter_rerank.bulk.job import (
     Unwritable,
     reporting,
 )
-from openrouter_rerank.bulk.journal import Journal, Kept
-from openrouter_rerank.bulk.large import by_words
-from openrouter_rerank.bulk.many import Request, Result
+from openrouter_rerank.bulk.journal import FinishedRow, Journal
+from openrouter_rerank.bulk.large import split_by_words
+from openrouter_rerank.bulk.many import RerankRequest, Result
 from openrouter_rerank.bulk.paths import create, flushed
 from openrouter_rerank.bulk.tables import Schema, carried_value, chunks, json_line, read, writer
 from openrouter_rerank.documents import to_wire
@@ -102,12 +102,12 @@ class _Nowhere(io.RawIOBase):
         return self._size
 
 
-def _either(number: int, row: Mapping[str, Any], batch: Batch) -> tuple[Kept, Kept]:
+def _either(number: int, row: Mapping[str, Any], batch: Batch) -> tuple[FinishedRow, FinishedRow]:
     """Return what may become of a row: a ranking about as long as they are, and a failure."""
     ranking = [(index, _SCORE) for index in range(len(row[batch.documents_column]))]
     name = "n" * _NAME
-    ranked = Kept(number, ranking[: batch.options.get("top_n")], name, name, 0.0, 0, 0, name)
-    return ranked, Kept(number, error={"type": "", "message": "", "status": None})
+    ranked = FinishedRow(number, ranking[: batch.options.get("top_n")], name, name, 0.0, 0, 0, name)
+    return ranked, FinishedRow(number, error={"type": "", "message": "", "status": None})
 
 
 _SCORE = 0.12345678901234567
@@ -237,7 +237,7 @@ def sendable(documents: list[Any]) -> list[Any]:
     ]
 
 
-class Row(Request):
+class Row(RerankRequest):
     """The request of a row of the input."""
 
     __slots__ = ("row",)
@@ -255,14 +255,14 @@ class Row(Request):
         self.row = row
 
 
-def kept(result: Result) -> Kept:
+def kept(result: Result) -> FinishedRow:
     """What is kept of the result of a `Row`."""
     row: int = result.request.row
     ranking: Any = result.ranking
     if result.error is not None:
-        return Kept(row, error=told(result.error))
+        return FinishedRow(row, error=told(result.error))
     usage = ranking.usage
-    return Kept(
+    return FinishedRow(
         row,
         [(hit.index, hit.score) for hit in ranking],
         _storable(ranking.model),
@@ -313,7 +313,7 @@ def request(row: Mapping[str, Any], number: int, batch: Batch, top_n: int | None
         row[batch.query_column],
         documents_of(row, batch),
         top_n=top_n,
-        chunk=None if batch.chunk is None else by_words(*batch.chunk),
+        splitter=None if batch.chunk is None else split_by_words(*batch.chunk),
     )
 
 
@@ -343,7 +343,7 @@ def finish(batch: Batch, found: Survey, journal: Journal) -> Summary:
     summary = Summary(unmeasured=found.labelled if rate is None else 0)
     parts = batch.making
 
-    def outcome(number: int, row: Mapping[str, Any], batch: Batch) -> tuple[Kept]:
+    def outcome(number: int, row: Mapping[str, Any], batch: Batch) -> tuple[FinishedRow]:
         finished = journal[number]
         if finished.ranking is not None and rate is not None and row.get(RELEVANCE) is not None:
             _measure(summary, rate, row[RELEVANCE], finished.ranking, len(row[batch.documents_column]))
@@ -400,7 +400,7 @@ def _refuse_changed(batch: Batch, found: Survey) -> None:
 def _write_rows(
     batch: Batch,
     found: Survey,
-    outcomes: Callable[[int, Mapping[str, Any], Batch], Sequence[Kept]],
+    outcomes: Callable[[int, Mapping[str, Any], Batch], Sequence[FinishedRow]],
     out: BinaryIO,
     failed: BinaryIO,
 ) -> None:
@@ -427,7 +427,7 @@ def _write_rows(
 
 
 def _results(
-    outcome: Kept, ranking: Sequence[tuple[int, float]], documents: list[Any], batch: Batch
+    outcome: FinishedRow, ranking: Sequence[tuple[int, float]], documents: list[Any], batch: Batch
 ) -> dict[str, Any]:
     """Return the columns that are added to a row."""
     hits: list[dict[str, Any]] = [{"index": index, "score": score} for index, score in ranking]

@@ -1,7 +1,7 @@
 """Answers that are remembered, by what determines them: in memory, on disk, or wherever the caller's own cache keeps them.
 
-    Reranker(cache=memory())
-    Reranker(cache=disk(path))
+    Reranker(cache=MemoryCache())
+    Reranker(cache=DiskCache(path))
 
 The key is made of the address, the model, the query, the documents in their order, `top_n`, `provider` and `extra_body`. The
 API key, `session_id`, `user`, `trace` and headers are not in it: clients whose answers differ by those want caches of their
@@ -143,37 +143,35 @@ async def atouch(cache: Cache | None, step: Recall | Remember) -> bytes | None:
 # ------------------------------------------------------------------------------------------------------------ in memory
 
 
-def memory(max_entries: int = 1_000, ttl: float = 3600.0) -> Cache:
-    """A cache in the memory of this process, for as many answers and as many seconds; what was used last stays longest.
+class MemoryCache:
+    """A cache in the memory of this process, for threads; the answers used least recently are dropped first.
+
+    Args:
+        max_entries: The number of answers that it holds.
+        ttl: Seconds for which an answer is kept.
 
     Raises:
         ImportError: The extra that this needs is not installed; the message names it.
-        TypeError, ValueError: A limit is no positive number.
+        TypeError, ValueError: A limit is not a positive number.
 
     Example:
         >>> from openrouter_rerank import Reranker
-        >>> with Reranker.local(cache=memory()) as reranker:
+        >>> with Reranker.local(cache=MemoryCache()) as reranker:
         ...     [reranker.rerank("capital of France", ["Berlin", "Paris"]).cached for _ in range(2)]
         [False, True]
     """
-    try:
-        from cachetools import TTLCache  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        message = f"a cache in memory needs {error.name}: pip install 'openrouter-rerank[cache]', or '.[cache]' in a clone"
-        raise ImportError(message) from error
-    answers: TTLCache[str, bytes] = TTLCache[str, bytes](
-        positive("max_entries", max_entries, ""), positive("ttl", ttl, " of seconds")
-    )
-    return _Memory(answers)
-
-
-class _Memory:
-    """A cache in memory, for threads."""
 
     blocking = False
 
-    def __init__(self, answers: TTLCache[str, bytes]) -> None:
-        self._answers = answers
+    def __init__(self, max_entries: int = 1_000, ttl: float = 3600.0) -> None:
+        try:
+            from cachetools import TTLCache  # noqa: PLC0415 - an extra
+        except ModuleNotFoundError as error:
+            message = f"MemoryCache needs {error.name}: pip install 'openrouter-rerank[cache]', or '.[cache]' in a clone"
+            raise ImportError(message) from error
+        self._answers: TTLCache[str, bytes] = TTLCache[str, bytes](
+            positive("max_entries", max_entries, ""), positive("ttl", ttl, " of seconds")
+        )
         self._lock = Lock()
         forks.register(self)
 
@@ -181,36 +179,25 @@ class _Memory:
         self._lock = Lock()
 
     def get(self, key: str, /) -> bytes | None:
+        """Return the answer under the key, or None."""
         with self._lock:
             return self._answers.get(key)
 
     def set(self, key: str, value: bytes, /) -> None:
+        """Keep an answer under the key."""
         with self._lock:
             self._answers[key] = value
 
     def __reduce__(self) -> Any:
         raise TypeError(
-            "cannot pickle a cache in memory: it belongs to one process; use disk(path), which several share"
+            "cannot pickle a MemoryCache: it belongs to one process; use DiskCache(path), which processes share"
         )
 
     def __repr__(self) -> str:
-        return f"<a cache in memory, {len(self._answers)} of {self._answers.maxsize:.0f} answers>"
+        return f"<MemoryCache, {len(self._answers)} of {self._answers.maxsize:.0f} answers>"
 
 
 # -------------------------------------------------------------------------------------------------------------- on disk
-
-
-def disk(path: str | Path, max_bytes: int = 1_000_000_000, ttl: float = 30 * 86_400.0) -> Cache:
-    """A cache in a file (SQLite's, which several processes may share), so large at most, for as many seconds.
-
-    What was used last stays longest. The file holds what was sent back of your documents, so that only you may read it
-    and the directories that are made for it; nothing in it is ever executed or unpickled.
-
-    Raises:
-        OSError: The file cannot be made, or is none of ours.
-        TypeError, ValueError: A limit is no positive number.
-    """
-    return _Disk(Path(path), int(positive("max_bytes", max_bytes, "")), positive("ttl", ttl, " of seconds"))
 
 
 # Marks a file of SQLite's as one of these: tables of others are no place for answers, nor for removing what is old.
@@ -237,10 +224,26 @@ _OURS_ALONE = 0o600
 _INHERITED: list[sqlite3.Connection] = []
 
 
-class _Disk:
-    """A cache in a file of SQLite's, for threads: they share one connection, which a forked process opens anew."""
+class DiskCache:
+    """A cache in an SQLite file, which threads and processes may share.
 
-    def __init__(self, path: Path, max_bytes: int, ttl: float) -> None:
+    The answers used least recently are dropped first. The file contains what the server echoed of your documents, so only
+    you may read it and the directories that are made for it. Nothing in it is ever executed or unpickled.
+
+    Args:
+        path: The file; it is made where it is missing.
+        max_bytes: The size that the file may have.
+        ttl: Seconds for which an answer is kept.
+
+    Raises:
+        OSError: The file cannot be made, or is not a cache.
+        TypeError, ValueError: A limit is not a positive number.
+    """
+
+    def __init__(self, path: str | Path, max_bytes: int = 1_000_000_000, ttl: float = 30 * 86_400.0) -> None:
+        path = Path(path)
+        max_bytes = int(positive("max_bytes", max_bytes, ""))
+        ttl = positive("ttl", ttl, " of seconds")
         # SQLite has names of its own, such as ":memory:".
         self._path = path.absolute()
         self._max_bytes = max_bytes
@@ -295,6 +298,7 @@ class _Disk:
                 return file
 
     def get(self, key: str, /) -> bytes | None:
+        """Return the answer under the key, or None."""
         now = time()
         with self._opened() as file:
             found: tuple[bytes] | None = file.execute(
@@ -304,6 +308,7 @@ class _Disk:
         return None if found is None else found[0]
 
     def set(self, key: str, value: bytes, /) -> None:
+        """Keep an answer under the key."""
         now = time()
         if len(value) > self._max_bytes // 2:
             return
@@ -327,10 +332,10 @@ class _Disk:
         return (pages - free) * size
 
     def __reduce__(self) -> Any:
-        return _Disk, (self._path, self._max_bytes, self._ttl)
+        return type(self), (self._path, self._max_bytes, self._ttl)
 
     def __repr__(self) -> str:
-        return f"<a cache in {self._path}>"
+        return f"<DiskCache {self._path}>"
 
 
 def _set_up(file: sqlite3.Connection) -> None:

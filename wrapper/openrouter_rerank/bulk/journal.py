@@ -29,7 +29,7 @@ from openrouter_rerank.ledger import exact
 _SYNC = 1.0
 
 
-class Kept(msgspec.Struct, omit_defaults=True):
+class FinishedRow(msgspec.Struct, omit_defaults=True):
     """What is kept of a row that is finished."""
 
     row: int
@@ -82,11 +82,11 @@ class Journal:
     def __contains__(self, row: int) -> bool:
         return self._places[row] != 0
 
-    def __getitem__(self, row: int) -> Kept:
+    def __getitem__(self, row: int) -> FinishedRow:
         self._file.seek(self._places[row])
-        return msgspec.json.decode(_payload(self._file.readline()) or b"", type=Kept)
+        return msgspec.json.decode(_payload(self._file.readline()) or b"", type=FinishedRow)
 
-    def record(self, finished: Kept) -> None:
+    def record(self, finished: FinishedRow) -> None:
         """Keep a row, from any thread: it is finished when this returns.
 
         Raises:
@@ -142,7 +142,7 @@ class Journal:
         there: Any = msgspec.json.decode(_payload(self._file.readline()) or b"")
         _refuse_others(self._path, there, header)
         self._end = self._file.tell()
-        decoder = msgspec.json.Decoder(Kept)
+        decoder = msgspec.json.Decoder(FinishedRow)
         for line in self._file:
             payload = _payload(line)
             if payload is None:
@@ -159,7 +159,7 @@ class Journal:
         self._append(msgspec.json.encode(header))
         self.sync()
 
-    def _count(self, finished: Kept, place: int) -> None:
+    def _count(self, finished: FinishedRow, place: int) -> None:
         self._places[finished.row] = place
         self.done += 1
         if finished.error is not None:

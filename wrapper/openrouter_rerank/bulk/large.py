@@ -19,7 +19,12 @@ import msgspec
 from openrouter_rerank.blank import is_blank_document
 from openrouter_rerank.core import Asked, Call, is_too_large
 from openrouter_rerank.documents import exact
-from openrouter_rerank.errors import BudgetExceeded, InsufficientCredits, RerankError, Unauthorized
+from openrouter_rerank.errors import (
+    AuthenticationError,
+    BudgetExceededError,
+    InsufficientCreditsError,
+    RerankError,
+)
 from openrouter_rerank.ranking import Hit, Part, Ranking, Usage
 from openrouter_rerank.request import body
 from openrouter_rerank.steps import Step, Together
@@ -42,10 +47,10 @@ _PIN = 200
 # So many documents that are too large by themselves, one after the other, are a query that is: halving mends nothing.
 _MOST_ALONE = 8
 # Errors that every other part would meet too.
-_FOR_ALL = (Unauthorized, InsufficientCredits, BudgetExceeded)
+_FOR_ALL = (AuthenticationError, InsufficientCreditsError, BudgetExceededError)
 
 
-def by_words(n: int, overlap: int = 0) -> Splitter:
+def split_by_words(n: int, overlap: int = 0) -> Splitter:
     """A splitter of texts into pieces of n words, each beginning with the last `overlap` words of the one before.
 
     A text of no more than n words stays as it is. A word is what stands between blanks; for a script without blanks, or
@@ -55,7 +60,7 @@ def by_words(n: int, overlap: int = 0) -> Splitter:
         TypeError, ValueError: n is no int from 1, or `overlap` none from 0 and below n.
 
     Example:
-        >>> by_words(3, overlap=1)("one two three four five")
+        >>> split_by_words(3, overlap=1)("one two three four five")
         ['one two three', 'three four five']
     """
     for name, value in (("n", n), ("overlap", overlap)):
@@ -69,7 +74,7 @@ def by_words(n: int, overlap: int = 0) -> Splitter:
 
 
 class ByWords(msgspec.Struct, frozen=True):
-    """A splitter that `by_words` returns: a value, which can be compared, pickled and written as plain data."""
+    """A splitter that `split_by_words` returns: a value, which can be compared, pickled and written as plain data."""
 
     words: int
     overlap: int = 0
@@ -84,7 +89,7 @@ class ByWords(msgspec.Struct, frozen=True):
         return [text[piece[0][0] : piece[-1][1]] for piece in pieces]
 
     def __repr__(self) -> str:
-        return f"by_words({self.words}, overlap={self.overlap})"
+        return f"split_by_words({self.words}, overlap={self.overlap})"
 
 
 class _Whole(msgspec.Struct, Generic[T], eq=False):
@@ -133,10 +138,10 @@ def _has_provider(asked: Asked[Any]) -> bool:
 def _pieces(asked: Asked[Any]) -> tuple[list[msgspec.Raw], list[int]]:
     pieces: list[msgspec.Raw] = []
     owners: list[int] = []
-    chunk: Splitter | None = asked.chosen["chunk"]
+    splitter: Splitter | None = asked.chosen["splitter"]
     for place, document in enumerate(asked.wire):
         where = f"document {asked.indices[place]}"
-        for piece in [document] if chunk is None else _chunks(document, chunk, where):
+        for piece in [document] if splitter is None else _chunks(document, splitter, where):
             if asked.chosen["blank"] == "skip" and is_blank_document(piece):
                 continue
             try:
@@ -150,23 +155,23 @@ def _pieces(asked: Asked[Any]) -> tuple[list[msgspec.Raw], list[int]]:
     return pieces, owners
 
 
-def _chunks(document: object, chunk: Splitter, where: str) -> list[object]:
+def _chunks(document: object, splitter: Splitter, where: str) -> list[object]:
     if isinstance(document, TextDocument) and document.image is UNSET:
         document = document.text
     if not isinstance(document, str):
         return [document]
-    given = chunk(document)
+    given = splitter(document)
     if isinstance(given, str) or not isinstance(given, Iterable):
-        message = f"{where}: chunk must give the pieces of a text as an iterable of str, and it gave a {type(given).__name__}"
+        message = f"{where}: splitter must give the pieces of a text as an iterable of str, and it gave a {type(given).__name__}"
         raise TypeError(message)
     pieces = list(given)
     if not pieces:
-        message = f"{where}: chunk gave no piece of it; to leave a text whole, give the text itself"
+        message = f"{where}: splitter gave no piece of it; to leave a text whole, give the text itself"
         raise ValueError(message)
     for piece in pieces:
         if not isinstance(piece, str):
             message = (
-                f"{where}: chunk must give pieces of type str, and one is of type {type(piece).__name__}"
+                f"{where}: splitter must give pieces of type str, and one is of type {type(piece).__name__}"
             )
             raise TypeError(message)
     return [exact(piece) for piece in pieces]

@@ -10,14 +10,14 @@ import msgspec
 
 from openrouter_rerank.documents import nearest
 from openrouter_rerank.options import CALL, CallOptions, refuse_unknown
-from openrouter_rerank.ranking import Ranking, Unranked
+from openrouter_rerank.ranking import OriginalOrder, Ranking
 
 if TYPE_CHECKING:
     from openrouter_rerank.bulk.tasks import Tasks
     from openrouter_rerank.bulk.threads import Threads
 
 
-class Request:
+class RerankRequest:
     """One query with its documents, and the options of `rerank` for it; None is the client's default.
 
     Args:
@@ -28,7 +28,7 @@ class Request:
         TypeError: There is no such option.
 
     Example:
-        >>> Request(query="Where is Berlin?", documents=["Berlin is in Germany."], top_n=1).top_n
+        >>> RerankRequest(query="Where is Berlin?", documents=["Berlin is in Germany."], top_n=1).top_n
         1
     """
 
@@ -43,7 +43,7 @@ class Request:
         on_error: Literal["raise", "keep_order"] | None = None,
         **options: Unpack[CallOptions],
     ) -> None:
-        refuse_unknown("Request", options, FIELDS)
+        refuse_unknown("RerankRequest", options, FIELDS)
         self.query = query
         self.documents = documents
         self.key = key
@@ -57,12 +57,12 @@ class Request:
         return self.options.get(name)
 
     def __repr__(self) -> str:
-        return f"<Request {self.query!r}{'' if self.tag is None else f', tag {self.tag!r}'}>"
+        return f"<RerankRequest {self.query!r}{'' if self.tag is None else f', tag {self.tag!r}'}>"
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Request):
+        if not isinstance(other, RerankRequest):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in Request.__slots__)
+        return all(getattr(self, name) == getattr(other, name) for name in RerankRequest.__slots__)
 
     __hash__ = None  # type: ignore[assignment] # it holds lists
 
@@ -76,8 +76,8 @@ class Request:
 FIELDS = ("query", "documents", "key", "on_error", *sorted(CALL))
 """The names of what a request may have."""
 
-Requestable: TypeAlias = "Request | Mapping[str, Any] | tuple[str, Iterable[Any]]"
-"""What can be asked: a `Request`, a mapping with the same keys, or a pair of query and documents."""
+Requestable: TypeAlias = "RerankRequest | Mapping[str, Any] | tuple[str, Iterable[Any]]"
+"""What can be asked: a `RerankRequest`, a mapping with the same keys, or a pair of query and documents."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -94,8 +94,8 @@ class Result(msgspec.Struct, frozen=True):
     index: int
     """The request's position among those that were passed in, from 0."""
     request: Any
-    """The `Request`; where it could not be made into one, what was passed in."""
-    ranking: Ranking[Any] | Unranked[Any] | None = None
+    """The `RerankRequest`; where it could not be made into one, what was passed in."""
+    ranking: Ranking[Any] | OriginalOrder[Any] | None = None
     error: Exception | None = None
 
     @property
@@ -103,11 +103,11 @@ class Result(msgspec.Struct, frozen=True):
         """Whether there is a ranking."""
         return self.error is None
 
-    def unwrap(self) -> Ranking[Any] | Unranked[Any]:
+    def unwrap(self) -> Ranking[Any] | OriginalOrder[Any]:
         """The ranking; where there is none, its error is raised."""
         if self.error is not None:
             raise self.error
-        return cast("Ranking[Any] | Unranked[Any]", self.ranking)
+        return cast("Ranking[Any] | OriginalOrder[Any]", self.ranking)
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -135,7 +135,7 @@ def refuse_one(requests: object) -> None:
         TypeError: It is.
     """
     kind = type(requests).__name__
-    if isinstance(requests, str | bytes | Mapping | Request):
+    if isinstance(requests, str | bytes | Mapping | RerankRequest):
         message = f"requests is one {kind}; pass an iterable of requests"
         raise TypeError(message)
     if not any(hasattr(requests, name) for name in ("__iter__", "__getitem__", "__aiter__")):
@@ -143,13 +143,13 @@ def refuse_one(requests: object) -> None:
         raise TypeError(message)
 
 
-def as_request(given: object) -> Request:
+def as_request(given: object) -> RerankRequest:
     """The request that was passed in, as one.
 
     Raises:
         TypeError, ValueError: It is none.
     """
-    if isinstance(given, Request):
+    if isinstance(given, RerankRequest):
         return given
     kind = type(given).__name__
     if isinstance(given, Mapping):
@@ -164,12 +164,14 @@ def as_request(given: object) -> Request:
             if name not in fields:
                 message = f"a request needs {name!r}; this one has {', '.join(map(str, fields)) or 'nothing'}"
                 raise ValueError(message)
-        return Request(**fields)
+        return RerankRequest(**fields)
     if isinstance(given, tuple | list):
         pair = list(cast(Iterable[Any], given))
         if len(pair) == 2:
-            return Request(query=pair[0], documents=pair[1])
-    message = f"a request is a Request, a mapping with query and documents, or a pair of both, not {kind}"
+            return RerankRequest(query=pair[0], documents=pair[1])
+    message = (
+        f"a request is a RerankRequest, a mapping with query and documents, or a pair of both, not {kind}"
+    )
     raise TypeError(message)
 
 

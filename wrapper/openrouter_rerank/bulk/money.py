@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from openrouter_rerank.bulk.large import split
-from openrouter_rerank.bulk.many import Request, Requestable, as_request, refuse_one
+from openrouter_rerank.bulk.many import Requestable, RerankRequest, as_request, refuse_one
 from openrouter_rerank.core import Asked, Call, rerank
 from openrouter_rerank.ranking import Ranking
 from openrouter_rerank.request import Settings
@@ -25,7 +25,7 @@ class Estimate(msgspec.Struct, frozen=True):
     requests: int = 0
     """HTTP requests, each part of a large list being one, retries left aside."""
     documents: int = 0
-    """Documents, each piece of one that `chunk` cuts being one."""
+    """Documents, each piece of one that `splitter` cuts being one."""
     search_units: int = 0
     """Searches by the rule of the vendor whose models are billed by search (Cohere): one for each hundred documents, a
     document of more than 500 tokens, the query's included, counting once for each 500. A token is taken to be four
@@ -66,7 +66,7 @@ def estimate(
     return found
 
 
-def _one(settings: Settings, request: Request) -> Generator[Step, Any, Estimate]:
+def _one(settings: Settings, request: RerankRequest) -> Generator[Step, Any, Estimate]:
     counted: list[Estimate] = []
 
     def measure(asked: Asked[Any]) -> Call[Any]:

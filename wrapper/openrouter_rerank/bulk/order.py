@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from openrouter_rerank.core import rerank
 from openrouter_rerank.documents import as_list
 from openrouter_rerank.errors import RerankError
-from openrouter_rerank.ranking import Kept, Ranking, Unranked
+from openrouter_rerank.ranking import OriginalOrder, Ranking, UnscoredHit
 from openrouter_rerank.request import Settings
 from openrouter_rerank.steps import Step
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 def keeping(
     on_error: str, settings: Settings, query: str, documents: Iterable[T], **arguments: Any
-) -> Generator[Step, Any, Ranking[T] | Unranked[T]]:
+) -> Generator[Step, Any, Ranking[T] | OriginalOrder[T]]:
     """A call that ends in a ranking or in the documents as they came, and raises for what the caller did wrong alone.
 
     Raises:
@@ -32,6 +32,8 @@ def keeping(
     except RerankError as error:
         top_n = arguments.get("top_n") or settings.defaults["top_n"]
         kept = own if top_n is None else own[: int(top_n)]
-        return Unranked(
-            tuple(Kept(index, document) for index, document in enumerate(kept)), total=len(own), reason=error
+        return OriginalOrder(
+            tuple(UnscoredHit(index, document) for index, document in enumerate(kept)),
+            total=len(own),
+            reason=error,
         )

@@ -18,28 +18,34 @@ class Pace:
 
     Args:
         concurrency: How many requests may be under way at most; the limit starts there.
-        rpm: How many requests may start in a minute, evenly spaced; None for as many as there are.
+        requests_per_minute: How many requests may start in a minute, evenly spaced; None for as many as there are.
         retries: Its waits, and its jitter, are those of a pause that the server gives no length to.
 
     Raises:
         TypeError, ValueError: A number that no pace can have.
     """
 
-    def __init__(self, concurrency: int, rpm: float | None, retries: Retries) -> None:
+    def __init__(self, concurrency: int, requests_per_minute: float | None, retries: Retries) -> None:
         if isinstance(concurrency, bool) or not isinstance(concurrency, int):
             message = f"concurrency must be an int, not {type(concurrency).__name__}"
             raise TypeError(message)
         if concurrency < 1:
             message = f"concurrency must be at least 1, not {shown(concurrency)}"
             raise ValueError(message)
-        pace = None if rpm is None else as_float("rpm", rpm, "a number of requests per minute, or None")
+        pace = (
+            None
+            if requests_per_minute is None
+            else as_float(
+                "requests_per_minute", requests_per_minute, "a number of requests per minute, or None"
+            )
+        )
         if pace is not None and not 0 < pace < inf:
-            message = f"rpm must be more than 0 requests per minute, not {shown(rpm)}; None sets no limit"
+            message = f"requests_per_minute must be more than 0 requests per minute, not {shown(requests_per_minute)}; None sets no limit"
             raise ValueError(message)
         self.limit = self._most = concurrency
         self.under_way = 0
         self._spacing = 0.0 if pace is None else min(60.0 / pace, LONGEST_TIME)
-        self._spaced = float("-inf")  # when the next may start, by rpm
+        self._spaced = float("-inf")  # when the next may start, by requests_per_minute
         self._paused = float("-inf")  # when the next may start, by the server
         self._retries = retries
         self._pauses = 0

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, cast
 
 import httpcore
 
-from openrouter_rerank.bulk.many import Progress, Request, Result, as_request, refuse_one
+from openrouter_rerank.bulk.many import Progress, RerankRequest, Result, as_request, refuse_one
 from openrouter_rerank.bulk.pace import Pace
-from openrouter_rerank.errors import BudgetExceeded, RerankError, ResponseError
+from openrouter_rerank.errors import BudgetExceededError, RerankError, ResponseError
 from openrouter_rerank.ledger import Ledger
 from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Failure
@@ -26,7 +26,7 @@ from openrouter_rerank.steps import Failure
 # What a server, or its provider, says when it is too much: openapi.yaml#/paths/~1rerank/post/responses
 _TOO_MUCH = (429, 503, 529)
 # After such an error no other call can go better.
-_ENDING = (BudgetExceeded,)
+_ENDING = (BudgetExceededError,)
 
 # How many requests are taken from the caller's iterable before their turn, for each that may be under way.
 _AHEAD = 4
@@ -100,7 +100,7 @@ class Run(ABC):
         requests: object,
         *,
         concurrency: int,
-        rpm: float | None,
+        requests_per_minute: float | None,
         ordered: bool,
         stop_on_error: bool,
         progress: Callable[[Progress], None] | None,
@@ -110,7 +110,7 @@ class Run(ABC):
             raise TypeError(message)
         refuse_one(requests)
         self._shell = shell
-        self.pace = Pace(concurrency, rpm, shell.retries)
+        self.pace = Pace(concurrency, requests_per_minute, shell.retries)
         self.concurrency = concurrency
         self._ordered = ordered
         self._stop_on_error = stop_on_error
@@ -164,7 +164,7 @@ class Run(ABC):
         """Whether another worker is wanted, as all but some that wait have a call to make."""
         return self._workers < 2 * self.concurrency and self._workers - self._waiting < self.concurrency
 
-    def take(self, given: object) -> tuple[int, Request | Result]:
+    def take(self, given: object) -> tuple[int, RerankRequest | Result]:
         """A request with its index; where it can be none, its result."""
         if not self._taken:
             self._began = monotonic()

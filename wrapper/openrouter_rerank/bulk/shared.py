@@ -20,7 +20,7 @@ import msgspec
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.tasks import AsyncGate
 from openrouter_rerank.bulk.threads import Gate
-from openrouter_rerank.errors import BudgetExceeded
+from openrouter_rerank.errors import BudgetExceededError
 from openrouter_rerank.ledger import Ledger, Totals
 from openrouter_rerank.ranking import Usage
 from openrouter_rerank.retries import Retries
@@ -74,7 +74,7 @@ class Limits:
 
     Args:
         concurrency: How many requests may be under way at a time. There are fewer while the server refuses some.
-        rpm: How many may start in a minute, evenly spaced; None for as many as there are.
+        requests_per_minute: How many may start in a minute, evenly spaced; None for as many as there are.
         max_cost: US dollars that all calls together may cost, as far as the server says what they cost. Until one of them
             has said it, one is made at a time. None for no limit.
         retries: Their waits are those of a pause that the server gives no length to.
@@ -88,13 +88,13 @@ class Limits:
     def __init__(
         self,
         concurrency: int,
-        rpm: float | None = None,
+        requests_per_minute: float | None = None,
         max_cost: float | None = None,
         retries: Retries = Retries(),  # noqa: B008 - a frozen value
         slack: float = 30.0,
     ) -> None:
         self._slack = slack
-        self._gate = AsyncGate(Pace(concurrency, rpm, retries))
+        self._gate = AsyncGate(Pace(concurrency, requests_per_minute, retries))
         self._limited = max_cost is not None
         self._ledger = Ledger(max_cost)
         self._members: list[_Account] = []
@@ -170,7 +170,7 @@ class Limits:
         """The server said that a request of this round was too much: the seconds for which all wait."""
         return self._gate.refused(round_, retry_after)
 
-    async def reserve(self, member: int, name: int, model: str) -> BudgetExceeded | None:
+    async def reserve(self, member: int, name: int, model: str) -> BudgetExceededError | None:
         """A call begins, and what it may cost is set aside; or why it may not."""
         mine = self._members[member]
         if mine.admitted:
@@ -181,7 +181,7 @@ class Limits:
                 await self._change()
             try:
                 self._ledger.reserve(call, model)
-            except BudgetExceeded as error:
+            except BudgetExceededError as error:
                 return error
         mine.calls[name] = call
         self._due[call] = monotonic() + mine.per_call
@@ -214,14 +214,14 @@ class Limits:
         """What all calls of all members have come to so far."""
         return self._ledger.total
 
-    async def _set_aside(self, call: object, mine: _Account) -> BudgetExceeded | None:
+    async def _set_aside(self, call: object, mine: _Account) -> BudgetExceededError | None:
         """Set aside what a call may cost; where there is not enough, when those under way have said what they cost."""
         while True:
             alone = not self._due
             if alone or not self._ledger.wary:
                 try:
                     self._ledger.reserve(call, mine.model)
-                except BudgetExceeded as error:
+                except BudgetExceededError as error:
                     if alone:
                         self._end = self._end or error
                         return error

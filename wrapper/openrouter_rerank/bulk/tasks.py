@@ -13,7 +13,7 @@ from typing import Any, cast
 import anyio
 from sniffio import current_async_library
 
-from openrouter_rerank.bulk.many import Request, Requestable, Result
+from openrouter_rerank.bulk.many import Requestable, RerankRequest, Result
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.run import LATE, Dropped, Run, Shell, Turn
 from openrouter_rerank.steps import Answer, Outcome, Send
@@ -228,7 +228,7 @@ class Tasks(Run):
                 self.drain()
             self._news.set()
 
-    async def _take(self) -> tuple[int, Request | Result] | None:
+    async def _take(self) -> tuple[int, RerankRequest | Result] | None:
         async with self._taking:
             while not self.room:
                 if self.draining or not self._more:
@@ -255,7 +255,7 @@ class Tasks(Run):
         if not isinstance(error, Exception):
             self.draining = True
 
-    async def _call(self, shell: Any, turn: Turn, index: int, request: Request) -> Result:
+    async def _call(self, shell: Any, turn: Turn, index: int, request: RerankRequest) -> Result:
         turn.held.append(await self._gate.enter(begun=False))
         try:
             ranking = await shell.rerank(request.query, request.documents, **request.arguments)

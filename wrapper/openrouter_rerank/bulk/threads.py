@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, cast
 
-from openrouter_rerank.bulk.many import Request, Requestable, Result
+from openrouter_rerank.bulk.many import Requestable, RerankRequest, Result
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.run import LATE, Dropped, Run, Shell, Stopped, Turn
 from openrouter_rerank.steps import Answer, Outcome, Send
@@ -156,7 +156,7 @@ class Threads(Run):
         super().__init__(shell, requests, **options)
         self._source = iter(requests)
         self._gate = gate or _Gate(self.pace)
-        self._tasks: SimpleQueue[tuple[int, Request] | None] = SimpleQueue()
+        self._tasks: SimpleQueue[tuple[int, RerankRequest] | None] = SimpleQueue()
         self._news: SimpleQueue[tuple[int, Result | None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -267,7 +267,7 @@ class Threads(Run):
                 self._broke(error)
             self._news.put((index, result))
 
-    def _begin(self, turn: Turn) -> tuple[int, Request] | None:
+    def _begin(self, turn: Turn) -> tuple[int, RerankRequest] | None:
         """Return the next request once it may be sent; None when the run has no more."""
         with self._beginning:
             while task := self._tasks.get():
@@ -288,7 +288,7 @@ class Threads(Run):
         self.exhausted(error)
         self.drain()
 
-    def _call(self, shell: Any, turn: Turn, index: int, request: Request) -> Result:
+    def _call(self, shell: Any, turn: Turn, index: int, request: RerankRequest) -> Result:
         try:
             ranking = shell.rerank(request.query, request.documents, **request.arguments)
         except Exception as error:  # noqa: BLE001 - the caller's own iterables and keys raise what they like

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 import click
 
 from openrouter_rerank import (
-    BudgetExceeded,
-    InsufficientCredits,
+    AuthenticationError,
+    BudgetExceededError,
+    InsufficientCreditsError,
     Reranker,
     RerankError,
-    Unauthorized,
 )
 from openrouter_rerank.bulk import batch as jobs
 from openrouter_rerank.bulk.job import FORMATS, INPUT_FORMATS, BadBatch, Batch, BatchError, Survey
-from openrouter_rerank.bulk.journal import Journal, Kept, opened
+from openrouter_rerank.bulk.journal import FinishedRow, Journal, opened
 from openrouter_rerank.bulk.tables import input_format, output_format, read
 from openrouter_rerank.cli.chunks import chunk_options, words
 from openrouter_rerank.cli.connection import Connection, connect, connection_options
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from openrouter_rerank.bulk.many import Progress, Result, Results
 
 # With these no other row can go better, and none is spoilt by being tried again after the matter is mended.
-_ENDING = (BudgetExceeded, Unauthorized, InsufficientCredits)
+_ENDING = (BudgetExceededError, AuthenticationError, InsufficientCreditsError)
 # So many rows that fail one after the other, each with an error that may pass, are an outage and no rows' own failures.
 _OUTAGE = 50
 # Between two lines about progress, where there is no terminal for a bar.
@@ -61,7 +61,7 @@ _SAID = 160
     help="How many rows may be under way at a time. There are fewer while the server refuses some.",
 )
 @click.option(
-    "--rpm",
+    "--requests-per-minute",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
     help="How many requests may start in a minute.  [default: no limit]",
@@ -112,7 +112,7 @@ def command(  # noqa: PLR0913 - one argument for each option
     target: Path,
     top_n: int | None,
     concurrency: int,
-    rpm: float | None,
+    requests_per_minute: float | None,
     max_cost: float | None,
     dry_run: bool,
     restart: bool,
@@ -195,7 +195,11 @@ def command(  # noqa: PLR0913 - one argument for each option
                     requests = jobs.requests(job, journal, top_n)
                     run.rank(
                         reranker.rerank_many(
-                            requests, concurrency=concurrency, rpm=rpm, ordered=False, progress=run.heard
+                            requests,
+                            concurrency=concurrency,
+                            requests_per_minute=requests_per_minute,
+                            ordered=False,
+                            progress=run.heard,
                         ),
                         limited=max_cost is not None,
                     )
@@ -252,7 +256,7 @@ class _Run:
         self._rows = found.rows
         self._journal = journal
         self._earlier = journal.done
-        self._doubtful: list[Kept] = []
+        self._doubtful: list[FinishedRow] = []
         """The last rows, where all of them failed by what may pass: finished only if it was no outage."""
         self._lock = Lock()
         self._limited = False

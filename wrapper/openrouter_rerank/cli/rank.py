@@ -6,7 +6,7 @@ from typing import Unpack
 import click
 
 from openrouter_rerank import Reranker, RerankError
-from openrouter_rerank.bulk import by_words
+from openrouter_rerank.bulk import split_by_words
 from openrouter_rerank.bulk.files import STDIN
 from openrouter_rerank.cli import output, rows
 from openrouter_rerank.cli.chunks import chunk_options, words
@@ -91,7 +91,7 @@ def command(  # noqa: PLR0913 - one argument for each option
                 key=text,
                 top_n=top_n,
                 min_score=min_score,
-                chunk=None if chunked is None else by_words(*chunked),
+                splitter=None if chunked is None else split_by_words(*chunked),
             )
         except RerankError as error:
             raise CallFailed(str(error)) from error

@@ -59,7 +59,7 @@ class Settings(Options):
     def _known(cls, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options as the fields have them; refuse an unknown one."""
         refuse_unknown(cls.__name__, options, cls.model_fields)
-        return {name: splitter_of(value) if name == "chunk" else value for name, value in options.items()}
+        return {name: splitter_of(value) if name == "splitter" else value for name, value in options.items()}
 
     def _check(self) -> None:
         """Check the settings, and the key where the rerankers are ours to make."""

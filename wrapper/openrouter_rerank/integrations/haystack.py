@@ -16,7 +16,7 @@ from openrouter_rerank.documents import Document as TextAndImage
 from openrouter_rerank.documents import Sendable
 from openrouter_rerank.integrations.pair import Pair, Setup, plain, splitter_of
 from openrouter_rerank.options import CALL, CallOptions, document, names_of, refuse_unknown
-from openrouter_rerank.ranking import Ranking, Unranked
+from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.redaction import hides_frames
 
 try:
@@ -63,8 +63,8 @@ class OpenRouterRanker:
             place of any RerankError, and logs a warning with the reason. "raise" is the default.
         reranker, async_reranker: Ready ones, for all else that can be set; they stay yours to close, and the component
             cannot be serialized.
-        provider, timeout, chunk, blank: As for `Reranker.rerank`, and all its other options. `chunk` may be
-            `by_words(300, 50)`, which can be serialized. With "skip" as `blank`, a document without content is left out.
+        provider, timeout, splitter, blank: As for `Reranker.rerank`, and all its other options. `splitter` may be
+            `split_by_words(300, 50)`, which can be serialized. With "skip" as `blank`, a document without content is left out.
 
     Raises:
         ValueError: An argument can never work, or a ready reranker has its own.
@@ -117,7 +117,7 @@ class OpenRouterRanker:
         self.async_reranker = async_reranker
         for name in _OPTIONS:
             value = options.get(name)
-            setattr(self, name, splitter_of(value) if name == "chunk" else value)
+            setattr(self, name, splitter_of(value) if name == "splitter" else value)
         self._pair = Pair()
         # Not the key: where a pipeline is put together there may be none.
         self._setup().check()
@@ -214,13 +214,13 @@ class OpenRouterRanker:
         """The component as a dictionary, with the name of the key's variable and never the key.
 
         Raises:
-            SerializationError: It has a ready reranker, headers, or a function as `chunk`, which cannot be written down.
+            SerializationError: It has a ready reranker, headers, or a function as `splitter`, which cannot be written down.
         """
-        chunk = plain("chunk", splitter_of(self.chunk))
+        splitter = plain("splitter", splitter_of(self.splitter))
         cannot = {
             "a ready reranker": self.reranker is not None or self.async_reranker is not None,
             "extra_headers, which may hold secrets,": bool(self.extra_headers),
-            "a function as chunk (other than by_words(...))": callable(chunk),
+            "a function as splitter (other than split_by_words(...))": callable(splitter),
         }
         for what, is_there in cannot.items():
             if is_there:
@@ -258,7 +258,7 @@ class OpenRouterRanker:
         return text if text is not None and image is None else TextAndImage(text=text, image=image)
 
 
-def _output(ranking: Ranking[Document] | Unranked[Document]) -> dict[str, list[Document]]:
+def _output(ranking: Ranking[Document] | OriginalOrder[Document]) -> dict[str, list[Document]]:
     ranked = [
         replace(
             hit.document,

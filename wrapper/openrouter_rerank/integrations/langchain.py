@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from openrouter_rerank.options import CallOptions, document
-from openrouter_rerank.ranking import Ranking, Unranked
+from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.redaction import hides_frames
 
 try:
@@ -41,8 +41,8 @@ class OpenRouterRerank(Settings, BaseDocumentCompressor):
     it comes from the environment where it is read.
 
     Args:
-        model, top_n, min_score, provider, timeout, chunk, blank: As for `Reranker.rerank`, and all its other options.
-            `chunk` may be `by_words(300, 50)`, which can be dumped.
+        model, top_n, min_score, provider, timeout, splitter, blank: As for `Reranker.rerank`, and all its other options.
+            `splitter` may be `split_by_words(300, 50)`, which can be dumped.
         api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
         base_url, deadline: As for `Reranker`.
         on_error: "keep_order" gives copies of the documents in their order, the first `top_n` and without a
@@ -118,7 +118,7 @@ def _text(document: Document) -> str:
     return document.page_content
 
 
-def _copies(ranking: Ranking[Document] | Unranked[Document]) -> list[Document]:
+def _copies(ranking: Ranking[Document] | OriginalOrder[Document]) -> list[Document]:
     return [
         hit.document.model_copy(
             update={

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from openrouter_rerank.integrations.pair import Setup
 from openrouter_rerank.options import CallOptions, document
-from openrouter_rerank.ranking import Ranking, Unranked
+from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.redaction import hides_frames
 
 try:
@@ -50,8 +50,8 @@ class OpenRouterRerank(Settings, BaseNodePostprocessor):
     key: it comes from the environment where it is read.
 
     Args:
-        model, top_n, min_score, provider, timeout, chunk, blank: As for `Reranker.rerank`, and all its other options.
-            `chunk` may be `by_words(300, 50)`, which can be written.
+        model, top_n, min_score, provider, timeout, splitter, blank: As for `Reranker.rerank`, and all its other options.
+            `splitter` may be `split_by_words(300, 50)`, which can be written.
         metadata_mode: Which metadata is sent with a node's text; by default what would be embedded.
         api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
         base_url, deadline: As for `Reranker`.
@@ -165,7 +165,7 @@ def _query(bundle: QueryBundle | None) -> str:
     return bundle.query_str
 
 
-def _scored(ranking: Ranking[NodeWithScore] | Unranked[NodeWithScore]) -> list[NodeWithScore]:
+def _scored(ranking: Ranking[NodeWithScore] | OriginalOrder[NodeWithScore]) -> list[NodeWithScore]:
     return [
         NodeWithScore(node=hit.document.node, score=hit.document.score if hit.score is None else hit.score)
         for hit in ranking

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from openrouter_rerank.core import Asked, Call, Way, ask
 from openrouter_rerank.errors import RerankError, ResponseError
-from openrouter_rerank.ranking import Ranking, Unranked
+from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.steps import Answer, Failure, Step, Wait
 from openrouter_rerank.version import VERSION
 
@@ -113,7 +113,7 @@ def _noting_retries(call: Call[T], span: trace.Span) -> Call[T]:
 
 
 def _end(span: trace.Span, ranking: object, whole: Sequence[Asked[Any]]) -> None:
-    if isinstance(ranking, Unranked):
+    if isinstance(ranking, OriginalOrder):
         _fail(span, ranking.reason)
     else:
         span.set_attributes(_of_ranking(cast(Ranking[Any], ranking), whole))

@@ -11,13 +11,13 @@ from weakref import WeakSet
 import msgspec
 
 from openrouter_rerank import forks
-from openrouter_rerank.bulk import by_words
+from openrouter_rerank.bulk import split_by_words
 from openrouter_rerank.bulk.large import ByWords
 from openrouter_rerank.client import AsyncReranker, Reranker
 from openrouter_rerank.defaults import BASE_URL, DEADLINE, MODEL
 from openrouter_rerank.documents import Sendable
 from openrouter_rerank.pickling import refuse_to_pickle
-from openrouter_rerank.ranking import Ranking, Unranked
+from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.redaction import Key
 from openrouter_rerank.request import settings
 from openrouter_rerank.retries import Retries
@@ -65,7 +65,7 @@ class Setup(msgspec.Struct, frozen=True):
     def given(self) -> dict[str, Any]:
         """The options that are not None, as a call takes them."""
         return {
-            name: splitter_of(value) if name == "chunk" else value
+            name: splitter_of(value) if name == "splitter" else value
             for name, value in self.options.items()
             if value is not None
         }
@@ -134,7 +134,7 @@ class Setup(msgspec.Struct, frozen=True):
 
 
 def splitter_of(value: Any) -> Any:
-    """Return the splitter that `chunk` stands for: a function, or the mapping that `plain` makes of `by_words`.
+    """Return the splitter that `splitter` stands for: a function, or the mapping that `plain` makes of `split_by_words`.
 
     Raises:
         TypeError, ValueError: The mapping is not one of those.
@@ -143,9 +143,9 @@ def splitter_of(value: Any) -> Any:
         return value
     given = dict(cast(Mapping[str, Any], value))
     if not {"words"} <= given.keys() <= {"words", "overlap"}:
-        message = f"chunk: a mapping has words and overlap, not {', '.join(map(str, given)) or 'nothing'}; pass by_words(300, 50)"
+        message = f"splitter: a mapping has words and overlap, not {', '.join(map(str, given)) or 'nothing'}; pass split_by_words(300, 50)"
         raise ValueError(message)
-    return by_words(given["words"], given.get("overlap", 0))
+    return split_by_words(given["words"], given.get("overlap", 0))
 
 
 def plain(name: str, value: Any) -> Any:
@@ -210,14 +210,14 @@ class Pair:
 
     def rerank(
         self, setup: Setup, query: str, documents: Iterable[T], key: Callable[[T], Sendable]
-    ) -> Ranking[T] | Unranked[T]:
+    ) -> Ranking[T] | OriginalOrder[T]:
         """Rank with the sync reranker."""
         reranker: Any = self.sync(setup)
         return _noted(reranker.rerank(query, documents, key=key, on_error=setup.on_error, **setup.given))
 
     async def arerank(
         self, setup: Setup, query: str, documents: Iterable[T], key: Callable[[T], Sendable]
-    ) -> Ranking[T] | Unranked[T]:
+    ) -> Ranking[T] | OriginalOrder[T]:
         """Rank with the async reranker, on the event loop and in no thread."""
         reranker: Any = await self.asynchronous(setup)
         return _noted(
@@ -285,7 +285,7 @@ def _renewed(made: _Made[R] | None, setup: Setup, kind: type[R]) -> tuple[_Made[
     return _Made(wanted, kind(setup.key and setup.key(), **arguments), WeakSet()), made
 
 
-def _noted(ranking: Ranking[T] | Unranked[T]) -> Ranking[T] | Unranked[T]:
-    if isinstance(ranking, Unranked):
+def _noted(ranking: Ranking[T] | OriginalOrder[T]) -> Ranking[T] | OriginalOrder[T]:
+    if isinstance(ranking, OriginalOrder):
         log.warning("ranking failed, and the documents keep their order: %s", ranking.reason)
     return ranking

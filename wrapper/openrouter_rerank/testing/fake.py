@@ -16,16 +16,16 @@ import msgspec
 from openrouter_rerank import forks
 from openrouter_rerank.client import AsyncReranker, Reranker
 from openrouter_rerank.errors import (
-    BadRequest,
-    ConnectionFailed,
-    InsufficientCredits,
-    MalformedResponse,
-    RateLimited,
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    InsufficientCreditsError,
+    InvalidResponseError,
+    RateLimitError,
     RerankError,
     ResponseError,
-    TimedOut,
-    Unauthorized,
-    Unavailable,
+    ServerError,
     class_of,
 )
 from openrouter_rerank.ranking import Usage
@@ -230,21 +230,21 @@ def _scored(scores: Scores, query: str, texts: list[str]) -> list[float]:
 
 
 _STATUSES: Mapping[type[RerankError], int] = {
-    BadRequest: 400,
-    Unauthorized: 401,
-    InsufficientCredits: 402,
-    RateLimited: 429,
-    Unavailable: 503,
+    BadRequestError: 400,
+    AuthenticationError: 401,
+    InsufficientCreditsError: 402,
+    RateLimitError: 429,
+    ServerError: 503,
 }
 
 
 def _failing(kind: type[Any], error: RerankError | None) -> Generator[bytes | End, None, None]:
     """What a server does for a call to end in this error."""
-    if kind is TimedOut:
+    if kind is APITimeoutError:
         yield End.HANG
-    elif kind is ConnectionFailed:
+    elif kind is APIConnectionError:
         yield End.CLOSE
-    elif kind is MalformedResponse:
+    elif kind is InvalidResponseError:
         yield answer(200, getattr(error, "body", b"") or {"scripted": "this is no ranking"})
     elif kind in _STATUSES:
         told = error if isinstance(error, ResponseError) else kind("as scripted")
@@ -258,7 +258,7 @@ def _failing(kind: type[Any], error: RerankError | None) -> Generator[bytes | En
         more = {"metadata": told.metadata} if told.metadata else {}
         yield answer(status, envelope(told.code or status, told.message, **more), headers=headers)
     else:
-        message = f"{kind.__name__} is not what a server can bring about; script one of {', '.join(sorted(k.__name__ for k in (*_STATUSES, ConnectionFailed, MalformedResponse, TimedOut)))}"
+        message = f"{kind.__name__} is not what a server can bring about; script one of {', '.join(sorted(k.__name__ for k in (*_STATUSES, APIConnectionError, InvalidResponseError, APITimeoutError)))}"
         raise TypeError(message)
 
 
@@ -282,15 +282,15 @@ class FakeReranker(_Fake, Reranker):
         calls: The requests that it was sent, as `FakeCall`. No documents make no request.
 
     Example:
-        >>> from openrouter_rerank import RateLimited
-        >>> fake = FakeReranker({"Paris": 0.2, "Berlin": 0.9}, script=[None, RateLimited])
+        >>> from openrouter_rerank import RateLimitError
+        >>> fake = FakeReranker({"Paris": 0.2, "Berlin": 0.9}, script=[None, RateLimitError])
         >>> fake.rerank("capital of Germany", ["Paris", "Berlin"], top_n=1).documents
         ['Berlin']
         >>> fake.calls[0].options
         {'model': 'cohere/rerank-v3.5', 'top_n': 1}
         >>> fake.rerank("capital of Germany", ["Paris", "Berlin"])
         Traceback (most recent call last):
-        openrouter_rerank.errors.RateLimited: 429 Too Many Requests from http://fake.invalid/api/v1/rerank: as scripted. ...
+        openrouter_rerank.errors.RateLimitError: 429 Too Many Requests from http://fake.invalid/api/v1/rerank: as scripted. ...
     """
 
     def __init__(

@@ -16,13 +16,13 @@ from types import MappingProxyType
 
 from openrouter_rerank.documents import nearest
 from openrouter_rerank.errors import (
-    BadRequest,
-    ConnectionFailed,
-    MalformedResponse,
-    RateLimited,
+    APIConnectionError,
+    APITimeoutError,
+    BadRequestError,
+    InvalidResponseError,
+    RateLimitError,
     RerankError,
-    TimedOut,
-    Unavailable,
+    ServerError,
 )
 from openrouter_rerank.testing.scripts import (
     End,
@@ -115,57 +115,63 @@ DRIP = 0.02
 # Statuses
 
 _LIMIT = envelope(429, "Rate limit exceeded", metadata={"error_type": "rate_limit_exceeded"})
-canned("status_429_forever", RateLimited, "It limits the rate, for ever.", answer(429, _LIMIT))
+canned("status_429_forever", RateLimitError, "It limits the rate, for ever.", answer(429, _LIMIT))
 canned(
     "status_500_forever",
-    Unavailable,
+    ServerError,
     "It fails, for ever.",
     answer(500, envelope(500, "Internal server error")),
 )
 canned(
     "status_503_retry_after_an_hour",
-    Unavailable,
+    ServerError,
     "It asks to wait for longer than anyone would.",
     answer(503, envelope(503, "Service temporarily unavailable"), headers={"Retry-After": "3600"}),
 )
-canned("status_524", Unavailable, "The edge gave up.", answer(524, envelope(524, "Request timed out")))
+canned("status_524", ServerError, "The edge gave up.", answer(524, envelope(524, "Request timed out")))
 canned(
     "status_529",
-    Unavailable,
+    ServerError,
     "The provider is overloaded.",
     answer(529, envelope(529, "Provider returned error")),
 )
 canned(
     "status_502_html",
-    Unavailable,
+    ServerError,
     "A gateway answers in HTML.",
     answer(
         502, b"<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>", "text/html"
     ),
 )
-canned("status_503_empty", Unavailable, "A gateway answers with nothing.", answer(503, b"", "text/plain"))
+canned("status_503_empty", ServerError, "A gateway answers with nothing.", answer(503, b"", "text/plain"))
 canned(
     "status_400_detail",
-    BadRequest,
+    BadRequestError,
     "It tells errors as FastAPI does.",
     answer(400, {"detail": [{"loc": ["body", "query"], "msg": "field required"}]}),
 )
 canned(
-    "status_400_bare_string", BadRequest, "It tells errors as a bare string.", answer(400, "no such model")
+    "status_400_bare_string",
+    BadRequestError,
+    "It tells errors as a bare string.",
+    answer(400, "no such model"),
 )
 canned(
-    "status_400_list", BadRequest, "It tells errors as a list.", answer(400, [{"message": "no such model"}])
+    "status_400_list",
+    BadRequestError,
+    "It tells errors as a list.",
+    answer(400, [{"message": "no such model"}]),
 )
-canned("status_400_null", BadRequest, "It tells errors as null.", answer(400, None))
+canned("status_400_null", BadRequestError, "It tells errors as null.", answer(400, None))
 canned(
     "status_500_image_not_fetched",
-    Unavailable,
+    ServerError,
     "It blames itself for an image of the caller's that it could not fetch.",
     answer(500, envelope(500, "Failed to fetch image from URL")),
 )
 canned(
     "redirect_307_to_another_host",
-    BadRequest,
+    BadRequestError,
     "It sends clients to another host, and the key with them.",
     answer(307, b"", headers={"Location": "http://elsewhere.invalid/api/v1/rerank"}),
 )
@@ -181,139 +187,149 @@ def status_429_once(request: Request) -> Script:
 
 canned(
     "ok_error_int_code",
-    RateLimited,
+    RateLimitError,
     "A 200 carries an error.",
     answer(200, envelope(429, "Rate limit exceeded")),
 )
 canned(
     "ok_error_text_code",
-    Unavailable,
+    ServerError,
     "A 200 carries an error, its code as text.",
     answer(200, envelope("503", "busy")),
 )
 canned(
     "ok_error_no_code",
-    MalformedResponse,
+    InvalidResponseError,
     "A 200 carries an error without a code.",
     answer(200, {"error": {"message": "busy"}}),
 )
 canned(
     "ok_error_string",
-    MalformedResponse,
+    InvalidResponseError,
     "A 200 carries an error as a string.",
     answer(200, {"error": "no such endpoint"}),
 )
 canned(
     "ok_error_beside_results",
-    Unavailable,
+    ServerError,
     "A 200 carries results and an error.",
     answer(200, results((0, 0.5), **envelope(502, "died halfway"))),
 )
 canned(
     "ok_html",
-    MalformedResponse,
+    InvalidResponseError,
     "A 200 is an HTML page.",
     answer(200, b"<!DOCTYPE html><title>Sign in</title>", "text/html; charset=utf-8"),
 )
-canned("ok_empty", MalformedResponse, "A 200 is empty.", answer(200))
-canned("ok_204", MalformedResponse, "Success without a body.", head(204, {}))
+canned("ok_empty", InvalidResponseError, "A 200 is empty.", answer(200))
+canned("ok_204", InvalidResponseError, "Success without a body.", head(204, {}))
 
 # 200, and results that are none
 
 canned(
     "index_beyond",
-    MalformedResponse,
+    InvalidResponseError,
     "A result points at document 99 of three.",
     answer(200, results((0, 0.9), (99, 0.8))),
 )
 canned(
     "index_negative",
-    MalformedResponse,
+    InvalidResponseError,
     "A result points at document -1.",
     answer(200, results((0, 0.9), (-1, 0.8))),
 )
 canned(
     "index_thrice",
-    MalformedResponse,
+    InvalidResponseError,
     "One document is there three times.",
     answer(200, results((1, 0.9), (1, 0.8), (1, 0.7))),
 )
 canned(
     "index_fraction",
-    MalformedResponse,
+    InvalidResponseError,
     "A result points between two documents.",
     answer(200, results((0.5, 0.9))),
 )
-canned("index_text", MalformedResponse, "A result's index is text.", answer(200, results(("0", 0.9))))
+canned("index_text", InvalidResponseError, "A result's index is text.", answer(200, results(("0", 0.9))))
 canned(
-    "index_true", MalformedResponse, "A result's index is a truth value.", answer(200, results((True, 0.9)))
+    "index_true",
+    InvalidResponseError,
+    "A result's index is a truth value.",
+    answer(200, results((True, 0.9))),
 )
-canned("index_null", MalformedResponse, "A result's index is null.", answer(200, results((None, 0.9))))
+canned("index_null", InvalidResponseError, "A result's index is null.", answer(200, results((None, 0.9))))
 canned(
     "index_missing",
-    MalformedResponse,
+    InvalidResponseError,
     "A result has no index.",
     answer(200, {"model": "m", "results": [{"relevance_score": 1}]}),
 )
 canned(
     "score_nan",
-    MalformedResponse,
+    InvalidResponseError,
     "A score is not a number.",
     raw('{"results":[{"index":0,"relevance_score":NaN}]}'),
 )
 canned(
     "score_infinity",
-    MalformedResponse,
+    InvalidResponseError,
     "A score is infinite.",
     raw('{"results":[{"index":0,"relevance_score":Infinity}]}'),
 )
 canned(
     "score_1e999",
-    MalformedResponse,
+    InvalidResponseError,
     "A score is beyond all floats.",
     raw('{"results":[{"index":0,"relevance_score":1e999}]}'),
 )
-canned("score_text", MalformedResponse, "A score is a word.", answer(200, results((0, "high"))))
-canned("score_null", MalformedResponse, "A score is null.", answer(200, results((0, None))))
-canned("score_true", MalformedResponse, "A score is a truth value.", answer(200, results((0, True))))
+canned("score_text", InvalidResponseError, "A score is a word.", answer(200, results((0, "high"))))
+canned("score_null", InvalidResponseError, "A score is null.", answer(200, results((0, None))))
+canned("score_true", InvalidResponseError, "A score is a truth value.", answer(200, results((0, True))))
 canned(
     "score_missing",
-    MalformedResponse,
+    InvalidResponseError,
     "A result has no score.",
     answer(200, {"model": "m", "results": [{"index": 0}]}),
 )
 canned(
     "more_than_asked",
-    MalformedResponse,
+    InvalidResponseError,
     "There are more results than were asked for.",
     answer(200, results((0, 0.9), (1, 0.8), (2, 0.7), (3, 0.6))),
 )
 canned(
     "results_object",
-    MalformedResponse,
+    InvalidResponseError,
     "The results are an object.",
     answer(200, {"model": "m", "results": {"0": 0.9}}),
 )
 canned(
-    "results_null", MalformedResponse, "The results are null.", answer(200, {"model": "m", "results": None})
+    "results_null",
+    InvalidResponseError,
+    "The results are null.",
+    answer(200, {"model": "m", "results": None}),
 )
-canned("results_missing", MalformedResponse, "There are no results.", answer(200, {"id": "1", "model": "m"}))
+canned(
+    "results_missing", InvalidResponseError, "There are no results.", answer(200, {"id": "1", "model": "m"})
+)
 canned(
     "results_of_numbers",
-    MalformedResponse,
+    InvalidResponseError,
     "The results are bare numbers.",
     answer(200, {"model": "m", "results": [0.9, 0.8]}),
 )
-canned("bare_array", MalformedResponse, "The answer is an array.", answer(200, [{"index": 0, "score": 0.9}]))
+canned(
+    "bare_array", InvalidResponseError, "The answer is an array.", answer(200, [{"index": 0, "score": 0.9}])
+)
 canned(
     "data_for_results",
-    MalformedResponse,
+    InvalidResponseError,
     "The results are called data.",
     answer(200, {"object": "list", "data": [{"index": 0, "relevance_score": 0.9}], "model": "m"}),
 )
 canned(
     "deep_nesting",
-    MalformedResponse,
+    InvalidResponseError,
     "The answer is nested ten thousand deep.",
     raw('{"results":' + "[" * 10**4 + "]" * 10**4 + "}"),
 )
@@ -355,13 +371,13 @@ def slow(request: Request) -> Script:
     yield honest(request)
 
 
-@fault(TimedOut)
+@fault(APITimeoutError)
 def silent(_: Request) -> Script:
     """It takes the request and never answers."""
     yield End.HANG
 
 
-@fault(TimedOut)
+@fault(APITimeoutError)
 def stalls_in_body(request: Request) -> Script:
     """It stops in the middle of the body, and stays."""
     whole = honest(request)
@@ -369,7 +385,7 @@ def stalls_in_body(request: Request) -> Script:
     yield End.HANG
 
 
-@fault(TimedOut)
+@fault(APITimeoutError)
 def trickling_body(_: Request) -> Script:
     """The body comes a blank at a time, and has no end."""
     yield head(200, CHUNKED)
@@ -378,7 +394,7 @@ def trickling_body(_: Request) -> Script:
         yield b"1\r\n \r\n"
 
 
-@fault(TimedOut)
+@fault(APITimeoutError)
 def trickling_chunk_size(_: Request) -> Script:
     """The size of the body's first chunk comes a digit at a time, and has no end."""
     yield head(200, CHUNKED) + b"1;extension="
@@ -387,7 +403,7 @@ def trickling_chunk_size(_: Request) -> Script:
         yield b"x"
 
 
-@fault(TimedOut)
+@fault(APITimeoutError)
 def trickling_headers(_: Request) -> Script:
     """The headers come a byte at a time, and have no end."""
     yield b"HTTP/1.1 200 OK\r\nX-Endless: "
@@ -396,7 +412,7 @@ def trickling_headers(_: Request) -> Script:
         yield b"x"
 
 
-@fault(TimedOut)
+@fault(APITimeoutError)
 def trickling_gzip(_: Request) -> Script:
     """The body is a gzip header that names a file, a byte at a time, and has no end: it decodes to nothing."""
     yield (
@@ -408,7 +424,7 @@ def trickling_gzip(_: Request) -> Script:
         yield b"1\r\nx\r\n"
 
 
-@fault(TimedOut)
+@fault(APITimeoutError)
 def continue_forever(_: Request) -> Script:
     """It says 100 Continue as fast as it can, and never anything else."""
     while True:
@@ -424,7 +440,7 @@ def dropped_once(request: Request) -> Script:
     return once(request, [End.CLOSE])
 
 
-@fault(ConnectionFailed)
+@fault(APIConnectionError)
 def dropped_always(_: Request) -> Script:
     """It closes every connection before it answers."""
     yield End.CLOSE
@@ -436,21 +452,21 @@ def reset_once(request: Request) -> Script:
     return once(request, [End.RESET])
 
 
-@fault(ConnectionFailed)
+@fault(APIConnectionError)
 def dropped_in_headers(_: Request) -> Script:
     """It closes the connection in the middle of its headers."""
     yield b"HTTP/1.1 200 OK\r\nContent-"
     yield End.CLOSE
 
 
-@fault(ConnectionFailed)
+@fault(APIConnectionError)
 def dropped_in_body(request: Request) -> Script:
     """It closes the connection in the middle of the body."""
     yield honest(request)[:-20]
     yield End.CLOSE
 
 
-@fault(ConnectionFailed)
+@fault(APIConnectionError)
 def reset_in_body(request: Request) -> Script:
     """It resets the connection in the middle of the body."""
     yield honest(request)[:-20]
@@ -465,7 +481,7 @@ def dropped_while_idle(request: Request) -> Script:
     yield End.CLOSE
 
 
-@fault(ConnectionFailed)
+@fault(APIConnectionError)
 def not_http(_: Request) -> Script:
     """It speaks another protocol."""
     yield b"220 mail.example ESMTP\r\n"
@@ -475,7 +491,7 @@ def not_http(_: Request) -> Script:
 # Lengths and encodings
 
 
-@fault(ConnectionFailed)
+@fault(APIConnectionError)
 def length_too_large(_: Request) -> Script:
     """It promises more bytes than it sends, all of a ranking."""
     body = json.dumps(results((0, 0.9))).encode()
@@ -483,7 +499,7 @@ def length_too_large(_: Request) -> Script:
     yield End.CLOSE
 
 
-@fault(MalformedResponse)
+@fault(InvalidResponseError)
 def length_too_small(_: Request) -> Script:
     """It promises fewer bytes than it sends."""
     body = json.dumps(results((0, 0.9))).encode()
@@ -492,13 +508,13 @@ def length_too_small(_: Request) -> Script:
 
 canned(
     "length_not_a_number",
-    ConnectionFailed,
+    APIConnectionError,
     "Its Content-Length is a word.",
     head(200, {"Content-Length": "many"}) + b"{}",
 )
 
 
-@fault(MalformedResponse)
+@fault(InvalidResponseError)
 def endless_body(_: Request) -> Script:
     """The body comes fast, and has no end."""
     yield head(200, CHUNKED)
@@ -507,7 +523,7 @@ def endless_body(_: Request) -> Script:
         yield b"100000\r\n" + block + b"\r\n"
 
 
-@fault(Unavailable)
+@fault(ServerError)
 def endless_error(_: Request) -> Script:
     """It fails, and has no end of words about it."""
     yield head(500, CHUNKED)
@@ -518,13 +534,13 @@ def endless_error(_: Request) -> Script:
 
 canned(
     "gzip_garbage",
-    MalformedResponse,
+    InvalidResponseError,
     "It promises gzip and sends none.",
     answer(200, b"this is no gzip at all", headers={"Content-Encoding": "gzip"}),
 )
 canned(
     "gzip_garbage_502",
-    Unavailable,
+    ServerError,
     "A gateway fails, promises gzip and sends none.",
     answer(502, b"this is no gzip at all", headers={"Content-Encoding": "gzip"}),
 )
@@ -537,13 +553,13 @@ def _zeros(size: int) -> bytes:
     return b"".join([*(packer.compress(block) for _ in range(size // 2**20)), packer.flush()])
 
 
-@fault(MalformedResponse)
+@fault(InvalidResponseError)
 def zip_bomb(_: Request) -> Script:
     """A small body unpacks to 256 MiB."""
     yield answer(200, _zeros(2**28), headers={"Content-Encoding": "gzip"})
 
 
-@fault(MalformedResponse)
+@fault(InvalidResponseError)
 def zip_bomb_twice(_: Request) -> Script:
     """A body of a few kilobytes unpacks to one that unpacks to 256 MiB."""
     yield answer(200, gzip.compress(_zeros(2**28), 9), headers={"Content-Encoding": "gzip, gzip"})

@@ -37,11 +37,11 @@ class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     Example:
         >>> import httpx
-        >>> from openrouter_rerank import Reranker, MalformedResponse
+        >>> from openrouter_rerank import Reranker, InvalidResponseError
         >>> client = httpx.Client(transport=InProcess("index_negative"))
         >>> try:
         ...     Reranker("", http_client=client).rerank("q", ["a", "b"])
-        ... except MalformedResponse as error:
+        ... except InvalidResponseError as error:
         ...     print("index -1 is none of the 2 documents" in str(error))
         True
     """

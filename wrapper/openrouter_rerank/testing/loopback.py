@@ -51,11 +51,11 @@ def faulty(
         ValueError: No fault has that name.
 
     Example:
-        >>> from openrouter_rerank import Reranker, Unavailable
+        >>> from openrouter_rerank import Reranker, ServerError
         >>> with faulty("status_502_html") as server, Reranker("", base_url=server.url, deadline=5) as reranker:
         ...     try:
         ...         reranker.rerank("q", ["a", "b"])
-        ...     except Unavailable as error:
+        ...     except ServerError as error:
         ...         print(error.status)
         502
     """

@@ -13,7 +13,7 @@ from haystack.core.errors import PipelineRuntimeError, SerializationError
 from haystack.dataclasses import ByteStream
 from haystack.utils import Secret
 
-from openrouter_rerank import AsyncReranker, Reranker, Unauthorized
+from openrouter_rerank import AsyncReranker, AuthenticationError, Reranker
 from openrouter_rerank.integrations.haystack import OpenRouterRanker
 
 QUESTION = "Where is Berlin?"
@@ -162,14 +162,14 @@ async def test_errors(server):
     """An error of the reranker comes through the component as it is; a pipeline wraps it in its own."""
     ranker = OpenRouterRanker(api_key=Secret.from_token("sk-or-v1-another"), api_base_url=server.url)
 
-    with pytest.raises(Unauthorized):
+    with pytest.raises(AuthenticationError):
         ranker.run(QUESTION, documents())
-    with pytest.raises(Unauthorized):
+    with pytest.raises(AuthenticationError):
         await ranker.run_async(QUESTION, documents())
     with pytest.raises(PipelineRuntimeError) as caught:
         pipeline(ranker).run(asked())
 
-    assert isinstance(caught.value.__cause__, Unauthorized)
+    assert isinstance(caught.value.__cause__, AuthenticationError)
     await ranker.close_async()
 
 

@@ -18,7 +18,7 @@ from langchain_core.callbacks import CallbackManager
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
-from openrouter_rerank import AsyncReranker, Reranker, Unauthorized
+from openrouter_rerank import AsyncReranker, AuthenticationError, Reranker
 from openrouter_rerank.integrations.langchain import OpenRouterRerank
 
 QUESTION = "Where is Berlin?"
@@ -129,9 +129,9 @@ def test_callbacks():
 async def test_errors(server):
     """An error of the reranker comes through a retriever as it is."""
     async with aclosing(OpenRouterRerank(api_key="sk-or-v1-another", base_url=server.url)) as compressor:
-        with pytest.raises(Unauthorized):
+        with pytest.raises(AuthenticationError):
             retriever(compressor, documents()).invoke(QUESTION)
-        with pytest.raises(Unauthorized):
+        with pytest.raises(AuthenticationError):
             await retriever(compressor, documents()).ainvoke(QUESTION)
 
 

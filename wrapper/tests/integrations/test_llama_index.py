@@ -20,7 +20,7 @@ from llama_index.core.response_synthesizers import get_response_synthesizer
 from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 
-from openrouter_rerank import AsyncReranker, Reranker, Unauthorized
+from openrouter_rerank import AsyncReranker, AuthenticationError, Reranker
 from openrouter_rerank.integrations.llama_index import OpenRouterRerank
 
 QUESTION = "Where is Berlin?"
@@ -180,9 +180,9 @@ def test_callbacks():
 async def test_errors(server, events):
     """An error of the reranker comes through as it is, and no end is told of."""
     async with aclosing(OpenRouterRerank(api_key="sk-or-v1-another", base_url=server.url)) as postprocessor:
-        with pytest.raises(Unauthorized):
+        with pytest.raises(AuthenticationError):
             postprocessor.postprocess_nodes(nodes(), query_str=QUESTION)
-        with pytest.raises(Unauthorized):
+        with pytest.raises(AuthenticationError):
             await postprocessor.apostprocess_nodes(nodes(), query_str=QUESTION)
 
     assert not [event for event in events if isinstance(event, ReRankEndEvent)]

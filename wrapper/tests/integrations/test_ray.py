@@ -26,7 +26,7 @@ import ray
 import ray.data
 from pyarrow import parquet
 
-from openrouter_rerank import BadRequest, Retries, Usage
+from openrouter_rerank import BadRequestError, Retries, Usage
 from openrouter_rerank.integrations.ray import Job, OpenRouterRerank
 from openrouter_rerank.ledger import Totals
 from openrouter_rerank.testing import FakeReranker, answer, envelope, serving
@@ -175,9 +175,9 @@ def test_requests_under_way(session):
 
 
 def test_rpm(session):
-    """Requests of all actors are spaced as rpm says."""
+    """Requests of all actors are spaced as requests_per_minute says."""
     with serving(fake := Fake()) as server:
-        Job(base_url=server.url, api_key="", rpm=60 / 0.5).rank(
+        Job(base_url=server.url, api_key="", requests_per_minute=60 / 0.5).rank(
             blocks(40), actors=3, batch_size=5
         ).materialize()
 
@@ -213,7 +213,7 @@ def test_max_cost(session):
     failed = [row for row in found if row["rerank_error"] is not None]
     assert len(fake.came) == 20
     assert (len(found), len(failed), job.totals().cost) == (60, 40, 5.0)
-    assert {row["rerank_error"]["type"] for row in failed} == {"BudgetExceeded"}
+    assert {row["rerank_error"]["type"] for row in failed} == {"BudgetExceededError"}
     assert [failed[0][name] for name in ("indices", "scores", "cost", "model")] == [None] * 4
 
 
@@ -242,7 +242,7 @@ def test_errors_are_rows(session):
         None,
         ("TypeError", None),
         ("TypeError", None),
-        ("BadRequest", 400),
+        ("BadRequestError", 400),
         ("TypeError", None),
         None,
     ]
@@ -264,7 +264,7 @@ def test_stop_on_error(session, monkeypatch):
             job.rank(blocks(10)).materialize()
 
     error = caught.value.cause
-    assert isinstance(error, BadRequest)
+    assert isinstance(error, BadRequestError)
     assert (error.status, error.request_id, len(error.attempts)) == (400, "g7", 1)
 
 
@@ -305,7 +305,9 @@ def test_what_is_forbidden_for_one_row(session):
 REFUSED = [
     pytest.param({}, ValueError, "OPENROUTER_API_KEY", id="no key"),
     pytest.param({"api_key": "", "concurrency": 0}, ValueError, "concurrency", id="concurrency"),
-    pytest.param({"api_key": "", "rpm": 0}, ValueError, "rpm", id="rpm"),
+    pytest.param(
+        {"api_key": "", "requests_per_minute": 0}, ValueError, "requests_per_minute", id="requests_per_minute"
+    ),
     pytest.param({"api_key": "", "max_cost": -1}, ValueError, "max_cost", id="max_cost"),
     pytest.param({"api_key": "", "top_n": 0}, ValueError, "top_n", id="top_n"),
     pytest.param({"api_key": "", "modle": "a/b"}, TypeError, "modle", id="misspelt"),
@@ -458,13 +460,13 @@ def test_the_limits_are_gone(session):
 
 def test_types():
     """The columns have the same types whatever is in them, so that all blocks of a data set fit together."""
-    from openrouter_rerank.bulk.journal import Kept
+    from openrouter_rerank.bulk.journal import FinishedRow
     from openrouter_rerank.integrations.ray import tables
 
     columns = tables.Columns(query="query", documents="documents", key=None, prefix="", with_documents=True)
     table = pa.table({"query": ["q"], "documents": pa.array([["a"]], TEXTS)})
-    nothing = tables.with_results(table, [Kept(0)], columns)
-    all_there = Kept(
+    nothing = tables.with_results(table, [FinishedRow(0)], columns)
+    all_there = FinishedRow(
         0,
         ranking=[(0, 1.0)],
         model="m",

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from openrouter_rerank import AsyncReranker, BadRequest, RateLimited, Reranker
-from openrouter_rerank.bulk import by_words
+from openrouter_rerank import AsyncReranker, BadRequestError, RateLimitError, Reranker
+from openrouter_rerank.bulk import split_by_words
 from openrouter_rerank.options import CALL
 from openrouter_rerank.testing import AsyncFakeReranker, FakeReranker, answer, envelope, serving
 from openrouter_rerank_api.models import ProviderPreferences
@@ -157,7 +157,7 @@ VALUES: dict[str, Any] = {
     "max_documents": 2,
     "max_bytes": 10_000,
     "on_part_error": "partial",
-    "chunk": by_words(3, 1),
+    "splitter": split_by_words(3, 1),
     "blank": "skip",
 }
 """A value for each option that can be written down."""
@@ -218,9 +218,9 @@ def test_a_copy_with_changes_counts(pydantic: Adapter) -> None:
         ({"min_score": float("nan")}, ValueError, "min_score"),
         ({"provider": {"oder": []}}, ValueError, "did you mean 'order'"),
         ({"on_error": "keep"}, ValueError, "on_error must be 'raise' or 'keep_order'"),
-        ({"chunk": {"word": 3}}, ValueError, "chunk: a mapping has words and overlap"),
-        ({"chunk": {"words": 0}}, ValueError, "n must be at least 1"),
-        ({"chunk": 3}, TypeError, "chunk must be a function"),
+        ({"splitter": {"word": 3}}, ValueError, "splitter: a mapping has words and overlap"),
+        ({"splitter": {"words": 0}}, ValueError, "n must be at least 1"),
+        ({"splitter": 3}, TypeError, "splitter must be a function"),
         ({"blank": "drop"}, ValueError, "blank must be 'send' or 'skip'"),
         ({"base_url": "http://x.example.com"}, ValueError, "base_url: a ready reranker has its own"),
         ({"deadline": 3}, ValueError, "deadline: a ready reranker has its own"),
@@ -351,8 +351,8 @@ async def test_a_failure_keeps_the_order(adapter: Adapter, caplog: pytest.LogCap
         on_error="keep_order",
         top_n=2,
         min_score=0.5,
-        reranker=FakeReranker(script=[RateLimited]),
-        async_reranker=AsyncFakeReranker(script=[RateLimited]),
+        reranker=FakeReranker(script=[RateLimitError]),
+        async_reranker=AsyncFakeReranker(script=[RateLimitError]),
     )
     with caplog.at_level(logging.WARNING, "openrouter_rerank"):
         found = [adapter.rank(made), await adapter.arank(made)]
@@ -367,8 +367,8 @@ async def test_a_failure_keeps_the_order(adapter: Adapter, caplog: pytest.LogCap
 
 def test_raising_is_the_default(adapter: Adapter) -> None:
     """Nobody's order is kept unasked; the attribute can be changed."""
-    made = adapter.make(reranker=FakeReranker(script=[RateLimited] * 2))
-    with pytest.raises(RateLimited):
+    made = adapter.make(reranker=FakeReranker(script=[RateLimitError] * 2))
+    with pytest.raises(RateLimitError):
         adapter.rank(made)
     adapter.change(made, on_error="keep_order")
     assert [text for text, _ in adapter.rank(made)] == TEXTS
@@ -386,7 +386,7 @@ def test_blank_documents(adapter: Adapter) -> None:
     fake = FakeReranker(SCORES)
     with serving(strict) as server:
         made = adapter.make(api_key="", base_url=server.url)
-        with pytest.raises(BadRequest, match=r"\(index 1\).*blank=\"skip\""):
+        with pytest.raises(BadRequestError, match=r"\(index 1\).*blank=\"skip\""):
             adapter.rank(made, ["a", "", "b"])
         adapter.change(made, blank="skip")
         assert [text for text, _ in adapter.rank(made, ["a", "", "b"])] == ["b", "a"]
@@ -403,12 +403,12 @@ def test_a_document_of_haystack_without_content() -> None:
 
 
 def test_long_documents(adapter: Adapter) -> None:
-    """With chunk= a document is ranked by the best of its pieces, and comes back whole."""
+    """With splitter= a document is ranked by the best of its pieces, and comes back whole."""
     fake = FakeReranker({"a b": 0.1, "c": 0.9, "d": 0.5})
-    for chunk in (by_words(2), {"words": 2}, {"words": 2, "overlap": 0}):
-        made = adapter.make(reranker=fake, chunk=chunk)
+    for splitter in (split_by_words(2), {"words": 2}, {"words": 2, "overlap": 0}):
+        made = adapter.make(reranker=fake, splitter=splitter)
         assert adapter.rank(made, ["d", "a b c"]) == [("a b c", 0.9), ("d", 0.5)]
-        adapter.change(made, chunk=chunk)
+        adapter.change(made, splitter=splitter)
         assert len(adapter.rank(made, ["a b c"])) == 1
 
 
@@ -449,7 +449,7 @@ def test_no_secret_is_written_down(pydantic: Adapter) -> None:
     [
         ({"reranker": FakeReranker()}, "a ready reranker"),
         ({"extra_headers": {"A": "b"}}, "extra_headers"),
-        ({"chunk": str.split}, "a function as chunk"),
+        ({"splitter": str.split}, "a function as splitter"),
     ],
 )
 def test_what_haystack_cannot_write_down(

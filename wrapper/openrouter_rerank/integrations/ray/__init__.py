@@ -16,16 +16,16 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from openrouter_rerank.bulk.batch import kept, told
-from openrouter_rerank.bulk.cache import disk
+from openrouter_rerank.bulk.cache import DiskCache
 from openrouter_rerank.bulk.job import ERROR
-from openrouter_rerank.bulk.journal import Kept
-from openrouter_rerank.bulk.many import Request, Results
+from openrouter_rerank.bulk.journal import FinishedRow
+from openrouter_rerank.bulk.many import RerankRequest, Results
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.shared import Limits, Lost, Member, Turns
 from openrouter_rerank.bulk.threads import Threads
 from openrouter_rerank.client import Reranker
 from openrouter_rerank.defaults import BASE_URL
-from openrouter_rerank.errors import BudgetExceeded, InsufficientCredits, Unauthorized
+from openrouter_rerank.errors import AuthenticationError, BudgetExceededError, InsufficientCreditsError
 from openrouter_rerank.ledger import Ledger, Totals
 from openrouter_rerank.redaction import Key
 from openrouter_rerank.retries import Retries
@@ -58,7 +58,7 @@ class Job:
         with_documents: Add the documents in their new order too.
         concurrency: How many requests may be under way at a time, over all actors. There are fewer while the server
             refuses some, which all actors wait out together.
-        rpm: How many requests may start in a minute, over all actors; None for as many as there are.
+        requests_per_minute: How many requests may start in a minute, over all actors; None for as many as there are.
         max_cost: US dollars that all rows may cost, as far as the server says what they cost. Until a row has said it,
             one is ranked at a time. Rows for which nothing is left are rows with an error.
         stop_on_error: Raise the first error of a row, which ends Ray's job.
@@ -99,7 +99,7 @@ class Job:
         prefix: str = "",
         with_documents: bool = False,
         concurrency: int = 8,
-        rpm: float | None = None,
+        requests_per_minute: float | None = None,
         max_cost: float | None = None,
         stop_on_error: bool = False,
         cache: str | Path | None = None,
@@ -141,10 +141,10 @@ class Job:
             )
         with self.reranker(max_cost=max_cost) as checked:
             self.where = checked.where
-        Pace(concurrency, rpm, Retries())
+        Pace(concurrency, requests_per_minute, Retries())
         retries: Any = settings.get("retries", Retries())
         actor: Any = ray.remote(Limits).options(num_cpus=0, max_concurrency=_QUESTIONS)
-        self.door = _Door(actor.remote(concurrency, rpm, max_cost, retries))
+        self.door = _Door(actor.remote(concurrency, requests_per_minute, max_cost, retries))
 
     def __repr__(self) -> str:
         return f"<Job of {self.where}>"
@@ -200,7 +200,7 @@ class Job:
         """A client as each actor has one."""
         settings = dict(self._settings)
         if self._cache is not None:
-            settings["cache"] = disk(self._cache)
+            settings["cache"] = DiskCache(self._cache)
         if max_cost is not None:
             settings["max_cost"] = max_cost
         if self._local:
@@ -249,7 +249,7 @@ class OpenRouterRerank:
         tables.check(batch.schema, columns)
         gate = self._member.gate()
         ended: Exception | None = None
-        found: dict[int, Kept] = {}
+        found: dict[int, FinishedRow] = {}
         with self._reranker.run(
             tables.requests(batch, columns),
             gate,
@@ -270,15 +270,15 @@ class OpenRouterRerank:
         if ended is not None and self._job.stop_on_error:
             raise ended
         rest = None if ended is None else told(ended)
-        rows = [found.get(number) or Kept(number, error=rest) for number in range(batch.num_rows)]
+        rows = [found.get(number) or FinishedRow(number, error=rest) for number in range(batch.num_rows)]
         return tables.with_results(batch, rows, columns)
 
 
 def _ends_all(error: Exception) -> bool:
     """Whether no other row can go better: with a wrong key, or without money. What else is forbidden may be the row's own."""
-    if isinstance(error, Unauthorized):
+    if isinstance(error, AuthenticationError):
         return error.status == 401
-    return isinstance(error, BudgetExceeded | InsufficientCredits | Lost)
+    return isinstance(error, BudgetExceededError | InsufficientCreditsError | Lost)
 
 
 class _Reranker(Reranker):
@@ -306,7 +306,7 @@ class _Reranker(Reranker):
         return member
 
     def run(
-        self, requests: Iterator[Request], gate: Turns, *, concurrency: int, stop_on_error: bool
+        self, requests: Iterator[RerankRequest], gate: Turns, *, concurrency: int, stop_on_error: bool
     ) -> Results:
         """`rerank_many` through a gate."""
         run = Threads(
@@ -314,7 +314,7 @@ class _Reranker(Reranker):
             requests,
             gate=gate,
             concurrency=concurrency,
-            rpm=None,
+            requests_per_minute=None,
             ordered=False,
             stop_on_error=stop_on_error,
             progress=None,

@@ -43,7 +43,7 @@ _ADDRESS = "RAY_ADDRESS"
     help="How many rows may be under way at a time, over all actors.",
 )
 @click.option(
-    "--rpm",
+    "--requests-per-minute",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
     help="How many requests may start in a minute, over all actors.  [default: no limit]",
@@ -101,7 +101,7 @@ def command(  # noqa: PLR0913 - one argument for each option
     target: str,
     top_n: int | None,
     concurrency: int,
-    rpm: float | None,
+    requests_per_minute: float | None,
     max_cost: float | None,
     query_column: str,
     documents_column: str,
@@ -154,7 +154,7 @@ def command(  # noqa: PLR0913 - one argument for each option
                 prefix=prefix,
                 with_documents=with_documents,
                 concurrency=concurrency,
-                rpm=rpm,
+                requests_per_minute=requests_per_minute,
                 max_cost=max_cost,
                 cache=cache,
                 base_url=connection["base_url"] or BASE_URL,

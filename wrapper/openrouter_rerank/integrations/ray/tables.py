@@ -10,7 +10,7 @@ import msgspec
 
 from openrouter_rerank.bulk.batch import Row, sendable
 from openrouter_rerank.bulk.job import ERROR
-from openrouter_rerank.bulk.journal import Kept
+from openrouter_rerank.bulk.journal import FinishedRow
 
 arrow: Any = import_module("pyarrow")
 
@@ -134,7 +134,7 @@ def requests(table: Any, columns: Columns) -> Iterator[Row]:
         yield Row(number, query.as_py(), cast(list[Any], sent), key=columns.key)
 
 
-def with_results(table: Any, kept: Sequence[Kept], columns: Columns) -> Any:
+def with_results(table: Any, kept: Sequence[FinishedRow], columns: Columns) -> Any:
     """The table with what was kept of each of its rows."""
     ranked = [row.ranking for row in kept]
     values: dict[str, Any] = {
