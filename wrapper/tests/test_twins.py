@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import subprocess
 import sys
@@ -110,14 +111,24 @@ def test_every_argument_is_documented() -> None:
 
 
 def test_exported_names() -> None:
-    """`__all__` is sorted, and is just the public names that are no modules."""
+    """`__all__` is sorted, and lists each public name, those that are imported when first used included."""
     public = {
         name
-        for name, value in vars(openrouter_rerank).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
+        for name in dir(openrouter_rerank)
+        if not name.startswith("_")
+        and getattr(getattr(openrouter_rerank, name), "__module__", "").startswith("openrouter_rerank")
     }
 
     assert openrouter_rerank.__all__ == sorted(public)
+
+
+@pytest.mark.parametrize("module", ["openrouter_rerank", "openrouter_rerank.bulk"])
+def test_old_names(module: str) -> None:
+    """A name of the first edition still imports, with a warning that has the new one."""
+    package = importlib.import_module(module)
+    for old, new in package._RENAMED.items():
+        with pytest.warns(DeprecationWarning, match=f"{old} is now .*{new}; "):
+            assert getattr(package, old) is getattr(package, new)
 
 
 def test_public_docstrings() -> None:
