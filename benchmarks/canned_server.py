@@ -59,7 +59,7 @@ def texts(count: int) -> list[str]:
 
 
 def answer(count: int) -> bytes:
-    """The whole HTTP response for `count` documents: every one of them ranked and echoed, best first."""
+    """Return the HTTP response for `count` documents: each is ranked and echoed, best first."""
     chance = random.Random(f"answer {count}")  # noqa: S311 - repeatable, not secret
     documents = texts(count)
     order = chance.sample(range(count), count)

@@ -20,7 +20,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def since(parser: ArgumentParser, arguments: Namespace) -> str | None:
-    """The version to compare with; None if there is nothing to compare. A version that is not kept ends the program."""
+    """Return the version to compare with, or None. End the program if it is not recorded."""
     if arguments.compare is None:
         return None
     kept = read()
@@ -43,13 +43,13 @@ def settle(ratios: Ratios, version: str | None, *, keeping: bool) -> None:
 
 
 def spread(ratios: Sequence[float]) -> list[float]:
-    """The quartiles of a ratio, as they are kept."""
+    """Return the quartiles of a ratio as they are stored."""
     found = quantiles(ratios, method="inclusive") if len(ratios) > 1 else [*ratios] * 3
     return [round(one, 3) for one in found]
 
 
 def read(file: Path = FILE) -> dict[str, dict[str, list[float]]]:
-    """The kept ratios by version, oldest first; none where there is no file yet."""
+    """Return the stored ratios by version, oldest first."""
     return json.loads(file.read_text("utf-8")) if file.exists() else {}
 
 

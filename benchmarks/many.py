@@ -46,7 +46,7 @@ def requests(count: int) -> Iterator[tuple[str, list[str]]]:
 
 
 def raw(root: str, count: int, concurrency: int) -> None:
-    """What one writes without any library for the API: so many tasks that share an iterator, and one client."""
+    """Send the requests by tasks that share an iterator and one client, as one writes it without a library."""
 
     async def main() -> None:
         left = requests(count)
@@ -95,7 +95,7 @@ CONTENDERS: dict[str, Run] = {
 
 
 def measure(root: str, rounds: int, each: int, concurrency: int) -> dict[str, list[float]]:
-    """Requests per second, for each contender and round."""
+    """Return the requests per second of each contender in each round."""
     rates: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     for round_ in range(rounds + 1):
         for name, run in CONTENDERS.items():

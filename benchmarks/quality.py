@@ -42,17 +42,17 @@ class Question:
     """The DCG of all judged documents of the collection, found or not, in the best order."""
 
     def ndcg(self, order: Sequence[int]) -> float:
-        """The nDCG@10 of the documents in that order."""
+        """Return the nDCG@10 of the documents in that order."""
         return _dcg([self.gains[index] for index in order]) / self.ideal
 
 
 def evaluate(rank: Rank, questions: Sequence[Question]) -> float:
-    """The mean nDCG@10 of a ranker over the questions."""
+    """Return the mean nDCG@10 of a ranker over the questions."""
     return _mean([question.ndcg(rank(question.text, question.documents)) for question in questions])
 
 
 def through(reranker: Reranker) -> Rank:
-    """The ranker that asks the facade, as an application does."""
+    """Return the ranker that calls the facade as an application does."""
 
     def rank(query: str, documents: list[str]) -> list[int]:
         return reranker.rerank(query, documents, top_n=CUTOFF).indices
@@ -61,24 +61,24 @@ def through(reranker: Reranker) -> Rank:
 
 
 def found(questions: Sequence[Question]) -> float:
-    """The mean nDCG@10 of the order in which BM25 found the documents."""
+    """Return the mean nDCG@10 of the order in which BM25 found the documents."""
     return _mean([question.ndcg(question.bm25) for question in questions])
 
 
 def chance(questions: Sequence[Question]) -> float:
-    """The mean nDCG@10 to expect of a random order; exact, not sampled."""
+    """Return the mean nDCG@10 to expect of a random order; exact, not sampled."""
     return _mean(
         [_dcg([1] * len(question.gains)) * _mean(question.gains) / question.ideal for question in questions]
     )
 
 
 def oracle(questions: Sequence[Question]) -> float:
-    """The mean nDCG@10 of the best order of what was found."""
+    """Return the mean nDCG@10 of the best order of what was found."""
     return _mean([_dcg(sorted(question.gains, reverse=True)) / question.ideal for question in questions])
 
 
 def load(directory: Path, limit: int | None = None) -> list[Question]:
-    """The questions that have a relevant document, the first `limit` of them, with what BM25 finds for each.
+    """Return the questions that have a relevant document, the first `limit` of them, with what BM25 finds for each.
 
     Raises:
         OSError: A file of the collection cannot be read.
@@ -111,7 +111,7 @@ def _question(text: str, order: list[str], texts: dict[str, str], gains: dict[st
 
 
 def _search(texts: dict[str, str], questions: list[str]) -> list[list[str]]:
-    """The ids of the documents that BM25, with the word weights of the whole collection, finds for each question."""
+    """Return the ids of the documents that BM25, with the word weights of the whole collection, finds for each question."""
     bm25s: Any = import_module("bm25s")  # neither has types
     stemmer: Any = import_module("Stemmer").Stemmer("english")
 

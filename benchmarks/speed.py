@@ -56,7 +56,7 @@ AsyncCall = Callable[[], Awaitable[Sequence[Any]]]
 
 
 def post_arguments(root: str, documents: list[str]) -> dict[str, Any]:
-    """What one passes to `post` without any library for the API."""
+    """Return the arguments of `post`, as one writes them without a library for the API."""
     return {
         "url": f"{root}/api/v1/rerank",
         "json": {"model": MODEL, "query": QUESTION, "documents": documents},
@@ -65,21 +65,21 @@ def post_arguments(root: str, documents: list[str]) -> dict[str, Any]:
 
 
 def results_of(response: httpx.Response) -> list[Any]:
-    """What one takes from the answer without any library for the API."""
+    """Return the ranking from the response, as one reads it without a library for the API."""
     results: list[Any] = response.json()["results"]
     return results
 
 
 @contextmanager
 def raw_httpx(root: str, documents: list[str]) -> Generator[Call]:
-    """What one writes without any library for the API."""
+    """Rank with raw httpx and json."""
     with httpx.Client() as client:
         yield lambda: results_of(client.post(**post_arguments(root, documents)))
 
 
 @asynccontextmanager
 async def raw_httpx_async(root: str, documents: list[str]) -> AsyncGenerator[AsyncCall]:
-    """The same with async."""
+    """Rank with raw httpx and json, with async."""
     async with httpx.AsyncClient() as client:
 
         async def call() -> Sequence[Any]:
@@ -99,7 +99,7 @@ def facade(root: str, documents: list[str]) -> Generator[Call]:
 
 @asynccontextmanager
 async def facade_async(root: str, documents: list[str]) -> AsyncGenerator[AsyncCall]:
-    """The same with async."""
+    """Rank with the generated client, with async."""
     from openrouter_rerank import AsyncReranker  # noqa: PLC0415 - likewise
 
     async with AsyncReranker(KEY, base_url=f"{root}/api/v1", model=MODEL) as reranker:
@@ -126,7 +126,7 @@ def generated(root: str, documents: list[str]) -> Generator[Call]:
 
 @contextmanager
 def openrouter(root: str, documents: list[str]) -> Generator[Call]:
-    """The vendor's SDK."""
+    """Rank with the vendor's SDK."""
     sdk: Any = importlib.import_module("openrouter")
     retries: Any = importlib.import_module("openrouter.utils.retries")
     never = retries.RetryConfig("none", retries.BackoffStrategy(1, 1, 1, 1), retry_connection_errors=False)
@@ -185,19 +185,19 @@ class Figure(NamedTuple):
 
 
 def quartiles(values: list[float]) -> list[float]:
-    """The three of them; of a single value, that value."""
+    """Return the three quartiles; of a single value, that value three times."""
     return quantiles(values, method="inclusive") if len(values) > 1 else values * 3
 
 
 def index_of(result: Any) -> int:
-    """The index of one result of any library."""
+    """Return the index of one result of any library."""
     index: int = cast(dict[str, int], result)["index"] if isinstance(result, dict) else result.index
     return index
 
 
 @contextmanager
 def canned() -> Generator[str]:
-    """The address of a canned server in its own process, which ends with the block."""
+    """Serve canned responses from a process of its own, and yield its address."""
     command: list[str | Path] = [sys.executable, Path(__file__).with_name("canned_server.py")]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:  # noqa: S603 - our own program
@@ -266,7 +266,7 @@ def measure_calls(
 async def measure_async(
     address: str, sizes: list[int], rounds: int, contenders: Sequence[Contender]
 ) -> list[Figure]:
-    """Calls per second with sixteen in flight."""
+    """Return the calls per second with sixteen in flight."""
     async with AsyncExitStack() as stack:
         calls: dict[tuple[int, str], AsyncCall] = {}
         for size in sizes:
@@ -367,7 +367,7 @@ def measure_starts(rounds: int, starts: Sequence[Start]) -> list[Figure]:
 
 
 def machine() -> str:
-    """What it ran on, in one line."""
+    """Describe the machine and the versions in one line."""
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     names = (
         "httpx",
@@ -392,7 +392,7 @@ def machine() -> str:
 
 
 def table(figures: list[Figure]) -> str:
-    """The figures as a Markdown table that also reads well on a terminal."""
+    """Format the figures as a Markdown table that also reads well on a terminal."""
     columns = list(figures[0].rounds)
     rows = [["", "", *columns, "ratio", "quartiles", "goal", "met"]]
     for figure in figures:

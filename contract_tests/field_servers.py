@@ -408,7 +408,7 @@ class _Cached(Reference):
         self._kept: dict[object, list[float]] = {}
 
     def name(self, query: str, texts: Sequence[str]) -> object:
-        """What scores are kept by."""
+        """Return the key under which scores are stored."""
         raise NotImplementedError
 
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
@@ -528,7 +528,7 @@ def _numbers_read(text: str) -> Any:
 
 
 def _unlike(what: str, change: Callable[[str], Any]) -> Server:
-    """A server that changes the text of every echo, into whatever."""
+    """Make a server that changes the text of every echo."""
     return echoing(what, lambda d: {**d, "text": change(d["text"])} if "text" in d else d)
 
 

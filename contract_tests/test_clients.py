@@ -50,7 +50,7 @@ class Recording(Reference):
 
 
 def request_of(body, models=newest):
-    """The body as a model of a generated client, unknown fields included."""
+    """Return the body as a model of a generated client, unknown fields included."""
     fields = [field.name for field in attrs.fields(models.RerankRequest) if field.init]
     known = {name: body[name] for name in fields if name in body}
     known["documents"] = [
@@ -105,7 +105,7 @@ async def test_the_generated_client_does_so_in_async():
 
 
 def document(value):
-    """The document without what no document has, and with an image that is one: any other string is refused."""
+    """Return the document without unknown members, and with a valid image: any other string is refused."""
     known = {name: value[name] for name in ("text", "image") if name in value}
     if not known.get("image", IMAGE).lower().startswith(("http://", "https://", "data:image/")):
         known["image"] = IMAGE
@@ -113,7 +113,7 @@ def document(value):
 
 
 def arguments(body):
-    """The body as arguments of the facade: what its fields do not know goes by `extra_body`."""
+    """Return the arguments of the facade for the body; unknown fields go into `extra_body`."""
     known = {name: body[name] for name in FIELDS if body.get(name) is not None}
     if "top_n" in known:
         known["top_n"] = int(known["top_n"])
@@ -129,7 +129,7 @@ def arguments(body):
 
 
 def wanted(body):
-    """What the facade is to send for the body: it bounds top_n, and leaves out a null and what no document has."""
+    """Return what the facade sends for the body: it bounds top_n, and leaves out null and unknown members."""
     given = arguments(body)
     sent = {**{name: value for name, value in given.items() if name != "extra_body"}, **given["extra_body"]}
     if "top_n" in sent:
@@ -143,7 +143,7 @@ def is_blank(body):
 
 
 def check_ranking(ranking, body):
-    """A ranking is of the documents that were given, each at its index."""
+    """Assert that a ranking has the documents that were given, each at its index."""
     given = arguments(body)["documents"]
     count = min(int(body.get("top_n", len(given))), len(given))
     assert len(ranking) == count

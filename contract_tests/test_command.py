@@ -17,7 +17,7 @@ COMMAND = [sys.executable, "-m", "rerank_conformance"]
 
 
 def run(*arguments, key="", **options):
-    """The finished command."""
+    """Run the command."""
     environment = {**os.environ, "OPENROUTER_API_KEY": key}
     return subprocess.run(
         [*COMMAND, *arguments],
@@ -32,7 +32,7 @@ def run(*arguments, key="", **options):
 
 @contextmanager
 def served(*arguments):
-    """The address of a server that the command itself serves, stopped at the end."""
+    """Serve by the command itself, and yield the address."""
     with subprocess.Popen([*COMMAND, "serve", *arguments], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout

@@ -28,7 +28,7 @@ ABSENT = object()
 
 
 def at(pointer: str) -> Any:
-    """What a pointer into the contract leads to, through every $ref on the way."""
+    """Return the node that a pointer into the contract leads to, through every $ref."""
     node: Any = CONTRACT
     for step in pointer.removeprefix("#/").split("/"):
         node = resolved(node)
@@ -38,7 +38,7 @@ def at(pointer: str) -> Any:
 
 
 def resolved(node: Any) -> Any:
-    """A node, or what its $ref leads to, overlaid with what stands beside the $ref."""
+    """Return a node, or its $ref's target with the keys beside the $ref."""
     if not isinstance(node, Mapping) or "$ref" not in node:
         return node
     beside = {key: value for key, value in node.items() if key != "$ref"}
@@ -62,7 +62,7 @@ def schemas(node: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def apart(contract: Iterable[str], table: Iterable[str], where: str) -> str:
-    """What the contract and a table of this file do not agree on, in words; empty if they agree."""
+    """Return how the contract and a table of this file differ."""
     more, less = (
         ", ".join(sorted(set(one) - set(other))) for one, other in ((contract, table), (table, contract))
     )
@@ -83,12 +83,12 @@ def bodies() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def validator(pointer: str) -> Draft202012Validator:
-    """A validator of the schema at a pointer; draft 2020-12 is the dialect of OpenAPI 3.1."""
+    """Return a validator of the schema at a pointer; draft 2020-12 is the dialect of OpenAPI 3.1."""
     return Draft202012Validator({**CONTRACT, **at(pointer)})
 
 
 def with_unknown_keys(value: Any) -> Any:
-    """A JSON value with one more key in each of its objects."""
+    """Return a JSON value with one more key in each of its objects."""
     if isinstance(value, list):
         return [with_unknown_keys(item) for item in value]
     if isinstance(value, dict):
@@ -119,7 +119,7 @@ PROPERTIES = [(place, schema) for place, schema in SCHEMAS if place.split("/")[-
 
 @pytest.fixture(scope="module")
 def loaded() -> BaseSchema:
-    """The contract as Schemathesis reads it, which takes it a second."""
+    """Load the contract with Schemathesis."""
     return schemathesis.openapi.from_path(FILE)
 
 
@@ -379,7 +379,7 @@ def test_document_branches_stand_alone() -> None:
 
 
 def changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A body with some members replaced, and those that become ABSENT left out."""
+    """Return a body with some members replaced, and those that become ABSENT left out."""
     return {key: value for key, value in {**base, **changes}.items() if value is not ABSENT}
 
 

@@ -20,7 +20,7 @@ from compare.documents import CannotReadError, Document, child_pointer, join_poi
 
 
 def refused(name: str, content: bytes) -> str:
-    """The one line that says why this is not read."""
+    """Return the one line that says why it is not read."""
     with pytest.raises(CannotReadError) as told:
         parse(name, content)
     assert "\n" not in str(told.value)

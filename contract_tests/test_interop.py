@@ -15,13 +15,13 @@ REFUSED = {"error": "AuthenticationError", "status": 401, "message": "no"}
 
 
 def modules(monkeypatch: pytest.MonkeyPatch, name: str) -> ModuleType:
-    """A script of the folder, as a module."""
+    """Import a script of the directory as a module."""
     monkeypatch.syspath_prepend(str(INTEROP))
     return __import__(name)
 
 
 def given(first: list, second: list, last: dict = REFUSED) -> list[dict]:
-    """What a client made of the three requests."""
+    """Make a client's results of the three requests."""
     return [{"ranking": first, "usage": {"cost": 0}}, {"ranking": second, "usage": {}}, last]
 
 

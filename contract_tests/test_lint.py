@@ -37,19 +37,19 @@ class Defect:
 
 
 def operation(contract: Json) -> Json:
-    """The one operation of a contract."""
+    """Return the one operation of a contract."""
     post: Json = contract["paths"]["/rerank"]["post"]
     return post
 
 
 def member(contract: Json, schema: str, name: str) -> Json:
-    """A property of a named schema."""
+    """Return a property of a named schema."""
     found: Json = contract["components"]["schemas"][schema]["properties"][name]
     return found
 
 
 def example(contract: Json, name: str) -> Json:
-    """A named example."""
+    """Return a named example."""
     value: Json = contract["components"]["examples"][name]["value"]
     return value
 
@@ -212,7 +212,7 @@ DEFECTS: dict[str, Defect] = {
 
 
 def lint(*files: Path) -> Found:
-    """What is found in each file, by the file's stem, as `tool rule` and the pointer of the place."""
+    """Return the findings by the stem of their file, as `tool rule` and the pointer."""
     run = subprocess.run(
         [sys.executable, LINT, "--json", "--no-install", *files],
         capture_output=True,
@@ -231,7 +231,7 @@ def lint(*files: Path) -> Found:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
-    """What is found in the contract, in a copy with most of the defects, and in a copy for each of the others."""
+    """Lint the contract, a copy with most of the defects, and a copy for each of the others."""
     copies = {"clean": deepcopy(CONTRACT), "together": deepcopy(CONTRACT)}
     for name, defect in DEFECTS.items():
         defect.plant(copies.setdefault(name, deepcopy(CONTRACT)) if defect.apart else copies["together"])

@@ -30,7 +30,7 @@ class Server(Reference):
     """An honest server that is held to the contract which it speaks: an answer that breaks it is a failure here."""
 
     def encode(self, status, payload, headers=None):
-        """The answer, once it is found to be one of its contract."""
+        """Return the answer after it is validated by its contract."""
         answer = super().encode(status, payload, headers)
         schema = self.contract.responses.get(status)
         if schema is not None and "results" in payload:
@@ -46,7 +46,7 @@ def test_there_is_an_older_contract():
 
 @pytest.fixture(scope="module", params=COMPATIBLE)
 def version(request):
-    """An older version of the contract, of the same major version."""
+    """Return an older version of the contract, of the same major version."""
     return request.param
 
 
@@ -90,7 +90,7 @@ def test_what_an_older_server_has_not(version):
 
 @pytest.fixture(scope="module")
 def older_client(version, tmp_path_factory):
-    """The low-level client of the older contract, generated here as `nox -s generate` does it."""
+    """Generate the low-level client of the older contract as `nox -s generate` does."""
     generator = Path(sys.executable).with_name("openapi-python-client")
     if not generator.exists():
         pytest.skip("openapi-python-client is not installed: `nox -s contract` has it")

@@ -14,7 +14,7 @@ QUICK = ["--pyargs", "rerank_conformance", "--target-quick"]
 
 
 def run(directory, *arguments, **environment):
-    """The finished run of pytest, in an empty directory."""
+    """Run pytest in an empty directory."""
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
         cwd=directory,

@@ -51,7 +51,7 @@ def overlap(query: str, texts: Sequence[str]) -> list[float]:
 
 
 def of(response: httpx.Response) -> Answer:
-    """An httpx response as an answer, without what the server adds to every one."""
+    """Convert an httpx response, without the headers that every response has."""
     added = {"content-length", "date", "connection"}
     kept = {name: value for name, value in response.headers.items() if name not in added}
     return Answer(response.status_code, kept, response.content)
@@ -79,7 +79,7 @@ def over_async(transport: httpx.AsyncBaseTransport) -> Generator[Ask]:
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    """A server that wants a key."""
+    """Make a server that requires a key."""
     return Reference(overlap, keys={KEY, "another-key"}, max_body=MAX_BODY)
 
 
@@ -104,7 +104,7 @@ def ask(request: pytest.FixtureRequest, reference: Reference) -> Iterator[Ask]:
 
 
 def judged(answer: Answer) -> dict[str, Any]:
-    """The body of an answer, once it is what the contract says of its status."""
+    """Return the body of an answer after it is validated by the contract."""
     body: dict[str, Any] = json.loads(answer.body)
     # other methods than the contract's have statuses that it does not list, in the same envelope
     schema = contract.load().responses.get(answer.status, contract.load().responses[404])
@@ -120,12 +120,12 @@ def judged(answer: Answer) -> dict[str, Any]:
 def post(
     ask: Ask, change: Mapping[str, object] | None = None, path: str = "/api/v1/rerank"
 ) -> dict[str, Any]:
-    """The judged body of the answer to a legal request with a change."""
+    """Return the validated body of the answer to a legal request with a change."""
     return judged(ask("POST", path, KEYED, json.dumps({**REQUEST, **(change or {})}).encode()))
 
 
 def rank(reference: Reference, **change: object) -> dict[str, Any]:
-    """The judged body of the function's answer."""
+    """Return the validated body of the function's answer."""
     return post(reference.answer, change)
 
 
@@ -326,7 +326,7 @@ LISTS = Draft202012Validator({**contract.load().document, "$ref": "#/components/
 
 
 def listed(ask: Ask, query: str = "output_modalities=rerank", path: str = "/api/v1/models") -> dict[str, Any]:
-    """The list of models in an answer, once it is what the contract says."""
+    """Return the list of models after it is validated by the contract."""
     answer = ask("GET", f"{path}?{query}", KEYED, b"")
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     body: dict[str, Any] = json.loads(answer.body)
@@ -572,12 +572,12 @@ def _address(url: str) -> tuple[str, int]:
 
 
 def faulty(scores: Sequence[float]) -> Scorer:
-    """A scorer that gives these scores to whatever it is asked."""
+    """Make a scorer that returns these scores for any texts."""
     return lambda _query, _texts: scores
 
 
 def raising(query: str, texts: Sequence[str]) -> Sequence[float]:
-    """A scorer that fails, and tells a secret as it does."""
+    """Make a scorer that fails with a secret in its message."""
     message = f"a secret about {query} and {texts}"
     raise RuntimeError(message)
 
@@ -667,7 +667,7 @@ def test_one_step_is_overridden_alone() -> None:
 
 
 def over_asgi(reference: Reference) -> httpx.AsyncBaseTransport:
-    """A transport to the server as an ASGI app."""
+    """Make a transport to the server as an ASGI app."""
     return httpx.ASGITransport(app(reference))
 
 
@@ -709,7 +709,7 @@ def test_a_server_serves_many_at_once() -> None:
 
 
 def python(code: str, *arguments: str, cwd: Path | None = None) -> subprocess.Popen[str]:
-    """A Python process of its own that finds the packages where this one does."""
+    """Run a Python process that finds the packages where this one does."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),

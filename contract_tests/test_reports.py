@@ -29,13 +29,13 @@ SOURCE = "#/components/schemas/RerankResult/properties/index"
 
 
 def result(outcome="pass", name="answer.one", level="MUST", **more):
-    """What became of a made-up rule."""
+    """Make the result of an invented rule."""
     more = {"line": contract.line_of(SOURCE, "1.0.0"), "requirement": f"The requirement of {name}", **more}
     return RuleResult(id=name, level=level, source=more.pop("source", SOURCE), verdict=outcome, **more)
 
 
 def report(*rules, **more):
-    """A made-up report."""
+    """Make an invented report."""
     values = {
         "target": "http://127.0.0.1:1/api/v1",
         "contract_version": "1.0.0",
@@ -72,7 +72,7 @@ ATTACK = report(
 
 
 def read(text):
-    """The XML that we wrote."""
+    """Parse the XML that we wrote."""
     return ET.fromstring(text)  # noqa: S314 - our own
 
 
@@ -213,7 +213,7 @@ def test_pages_repeat():
 
 
 def cases(made, **settings):
-    """The test cases of a report by name, read back."""
+    """Read the test cases of a report by name."""
     return {case.get("name"): case for case in read(junit.render(made, **settings)).iter("testcase")}
 
 
@@ -300,7 +300,7 @@ def test_badge_escapes():
 
 
 def shown(made, **options):
-    """What a person sees, without colours."""
+    """Return the terminal report without colours."""
     out = StringIO()
     console = Console(file=out, force_terminal=True, no_color=True, **{"width": 80, **options})
     terminal.show(made, console)

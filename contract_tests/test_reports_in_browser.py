@@ -30,7 +30,7 @@ WIDE, PHONE = {"width": 1100, "height": 900}, {"width": 360, "height": 740}
 
 
 def result(outcome, level, name, **more):
-    """What became of a made-up rule, with as hostile and as long a text as there can be."""
+    """Make the result of an invented rule with a long and hostile text."""
     texts = {} if outcome == "pass" else {"expected": LONG, "actual": LONG, "reason": f"{name} {LONG}"}
     return RuleResult(
         id=name,
@@ -67,7 +67,7 @@ REPORT = Report(
 
 
 def called(name, **changes):
-    """The report with changes."""
+    """Return the report with changes."""
     return msgspec.structs.replace(REPORT, target=f"https://{name}.example", **changes)
 
 
@@ -93,7 +93,7 @@ BOTH = ["broken", "compared"]
 
 @pytest.fixture(scope="module")
 def browser():
-    """A Chromium, closed at the end."""
+    """Start Chromium."""
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium
@@ -102,13 +102,13 @@ def browser():
 
 @pytest.fixture(params=PAGES)
 def name(request):
-    """The name of a page."""
+    """Return the name of a page."""
     return request.param
 
 
 @pytest.fixture
 def opened(browser, tmp_path):
-    """A function that opens a page; at the end it asked nobody for anything and had nothing to complain of."""
+    """Provide a function that opens a page; assert at the end that it made no request and no complaint."""
     contexts, wrong = [], []
 
     def opened(name, **options):
@@ -217,7 +217,7 @@ def test_failures_are_open_and_passes_folded(opened):
 
 
 def focus(tab):
-    """What has the focus, and whether one can see that."""
+    """Return the focused element, and whether its focus is visible."""
     return tab.evaluate(
         """() => {
           const one = document.activeElement, style = getComputedStyle(one);

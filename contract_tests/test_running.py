@@ -40,12 +40,12 @@ SEED = 7
 
 
 def judged(server, **settings) -> Report:
-    """A check of a server in this process, with the one seed of these tests."""
+    """Check a server in this process with the one seed of these tests."""
     return check(server(keys={KEY}), **{"key": KEY, "seed": SEED, **settings})
 
 
 def failed(report: Report, level: str = "MUST") -> set[str]:
-    """The ids of the rules of a level that failed."""
+    """Return the ids of the rules of a level that failed."""
     return {rule.id for rule in report.of("fail") if rule.level == level}
 
 
@@ -465,7 +465,7 @@ def test_two_checks_in_one_process():
 
 @contextmanager
 def serving(handle: Callable[[socket.socket, threading.Event], None]) -> Generator[str]:
-    """The URL of a server that does to each connection what the function does."""
+    """Serve each connection by the function, and yield the URL."""
     stop, listener = threading.Event(), socket.create_server(("127.0.0.1", 0), backlog=128)
     threads: list[threading.Thread] = []
 

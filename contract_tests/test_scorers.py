@@ -49,7 +49,7 @@ both = pytest.mark.parametrize("score", [lexical, semantic], ids=["lexical", "se
 def python(
     code: str, *arguments: str, seed: str = "0", timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
-    """What a fresh interpreter prints, which sees the same packages as this one."""
+    """Run code in a fresh interpreter that sees the same packages, and return its output."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -217,7 +217,7 @@ def test_the_measure_is_linear_gain_against_all_that_is_judged(tmp_path: Path) -
 
 
 def measured(*arguments: str | Path) -> dict[str, float]:
-    """The table that the benchmark prints."""
+    """Return the table that the benchmark prints."""
     ran = python(f"import runpy; runpy.run_path({str(QUALITY)!r}, run_name='__main__')", *map(str, arguments))
     assert ran.returncode == 0, ran.stderr
     lines = ran.stdout.splitlines()[2:]
@@ -255,7 +255,7 @@ def test_what_is_no_function_is_refused() -> None:
 
 
 def longest(query: str, texts: list[str]) -> list[float]:
-    """A scorer as a user writes one."""
+    """Score as a user's function does."""
     return [float(len(text)) for text in texts]
 
 

@@ -24,7 +24,7 @@ BODY = {
 
 
 def probe(**change):
-    """A legal request with all that can be left out."""
+    """Make a legal request with every optional part."""
     body = {**BODY, **change}
     return Probe(
         name="generated-fuzzing-1",
@@ -36,7 +36,7 @@ def probe(**change):
 
 
 def has_nul(candidate):
-    """A server that stumbles over NUL."""
+    """Make a server that fails at NUL."""
     return "\\u0000" in json.dumps(candidate.body["documents"])
 
 

@@ -35,22 +35,22 @@ STRING = {"type": "string"}
 
 
 def plain(value: Any) -> Any:
-    """A value without the objects that YAML's anchors share."""
+    """Return a value without the objects that YAML's anchors share."""
     return json.loads(json.dumps(value))
 
 
 def resolved(value: Json) -> Json:
-    """What stands behind a reference of the contract."""
+    """Return the target of a reference of the contract."""
     return root(CONTRACT).target(value["$ref"]).value if "$ref" in value else value
 
 
 def in_place(value: Json) -> Json:
-    """What stands behind a reference, its description another."""
+    """Return the target of a reference with another description."""
     return {**resolved(value), "description": "As the vendor says it."}
 
 
 def vendors() -> Json:
-    """The contract as the vendor writes: bodies in place, an error of its own for each status, allOf with prose."""
+    """Return the contract in the vendor's style: inline bodies, an error for each status, allOf with prose."""
     contract: Json = CONTRACT.data
     schemas: Json = plain(contract["components"]["schemas"])
     post: Json = plain(contract["paths"]["/rerank"]["post"])
@@ -101,7 +101,7 @@ def vendors() -> Json:
 
 
 def request_of(document: Json) -> Json:
-    """The schema of the request."""
+    """Return the schema of the request."""
     schema: Json = document["paths"]["/rerank"]["post"]["requestBody"]["content"]["application/json"][
         "schema"
     ]
@@ -109,60 +109,60 @@ def request_of(document: Json) -> Json:
 
 
 def sent(document: Json, name: str) -> Json:
-    """A field of the request."""
+    """Return a field of the request."""
     field: Json = request_of(document)["properties"][name]
     return field
 
 
 def schema_of(document: Json, name: str) -> Json:
-    """A schema with a name."""
+    """Return a schema with a name."""
     schema: Json = document["components"]["schemas"][name]
     return schema
 
 
 def member(document: Json, schema: str, name: str) -> Json:
-    """A field of a schema with a name."""
+    """Return a field of a schema with a name."""
     field: Json = schema_of(document, schema)["properties"][name]
     return field
 
 
 def rerank(document: Json) -> Json:
-    """The operation that ranks."""
+    """Return the operation that ranks."""
     operation: Json = document["paths"]["/rerank"]["post"]
     return operation
 
 
 def models(document: Json) -> Json:
-    """The operation that lists models."""
+    """Return the operation that lists models."""
     operation: Json = document["paths"]["/models"]["get"]
     return operation
 
 
 def answer_of(document: Json) -> Json:
-    """The schema of the ranking."""
+    """Return the schema of the ranking."""
     schema: Json = rerank(document)["responses"]["200"]["content"]["application/json"]["schema"]
     return schema
 
 
 def result_of(document: Json) -> Json:
-    """The schema of one result."""
+    """Return the schema of one result."""
     schema: Json = answer_of(document)["properties"]["results"]["items"]
     return schema
 
 
 def used(document: Json, name: str) -> Json:
-    """A field of the usage."""
+    """Return a field of the usage."""
     field: Json = answer_of(document)["properties"]["usage"]["properties"][name]
     return field
 
 
 def parameter(document: Json, name: str) -> Json:
-    """A parameter of the list of models."""
+    """Return a parameter of the list of models."""
     return next(one for one in models(document)["parameters"] if one["name"] == name)
 
 
 def errors_of(document: Json) -> list[Json]:
-    """The schemas of what is in an error, one for each status."""
+    """Return the schemas of the error for each status."""
     return [
         schema for name, schema in document["components"]["schemas"].items() if name.endswith("ErrorData")
     ]
@@ -175,7 +175,7 @@ def replaced(schema: Json, **by: Any) -> None:
 
 
 def published() -> Json:
-    """A document that differs from the contract as the vendor's of August 2026 does, among hundreds of operations."""
+    """Return a document that differs from the contract as the vendor's of August 2026 does, with many other operations."""
     document = vendors()
     of_operations(document)
     of_requests(document)
@@ -186,7 +186,7 @@ def published() -> Json:
 
 
 def of_operations(document: Json) -> None:
-    """The differences in servers, statuses, headers and media types."""
+    """Return the differences in servers, statuses, headers and media types."""
     document["servers"] = document["servers"][:1]
     for status in ("403", "413"):
         del rerank(document)["responses"][status]
@@ -201,7 +201,7 @@ def of_operations(document: Json) -> None:
 
 
 def of_requests(document: Json) -> None:
-    """The differences in what is sent."""
+    """Return the differences in the request."""
     strings = {"type": "string", "enum": ["exacto", "latency", "price", "throughput"]}
     for name in ("session_id", "user", "trace"):
         del request_of(document)["properties"][name]
@@ -236,7 +236,7 @@ def of_requests(document: Json) -> None:
 
 
 def of_answers(document: Json) -> None:
-    """The differences in what is answered."""
+    """Return the differences in the response."""
     for error in errors_of(document):
         error["properties"]["metadata"] = {"type": ["object", "null"], "additionalProperties": {}}
         del error["properties"]["availability"]
@@ -253,7 +253,7 @@ def of_answers(document: Json) -> None:
 
 
 def of_entries(document: Json) -> None:
-    """The parameters and fields of models that only the vendor has, as the entries name them."""
+    """Return the parameters and fields of models that only the vendor has, as the entries name them."""
     for entry in accepted.read_entries(run.HERE / "accepted.yaml"):
         for place in entry.places:
             *_, name = place.split()
@@ -315,7 +315,7 @@ def found(compared: Comparison) -> set[tuple[str, str]]:
 
 
 def few(document: Json) -> Json:
-    """The document with few of the statuses, as all errors have one body: it is compared often here."""
+    """Return the document with few statuses, as it is compared often."""
     document = plain(document)
     for operation in (rerank(document), models(document)):
         for status in operation["responses"].keys() - {"200", "400", "413", "429", "500"}:
@@ -333,7 +333,7 @@ def test_other_style_is_no_difference():
 
 
 def older(value: Any) -> Any:
-    """The same in OpenAPI 3.0, which has `nullable` and no lists of types."""
+    """Return the same document in OpenAPI 3.0, which has `nullable` and no lists of types."""
     if isinstance(value, list):
         return [older(one) for one in value]
     if not isinstance(value, dict):
@@ -709,12 +709,12 @@ OTHER: dict[str, tuple[Any, Any, set[tuple[str, str]]]] = {
 
 
 def compared(ours: Any, theirs: Any) -> set[tuple[str, str]]:
-    """What differs between two schemas of one field."""
+    """Return the differences between two schemas of one field."""
     return found(differences(around(theirs), documents.Document("ours", around(ours))))
 
 
 def around(schema: Any) -> Json:
-    """A document with one field of this schema."""
+    """Make a document with one field of this schema."""
     body = {"application/json": {"schema": {"type": "object", "properties": {"x": schema}}}}
     answer = {"200": {"description": "Well."}}
     return {
@@ -852,7 +852,7 @@ def test_who_is_the_worse_off_is_said():
 
 @pytest.fixture(scope="module")
 def vendor(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file like the vendor's."""
+    """Write a file like the vendor's."""
     file = tmp_path_factory.mktemp("vendor") / "openapi.yaml"
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     file.write_text(yaml.dump(published(), Dumper=dumper, sort_keys=True), "utf-8")
@@ -860,7 +860,7 @@ def vendor(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ran(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """The exit code of the command, and what it printed."""
+    """Run the command; return its exit code and its output."""
     code = run.main([str(argument) for argument in arguments])
     printed = capsys.readouterr()
     return code, printed.out, printed.err
@@ -881,7 +881,7 @@ def test_document_like_the_vendors_has_only_accepted_differences(vendor: Path):
 
 @pytest.fixture
 def changed(tmp_path: Path) -> Path:
-    """The contract in the vendor's style with two differences, as JSON."""
+    """Write the contract in the vendor's style with two differences, as JSON."""
     document = deepcopy(VENDORS)
     sent(document, "top_n")["maximum"] = 77
     rerank(document)["responses"]["422"] = rerank(document)["responses"]["400"]
@@ -1212,7 +1212,7 @@ class Server(ThreadingHTTPServer):
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """The address of a server of documents."""
+    """Serve documents, and yield the address."""
     server = Server(("127.0.0.1", 0), Vendor)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

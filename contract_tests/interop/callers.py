@@ -18,7 +18,7 @@ Outcome = dict[str, Any]
 
 
 def openrouter(root: str, request: Request) -> Outcome:
-    """The vendor's SDK."""
+    """Rank with the vendor's SDK."""
     import openrouter as sdk  # noqa: PLC0415 - the others need not be there
     from openrouter.utils.retries import BackoffStrategy, RetryConfig  # noqa: PLC0415 - as above
 
@@ -58,13 +58,13 @@ def litellm(root: str, request: Request) -> Outcome:
 
 
 def asked(request: Request) -> dict[str, Any]:
-    """The request as all of them take it; `top_n` is left out where it is none."""
+    """Return the request in the common form; `top_n` is left out if it is None."""
     given = {name: request[name] for name in ("query", "documents", "top_n") if request[name] is not None}
     return {"model": MODEL, **given}
 
 
 def outcome(results: Iterable[Any], usage: Any) -> Outcome:
-    """What the client gave; its results are objects or mappings."""
+    """Convert the client's ranking, whose results are objects or mappings."""
     rows = [result if isinstance(result, dict) else vars(result) for result in results]
     usage = usage if isinstance(usage, dict) or usage is None else vars(usage)
     return {
@@ -74,7 +74,7 @@ def outcome(results: Iterable[Any], usage: Any) -> Outcome:
 
 
 def failure(error: Exception) -> Outcome:
-    """What the client raised."""
+    """Convert the error that the client raised."""
     status = getattr(error, "status_code", None)
     said = " ".join(str(error).split())[:300]
     return {"error": type(error).__name__, "status": status, "message": said}

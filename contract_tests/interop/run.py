@@ -44,7 +44,7 @@ above shows: the facade asks for less than the contract promises.
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table that also reads well on a terminal."""
+    """Format a Markdown table that also reads well on a terminal."""
     rows = [head, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
@@ -54,7 +54,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def of_clients(rows: Sequence[clients.Row]) -> str:
-    """The table of clients."""
+    """Format the table of clients."""
     head = ["client", "version", "base URL", "`rerank serve`", "usage", "`--compat`", "usage"]
     cells = [
         [row.client.name, row.version, f"`{row.client.base_url}`", row.plain.verdict, row.plain.usage, row.compat.verdict, row.compat.usage]
@@ -64,14 +64,14 @@ def of_clients(rows: Sequence[clients.Row]) -> str:
 
 
 def of_servers(rows: Sequence[servers.Row]) -> str:
-    """The table of servers."""
+    """Format the table of servers."""
     head = ["server", "version", "call", "`Reranker`", "`AsyncReranker`"]
     cells = [[row.server, row.version, row.call, *row.cells] for row in rows]
     return table(head, cells)
 
 
 def of_judgements(judgements: Sequence[servers.Judgement]) -> str:
-    """The table of verdicts, and under it the MUSTs that each server breaks."""
+    """Format the table of verdicts, followed by the MUST rules that each server breaks."""
     head = ["server", "verdict", "requests", "rules passed", "skipped", "MUSTs broken"]
     cells = [
         [one.server, one.verdict, *map(str, (one.requests, one.passed, one.skipped, len(one.broken)))]

@@ -132,7 +132,7 @@ def llama() -> Generator[Server]:
 
 @contextmanager
 def proxy(command: Path) -> Generator[Server]:
-    """The LiteLLM proxy before our own server, which stands for Cohere's."""
+    """Run the LiteLLM proxy in front of our own server, which stands in for Cohere's."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(TemporaryDirectory(prefix="interop-litellm-")))
         rerank = [
@@ -194,7 +194,7 @@ def alive(url: str) -> bool:
 
 
 def installed(command: Path) -> str:
-    """The version of litellm in the environment of its command."""
+    """Return the version of litellm in the environment of its command."""
     ask = "from importlib.metadata import version; print(version('litellm'))"
     python = command.resolve().with_name(Path(sys.executable).name)
     done = subprocess.run([python, "-c", ask], capture_output=True, encoding="utf-8", timeout=60, check=False)
@@ -211,7 +211,7 @@ def row(server: Server, call: Call) -> Row:
 
 
 def plain(server: Server, call: Call) -> list[tuple[int, float]]:
-    """What the server answers to a plain POST, best first."""
+    """Return the server's answer to a plain POST, best first."""
     body = {"model": server.model, "query": QUERY, **call.asked}
     headers = {"Authorization": f"Bearer {call.key}"}
     answer = httpx.post(f"{server.base_url}/rerank", json=body, headers=headers, timeout=30)
@@ -222,7 +222,7 @@ def plain(server: Server, call: Call) -> list[tuple[int, float]]:
 
 
 def settings(server: Server, call: Call) -> Asked:
-    """What both shells are made with."""
+    """Return the arguments of both rerankers."""
     return {
         "api_key": call.key,
         "base_url": server.base_url,
@@ -268,7 +268,7 @@ def judged(
 
 
 def wrong(ranking: Ranking[Any], expected: list[tuple[int, float]], documents: Sequence[Any]) -> str:
-    """What is wrong with a ranking; empty where nothing is."""
+    """Return the problems of a ranking."""
     if [index for index, _ in expected] != list(ranking.indices):
         return f"the order is {list(ranking.indices)}, not {[index for index, _ in expected]}"
     for hit, (_, score) in zip(ranking, expected, strict=True):
@@ -280,13 +280,13 @@ def wrong(ranking: Ranking[Any], expected: list[tuple[int, float]], documents: S
 
 
 def usage(ranking: Ranking[Any]) -> str:
-    """What the ranking says that it cost; what the server left out is not there."""
+    """Return the usage of the ranking, without the fields that the server left out."""
     figures = {name: getattr(ranking.usage, name) for name in ("cost", "search_units", "total_tokens")}
     return ", ".join(f"{name} {value:g}" for name, value in figures.items() if value is not None) or "none"
 
 
 def judgement(server: Server) -> Judgement:
-    """What `rerank-conformance check URL --quick` says of it."""
+    """Return the verdict of `rerank-conformance check URL --quick`."""
     with TemporaryDirectory(prefix="interop-check-") as home:
         report = Path(home, "report.json")
         check = [

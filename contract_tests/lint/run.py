@@ -45,7 +45,7 @@ class Finding:
 
 
 def reports(finished: CompletedProcess[str]) -> Iterator[Any]:
-    """The JSON documents that a linter printed one after the other; nothing where it printed anything else."""
+    """Return the JSON documents that a linter printed one after the other; an empty list for any other output."""
     text = finished.stdout.strip()
     while text:
         try:
@@ -57,14 +57,14 @@ def reports(finished: CompletedProcess[str]) -> Iterator[Any]:
 
 
 def shown(path: Path) -> str:
-    """The path as the user is shown it: relative to where they are, if it lies there."""
+    """Return the path as the user is shown it: relative to the working directory if it lies there."""
     return shorten_path(path.resolve())
 
 
 def judged(
     tool: str, files: Sequence[Path], finished: CompletedProcess[str], found: list[Finding]
 ) -> list[Finding]:
-    """What a linter found; if it failed without a finding, as with a file that is not YAML, what it said instead."""
+    """Return the findings of a linter; if it failed without a finding, its output."""
     if found or (finished.returncode == 0 and finished.stdout.strip()):
         return found
     said = finished.stderr or finished.stdout or "It said nothing."
@@ -72,7 +72,7 @@ def judged(
 
 
 def redocly(home: Path, files: Sequence[Path]) -> list[Finding]:
-    """What Redocly finds under redocly.yaml, in which a misspelt rule is a finding too."""
+    """Run Redocly under redocly.yaml, in which a misspelt rule is a finding too."""
     options = [
         "--format=json",
         "--max-problems=10000",
@@ -95,7 +95,7 @@ def redocly(home: Path, files: Sequence[Path]) -> list[Finding]:
 
 
 def spectral(home: Path, files: Sequence[Path]) -> list[Finding]:
-    """What Spectral finds under .spectral.yaml, hints included."""
+    """Run Spectral under .spectral.yaml, hints included."""
     options = ["--format=json", "--fail-severity=hint", f"--ruleset={HERE / '.spectral.yaml'}"]
     finished = node(command(home, "@stoplight/spectral-cli", "spectral"), "lint", *files, *options)
     found = list[Finding]()
@@ -112,7 +112,7 @@ def spectral(home: Path, files: Sequence[Path]) -> list[Finding]:
 
 
 def openapi_spec_validator(_home: Path, files: Sequence[Path]) -> list[Finding]:
-    """What openapi-spec-validator finds against the schema of OpenAPI 3.1."""
+    """Validate against the schema of OpenAPI 3.1 with openapi-spec-validator."""
     from openapi_spec_validator import OpenAPIV31SpecValidator  # noqa: PLC0415 - main has told if it is missing
     from openapi_spec_validator.readers import read_from_filename  # noqa: PLC0415 - as above
 
@@ -131,7 +131,7 @@ def openapi_spec_validator(_home: Path, files: Sequence[Path]) -> list[Finding]:
 
 
 def schemathesis(_home: Path, files: Sequence[Path]) -> list[Finding]:
-    """What keeps Schemathesis from making tests of an operation, or of any."""
+    """Find what keeps Schemathesis from making tests of an operation, or of any."""
     from schemathesis import openapi  # noqa: PLC0415 - main has told by now if it is missing
     from schemathesis.core.result import Err  # noqa: PLC0415 - as above
 
@@ -158,7 +158,7 @@ TOOLS: dict[str, Callable[[Path, Sequence[Path]], list[Finding]]] = {
 
 
 def lint(files: Sequence[Path], cache: Path, *, install: bool) -> dict[str, list[Finding]]:
-    """The findings of every tool, the tools side by side.
+    """Return the findings of all tools, which run side by side.
 
     Raises:
         UnavailableError: a tool is missing or does not end.
@@ -170,7 +170,7 @@ def lint(files: Sequence[Path], cache: Path, *, install: bool) -> dict[str, list
 
 
 def versions() -> dict[str, str]:
-    """The version of each package that lints, or that a linter runs on."""
+    """Return the version of each package that lints, or that a linter runs on."""
     npm = {"redocly": PINS["@redocly/cli"], "spectral": PINS["@stoplight/spectral-cli"]}
     return npm | {name: version(name) for name in PACKAGES}
 

@@ -16,7 +16,7 @@ Server = type[Reference]
 
 
 def answering(what: str, change: Callable[[Body, Body], Any]) -> Server:
-    """A server that changes its ranking as a whole: the answer and the request give what is sent."""
+    """Make a server that changes its ranking as a whole: the answer and the request give what is sent."""
 
     class Answering(Reference):
         def render(self, body: Body, ranked: Any) -> Body:
@@ -26,22 +26,22 @@ def answering(what: str, change: Callable[[Body, Body], Any]) -> Server:
 
 
 def listing(what: str, change: Callable[[list[Body], Body], Any]) -> Server:
-    """A server that changes its list of results: the results and the request give the results."""
+    """Make a server that changes its list of results: the results and the request give the results."""
     return answering(what, lambda answer, body: {**answer, "results": change(answer["results"], body)})
 
 
 def each(what: str, change: Callable[[Body], Any]) -> Server:
-    """A server that changes every result by itself."""
+    """Make a server that changes every result by itself."""
     return listing(what, lambda results, _: [change(result) for result in results])
 
 
 def echoing(what: str, change: Callable[[Body], Any]) -> Server:
-    """A server that changes every echo."""
+    """Make a server that changes every echo."""
     return each(what, lambda result: {**result, "document": change(result["document"])})
 
 
 def respelling(what: str, change: Callable[[str], str]) -> Server:
-    """A server that changes the text of every echo."""
+    """Make a server that changes the text of every echo."""
     return echoing(
         what,
         lambda document: {
@@ -51,12 +51,12 @@ def respelling(what: str, change: Callable[[str], str]) -> Server:
 
 
 def billing(what: str, change: Callable[[Body], Any]) -> Server:
-    """A server that changes what it says of usage."""
+    """Make a server that changes what it says of usage."""
     return answering(what, lambda answer, _: {**answer, "usage": change(answer["usage"])})
 
 
 def scoring(what: str, change: Callable[[str, Sequence[str], list[float]], list[float]]) -> Server:
-    """A server that scores differently: the query, the texts and the scores give the scores."""
+    """Make a server that scores differently: the query, the texts and the scores give the scores."""
 
     class Scoring(Reference):
         def scores(self, query: str, texts: Sequence[str]) -> list[float]:
@@ -66,12 +66,12 @@ def scoring(what: str, change: Callable[[str, Sequence[str], list[float]], list[
 
 
 def by(what: str, scorer: Scorer) -> Server:
-    """A server that ranks by another scorer."""
+    """Make a server that ranks by another scorer."""
     return scoring(what, lambda query, texts, _: list(scorer(query, texts)))
 
 
 def asked(what: str, change: Callable[[Body], Body]) -> Server:
-    """A server that ranks another request than the one that it was sent; it echoes what it ranks."""
+    """Make a server that ranks another request than the one that it was sent; it echoes what it ranks."""
 
     class Asked(Reference):
         def validate(self, value: object) -> Body:
@@ -81,7 +81,7 @@ def asked(what: str, change: Callable[[Body], Body]) -> Server:
 
 
 def taking(what: str, mend: Callable[[Body], Body]) -> Server:
-    """A server that takes illegal objects: each is mended before it is validated."""
+    """Make a server that takes illegal objects: each is mended before it is validated."""
 
     class Taking(Reference):
         def validate(self, value: object) -> Body:
@@ -91,7 +91,7 @@ def taking(what: str, mend: Callable[[Body], Body]) -> Server:
 
 
 def refusing(what: str, when: Callable[[Body], object], status: int = 400) -> Server:
-    """A server that refuses legal requests."""
+    """Make a server that refuses legal requests."""
 
     class Refusing(Reference):
         def validate(self, value: object) -> Body:
@@ -104,7 +104,7 @@ def refusing(what: str, when: Callable[[Body], object], status: int = 400) -> Se
 
 
 def failing(what: str, when: Callable[[Body], object], status: int = 500) -> Server:
-    """A server that fails on illegal objects before it has validated them."""
+    """Make a server that fails on illegal objects before it has validated them."""
 
     class Failing(Reference):
         def validate(self, value: object) -> Body:
@@ -116,7 +116,7 @@ def failing(what: str, when: Callable[[Body], object], status: int = 500) -> Ser
 
 
 def erring(what: str, change: Callable[[int, Body], Any]) -> Server:
-    """A server that changes the envelope of its errors: status and envelope give what is sent."""
+    """Make a server that changes the envelope of its errors: status and envelope give what is sent."""
 
     class Erring(Reference):
         def envelope(self, status: int, message: str) -> Body:
@@ -126,7 +126,7 @@ def erring(what: str, change: Callable[[int, Body], Any]) -> Server:
 
 
 def sending(what: str, change: Callable[[Answer], Answer]) -> Server:
-    """A server that changes its answers as they are sent, rankings and errors."""
+    """Make a server that changes its answers as they are sent, rankings and errors."""
 
     class Sending(Reference):
         def encode(self, status: int, payload: Body, headers: Any = None) -> Answer:
@@ -136,17 +136,17 @@ def sending(what: str, change: Callable[[Answer], Answer]) -> Server:
 
 
 def ranking(what: str, change: Callable[[Answer], Answer]) -> Server:
-    """A server that changes its rankings as they are sent, and leaves its errors as they are."""
+    """Make a server that changes its rankings as they are sent, and leaves its errors as they are."""
     return sending(what, lambda answer: change(answer) if answer.status == 200 else answer)
 
 
 def failures(what: str, change: Callable[[Answer], Answer]) -> Server:
-    """A server that changes its errors as they are sent, and leaves its rankings as they are."""
+    """Make a server that changes its errors as they are sent, and leaves its rankings as they are."""
     return sending(what, lambda answer: answer if answer.status == 200 else change(answer))
 
 
 def refused_as(what: str, status: int, sent: int) -> Server:
-    """A server that answers with another status, in the envelope too, where it refuses with this one."""
+    """Make a server that answers with another status, in the envelope too, where it refuses with this one."""
 
     class RefusedAs(Reference):
         def answer(self, method: str, path: str, headers: Any, body: bytes) -> Answer:
@@ -159,7 +159,7 @@ def refused_as(what: str, status: int, sent: int) -> Server:
 
 
 def hearing(what: str, change: Callable[[Request], Request]) -> Server:
-    """A server that takes a request for another one, head and body, before its first step."""
+    """Make a server that takes a request for another one, head and body, before its first step."""
 
     class Hearing(Reference):
         def respond(self, request: Request) -> Answer:
@@ -169,7 +169,7 @@ def hearing(what: str, change: Callable[[Request], Request]) -> Server:
 
 
 def members(value: object) -> Body:
-    """The members of a JSON object; none of any other value."""
+    """Return the members of a JSON object; an empty mapping for any other value."""
     return cast("Body", value) if isinstance(value, dict) else {}
 
 

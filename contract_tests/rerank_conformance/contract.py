@@ -30,7 +30,7 @@ _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def find(version: str | None = None) -> Traversable:
-    """The contract of a version; the newest, that which this package was built with, if None.
+    """Return the contract of a version, or the one that this package was built with if None.
 
     Raises:
         FileNotFoundError: There is no contract at all.
@@ -45,7 +45,7 @@ def find(version: str | None = None) -> Traversable:
 
 
 def name_of(version: str) -> str:
-    """The file of a contract in the repository, by which a line of it is told."""
+    """Return the path of a contract in the repository, for messages."""
     return NAME if version == load().version else f"{RELEASED}/{version}.yaml"
 
 
@@ -70,7 +70,7 @@ def versions() -> tuple[str, ...]:
 
 @cache
 def load(version: str | None = None) -> "Contract":
-    """The contract of a version, read once; that which this package was built with if None.
+    """Return the parsed contract of a version, or the one that this package was built with if None.
 
     Raises:
         ValueError: There is none of that version.
@@ -79,7 +79,7 @@ def load(version: str | None = None) -> "Contract":
 
 
 def line_of(pointer: str, version: str | None = None) -> int:
-    """The line of the contract, from 1, on which the place begins.
+    """Return the line of the contract, from 1, on which the location begins.
 
     Raises:
         KeyError: Nothing is there.
@@ -89,7 +89,7 @@ def line_of(pointer: str, version: str | None = None) -> int:
 
 @cache
 def lines(version: str | None = None) -> Mapping[str, int]:
-    """The line of each place in the contract, by its JSON pointer."""
+    """Return the line of each location in the contract by its JSON pointer."""
     return dict(_places("#", yaml.compose(find(version).read_bytes(), _Loader)))
 
 
@@ -104,7 +104,7 @@ def _places(here: str, node: Any) -> Iterator[tuple[str, int]]:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """A version of the contract, to be compared.
+    """Return a version of the contract as a key for comparison.
 
     Raises:
         ValueError: It is none.
@@ -139,7 +139,7 @@ class Schema:
         self._validator = Draft202012Validator({"$ref": _BASE + pointer}, registry=registry, mask=_VALUE)
 
     def violation(self, value: object) -> Violation | None:
-        """The first way in which the JSON value breaks the schema; None if it conforms.
+        """Return the first way in which the JSON value breaks the schema; None if it conforms.
 
         Only the first: the library would make all of them at once, which takes seconds for an array that is wrong
         throughout.
@@ -173,7 +173,7 @@ class Contract:
         return Schema(pointer, self._registry)
 
     def at(self, pointer: str) -> tuple[str, Mapping[str, Any]]:
-        """The object that the JSON pointer leads to, each `$ref` followed, with its own pointer before it.
+        """Return the object that the JSON pointer leads to, each `$ref` followed, with its own pointer before it.
 
         Raises:
             KeyError: Nothing is there.
@@ -201,7 +201,7 @@ def _violation(error: ValidationError) -> Violation:
 
 
 def _reasons(error: ValidationError) -> Iterator[ValidationError]:
-    """What is missing for each branch that was likely meant; a branch of another type was not."""
+    """Return the missing keys for each branch that was likely meant; a branch of another type was not."""
     match error.kind:
         case ValidationErrorKind.AnyOf(context) | ValidationErrorKind.OneOfNotValid(context):
             likely = [branch for branch in context if not _is_of_another_type(branch, error.instance_path)]

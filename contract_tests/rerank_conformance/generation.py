@@ -25,7 +25,7 @@ _HEADERS = ("HTTP-Referer", "X-OpenRouter-Title", "X-OpenRouter-Categories")
 def generated(
     model: str, seed: int, examples: int = EXAMPLES, contract_version: str | None = None
 ) -> tuple[Probe, ...]:
-    """The generated requests, each once.
+    """Return the generated requests without duplicates.
 
     Args:
         model: The model that legal requests ask for.

@@ -36,7 +36,7 @@ class NamedScorer:
 
 
 def scorer(which: str | Scorer | None = None) -> NamedScorer:
-    """The scorer of that name, `lexical` if none is given, or the function itself under a name; loaded and ready.
+    """Return the scorer of that name (`lexical` by default), or the function itself; loaded and ready.
 
     A function is named by its `name`, if it has one, or else as `local/` and its `__name__`.
 
@@ -171,7 +171,7 @@ class _Semantic:
         ]
 
     def _direction(self, text: str) -> Any:
-        """The text's embedding at length one, or zero for a text without words.
+        """Return the text's embedding at length one, or zero for a text without words.
 
         WordLlama's own `embed` pads each text to the longest of its batch: a megabyte among 64 would take 26 GB.
         """

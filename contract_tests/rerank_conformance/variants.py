@@ -167,7 +167,7 @@ def _more_everywhere(answer: Body) -> Body:
 
 
 def _rewritten(what: str, **how: Any) -> Server:
-    """A server whose JSON is spelled differently and says the same."""
+    """Make a server whose JSON is spelled differently and means the same."""
     return sending(
         what, lambda answer: answer._replace(body=json.dumps(json.loads(answer.body), **how).encode())
     )

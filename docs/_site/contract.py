@@ -43,7 +43,7 @@ class Source(Parser):
     supported: ClassVar[tuple[str, ...]] = ("contract",)
 
     def parse(self, inputstring: str, document: nodes.document) -> None:
-        """The title, and the source with its lines numbered."""
+        """Return the title and the source with numbered lines."""
         name = CONTRACT.name
         page = nodes.section("", nodes.title(name, name), ids=["openapi-yaml"], names=[name])
         page += nodes.paragraph(
@@ -67,7 +67,7 @@ class Source(Parser):
 
 
 def redoc(cache: Path) -> Path:
-    """The folder of Redoc's one script and its licence: the package from npm, whose bytes are those that were pinned."""
+    """Return the directory of Redoc's script and licence, from the pinned npm package."""
     home = cache / f"redoc-{REDOC['version']}"
     if home.is_dir():
         return home

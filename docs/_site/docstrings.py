@@ -28,7 +28,7 @@ def _as_rest(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: l
 
 
 def _one_signature(_app: Sphinx) -> None:
-    """What a call takes is in the signature that does the work; the overloads are for type checkers."""
+    """Drop the overloads, which are for type checkers; the implementation has the signature."""
     client = ModuleAnalyzer.for_module("openrouter_rerank.client")
     client.analyze()
     client.overloads.clear()

@@ -21,7 +21,7 @@ DOCS = Path(__file__).parents[1]
 
 
 def commands() -> str:
-    """What `--help` of each command prints, on a terminal of 80 columns."""
+    """Return the output of `--help` of each command on a terminal of 80 columns."""
     lines = [
         "# The command lines",
         "",

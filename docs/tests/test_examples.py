@@ -42,7 +42,7 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """The blocks of a page."""
+    """Return the blocks of a page."""
     text = page.read_text("utf-8")
     for found in re.finditer(r"^```(\S*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         yield Block(
@@ -54,7 +54,7 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 
 def of(*languages: str) -> list[Block]:
-    """The blocks in these languages."""
+    """Return the blocks in these languages."""
     return [block for block in BLOCKS if block.language in languages]
 
 
@@ -71,20 +71,20 @@ def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
 
 
 def timeless(lines: list[str]) -> list[str]:
-    """The lines without the time that the call took, and without blanks at their ends."""
+    """Return the lines without durations and trailing blanks."""
     return [re.sub(r"[\d.]+ s$", "a moment", line.rstrip()) for line in lines]
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The address of the reference server, in place of the one at port 8000."""
+    """Serve the reference server, and yield its address, which replaces port 8000 of the pages."""
     with asgi.running(Reference()) as url:
         yield url.removesuffix("/api/v1")
 
 
 @pytest.fixture
 def run(tmp_path, server):
-    """A function that runs a command as a reader would, in a folder with the examples and a server of their own."""
+    """Provide a function that runs a command in a directory with the examples and a server."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     (tmp_path / "service.py").write_text(SERVICE, "utf-8")
     (known,) = (block.text for block in of("text") if "answer.echo-present" in block.text)

@@ -70,7 +70,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def address():
-    """The site over HTTP on loopback, stopped at the end."""
+    """Serve the site on the loopback."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SITE)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -82,7 +82,7 @@ def address():
 
 @pytest.fixture(scope="module")
 def browser():
-    """A Chromium, closed at the end."""
+    """Start Chromium."""
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium
@@ -91,7 +91,7 @@ def browser():
 
 @contextmanager
 def opened(browser, address, page, **options):
-    """A page as a phone shows it, what the browser complained of, and what was asked of other hosts."""
+    """Open a page at a phone's size; return the page, the browser's complaints and the requests to other hosts."""
     complaints, elsewhere = [], []
     context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, **options)
     context.set_default_timeout(PATIENCE)
@@ -115,7 +115,7 @@ def opened(browser, address, page, **options):
 
 @pytest.fixture(scope="module")
 def looked(browser, address):
-    """What was seen of each page, by its name, in the light and in the dark."""
+    """Look at each page in light and dark mode; return the results by its name."""
     seen = {scheme: {} for scheme in SCHEMES}
     for scheme, pages in seen.items():
         for page in READ:

@@ -68,14 +68,14 @@ class _Phases(dict[str, float]):
         self.end = self._began + seconds
 
     def get(self, phase: str, default: Any = None) -> Any:  # noqa: ARG002 - every phase has a timeout
-        """What is left for this phase, in seconds."""
+        """Return the seconds that remain for this phase."""
         self.sent = self.sent or phase in ("write", "read")
         end = self._began + self["connect"] if phase == "connect" else self.end
         # Never 0, which would tell a socket not to wait at all.
         return max(end - monotonic(), 0.001)
 
     def late(self, status: int | None) -> Failure:
-        """What it is that the time was up."""
+        """Return the failure of a request whose time ran out."""
         return Failure(None if self.sent else httpcore.ConnectTimeout("the time was up"), status)
 
 
@@ -161,7 +161,7 @@ class Connections(_Own):
         return type(self)(mask(self.url), self._headers, limit, verify=self._verify, proxy=self._proxy)
 
     def send(self, step: Send) -> Outcome:
-        """What comes of the request."""
+        """Send the request and return its outcome."""
         end = monotonic() + step.timeout
         room = self._room  # another one after a fork
         lane = room.take(self._options, end)
@@ -366,7 +366,7 @@ class _Clock(httpcore.NetworkBackend):
         return self.stream(SyncStream(connected))
 
     def stream(self, stream: httpcore.NetworkStream) -> httpcore.NetworkStream:
-        """The connection, bound to this clock."""
+        """Return the connection, bounded by this clock."""
         self._socket = stream.get_extra_info("socket")
         return _Stream(stream, self)
 
@@ -394,7 +394,7 @@ class _Stream(httpcore.NetworkStream):
         self._clock = clock
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the clock knows better
-        """What has come."""
+        """Return the bytes that have arrived."""
         return self._stream.read(max_bytes, self._clock.left(httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - the clock knows better
@@ -412,7 +412,7 @@ class _Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002 - the clock knows better
     ) -> httpcore.NetworkStream:
-        """The same, encrypted."""
+        """Return the stream with TLS."""
         try:
             return self._start_tls(ssl_context, server_hostname)
         except BaseException:
@@ -438,7 +438,7 @@ class _Stream(httpcore.NetworkStream):
         return stream
 
     def get_extra_info(self, info: str) -> Any:
-        """What httpcore asks of it."""
+        """Return the information that httpcore asks for."""
         return self._stream.get_extra_info(info)
 
 
@@ -489,7 +489,7 @@ class AsyncConnections(_Own):
         return request
 
     async def send(self, step: Send) -> Outcome:
-        """What comes of the request."""
+        """Send the request and return its outcome."""
         room = self._entered()
         status = None
         headers = httpx.Headers()
@@ -528,7 +528,7 @@ class AsyncConnections(_Own):
                 room.close()
 
     def _entered(self) -> _TaskRoom:
-        """The lanes of the event loop that runs."""
+        """Return the lanes of the running event loop."""
         token = current_token()
         loop = getattr(token, "native_token", token)  # anyio 4.11 wraps it
         room = self._rooms.get(loop)
@@ -563,7 +563,7 @@ class _TaskRoom(_Lanes[_TaskLane]):
 
 
 def _has_ended(loop: Any) -> bool:
-    """True if the event loop (trio: the run) never runs again."""
+    """Return True if the event loop (trio: the run) never runs again."""
     if hasattr(loop, "is_closed"):
         return bool(loop.is_closed())
     try:
@@ -609,7 +609,7 @@ class Injected(_Theirs):
         self._errors = _transport_errors(client)
 
     def send(self, step: Send) -> Outcome:
-        """What comes of the request."""
+        """Send the request and return its outcome."""
         status = None
         timeouts = _Phases(step.timeout)
         try:
@@ -634,7 +634,7 @@ class Injected(_Theirs):
             return Failure(error, status)
 
     def apart(self, limit: int) -> Self:  # noqa: ARG002 - the client has its own
-        """These, as there are no others."""
+        """Return these connections, as there are no others."""
         return self
 
     def close(self) -> None:
@@ -654,7 +654,7 @@ class AsyncInjected(_Theirs):
         self._errors = _transport_errors(client)
 
     async def send(self, step: Send) -> Outcome:
-        """What comes of the request."""
+        """Send the request and return its outcome."""
         status = None
         headers: Mapping[str, str] = {}
         body: _Body | None = None
@@ -686,7 +686,7 @@ class AsyncInjected(_Theirs):
         return body.answer()
 
     def apart(self, limit: int) -> Self:  # noqa: ARG002 - the client has its own
-        """These, as there are no others."""
+        """Return these connections, as there are no others."""
         return self
 
     async def close(self) -> None:
@@ -706,7 +706,7 @@ def _is_read(response: Any) -> bool:
 
 
 def _read_already(response: Any, step: Send) -> Answer:
-    """The answer whose body has been read, and unpacked with that."""
+    """Return the response with its body, which was read and decompressed."""
     headers = httpx.Headers(
         [(name, value) for name, value in response.headers.items() if name != "content-encoding"]
     )
@@ -716,7 +716,7 @@ def _read_already(response: Any, step: Send) -> Answer:
 
 
 def _transport_errors(client: object) -> tuple[type[Exception], ...]:
-    """The errors that the client's own library raises for a request that got no answer: httpx's, or httpx2's."""
+    """Return the errors that the client's own library (httpx or httpx2) raises for a request without a response."""
     packages = {cls.__module__.partition(".")[0] for cls in type(client).__mro__}
     modules = [sys.modules[name] for name in packages if name in sys.modules]
     found = [getattr(module, "RequestError", None) for module in modules]

@@ -52,5 +52,5 @@ def arguments_of(settings: Settings) -> dict[str, Any]:
 
 
 def has_key(settings: Settings) -> bool:
-    """True if requests carry a key."""
+    """Return True if requests carry a key."""
     return _KEY_HEADER in settings.headers

@@ -38,7 +38,7 @@ class Proxy(NamedTuple):
         return f"the proxy {self.address} of {self.variable}"
 
     def forwards(self, url: str) -> bool:
-        """True if it reads requests to the URL and passes them on, so that answers may be its own."""
+        """Return True if it reads requests to the URL and forwards them, so that it may answer itself."""
         return url.startswith("http:") and self.address.startswith("http")
 
     def to_httpcore(self) -> httpcore.Proxy:

@@ -20,7 +20,7 @@ _GRACE = 3  # seconds that a request in flight gets to end when the server is to
 
 
 def app(reference: Reference) -> ASGIApp:
-    """The reference server as an ASGI app; it ranks in worker threads, so that the event loop goes on."""
+    """Make the reference server an ASGI app; it ranks in worker threads, so that the event loop is not blocked."""
 
     async def respond(request: Request) -> Response:
         try:
@@ -59,7 +59,7 @@ def serve(
 
 @contextmanager
 def running(reference: Reference, host: str = "127.0.0.1") -> Generator[str]:
-    """The URL of the reference server, served by a thread on a free port for as long as the block lasts."""
+    """Serve the reference server from a thread on a free port, and yield its URL."""
     with _listen(host, 0) as listener:
         server = _Server(reference, listener)
         thread = threading.Thread(target=server.run, args=([listener],), name="rerank-reference", daemon=True)

@@ -123,7 +123,7 @@ class Reference:
         self._began = int(time.time())
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """The answer to any request: a ranking, the models, or an error in the contract's envelope.
+        """Answer any request: with a ranking, the models, or an error in the contract's envelope.
 
         The path may have a query behind a question mark, see `target`.
         """
@@ -232,16 +232,16 @@ class Reference:
     # rank
 
     def rank(self, body: Body) -> list[tuple[int, float]]:
-        """The positions of the documents to return with their scores, best first."""
+        """Return the positions of the documents to return with their scores, best first."""
         scores = self.scores(body["query"], self.texts(body["documents"]))
         return self.cut(self.order(scores), body.get("top_n"))
 
     def texts(self, documents: Iterable[str | Body]) -> list[str]:
-        """What the scorer gets of each document: its text, and an empty one for an image alone."""
+        """Return the text of each document for the scorer; an empty one for an image alone."""
         return [document if isinstance(document, str) else document.get("text", "") for document in documents]
 
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
-        """The score of each text: as many as there are texts, each finite, or the scorer is at fault."""
+        """Score each text; raise if there is not one finite score for each."""
         scores = [float(score) for score in self.scorer(query, texts)]
         if len(scores) != len(texts):
             message = f"the scorer {self.model} gave {len(scores)} scores for {len(texts)} documents"
@@ -256,14 +256,14 @@ class Reference:
         return sorted(enumerate(scores), key=lambda ranked: -ranked[1])
 
     def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
-        """The best `top_n`; all of them where there are no more."""
+        """Return the best `top_n`, or all of them if there are no more."""
         # JSON Schema counts 2.0 among the integers
         return ranked if top_n is None else ranked[: int(top_n)]
 
     # render
 
     def render(self, body: Body, ranked: Iterable[tuple[int, float]]) -> Body:
-        """The answer as JSON."""
+        """Return the response body as JSON."""
         documents = body["documents"]
         answer: Body = {
             "id": self._new_id(),
@@ -282,13 +282,13 @@ class Reference:
         return {"index": index, "relevance_score": score, "document": self.document(document)}
 
     def document(self, document: str | Body) -> Body:
-        """The echo: text and image as they were sent, a string as the text."""
+        """Return the echo: text and image as they were sent, a string as the text."""
         if isinstance(document, str):
             return {"text": document}
         return {name: document[name] for name in ("text", "image") if name in document}
 
     def usage(self, body: Body) -> Body:
-        """What the request would be billed by: searches, and tokens by a rule of thumb. It costs nothing."""
+        """Count the searches, and the tokens by a rule of thumb. The cost is zero."""
         texts = self.texts(body["documents"])
         tokens = math.ceil((len(body["query"]) + sum(map(len, texts))) / CHARACTERS_PER_TOKEN)
         usage: Body = {
@@ -348,12 +348,12 @@ class Reference:
     # encode
 
     def envelope(self, status: int, message: str) -> Body:
-        """The one form of every error."""
+        """Return the error in the contract's envelope."""
         # openapi.yaml#/components/schemas/ErrorResponse
         return {"error": {"code": status, "message": message}}
 
     def encode(self, status: int, payload: Body, headers: Mapping[str, str] | None = None) -> Answer:
-        """The answer as it is sent."""
+        """Return the response as it is sent."""
         return Answer(
             status, {"content-type": "application/json", **(headers or {})}, msgspec.json.encode(payload)
         )

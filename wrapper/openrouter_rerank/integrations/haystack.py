@@ -182,7 +182,7 @@ class OpenRouterRanker:
         top_k: int | None = None,
         score_threshold: float | None = None,
     ) -> dict[str, list[Document]]:
-        """The documents by their relevance to the query, best first, under `documents`. None give none, and no request.
+        """Return the documents by relevance to the query, best first, under `documents`; without documents, send nothing.
 
         Raises:
             RerankError: As `Reranker.rerank` does, and all else that it raises. A pipeline wraps it in its own error.
@@ -198,7 +198,7 @@ class OpenRouterRanker:
         top_k: int | None = None,
         score_threshold: float | None = None,
     ) -> dict[str, list[Document]]:
-        """The same with `await`, on the event loop and in no thread."""
+        """Run with `await`, on the event loop and without a thread."""
         setup = self._setup().changed(top_n=top_k, min_score=score_threshold)
         return _output(await self._pair.arerank(setup, query, documents, self._sendable))
 
@@ -211,7 +211,7 @@ class OpenRouterRanker:
         await self._pair.aclose()
 
     def to_dict(self) -> dict[str, Any]:
-        """The component as a dictionary, with the name of the key's variable and never the key.
+        """Return the component as a dictionary, with the name of the key's variable and never the key.
 
         Raises:
             SerializationError: It has a ready reranker, headers, or a function as `splitter`, which cannot be written down.
@@ -243,7 +243,7 @@ class OpenRouterRanker:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The component that `to_dict` wrote down."""
+        """Return the component that `to_dict` described."""
         return default_from_dict(cls, data)
 
     def _key(self) -> str | None:

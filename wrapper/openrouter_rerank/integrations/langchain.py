@@ -97,7 +97,7 @@ class OpenRouterRerank(Settings, BaseDocumentCompressor):
         query: str,
         callbacks: Callbacks | None = None,  # noqa: ARG002 - LangChain passes them; a compressor is no run of its own
     ) -> Sequence[Document]:
-        """The documents by their relevance to the query, best first. No documents give none, and no request.
+        """Return the documents by relevance to the query, best first; without documents, send nothing.
 
         Raises:
             RerankError: As `Reranker.rerank` does, and all else that it raises.
@@ -110,7 +110,7 @@ class OpenRouterRerank(Settings, BaseDocumentCompressor):
         query: str,
         callbacks: Callbacks | None = None,  # noqa: ARG002 - as above
     ) -> Sequence[Document]:
-        """The same with `await`, on the event loop and in no thread."""
+        """Compress with `await`, on the event loop and without a thread."""
         return _copies(await self._pair.arerank(self._setup(), query, documents, _text))
 
 

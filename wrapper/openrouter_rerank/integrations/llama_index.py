@@ -110,7 +110,7 @@ class OpenRouterRerank(Settings, BaseNodePostprocessor):
 
     @classmethod
     def class_name(cls) -> str:
-        """The name under which LlamaIndex serializes it."""
+        """Return the name under which LlamaIndex serializes it."""
         return "OpenRouterRerank"
 
     def _postprocess_nodes(
