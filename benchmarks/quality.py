@@ -1,4 +1,4 @@
-"""How well the local scorers rank: nDCG@10 on a test collection, beside BM25's order, chance and the best there is.
+"""Measure the local scorers: nDCG@10 on a test collection, beside BM25's order, chance and the best possible.
 
     python benchmarks/quality.py DIR [--scorer lexical] [--scorer semantic] [--questions 30]
 

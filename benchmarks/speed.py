@@ -176,7 +176,7 @@ class Figure(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Whether the goal is met, and whether noise could tell otherwise."""
+        """Return whether the goal is met, and whether noise allows the opposite."""
         if self.goal is None:
             return ""
         ratio, (low, _, high) = median(self.ratios), quartiles(self.ratios)

@@ -1,4 +1,4 @@
-"""What the tests of pages in a browser share: Chromium, how it is started, and how well texts can be read."""
+"""Shared helpers for tests of pages in a browser: start Chromium, and measure the contrast of texts."""
 
 import shutil
 

@@ -36,7 +36,7 @@ COMMAND = "nox -s matrix"
 
 @dataclass
 class Run:
-    """What one tool made of one server."""
+    """The verdict of one tool on one server."""
 
     bites: bool
     requests: int

@@ -38,7 +38,7 @@ def test_what_lies_apart_is_drift(history):
 
 
 def test_each_benchmark_keeps_its_own(history, tmp_path):
-    """What one benchmark keeps leaves the other's as it was, and a newer version comes last."""
+    """Recording one benchmark leaves the other's ratios unchanged, and a newer version comes last."""
     file = tmp_path / "history.json"
     history.keep("0.1.0", {"calls / 10 / ours": [1, 2, 3], "calls / 10 / old": [1, 2, 3]}, file)
     history.keep("0.1.0", {"many / 10 / ours": [4, 5, 6]}, file)

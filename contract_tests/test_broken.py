@@ -39,7 +39,7 @@ SHOULD = {
     "lenient-json": {"robustness.odd-json"},
     "query-of-words": {"acceptance.blank-query"},
 }
-"""What a legal variant is advised against."""
+"""The recommendations that a legal variant does not follow."""
 
 
 UNSEEN = {
@@ -54,7 +54,7 @@ UNSEEN = {
 
 
 async def exchanges(server: Reference, *, quick: bool) -> list[Exchange]:
-    """What comes of the requests that are written by hand."""
+    """Send the requests that are written by hand, and return the results."""
     async with Line(server, KEY, Budget(concurrency=4)) as line:
         return [await line.send(smoke()), *await in_order(probes(quick=quick), line.send)]
 
@@ -70,13 +70,13 @@ def bitten(server: Server, *, quick: bool = False) -> dict[str, Finding]:
 
 
 def answers(server: Callable[..., Reference], *, quick: bool = False) -> list[object]:
-    """What a server answers to the requests that are written by hand."""
+    """Return a server's answers to the requests that are written by hand."""
     return [one.outcome for one in asyncio.run(exchanges(server(keys={KEY}), quick=quick))]
 
 
 @cache
 def theirs(*, quick: bool = False) -> list[object]:
-    """What the reference answers to them, under one id."""
+    """Return the reference's answers to them, under one id."""
     return answers(partial(Reference, new_id=lambda: "gen-rerank-1"), quick=quick)
 
 
@@ -182,7 +182,7 @@ def test_a_server_of_the_field_is_bitten(name: str):
 
 @pytest.mark.parametrize("name", sorted(name for name, one in FIELD_SERVERS.items() if not one.bitten))
 def test_a_server_that_says_later_or_no_to_everything_does_not_pass(name: str):
-    """Where nothing is proven against a server, nothing is proven for it either: the verdict is undecided."""
+    """Without evidence against a server there is none for it either: the verdict is undecided."""
     report = check(FIELD_SERVERS[name].server(keys={KEY}), key=KEY, quick=True)
     assert report.verdict == "undecided"
     assert report.exit_code == 2

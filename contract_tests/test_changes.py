@@ -455,7 +455,7 @@ def test_each_change_is_sorted(name):
 
 @pytest.mark.parametrize("name", NEIGHBOURS)
 def test_each_neighbour_is_sorted(name):
-    """Whatever else a document can have is told of too, and what nobody knows is told to everybody."""
+    """Every other part of a document is reported too; an unknown part affects everyone."""
     check_case(NEIGHBOURS[name], NEIGHBOURING)
 
 
@@ -491,7 +491,7 @@ def test_every_decision_is_taken():
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Where the plain values of a document stand."""
+    """Return the pointers of the plain values of a document."""
     if isinstance(value, dict | list):
         for key, child in value.items() if isinstance(value, dict) else enumerate(value):
             yield from leaves(child, (*path, str(key)))
@@ -560,14 +560,14 @@ def is_told(change: Callable[[Json, str], object], path: tuple[str, ...]) -> boo
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(st.sampled_from(KEYS))
 def test_no_removal_goes_unseen(path):
-    """Whatever key is removed, it is told, or the document is refused."""
+    """Removing any key is reported, or the document is refused."""
     assert is_told(lambda holder, key: holder.pop(key), path)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(st.sampled_from(KEYS))
 def test_no_unknown_keyword_goes_unseen(path):
-    """Wherever a keyword stands that nobody knows, it is told, or the document is refused."""
+    """An unknown keyword is reported at any location, or the document is refused."""
     assert is_told(lambda holder, _: holder.update(frobnicate=1), path)
 
 
@@ -640,7 +640,7 @@ def relation(one: Any, other: Any) -> str:
 @settings(max_examples=400, deadline=None, derandomize=True, database=None)
 @given(SCHEMAS, SCHEMAS)
 def test_what_is_within_is_legal(one, other):
-    """Where one schema is said to allow no more than another, a validator finds no value that says otherwise."""
+    """If one schema is said to allow no more than another, a validator finds no value that contradicts it."""
     first, second = Draft202012Validator(one), Draft202012Validator(other)
     effect = relation(one, other)
     if effect in ("same", "wider"):
@@ -684,7 +684,7 @@ MANY = {"properties": {"a": TEXTS, "b": NUMBERS}, "additionalProperties": False}
     ],
 )
 def test_relation_of_schemas(one, other, effect):
-    """What became of what a schema allows is told for each kind of keyword, and the other way round."""
+    """The effect on the allowed values is reported for each kind of keyword, in both directions."""
     back = {"wider": "narrower", "narrower": "wider"}
     assert relation(one, other) == effect
     assert relation(other, one) == back.get(effect, effect)
@@ -841,7 +841,7 @@ def test_what_is_no_contract_is_told(text, told):
 
 
 def test_keys_and_days_are_read_as_written():
-    """What YAML 1.1 makes numbers, truths and days of is read as OpenAPI means it, and merged keys may be overridden."""
+    """Numbers, booleans and dates of YAML 1.1 are read as OpenAPI means them; merged keys may be overridden."""
     text = "openapi: 3.1.0\ninfo: {version: 1.0.0}\nx-a: &a {b: 1}\nx-b:\n  <<: *a\n  b: 2\n  200: yes\n  on: 2026-11-25\n  t: true\n"
     assert read("a", text.encode()).data["x-b"] == {"b": 2, "200": "yes", "on": "2026-11-25", "t": True}
 
@@ -882,7 +882,7 @@ def test_next_version(was, level, next_one):
     "text", ["1.0", "v1.0.0", "1.0.0-rc.1", "01.0.0", "1.0.0\n", "\u0661.\u0660.\u0660", ""]
 )
 def test_what_is_no_version(text):
-    """What is not of three plain numbers is no version."""
+    """A version that is not three plain numbers is refused."""
     assert versions.parse_version(text) is None
 
 
@@ -905,7 +905,7 @@ def test_a_changelog_names_a_contract(line, is_named):
 
 
 def test_an_older_section_names_nothing():
-    """What a released section names is not what is to be released."""
+    """A version named in a released section is not the one to be released."""
     changelog = "## Unreleased\n\n- x\n\n## [0.1.0] - 2026-11-25\n\n- Contract 1.1.0\n"
     assert versions.find_contract(changelog, "1.1.0", "0.2.0") is None
     assert versions.find_contract(changelog, "1.1.0", "0.1.0") == 7
@@ -915,7 +915,7 @@ def test_an_older_section_names_nothing():
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.sampled_from(["# Changelog", "## Unreleased", "## 0.1.0", "- a", "  - b", "", "text"])))
 def test_a_draft_is_inserted_and_nothing_is_lost(lines):
-    """Whatever the changelog has stays, in its order, and the entry is in what is not released yet."""
+    """The changelog keeps its contents in order, and the entry is added to the unreleased section."""
     before = "\n".join(lines)
     after = versions.insert(before, "- Contract 9.9.9.\n  - Additive: x.")
     assert versions.find_contract(after, "9.9.9", "none")
@@ -1078,7 +1078,7 @@ def test_json_says_what_the_text_says(project, ran):
     ],
 )
 def test_bad_input_is_told_in_one_line(words, told, ran):
-    """What cannot be read ends in exit code 2 and one line on the error output."""
+    """Unreadable input ends with exit code 2 and one line on stderr."""
     code, out, err = ran(*words)
     assert (code, out) == (2, "")
     assert re.fullmatch(rf"changes: .*({told}).*\n", err)

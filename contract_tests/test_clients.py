@@ -68,7 +68,7 @@ def request_of(body, models=newest):
 
 
 def same(sent, given):
-    """Whether two JSON values are the same, numbers compared as numbers and true unlike 1."""
+    """Return True if two JSON values are equal; numbers are compared as numbers, and true is not 1."""
     match sent, given:
         case dict(), dict():
             return sent.keys() == given.keys() and all(same(sent[name], given[name]) for name in given)
@@ -138,7 +138,7 @@ def wanted(body):
 
 
 def is_blank(body):
-    """Whether the facade refuses it before anything is sent: a blank query asks for nothing."""
+    """Return True if the facade refuses it before sending: a blank query asks for nothing."""
     return not body["query"].strip()
 
 
@@ -191,7 +191,7 @@ def test_over_real_http():
 
 @pytest.mark.parametrize("scorer", [None, "lexical"])
 def test_the_local_mode_is_conformant(scorer):
-    """What `Reranker.local()` ranks by keeps every rule of the contract, by a whole check."""
+    """`Reranker.local()` ranks by a server that passes every rule of a full check."""
     report = check(reference_transport(scorer), seed=0)
 
     assert report.verdict == "conformant"

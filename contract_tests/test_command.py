@@ -189,7 +189,7 @@ def test_the_rules_are_listed():
 
 @pytest.mark.parametrize("missing", ["click", "jinja2"])
 def test_without_its_extra(missing):
-    """Where a part of the extra is missing the command says what to install before it sends anything, with 2."""
+    """If a part of the extra is missing, the command says what to install before it sends anything, with exit code 2."""
     code = (
         f"import sys; sys.modules['{missing}'] = None; from rerank_conformance.__main__ import main; main()"
     )

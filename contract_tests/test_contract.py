@@ -137,7 +137,7 @@ def test_schemathesis_finds_the_operations(loaded: BaseSchema) -> None:
 
 
 def test_schemathesis_makes_legal_requests(loaded: BaseSchema) -> None:
-    """What Schemathesis makes of the contract as legal requests is legal to a validator that is not its own."""
+    """Requests that Schemathesis generates as legal are legal to another validator."""
     strategy = loaded["/rerank"]["POST"].as_strategy(generation_mode=GenerationMode.POSITIVE)
     request, made = validator(REQUEST), list[Any]()
 
@@ -362,7 +362,7 @@ def test_limit_is_told(pointer: str, limit: str, value: int) -> None:
     ],
 )
 def test_limit_is_not_invented(pointer: str, limits: set[str]) -> None:
-    """Where the vendor states no limit the contract has none."""
+    """The contract has no limit where the vendor states none."""
     assert set(at(pointer)) & limits == set()
 
 

@@ -79,7 +79,7 @@ def merging(times: int) -> bytes:
     ids=["merges", "YAML", "JSON", "itself", "merged into itself", "deep YAML", "deep JSON", "deep by aliases", "large", "anchors", "aliases"],
 )  # fmt: skip
 def test_what_means_too_much_is_refused(content: bytes, told: str):
-    """What is small and means more than a machine holds, or is deeper than a program can follow, ends in one line."""
+    """A small document that expands beyond memory, or nests too deeply, ends in one line."""
     if b"&a [&a" in content:  # an anchor has one name each
         content = content.replace(b"&a [" * 100, b"&a [" + b"[" * 99)
     assert told in refused("a", content)
@@ -124,7 +124,7 @@ except CannotReadError as error:
 
 
 def test_what_has_too_many_parts_takes_no_memory_for_them():
-    """What is written is counted before anything is made of it: half a gigabyte is enough to refuse four million numbers."""
+    """Values are counted before they are expanded: half a gigabyte is enough to refuse four million numbers."""
     ran = subprocess.run(
         [sys.executable, "-c", MEASURED, str(Path(documents.__file__).parents[1])],
         check=False, capture_output=True, text=True, timeout=600,
@@ -169,7 +169,7 @@ def test_a_file_without_an_end_is_read_to_the_limit(tmp_path: Path):
     ],
 )
 def test_no_address_is_told_without_quoting_it(address: str):
-    """What is no address may have a secret anywhere, so nothing of it is shown."""
+    """No part of an invalid address is shown, as a secret may be anywhere in it."""
     with pytest.raises(CannotReadError) as told:
         documents.read(address)
     assert str(told.value) == "the argument is not a URL: write it as https://host/path, or name a file"

@@ -1,4 +1,4 @@
-"""What `nox -s interop` calls right is right: each way to be wrong is told, and nothing is left running."""
+"""`nox -s interop` judges correctly: each kind of wrong answer is reported, and no process is left running."""
 
 import os
 import signal

@@ -19,7 +19,7 @@ FIELDS = contract.load().at("#/components/schemas/RerankRequest")[1]["properties
 
 @pytest.mark.parametrize("probe", BODIES, ids=lambda probe: probe.name)
 def test_a_request_is_as_legal_as_it_says(probe):
-    """What the kit calls a legal request is one by the contract, and what it has refused is none."""
+    """The kit's legal requests are legal by the contract, and those that it expects to be refused are not."""
     violation = contract.load().request.violation(probe.body)
 
     assert (violation is None) == (probe.legal is True), (

@@ -33,7 +33,7 @@ class Defect:
     plant: Plant
     found_by: tuple[str, ...]
     apart: bool = False
-    """Whether it would hide other defects, and so needs a copy of the contract to itself."""
+    """True if it would hide other defects, and so needs a copy of the contract to itself."""
 
 
 def operation(contract: Json) -> Json:
@@ -269,7 +269,7 @@ def test_defect_is_found(name: str, found: Found) -> None:
     ids=["a key twice", "not YAML"],
 )
 def test_defect_of_the_text_is_found(old: str, new: str, tools: set[str], tmp_path: Path) -> None:
-    """What is wrong with the text itself is found, and no tool passes a file that it could not read."""
+    """Errors in the text itself are found, and no tool passes a file that it could not read."""
     assert old in TEXT
     file = tmp_path / "openapi.yaml"
     file.write_text(TEXT.replace(old, new, 1), "utf-8")

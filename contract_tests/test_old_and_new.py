@@ -39,7 +39,7 @@ class Server(Reference):
 
 
 def test_there_is_an_older_contract():
-    """What was released is kept: the newest of it has another version than openapi.yaml, or is the same file."""
+    """Released contracts are kept: the newest has another version than openapi.yaml, or is the same file."""
     assert OLDER
     assert contract.load().version == NEWEST
 
@@ -79,7 +79,7 @@ async def test_the_newest_facade_on_an_older_server(version):
 
 
 def test_what_an_older_server_has_not(version):
-    """Where an older server has no list of models, asking for it is one clear error, and ranking goes on."""
+    """An older server without a list of models gives one clear error for it, and ranking still works."""
     if "/models" in contract.load(version).document["paths"]:
         pytest.skip(f"the contract {version} has every path that the newest has")
     with running(Server(contract_version=version)) as url, Reranker("", base_url=url) as reranker:
@@ -145,5 +145,5 @@ def test_an_older_server_is_judged_by_its_own_contract(version):
 
 
 def test_the_newest_server_is_judged_by_an_older_contract(version):
-    """Who asks for an older contract passes a server of the newest too: nothing was taken away."""
+    """A check by an older contract passes a server of the newest one: nothing was removed."""
     assert check(Reference(), quick=True, contract_version=version).verdict == "conformant"

@@ -46,7 +46,7 @@ Ask = Callable[[str, str, Mapping[str, str], bytes], Answer]
 
 
 def overlap(query: str, texts: Sequence[str]) -> list[float]:
-    """How many words each text shares with the query."""
+    """Count the words that each text shares with the query."""
     return [float(len(set(query.split()) & set(text.split()))) for text in texts]
 
 
@@ -437,14 +437,14 @@ def test_the_head_of_the_models_has_no_body(ask: Ask) -> None:
 
 
 def test_the_models_want_the_key_too(ask: Ask) -> None:
-    """Where a ranking needs a key the list of models does."""
+    """The list of models needs a key if a ranking does."""
     answer = ask("GET", "/models", {}, b"")
     assert judged(answer)["error"]["code"] == 401
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
 def test_a_query_is_no_part_of_a_path(ask: Ask) -> None:
-    """What stands behind a question mark changes no ranking, and a quoted question mark is part of the path."""
+    """A query string changes no ranking, and a quoted question mark is part of the path."""
     assert post(ask, path="/rerank?a=b")["results"][0]["index"] == 1
     assert post(ask, path="/rerank%3Fa=b")["error"]["code"] == 404
 

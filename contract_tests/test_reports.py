@@ -196,7 +196,7 @@ def test_page_asks_for_nothing():
 
 
 def test_page_escapes():
-    """Whatever a server or a report's file says shows as text and becomes no markup."""
+    """Text of a server or of a report file is shown as text and never becomes markup."""
     for made in (page.of_report(ATTACK), page.of_comparison(compare({HOSTILE: ATTACK, "b": ATTACK}))):
         made.encode("utf-8")
         assert "<img" not in made
@@ -265,7 +265,7 @@ def test_junit_says_what_to_do():
 
 
 def test_junit_of_anything():
-    """Whatever a server sent, the file is XML in UTF-8."""
+    """The file is XML in UTF-8 for any text that a server sends."""
     made = junit.render(ATTACK).encode("utf-8")
     assert len(list(read(made).iter("testcase"))) == len(ATTACK.rules)
 
@@ -348,7 +348,7 @@ def test_plain_lines():
 
 @pytest.mark.parametrize("show", [shown, lambda made: "\n".join(terminal.lines(made))])
 def test_terminal_takes_no_commands(show):
-    """What a server sent cannot drive the terminal: no escape, no markup."""
+    """Text of a server cannot control the terminal: no escape sequence, no markup."""
     made = show(ATTACK)
     made.encode("utf-8")
     assert "\x1b" not in made
@@ -439,7 +439,7 @@ def test_schema_is_new(name):
 
 
 def test_reports_keep_the_schema():
-    """What is written is valid by the schema, and what was cut off is not."""
+    """A written report is valid by the schema, and a truncated one is not."""
     [by_report, by_comparison] = [
         jsonschema_rs.validator_for(schema.of(value)) for value in schema.FILES.values()
     ]

@@ -133,7 +133,7 @@ def opened(browser, tmp_path):
 
 @pytest.mark.parametrize("name", BOTH, indirect=True)
 def test_hostile_text_shows_as_text(opened, name):
-    """What a server sent is read and not run."""
+    """Content of a server is shown and not executed."""
     tab = opened(name)
     assert tab.evaluate("window.hacked") is None
     assert tab.locator("img, iframe, b").count() == 0
@@ -153,7 +153,7 @@ def test_contrast(opened, name, scheme):
 
 @pytest.mark.parametrize("name", BOTH, indirect=True)
 def test_dark(opened, name):
-    """Who likes it dark gets it dark."""
+    """The page follows a dark colour scheme."""
     grounds = {
         scheme: opened(name, color_scheme=scheme).evaluate("getComputedStyle(document.body).backgroundColor")
         for scheme in ("light", "dark")
@@ -308,7 +308,7 @@ def test_filter(opened):
 
 
 def test_without_script(opened):
-    """Where scripts are off all is there to be read, and no button that does nothing."""
+    """Without scripts everything can be read, and no button is shown that does nothing."""
     tab = opened("broken", java_script_enabled=False)
     assert tab.locator("details.finding").first.is_visible()
     assert tab.locator("button").filter(visible=True).count() == 0

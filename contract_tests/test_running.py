@@ -155,7 +155,7 @@ def test_an_address_that_reports_would_betray(address):
 
 
 def test_no_target():
-    """What is no target is named in a TypeError."""
+    """An argument that is not a target is named in a TypeError."""
     with pytest.raises(TypeError, match="not int"):
         check(5)
 
@@ -323,7 +323,7 @@ def _always(status: int, body: bytes = b"{}", **headers: str) -> Callable[[httpx
 
 
 def test_another_address():
-    """Where nothing ranks, the check says what may be wrong, and what to give in its place."""
+    """If nothing ranks at the address, the check says what may be wrong and what to pass instead."""
     report = check(httpx.MockTransport(_always(404)), key=KEY, quick=True)
     reason = report.rules[0].reason or ""
     assert "no /rerank right under this address, or no model cohere/rerank-v3.5" in reason
@@ -372,7 +372,7 @@ def test_passing_overload():
 
 
 def test_lasting_overload():
-    """What a server never answers but with 503 is undecided, not failed."""
+    """A rule that is only ever answered with 503 is undecided, not failed."""
     reference = InProcess(Reference(keys={KEY}))
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -399,7 +399,7 @@ def test_no_rules():
 
 
 def test_rules_of_a_section():
-    """Where few rules are asked for, few requests are sent."""
+    """Selecting few rules sends few requests."""
     report = judged(Reference, rules=["refusal.top-n"])
     assert {rule.section for rule in report.rules} == {"refusal"}
     assert report.requests < 30
@@ -425,7 +425,7 @@ def test_a_short_key():
 
 
 def test_without_schemathesis(monkeypatch):
-    """Where it is not installed a whole check says so before anything is sent, and a quick one does without."""
+    """Without schemathesis a full check says so before it sends anything, and a quick one works."""
     monkeypatch.setitem(sys.modules, "schemathesis", None)
     asked = []
     server = httpx.MockTransport(lambda request: asked.append(request) or httpx.Response(500))
@@ -438,7 +438,7 @@ def test_without_schemathesis(monkeypatch):
 
 
 def test_generation_that_fails(monkeypatch):
-    """Where requests cannot be generated, what they would have shown is in error, and the verdict is open."""
+    """If requests cannot be generated, the rules that they judge are errors, and the verdict is undecided."""
 
     def fails(*arguments, **options):
         raise RuntimeError("no requests today")
@@ -751,7 +751,7 @@ def test_command(tmp_path: Path):
     ],
 )
 def test_command_could_not_run(words):
-    """What could not be run ends with 2: bad usage, no key, no consent, nobody there."""
+    """A check that cannot run ends with 2: bad usage, no key, no consent, no server."""
     assert CliRunner(env={"OPENROUTER_API_KEY": None}).invoke(main, words).exit_code == 2
 
 

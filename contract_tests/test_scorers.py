@@ -178,7 +178,7 @@ def test_other_marks_of_a_script_do_not_match() -> None:
 
 
 def test_the_semantic_scorer_finds_what_is_said_in_other_words() -> None:
-    """Where no word is shared, lexical tells nothing, and semantic still puts the related text first."""
+    """Without a shared word lexical scores are equal, and semantic still puts the related text first."""
     texts = ["The physician treated her patient.", "Bananas grow in warm countries."]
     assert lexical("doctor in hospital", texts[:1]) == [0]
     related, other = semantic("doctor hospital", texts)
@@ -249,7 +249,7 @@ def test_an_unknown_name_names_the_known() -> None:
 
 
 def test_what_is_no_function_is_refused() -> None:
-    """What can be neither a name nor called is a TypeError at once, not at the first request."""
+    """A scorer that is neither a name nor callable is a TypeError at once, not at the first request."""
     with pytest.raises(TypeError, match="not int"):
         scorer(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # the point
 
@@ -318,7 +318,7 @@ sys.addaudithook(watch)
 
 
 def test_the_semantic_scorer_never_reaches_for_the_network() -> None:
-    """Where every socket fails and nothing is cached, the weights that ship in the package are found."""
+    """The weights that ship in the package are found without a network and without a cache."""
     ran = python(
         OFFLINE + "from rerank_conformance.scorers import semantic; print(semantic('car', ['auto']))"
     )
@@ -333,7 +333,7 @@ def test_wordllama_by_itself_does_reach_for_the_network() -> None:
 
 
 def test_logging_stays_as_the_user_set_it() -> None:
-    """What wordllama does to the logging of the whole process when imported, it does not do through us."""
+    """Importing wordllama through us leaves the logging of the process unchanged."""
     code = (
         "import logging\n"
         "from rerank_conformance.scorers import scorer\n"
@@ -350,7 +350,7 @@ def test_what_a_scorer_needs_is_read_once(score: NamedScorer) -> None:
 
 
 def test_importing_the_scorers_loads_nothing_heavy() -> None:
-    """What a scorer needs is imported when that scorer is asked for."""
+    """The dependencies of a scorer are imported when it is first used."""
     code = (
         "import sys, rerank_conformance.scorers as s\n"
         "heavy = {'regex', 'Stemmer', 'spellchecker', 'numpy', 'wordllama', 'tokenizers'}\n"

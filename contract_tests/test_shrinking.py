@@ -86,12 +86,12 @@ def test_no_more_requests_than_allowed(most):
 
 
 def test_a_failure_that_shows_once():
-    """Where no smaller request fails, the request that failed is shown as it was."""
+    """If no smaller request fails, the request that failed is shown unchanged."""
     assert smallest(probe(), lambda _: False, contract.load()) == probe()
 
 
 def test_what_is_short_stays():
-    """What is short enough to read, or was sent as no object, is not shrunk."""
+    """A request that is short, or is not an object, is not shrunk."""
     assert shrinkable(probe())
     assert not shrinkable(Probe(name="x", phase="generate", body={"query": 1}, legal=False))
     assert not shrinkable(Probe(name="x", phase="refuse", body=b"{" * 500, legal=False))

@@ -743,7 +743,7 @@ def test_what_stands_beside_a_reference_counts_since_3_1():
 
 @pytest.mark.parametrize("name", OTHER)
 def test_difference_within_a_spelling_is_named(name: str):
-    """What differs within alternatives, maps and schemas that contain themselves is named at its place."""
+    """Differences within alternatives, maps and recursive schemas are named at their locations."""
     ours, theirs, expected = OTHER[name]
     assert compared(ours, theirs) == expected
 
@@ -812,14 +812,14 @@ EQUAL: dict[str, Plant] = {
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_other_arrangement_is_no_difference(name: str):
-    """What a document says in another place or under another name of its own is no difference."""
+    """Other locations and names of a document's parts are not differences."""
     document = deepcopy(FEW[1])
     EQUAL[name](document)
     assert found(differences(document, FEW[0])) == set()
 
 
 def test_same_difference_at_all_places_is_one():
-    """What differs in the body that all errors share is told once, with all its places, and one entry accepts it."""
+    """A difference in the body that all errors share is reported once with all its locations; one entry accepts it."""
     document = deepcopy(VENDORS)
     for error in errors_of(document):
         error["properties"]["hint"] = STRING
@@ -836,7 +836,7 @@ def test_same_difference_at_all_places_is_one():
 
 
 def test_who_is_the_worse_off_is_said():
-    """Where one side is proved to allow more, the sentence says what that does to a caller."""
+    """If one side provably allows more, the sentence says what that means for a caller."""
     document = deepcopy(VENDORS)
     sent(document, "top_n")["maximum"] = 100
     result_of(document)["properties"]["index"].pop("minimum")
@@ -913,7 +913,7 @@ def test_new_difference_is_reported(changed: Path, tmp_path: Path, capsys: pytes
 def test_accepting_is_a_copy_and_a_sentence(
     changed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """What --accept prints, with reasons, accepts the differences; without a reason it is refused with its line."""
+    """The output of --accept, with reasons, accepts the differences; without a reason its line is refused."""
     file = tmp_path / "accepted.yaml"
     file.touch()
     code, entries, _ = ran(capsys, changed, "--accepted", file, "--accept")
@@ -1112,7 +1112,7 @@ def test_bad_entry_is_one_line(
 
 
 def test_prefix_chooses(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Where several paths end in /rerank, --prefix says which is meant, and one that is not there is refused."""
+    """If several paths end in /rerank, --prefix selects one; one that does not exist is refused."""
     document = deepcopy(VENDORS)
     moved(document)
     document["paths"]["/v2/rerank"] = {"post": {"responses": {}}}
@@ -1276,7 +1276,7 @@ def test_bad_address_is_one_line(address: str, path: str, message: str, capsys: 
     ],
 )
 def test_address_that_is_none_is_one_line(url: str, message: str, capsys: pytest.CaptureFixture[str]):
-    """What is no address, or has nobody behind it, ends in exit code 2 and one line without a secret."""
+    """An invalid or unreachable address ends with exit code 2 and one line without a secret."""
     code, _, error = ran(capsys, url)
     assert code == 2
     assert error.count("\n") == 1

@@ -69,7 +69,7 @@ class Project:
     home: Path
 
     def run(self, *words, fails=False, **environment):
-        """What a command prints, which has to succeed, or to fail."""
+        """Return the output of a command that has to succeed, or to fail."""
         bin_of = str(Path(sys.executable).parent)
         packages = os.pathsep.join(
             str(self.home / name) for name in ("generated", "wrapper", "contract_tests")
@@ -96,12 +96,12 @@ class Project:
         return done.stdout
 
     def nox(self, session, *words, fails=False):
-        """What a session prints; nothing is installed for it."""
+        """Return the output of a session; nothing is installed for it."""
         more = ["--", *words] if words else []
         return self.run("nox", "--no-venv", "--no-install", "-s", session, *more, fails=fails)
 
     def git(self, *words):
-        """What git prints."""
+        """Return the output of git."""
         return self.run("git", *ME, *words)
 
     def commit(self, message):
@@ -152,7 +152,7 @@ def project(tmp_path):
 
 
 def blocks(language):
-    """What CONTRIBUTING.md has between fences of a language."""
+    """Return the fenced blocks of a language in CONTRIBUTING.md."""
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
@@ -172,7 +172,7 @@ def apply_the_diff(project):
 
 
 def test_the_quick_look():
-    """What CONTRIBUTING.md has for a quick look is told of the files that name nearly all that does not follow."""
+    """The quick look of CONTRIBUTING.md reports the files that name nearly all that is not derived."""
     commands = "".join(blocks("sh"))
     (quick,) = re.findall(r"^nox -s contract -- (.+)$", commands, re.MULTILINE)
     assert set(quick.split()) == {TESTS[0], TESTS[2], TESTS[3]}
@@ -273,7 +273,7 @@ def test_a_required_field_of_an_answer(project):
 
 
 def test_a_word_less(project):
-    """Where a closed list loses a word, the examples, requests and types that use it are named."""
+    """If a closed list loses a word, the examples, requests and types that use it are named."""
     project.edit("openapi.yaml", (r"^( +enum: )\[allow, deny\]$", r"\1[deny]"))
     project.nox("generate")
     said = project.nox("contract", *TESTS[:4], fails=True)

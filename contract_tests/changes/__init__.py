@@ -1,1 +1,1 @@
-"""What changed in the contract, for whom, and the version that the changes need: `nox -s changes`."""
+"""Compare two contracts: the changes, whom they affect, and the version that they need (`nox -s changes`)."""

@@ -51,7 +51,7 @@ class Client(NamedTuple):
     package: str
     caller: str
     base_url: str
-    """What its user gives as the address."""
+    """The address that a user of the client configures."""
     npm: bool = False
     required: bool = True
 
@@ -68,7 +68,7 @@ CLIENTS = (
 
 
 class Cell(NamedTuple):
-    """How one client did with one server: what is wrong, and the usage that it showed."""
+    """The results of one client with one server: its problems, and the usage that it showed."""
 
     problems: list[str]
     usage: str = ""
@@ -89,7 +89,7 @@ class Row(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """Whether a client that has to work does not."""
+        """True if a client that has to work does not."""
         return self.client.required and bool(self.plain.problems or self.compat.problems)
 
 
@@ -113,7 +113,7 @@ def table(cache: Path) -> list[Row]:
 
 
 def row(client: Client, plain: str, compat: str, home: Path | CannotRunError) -> Row:
-    """How one client did; where it cannot be run, the reason."""
+    """Return the results of one client, or the reason why it cannot be run."""
     try:
         found = PINS[client.package] if client.npm else version(client.package)
     except PackageNotFoundError:

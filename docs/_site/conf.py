@@ -1,4 +1,4 @@
-"""How Sphinx makes the site; `nox -s docs` runs it.
+"""Configuration of Sphinx; `nox -s docs` runs it.
 
 The source is the repository itself: a Markdown file is a page under the path that it has here, and so is openapi.yaml. Links
 between files are links between pages, and each file reads as well without the site.

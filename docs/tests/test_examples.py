@@ -1,4 +1,4 @@
-"""What the README and the pages of docs/ show is what happens: every example is run, here or where it is said to be."""
+"""Every example of the README and of docs/ is run, here or where a comment names."""
 
 import os
 import re
@@ -28,12 +28,12 @@ app = asgi.app(Reference())
 """A server of the reader's own, `service:app`."""
 
 INSTALLS = re.compile(r"^(python3 -m venv \S+ && )?(\S*/)?pip install ")
-"""What needs a package index: run where RERANK_INSTALL is set, as `nox -s docs` does."""
+"""The blocks that need a package index: run where RERANK_INSTALL is set, as `nox -s docs` does."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """What stands between two fences."""
+    """The text between two fences."""
 
     page: str
     line: int
@@ -189,7 +189,7 @@ def test_the_first_command(tmp_path):
 
 
 def test_every_test_and_check():
-    """What the README says to run for all tests and checks is what .ci/run does."""
+    """The README's command for all tests and checks is the one that .ci/run runs."""
     second = of("sh")[1]
     assert second.page == "README.md"
     script = (ROOT / ".ci/run").read_text("utf-8").replace("$venv", ".venv").replace('"', "")

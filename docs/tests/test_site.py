@@ -47,7 +47,7 @@ WHAT_IS_THERE = """
 
 @dataclass
 class Looked:
-    """What was seen of a page in one scheme of colours."""
+    """The observations of one page in one colour scheme."""
 
     links: list[str]
     ids: list[str]
@@ -209,7 +209,7 @@ def test_contrast(page):
 
 
 def test_dark(page, scheme):
-    """Who likes it dark gets it dark."""
+    """The pages follow a dark colour scheme."""
     brightness = sum(map(int, page.ground[4:-1].split(", ")))
     assert brightness < 150 if scheme == "dark" else brightness > 650
 

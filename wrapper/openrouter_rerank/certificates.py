@@ -11,7 +11,7 @@ from typing import TypeAlias, cast
 import httpx
 
 Verify: TypeAlias = "bool | str | os.PathLike[str] | ssl.SSLContext"
-"""What `verify=` takes."""
+"""The values that `verify=` accepts."""
 
 # How OpenSSL finds a certificate in a directory.
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")

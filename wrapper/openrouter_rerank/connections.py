@@ -1,4 +1,4 @@
-"""How requests reach the server: over connections of our own, or through an injected http client. It decides nothing.
+"""Send requests over our own connections, or through an injected http client.
 
 Our own are those of httpcore, which httpx itself stands on. On a small call httpx.Client costs more than all that is ours:
 cookies, redirects and hooks, none of which we want. Each request under way has a connection to itself, because httpcore's
@@ -92,7 +92,7 @@ _ERRORS: tuple[type[Exception], ...] = (
 
 
 class _Own:
-    """What our own connections of both kinds have in common."""
+    """The parts that both kinds of our own connections share."""
 
     inherited = False
     """True in the child of a fork, if the connections cannot be used there."""
@@ -701,7 +701,7 @@ def _check(client: object, expected: str, *, awaited: bool) -> None:
 
 
 def _is_read(response: Any) -> bool:
-    """Whether a hook or the transport of the injected client has read the body: it can be read but once."""
+    """Return True if a hook or the transport of the injected client has read the body, which can be read only once."""
     return bool(getattr(response, "is_stream_consumed", False))
 
 

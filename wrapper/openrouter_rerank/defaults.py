@@ -1,4 +1,4 @@
-"""What holds where a caller says nothing."""
+"""Default values."""
 
 # openapi.yaml#/servers/0
 BASE_URL = "https://openrouter.ai/api/v1"

@@ -37,11 +37,11 @@ class CallOptions(RerankOptions, total=False):
     max_bytes: int | None
     """The size of a request above which it is sent in parts; 30 MB by default."""
     on_part_error: Literal["raise", "partial"] | None
-    """Whether a part that fails ends the call ("raise", the default) or leaves its documents unranked ("partial")."""
+    """The effect of a failed part: "raise" (the default) ends the call, "partial" leaves its documents unranked."""
     splitter: Splitter | None
     """A function of a text to its pieces, which are ranked in its place; its score is the highest of its pieces."""
     blank: Literal["send", "skip"] | None
-    """Whether documents with a blank text and no image are sent ("send", the default) or left out ("skip")."""
+    """The handling of documents with a blank text and no image: "send" (the default), or "skip"."""
 
 
 class ClientOptions(CallOptions, total=False):

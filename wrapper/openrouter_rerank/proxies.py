@@ -20,7 +20,7 @@ from openrouter_rerank.redaction import hides_frames, reveal
 SOCKS_ERRORS: tuple[type[Exception], ...] = (
     (import_module("socksio").SOCKSError,) if find_spec("socksio") is not None else ()
 )
-"""What httpcore lets through of a proxy that does not speak SOCKS."""
+"""The errors that httpcore lets through of a proxy that does not speak SOCKS."""
 
 
 class Proxy(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the tests of the facade share: the fixtures of the two shells, and an environment without surprises."""
+"""Shared by the tests of the facade: the fixtures of both rerankers, and a clean environment."""
 
 import sys
 from importlib import import_module
@@ -28,7 +28,7 @@ def any_shell(request: pytest.FixtureRequest) -> Shell:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of the facade in this test."""
+    """Return the clock of the facade in this test."""
     clock = Clock()
     for name in (
         "core",

@@ -27,7 +27,7 @@ _NOBODY = httpx.Client(transport=httpx.MockTransport(_nobody))
 
 
 def settings(**given: Any) -> Settings:
-    """What a reranker with these arguments gives to the core."""
+    """Return the settings that a reranker with these arguments has."""
     return Reranker(**{"api_key": KEY, "retries": NO_JITTER, "http_client": _NOBODY, **given})._settings
 
 
@@ -37,26 +37,26 @@ def call(
     documents: Any = DOCUMENTS,
     **arguments: Any,
 ) -> Call[Any]:
-    """A call that has not begun, by the settings or the arguments of a client."""
+    """Return a call that has not begun, by the settings or the arguments of a client."""
     known = {"key": None, "timeout": None, "extra_headers": None, "extra_body": None, **arguments}
     chosen = client if isinstance(client, Settings) else settings(**(client or {}))
     return rerank(chosen, query, documents, **known)
 
 
 def sent(client: Mapping[str, Any] | None = None, **arguments: Any) -> Send:
-    """The first request of a call."""
+    """Return the first request of a call."""
     step = next(call(client, **arguments))
     assert isinstance(step, Send)
     return step
 
 
 def body(client: Mapping[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
-    """The body of the first request of a call, read."""
+    """Return the body of the first request of a call, read."""
     return msgspec.json.decode(sent(client, **arguments).content)
 
 
 def answered(status: int, content: Any = b"", **headers: str) -> Answer:
-    """An answer, its body as bytes or as what JSON is made of; `retry_after` is the header Retry-After."""
+    """Return an answer, its body as bytes or as what JSON is made of; `retry_after` is the header Retry-After."""
     encoded = content if isinstance(content, bytes) else msgspec.json.encode(content)
     return Answer(
         status, httpx.Headers({name.replace("_", "-"): value for name, value in headers.items()}), encoded
@@ -64,7 +64,7 @@ def answered(status: int, content: Any = b"", **headers: str) -> Answer:
 
 
 def ranked(*pairs: tuple[Any, Any], **more: Any) -> Answer:
-    """A 200 with these pairs of index and score."""
+    """Return a 200 with these pairs of index and score."""
     found = [{"index": index, "relevance_score": score} for index, score in pairs]
     return answered(200, {"model": "m", "results": found, **more})
 
@@ -75,7 +75,7 @@ def finish(
     waits: list[float] | None = None,
     loads: Mapping[str, bytes] | None = None,
 ) -> Ranking[Any]:
-    """The ranking that a call comes to, with one outcome for each request that it sends."""
+    """Return the ranking that a call comes to, with one outcome for each request that it sends."""
     left = list(outcomes)
     step = next(running, None)
     try:

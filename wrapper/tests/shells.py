@@ -60,7 +60,7 @@ class Shell:
     def open(
         self, handler: Handler | None = None, method: str = "rerank", **settings: Any
     ) -> Generator[Callable[..., Any]]:
-        """The `rerank` of a reranker, or another method; a handler answers in place of a server."""
+        """Provide the `rerank` of a reranker, or another method; a handler answers in place of a server."""
         given = {"api_key": KEY, "retries": QUICK, **settings}
         if self.name == "sync":
             if handler is not None:
@@ -108,7 +108,7 @@ class Scoring:
         self._numbers = itertools.count(1)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """The answer."""
+        """Return the answer."""
         asked = json.loads(request.content)
         number = next(self._numbers)  # threads ask at the same time
         self.requests.append(asked)
@@ -140,5 +140,5 @@ class Scoring:
 
     @property
     def sizes(self) -> list[int]:
-        """How many documents each request had."""
+        """The number of documents of each request."""
         return [len(asked["documents"]) for asked in self.requests]

@@ -100,23 +100,23 @@ def rows(number: int) -> list[dict[str, Any]]:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines."""
+    """Return the objects of a file of JSON lines."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def written(path: Path, given: Sequence[dict[str, Any]]) -> Path:
-    """The file, with these rows as JSON lines."""
+    """Return the file, with these rows as JSON lines."""
     path.write_text("".join(json.dumps(row) + "\n" for row in given), encoding="utf-8")
     return path
 
 
 def asked(server: Server) -> Counter[str]:
-    """How many times each query was sent."""
+    """Count how often each query was sent."""
     return Counter(request.json["query"] for request in list(server.requests))
 
 
 def complete(target: Path, number: int) -> None:
-    """The output has each row once, in order, ranked, and nothing else is left beside it."""
+    """Assert that the output has each row once, in order and ranked, and that no other file is left."""
     found = lines(target)
     assert [row["id"] for row in found] == list(range(number))
     assert all([hit["index"] for hit in row["ranking"]] == [2, 1, 0] for row in found)
@@ -125,7 +125,7 @@ def complete(target: Path, number: int) -> None:
 
 @contextmanager
 def slow(seconds: float = 0.004) -> Generator[Server]:
-    """An honest server that takes its time."""
+    """Provide an honest server that takes its time."""
 
     def script(request: Sent) -> Script:
         yield seconds
@@ -137,7 +137,7 @@ def slow(seconds: float = 0.004) -> Generator[Server]:
 
 @contextmanager
 def holding(first: int) -> Generator[tuple[Server, threading.Event]]:
-    """An honest server that answers so many requests at once, and all others when the event is set."""
+    """Provide an honest server that answers so many requests at once, and all others when the event is set."""
     go = threading.Event()
 
     def script(request: Sent) -> Script:
@@ -198,7 +198,7 @@ def test_killed_again_and_again(tmp_path: Path, suffix: str, number: int):
 
 
 def test_a_journal_cut_anywhere(tmp_path: Path):
-    """Whatever byte a journal breaks off at, the rows of its whole lines are finished and the others are not."""
+    """If a journal breaks off at any byte, the rows of its complete lines are finished and the others are not."""
     job = Batch(
         source=written(tmp_path / "in.jsonl", rows(3)),
         target=tmp_path / "out.jsonl",
@@ -311,7 +311,7 @@ LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})
 @posix
 @pytest.mark.parametrize("limit", [100, 3000, 60_000])
 def test_a_full_disk(tmp_path: Path, limit: int):
-    """Where the disk is full, one line says what to do, and the same command goes on from there once there is room."""
+    """If the disk is full, one line says what to do, and the same command resumes once there is room."""
     number = 300
     source, target = written(tmp_path / "in.jsonl", rows(number)), tmp_path / "out.jsonl"
     with slow(0.001) as server:
@@ -469,7 +469,7 @@ def test_documents_without_a_score(tmp_path: Path):
 
 
 def test_an_outage_ends_the_run(tmp_path: Path):
-    """Where row after row fails by what may pass, the run stops before all rows have; when that has passed, they are ranked."""
+    """If row after row fails by a passing fault, the run stops early; once it has passed, the rows are ranked."""
     number = 1000
     source, target = written(tmp_path / "in.jsonl", rows(number)), tmp_path / "out.jsonl"
     mended = threading.Event()
@@ -591,7 +591,7 @@ def test_labels(tmp_path: Path):
 
 
 def test_labels_that_nothing_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Where the extra is not installed, that the labels went unused is said, with what to install; the job is done."""
+    """Without the extra, the unused labels are reported with what to install; the job is done."""
     monkeypatch.setitem(sys.modules, "pytrec_eval", None)
     given = [{"query": "blue", "documents": ["red", "blue"], "relevance": [0, 1]}]
     result = rerank(written(tmp_path / "in.jsonl", given), tmp_path / "out.jsonl", "--local")
@@ -736,7 +736,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input(tmp_path: Path, name: str):
-    """What can be no job is told in one line with its place, before anything is sent or written: exit code 2."""
+    """An impossible job is reported in one line with its location, before anything is sent or written: exit code 2."""
     if "arquet" in name:
         pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
     make, options, says = BAD[name]
@@ -791,7 +791,7 @@ def test_an_input_that_changes_meanwhile(tmp_path: Path):
 
 
 def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path):
-    """Where there is no terminal, a line now and then says how far it is, and none in between."""
+    """Without a terminal, a line now and then reports the progress."""
     job = Batch(
         source=written(tmp_path / "in.jsonl", rows(4)),
         target=tmp_path / "out.jsonl",

@@ -33,24 +33,24 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such 
 
 
 def failing(request: Sent) -> Script:
-    """A server that ranks the first query alone."""
+    """Return a server that ranks the first query alone."""
     ranks = request.json["query"] == "q0"
     yield honest(request) if ranks else answer(400, envelope(400, "not this one"))
 
 
 def ranking(request: Sent) -> Script:
-    """An honest server."""
+    """Return an honest server."""
     yield honest(request)
 
 
 def table(values: Any) -> Any:
-    """A table with this column, of which every row can be ranked."""
+    """Return a table with this column, of which every row can be ranked."""
     queries = [f"q{index}" for index in range(len(values))]
     return arrow.table({"query": queries, "documents": [["x"]] * len(values), "value": values})
 
 
 def cells(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file."""
+    """Return the rows of a CSV file."""
     return list(csv.DictReader(io.StringIO(path.read_bytes().decode(), newline="")))
 
 
@@ -250,7 +250,7 @@ TO_PARQUET: dict[str, tuple[list[str], Any]] = {
 
 @pytest.mark.parametrize("kind", TO_PARQUET)
 def test_json_values_in_parquet(tmp_path: Path, kind: str):
-    """What goes together is a column of Parquet."""
+    """Values that fit one type become a column of Parquet."""
     values, expected = TO_PARQUET[kind]
     source, target = tmp_path / "in.jsonl", tmp_path / "out.parquet"
     source.write_text("".join(f'{{"query": "q", "documents": ["x"], "n": {value}}}\n' for value in values))
@@ -343,7 +343,7 @@ def test_a_resumed_job_is_checked_too(tmp_path: Path):
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_not_finite_is_told(tmp_path: Path, form: str):
-    """Where NaN cannot be written it is null, and that is said with the first place of it, before anything is sent."""
+    """NaN that cannot be written becomes null, which is reported with its first location before anything is sent."""
     source = tmp_path / "in.jsonl"
     base = '"query": "q{0}", "documents": ["x"]'
     source.write_text(f'{{{base.format(0)}, "a": [1]}}\n{{{base.format(1)}, "a": [NaN], "b": Infinity}}\n')
@@ -449,7 +449,7 @@ def test_parquet_by_its_first_bytes(tmp_path: Path):
 
 
 def test_nothing_is_lost_if_the_output_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Whatever keeps the output from being written, the journal is whole, and the message says how to get it out."""
+    """If the output cannot be written, the journal is complete, and the message says how to get the results."""
     source, target = written(tmp_path / "in.jsonl", rows(3)), tmp_path / "out.parquet"
     job = Batch(source=source, target=target, input_format="jsonl", output_format="parquet")
     with serving(ranking) as server:
@@ -552,7 +552,7 @@ PUT: dict[str, tuple[Callable[[Path, Path], None], str]] = {
 )
 @pytest.mark.parametrize("what", PUT)
 def test_what_is_not_ours_is_left_alone(tmp_path: Path, what: str, name: str, restart: bool):
-    """Whatever is in the place of a file of the job and is none of an earlier run stays as it is, and nothing is sent."""
+    """A file in the place of one of the job's that is not from an earlier run is left unchanged, and nothing is sent."""
     put, says = PUT[what]
     mine = tmp_path / "mine.txt"
     mine.write_text("a file of mine\n")

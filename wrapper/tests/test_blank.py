@@ -44,7 +44,7 @@ URL = "https://images.example.com/a.png"
 
 
 def is_sound(document: Any) -> bool:
-    """True if a strict server takes the document."""
+    """Return True if a strict server takes the document."""
     return bool(
         document.strip() if isinstance(document, str) else document["text"].strip() or "image" in document
     )
@@ -54,7 +54,7 @@ class Strict(Scoring):
     """A server that refuses every list with a blank document, as Cohere, Voyage and DashScope do."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """The response."""
+        """Return the response."""
         documents = json.loads(request.content)["documents"]
         if any(not is_sound(document) for document in documents):
             self.requests.append(json.loads(request.content))
@@ -63,7 +63,7 @@ class Strict(Scoring):
 
 
 def at(ranking: Ranking[Any] | OriginalOrder[Any]) -> list[tuple[int, Any]]:
-    """The hits, by index and object."""
+    """Return the hits, by index and object."""
     return [(hit.index, hit.document) for hit in ranking]
 
 
@@ -85,7 +85,7 @@ def test_what_is_blank(text: str, expected: bool) -> None:
 
 
 def test_blank_documents_are_sent_by_default() -> None:
-    """Nobody's documents are left out unasked."""
+    """Documents are never skipped unless asked."""
     for given in ({}, {"blank": "send"}, {"blank": None}):
         assert body(given, documents=["a", " "])["documents"] == ["a", " "]
     assert body({"blank": "skip"}, documents=["a", " "], blank="send")["documents"] == ["a", " "]
@@ -147,7 +147,7 @@ def test_mistakes_are_not_skipped(documents: list[Any], error: type[Exception]) 
 
 
 def test_all_blank(any_shell: Shell) -> None:
-    """Where all are blank nothing is sent, and the arguments are checked all the same."""
+    """If all documents are blank nothing is sent, and the arguments are still checked."""
     server = Strict()
     for more in ({}, {"max_documents": 1}, {"splitter": split_by_words(3)}):
         with any_shell.open(server, blank="skip", **more) as rank:
@@ -184,7 +184,7 @@ def test_failed_parts_and_blank_documents_are_unranked(shell: Shell) -> None:
 
 
 def test_a_document_too_large_is_named_by_the_callers_index(shell: Shell) -> None:
-    """Where one document alone is too large, its index is the caller's."""
+    """If one document alone is too large, the error has the caller's index."""
     with shell.open(Scoring(most=0), blank="skip") as rank, pytest.raises(BadRequestError) as caught:
         rank("q", ["", "a", "b"])
 
@@ -192,7 +192,7 @@ def test_a_document_too_large_is_named_by_the_callers_index(shell: Shell) -> Non
 
 
 def halves(text: str) -> list[str]:
-    """The pieces between bars."""
+    """Return the pieces between bars."""
     return text.split("|")
 
 
@@ -245,7 +245,7 @@ def test_the_cache_knows_a_list_by_what_is_sent(any_shell: Shell) -> None:
 
 
 def test_the_kept_order_is_of_all_documents(any_shell: Shell) -> None:
-    """Where ranking fails the documents come as they were, the blank ones too."""
+    """If ranking fails the documents keep their order, blank ones included."""
     documents = ["", "a", "b"]
     with any_shell.open(Scoring(failing=""), blank="skip") as rank:
         kept = rank("q", documents, on_error="keep_order", top_n=2)
@@ -360,7 +360,7 @@ def test_a_failure_that_may_pass_names_nothing(outcome: Any) -> None:
 
 
 def strict(request: Sent) -> Script:
-    """A server on loopback that refuses blank documents."""
+    """Return a server on loopback that refuses blank documents."""
     if not all(map(is_sound, request.json["documents"])):
         yield answer(400, envelope(400, "empty strings"))
     else:
@@ -368,7 +368,7 @@ def strict(request: Sent) -> Script:
 
 
 def run(*args: object) -> Any:
-    """The command `rerank`."""
+    """Run the command `rerank`."""
     pytest.importorskip("click")
     from click.testing import CliRunner
 
@@ -410,7 +410,7 @@ def test_rerank_batch(tmp_path: Path) -> None:
 
 
 def test_a_job_is_taken_up_with_the_same_option_alone(tmp_path: Path) -> None:
-    """What was finished with blank documents sent is not mixed with rows where they are skipped."""
+    """Rows finished with blank documents sent are not mixed with rows that skip them."""
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"query": "q", "documents": ["a"]}\n', encoding="utf-8")
     with serving(lambda _: [answer(503, envelope(503, "down"))]) as server:

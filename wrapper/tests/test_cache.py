@@ -36,7 +36,7 @@ class Recorded:
         self.threads: set[int] = set()
 
     def get(self, key: str, /) -> bytes | None:
-        """What is held."""
+        """Return the number of entries."""
         self.threads.add(threading.get_ident())
         return self.held.get(key)
 
@@ -46,7 +46,7 @@ class Recorded:
 
 
 def reranker(handler: Handler, **given: Any) -> Reranker:
-    """A client whose server is the handler."""
+    """Return a client whose server is the handler."""
     client = httpx.Client(transport=httpx.MockTransport(handler))
     return Reranker(**{"api_key": KEY, "retries": QUICK, "http_client": client, **given})
 
@@ -107,7 +107,7 @@ SAME: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("arguments", SAME)
 def test_what_the_answer_does_not_depend_on(arguments: Any) -> None:
-    """What names the caller, bounds the call, or is applied here, is not in the key."""
+    """Options that name the caller, bound the call, or apply locally are not in the key."""
     server = Scoring()
     with reranker(server, cache=MemoryCache()) as client:
         client.rerank("q", ["a", "bb"])
@@ -133,7 +133,7 @@ OTHER: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("arguments", OTHER)
 def test_what_the_answer_depends_on(arguments: Any) -> None:
-    """Whatever may change the answer is in the key."""
+    """Everything that may change the answer is in the key."""
     server = Scoring()
     with reranker(server, cache=MemoryCache()) as client:
         client.rerank("q", ["a", "bb"])
@@ -180,7 +180,7 @@ def test_the_address_is_in_the_key_and_the_api_key_nowhere() -> None:
 
 
 def test_only_rankings_are_remembered(any_shell: Shell) -> None:
-    """What failed is asked again."""
+    """A failed call is sent again."""
     cache = Recorded()
     with any_shell.open(Scoring(failing="a"), cache=cache) as rank:
         for _ in range(2):
@@ -192,7 +192,7 @@ def test_only_rankings_are_remembered(any_shell: Shell) -> None:
 
 
 def test_a_compressed_answer_is_remembered_unpacked() -> None:
-    """What is kept is the body that was read, and no header says that it is packed."""
+    """The cache has the decompressed body, and no header of its compression."""
     import gzip
 
     def packed(request: httpx.Request) -> httpx.Response:
@@ -299,7 +299,7 @@ WRONG: list[Any] = [
 
 @pytest.mark.parametrize("held", WRONG, ids=range(len(WRONG)))
 def test_what_is_no_answer_is_not_used(shell: Shell, held: Any) -> None:
-    """Whatever a cache gives is checked like an answer; what is none is asked for again, and replaced."""
+    """Cached values are checked like answers; an invalid one is requested again and replaced."""
     server = Scoring()
 
     class Wrong(Recorded):
@@ -315,7 +315,7 @@ def test_what_is_no_answer_is_not_used(shell: Shell, held: Any) -> None:
 
 @pytest.mark.parametrize("cache", [{}, "memory", 7, sqlite3])
 def test_what_is_no_cache(cache: Any) -> None:
-    """What has not both methods is refused when it is given."""
+    """An object without both methods is refused when it is passed."""
     with pytest.raises(TypeError, match="cache must have the methods get and set"):
         Reranker(KEY, cache=cache)
 
@@ -338,7 +338,7 @@ def test_a_cache_may_wait_elsewhere() -> None:
 
 
 def test_memory_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was not used for longest goes first, and after its time each goes."""
+    """The least recently used answer is dropped first, and each expires."""
     clock = Clock()
 
     class Steered(cachetools.TTLCache[str, bytes]):
@@ -473,14 +473,14 @@ def test_disk_refuses_what_is_not_its_own(tmp_path: Path, content: str) -> None:
 
 
 def test_disk_has_no_directory(tmp_path: Path) -> None:
-    """Where the file's directory cannot be made, the error names the cache's file and says what to do."""
+    """If the file's directory cannot be made, the error names the cache's file and the next step."""
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"x cannot be used as a cache .*name another file"):
         DiskCache(tmp_path / "file" / "x")
 
 
 def modes(directory: Path) -> dict[str, int]:
-    """The modes of the files in a directory."""
+    """Return the modes of the files in a directory."""
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
 
 
@@ -610,7 +610,7 @@ def test_disk_waits_for_another_process(code: int, tmp_path: Path, monkeypatch: 
 
 
 class Bomb:
-    """What a cache that unpickles would run."""
+    """An object that unpickling would run."""
 
     def __reduce__(self) -> Any:
         return (pytest.fail, ("it was unpickled",))

@@ -52,7 +52,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 def tls(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> ssl.SSLContext | None:
-    """What the server speaks: nothing more than HTTP, or TLS that is trusted."""
+    """Return the schemes of the server: plain HTTP, or TLS with a trusted certificate."""
     if request.param == "http":
         return None
     AUTHORITY.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
@@ -63,14 +63,14 @@ def tls(
 
 
 def echo(request: Request) -> Script:
-    """A ranking whose model is the query, in two pieces."""
+    """Return a ranking whose model is the query, in two pieces."""
     whole = answer(200, results((0, 0.5)) | {"model": request.json["query"]})
     yield whole[:-20]
     yield whole[-20:]
 
 
 def slow(request: Request) -> Script:
-    """The same, but "slow" is not answered, and "half" not to the end."""
+    """Answer likewise, but never answer "slow", and "half" only in part."""
     query = request.json["query"]
     if query == "half":
         yield answer(200, results((0, 0.5)))[:-20]
@@ -80,12 +80,12 @@ def slow(request: Request) -> Script:
 
 
 def asked(number: int) -> Callable[[Server], bool]:
-    """Whether it was sent so many requests."""
+    """Return True if it was sent that many requests."""
     return lambda server: len(server.requests) >= number
 
 
 def nothing_held(reranker: AsyncReranker) -> bool:
-    """Whether all places for connections are free again."""
+    """Return True if all places for connections are free."""
     connections: AsyncConnections = reranker._connections
     return all(
         not room.in_use and room.free.value == connections._limit for room in connections._rooms.values()
@@ -93,12 +93,12 @@ def nothing_held(reranker: AsyncReranker) -> bool:
 
 
 def idle(reranker: AsyncReranker) -> int:
-    """How many connections are kept."""
+    """Return the number of idle connections."""
     return sum(len(room.idle) for room in reranker._connections._rooms.values())
 
 
 def open_files() -> int:
-    """How many files and sockets this process has."""
+    """Return the number of open descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -120,7 +120,7 @@ async def cancelled(work: Callable[[], Awaitable[Any]], turns: int) -> bool:
 
 
 def test_cancelled_after_each_turn(backend: str, tls: ssl.SSLContext | None) -> None:
-    """Wherever a call is cancelled, as it connects, sends or receives, the calls after it get their own answers."""
+    """A call may be cancelled while it connects, sends or receives; later calls get their own answers."""
 
     async def main(url: str) -> None:
         kept = AsyncReranker(KEY, base_url=url)

@@ -57,7 +57,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such 
 
 
 def rerank(*args: str, stdin: bytes = b"", key: str | None = None) -> Result:
-    """The command, run in this process; any exception but its exit is raised."""
+    """Run the command in this process; any exception but its exit is raised."""
     result = CliRunner().invoke(
         app, args, input=stdin, env={"OPENROUTER_API_KEY": key}, catch_exceptions=False
     )
@@ -71,18 +71,18 @@ def local(*args: str, stdin: bytes = b"") -> Result:
 
 
 def lines(result: Result) -> list[dict[str, Any]]:
-    """The JSON lines of a command that succeeded."""
+    """Return the JSON lines of a command that succeeded."""
     assert (result.exit_code, result.stderr) == (0, "")
     return [json.loads(line) for line in result.stdout.split("\n")[:-1]]
 
 
 def read(result: Result) -> list[tuple[Any, int]]:
-    """The documents in the order in which they were read, each with its line."""
+    """Return the documents in the order in which they were read, each with its line."""
     return [(hit["document"], hit["line"]) for hit in sorted(lines(result), key=lambda hit: hit["index"])]
 
 
 def refused(result: Result, code: int, *says: str) -> None:
-    """The command printed nothing, told one line, and ended with the code."""
+    """Assert that the command printed nothing but one error line, and ended with the code."""
     assert result.stdout == ""
     assert one_line(result.stderr)
     for words in says:
@@ -91,12 +91,12 @@ def refused(result: Result, code: int, *says: str) -> None:
 
 
 def one_line(error: str) -> bool:
-    """Whether it is one error line of ours."""
+    """Return True if it is one error line of ours."""
     return bool(re.fullmatch(r"rerank: [^\n]+[.:] [^\n]+\n", error))
 
 
 def started(*args: str, before: str = "", **options: Any) -> subprocess.Popen[bytes]:
-    """The command in a process of its own."""
+    """Run the command in a process of its own."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     command = [sys.executable, "-c", f"{before}\n{MAIN}", *args]
     return subprocess.Popen(command, **{**pipes, **options})
@@ -249,7 +249,7 @@ BAD_SOURCES: dict[str, tuple[str, bytes, list[str]]] = {
 
 @pytest.mark.parametrize("source", BAD_SOURCES)
 def test_refuses_bad_files(source: str, tmp_path: Path):
-    """What cannot be read is told in one line with the file and its line, and nothing was sent: exit code 2."""
+    """Unreadable input is reported in one line with the file and its line; nothing is sent: exit code 2."""
     name, content, says = BAD_SOURCES[source]
     (tmp_path / name).write_bytes(content)
     with faulty("slow") as server:
@@ -307,7 +307,7 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
 
 @pytest.mark.parametrize("usage", USAGE)
 def test_refuses_bad_usage(usage: str):
-    """What cannot be done is told in one line with what to do instead: exit code 2."""
+    """An impossible combination is reported in one line with an alternative: exit code 2."""
     args, says = USAGE[usage]
     refused(rerank(*args), 2, *says)
 
@@ -370,7 +370,7 @@ def test_cuts_the_list():
 
 
 def table(*args: str, columns: int = 60, stdin: bytes = b"") -> list[str]:
-    """The lines of a table that is so many columns wide."""
+    """Return the lines of a table that is so many columns wide."""
     runner = CliRunner(env={"COLUMNS": str(columns)})
     result = runner.invoke(
         app, ["rank", "--local", "--format", "table", *args], input=stdin, catch_exceptions=False
@@ -411,7 +411,7 @@ def test_a_table_is_no_wider_than_its_terminal(columns: int):
 
 
 def bars_of(scores: Sequence[float], encoding: str = "utf-8") -> list[int]:
-    """How many characters each score's bar takes."""
+    """Return the width of each score's bar in characters."""
     ranking = Ranking(
         hits=tuple(Hit(index, score, Row("text", "file", 1)) for index, score in enumerate(scores)), total=9
     )
@@ -471,7 +471,7 @@ def test_documents_cannot_act_on_the_terminal():
 
 
 def scripted(*answers: bytes) -> Any:
-    """A server's script: for each request the next of the answers."""
+    """Return a server's script: for each request the next of the answers."""
 
     def play(request: Request) -> Script:
         yield answers[request.number - 1]
@@ -480,7 +480,7 @@ def scripted(*answers: bytes) -> Any:
 
 
 def honestly(request: Request) -> Script:
-    """A server's script: a ranking of whatever is asked."""
+    """Return a server's script: a ranking of whatever is asked."""
     yield honest(request)
 
 
@@ -634,7 +634,7 @@ def test_pipes(tmp_path: Path):
 
 
 def test_a_table_for_a_system_without_unicode(tmp_path: Path):
-    """What the system's encoding lacks is replaced in a table."""
+    """Characters that the system's encoding lacks are replaced in a table."""
     documents = tmp_path / "documents"
     documents.write_bytes("bluë whale\n".encode())
     args = ["rank", "--local", "whale", str(documents), "--format", "table"]
@@ -645,7 +645,7 @@ def test_a_table_for_a_system_without_unicode(tmp_path: Path):
 
 
 def on_a_terminal(*args: str, columns: int = 60, stdin: bool = False, **env: str) -> tuple[int, str, str]:
-    """The command with a terminal as its output, and as its input too if asked for: its code, screen and errors."""
+    """Run the command on a terminal, its input too if asked for; return its code, screen and errors."""
     fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
     screen, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -701,7 +701,7 @@ def test_a_terminal_is_not_waited_for():
 @posix
 @pytest.mark.parametrize("files", [[], ["-"]])
 def test_closed_standard_input(files: list[str]):
-    """Where there is no standard input at all it is told in one line: exit code 2."""
+    """A missing standard input is reported in one line: exit code 2."""
     code, output, error = ended(
         started("rank", "--local", "query", *files, before="import sys; sys.stdin = None")
     )
@@ -711,7 +711,7 @@ def test_closed_standard_input(files: list[str]):
 
 @posix
 def test_closed_standard_output():
-    """Who closes standard output gets none, and nothing is amiss."""
+    """A closed standard output is not an error."""
     before = "import sys; sys.stdout = None"
     assert ended(started("rank", "--local", "lost book", LIBRARY, before=before)) == (0, "", "")
 
@@ -734,7 +734,7 @@ def served(*args: str, **env: str) -> Generator[tuple[subprocess.Popen[bytes], s
 
 
 def requested(command: str, **env: str) -> httpx.Response:
-    """The answer to a curl command, sent by another client, as not every machine has curl."""
+    """Return the answer to a curl command, sent by another client, as not every machine has curl."""
     name, url, *options = shlex.split(command)
     assert name == "curl"
     given = list(zip(options[::2], options[1::2], strict=True))
@@ -815,7 +815,7 @@ def test_an_address_that_is_taken():
 
 
 def options(command: click.Command) -> list[click.Option]:
-    """The options of a command."""
+    """Return the options of a command."""
     return [parameter for parameter in command.params if isinstance(parameter, click.Option)]
 
 
@@ -847,7 +847,7 @@ def test_help():
 
 
 def modules(code: str, *args: str) -> set[str]:
-    """The modules that a process has loaded when it ends."""
+    """Return the modules that a process has loaded when it ends."""
     report = (
         "import atexit, sys; atexit.register(lambda: print('\\n', *sorted(sys.modules), file=sys.stderr))\n"
     )
@@ -885,7 +885,7 @@ MISSING: dict[str, tuple[Sequence[str], list[str], str]] = {
 
 @pytest.mark.parametrize("missing", MISSING)
 def test_says_what_to_install(missing: str):
-    """Where a package is not installed, one line says what to install, and no traceback: exit code 2."""
+    """A missing package is reported in one line with what to install, without a traceback: exit code 2."""
     packages, args, says = MISSING[missing]
     code, output, error = ended(
         started(*args, before=f"import sys; sys.modules.update(dict.fromkeys({packages}))")

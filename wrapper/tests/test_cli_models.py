@@ -69,19 +69,19 @@ def models(*args: str, key: str | None = None, **environment: str) -> Result:
 
 @contextmanager
 def at(kind: type[Reference], **options: Any) -> Generator[list[str]]:
-    """The option that names a server of this kind."""
+    """Provide the option that names a server of this kind."""
     with running(kind(**options)) as url:
         yield ["--base-url", url]
 
 
 def good(result: Result) -> str:
-    """What a command printed that succeeded."""
+    """Return the output of a command that succeeded."""
     assert (result.exit_code, result.stderr) == (0, "")
     return result.stdout
 
 
 def failed(result: Result, code: int, says: str) -> None:
-    """The command printed nothing, told one line, and ended with the code."""
+    """Assert that the command printed nothing but one error line, and ended with the code."""
     assert (result.stdout, result.exit_code) == ("", code)
     assert re.fullmatch(r"rerank: [^\n]+\n", result.stderr)
     assert says in result.stderr

@@ -40,12 +40,12 @@ AUTHORITY = trustme.CA()
 
 
 def well(request: Request) -> Script:
-    """A server without a fault."""
+    """Return a server without a fault."""
     yield honest(request)
 
 
 def stalling(request: Request) -> Script:
-    """A server that never answers its first request, and each other at once."""
+    """Return a server that never answers its first request, and each other at once."""
     while request.number == 1:
         yield 1.0
     yield honest(request)
@@ -56,7 +56,7 @@ def _asked(server: Server) -> bool:
 
 
 def good(_: httpx.Request) -> httpx.Response:
-    """A ranking of one document."""
+    """Return a ranking of one document."""
     return httpx.Response(200, json=results((0, 0.5)))
 
 
@@ -186,7 +186,7 @@ def test_the_other_twins_client(kind: type[Any], client: type[Any]) -> None:
 @pytest.mark.parametrize("client", ["https://proxy.example", 5, object()])
 @pytest.mark.parametrize("kind", [Reranker, AsyncReranker])
 def test_no_client_at_all(kind: type[Any], client: object) -> None:
-    """What cannot send is no http client."""
+    """An object that cannot send is refused as http client."""
     with pytest.raises(TypeError, match="http_client"):
         kind(KEY, http_client=client)
 
@@ -198,11 +198,11 @@ class Bare:
         self._client = httpx.Client(transport=httpx.MockTransport(good))
 
     def build_request(self, *arguments: Any, **options: Any) -> httpx.Request:
-        """A request."""
+        """Return a request."""
         return self._client.build_request(*arguments, **options)
 
     def send(self, *arguments: Any, **options: Any) -> httpx.Response:
-        """The answer to it."""
+        """Return the answer to it."""
         return self._client.send(*arguments, **options)
 
 
@@ -398,7 +398,7 @@ def test_tasks(backend: str) -> None:
 
 
 def test_waiting_for_a_connection_is_bounded() -> None:
-    """Where all connections are in use for longer than the timeout, the call times out and can be tried again."""
+    """If all connections are in use for longer than the timeout, the call times out and can be retried."""
     release = threading.Event()
 
     def until_released(request: Request) -> Script:
@@ -574,7 +574,7 @@ def test_an_https_address_is_tunnelled(shell: Shell, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("value", ["127.0.0.1", "localhost,127.0.0.1", "*"])
 def test_no_proxy(value: str, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What NO_PROXY names is asked for directly."""
+    """Hosts in NO_PROXY are reached directly."""
     with faulty("status_500_forever") as proxy, serving(well) as server:
         monkeypatch.setenv("HTTP_PROXY", proxy.url.removesuffix("/api/v1"))
         monkeypatch.setenv("NO_PROXY", value)
@@ -588,7 +588,7 @@ def test_no_proxy(value: str, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def tls() -> ssl.SSLContext:
-    """What a server speaks whose certificate nobody but our own authority vouches for."""
+    """Serve TLS with a certificate of our own authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
     return context
@@ -656,7 +656,7 @@ def test_a_handshake_that_is_cancelled_is_hung_up(backend: str) -> None:
 
 
 def test_a_connection_whose_time_is_up_before_its_handshake_is_closed() -> None:
-    """Where connecting took all the time there was, no handshake begins, and no socket is left open."""
+    """If connecting takes all the time, no handshake begins, and no socket is left open."""
     with serving(well) as server:
         port = int(server.url.split(":")[2].partition("/")[0])
         clock = _Clock()
@@ -739,7 +739,7 @@ def test_local_mode_says_what_is_wrong(kind: type[Any]) -> None:
 
 @pytest.mark.parametrize("kind", [Reranker, AsyncReranker])
 def test_local_mode_without_its_extra(kind: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the extra is not installed, the message says what to install."""
+    """Without the extra, the message says what to install."""
     monkeypatch.setitem(sys.modules, "rerank_conformance.reference", None)
 
     with pytest.raises(ImportError, match=r"pip install 'openrouter-rerank\[local\]'"):
@@ -787,7 +787,7 @@ class Pieces(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 def test_an_answer_in_pieces(shell: Shell) -> None:
-    """However a transport cuts an answer, it is put together."""
+    """An answer is assembled from pieces of any size."""
     whole = b'{"results":[{"index":2,"relevance_score":0.5}]}'
     pieces = [whole[place : place + 1] for place in range(len(whole))]
 
@@ -795,7 +795,7 @@ def test_an_answer_in_pieces(shell: Shell) -> None:
 
 
 def test_an_answer_that_breaks(shell: Shell) -> None:
-    """What the transport raises in the middle of an answer is not tried again: the work may have been billed."""
+    """An error in the middle of an answer is not retried: the work may have been billed."""
     seen: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:

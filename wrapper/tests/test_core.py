@@ -47,7 +47,7 @@ from shells import KEY, SOON, Clock, Shell
 
 
 def test_the_smallest_request() -> None:
-    """What nobody asked for is not sent, null least of all."""
+    """Options that are not set are not sent, not even as null."""
     assert body() == {"model": "cohere/rerank-v3.5", "query": "q", "documents": DOCUMENTS}
 
 
@@ -131,7 +131,7 @@ def test_extra_body_wins() -> None:
 
 @pytest.mark.parametrize("value", [None, [], {"a": {"b": [1.5, "x", None]}}, 2**70, -1e300, True])
 def test_extra_body_takes_any_json(value: Any) -> None:
-    """Whatever JSON can carry arrives as it is."""
+    """Every JSON value arrives unchanged."""
     assert body(extra_body={"x": value})["x"] == value
 
 
@@ -144,7 +144,7 @@ def test_extra_body_takes_any_name(name: str) -> None:
 
 
 def test_arguments_are_left_alone() -> None:
-    """What a caller passes is not changed, by the client or by a call."""
+    """Arguments are not modified, by the client or by a call."""
     client: dict[str, Any] = {
         "provider": {"order": ["a"]},
         "trace": {"x": 1},
@@ -303,7 +303,7 @@ def test_base_url_with_a_password(userinfo: str) -> None:
 
 @given(st.one_of(st.text(), st.text("htps:/[]@.:%?#1a \n").map("http://".__add__)))
 def test_base_url_of_any_text(base_url: str) -> None:
-    """Whatever is taken for an address is one to the http client too."""
+    """Every accepted address is also accepted by the http client."""
     try:
         url = settings(base_url=base_url).url
     except ValueError:
@@ -492,7 +492,7 @@ def test_no_documents() -> None:
 
 
 def finish_without_steps(**arguments: Any) -> Ranking[Any]:
-    """The ranking of a call that has nothing to do."""
+    """Return the ranking of a call that has nothing to do."""
     with pytest.raises(StopIteration) as done:
         next(call(**arguments))
     return done.value.value
@@ -620,7 +620,7 @@ def test_top_n_is_kept_to() -> None:
     ],
 )
 def test_usage(usage: Any, expected: Usage) -> None:
-    """What is not known is None and never 0; 0 is 0."""
+    """Unknown numbers are None and never 0; 0 is 0."""
     assert finish(call(), ranked((0, 1), usage=usage)).usage == expected
 
 
@@ -638,7 +638,7 @@ def test_what_a_ranking_does_not_need(name: str, value: Any) -> None:
     "echo", [None, "a", {}, {"text": None}, {"text": "altered"}, [1], 5, {"multi_modal": None}]
 )
 def test_any_echo(echo: Any) -> None:
-    """Whatever stands as a result's document, the caller's own is what comes back."""
+    """The hit has the caller's own document, whatever the answer echoes."""
     result = {"index": 1, "relevance_score": 0.5, "document": echo}
 
     assert finish(call(), answered(200, {"results": [result]})).documents == ["b"]
@@ -701,7 +701,7 @@ def test_status(status: int) -> None:
 
 
 def test_the_status_wins_over_the_code() -> None:
-    """Where both say that it failed, the status is the one to go by, and the code is kept."""
+    """If status and code both report a failure, the status decides and the code is kept."""
     with pytest.raises(ResponseError) as caught:
         finish(call(), answered(401, {"error": {"code": 500, "message": "no"}}))
 
@@ -752,7 +752,7 @@ PAGE = b"<html><head><title>\n Bad  gateway </title></head></html>"
     ids=lambda value: ascii(value)[:50],
 )
 def test_forms_of_errors(content: Any, code: int | None, says: str) -> None:
-    """Whatever form a server tells an error in, its words are in the message, in a line that is not too long."""
+    """The message quotes the server's words from every form of error, in a line of bounded length."""
     with pytest.raises(BadRequestError) as caught:
         finish(call(), answered(400, content))
 
@@ -790,7 +790,7 @@ def test_what_an_error_carries() -> None:
 
 @pytest.mark.parametrize("metadata", [{}, {"error_type": 5, "provider_name": None}])
 def test_what_an_error_does_not_know(metadata: dict[str, Any]) -> None:
-    """What the envelope leaves out, or gives in another type, is None."""
+    """Fields that the envelope lacks, or gives in another type, are None."""
     with pytest.raises(BadRequestError) as caught:
         finish(call(), answered(400, {"error": {"code": 400, "message": "M", "metadata": metadata}}))
 
@@ -897,17 +897,17 @@ def test_a_late_duplicate_among_many() -> None:
 
 
 def unavailable(retry_after: float | None = None, *, retryable: bool = True) -> RerankError:
-    """A 503, with or without a Retry-After."""
+    """Return a 503, with or without a Retry-After."""
     return ServerError("m", status=503, retryable=retryable, retry_after=retry_after)
 
 
 def refused() -> RerankError:
-    """A connection that was refused."""
+    """Return a connection that was refused."""
     return APIConnectionError("m", retryable=True)
 
 
 def late() -> RerankError:
-    """An attempt that timed out after it was sent."""
+    """Return an attempt that timed out after it was sent."""
     return APITimeoutError("m")
 
 
@@ -957,7 +957,7 @@ def test_delay(retries: dict[str, Any], attempt: int, error: RerankError, delay:
 def test_delay_is_bounded(
     attempts: int, attempt: int, first: float, longest: float, fraction: float, retry_after: float | None
 ) -> None:
-    """Whatever the policy and the answer, a wait lies between nothing and the longest."""
+    """Every wait lies between zero and the longest, for any policy and answer."""
     retries = Retries(attempts, first, longest, fraction=lambda: fraction)
 
     delay = retries.delay(attempt, unavailable(retry_after))
@@ -1125,7 +1125,7 @@ def test_the_deadline_passes_during_a_wait(clock: Clock) -> None:
 
 
 def test_the_deadline_passes_before_anything_is_sent(clock: Clock) -> None:
-    """Where reading the files took all the time, nothing is sent, and the error says so."""
+    """If reading the files takes all the time, nothing is sent, and the error says so."""
     running = call({"deadline": 100}, documents=[Path("slow.png")])
     assert isinstance(next(running), Load)
     clock.advance(150)
@@ -1157,7 +1157,7 @@ TRANSPORT: list[tuple[Exception, type[RerankError], int, str]] = [
 
 @pytest.mark.parametrize("row", TRANSPORT, ids=lambda row: type(row[0]).__name__)
 def test_transport_errors(row: tuple[Exception, type[RerankError], int, str], shell: Shell) -> None:
-    """What the transport raises is the cause of an error of ours, and is tried again where nothing was answered."""
+    """The transport's error is the cause of ours, and is retried if nothing was answered."""
     raised, kind, requests, says = row
     seen: list[httpx.Request] = []
 
@@ -1320,7 +1320,7 @@ def _holds(ranking: Ranking[Any]) -> None:
 
 @given(place=st.sampled_from(PLACES), value=ANY_JSON, status=st.sampled_from([200, 200, 201, 400, 429, 503]))
 def test_any_json_at_any_place(place: tuple[str | int, ...], value: Any, status: int) -> None:
-    """Whatever a server says, it ends in a ranking that holds what it promises, or in an error of ours."""
+    """Every answer of a server ends in a valid ranking or in an error of ours."""
     content = json.dumps(_put(place, value)).encode()
     try:
         ranking = finish(call({"retries": Retries(attempts=1)}), answered(status, content))

@@ -213,7 +213,7 @@ def test_an_odd_list_of_models_is_read(content: bytes) -> None:
     ids=lambda member: ascii(member)[:60],
 )
 def test_errors_at_their_limits(member: bytes, status: int) -> None:
-    """Whatever a server puts into an error, it is an error of ours: shown, pickled, and encoded as JSON."""
+    """Any error body becomes an error of ours that can be shown, pickled, and encoded as JSON."""
     with pytest.raises(ResponseError) as caught:
         finish(call({"retries": Retries(attempts=1)}), answered(status, b'{"error":{' + member + b"}}"))
 
@@ -227,7 +227,7 @@ def test_errors_at_their_limits(member: bytes, status: int) -> None:
 
 
 def test_pruning() -> None:
-    """What is nested more deeply than anything of the contract is named as that; the rest stays."""
+    """A part that nests more deeply than the contract is named as such; the rest is kept."""
     deep: Any = "x"
     for _ in range(100):
         deep = [{"a": deep}]
@@ -272,7 +272,7 @@ def test_any_bytes(content: bytes) -> None:
 
 
 def test_a_full_stack() -> None:
-    """Where the caller's own stack is nearly full, the answer is no JSON, and Python's own error does not escape."""
+    """With the caller's stack nearly full the answer is invalid, and Python's own error does not escape."""
 
     def down(levels: int) -> Any:
         return down(levels - 1) if levels else plain(b'{"x":' + DEEP + b"}")
@@ -290,7 +290,7 @@ def test_a_full_stack() -> None:
 
 
 def deflated(content: bytes) -> bytes:
-    """The content in deflate without the header of zlib."""
+    """Return the content in deflate without the header of zlib."""
     packer = zlib.compressobj(wbits=-15)
     return packer.compress(content) + packer.flush()
 

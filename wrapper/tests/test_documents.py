@@ -1,4 +1,4 @@
-"""What a caller may pass as a document, and what is sent for it."""
+"""Documents that a caller may pass, and what is sent for them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ URL = "https://images.example/tower.jpg"
 
 
 def data_uri(media_type: str, content: bytes) -> str:
-    """The content as a data URI."""
+    """Return the content as a data URI."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
@@ -142,7 +142,7 @@ WRONG: list[tuple[Any, type[Exception], list[str]]] = [
 
 @pytest.mark.parametrize("row", WRONG, ids=lambda row: ascii(row[0])[:40])
 def test_wrong(row: tuple[Any, type[Exception], list[str]]) -> None:
-    """What cannot be sent raises, and says which document, what is wrong with it, and the way around."""
+    """An invalid document raises; the message names it, the problem, and the alternative."""
     document, kind, words = row
 
     with pytest.raises(kind) as caught:
@@ -165,7 +165,7 @@ class Page:
 
     @property
     def whole(self) -> str:
-        """What to send of it."""
+        """Return the text that is sent for it."""
         return f"{self.title}: {self.content}"
 
 
@@ -217,7 +217,7 @@ def test_wrong_key(document: Any, key: Any, kind: type[Exception], words: list[s
 
 
 def test_errors_of_a_key_are_the_callers() -> None:
-    """What the caller's own function raises is not renamed."""
+    """An error of the caller's own function is raised unchanged."""
 
     def key(_: str) -> str:
         raise KeyError("mine")
@@ -243,7 +243,7 @@ def test_any_iterable_is_read_once() -> None:
 
 
 def test_errors_of_an_iterable_are_the_callers() -> None:
-    """What the caller's own iterable raises is not renamed, a TypeError not either."""
+    """An error of the caller's own iterable is raised unchanged, a TypeError too."""
 
     class Broken:
         def __iter__(self) -> Iterator[str]:

@@ -22,7 +22,7 @@ ONCE = Retries(attempts=1)
 
 
 def script(body: bytes, status: int = 500, **headers: str) -> Any:
-    """A server's script: each first request is refused with the body, and each second one answered."""
+    """Return a server's script: each first request is refused with the body, and each second one answered."""
 
     def answer(request: Request) -> Script:
         if request.number % 2:
@@ -68,7 +68,7 @@ def test_an_endless_body(any_shell: Shell) -> None:
 
 
 def test_a_body_that_a_hook_has_read(shell: Shell) -> None:
-    """What an injected client has read already is cut as well."""
+    """A body that an injected client has read already is truncated as well."""
     with pytest.raises(BadRequestError) as caught:
         shell.rank(lambda _: httpx.Response(400, content=b"x" * LARGE))
 

@@ -42,7 +42,7 @@ ATTEMPTS = (Attempt(0.5, 500, "500 ServerError", 1.5), Attempt(0.25, None, "Read
 
 
 def made(kind: type[RerankError]) -> RerankError:
-    """An error of the class, with everything that it can carry."""
+    """Return an error of the class, with everything that it can carry."""
     carried: dict[str, Any] = (
         {
             "status": 503,
@@ -138,7 +138,7 @@ def test_str(kind: type[RerankError]) -> None:
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_defaults(kind: type[RerankError]) -> None:
-    """What an error was not told it does not know, and does not invent."""
+    """Attributes that are unknown to an error are None."""
     error = kind("m")
 
     assert (error.retryable, error.attempts, error.elapsed) == (False, (), 0.0)
@@ -174,7 +174,7 @@ def test_attempts(attempt: Attempt, shown: str) -> None:
 
 
 def test_a_long_error_of_a_transport_is_cut() -> None:
-    """What a transport says is quoted only so far as a person reads."""
+    """The transport's message is quoted up to a readable length."""
     calling = call({"retries": Retries(attempts=1)})
     next(calling)
     with pytest.raises(APIConnectionError, match=r"x{100}\.\.\.; ") as caught:

@@ -42,7 +42,7 @@ from shells import KEY, LONG, QUICK, SOON, TIMEOUTS, Shell
 
 @dataclass(frozen=True)
 class Ends:
-    """How a call ends."""
+    """The end of a call."""
 
     error: type[RerankError]
     status: int | None = None
@@ -276,7 +276,7 @@ def test_retry_after_is_waited_for(shell: Shell) -> None:
 
 
 def test_retry_after_beyond_the_deadline(shell: Shell) -> None:
-    """What the server asks to wait does not fit into the deadline: the call fails now and not then."""
+    """If the server's wait does not fit into the deadline, the call fails at once."""
 
     def wait_for_long(_: Request) -> Script:
         yield answer(429, headers={"Retry-After": f"{LONG}"})
@@ -293,7 +293,7 @@ def test_retry_after_beyond_the_deadline(shell: Shell) -> None:
 
 
 def test_refused(shell: Shell) -> None:
-    """Where nothing listens, each attempt is refused, and the error says where."""
+    """If nothing listens, each attempt is refused, and the error has the address."""
     url = unused_address()
 
     with pytest.raises(APIConnectionError, match="refused the connection") as caught:

@@ -24,7 +24,7 @@ from openrouter_rerank.cli.app import app
 def read(
     content: bytes, form: str = "jsonl", needed: tuple[str, ...] = ("text",), name: str = "a b"
 ) -> list[tuple[Any, int]]:
-    """The rows of a file with their lines, all values decoded."""
+    """Return the rows of a file with their lines, all values decoded."""
     return [
         (msgspec.json.decode(msgspec.json.encode(value)), line)
         for value, line in files.read(name, io.BytesIO(content), form, needed)
@@ -32,7 +32,7 @@ def read(
 
 
 def run(*args: object, stdin: bytes = b"") -> Ended:
-    """The command, in this process."""
+    """Run the command in this process."""
     return CliRunner().invoke(app, list(map(str, args)), input=stdin, catch_exceptions=False)
 
 
@@ -340,7 +340,7 @@ def test_both_commands_read(tmp_path: Path, name: str):
 
 @pytest.mark.parametrize("command", ["rank", "batch"])
 def test_both_commands_refuse(tmp_path: Path, command: str):
-    """What is no text is refused by both alike, and nothing is written."""
+    """Both commands refuse input that is not text, and write nothing."""
     (tmp_path / "in.jsonl").write_bytes(b"%PDF-1.7")
     rest = (
         ["q", tmp_path / "in.jsonl"] if command == "rank" else [tmp_path / "in.jsonl", tmp_path / "out.jsonl"]
@@ -393,7 +393,7 @@ def test_parquet_for_rank(tmp_path: Path):
 
 
 def test_parquet_without_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Where pyarrow is not installed, both commands say what to install."""
+    """Without pyarrow, both commands say what to install."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     (tmp_path / "in.parquet").write_bytes(b"PAR1\xff")

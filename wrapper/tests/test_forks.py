@@ -45,7 +45,7 @@ HANG = 60
 
 
 def echo(request: Request) -> Script:
-    """A ranking whose model is the query."""
+    """Return a ranking whose model is the query."""
     yield answer(200, results((0, 0.5)) | {"model": request.json["query"]})
 
 
@@ -82,13 +82,13 @@ def fork(work: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def in_child(work: Callable[[], Any]) -> Any:
-    """The result of the work, done in a forked process."""
+    """Do the work in a forked process, and return its result."""
     return fork(work)()
 
 
 @contextmanager
 def held(lock: Any) -> Generator[None]:
-    """A lock that another thread holds for as long as the block lasts."""
+    """Provide a lock that another thread holds for as long as the block lasts."""
     come, end = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -110,7 +110,7 @@ def held(lock: Any) -> Generator[None]:
 def tls(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> ssl.SSLContext | None:
-    """What the server speaks: nothing more than HTTP, or TLS that is trusted."""
+    """Provide the TLS contexts of server and client: none, or trusted ones."""
     if request.param == "http":
         return None
     AUTHORITY.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
@@ -290,7 +290,7 @@ def test_a_call_that_forks() -> None:
 
 
 def test_all_connections_in_use() -> None:
-    """What threads of the parent use is not missing in the child."""
+    """The child is not short of a resource that threads of the parent held."""
     release = threading.Event()
     with (
         serving(_until(release)) as server,
@@ -412,7 +412,7 @@ def test_a_call_that_goes_on_in_the_child() -> None:
 
 
 def test_forks_in_several_threads_at_once() -> None:
-    """None waits for another's locks for ever, and each releases its own."""
+    """No process waits for another's locks for ever, and each releases its own."""
     with (
         serving(echo) as server,
         Reranker(KEY, base_url=server.url, cache=MemoryCache()) as reranker,
@@ -667,7 +667,7 @@ def test_an_injected_async_client() -> None:
 
 
 def test_local_modes_and_fakes() -> None:
-    """What answers in the same process does so in the child."""
+    """An in-process transport also works in the child."""
     documents = ["Paris is in France.", "Berlin is in Germany."]
     with ExitStack() as stack:
         rerankers = [stack.enter_context(one) for one in (Reranker.local(), FakeReranker())]
@@ -735,7 +735,7 @@ def test_a_server_of_ours_is_the_parents() -> None:
 
 
 def test_a_ledger_lives_no_longer_for_it() -> None:
-    """What is prepared for forks is not kept alive by that."""
+    """Registering for forks does not keep an object alive."""
     before = len(forks._inherited)
     ledger = Ledger()
     assert len(forks._inherited) == before + 1

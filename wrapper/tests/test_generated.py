@@ -196,7 +196,7 @@ def test_rankings_that_are_none(content: Any, says: str, ask: Ask) -> None:
 
 
 def test_unknown_fields_are_kept(ask: Ask) -> None:
-    """What the contract does not name is there under its own name, and is sent back as it came."""
+    """Unknown fields are kept under their names and are sent back unchanged."""
     parsed = ask(_answer(200, GOOD)).parsed
 
     assert isinstance(parsed, RerankResponse)
@@ -338,7 +338,7 @@ def test_a_list_of_models_that_breaks_the_contract() -> None:
 
 
 def test_transport_errors_pass_through(ask: Ask) -> None:
-    """What the transport raises is not renamed here."""
+    """An error of the transport is raised unchanged."""
 
     def handler(_: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused")

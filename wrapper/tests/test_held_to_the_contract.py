@@ -1,4 +1,4 @@
-"""What the generated client and the facade repeat of the contract, held against it: a failure names what is missing where."""
+"""Hold the generated client and the facade to the contract: a failure names what is missing, and where."""
 
 import inspect
 import re
@@ -31,18 +31,18 @@ OPERATIONS = {("/rerank", "post"): create_rerank, ("/models", "get"): list_model
 
 
 def names(model):
-    """The fields of a generated model."""
+    """Return the fields of a generated model."""
     return {field.name for field in attrs.fields(model) if field.init}
 
 
 def schemas():
-    """The named objects of the contract."""
+    """Return the named objects of the contract."""
     named = contract.load().document["components"]["schemas"]
     return {name: schema for name, schema in named.items() if schema.get("type") == "object"}
 
 
 def sides(contract_has, client_has):
-    """What one side has and the other has not, in words."""
+    """Return the names that only one side has, in words."""
     return [f"the contract alone has {name}" for name in sorted(contract_has - client_has)] + [
         f"the client alone has {name}" for name in sorted(client_has - contract_has)
     ]
@@ -92,7 +92,7 @@ def test_the_projection_names_fields_of_the_model():
 
 
 def test_the_projection_of_a_result_names_fields_of_the_model():
-    """What a ranking reads of a result are fields of the contract; the echo is left out on purpose."""
+    """The fields that a ranking reads of a result are in the contract; the echo is left out on purpose."""
     read = {field.name for field in msgspec.structs.fields(answer._Result)}
 
     assert not sides(names(RerankResult), read | {"document"}), (
@@ -101,7 +101,7 @@ def test_the_projection_of_a_result_names_fields_of_the_model():
 
 
 def test_the_projection_of_a_list_names_fields_of_the_model():
-    """What is read of a page are fields of the contract, but for `error`; that there are more pages is not counted."""
+    """The fields that are read of a page are in the contract, except `error` and those of paging."""
     read = {field.name for field in msgspec.structs.fields(listing._List)}
 
     assert not sides(names(ModelList), (read - {"error"}) | {"total_count"}), (
@@ -110,7 +110,7 @@ def test_the_projection_of_a_list_names_fields_of_the_model():
 
 
 def test_the_projection_of_a_listed_model_names_fields_of_the_model():
-    """What is read of a model are fields of the contract; its id, which it cannot do without, is required there too."""
+    """The fields that are read of a model are in the contract; its id is required there too."""
     read = {field.name for field in msgspec.structs.fields(listing._Model)}
     schemas = contract.load().document["components"]["schemas"]
 
@@ -136,7 +136,7 @@ def test_the_list_is_asked_for_what_ranks():
 
 
 def test_usage_has_every_field_of_the_contract():
-    """Whatever the contract bills by, the caller sees."""
+    """Every field of the contract's usage reaches the caller."""
     from openrouter_rerank import Usage as Shown
 
     shown = {field.name for field in msgspec.structs.fields(Shown)}
@@ -146,7 +146,7 @@ def test_usage_has_every_field_of_the_contract():
 
 
 def test_every_request_field_is_an_argument():
-    """Whatever the contract lets a caller ask for, `rerank` takes, and so does each of many requests."""
+    """Every field of the contract's request is an argument of `rerank` and of `RerankRequest`."""
     from openrouter_rerank.bulk.many import RerankRequest as ManyRequest
 
     request = ManyRequest("q", [])

@@ -1,4 +1,4 @@
-"""Where ranking fails and the caller asked to go on: the order that there was, and the truth about it."""
+"""The original order of documents where ranking fails and the caller asked to go on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shells import Scoring, Shell
 
 
 def broken(status: int) -> Scoring:
-    """A server that fails with the status."""
+    """Return a server that fails with the status."""
     return Scoring(failing="", status=status)
 
 
@@ -109,7 +109,7 @@ def test_a_large_list_keeps_its_order(shell: Shell) -> None:
     ],
 )
 def test_mistakes_are_raised(shell: Shell, arguments: Any, error: Any) -> None:
-    """What the caller did wrong is no failure of ranking, and hides behind nothing."""
+    """An error of the caller is raised, not treated as a failure of ranking."""
     server = Scoring()
     with shell.open(server) as rank, pytest.raises(error):
         rank(**{"query": "q", "documents": ["a"], "on_error": "keep_order", **arguments})
@@ -138,7 +138,7 @@ def test_it_shows_and_pickles() -> None:
 
 
 def test_the_default_is_to_raise(shell: Shell) -> None:
-    """Nobody gets an unranked list who did not ask for it."""
+    """The original order is returned only to callers that ask for it."""
 
     def refuse(_: httpx.Request) -> httpx.Response:
         return httpx.Response(400)

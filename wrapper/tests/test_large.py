@@ -51,7 +51,7 @@ def texts(*lengths: int) -> list[str]:
 
 
 def reranker(handler: Handler, **given: Any) -> Reranker:
-    """A client whose server is the handler."""
+    """Return a client whose server is the handler."""
     client = httpx.Client(transport=httpx.MockTransport(handler))
     return Reranker(**{"api_key": KEY, "retries": QUICK, "http_client": client, **given})
 
@@ -119,7 +119,7 @@ def test_top_n_and_min_score_hold_for_the_whole(client: Any) -> None:
 def test_splitting_changes_nothing(
     lengths: list[int], most: int, max_bytes: int, limit: int, top_n: int | None
 ) -> None:
-    """However a list is split, by documents, bytes or 413s, the ranking is that of one request."""
+    """A list that is split by documents, bytes or 413s gives the ranking of one request."""
     documents = texts(*lengths)
     with reranker(Scoring()) as client:
         whole = client.rerank("q", documents, top_n=top_n)
@@ -150,7 +150,7 @@ def test_bytes_are_a_limit(shell: Shell) -> None:
 
 
 def test_the_provider_is_within_the_limit() -> None:
-    """What naming the provider adds to a request is in the reckoning: none of them is larger than max_bytes."""
+    """The size of an added provider is counted: no request is larger than max_bytes."""
     for max_bytes in range(1_200, 1_520, 10):
         sizes: list[int] = []
 
@@ -177,7 +177,7 @@ def test_images_and_texts_are_split_alike() -> None:
 
 
 def test_every_argument_reaches_every_part() -> None:
-    """What a caller sets is sent with each part, and what says how to send is not sent."""
+    """The caller's fields are sent with each part, and options of sending are not."""
     server = Scoring()
     with reranker(server, max_documents=2) as client:
         client.rerank("q", texts(1, 2, 3), user="u", session_id="s", extra_body={"priority": 1}, tag="t")
@@ -342,7 +342,7 @@ def test_halving_keeps_to_the_hundred() -> None:
 
 @pytest.fixture
 def failed(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """An event that is set once calls at the same time have heard of the first one that failed."""
+    """Return an event that is set once calls at the same time have heard of the first one that failed."""
     event, fail = threading.Event(), _Run.failed
 
     def failed(run: _Run, error: BaseException) -> None:
@@ -707,7 +707,7 @@ def test_pieces_of_one_document_may_be_in_several_parts() -> None:
     ],
 )
 def test_a_splitter_that_is_none(splitter: Any, error: Any, says: str) -> None:
-    """What a splitter gives is checked before anything is sent."""
+    """A splitter's pieces are checked before anything is sent."""
     server = Scoring()
     with reranker(server) as client, pytest.raises(error, match=says):
         client.rerank("q", ["a"], splitter=splitter)
@@ -763,7 +763,7 @@ def test_by_words_refuses(n: Any, overlap: Any, error: Any) -> None:
     ],
 )
 def test_arguments_are_checked(given: Any, error: Any, says: str) -> None:
-    """What can never work is refused, by the client and by a call, before anything is sent."""
+    """Values that can never work are refused, by the client and by a call, before anything is sent."""
     server = Scoring()
     with pytest.raises(error, match=says):
         Reranker(KEY, **given)

@@ -23,7 +23,7 @@ INF = float("inf")
 
 
 def nested(levels: int) -> Any:
-    """Lists and objects in one another."""
+    """Return nested lists and objects."""
     value: Any = 1
     for level in range(levels):
         value = [value] if level % 2 else {"a": value}
@@ -31,7 +31,7 @@ def nested(levels: int) -> Any:
 
 
 def endless() -> dict[str, Any]:
-    """A mapping that holds itself."""
+    """Return a mapping that holds itself."""
     value: dict[str, Any] = {}
     value["a"] = [value]
     return value
@@ -81,7 +81,7 @@ REFUSED: list[tuple[str, Callable[[], Any]]] = [
 
 @pytest.mark.parametrize(("name", "made"), REFUSED, ids=lambda value: value if isinstance(value, str) else "")
 def test_refused(name: str, made: Callable[[], Any]) -> None:
-    """What cannot be is a ValueError or TypeError that names the argument, in a line that is not too long."""
+    """An impossible value is a ValueError or TypeError that names the argument, in a line of bounded length."""
     with pytest.raises((ValueError, TypeError)) as caught:
         made()
 
@@ -102,7 +102,7 @@ def test_a_model_that_is_nested_too_deeply() -> None:
 
 
 def test_taken() -> None:
-    """What is large and can be followed is: nested JSON, many attempts, a large image limit, subclasses of plain types."""
+    """Large but possible values work: nested JSON, many attempts, a large image limit, subclasses of plain types."""
 
     class Text(str):
         __slots__ = ()
@@ -193,7 +193,7 @@ def test_absurd_waits_of_a_policy(first: Any, fraction: float) -> None:
 
 
 def test_a_fraction_is_a_function() -> None:
-    """What draws the jitter is called at the first retry, and is refused before."""
+    """The source of jitter is called at the first retry, and is refused before if it is invalid."""
     with pytest.raises(TypeError, match="fraction must be a function"):
         Retries(fraction=0.5)  # type: ignore[arg-type]
 
@@ -243,7 +243,7 @@ class Stubborn:
 
 
 def test_errors_of_the_callers_own_pass_through() -> None:
-    """What the caller's own code raises is not renamed."""
+    """An error of the caller's own code is raised unchanged."""
     with pytest.raises(LookupError, match="mine"):
         next(call(documents=Stubborn()))
 

@@ -30,12 +30,12 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 def echo(request: Request) -> Script:
-    """A ranking whose model is the query."""
+    """Return a ranking whose model is the query."""
     yield answer(200, results((0, 0.5)) | {"model": request.json["query"]})
 
 
 def ask(reranker: AsyncReranker, query: str = "q") -> Callable[[], Any]:
-    """A function that asks, and returns the model of the answer."""
+    """Return a function that asks, and returns the model of the answer."""
 
     async def work() -> str | None:
         return (await reranker.rerank(query, ["d"])).model
@@ -50,7 +50,7 @@ def sockets(reranker: AsyncReranker) -> list[socket.socket]:
 
 
 def held(number: int) -> Callable[[Server], bool]:
-    """Whether no more connections are open at the server."""
+    """Return True if no more connections are open at the server."""
     return lambda server: server.held <= number
 
 
@@ -255,7 +255,7 @@ def test_loops_that_run_are_left_alone() -> None:
 
 
 def test_a_server_that_closes_idle_connections(backend: str) -> None:
-    """One that was closed meanwhile is replaced unseen, in whatever loop."""
+    """A connection that was closed meanwhile is replaced, in every event loop."""
 
     def once(request: Request) -> Script:
         yield answer(

@@ -49,7 +49,7 @@ BUSY = answer(429, envelope(429, "Rate limit exceeded"))
 
 
 class Verdict(BaseException):
-    """What is no Exception, as that of `pytest.fail` and SystemExit are none."""
+    """A BaseException that is not an Exception, as those of `pytest.fail` and SystemExit."""
 
 
 def many(  # noqa: C901 - both shells, with whatever a test needs
@@ -62,7 +62,7 @@ def many(  # noqa: C901 - both shells, with whatever a test needs
     after: Callable[[], None] = lambda: None,
     **options: Any,
 ):
-    """The results of a run, and what it raised; it is left after so many results, and its client used after that."""
+    """Return the results of a run, and what it raised; it is left after so many results, and its client used after that."""
     settings = {"api_key": KEY, "retries": QUICK, **(client or {})}
     found: list[Result] = []
     raised: BaseException | None = None
@@ -106,7 +106,7 @@ def pairs(number: int) -> Iterator[tuple[str, list[str]]]:
 
 
 def ranked(request: httpx.Request) -> httpx.Response:
-    """An answer that says which query it is for."""
+    """Return an answer that says which query it is for."""
     import json
 
     query = json.loads(request.content)["query"]
@@ -208,7 +208,7 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
 
 
 def test_bad_requests_are_results(any_shell: Shell):
-    """What can be no request is a result with its error, nothing is sent for it, and the others go on."""
+    """An invalid request is a result with its error; it is not sent, and the others go on."""
     good = ("q", ["a", "b"])
     found, raised = many(any_shell, [good, *(bad for bad, _, _ in BAD.values()), good], ranked)
 
@@ -299,7 +299,7 @@ def test_a_budget_is_not_passed_by_first_calls(any_shell: Shell):
 
 
 def test_an_error_of_the_iterable(any_shell: Shell):
-    """What the caller's own iterable raises is raised, after the results of what was begun."""
+    """An error of the caller's iterable is raised after the results of the requests that were begun."""
 
     def breaking() -> Iterator[tuple[str, list[str]]]:
         yield from pairs(3)
@@ -312,7 +312,7 @@ def test_an_error_of_the_iterable(any_shell: Shell):
 
 
 def test_what_no_result_can_carry(any_shell: Shell):
-    """What ends a test or a program, raised by the caller's own code within a call, ends the run and is raised by it."""
+    """A BaseException of the caller's own code within a call ends the run and is raised by it."""
 
     def key(document: str) -> str:
         if document == "x":
@@ -375,7 +375,7 @@ def test_an_error_of_a_gate_ends_the_run(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_an_end_of_the_requests_hides_no_error():
-    """Where the iterable ends after a call has raised what no result can carry, the run raises that all the same."""
+    """If the iterable ends after a call raised a BaseException, the run still raises it."""
 
     def key(_: str) -> str:
         raise Verdict("failed")
@@ -614,7 +614,7 @@ def test_an_error_inside_a_200_is_a_refusal_too(any_shell: Shell):
 
 
 def test_other_failures_are_tried_again_as_ever(any_shell: Shell):
-    """What is no refusal is an attempt of the call, and while it waits another call takes its place."""
+    """A failure that is not a refusal is an attempt of the call; while it waits another call takes its place."""
     with faulty("dropped_always") as server:
         found, _ = many(any_shell, pairs(6), client={"base_url": server.url}, concurrency=2)
         sent = len(server.requests)
@@ -685,7 +685,7 @@ def test_the_deadline_begins_with_the_first_request(any_shell: Shell, clock: Clo
 
 
 def test_a_call_that_has_begun_queues_before_others(any_shell: Shell):
-    """Where a request a while may start, that of a call which tries again goes before that of one which has not begun."""
+    """If starts are spaced, a call that retries goes before one that has not begun."""
 
     def once_in_vain(request: Sent) -> Script:
         again = request.json["query"] in (
@@ -766,12 +766,12 @@ def test_a_list_in_parts_goes_by_the_same_pace(any_shell: Shell):
 
 
 def ours() -> list[str]:
-    """The threads of runs that are there."""
+    """Return the threads of runs that are there."""
     return [thread.name for thread in threading.enumerate() if thread.name == "rerank-many"]
 
 
 def silent(request: Sent) -> Script:
-    """It answers the first request, and all others with nothing but blanks, by which it notices who hangs up."""
+    """Answer the first request, and the others with blanks, by which a closed connection is noticed."""
     if request.number == 1:
         yield honest(request)
         return

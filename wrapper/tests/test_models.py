@@ -54,7 +54,7 @@ NEXT = "https://elsewhere.example/api/v1/models?offset=7"
 
 
 def page(*models: Any, following: Any = None, **more: Any) -> dict[str, Any]:
-    """The body of one page."""
+    """Return the body of one page."""
     return {"data": list(models), "total_count": len(models), "links": {"next": following}, **more}
 
 
@@ -64,7 +64,7 @@ def named(*ids: str) -> list[dict[str, Any]]:
 
 
 def answering(*bodies: Any, status: int = 200, **headers: str) -> tuple[list[httpx.Request], Handler]:
-    """A server that answers with one body after the other, the last one again and again; and what it was asked."""
+    """Return a server that answers with one body after the other, the last one again and again; and what it was asked."""
     seen: list[httpx.Request] = []
     named = {name.replace("_", "-"): value for name, value in headers.items()}
 
@@ -78,13 +78,13 @@ def answering(*bodies: Any, status: int = 200, **headers: str) -> tuple[list[htt
 
 
 def listed(shell: Shell, handler: Handler | None, **settings: Any) -> list[ModelInfo]:
-    """What `models()` gives."""
+    """Return the result of `models()`."""
     with shell.open(handler, "models", **settings) as models:
         return models()
 
 
 def read(shell: Shell, *bodies: Any) -> list[ModelInfo]:
-    """What `models()` makes of these bodies."""
+    """Return the result of `models()` for these bodies."""
     return listed(shell, answering(*bodies)[1])
 
 

@@ -1,4 +1,4 @@
-"""What calls cost, by the ledger; what max_cost refuses; and what a run would send."""
+"""Costs of calls in the ledger, refusals by max_cost, and estimates of a run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PLAIN: dict[str, Any] = {"key": None, "timeout": None, "extra_headers": None, "e
 
 
 def reranker(handler: Handler, **given: Any) -> Reranker:
-    """A client whose server is the handler."""
+    """Return a client whose server is the handler."""
     client = httpx.Client(transport=httpx.MockTransport(handler))
     return Reranker(**{"api_key": KEY, "retries": QUICK, "http_client": client, **given})
 
@@ -134,7 +134,7 @@ def test_a_failed_call_is_entered(outcomes: list[Any], error: Any, attempts: int
 
 
 def test_a_call_that_is_given_up_is_entered() -> None:
-    """What a request comes to that was under way is unknown; where none was, it is not."""
+    """The cost of a request in flight is unknown when its call ends; without one it is known."""
     client = settings()
     call = rerank(client, "q", ["a"], **PLAIN)
     next(call)
@@ -258,7 +258,7 @@ def test_a_limit_that_is_reached(costs: list[float], limit: float, left: bool) -
 
 @pytest.mark.parametrize(("dust", "calls"), [(0.0, 3), (1e-16, 3), (-1e-16, 3)])
 def test_sums_of_a_server(dust: float, calls: int) -> None:
-    """What a server adds up in floats is held against the limit as what it means."""
+    """A sum that a server computes in floats is compared with the limit as a decimal."""
     ledger = Ledger(max_cost=0.3)
     for _ in range(calls):
         ledger.reserve("c", "m")
@@ -269,7 +269,7 @@ def test_sums_of_a_server(dust: float, calls: int) -> None:
 
 
 def test_what_is_carried_over() -> None:
-    """What earlier runs spent counts, and what their dearest call cost is expected of the next; no total has it."""
+    """Spending of earlier runs counts, and their dearest call is expected of the next; the totals exclude both."""
     ledger = Ledger(max_cost=1.0)
     ledger.carry_over("m", spent=exact(0.9), largest=exact(0.3))
 
@@ -317,7 +317,7 @@ def test_the_largest_call_is_reckoned_with() -> None:
 
 
 def test_calls_under_way_are_set_aside() -> None:
-    """What calls under way may cost is not there for others, until they are settled."""
+    """The expected cost of calls in flight is reserved until they are settled."""
     ledger = Ledger(max_cost=1.0)
     ledger.settle("first", "m", None, attempts=1, usage=Usage(0.3, 1, None), unknown=False)
     ledger.reserve("a", "m")
@@ -407,7 +407,7 @@ async def test_the_async_twin_estimates() -> None:
 
 @pytest.mark.parametrize("bad", [None, 3])
 async def test_requests_of_an_async_iterable_are_estimated(bad: int | None) -> None:
-    """What rerank_many takes is taken here too, one after the other; an error says which request it was."""
+    """Every form of request of rerank_many is accepted; an error says which request it was."""
 
     async def requests() -> AsyncIterator[tuple[str, list[str]]]:
         for number in range(5):

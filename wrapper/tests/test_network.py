@@ -48,12 +48,12 @@ AUTHORITY = trustme.CA()
 
 
 def well(request: Request) -> Script:
-    """A server without a fault."""
+    """Return a server without a fault."""
     yield honest(request)
 
 
 def origin(url: str) -> str:
-    """The URL without its path."""
+    """Return the URL without its path."""
     return url.removesuffix("/api/v1")
 
 
@@ -141,7 +141,7 @@ URLS = [
 
 
 def set_environment(monkeypatch: pytest.MonkeyPatch, given: Mapping[str, str]) -> None:
-    """The variables, and none of those that would stand in their way."""
+    """Return the variables, and none of those that would stand in their way."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name == "REQUEST_METHOD":
             monkeypatch.delenv(name)
@@ -260,7 +260,7 @@ def test_a_variable_that_does_not_concern_the_url(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_proxy_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that no variable names, as on macOS and Windows, is named as what it is."""
+    """A proxy that no variable names, as on macOS and Windows, is described as such."""
     set_environment(monkeypatch, {})
     monkeypatch.setattr("httpx._utils.getproxies", lambda: {"http": "http://p:1"})
 
@@ -281,7 +281,7 @@ def test_a_proxy_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("password", ["p%C3%A4ss", "p%40ss", "p%3Ass", "p:ss", "päss", "p@ss", "%zz", ""])
 def test_the_password_of_a_proxy(password: str, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is in it reaches the proxy as httpx would send it."""
+    """Any user name or password reaches the proxy as httpx would send it."""
     with serving(well) as proxy:
         address = f"http://us%20er:{password}@{urlsplit(proxy.url).netloc}"
         set_environment(monkeypatch, {"HTTP_PROXY": address})
@@ -317,7 +317,7 @@ def test_what_no_proxy_excludes_is_asked_for_directly(
 
 
 def test_socks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where its package is not installed the message says what to install; where it is, the proxy is taken."""
+    """Without its package the message says what to install; with it the proxy is used."""
     set_environment(monkeypatch, {"ALL_PROXY": f"SOCKS5H://user:{SECRET}@p:1080"})
     monkeypatch.setattr("openrouter_rerank.proxies.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"^ALL_PROXY: .*pip install 'httpx\[socks\]'") as caught:
@@ -407,7 +407,7 @@ def test_a_socks_proxy(any_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_socks_proxy_that_refuses(
     answers: list[bytes], says: str, any_shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever it says ends in one error that names it, and shows no password."""
+    """Any answer of the proxy ends in one error that names it and shows no password."""
     pytest.importorskip("socksio", reason="socksio is not installed")
     with Socks(*answers) as proxy:
         set_environment(monkeypatch, {"ALL_PROXY": f"socks5://user:{SECRET}@127.0.0.1:{proxy.port}"})
@@ -444,7 +444,7 @@ def test_an_injected_client_has_its_own_proxies(shell: Shell, monkeypatch: pytes
 
 
 def refusing(status: int, body: Any = b"") -> Any:
-    """A server that refuses everything."""
+    """Return a server that refuses everything."""
 
     def script(_: Request) -> Script:
         yield answer(status, body, "text/plain")
@@ -541,7 +541,7 @@ def test_an_injected_clients_proxy(shell: Shell) -> None:
 
 
 def test_an_answer_through_a_tunnel_is_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes through a tunnel cannot be the proxy's, which reads none of it."""
+    """An answer through a tunnel cannot be the proxy's, as it reads none of it."""
     assert not Proxy("http://p", "V").forwards("https://h/")
     assert not Proxy("socks5://p", "V").forwards("http://h/")
     assert Proxy("https://p", "V").forwards("http://h/")
@@ -610,7 +610,7 @@ def test_the_address_that_is_asked_for(end: str, target: str | None, shell: Shel
     ],
 )
 def test_hosts(host: str, good: bool) -> None:
-    """What the resolver would choke on is refused when the client is made."""
+    """A host name that the resolver cannot take is refused when the client is made."""
     assert is_host(host) is good
 
 
@@ -625,7 +625,7 @@ def test_hosts_that_are_none(host: str) -> None:
 
 
 def with_location(location: str, status: int = 307) -> Any:
-    """A server that redirects everything but its target, which is asked for with a query or without."""
+    """Return a server that redirects everything but its target, which is asked for with a query or without."""
 
     def script(request: Request) -> Script:
         where = location.format(port=request.headers["host"].rpartition(":")[2])
@@ -657,7 +657,7 @@ def with_location(location: str, status: int = 307) -> Any:
     ],
 )
 def test_the_advice_of_a_redirect_works(location: str, status: int, shell: Shell) -> None:
-    """Who does what the message says reaches the target."""
+    """Following the message's advice reaches the target."""
     with serving(with_location(location, status)) as server:
         with pytest.raises(BadRequestError, match="Redirects are not followed") as caught:
             shell.rank(base_url=f"{origin(server.url)}/v1")
@@ -667,7 +667,7 @@ def test_the_advice_of_a_redirect_works(location: str, status: int, shell: Shell
 
 
 def step(location: str | None, asked: str = "http://h/v1/rerank", query: str = "") -> str:
-    """What is said of a redirect."""
+    """Return the message about a redirect."""
     return redirect_step(asked, query, location, "/rerank", "/models")
 
 
@@ -705,7 +705,7 @@ def test_redirects(location: str | None, end: str) -> None:
     ],
 )
 def test_redirects_of_a_base_url_with_a_query(location: str, end: str) -> None:
-    """What the server repeats of it is not shown."""
+    """A secret that the server repeats is not shown."""
     assert step(location, query="key=secret").endswith(end)
 
 
@@ -752,7 +752,7 @@ def test_a_port_for_https_that_says_so(body: bytes, shell: Shell) -> None:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of our authority, and a directory of it as OpenSSL wants it."""
+    """Return the file of our authority, and a directory of it as OpenSSL wants it."""
     place = tmp_path_factory.mktemp("certificates")
     AUTHORITY.cert_pem.write_to_path(str(place / "authority.pem"))
     (place / "empty.pem").write_bytes(b"")
@@ -771,14 +771,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def server_context(host: str = "127.0.0.1") -> ssl.SSLContext:
-    """What a server of ours encrypts with."""
+    """Return the certificate of a server of ours."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     AUTHORITY.issue_cert(host).configure_cert(context)
     return context
 
 
 def trusting() -> ssl.SSLContext:
-    """A context that trusts our authority."""
+    """Return a context that trusts our authority."""
     context = ssl.create_default_context()
     AUTHORITY.configure_trust(context)
     return context
@@ -867,7 +867,7 @@ def test_verify_on_the_command_line(certificates: Path, tmp_path: Path) -> None:
 
 @contextmanager
 def closing(*, reset: bool) -> Generator[str]:
-    """A server that ends each connection after its first bytes."""
+    """Provide a server that ends each connection after its first bytes."""
 
     def script(_: Request) -> Script:
         yield End.RESET if reset else End.CLOSE
@@ -878,7 +878,7 @@ def closing(*, reset: bool) -> Generator[str]:
 
 @contextmanager
 def speaking(first: bytes) -> Generator[str]:
-    """A server that says this to whatever it is sent first, and closes."""
+    """Provide a server that says this to whatever it is sent first, and closes."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -905,7 +905,7 @@ def speaking(first: bytes) -> Generator[str]:
 
 
 def unresolved(code: int) -> Any:
-    """A resolver that fails."""
+    """Return a resolver that fails."""
 
     def getaddrinfo(host: Any, *_: Any, **__: Any) -> Any:
         raise socket.gaierror(code, "the resolver's words")
@@ -1120,7 +1120,7 @@ def test_a_certificate_that_nobody_vouches_for(any_shell: Shell) -> None:
 
 @contextmanager
 def black_hole() -> Generator[int]:
-    """A port of 127.0.0.1 that takes no more connections, and says nothing of that."""
+    """Provide a port of 127.0.0.1 that takes no more connections, and says nothing of that."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -1176,7 +1176,7 @@ def test_connecting_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses")
 def test_a_run_that_is_cut_while_it_connects() -> None:
-    """Whoever leaves a run does not wait for its connections to be made."""
+    """Leaving a run does not wait for its connections to be made."""
     clock = _Clock()
     clock.end = time.monotonic() + 600
     asked: list[float] = []

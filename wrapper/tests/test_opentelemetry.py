@@ -58,7 +58,7 @@ def _provider():
 
 @pytest.fixture
 def spans(monkeypatch):
-    """The spans that have ended, and an environment that says nothing of what they show."""
+    """Provide the spans that have ended, and an environment that says nothing of what they show."""
     monkeypatch.delenv("OPENINFERENCE_HIDE_INPUTS", raising=False)
     monkeypatch.delenv("OPENINFERENCE_HIDE_OUTPUTS", raising=False)
     EXPORTER.clear()
@@ -67,24 +67,24 @@ def spans(monkeypatch):
 
 
 def traced(*given, **more):
-    """A call with its span, to be driven by hand."""
+    """Return a call with its span, to be driven by hand."""
     return opentelemetry.traced(partial(call, *given, **more), None, None, "https://x.example.com:8443")
 
 
 def replies(*answers):
-    """What answers requests by these, and by the last one for ever."""
+    """Return a transport with these answers, of which the last one repeats."""
     left = iter([*answers[:-1], *()])
     last = cycle([answers[-1]])
     return lambda request: next(left, None) or next(last)
 
 
 def ok(request):
-    """An answer of two hits."""
+    """Return an answer of two hits."""
     return httpx.Response(200, json=RANKED, headers={"x-request-id": "req-1"})
 
 
 def refused(status, message="no"):
-    """An answer that says that the request failed."""
+    """Return an answer that says that the request failed."""
     return httpx.Response(status, json={"error": {"code": status, "message": message}})
 
 
@@ -156,7 +156,7 @@ def test_bodies_where_they_are_asked_for(shell, spans, monkeypatch):
 
 
 def test_the_bodies_of_a_list_with_blank_documents(spans, monkeypatch):
-    """Where blank documents are skipped, each hit is shown with its own text, by the caller's index."""
+    """If blank documents are skipped, each hit is shown with its own text, by the caller's index."""
     monkeypatch.setenv("OPENINFERENCE_HIDE_OUTPUTS", "false")
     finish(traced({"blank": "skip"}, documents=["", "first", " ", "second"]), ranked((1, 0.9), (0, 0.5)))
 
@@ -202,7 +202,7 @@ def test_an_error(any_shell, spans):
 
 
 def test_an_error_with_its_message(spans, monkeypatch):
-    """Where inputs are shown the error's message is, without the key that a server echoed."""
+    """If inputs are shown the error's message is too, without a key that a server echoed."""
     monkeypatch.setenv("OPENINFERENCE_HIDE_INPUTS", "false")
     with pytest.raises(ServerError):
         finish(traced({"retries": QUICK}), *[answered(500, {"error": {"message": f"oh {KEY}"}})] * 3)
@@ -247,7 +247,7 @@ def test_arguments_that_can_never_work(shell, spans):
 
 
 def test_a_file_that_cannot_be_read(shell, spans, tmp_path):
-    """What the shell cannot do is the span's error, and still the caller's."""
+    """A failure of the transport is the span's error, and is still raised."""
     with shell.open(ok) as rank, pytest.raises(FileNotFoundError) as caught:
         rank(QUERY, [tmp_path / "missing.png"])
 
@@ -472,7 +472,7 @@ def test_the_order_that_is_kept(shell, spans):
 
 
 def test_suppressed(spans):
-    """Where instrumentation is suppressed, as exporters do for their own requests, there is no span."""
+    """If instrumentation is suppressed, as exporters do for their own requests, there is no span."""
     suppressed = context.attach(context.set_value(context._SUPPRESS_INSTRUMENTATION_KEY, True))
     try:
         with Reranker.local() as reranker:
@@ -485,7 +485,7 @@ def test_suppressed(spans):
 
 
 def test_tracing_that_is_not_loaded(shell, spans, monkeypatch):
-    """Where the application has not loaded tracing, a call has no span."""
+    """Without tracing loaded by the application, a call has no span."""
     monkeypatch.setitem(sys.modules, "opentelemetry.trace", None)
     with shell.open(ok) as rank:
         ranking = rank(QUERY, DOCUMENTS)
@@ -538,7 +538,7 @@ print("openrouter_rerank.integrations.opentelemetry" in sys.modules)
     ("then", "printed"), [pytest.param("", "[]", id="alone"), pytest.param(LATER, "True\n[]", id="later")]
 )
 def test_nothing_is_imported(then, printed):
-    """Where the application has not imported tracing, a call does not either; where it does so later, calls have spans."""
+    """A call never imports tracing; once the application has, calls have spans."""
     ran = subprocess.run(
         [sys.executable, "-c", ALONE.format(then=then)], capture_output=True, encoding="utf-8", check=True
     )

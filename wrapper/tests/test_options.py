@@ -84,7 +84,7 @@ def test_with_options_changes_a_copy() -> None:
 
 
 def test_with_options_checks() -> None:
-    """What a call could not be given, a copy cannot either."""
+    """A value that a call refuses is refused by `with_options` too."""
     for given in ({"top_n": 0}, {"timeout": -1}, {"deadline": "1"}, {"retries": 3}, {"extra_body": 1}):
         with pytest.raises((TypeError, ValueError), match=next(iter(given))):
             FakeReranker().with_options(**given)  # type: ignore[arg-type] # on purpose
@@ -109,7 +109,7 @@ async def test_with_options_of_an_async_client() -> None:
 
 
 def test_none_in_the_constructor_is_the_default() -> None:
-    """None stands for the value that holds when nobody sets the option."""
+    """None stands for the default value."""
     sent = body({"model": None, "timeout": None, "max_documents": None})
 
     assert sent["model"] == "cohere/rerank-v3.5"

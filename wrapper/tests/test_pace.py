@@ -15,12 +15,12 @@ RETRIES = Retries(first_wait=1.0, longest_wait=8.0, fraction=lambda: 1.0)
 
 
 def pace(concurrency: int = 8, requests_per_minute: float | None = None, retries: Retries = RETRIES) -> Pace:
-    """A pace at the beginning of a run."""
+    """Return a pace at the beginning of a run."""
     return Pace(concurrency, requests_per_minute, retries)
 
 
 def filled(running: Pace, now: float = 0.0) -> list[int]:
-    """The rounds of as many requests as may start now."""
+    """Return the rounds of as many requests as may start now."""
     rounds: list[int] = []
     while running.wait(now) == 0:
         rounds.append(running.start(now))
@@ -38,7 +38,7 @@ def test_no_more_than_the_limit_are_under_way():
 
 
 def test_refusals_of_one_round_halve_once():
-    """However many of those under way are refused, the limit halves once; the next round's refusal halves it again."""
+    """Any number of refusals in flight halve the limit once; a refusal of the next round halves it again."""
     running = pace(8)
     for round_ in filled(running):
         running.ended(answered=False)

@@ -24,14 +24,14 @@ URL = "http://127.0.0.1:9/v1"
 
 
 def again(value: Any) -> Any:
-    """What is loaded of a pickle, in which there is no key."""
+    """Load a pickle, in which there is no key."""
     written = pickle.dumps(value)
     assert KEY.encode() not in written
     return pickle.loads(written)
 
 
 def by_length(query: str, texts: Sequence[str]) -> list[float]:
-    """A scorer that can be pickled."""
+    """Return a scorer that can be pickled."""
     return [float(len(text)) for text in texts]
 
 
@@ -79,7 +79,7 @@ def test_a_pickle_has_all_settings(kind: Any, key: str, monkeypatch: pytest.Monk
 
 
 def test_the_key_comes_from_the_environment_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the pickle is loaded the key is that of the environment there; without one it is refused."""
+    """A loaded reranker takes the key of its environment; without one it is refused."""
     monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
     written = pickle.dumps(Reranker(base_url=URL))
     monkeypatch.setenv("OPENROUTER_API_KEY", "sk-of-the-worker")

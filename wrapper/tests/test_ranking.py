@@ -29,7 +29,7 @@ WHOLE: dict[str, Any] = {
 
 
 def whole() -> Ranking[str]:
-    """A ranking of "a", "b", "c", with all that a server may say."""
+    """Return a ranking of "a", "b", "c", with all that a server may say."""
     return finish(call(), answered(200, WHOLE, x_request_id="r"))
 
 
@@ -102,7 +102,7 @@ def test_the_typed_answer_is_read_once() -> None:
 
 
 def test_the_typed_answer_that_is_not_all_there() -> None:
-    """Where the server left out what only the contract needs, `response` names the place, and `body` has the rest."""
+    """If the server left out what only the contract requires, `response` names the location, and `body` has the rest."""
     ranking = finish(
         call(), answered(200, {"results": [{"index": 0, "relevance_score": 1}]}, x_request_id="r")
     )
@@ -130,7 +130,7 @@ def test_repr() -> None:
 
 
 def test_repr_of_little() -> None:
-    """What is not known is not shown."""
+    """Unknown values are not shown."""
     assert repr(finish(call(), answered(200, {"results": []}))) == "<Ranking: 0 of 3 documents, unranked=3>"
 
 
@@ -217,7 +217,7 @@ def test_copies(take: Any) -> None:
 
 
 def test_copies_over_both_shells(shell: Shell) -> None:
-    """What a shell gives can be pickled as well, headers and all."""
+    """A ranking of a reranker can be pickled, headers included."""
     ranking = shell.rank(lambda _: httpx.Response(200, json=WHOLE, headers={"X-Request-ID": "r"}))
 
     other = _pickled(ranking)

@@ -336,7 +336,7 @@ def test_secrets_in_headers(name: str, value: str, secret: str) -> None:
     ],
 )
 def test_no_secrets_in_headers(name: str, value: str) -> None:
-    """What a server may well send back, such as the id of a request, is not a secret."""
+    """Harmless values of a response, such as the id of a request, are not secrets."""
     assert not list(secrets_in_headers([(name, value)]))
 
 
@@ -393,7 +393,7 @@ def test_a_key_may_be_masked() -> None:
 
 
 def test_hidden_frames() -> None:
-    """What such a function raises has no frame of it, and nothing that it came from."""
+    """An error of such a function has neither its frames nor a cause."""
 
     @hides_frames
     def refuse(value: str) -> None:

@@ -33,7 +33,7 @@ OURS = tuple(
 
 
 def echo(status: int, content_type: str = "application/json") -> Any:
-    """A script that answers with everything that it was sent, the key in front."""
+    """Return a script that answers with everything that it was sent, the key in front."""
 
     def script(request: Request) -> Script:
         heard = request.headers.get("authorization", "none")
@@ -46,13 +46,13 @@ def echo(status: int, content_type: str = "application/json") -> Any:
 
 
 def malformed(request: Request) -> Script:
-    """A script that echoes the key in a 200 that is no ranking."""
+    """Return a script that echoes the key in a 200 that is no ranking."""
     heard = request.headers["authorization"]
     yield answer(200, {"results": [{"index": heard, "relevance_score": heard}], heard: heard})
 
 
 def stalls(request: Request) -> Script:
-    """A script that never answers."""
+    """Return a script that never answers."""
     yield answer(200, honest(request))[:30]
     while True:
         yield 1.0
@@ -71,7 +71,7 @@ SCRIPTS = {
 
 
 def _ours(error: BaseException) -> list[str]:
-    """The local variables of our frames in the tracebacks of the error and its causes, as repr and Rich show them."""
+    """Return the local variables of our frames in the tracebacks of the error and its causes, as repr and Rich show them."""
     shown: list[str] = []
     chain: list[BaseException | None] = [error]
     while chain:
@@ -272,7 +272,7 @@ def test_wrong_arguments_of_a_call(arguments: dict[str, Any], spans: bool, shell
 def test_connections_that_cannot_be_made(
     variable: str, value: str, kind: type[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the environment has wrong is told without the password of a proxy, or the query of an address."""
+    """Errors about the environment show neither a proxy's password nor the query of an address."""
     monkeypatch.setenv(variable, value)
     monkeypatch.setattr("openrouter_rerank.proxies.find_spec", lambda _: None)
     with pytest.raises(ValueError, match="unset it") as caught:
@@ -308,7 +308,7 @@ def test_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_steps_of_a_call() -> None:
-    """What the core asks of its shell shows no headers, and its settings show no key."""
+    """The core's operations show no headers, and its settings show no key."""
     step = next(call({"extra_headers": {"X-Hidden": HIDDEN}}, extra_headers={"X-More": HIDDEN}))
 
     assert KEY not in repr(step)
@@ -412,7 +412,7 @@ def test_echoes(
     caplog: pytest.LogCaptureFixture,
     tmp_path: Path,
 ) -> None:
-    """Whatever a server does with the secrets that it was sent, no value of ours shows them, and no cache keeps them."""
+    """If a server echoes the secrets that it was sent, no value shows them and no cache stores them."""
     caplog.set_level(logging.DEBUG, logger="openrouter_rerank")
     told = spelling(" ".join(SECRETS)) if spelling is str else " ".join(map(spelling, SECRETS))
     written = {secret: spelling(secret) for secret in SECRETS}

@@ -35,7 +35,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def network() -> Generator[AsyncNetwork]:
-    """A network that is closed, and has closed its sockets, after the test."""
+    """Provide a network that is closed, and has closed its sockets, after the test."""
     made = AsyncNetwork()
     yield made
     made.close()
@@ -143,7 +143,7 @@ async def test_no_address_answers(network: AsyncNetwork, monkeypatch: pytest.Mon
 
 
 async def test_an_address_that_is_refused_at_once(network: AsyncNetwork) -> None:
-    """One that the system itself does not connect to is waited for by nobody."""
+    """A connection that the system cannot begin is not waited for."""
     with pytest.raises(httpcore.ConnectError):
         await network.connect_tcp("255.255.255.255", 1, 60.0)
 
@@ -248,7 +248,7 @@ async def test_readiness_that_was_none(network: AsyncNetwork, monkeypatch: pytes
 
 
 async def test_a_connection_that_breaks(network: AsyncNetwork) -> None:
-    """What the other side does to it is an error of httpcore's."""
+    """A fault of the other side is an error of httpcore's."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stream = await network.connect_tcp("127.0.0.1", listener.getsockname()[1], 5.0)
         other, _ = listener.accept()
@@ -261,7 +261,7 @@ async def test_a_connection_that_breaks(network: AsyncNetwork) -> None:
 
 
 async def test_a_server_that_never_stops_keeps_no_loop(network: AsyncNetwork) -> None:
-    """Where there is always more to read, others have their turns, and a cancellation is heard."""
+    """While more data keeps arriving, other tasks run and a cancellation takes effect."""
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stream = await network.connect_tcp("127.0.0.1", listener.getsockname()[1], 5.0)
@@ -298,7 +298,7 @@ async def test_a_server_that_never_stops_keeps_no_loop(network: AsyncNetwork) ->
 
 @contextmanager
 def _encrypted_again(port: int) -> Generator[int]:
-    """A server that takes the outer encryption away, and passes on what it finds."""
+    """Provide a server that takes the outer encryption away, and passes on what it finds."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

@@ -77,7 +77,7 @@ def fake_of(request: pytest.FixtureRequest) -> Callable[..., Fake]:
 
 
 def rank(reranker: Any, *arguments: Any, **options: Any) -> Ranking[Any]:
-    """A call of either kind of reranker, by default for the query "q" and the documents "a", "b" and "c"."""
+    """Return a call of either kind of reranker, by default for the query "q" and the documents "a", "b" and "c"."""
     called = reranker.rerank(*(arguments or ("q", ["a", "b", "c"])), **options)
     return asyncio.run(called) if inspect.iscoroutine(called) else called
 
@@ -143,14 +143,14 @@ def test_images_have_scores_too() -> None:
     ],
 )
 def test_scores_that_cannot_be(scores: Any, says: str, fake_of: Callable[..., Fake]) -> None:
-    """Where the script has no usable score the call raises ValueError: it is the test that is wrong."""
+    """A script without a usable score raises ValueError: the test is wrong."""
     with pytest.raises(ValueError, match=says):
         rank(fake_of(scores))
 
 
 @pytest.mark.parametrize("outcome", ["status_502_html", 7, ValueError("down")], ids=str)
 def test_a_script_that_says_nothing(outcome: Any) -> None:
-    """What is neither scores nor an error of ours nor a fault is a TypeError that names what may stand there."""
+    """A script's item that is not scores, an error of ours or a fault is a TypeError that names what is allowed."""
     with pytest.raises(TypeError, match=r"a RerankError, a FakeAnswer or a fault, as FAULTS\["):
         rank(FakeReranker(script=[outcome]))
 
@@ -199,7 +199,7 @@ def test_every_error_can_be_scripted() -> None:
 
 
 def test_an_error_with_details(fake_of: Callable[..., Fake]) -> None:
-    """What an error was made with comes out of the call."""
+    """The attributes of a scripted error are those of the error that is raised."""
     told = RateLimitError(
         "slow down", status=408, retry_after=2.5, request_id="gen-1", metadata={"provider_name": "P"}
     )
@@ -380,7 +380,7 @@ SCENARIOS = [
     "document_null",
     "trickling_body",
 ]
-"""What other clients were measured by, one fault after the other."""
+"""The faults by which other clients were measured."""
 
 
 def test_the_catalogue_has_the_scenarios() -> None:
@@ -422,7 +422,7 @@ def test_what_does_not_show_in_process() -> None:
 
 
 def test_a_script_that_fails(fake_of: Callable[..., Fake]) -> None:
-    """What a script raises comes out of the call in process, and out of the block on loopback."""
+    """An error of a script is raised by the call in process, and by the block on loopback."""
 
     def wrong(_: Request) -> Script:
         yield b"HTTP/1.1 "
@@ -471,7 +471,7 @@ def test_any_httpx_client_in_process() -> None:
 
 
 def well(request: Request) -> Script:
-    """A server that answers, by turns packed and not, with a header that must not be kept."""
+    """Return a server that answers, by turns packed and not, with a header that must not be kept."""
     _, _, body = honest(request).partition(b"\r\n\r\n")
     headers = {"X-Generation-Id": f"gen-{request.number}", "Set-Cookie": "session=secret-of-a-session"}
     if request.number % 2:
@@ -481,7 +481,7 @@ def well(request: Request) -> Script:
 
 
 def reranker_of(shell: Shell, cassette: Any, *arguments: Any, **settings: Any) -> Any:
-    """A reranker of the cassette, of the kind of the shell."""
+    """Return a reranker of the cassette, of the kind of the shell."""
     kind = cassette.reranker if shell.name == "sync" else cassette.async_reranker
     return kind(*arguments, **settings)
 
@@ -608,7 +608,7 @@ def test_bytes_and_names_twice(tmp_path: Path) -> None:
 
 
 def forms(key: str) -> list[str]:
-    """The key in the forms in which a server may echo it."""
+    """Return the key in the forms in which a server may echo it."""
     packed = [
         encode(f"{before}{key}!".encode()).decode()
         for before in ("", "a", "ab", "Bearer ")
@@ -860,7 +860,7 @@ def test_no_network_in_a_replay(tmp_path: Path) -> None:
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """What another Python makes of the arguments."""
+    """Run the arguments with another Python, and return its output."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     return subprocess.run(
         [sys.executable, "-W", "error", *arguments],
@@ -872,7 +872,7 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def run(home: Path, source: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """What pytest makes of a test module of another project."""
+    """Run pytest on a test module of another project."""
     (home / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider -q\n")
     (home / "test_other.py").write_text(inspect.cleandoc(source))
     arguments = ("-p", "openrouter_rerank.testing.plugin", *arguments, str(home / "test_other.py"))

@@ -1,4 +1,4 @@
-"""What must agree: the two shells with each other, the names with what is there, the imports with the plan of the house."""
+"""Hold together what must agree: both rerankers, the exported names, and the imports with ARCHITECTURE.md."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_public_methods() -> None:
 
 
 def test_per_call_arguments_are_client_defaults_too() -> None:
-    """What a call may say the client may too, and `local` takes all of it, with the constructor's defaults."""
+    """Every option of a call is an option of the client; `local` takes them all, with the constructor's defaults."""
     # on_error decides the type of what a call gives, which the call itself has to show.
     own = {"self", "query", "documents", "key", "on_error"}
     call = set(inspect.signature(Reranker.rerank).parameters) - own
@@ -204,7 +204,7 @@ def test_arrows_of_the_kit() -> None:
 
 
 def test_the_core_does_no_io() -> None:
-    """What decides imports nothing that opens, sends or sleeps."""
+    """Deciding modules import nothing that opens, sends or sleeps."""
     doing = {"httpx", "httpcore", "anyio", "asyncio", "socket", "threading", "subprocess"}
     imports = _imports("openrouter_rerank")
 

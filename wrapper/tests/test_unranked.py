@@ -19,14 +19,14 @@ SAYS = "documents came back without a score"
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The warnings of the library."""
+    """Return the warnings of the library."""
     records = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert all(record.name == "openrouter_rerank" for record in records)
     return [record.getMessage() for record in records]
 
 
 def dropping(*texts: str, extra: dict[str, Any] | None = None) -> Handler:
-    """A server that leaves these texts out, scores the others by their length, and keeps to top_n."""
+    """Return a server that leaves these texts out, scores the others by their length, and keeps to top_n."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked = json.loads(request.content)
@@ -81,7 +81,7 @@ def test_what_min_score_drops_has_a_score(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_no_documents_miss_none(caplog: pytest.LogCaptureFixture) -> None:
-    """Where no document was passed in, none is missing."""
+    """Without documents none is missing."""
     with Reranker(KEY) as client:
         assert client.rerank("q", []).unranked == ()
     assert not warnings_of(caplog)
@@ -96,7 +96,7 @@ def test_one_document(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_missing_in_parts(any_shell: Shell, caplog: pytest.LogCaptureFixture) -> None:
-    """What is missing in a part is missing in the whole, and one warning says so for all parts."""
+    """Documents missing in a part are missing in the whole, and one warning covers all parts."""
     with any_shell.open(dropping("b", "ee"), max_documents=2) as rank:
         ranking: Ranking[str] = rank("q", ["a", "b", "ccc", "dddd", "ee"])
 
@@ -160,7 +160,7 @@ def test_a_document_in_pieces(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_cached_ranking_says_it_again(caplog: pytest.LogCaptureFixture) -> None:
-    """What is remembered misses the same documents, and says so each time."""
+    """A cached answer misses the same documents, and warns each time."""
     client = httpx.Client(transport=httpx.MockTransport(dropping("b")))
     with Reranker(KEY, http_client=client, cache=MemoryCache()) as reranker:
         rankings = [reranker.rerank("q", ["a", "b"]) for _ in range(2)]
@@ -222,14 +222,14 @@ def test_an_estimate_misses_nothing(caplog: pytest.LogCaptureFixture) -> None:
     ],
 )
 def test_usage(more: dict[str, Any], expected: tuple[Any, ...]) -> None:
-    """What was billed is read where servers say it, and is unknown where they do not."""
+    """Billed units are read where servers put them, and are unknown otherwise."""
     usage = finish(call(), ranked((0, 1), (1, 1), (2, 1), **more)).usage
 
     assert (usage.cost, usage.search_units, usage.total_tokens) == expected
 
 
 def test_the_ledger_knows_it() -> None:
-    """What an answer says in Cohere's place stands in the ledger."""
+    """Units in Cohere's place of an answer are entered in the ledger."""
     server = dropping(extra={"meta": {"billed_units": {"search_units": 2}}})
     with Reranker(KEY, http_client=httpx.Client(transport=httpx.MockTransport(server))) as reranker:
         reranker.rerank("q", ["a"])

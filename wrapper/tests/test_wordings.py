@@ -16,14 +16,14 @@ ONCE = Retries(attempts=1)
 
 
 def error_of(status: int, body: Any, **headers: str) -> StatusError:
-    """The error of a call that is answered by this."""
+    """Return the error of a call that is answered by this."""
     with pytest.raises(StatusError) as caught:
         finish(call({"retries": ONCE}), answered(status, body, **headers))
     return caught.value
 
 
 def envelope(message: str, code: int = 500, **more: Any) -> dict[str, Any]:
-    """An error in the form of most servers."""
+    """Return an error in the form of most servers."""
     return {"error": {"code": code, "message": message, **more}}
 
 
@@ -238,7 +238,7 @@ OTHER: list[tuple[int, Any]] = [
 
 @pytest.mark.parametrize("row", OTHER, ids=lambda row: f"{row[0]} {row[1]!s:.70}")
 def test_not_too_large(row: tuple[int, Any]) -> None:
-    """What fewer documents do not mend, or what only quotes such words of the request, is not about size."""
+    """Wordings that fewer documents do not mend, or that only quote the request, are not about size."""
     assert error_of(*row).too_large is False
 
 
@@ -293,7 +293,7 @@ PASSING = [
 @pytest.mark.parametrize("status", [500, 502, 503, 529])
 @pytest.mark.parametrize("says", PERMANENT, ids=lambda says: says[:50])
 def test_permanent_faults_behind_a_5xx(says: str, status: int) -> None:
-    """What only a change mends is asked for once, and the message says what to change."""
+    """A fault that only a change mends is sent once, and the message says what to change."""
     error = error_of(status, envelope(says, status))
 
     assert type(error) is ServerError
@@ -306,7 +306,7 @@ def test_permanent_faults_behind_a_5xx(says: str, status: int) -> None:
 @pytest.mark.parametrize("status", [500, 502, 503, 529])
 @pytest.mark.parametrize("says", PASSING, ids=lambda says: says[:50])
 def test_faults_that_pass(says: str, status: int) -> None:
-    """What may pass is tried again, in JSON, in plain text and on a page."""
+    """A fault that may pass is retried: in JSON, in plain text and in HTML."""
     for body in (
         envelope(says, status),
         {"detail": says},
@@ -390,7 +390,7 @@ MODELS: list[tuple[int, Any]] = [
 
 @pytest.mark.parametrize("row", ADDRESSES, ids=lambda row: f"{row[0]} {row[1]!s:.50}")
 def test_a_wrong_address(row: tuple[int, Any]) -> None:
-    """Where there is no such operation the message names base_url, and not the request."""
+    """If the operation does not exist, the message names base_url and not the request."""
     error = error_of(*row)
 
     assert type(error) is BadRequestError
@@ -400,7 +400,7 @@ def test_a_wrong_address(row: tuple[int, Any]) -> None:
 
 @pytest.mark.parametrize("row", MODELS, ids=lambda row: f"{row[0]} {row[1]!s:.50}")
 def test_an_unknown_model(row: tuple[int, Any]) -> None:
-    """Where the model is not there the message names the model, and not base_url."""
+    """If the model does not exist, the message names the model and not base_url."""
     error = error_of(*row)
 
     assert "name of the model" in str(error)
@@ -435,7 +435,7 @@ class Refusing(Scoring):
         self._refusal = (status, body)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """The answer."""
+        """Return the answer."""
         answer = super().__call__(request)
         status, body = self._refusal
         return httpx.Response(status, content=json.dumps(body)) if answer.status_code == 413 else answer
@@ -487,7 +487,7 @@ def test_a_document_that_is_too_large_by_its_words(shell: Shell) -> None:
 
 
 def test_a_query_that_is_too_large_is_not_sent_with_each_document() -> None:
-    """Where document after document is too large by itself the query is, and the rest is not halved any more."""
+    """If document after document is too large by itself, the query is, and the rest is not halved further."""
     server = Refusing(0, 400, envelope("This model's maximum context length is 512 tokens", 400))
     client = httpx.Client(transport=httpx.MockTransport(server))
     with (
@@ -500,7 +500,7 @@ def test_a_query_that_is_too_large_is_not_sent_with_each_document() -> None:
 
 
 def test_several_documents_that_are_too_large(shell: Shell) -> None:
-    """However many are too large by themselves, the others are ranked where they are between them."""
+    """Documents between any number of oversized ones are ranked."""
 
     def server(request: httpx.Request) -> httpx.Response:
         refusal = envelope("input is too large to process. increase the physical batch size")
@@ -516,7 +516,7 @@ def test_several_documents_that_are_too_large(shell: Shell) -> None:
 
 @pytest.mark.parametrize("row", OTHER[:8], ids=lambda row: f"{row[0]} {row[1]!s:.50}")
 def test_not_halved(row: tuple[int, Any]) -> None:
-    """What is not about size is sent once."""
+    """A fault that is not about size is sent once."""
     server = Refusing(1, *row)
     with (
         Reranker(KEY, http_client=httpx.Client(transport=httpx.MockTransport(server))) as client,

@@ -39,12 +39,12 @@ class Page:
 
 
 def text_of(page: Page) -> str:
-    """What to send of a page."""
+    """Return the text of a page."""
     return page.body
 
 
 def documents_come_back_as_they_are(reranker: Reranker, pages: Iterable[Page], paths: list[Path]) -> None:
-    """The type of the documents is the type of the hits' documents."""
+    """Return the type of the documents is the type of the hits' documents."""
     assert_type(reranker.rerank("q", ["a", "b"]), Ranking[str])
     assert_type(reranker.rerank("q", [{"text": "a"}]), Ranking[dict[str, str]])
     assert_type(reranker.rerank("q", [Document(text="a")]), Ranking[Document])
@@ -68,7 +68,7 @@ def documents_come_back_as_they_are(reranker: Reranker, pages: Iterable[Page], p
 
 
 def what_is_known_of_models(reranker: Reranker) -> None:
-    """The list of models; what may be unknown is None."""
+    """Return the list of models; what may be unknown is None."""
     assert_type(reranker.models(timeout=5, extra_headers={"X-A": "1"}), list[ModelInfo])
     (model,) = reranker.models()
     assert_type(model.id, str)
@@ -96,7 +96,7 @@ def what_a_ranking_knows(ranking: Ranking[str]) -> None:
 
 
 def the_order_is_kept(reranker: Reranker, pages: list[Page], *, lenient: bool) -> None:
-    """A score may be None for those who ask for it, and for nobody else."""
+    """Return a score may be None for those who ask for it, and for nobody else."""
     assert_type(reranker.rerank("q", pages, key="body", on_error="raise"), Ranking[Page])
     either = reranker.rerank("q", pages, key="body", top_n=3, on_error="keep_order")
     assert_type(either, Ranking[Page] | OriginalOrder[Page])
@@ -117,7 +117,7 @@ def the_order_is_kept(reranker: Reranker, pages: list[Page], *, lenient: bool) -
 
 
 def large_lists_and_money(pages: list[Page]) -> None:
-    """Splitting, the ledger, the cache and the estimate."""
+    """Use splitting, the ledger, the cache and the estimate."""
     with Reranker(
         "key",
         max_documents=500,
@@ -196,7 +196,7 @@ def every_argument(http_client: httpx.Client, score: Callable[[str, Sequence[str
 
 
 async def the_async_twin(http_client: httpx.AsyncClient, pages: list[Page]) -> None:
-    """The same, awaited."""
+    """Use the async client."""
     async with AsyncReranker(http_client=http_client) as reranker:
         assert_type(reranker, AsyncReranker)
         ranking = await reranker.rerank("q", pages, key="title", top_n=2)
@@ -211,7 +211,7 @@ async def the_async_twin(http_client: httpx.AsyncClient, pages: list[Page]) -> N
 
 
 def errors(error: RerankError) -> float | None:
-    """What an error carries."""
+    """Use the attributes of errors."""
     assert_type(error.message, str)
     assert_type(error.retryable, bool)
     assert_type(error.attempts, tuple[Attempt, ...])

@@ -31,7 +31,7 @@ from rerank_conformance.scorers import Scorer
 from rerank_conformance.scorers import scorer as scorer_named
 
 PREFIXES = ("/api/v1", "/v1", "/v2", "")
-"""What may stand before `/rerank` and `/models`: the vendor's own, and those that other vendors' clients append it to."""
+"""The prefixes of `/rerank` and `/models`: the vendor's own, and those that clients of other vendors append."""
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of a body that are accepted unless told otherwise; the contract speaks of images of 30 MB."""
@@ -62,11 +62,11 @@ class Request:
     """By names in lower case."""
     body: bytes = field(repr=False)
     query: str = ""
-    """What stands behind the question mark of the address."""
+    """The query string of the address."""
 
 
 class Answer(NamedTuple):
-    """What is sent back."""
+    """An HTTP response."""
 
     status: int
     headers: dict[str, str]

@@ -1,1 +1,1 @@
-"""Where this package meets others: adapters for frameworks, and tracing. Each module needs the extra of its name."""
+"""Adapters for frameworks, and tracing. Each module needs the extra of its name."""

@@ -1,4 +1,4 @@
-"""What the tests of the adapters share: a server on loopback that wants a key, and the page of the docs that is theirs."""
+"""Shared by the tests of the adapters: a server on loopback that requires a key, and their page of the docs."""
 
 import doctest
 import json
@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "frameworks.md"
 
 @pytest.fixture
 def server():
-    """The reference server, which lets in one key: with its `url`, and the bodies that it was `sent`."""
+    """Provide the reference server, which lets in one key: with its `url`, and the bodies that it was `sent`."""
     reference = pytest.importorskip("rerank_conformance.reference", reason="the extra serve is not installed")
     asgi = pytest.importorskip(
         "rerank_conformance.reference.asgi", reason="the extra serve is not installed", exc_type=ImportError
@@ -34,7 +34,7 @@ def server():
 
 @pytest.fixture
 def shown():
-    """How many examples of a section of docs/frameworks.md there are, all of which came out as they say."""
+    """Return the number of examples in a section of docs/frameworks.md, after running them."""
 
     def run(section: str) -> int:
         if not PAGE.is_file():

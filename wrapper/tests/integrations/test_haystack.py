@@ -31,14 +31,14 @@ def documents():
 
 
 def pipeline(ranker):
-    """A pipeline of the ranker alone."""
+    """Return a pipeline of the ranker alone."""
     made = Pipeline()
     made.add_component("ranker", ranker)
     return made
 
 
 def asked(**more):
-    """What a pipeline is run with."""
+    """Return the inputs of a pipeline's run."""
     return {"ranker": {"query": QUESTION, "documents": documents(), **more}}
 
 
@@ -191,7 +191,7 @@ async def test_what_can_never_work(arguments, error, named):
 
 
 def test_settings_beside_a_ready_reranker():
-    """What only the maker of a reranker can set is refused beside a ready one."""
+    """Options of a new reranker are refused beside a ready one."""
     with pytest.raises(ValueError, match="api_key, base_url"):
         OpenRouterRanker(
             reranker=Reranker.local(), api_key=Secret.from_token(KEY), api_base_url="https://x.example.com"

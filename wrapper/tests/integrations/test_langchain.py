@@ -156,7 +156,7 @@ def test_what_can_never_work(arguments, error, named):
 
 
 def test_settings_beside_a_ready_reranker():
-    """What only the maker of a reranker can set is refused beside a ready one, and so is one of the other kind."""
+    """Options of a new reranker are refused beside a ready one, and so is one of the other kind."""
     with pytest.raises(ValueError, match="api_key, base_url"):
         OpenRouterRerank(reranker=Reranker.local(), api_key=KEY, base_url="https://x.example.com")
     with pytest.raises(TypeError, match="other way round"):

@@ -45,14 +45,14 @@ class Fixed(BaseRetriever):
 
 
 def engine(postprocessor):
-    """A query engine that retrieves and reranks, and asks no language model."""
+    """Return a query engine that retrieves and reranks, and asks no language model."""
     synthesizer = get_response_synthesizer(response_mode="no_text")
     return RetrieverQueryEngine(Fixed(), synthesizer, [postprocessor])
 
 
 @pytest.fixture
 def events():
-    """The events of instrumentation that are sent while a test runs."""
+    """Provide the events of instrumentation that are sent while a test runs."""
     seen = []
 
     class Keep(BaseEventHandler):
@@ -139,7 +139,7 @@ def test_min_score():
     ],
 )
 def test_metadata_mode(server, mode, sent):
-    """What is sent of a node is its text with the metadata that the mode says: by default what would be embedded."""
+    """A node's text is sent with the metadata of its mode: by default that for embeddings."""
     with closing(OpenRouterRerank(api_key=KEY, base_url=server.url, **mode)) as postprocessor:
         postprocessor.postprocess_nodes(nodes(), query_str=QUESTION)
 
@@ -208,7 +208,7 @@ def test_what_can_never_work(arguments, error, named):
 
 
 def test_written_down(monkeypatch):
-    """What is written down of a postprocessor has all but the key, and it can be made from that where the key is there."""
+    """A serialized postprocessor has everything but the key, and can be restored where the key is set."""
     written = OpenRouterRerank(api_key=KEY, model="a/b", top_n=2, metadata_mode=MetadataMode.NONE).to_dict()
     monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
 

@@ -45,14 +45,14 @@ class Adapter:
         return getattr(importlib.import_module(f"openrouter_rerank.integrations.{self.module}"), self.name)
 
     def make(self, **given: Any) -> Any:
-        """An adapter."""
+        """Return an adapter."""
         cls = self.cls
         if "api_key" in given and self.module == "haystack":
             given["api_key"] = self.key(given["api_key"])
         return cls(**{self.names.get(name, name): value for name, value in given.items()})
 
     def key(self, key: str | None) -> Any:
-        """A key as the framework has it; empty for none, None for that of the environment."""
+        """Return a key as the framework has it; empty for none, None for that of the environment."""
         if self.module != "haystack":
             return key
         from haystack.utils import Secret
@@ -79,7 +79,7 @@ class Adapter:
         return [NodeWithScore(node=TextNode(text=text), score=0.25) for text in texts]
 
     def found(self, documents: Any) -> list[tuple[str, Any]]:
-        """The texts and scores of what came back."""
+        """Return the texts and scores of what came back."""
         if self.module == "langchain":
             return [(found.page_content, found.metadata.get("relevance_score")) for found in documents]
         if self.module == "haystack":
@@ -109,7 +109,7 @@ class Adapter:
         asyncio.run(adapter.close_async() if self.module == "haystack" else adapter.aclose())
 
     def read_back(self, adapter: Any) -> Any:
-        """What is made of what was written down as JSON."""
+        """Return the adapter restored from its JSON."""
         cls = self.cls
         if self.module == "langchain":
             return cls(**json.loads(adapter.model_dump_json()))
@@ -174,7 +174,7 @@ def test_every_option_is_an_argument(adapter: Adapter) -> None:
 
 
 def test_every_option_reaches_the_request(adapter: Adapter) -> None:
-    """What is given, or changed later, is sent."""
+    """Options that are passed, or changed later, are sent."""
     fake = FakeReranker(SCORES)
     sent = {name: VALUES[name] for name in ("model", "top_n", "provider", "session_id", "user", "trace")}
     for early in (True, False):
@@ -272,7 +272,7 @@ def test_names_of_haystack(name: str, meant: str) -> None:
 
 @pytest.mark.parametrize("update", [{"deadline": 0}, {"base_url": ""}, {"base_url": "ftp://x"}])
 def test_arguments_of_the_constructor_are_checked_early(adapter: Adapter, update: dict[str, Any]) -> None:
-    """What a constructor takes is checked at construction, without a key too."""
+    """Arguments are checked at construction, also without a key."""
     with pytest.raises(ValueError, match=next(iter(update))):
         adapter.make(api_key="", **update)
 
@@ -313,7 +313,7 @@ async def test_a_changed_address_or_key_makes_new_rerankers(adapter: Adapter) ->
 
 
 def test_old_connections_are_closed(adapter: Adapter) -> None:
-    """Where no copy uses them any more, connections to an address that was left are closed at the next call."""
+    """Connections to an address that no copy uses any more are closed at the next call."""
     with serving(FakeReranker(SCORES).play) as one, serving(FakeReranker(SCORES).play) as other:
         made = adapter.make(api_key="", base_url=one.url)
         adapter.rank(made)
@@ -366,7 +366,7 @@ async def test_a_failure_keeps_the_order(adapter: Adapter, caplog: pytest.LogCap
 
 
 def test_raising_is_the_default(adapter: Adapter) -> None:
-    """Nobody's order is kept unasked; the attribute can be changed."""
+    """The original order is kept only if asked; the attribute can be changed."""
     made = adapter.make(reranker=FakeReranker(script=[RateLimitError] * 2))
     with pytest.raises(RateLimitError):
         adapter.rank(made)
