@@ -175,9 +175,10 @@ def test_thousands_of_cancelled_calls(backend: str) -> None:
                 await cancelled(lambda: reranker.rerank("cancelled", ["d"]), number % 23)
                 assert nothing_held(reranker)
                 if number % 100 == 0:
-                    # the server, whose sockets are counted too, hears of each end in its own time
-                    assert await anyio.to_thread.run_sync(server.wait_until, lambda server: server.held <= 1)
-                    assert open_files() < before + 20
+                    # The server's sockets are counted too, and it may accept a connection long after its client left.
+                    assert await anyio.to_thread.run_sync(
+                        server.wait_until, lambda server: server.held <= 1 and open_files() < before + 20
+                    )
             assert (await reranker.rerank("after", ["d"])).model == "after"
 
     if not Path("/proc/self/fd").exists():
