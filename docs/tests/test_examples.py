@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -199,10 +201,47 @@ def test_every_test_and_check():
         assert step in script.replace(" --quiet", ""), step
 
 
+def programs(page: Path) -> list[tuple[Block, str | None]]:
+    """Return the plain Python blocks of a page, each with the output that the page shows after it."""
+    found = list(blocks(page))
+    following = [*found[1:], None]
+    return [
+        (block, after.text if after is not None and after.language == "text" else None)
+        for block, after in zip(found, following, strict=True)
+        if block.language == "python" and not block.text.lstrip().startswith(">>>")
+    ]
+
+
+PROGRAMS = [
+    page for page in PAGES if (page.name == "README.md" or page.parent.name == "guides") and programs(page)
+]
+
+
+@pytest.mark.parametrize("page", PROGRAMS, ids=lambda page: page.stem)
+def test_the_programs(page, tmp_path, monkeypatch):
+    """The Python blocks of a page, run one after the other and offline, print what the page shows after them."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "page"}
+    for block, shown in programs(page):
+        code = re.sub(r"\bReranker\(\)", "Reranker.local()", block.text)
+        where = f"{page.relative_to(ROOT)}, line {block.line}"
+        with redirect_stdout(StringIO()) as printed:
+            exec(compile(code, where, "exec"), names)  # noqa: S102 - the pages are ours
+        if shown is not None:
+            assert printed.getvalue() == shown, where
+
+
+def test_there_are_programs():
+    """A good many blocks show their output, so that the test above is not empty."""
+    assert sum(shown is not None for page in PROGRAMS for _, shown in programs(page)) >= 15
+
+
 def test_python():
-    """Python is a doctest, or test files that a test of this project runs; all pages but one are among the doctests."""
+    """Python is a doctest, a program of the test above, or a test file that another test runs."""
     others = {block.page for block in of("python") if not block.text.lstrip().startswith(">>>")}
-    assert others == {"docs/testing.md", "docs/conformance.md"}
+    run = {page.relative_to(ROOT).as_posix() for page in PROGRAMS}
+    assert others - run == {"docs/testing.md", "docs/conformance.md"}
     assert "def test_the_tests_of_the_docs" in (ROOT / "wrapper/tests/test_testing.py").read_text("utf-8")
     session = (ROOT / "noxfile.py").read_text("utf-8")
     # `nox -s frameworks` runs its examples, each with its framework
