@@ -28,7 +28,7 @@ def commands() -> str:
         "What `--help` prints. `nox -s docs` makes this page anew, and a test compares it with the commands.",
         "",
         "From a clone, `pip install '.[cli]'` installs `rerank`, and `pip install '.[conformance]'` `rerank-conformance`.",
-        "[Calling `/rerank`](guides/application.md) and [Does a server speak `/rerank`?](conformance.md) are their guides.",
+        "Guides: [Rank documents](guides/rank.md), [Rank a table](guides/batch.md), [Check a server](conformance.md).",
     ]
     for name, command in (("rerank", app), ("rerank-conformance", main)):
         for words in _below(command, name):

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -203,12 +205,10 @@ def test_every_test_and_check():
 
 def programs(page: Path) -> list[tuple[Block, str | None]]:
     """Return the plain Python blocks of a page, each with the output that the page shows after it."""
-    found = list(blocks(page))
-    following = [*found[1:], None]
     return [
         (block, after.text if after is not None and after.language == "text" else None)
-        for block, after in zip(found, following, strict=True)
-        if block.language == "python" and not block.text.lstrip().startswith(">>>")
+        for block, after in pairwise([*blocks(page), None])
+        if block is not None and block.language == "python" and not block.text.lstrip().startswith(">>>")
     ]
 
 
@@ -224,12 +224,30 @@ def test_the_programs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "page"}
     for block, shown in programs(page):
-        code = re.sub(r"\bReranker\(\)", "Reranker.local()", block.text)
+        code = re.sub(r"\b(Async)?Reranker\(", r"\1Reranker.local(", block.text)
         where = f"{page.relative_to(ROOT)}, line {block.line}"
         with redirect_stdout(StringIO()) as printed:
             exec(compile(code, where, "exec"), names)  # noqa: S102 - the pages are ours
         if shown is not None:
             assert printed.getvalue() == shown, where
+
+
+def test_the_service(monkeypatch):
+    """The service of the page for FastAPI ranks, and refuses a blank query with 422."""
+    testclient = pytest.importorskip("fastapi.testclient")
+    [(block, _)] = programs(ROOT / "docs/guides/fastapi.md")
+    page = ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", page)
+    exec(block.text.replace("AsyncReranker()", "AsyncReranker.local()"), vars(page))  # noqa: S102 - as above
+    documents = ["Paris is in France.", "Berlin is in Germany."]
+
+    with testclient.TestClient(page.app) as client:
+        ranked = client.post("/search", json={"query": "Where is Berlin?", "documents": documents})
+        refused = client.post("/search", json={"query": " ", "documents": documents})
+
+    assert ranked.status_code == 200
+    assert ranked.json()[0]["document"] == documents[1]
+    assert refused.status_code == 422
 
 
 def test_there_are_programs():

@@ -150,7 +150,7 @@ def test_there_is_a_site():
         f"docs/{name}.html"
         for name in (
             "index",
-            "guides/application",
+            "guides/rank",
             "conformance",
             "guides/contract",
             "commands",
@@ -226,8 +226,7 @@ def test_search(browser, address):
     with opened(browser, address, "search.html?q=keep_order") as (tab, complaints, elsewhere):
         tab.locator("#search-results a").first.wait_for()
         assert any(
-            "guides/application" in href
-            for href in tab.evaluate("[...document.links].map((one) => one.href)")
+            "guides/rank" in href for href in tab.evaluate("[...document.links].map((one) => one.href)")
         )
         assert complaints == elsewhere == []
 
