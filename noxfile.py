@@ -277,12 +277,13 @@ def generate_into(session: nox.Session, destination: Path) -> None:
         f"--output-path={destination}",
         "--fail-on-warning",
     )
-    options = str(destination / "options.py")
-    session.run("python", "generator-templates/write_options.py", "openapi.yaml", options)
+    written = [str(destination / f"{name}.py") for name in ("options", "answers")]
+    for file in written:
+        session.run("python", f"generator-templates/write_{Path(file).stem}.py", "openapi.yaml", file)
     # as the hooks in generator-config.yml do with the other files
     alone = ["--isolated", "--no-cache", "--quiet", "--no-respect-gitignore", "--line-length=110"]
-    session.run("ruff", "check", *alone, "--fix-only", "--select=I,F401", options)
-    session.run("ruff", "format", *alone, options)
+    session.run("ruff", "check", *alone, "--fix-only", "--select=I,F401", *written)
+    session.run("ruff", "format", *alone, *written)
 
 
 def files(directory: Path) -> set[Path]:

@@ -247,7 +247,7 @@ def judged(project, served, by):
 
 
 def test_a_required_field_of_an_answer(project):
-    """Facade, examples and servers that have not the new field are named, and an older server is judged as it was."""
+    """Examples and servers that do not have the new field are named, and an older server is judged as before."""
     project.edit(
         "openapi.yaml",
         (r"^      required: \[model, results\]$", "      required: [model, results, created]"),
@@ -261,8 +261,6 @@ def test_a_required_field_of_an_answer(project):
     assert "Next: `nox -s generate`" in said
     project.nox("generate")
     said = project.nox("contract", *TESTS[:4], fails=True)
-    assert "the contract alone has created" in said
-    assert "read it in _Body (wrapper/openrouter_rerank/answer.py)" in said
     assert "test_named_example_is_valid" in said
     assert "openapi.yaml has created! more than the table above" in said
 
@@ -297,8 +295,7 @@ FIELDS = """        instruction:
 
 USES = """
 import inspect, sys
-from openrouter_rerank import Reranker
-from openrouter_rerank.bulk import Request
+from openrouter_rerank import Reranker, RerankRequest
 from openrouter_rerank.testing import FakeReranker
 
 fake = FakeReranker(max_tokens_per_doc=512, instruction="i")
@@ -314,7 +311,7 @@ def error(**options):
 print(sent(lambda: fake.rerank("q", ["d"], max_tokens_per_doc=256)))
 print(sent(lambda: fake.rerank("q", ["d"])))
 print(sent(lambda: fake.with_options(max_tokens_per_doc=7).rerank("q", ["d"])))
-print(sent(lambda: list(fake.rerank_many([Request("q", ["d"], max_tokens_per_doc=9)]))))
+print(sent(lambda: list(fake.rerank_many([RerankRequest("q", ["d"], max_tokens_per_doc=9)]))))
 print(sent(lambda: list(fake.rerank_many([{"query": "q", "documents": ["d"], "instruction": "j"}]))))
 for options in ({"max_tokens_per_doc": 0}, {"max_tokens_per_doc": "5"}, {"max_tokens_per_doc": True}, {"max_token_per_doc": 1}):
     print(error(**options))
@@ -395,3 +392,129 @@ def test_an_optional_field_takes_one_edit(project):
         assert wrong == {"typed.py:7", "typed.py:8"}
 
     assert project.run(sys.executable, "-c", JUDGED) == FOLLOWED.format(NEXT)
+
+
+ANSWER_FIELDS = (
+    (
+        r"^(    RerankResponse:\n(?:      .*\n)*?      properties:\n)",
+        r"\1        region:\n          type: string\n          description: Where it was served.\n          example: eu\n",
+    ),
+    (
+        r"^(    RerankResult:\n(?:      .*\n)*?      properties:\n)",
+        r"\1        rank:\n          type: [integer, 'null']\n          description: The place, from 1.\n          example: 1\n",
+    ),
+    (
+        r"^(    Usage:\n(?:      .*\n)*?      properties:\n)",
+        r"\1        images:\n          type: integer\n          description: Images billed.\n          example: 2\n",
+    ),
+)
+
+ANSWERED = """
+import json, subprocess, sys, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from openrouter_rerank import MemoryCache, Reranker
+from openrouter_rerank.integrations.opentelemetry import _of_ranking
+
+ODD = {"region": ["eu"], "usage": {"images": "2"}, "rank": {"a": 1}}
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        odd = asked["query"] == "odd"
+        results = [
+            {"index": index, "relevance_score": 1 - index / 10, "rank": ODD["rank"] if odd else index + 1}
+            for index in range(len(asked["documents"]))
+        ]
+        told = {"region": "eu", "usage": {"images": 2, "cost": 0.5}} | (ODD if odd else {})
+        body = json.dumps({"model": "m", "results": results, **told}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+def seen(ranking):
+    return ranking.region, ranking.usage.images, [hit.rank for hit in ranking]
+
+server = HTTPServer(("127.0.0.1", 0), Handler)
+thread = threading.Thread(target=server.serve_forever)
+thread.start()
+try:
+    url = f"http://127.0.0.1:{server.server_port}/"
+    with Reranker("k", base_url=url, cache=MemoryCache()) as reranker:
+        plain = reranker.rerank("q", ["a", "b"])
+        print(seen(plain))
+        print(seen(reranker.rerank("q", ["a", "b"])))
+        print(seen(reranker.rerank("odd", ["a", "b"])))
+        print(seen(reranker.rerank("q", ["x", "y", "z"], max_documents=2)))
+        print(seen(reranker.rerank("q", [" ", "b"], blank="skip")))
+    spans = _of_ranking(plain, [])
+    print({name: value for name, value in spans.items() if "region" in name or "images" in name or "metadata" in name})
+    Path("documents.txt").write_text("a\\n")
+    Path("in.jsonl").write_text(json.dumps({"query": "q", "documents": ["a", "b"]}) + "\\n")
+    def command(*words):
+        main = "from openrouter_rerank.cli import main; main()"
+        words = [sys.executable, "-c", main, *words, "--base-url", url]
+        return subprocess.run(words, check=True, capture_output=True, encoding="utf-8", timeout=600).stdout
+    printed = json.loads(command("rank", "q", "documents.txt", "--format", "json"))
+    print(printed["region"], printed["usage"]["images"], printed["hits"][0]["rank"])
+    for name in ("out.jsonl", "out.csv", "out.parquet"):
+        command("batch", "in.jsonl", name)
+    row = json.loads(Path("out.jsonl").read_text())
+    print(row["region"], row["images"], row["ranking"])
+    print(Path("out.csv").read_text().splitlines()[0])
+    from pyarrow import parquet
+    (row,) = parquet.read_table("out.parquet").to_pylist()
+    print(row["region"], row["images"], row["ranking"][1]["rank"])
+finally:
+    server.shutdown()
+    thread.join()
+    server.server_close()
+"""
+
+SEEN = """('eu', 2, [1, 2])
+('eu', 0, [1, 2])
+(None, None, [None, None])
+('eu', 4, [1, 1, 2])
+('eu', 2, [1])
+{'openrouter_rerank.images': 2, 'openrouter_rerank.region': 'eu', 'reranker.output_documents.0.document.metadata': '{"rank":1}', 'reranker.output_documents.1.document.metadata': '{"rank":2}'}
+eu 2 1
+eu 2 [{'index': 0, 'score': 1.0, 'rank': 1}, {'index': 1, 'score': 0.9, 'rank': 2}]
+query,ranking,region,model,provider,images,cost,search_units,total_tokens,response_id
+eu 2 2
+"""
+
+TYPED_ANSWER = """
+from openrouter_rerank import Reranker
+
+ranking = Reranker("k").rerank("q", ["d"])
+images: int | None = ranking.usage.images
+rank: int | None = ranking[0].rank
+region: str | None = ranking.region
+wrong: int = ranking[0].rank
+ranking.region = "eu"
+missing = ranking.usage.image
+"""
+
+
+def test_a_field_of_the_answer_takes_one_edit(project):
+    """New fields of an answer reach callers, commands, columns, spans and types by `nox -s generate` alone."""
+    project.edit("openapi.yaml", *ANSWER_FIELDS)
+    set_the_version(project)
+    project.nox("generate")
+
+    assert project.run(sys.executable, "-W", "error", "-c", ANSWERED, OPENROUTER_API_KEY="k") == SEEN
+
+    (project.home / "typed.py").write_text(TYPED_ANSWER, "utf-8")
+    if find_spec("mypy") is not None:
+        found = project.run(sys.executable, "-m", "mypy", "--strict", "typed.py", fails=True)
+        wrong = {line.partition(": ")[0] for line in found.splitlines() if ": error:" in line}
+        assert wrong == {"typed.py:8", "typed.py:9", "typed.py:10"}
+
+    project.nox("contract", TESTS[0])
+    rules = "from rerank_conformance.rules import RULES; print(*RULES)"
+    derived = {"answer.region", "answer.results-rank", "answer.usage-images"}
+    assert derived <= set(project.run(sys.executable, "-c", rules).split())

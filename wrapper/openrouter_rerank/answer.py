@@ -6,8 +6,9 @@ import logging
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from math import isfinite
 from operator import attrgetter
@@ -32,10 +33,12 @@ from openrouter_rerank.errors import (
     request_id_of,
 )
 from openrouter_rerank.failures import UNSENT, class_names, explain
-from openrouter_rerank.ranking import Hit, Ranking, Usage
+from openrouter_rerank.ranking import Content, Hit, Ranking, Usage
+from openrouter_rerank.redaction import Redactor
 from openrouter_rerank.request import LIST_PATH, RANKING_PATH, Settings
 from openrouter_rerank.steps import LARGEST_ERROR, Answer, Failure, Outcome, Send
 from openrouter_rerank.wordings import Cause, cause_of, is_no_address, words_of
+from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
 from openrouter_rerank_api.types import UNSET, Unset
 
 T = TypeVar("T")
@@ -45,8 +48,8 @@ log = logging.getLogger("openrouter_rerank")
 
 def read(  # noqa: PLR0913, PLR0917 - what was asked, and what came
     outcome: Outcome, send: Send, own: list[T], limit: int, min_score: float | None, settings: Settings
-) -> Ranking[T] | RerankError:
-    """The ranking, joined with the caller's own documents; or the error that the outcome amounts to."""
+) -> partial[Ranking[T]] | RerankError:
+    """Return the ranking, for the caller to complete with what the call adds; or the error that the outcome amounts to."""
     answer = answered(outcome, send, settings)
     return answer if isinstance(answer, RerankError) else _ranking(answer, own, limit, min_score, settings)
 
@@ -166,8 +169,22 @@ def broken(problem: str, answer: Answer, settings: Settings) -> InvalidResponseE
     )
 
 
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def _reading(fields: Iterable[str]) -> Callable[[type[S]], type[S]]:
+    """Return a decorator that adds fields of any type to a struct, as a wrong type in them is not an error."""
+
+    def extended(base: type[S]) -> type[S]:
+        added = [(name, Any, None) for name in fields]
+        return cast("type[S]", msgspec.defstruct(base.__name__, added, bases=(base,), module=base.__module__))
+
+    return extended
+
+
+@_reading(HIT)
 class _Result(msgspec.Struct):
-    """What a ranking needs of a result. The echo of the document, perhaps megabytes, is skipped and never built."""
+    """The fields of a result that a ranking reads. The echo, perhaps megabytes, is skipped and never built."""
 
     index: int | float
     relevance_score: float
@@ -182,13 +199,11 @@ class Told(msgspec.Struct):
 B = TypeVar("B", bound=Told)
 
 
+@_reading(ANSWER)
 class _Body(Told):
-    """What a ranking needs of an answer; strict on the results, lenient on the rest. A test holds it to the contract."""
+    """The fields of an answer that a ranking reads; strict on the results, lenient on the rest."""
 
     results: list[_Result] | Unset = UNSET
-    model: Any = None
-    id: Any = None
-    provider: Any = None
     usage: Any = None
     # Where servers that follow Cohere say what they bill, and those that follow SiliconFlow.
     meta: Any = None
@@ -219,7 +234,7 @@ def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings
 
 def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answer can be none
     answer: Answer, own: list[T], limit: int, min_score: float | None, settings: Settings
-) -> Ranking[T] | RerankError:
+) -> partial[Ranking[T]] | RerankError:
     def malformed(problem: str) -> InvalidResponseError:
         return broken(problem, answer, settings)
 
@@ -252,13 +267,13 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
         twice = Counter(indices).most_common(1)[0][0]
         return malformed(f"the index {twice} is there twice")
     redactor = settings.redactor
-
-    def said(value: object) -> str | None:
-        found = text(value)
-        return None if found is None else redactor.text(found)
-
     # The decoder makes null of NaN, Infinity and 1e999, which is no score: so every score is finite.
-    hits = list(map(Hit, indices, scores, map(own.__getitem__, indices)))
+    # One column for each further field of the contract; without any, nothing more is done for a hit.
+    columns = [
+        [_scalar(kind, getattr(result, name), redactor) for result in body.results]
+        for name, kind in HIT.items()
+    ]
+    hits = list(map(Hit, indices, scores, map(own.__getitem__, indices), *columns))
     reordered = any(map(float.__lt__, scores, scores[1:]))
     if reordered:
         hits.sort(key=lambda hit: (-hit.score, hit.index))
@@ -270,23 +285,20 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
         unranked = tuple(sorted(set(range(len(own))).difference(indices)))
     if min_score is not None:
         hits = [hit for hit in hits if hit.score >= min_score]
-    ranking = Ranking(
+    return partial(
+        Ranking,
         hits=tuple(hits),
         total=len(own),
-        id=said(body.id),
-        model=said(body.model),
-        provider=said(body.provider),
-        usage=_usage(body),
+        usage=_usage(body, redactor),
         headers=answer.headers,
         reordered=reordered,
-        body=answer.body,
-        redactor=redactor,
+        unranked=unranked,
+        _content=Content(answer.body, redactor),
+        **{name: _scalar(kind, getattr(body, name), redactor) for name, kind in ANSWER.items()},
     )
-    ranking.unranked = unranked
-    return ranking
 
 
-def _usage(body: _Body) -> Usage:
+def _usage(body: _Body, redactor: Redactor) -> Usage:
     """Return the usage, from Cohere's place where the contract's does not have it."""
     usage, meta = members(body.usage), members(body.meta)
     billed = members(meta.get("billed_units"))
@@ -300,7 +312,8 @@ def _usage(body: _Body) -> Usage:
         # What is billed by search names its tokens all the same. Xinference counts those of the input twice.
         total_tokens = count(members(meta.get("tokens")).get("input_tokens"))
         total_tokens = _tokens(members(body.tokens)) if total_tokens is None else total_tokens
-    return Usage(cost=number(usage.get("cost")), search_units=search_units, total_tokens=total_tokens)
+    read = {name: _scalar(kind, usage.get(name), redactor) for name, kind in USAGE.items()}
+    return Usage(**(read | {"search_units": search_units, "total_tokens": total_tokens}))
 
 
 def _tokens(usage: Mapping[str, Any]) -> int | None:
@@ -339,6 +352,20 @@ def count(value: object) -> int | None:
 def text(value: object) -> str | None:
     """A string; None for anything else."""
     return well_formed(value) if isinstance(value, str) else None
+
+
+def flag(value: object) -> bool | None:
+    """Return a boolean; None for anything else."""
+    return value if isinstance(value, bool) else None
+
+
+_READERS: Mapping[type, Callable[[object], Any]] = {str: text, int: count, float: number, bool: flag}
+
+
+def _scalar(kind: type, value: object, redactor: Redactor) -> Any:
+    """Return a value of its type, without secrets; None for anything else."""
+    found = _READERS[kind](value)
+    return redactor.text(found) if isinstance(found, str) else found
 
 
 def _status_error(answer: Answer, settings: Settings) -> ResponseError:

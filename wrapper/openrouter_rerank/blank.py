@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import msgspec
 
 from openrouter_rerank.errors import BadRequestError, RerankError
-from openrouter_rerank.ranking import Hit, Ranking
+from openrouter_rerank.ranking import Ranking
 
 if TYPE_CHECKING:
     from openrouter_rerank.core import Asked, Call
@@ -55,15 +55,17 @@ def skip_blank(asked: Asked[T], rank: Callable[[Asked[Any]], Call[Any]]) -> Gene
 
 def _restored(ranking: Ranking[Any], asked: Asked[T], sent: Sequence[int]) -> Ranking[T]:
     """Give a ranking of the documents that were sent the indices and objects of the caller."""
-    ranking.hits = tuple(Hit(sent[hit.index], hit.score, asked.own[sent[hit.index]]) for hit in ranking.hits)
-    ranking.parts = tuple(
-        msgspec.structs.replace(part, indices=tuple(sent[place] for place in part.indices))
-        for part in ranking.parts
-    )
-    ranking.total = len(asked.own)
     skipped = set(range(len(asked.own))).difference(sent)
-    ranking.unranked = tuple(sorted(skipped.union(sent[place] for place in ranking.unranked)))
-    return ranking
+    return msgspec.structs.replace(
+        ranking,
+        hits=tuple(hit.moved(sent[hit.index], asked.own[sent[hit.index]]) for hit in ranking.hits),
+        parts=tuple(
+            msgspec.structs.replace(part, indices=tuple(sent[place] for place in part.indices))
+            for part in ranking.parts
+        ),
+        total=len(asked.own),
+        unranked=tuple(sorted(skipped.union(sent[place] for place in ranking.unranked))),
+    )
 
 
 def name_blank(error: RerankError, asked: Asked[Any]) -> None:

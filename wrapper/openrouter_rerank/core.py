@@ -164,7 +164,7 @@ def ask(asked: Asked[T]) -> Call[T]:
     settings, own, top_n = asked.settings, asked.own, asked.chosen["top_n"]
     limit = len(own) if top_n is None else min(int(top_n), len(own))
 
-    def reading(outcome: Outcome, sent: Send) -> Ranking[T] | RerankError:
+    def reading(outcome: Outcome, sent: Send) -> partial[Ranking[T]] | RerankError:
         asked.answered += 1
         result = read(outcome, sent, own, limit, asked.min_score, settings)
         if isinstance(result, RerankError):
@@ -185,10 +185,9 @@ def ask(asked: Asked[T]) -> Call[T]:
             asked.sent += isinstance(step, Send)
             outcome = yield step
     except StopIteration as done:
-        ranking, tried = cast("tuple[Ranking[T], tuple[Attempt, ...]]", done.value)
+        complete, tried = cast("tuple[partial[Ranking[T]], tuple[Attempt, ...]]", done.value)
+        ranking = complete(attempts=tried, elapsed=monotonic() - asked.began)
         usage = ranking.usage
-        ranking.attempts = tried
-        ranking.elapsed = monotonic() - asked.began
         log.debug("ranked %d documents after %d attempt(s) in %.3f s", len(own), len(tried), ranking.elapsed)
         return ranking
     finally:

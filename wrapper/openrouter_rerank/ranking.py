@@ -1,25 +1,28 @@
-"""What a caller gets: Ranking, Hit, Usage; OriginalOrder where there is no ranking. It holds and shows them; it does not make them."""
+"""The results of a call: Ranking, Hit and Usage, and OriginalOrder in place of a ranking that failed."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
+from abc import ABCMeta
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, overload
 
 import msgspec
 
 from openrouter_rerank.documents import text_of
 from openrouter_rerank.errors import Attempt, InvalidResponseError, RerankError, request_id_of
+from openrouter_rerank_api.answers import HIT, USAGE, AnswerFields, HitFields, UsageFields
 
 if TYPE_CHECKING:
     from openrouter_rerank.redaction import Redactor
     from openrouter_rerank_api.models import RerankResponse
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 # A msgspec class, as a thousand of them are made for each long answer.
-class Hit(msgspec.Struct, Generic[T], frozen=True):
+class Hit(HitFields[T], frozen=True):
     """One place in a ranking.
 
     Attributes:
@@ -29,20 +32,35 @@ class Hit(msgspec.Struct, Generic[T], frozen=True):
         document: The object that the caller passed in, itself.
     """
 
-    index: int
-    score: float
-    document: T
+    def moved(self, index: int, document: U) -> Hit[U]:
+        """Return the same hit for a document at another position."""
+        return Hit(index, self.score, document, *[getattr(self, name) for name in HIT])
 
 
-class Usage(msgspec.Struct, frozen=True):
-    """What the server says that the call was billed by. None is unknown, which is not 0."""
+class Usage(UsageFields, frozen=True):
+    """The server's account of what the call was billed by. None is unknown, which is not 0."""
 
-    cost: float | None = None
-    """US dollars."""
-    search_units: int | None = None
-    """Searches, from models that bill by search."""
-    total_tokens: int | None = None
-    """Tokens, from models that bill by token."""
+
+_NUMBERS = [name for name, kind in USAGE.items() if kind in {int, float}]
+
+NOTHING_BILLED = Usage(**{name: USAGE[name](0) for name in _NUMBERS})
+"""The usage of a call that the server did not serve."""
+
+
+def sum_usage(usages: Iterable[Usage]) -> Usage:
+    """Return the sum; a number that is unknown in one is unknown, and so is any other value that they disagree on."""
+    given = list(usages)
+    summed: dict[str, Any] = {}
+    for name in USAGE:
+        values = [getattr(usage, name) for usage in given]
+        summed[name] = agreed(values) if None in values or name not in _NUMBERS else sum(values)
+    return Usage(**summed)
+
+
+def agreed(values: Iterable[T]) -> T | None:
+    """Return the value that all are; None if they differ."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else None
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -64,7 +82,49 @@ class Part(msgspec.Struct, frozen=True):
     """Why its documents are not ranked; None where they are."""
 
 
-class Ranking(Sequence[Hit[T]]):
+class Content:
+    """The body of an answer: redacted when it is first read, parsed when it is first asked for."""
+
+    __slots__ = ("_body", "_parsed", "_redactor")
+
+    def __init__(self, body: bytes = b"", redactor: Redactor | None = None) -> None:
+        self._body = body
+        self._redactor = redactor
+        self._parsed: RerankResponse | None = None
+
+    @property
+    def body(self) -> bytes:
+        """The body, with secrets redacted."""
+        # When it is read: most callers never do, and it may be megabytes.
+        redactor = self._redactor
+        if redactor is not None:
+            self._body = redactor.data(self._body)
+            self._redactor = None
+        return self._body
+
+    def parse(self) -> RerankResponse:
+        """Return the typed answer.
+
+        Raises:
+            MalformedBody: It is not of the contract.
+            RecursionError: It is nested too deeply.
+        """
+        # Imported when it is asked for: most callers never do.
+        from openrouter_rerank_api.api.rerank import create_rerank  # noqa: PLC0415
+
+        if self._parsed is None:
+            self._parsed = cast("RerankResponse", create_rerank.parse(200, self.body))
+        return self._parsed
+
+    def __reduce__(self) -> tuple[type[Content], tuple[bytes]]:
+        return Content, (self.body,)
+
+
+class _Meta(msgspec.StructMeta, ABCMeta):
+    """The metaclass of a struct that is an abstract base class too."""
+
+
+class Ranking(AnswerFields, Sequence[Hit[T]], frozen=True, eq=False, kw_only=True, metaclass=_Meta):
     """The documents by relevance, best first: a sequence of `Hit`.
 
     Attributes:
@@ -102,74 +162,26 @@ class Ranking(Sequence[Hit[T]]):
         [1, 0]
     """
 
-    __slots__ = (
-        "_body",
-        "_redactor",
-        "_response",
-        "attempts",
-        "cached",
-        "elapsed",
-        "headers",
-        "hits",
-        "id",
-        "mixed",
-        "model",
-        "parts",
-        "provider",
-        "reordered",
-        "total",
-        "unranked",
-        "usage",
-    )
+    hits: tuple[Hit[T], ...]
+    total: int
+    usage: Usage = Usage()
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
+    elapsed: float = 0.0
+    attempts: tuple[Attempt, ...] = ()
+    reordered: bool = False
+    cached: bool = False
+    parts: tuple[Part, ...] = ()
+    unranked: tuple[int, ...] = ()
+    mixed: bool = False
+    _content: Content = msgspec.field(default_factory=Content)
 
-    reranked: Literal[True] = True
-    reason: None = None
-
-    def __init__(  # noqa: PLR0913 - what there is to know of an answer
-        self,
-        hits: tuple[Hit[T], ...],
-        *,
-        total: int,
-        id: str | None = None,  # noqa: A002 - the wire's name
-        model: str | None = None,
-        provider: str | None = None,
-        usage: Usage = Usage(),  # noqa: B008 - a frozen value
-        headers: Mapping[str, str] | None = None,
-        reordered: bool = False,
-        body: bytes = b"",
-        redactor: Redactor | None = None,
-    ) -> None:
-        self.hits = hits
-        self.total = total
-        self.id = id
-        self.model = model
-        self.provider = provider
-        self.usage = usage
-        self.headers: Mapping[str, str] = {} if headers is None else headers
-        self.elapsed = 0.0
-        self.attempts: tuple[Attempt, ...] = ()
-        self.reordered = reordered
-        self._body = body
-        self._redactor = redactor
-        self.cached = False
-        self.parts: tuple[Part, ...] = ()
-        self.unranked: tuple[int, ...] = ()
-        self.mixed = False
-        self._response: RerankResponse | None = None
+    reranked: ClassVar[Literal[True]] = True
+    reason: ClassVar[None] = None
 
     @property
     def body(self) -> bytes:
         """The response as it came, with secrets redacted."""
-        # When it is read: most callers never do, and it may be megabytes.
-        redactor = self._redactor
-        if redactor is not None:
-            self._body = redactor.data(self._body)
-            self._redactor = None
-        return self._body
-
-    def __getstate__(self) -> tuple[None, dict[str, Any]]:
-        state = {name: getattr(self, name) for name in self.__slots__}
-        return None, state | {"_body": self.body, "_redactor": None}
+        return self._content.body
 
     @property
     def request_id(self) -> str | None:
@@ -186,27 +198,22 @@ class Ranking(Sequence[Hit[T]]):
                 echo, NaN, nesting without end); `body` has it all. Or there is not one answer: no document was passed
                 in, or several parts were sent.
         """
-        # Imported when it is asked for: most callers never do.
-        from openrouter_rerank_api.api.rerank import create_rerank  # noqa: PLC0415
-        from openrouter_rerank_api.errors import MalformedBody  # noqa: PLC0415
+        from openrouter_rerank_api.errors import MalformedBody  # noqa: PLC0415 - most callers never ask for it
 
-        if self._response is None:
-            if self.parts:
-                message = f"there is not one answer but {len(self.parts)}; see parts"
-                raise InvalidResponseError(message)
-            if not self.body:
-                raise InvalidResponseError(
-                    "there were no documents, so no request was made and there is no answer"
-                )
-            try:
-                parsed = create_rerank.parse(200, self.body)
-            except (MalformedBody, RecursionError) as error:
-                message = f"the answer is a ranking, but not all that openapi.yaml asks for: {error}"
-                raise InvalidResponseError(
-                    message, status=200, body=self.body, request_id=self.request_id
-                ) from error
-            self._response = cast("RerankResponse", parsed)  # what a 200 is parsed as
-        return self._response
+        if self.parts:
+            message = f"there is not one answer but {len(self.parts)}; see parts"
+            raise InvalidResponseError(message)
+        if not self.body:
+            raise InvalidResponseError(
+                "there were no documents, so no request was made and there is no answer"
+            )
+        try:
+            return self._content.parse()
+        except (MalformedBody, RecursionError) as error:
+            message = f"the answer is a ranking, but not all that openapi.yaml asks for: {error}"
+            raise InvalidResponseError(
+                message, status=200, body=self.body, request_id=self.request_id
+            ) from error
 
     @property
     def documents(self) -> list[T]:

@@ -488,7 +488,7 @@ def test_what_a_server_says_fits_every_format():
     row = jobs.Row(query="q", documents=["x"], row=4)
     found = jobs.kept(Ranked(0, row, ranked))
 
-    assert found == FinishedRow(4, [(0, 0.5)], "\ufffd", None, 1.0, None, None, "a\ufffd")
+    assert found == FinishedRow(4, [(0, 0.5)], model="\ufffd", cost=1.0, response_id="a\ufffd")
     assert jobs.told(ValueError("\ud800"))["message"] == "\ufffd"
 
 

@@ -2,13 +2,25 @@
 
 import inspect
 import re
+from collections.abc import Sequence
 
 import attrs
 import msgspec
 import pytest
 
-from openrouter_rerank import ModelInfo, Reranker, answer, defaults, errors, listing, wordings
-from openrouter_rerank_api import models
+from openrouter_rerank import (
+    Hit,
+    ModelInfo,
+    Ranking,
+    Reranker,
+    Usage,
+    answer,
+    defaults,
+    errors,
+    listing,
+    wordings,
+)
+from openrouter_rerank_api import answers, models
 from openrouter_rerank_api.api.models import list_models
 from openrouter_rerank_api.api.rerank import create_rerank
 from openrouter_rerank_api.models import (
@@ -19,7 +31,6 @@ from openrouter_rerank_api.models import (
     RerankRequest,
     RerankResponse,
     RerankResult,
-    Usage,
 )
 
 contract = pytest.importorskip(
@@ -82,22 +93,52 @@ def test_the_default_address_is_the_contracts_first_server():
     assert contract.load().document["servers"][0]["url"] == defaults.BASE_URL
 
 
+def scalars(model, table):
+    """The fields of a model that are not read as scalars."""
+    return names(model) - set(table)
+
+
 def test_the_projection_names_fields_of_the_model():
-    """A ranking reads the fields of the contract, `error`, which a 200 may carry instead, and where others put their usage."""
+    """A ranking reads each scalar of an answer, and lists and objects of these names alone."""
     read = {field.name for field in msgspec.structs.fields(answer._Body)}
 
-    assert not sides(names(RerankResponse), read - {"error", "meta", "tokens"}), (
-        "read it in _Body (wrapper/openrouter_rerank/answer.py) and show it in Ranking, as `provider` is"
+    # `error` may replace an answer; other servers have their usage in `meta` and `tokens`.
+    assert read == {*answers.ANSWER, "results", "usage", "error", "meta", "tokens"}
+    assert set(answers.ANSWER) <= set(Ranking.__struct_fields__)
+    assert scalars(RerankResponse, answers.ANSWER) == {"results", "usage"}, (
+        "not a scalar: `ranking.response` has it; say so here, or show it in Ranking (wrapper/openrouter_rerank/ranking.py)"
     )
 
 
 def test_the_projection_of_a_result_names_fields_of_the_model():
-    """The fields that a ranking reads of a result are in the contract; the echo is left out on purpose."""
+    """A hit has each scalar of a result; the echo is left out on purpose."""
     read = {field.name for field in msgspec.structs.fields(answer._Result)}
 
-    assert not sides(names(RerankResult), read | {"document"}), (
-        "read it in _Result (wrapper/openrouter_rerank/answer.py) and show it in Hit, or say here why it is left out"
+    assert read == {*answers.HIT, "index", "relevance_score"}
+    assert set(answers.HIT) <= set(Hit.__struct_fields__)
+    assert scalars(RerankResult, answers.HIT) == {"index", "relevance_score", "document"}, (
+        "not a scalar: `ranking.response` has it; say so here, or show it in Hit (wrapper/openrouter_rerank/ranking.py)"
     )
+
+
+def test_usage_has_every_field_of_the_contract():
+    """Whatever the contract bills by, the caller sees."""
+    assert set(Usage.__struct_fields__) == set(answers.USAGE)
+    assert not scalars(models.Usage, answers.USAGE), (
+        "not a scalar: `ranking.response` has it; say so here, or show it in Usage (wrapper/openrouter_rerank/ranking.py)"
+    )
+
+
+def test_no_field_of_the_answer_has_a_name_of_ours():
+    """A field of the contract hides no attribute of a ranking or a hit, and no two columns have one name."""
+    ours = set(dir(Sequence)) | (set(Ranking.__dict__) - set(answers.ANSWER))
+    ours |= set(Ranking.__struct_fields__) - set(answers.ANSWER)
+
+    assert not ours & set(answers.ANSWER), "rename the attribute of Ranking"
+    assert not {"index", "score", "document", "moved", "file", "line"} & set(answers.HIT), "rename it in Hit"
+    columns = {*answers.ANSWER, *answers.USAGE}
+    assert len(columns) == len(answers.ANSWER) + len(answers.USAGE), "name one of the columns in bulk/job.py"
+    assert not columns & {"ranking", "row", "error", "unranked", "response_id", "indices", "scores"}
 
 
 def test_the_projection_of_a_list_names_fields_of_the_model():
@@ -133,16 +174,6 @@ def test_the_list_is_asked_for_what_ranks():
 
     assert f"`{listing._MODALITY}`" in parameters["OutputModalities"]["description"]
     assert set(sent["params"]) == {"output_modalities", "offset"}
-
-
-def test_usage_has_every_field_of_the_contract():
-    """Every field of the contract's usage reaches the caller."""
-    from openrouter_rerank import Usage as Shown
-
-    shown = {field.name for field in msgspec.structs.fields(Shown)}
-    assert not sides(names(Usage), shown), (
-        "show it in Usage (wrapper/openrouter_rerank/ranking.py), and sum it up in ledger.py and bulk/large.py"
-    )
 
 
 def test_every_request_field_is_an_argument():

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from driving import answered, call, finish, ranked
-from openrouter_rerank import Hit, InvalidResponseError, Ranking, Usage
+from openrouter_rerank import Hit, InvalidResponseError, Ranking, Usage, answer
+from openrouter_rerank.ranking import NOTHING_BILLED, agreed, sum_usage
+from openrouter_rerank.redaction import Redactor
 from shells import Shell
 
 WHOLE: dict[str, Any] = {
@@ -247,3 +250,65 @@ def test_usage_is_a_value() -> None:
     assert Usage() == Usage(None, None, None)
     with pytest.raises(AttributeError):
         Usage().cost = 1.0  # type: ignore[misc] # that it cannot be set is the fact
+
+
+@pytest.mark.parametrize("name", [*Ranking.__struct_fields__, "body", "response", "reranked", "else"])
+def test_a_ranking_cannot_be_changed(name: str) -> None:
+    """No attribute of a ranking can be set once it is made."""
+    ranking = whole()
+
+    with pytest.raises(AttributeError):
+        setattr(ranking, name, None)
+
+
+@pytest.mark.parametrize(
+    ("usages", "total"),
+    [
+        ([Usage(0.5, 1, 2), Usage(0.25, 2, 3)], Usage(0.75, 3, 5)),
+        ([Usage(0.5, 1, None), Usage(None, 2, None)], Usage(None, 3, None)),
+        ([Usage(0.5, 1, 2), NOTHING_BILLED], Usage(0.5, 1, 2)),
+        ([NOTHING_BILLED], Usage(0.0, 0, 0)),
+        ([], Usage(0, 0, 0)),
+    ],
+)
+def test_the_sum_of_usages(usages: list[Usage], total: Usage) -> None:
+    """Numbers are added; what is unknown in one usage is unknown in the sum."""
+    assert sum_usage(usages) == total
+
+
+@pytest.mark.parametrize(
+    ("values", "common"), [(["a", "a"], "a"), (["a", "b"], None), (["a", None], None), ([], None)]
+)
+def test_the_value_of_all(values: list[str | None], common: str | None) -> None:
+    """Parts have a value in common only if all have it."""
+    assert agreed(values) == common
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "found"),
+    [
+        (str, "a", "a"),
+        (str, 1, None),
+        (str, None, None),
+        (int, 2.0, 2),
+        (int, 2.5, None),
+        (int, True, None),
+        (int, "2", None),
+        (float, 2, 2.0),
+        (float, [2], None),
+        (bool, True, True),
+        (bool, False, False),
+        (bool, 1, None),
+    ],
+)
+def test_a_field_of_an_answer_is_read_leniently(kind: type, value: object, found: object) -> None:
+    """A field of the contract has its type, or None where the server sends anything else."""
+
+    @answer._reading(["further"])
+    class Result(msgspec.Struct):
+        index: int
+
+    read: Any = msgspec.json.decode(msgspec.json.encode({"index": 0, "further": value}), type=Result)
+    given = answer._scalar(kind, read.further, Redactor())
+
+    assert (given, type(given)) == (found, type(found))

@@ -884,7 +884,15 @@ def run(home: Path, source: str, *arguments: str, **environment: str) -> subproc
 
 def test_the_plugin_is_light() -> None:
     """Loading the plugin, as each pytest run does, imports nothing that a fixture of it needs."""
-    heavy = ["httpx", "httpcore", "anyio", "h11", "attrs", "openrouter_rerank_api", "rerank_conformance"]
+    heavy = [
+        "httpx",
+        "httpcore",
+        "anyio",
+        "h11",
+        "attrs",
+        "openrouter_rerank_api.client",
+        "rerank_conformance",
+    ]
     code = f"""
         import sys, pytest
         before = set(sys.modules)

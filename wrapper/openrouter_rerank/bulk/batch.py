@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from itertools import islice
+from itertools import islice, zip_longest
 from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, Unpack, cast
@@ -23,7 +23,9 @@ import msgspec
 
 from openrouter_rerank.bulk.files import is_finite, kind
 from openrouter_rerank.bulk.job import (
+    COLUMNS,
     ERROR,
+    PLACE,
     RELEVANCE,
     RESULTS,
     BadBatch,
@@ -41,6 +43,7 @@ from openrouter_rerank.bulk.tables import Schema, carried_value, chunks, json_li
 from openrouter_rerank.documents import to_wire
 from openrouter_rerank.errors import ResponseError
 from openrouter_rerank.options import CallOptions
+from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
 
 _DEPTH = 10
 """How many places of a ranking the metrics look at."""
@@ -104,14 +107,16 @@ class _Nowhere(io.RawIOBase):
 
 def _either(number: int, row: Mapping[str, Any], batch: Batch) -> tuple[FinishedRow, FinishedRow]:
     """Return what may become of a row: a ranking about as long as they are, and a failure."""
-    ranking = [(index, _SCORE) for index in range(len(row[batch.documents_column]))]
-    name = "n" * _NAME
-    ranked = FinishedRow(number, ranking[: batch.options.get("top_n")], name, name, 0.0, 0, 0, name)
+    more = [_SAMPLES[kind] for kind in HIT.values()]
+    ranking = [(index, _SCORE, *more) for index in range(len(row[batch.documents_column]))]
+    values = {name: _SAMPLES[kind] for name, kind in COLUMNS.items()}
+    ranked = FinishedRow(number, ranking[: batch.options.get("top_n")], **values)
     return ranked, FinishedRow(number, error={"type": "", "message": "", "status": None})
 
 
 _SCORE = 0.12345678901234567
-_NAME = 30  # characters of a model's name, a provider's or an id
+_SAMPLES: Mapping[type, Any] = {str: "n" * 30, int: 0, float: 0.0, bool: False}
+"""Values as they are in an answer; names and ids have some 30 characters."""
 
 
 def _note_not_finite(row: Mapping[str, Any], number: int, found: Survey) -> None:
@@ -256,42 +261,38 @@ class Row(RerankRequest):
 
 
 def kept(result: Result) -> FinishedRow:
-    """What is kept of the result of a `Row`."""
+    """Return the outcome of a `Row`."""
     row: int = result.request.row
     ranking: Any = result.ranking
     if result.error is not None:
         return FinishedRow(row, error=told(result.error))
-    usage = ranking.usage
+    values = {"response_id": ranking.id}
+    values |= {name: getattr(ranking, name) for name in ANSWER if name != "id"}
+    values |= {name: getattr(ranking.usage, name) for name in USAGE}
+    if not ranking.attempts and not ranking.usage.cost:
+        values["cost"] = 0.0  # of no documents nothing is sent
     return FinishedRow(
         row,
-        [(hit.index, hit.score) for hit in ranking],
-        _storable(ranking.model),
-        _storable(ranking.provider),
-        usage.cost if ranking.attempts or usage.cost else 0.0,  # of no documents nothing is sent
-        _countable(usage.search_units),
-        _countable(usage.total_tokens),
-        _storable(ranking.id),
+        [(hit.index, hit.score, *[_storable(getattr(hit, name)) for name in HIT]) for hit in ranking],
         unranked=len(ranking.unranked),
+        **{name: _storable(value) for name, value in values.items()},
     )
 
 
 def told(error: Exception) -> dict[str, Any]:
-    """An error as it stands in a row."""
+    """Return an error as it stands in a row."""
     status = error.status if isinstance(error, ResponseError) else None
     return {"type": type(error).__name__, "message": _storable(str(error)), "status": status}
 
 
-def _storable(text: str | None) -> str | None:
-    """Return a server's text without the characters that not every format can hold."""
-    return text and _UNSTORABLE.sub("\ufffd", text)
+def _storable(value: Any) -> Any:
+    """Return a server's value as every format can hold it: texts without odd characters, integers of 64 bits or None."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    return None if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-
-
-def _countable(number: int | None) -> int | None:
-    """Return a server's count, or None if it is larger than any."""
-    return number if number is not None and -(2**63) <= number < 2**63 else None
 
 
 def requests(batch: Batch, journal: Journal, top_n: int | None) -> Iterator[Row]:
@@ -427,14 +428,15 @@ def _write_rows(
 
 
 def _results(
-    outcome: FinishedRow, ranking: Sequence[tuple[int, float]], documents: list[Any], batch: Batch
+    outcome: FinishedRow, ranking: Sequence[tuple[Any, ...]], documents: list[Any], batch: Batch
 ) -> dict[str, Any]:
     """Return the columns that are added to a row."""
-    hits: list[dict[str, Any]] = [{"index": index, "score": score} for index, score in ranking]
+    # A journal of an older contract has fewer values of a hit.
+    hits: list[dict[str, Any]] = [dict(zip_longest(PLACE, values)) for values in ranking]
     if batch.with_documents:
         for hit in hits:
             hit["document"] = documents[hit["index"]]
-    values = {"ranking": hits, **{name: getattr(outcome, name) for name in RESULTS[1:]}}
+    values = {"ranking": hits, **{name: getattr(outcome, name) for name in COLUMNS}}
     return {batch.added(name): value for name, value in values.items()}
 
 
@@ -462,10 +464,10 @@ _Rate: TypeAlias = Callable[[list[Any], list[int]], Mapping[str, float]]
 
 
 def _measure(
-    summary: Summary, rate: _Rate, labels: list[Any], ranking: Sequence[tuple[int, float]], documents: int
+    summary: Summary, rate: _Rate, labels: list[Any], ranking: Sequence[tuple[Any, ...]], documents: int
 ) -> None:
     summary.labelled += 1
-    order = [index for index, _ in ranking]
+    order = [index for index, *_ in ranking]
     for sums, indices in ((summary.before, list(range(documents))), (summary.after, order)):
         for name, value in rate(labels, indices).items():
             sums[name] = sums.get(name, 0.0) + value

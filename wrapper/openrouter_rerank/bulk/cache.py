@@ -31,7 +31,8 @@ from openrouter_rerank import forks
 from openrouter_rerank.answer import read
 from openrouter_rerank.checks import positive
 from openrouter_rerank.core import LARGEST_ANSWER, Asked, Call, ask
-from openrouter_rerank.ranking import Ranking, Usage
+from openrouter_rerank.errors import RerankError
+from openrouter_rerank.ranking import NOTHING_BILLED, Ranking
 from openrouter_rerank.request import body
 from openrouter_rerank.steps import Answer, Recall, Remember, Send
 
@@ -107,14 +108,11 @@ def _recalled(value: object, asked: Asked[T]) -> Ranking[T] | None:
     limit = len(own) if top_n is None else min(int(top_n), len(own))
     send = Send(asked.headers, asked.content, asked.timeout, LARGEST_ANSWER)
     answer = Answer(200, httpx.Headers(kept.headers), kept.body)
-    ranking = read(answer, send, own, limit, asked.min_score, asked.settings)
-    if not isinstance(ranking, Ranking):
-        log.debug("what the cache holds is no ranking: %s", ranking)
+    complete = read(answer, send, own, limit, asked.min_score, asked.settings)
+    if isinstance(complete, RerankError):
+        log.debug("what the cache holds is no ranking: %s", complete)
         return None
-    ranking.cached = True
-    ranking.usage = Usage(0.0, 0, 0)
-    ranking.elapsed = monotonic() - asked.began
-    return ranking
+    return complete(cached=True, usage=NOTHING_BILLED, elapsed=monotonic() - asked.began)
 
 
 # --------------------------------------------------------------------------------------------------------------- acting

@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
+
 FORMATS = ("jsonl", "csv", "parquet")
 """The formats of the output."""
 INPUT_FORMATS = ("jsonl", "csv", "tsv", "parquet")
@@ -17,8 +19,16 @@ INPUT_FORMATS = ("jsonl", "csv", "tsv", "parquet")
 RELEVANCE = "relevance"
 ERROR = "rerank_error"
 """The column of a row that failed; it is left out where such rows are read again."""
-RESULTS = ("ranking", "model", "provider", "cost", "search_units", "total_tokens", "response_id")
+COLUMNS: Mapping[str, type] = {
+    **{name: kind for name, kind in ANSWER.items() if name != "id"},
+    **USAGE,
+    "response_id": ANSWER["id"],
+}
+"""The columns that are added to a row beside its ranking: the fields of the answer, with their types."""
+RESULTS = ("ranking", *COLUMNS)
 """The columns that are added to a row."""
+PLACE = ("index", "score", *HIT)
+"""The fields of a hit that are kept, without its document."""
 
 # These need more room; whatever else a file system says wants something else done.
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))

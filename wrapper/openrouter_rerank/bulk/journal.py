@@ -17,11 +17,11 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import msgspec
 
-from openrouter_rerank.bulk.job import BadBatch, Batch, Survey, reporting
+from openrouter_rerank.bulk.job import COLUMNS, BadBatch, Batch, Survey, reporting
 from openrouter_rerank.bulk.paths import open_journal, refuse_existing, refuse_irregular, refuse_lack_of_room
 from openrouter_rerank.ledger import exact
 
@@ -29,17 +29,24 @@ from openrouter_rerank.ledger import exact
 _SYNC = 1.0
 
 
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def _with_columns(base: type[S]) -> type[S]:
+    """Add a field for each column that the struct has not, so that a new field of the contract is kept too."""
+    names = set(base.__struct_fields__)
+    added = [(name, kind | None, None) for name, kind in COLUMNS.items() if name not in names]
+    return cast("type[S]", msgspec.defstruct(base.__name__, added, bases=(base,), module=base.__module__))
+
+
+@_with_columns
 class FinishedRow(msgspec.Struct, omit_defaults=True):
-    """What is kept of a row that is finished."""
+    """The outcome of a row, with a field for each of `COLUMNS`."""
 
     row: int
-    ranking: list[tuple[int, float]] | None = None
-    model: str | None = None
-    provider: str | None = None
+    ranking: list[tuple[Any, ...]] | None = None
+    """The values of each hit, as `PLACE` names them."""
     cost: float | None = None
-    search_units: int | None = None
-    total_tokens: int | None = None
-    response_id: str | None = None
     error: dict[str, Any] | None = None
     unranked: int = 0
     """How many documents came back without a score."""

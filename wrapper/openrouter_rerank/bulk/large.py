@@ -25,9 +25,10 @@ from openrouter_rerank.errors import (
     InsufficientCreditsError,
     RerankError,
 )
-from openrouter_rerank.ranking import Hit, Part, Ranking, Usage
+from openrouter_rerank.ranking import NOTHING_BILLED, Hit, Part, Ranking, Usage, agreed, sum_usage
 from openrouter_rerank.request import body
 from openrouter_rerank.steps import Step, Together
+from openrouter_rerank_api.answers import ANSWER
 from openrouter_rerank_api.models import TextDocument
 from openrouter_rerank_api.types import UNSET, encode
 
@@ -272,42 +273,43 @@ def _merged(whole: _Whole[T], served: Sequence[_Served]) -> Ranking[T]:
     # Without a piece is a document whose pieces are all blank.
     unranked = set(range(len(asked.own))).difference(owners)
     missing: set[int] = set()
-    best: dict[int, float] = {}
+    best: dict[int, Hit[int]] = {}
     for part in served:
         if isinstance(part.outcome, RerankError):
             unranked.update(owners[place] for place in part.places)
             continue
         for hit in part.outcome.hits:
             index = owners[hit.document]
-            best[index] = max(hit.score, best.get(index, hit.score))
+            if index not in best or hit.score > best[index].score:
+                best[index] = hit
         missing.update(owners[part.places[place]] for place in part.outcome.unranked)
     # A document is ranked if any piece of it is.
     unranked |= missing - best.keys()
     least, top_n = asked.min_score, asked.chosen["top_n"]
     ranked = [
-        index for index, score in best.items() if index not in unranked and (least is None or score >= least)
+        index
+        for index, hit in best.items()
+        if index not in unranked and (least is None or hit.score >= least)
     ]
-    ranked.sort(key=lambda index: (-best[index], index))
+    ranked.sort(key=lambda index: (-best[index].score, index))
     parts = tuple(_part(part, owners) for part in served)
-    models, providers = {one.model for one in rankings}, {one.provider for one in rankings}
-    is_mixed = len(models) > 1 or len(providers) > 1
     alone = rankings[0] if len(served) == 1 else None
+    common: dict[str, Any] = {name: agreed(getattr(one, name) for one in rankings) for name in ANSWER}
+    common["id"] = None if alone is None else alone.id
     merged = Ranking(
-        tuple(Hit(index, best[index], asked.own[index]) for index in ranked[:top_n]),
+        hits=tuple(best[index].moved(index, asked.own[index]) for index in ranked[:top_n]),
         total=len(asked.own),
-        id=None if alone is None else alone.id,
-        model=models.pop() if len(models) == 1 else None,
-        provider=providers.pop() if len(providers) == 1 else None,
-        usage=_sum([part.usage for part in parts]),
-        headers=None if alone is None else alone.headers,
+        usage=sum_usage(part.usage for part in parts),
+        headers={} if alone is None else alone.headers,
         reordered=any(one.reordered for one in rankings),
+        parts=parts,
+        unranked=tuple(sorted(unranked)),
+        mixed=len({(one.model, one.provider) for one in rankings}) > 1,
+        cached=bool(parts) and all(part.cached for part in parts),
+        attempts=tuple(attempt for part in served for attempt in part.outcome.attempts),
+        elapsed=monotonic() - asked.began,
+        **common,
     )
-    merged.parts = parts
-    merged.unranked = tuple(sorted(unranked))
-    merged.mixed = is_mixed
-    merged.cached = bool(parts) and all(part.cached for part in parts)
-    merged.attempts = tuple(attempt for part in served for attempt in part.outcome.attempts)
-    merged.elapsed = monotonic() - asked.began
     log.debug("merged %d parts into a ranking of %d documents", len(parts), len(asked.own))
     return merged
 
@@ -316,15 +318,5 @@ def _part(served: _Served, owners: Sequence[int]) -> Part:
     indices = tuple(dict.fromkeys(owners[served.places.start : served.places.stop]))
     outcome = served.outcome
     if isinstance(outcome, RerankError):
-        return Part(indices, usage=Usage() if served.unsure else Usage(0.0, 0, 0), error=outcome)
+        return Part(indices, usage=Usage() if served.unsure else NOTHING_BILLED, error=outcome)
     return Part(indices, outcome.id, outcome.model, outcome.provider, outcome.usage, cached=outcome.cached)
-
-
-def _sum(usages: Sequence[Usage]) -> Usage:
-    """The sum, unknown in what is unknown of any."""
-
-    def total(name: str) -> Any:
-        values = [getattr(usage, name) for usage in usages]
-        return None if None in values else sum(values)
-
-    return Usage(total("cost"), total("search_units"), total("total_tokens"))

@@ -71,7 +71,7 @@ def _one(settings: Settings, request: RerankRequest) -> Generator[Step, Any, Est
 
     def measure(asked: Asked[Any]) -> Call[Any]:
         counted.append(_measured(asked))
-        return Ranking((), total=len(asked.own))
+        return Ranking(hits=(), total=len(asked.own))
         yield  # a generator like the others, that has nothing to do
 
     arguments = {name: value for name, value in request.arguments.items() if name != "on_error"}

@@ -29,6 +29,12 @@ def load(module: str = "pyarrow") -> Any:
         raise BadFile(message) from error
 
 
+def types() -> Mapping[type, Any]:
+    """Return the type of Arrow for each type of a scalar."""
+    arrow = load()
+    return {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_()}
+
+
 def problems() -> tuple[type[Exception], ...]:
     """Return the exceptions by which pyarrow refuses a value or a type."""
     return (load().ArrowException, ValueError, TypeError, OverflowError)

@@ -16,6 +16,7 @@ import msgspec
 from openrouter_rerank.bulk import files, parquet
 from openrouter_rerank.bulk.files import BadFile
 from openrouter_rerank.bulk.job import (
+    COLUMNS,
     ERROR,
     FORMATS,
     INPUT_FORMATS,
@@ -27,6 +28,7 @@ from openrouter_rerank.bulk.job import (
     Survey,
     Unwritable,
 )
+from openrouter_rerank_api.answers import HIT
 
 _BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 _INPUT_BY_SUFFIX = {**_BY_SUFFIX, ".json": "jsonl", ".tsv": "tsv", ".tab": "tsv"}
@@ -273,12 +275,13 @@ class _Parquet:
         arrow = parquet.load()
         self._batch = batch
         self._carried = found.schema
+        types = parquet.types()
         place: list[Any] = [("index", arrow.int32()), ("score", arrow.float64())]
+        place += [(name, types[kind]) for name, kind in HIT.items()]
         if batch.with_documents:
             # A document may be a text or an object, and a column has one type: objects are written as JSON.
             place.append(("document", arrow.string()))
-        kinds = [arrow.list_(arrow.struct(place)), arrow.string(), arrow.string(), arrow.float64()]
-        kinds += [arrow.int64(), arrow.int64(), arrow.string()]
+        kinds = [arrow.list_(arrow.struct(place)), *[types[kind] for kind in COLUMNS.values()]]
         self._added = arrow.schema(list(zip(map(batch.added, RESULTS), kinds, strict=True)))
         schema = found.schema
         for field in self._added:

@@ -10,6 +10,7 @@ import msgspec
 from openrouter_rerank import Hit, Ranking
 from openrouter_rerank.cli.errors import CallFailed, one_line
 from openrouter_rerank.cli.rows import Row
+from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
 
 Texts = Callable[[Row], str]
 """What a document is ranked by, which is what a person knows it by."""
@@ -26,12 +27,9 @@ def jsonl(ranking: Ranking[Row], _: Texts) -> bytes:
 
 def json(ranking: Ranking[Row], _: Texts) -> bytes:
     """One JSON object on a line: the hits, and what is known about the call."""
-    usage = ranking.usage
     whole = {
-        "id": ranking.id,
-        "model": ranking.model,
-        "provider": ranking.provider,
-        "usage": {name: getattr(usage, name) for name in ("cost", "search_units", "total_tokens")},
+        **{name: getattr(ranking, name) for name in ANSWER},
+        "usage": {name: getattr(ranking.usage, name) for name in USAGE},
         "request_id": ranking.request_id,
         "elapsed": ranking.elapsed,
         "total": ranking.total,
@@ -133,7 +131,8 @@ def write(output: bytes) -> None:
 
 def _hit(hit: Hit[Row]) -> dict[str, Any]:
     value, file, line = hit.document
-    return {"index": hit.index, "score": hit.score, "document": value, "file": file, "line": line}
+    more = {name: getattr(hit, name) for name in HIT}
+    return {"index": hit.index, "score": hit.score, **more, "document": value, "file": file, "line": line}
 
 
 def _facts(ranking: Ranking[Row]) -> Iterator[str]:

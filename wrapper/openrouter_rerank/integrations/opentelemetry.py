@@ -16,11 +16,14 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
+import msgspec
+
 from openrouter_rerank.core import Asked, Call, Way, ask
 from openrouter_rerank.errors import RerankError, ResponseError
 from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.steps import Answer, Failure, Step, Wait
 from openrouter_rerank.version import VERSION
+from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
 
 try:
     from opentelemetry import context, trace
@@ -159,12 +162,8 @@ def _of_ranking(ranking: Ranking[Any], whole: Sequence[Asked[Any]]) -> dict[str,
     attributes = _known(
         {
             "http.response.status_code": ranking.attempts[-1].status if ranking.attempts else None,
-            "llm.cost.total": ranking.usage.cost,
-            "llm.token_count.total": ranking.usage.total_tokens,
-            "openrouter_rerank.search_units": ranking.usage.search_units,
-            "openrouter_rerank.model": ranking.model,
-            "openrouter_rerank.provider": ranking.provider,
-            "openrouter_rerank.id": ranking.id,
+            **{_attribute(name): getattr(ranking.usage, name) for name in USAGE},
+            **{_attribute(name): getattr(ranking, name) for name in ANSWER},
             "openrouter_rerank.request_id": ranking.request_id,
             "openrouter_rerank.attempts": len(ranking.attempts),
             "openrouter_rerank.parts": len(ranking.parts) or None,
@@ -180,9 +179,20 @@ def _of_ranking(ranking: Ranking[Any], whole: Sequence[Asked[Any]]) -> dict[str,
         document = f"reranker.output_documents.{place}.document"
         attributes[f"{document}.id"] = str(hit.index)
         attributes[f"{document}.score"] = hit.score
+        more = _known({name: getattr(hit, name) for name, kind in HIT.items() if shown or kind is not str})
+        if more:
+            attributes[f"{document}.metadata"] = msgspec.json.encode(more).decode()
         if shown:
             attributes[f"{document}.content"] = _content(shown[hit.index])
     return attributes
+
+
+def _attribute(name: str) -> str:
+    """Return the name of a field of the answer in a span."""
+    return _CONVENTIONS.get(name, f"openrouter_rerank.{name}")
+
+
+_CONVENTIONS = {"cost": "llm.cost.total", "total_tokens": "llm.token_count.total"}
 
 
 def _of_error(error: BaseException) -> dict[str, Any]:

@@ -8,21 +8,15 @@ from typing import Any, cast
 
 import msgspec
 
+from openrouter_rerank.bulk import parquet
 from openrouter_rerank.bulk.batch import Row, sendable
-from openrouter_rerank.bulk.job import ERROR
+from openrouter_rerank.bulk.job import COLUMNS, ERROR
 from openrouter_rerank.bulk.journal import FinishedRow
 
 arrow: Any = import_module("pyarrow")
 
 _RANKED = "ranked_documents"
-_USAGE = {
-    "model": arrow.string(),
-    "provider": arrow.string(),
-    "cost": arrow.float64(),
-    "search_units": arrow.int64(),
-    "total_tokens": arrow.int64(),
-    "response_id": arrow.string(),
-}
+_USAGE = {name: parquet.types()[kind] for name, kind in COLUMNS.items()}
 _ERROR = arrow.struct([("type", arrow.string()), ("message", arrow.string()), ("status", arrow.int64())])
 
 
@@ -138,16 +132,18 @@ def with_results(table: Any, kept: Sequence[FinishedRow], columns: Columns) -> A
     """The table with what was kept of each of its rows."""
     ranked = [row.ranking for row in kept]
     values: dict[str, Any] = {
-        "indices": _lists([ranking and [index for index, _ in ranking] for ranking in ranked], arrow.int32()),
+        "indices": _lists(
+            [ranking and [index for index, *_ in ranking] for ranking in ranked], arrow.int32()
+        ),
         "scores": _lists(
-            [ranking and [score for _, score in ranking] for ranking in ranked], arrow.float64()
+            [ranking and [score for _, score, *_ in ranking] for ranking in ranked], arrow.float64()
         ),
     }
     if columns.with_documents:
         documents = table.column(columns.documents)
         kind = documents.type
         ordered = [
-            ranking and [place[index] for index, _ in ranking]
+            ranking and [place[index] for index, *_ in ranking]
             for ranking, place in zip(ranked, documents.to_pylist(), strict=True)
         ]
         values[_RANKED] = _lists(ordered, arrow.null() if arrow.types.is_null(kind) else kind.value_type)
