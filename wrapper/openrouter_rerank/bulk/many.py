@@ -147,7 +147,8 @@ def as_request(given: object) -> RerankRequest[Any]:
         TypeError, ValueError: It is not a request.
     """
     if isinstance(given, RerankRequest):
-        return given
+        request: RerankRequest[Any] = given
+        return request
     kind = type(given).__name__
     if isinstance(given, Mapping):
         fields = cast("Mapping[str, Any]", given)
