@@ -198,11 +198,11 @@ class Run(ABC):
         return result
 
     def is_last(self, result: Result[Any]) -> bool:
-        """True if no call may begin after this result."""
+        """Return True if no call may begin after this result."""
         return result.error is not None and (self._stop_on_error or isinstance(result.error, _FATAL))
 
     def ends_with(self, result: Result[Any]) -> bool:
-        """True if the caller asked for the run to end with this result."""
+        """Return True if the caller asked for the run to end with this result."""
         return self._stop_on_error and not result.ok
 
     @abstractmethod

@@ -270,7 +270,7 @@ class OpenRouterRerank:
 
 
 def _ends_all(error: Exception) -> bool:
-    """True if no other row can succeed: the key is wrong, or no money is left. Other errors may be the row's own."""
+    """Return True if no other row can succeed: the key is wrong, or no money is left. Other errors may be the row's own."""
     if isinstance(error, AuthenticationError):
         return error.status == 401
     return isinstance(error, BudgetExceededError | InsufficientCreditsError | LimiterUnavailable)
