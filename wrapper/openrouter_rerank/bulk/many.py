@@ -147,8 +147,7 @@ def as_request(given: object) -> RerankRequest[Any]:
         TypeError, ValueError: It is not a request.
     """
     if isinstance(given, RerankRequest):
-        request: RerankRequest[Any] = given
-        return request
+        return cast("RerankRequest[Any]", given)  # type: ignore[redundant-cast] # pyright needs it
     kind = type(given).__name__
     if isinstance(given, Mapping):
         fields = cast("Mapping[str, Any]", given)
