@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
 from copy import copy
 from functools import partial
 from time import sleep
@@ -20,7 +20,7 @@ from openrouter_rerank.documents import Sendable
 from openrouter_rerank.models import ModelInfo
 from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.retries import Retries
-from openrouter_rerank.steps import Load, Recall, Remember, Send, Step, Together, Wait
+from openrouter_rerank.steps import BackOff, Load, Recall, Remember, Send, Step, Together, Wait
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from openrouter_rerank.bulk.cache import Cache
-    from openrouter_rerank.bulk.many import AsyncResults, Progress, Requestable, Results
+    from openrouter_rerank.bulk.many import Progress, Requestable, RerankRequest
     from openrouter_rerank.bulk.money import Estimate
-    from openrouter_rerank.bulk.run import Shell
+    from openrouter_rerank.bulk.run import RunContext
+    from openrouter_rerank.bulk.tasks import AsyncResults
+    from openrouter_rerank.bulk.threads import Results
     from openrouter_rerank.core import Asked, Call
     from openrouter_rerank.ledger import Ledger
     from openrouter_rerank.local import Scorer
@@ -311,22 +313,34 @@ class _Base(ABC, Generic[C]):
                 "make the http client and the reranker in this process"
             )
 
-    def _apart(self, connections: Any, retries: Retries, wait: Callable[[float], Any]) -> Self:
-        """A copy that sends, tries again and waits by other means: the calls of a run of many queries are made by such."""
-        from msgspec.structs import replace
+    def _call_of(self, request: RerankRequest[T]) -> Generator[Step, Any, Ranking[T] | OriginalOrder[T]]:
+        """Return the call of one request of a run, not yet begun."""
+        options = request.arguments
+        if "extra_headers" in options:
+            options["extra_headers"] = _mask(options["extra_headers"])
+        return self._call(request.query, request.documents, options.pop("on_error", "raise"), **options)
 
-        copy = object.__new__(type(self))
-        vars(copy).update(vars(self), _settings=replace(self._settings, retries=retries))
-        vars(copy).update(_connections=connections, _sleep=wait)
-        return copy
-
-    def _shell(self) -> Shell:
-        from openrouter_rerank.bulk.run import Shell
+    def _run_context(self) -> RunContext:
+        from openrouter_rerank.bulk.run import RunContext
 
         settings = self._settings
-        return Shell(
-            settings.retries, settings.ledger, self._connections, self._apart, self._refuse_if_closed
+        return RunContext(
+            settings.retries,
+            settings.ledger,
+            self._connections,
+            self._call_of,
+            self._run,
+            self._do,
+            self._refuse_if_closed,
         )
+
+    @abstractmethod
+    def _run(self, call: Generator[Step, Any, Any], perform: Callable[[Step], Any] | None = None) -> Any:
+        """Run a call to its end."""
+
+    @abstractmethod
+    def _do(self, step: Step) -> Any:
+        """Perform an operation that a call yields."""
 
     @classmethod
     @abstractmethod
@@ -507,6 +521,28 @@ class Reranker(_Base[HttpClient]):
             options["extra_headers"] = _mask(options["extra_headers"])
         return self._run(self._call(query, documents, on_error, key=key, **options))
 
+    @overload
+    def rerank_many(
+        self,
+        requests: Iterable[RerankRequest[T] | tuple[str, Iterable[T]]],
+        *,
+        concurrency: int = 8,
+        requests_per_minute: float | None = None,
+        ordered: bool = True,
+        stop_on_error: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Results[T]: ...
+    @overload
+    def rerank_many(
+        self,
+        requests: Iterable[Requestable],
+        *,
+        concurrency: int = 8,
+        requests_per_minute: float | None = None,
+        ordered: bool = True,
+        stop_on_error: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Results[Any]: ...
     def rerank_many(  # noqa: PLR0913 - one argument for each thing that can be asked
         self,
         requests: Iterable[Requestable],
@@ -516,7 +552,7 @@ class Reranker(_Base[HttpClient]):
         ordered: bool = True,
         stop_on_error: bool = False,
         progress: Callable[[Progress], None] | None = None,
-    ) -> Results:
+    ) -> Results[Any]:
         """An iterator over the results of many requests, several of which are under way at a time.
 
         Requests are taken as results are asked for, at most four times `concurrency` ahead, so that millions need no
@@ -552,13 +588,12 @@ class Reranker(_Base[HttpClient]):
             0 ['In Germany.']
             1 ['In France.']
         """
-        from openrouter_rerank.bulk.many import Results
-        from openrouter_rerank.bulk.threads import Threads
+        from openrouter_rerank.bulk.threads import Results, Threads
 
         self._refuse_if_closed()
         return Results(
             Threads(
-                self._shell(),
+                self._run_context(),
                 requests,
                 concurrency=concurrency,
                 requests_per_minute=requests_per_minute,
@@ -643,7 +678,8 @@ class Reranker(_Base[HttpClient]):
     def _sleep(self, seconds: float) -> None:
         sleep(seconds)
 
-    def _run(self, call: Generator[Step, Any, V]) -> V:
+    def _run(self, call: Generator[Step, Any, V], perform: Callable[[Step], object] | None = None) -> V:
+        perform = perform or self._do
         outcome: object = None
         while True:
             try:
@@ -651,7 +687,7 @@ class Reranker(_Base[HttpClient]):
             except StopIteration as done:
                 return cast(V, done.value)
             try:
-                outcome = self._do(step)
+                outcome = perform(step)
             except BaseException:
                 call.close()
                 raise
@@ -662,6 +698,8 @@ class Reranker(_Base[HttpClient]):
                 return self._connections.send(step)
             case Wait():
                 self._sleep(step.seconds)
+                return None
+            case BackOff():
                 return None
             case Together():
                 from openrouter_rerank.bulk.together import in_threads
@@ -746,6 +784,29 @@ class AsyncReranker(_Base[AsyncHttpClient]):
             options["extra_headers"] = _mask(options["extra_headers"])
         return await self._run(self._call(query, documents, on_error, key=key, **options))
 
+    @overload
+    def rerank_many(
+        self,
+        requests: Iterable[RerankRequest[T] | tuple[str, Iterable[T]]]
+        | AsyncIterable[RerankRequest[T] | tuple[str, Iterable[T]]],
+        *,
+        concurrency: int = 8,
+        requests_per_minute: float | None = None,
+        ordered: bool = True,
+        stop_on_error: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> AsyncResults[T]: ...
+    @overload
+    def rerank_many(
+        self,
+        requests: Iterable[Requestable] | AsyncIterable[Requestable],
+        *,
+        concurrency: int = 8,
+        requests_per_minute: float | None = None,
+        ordered: bool = True,
+        stop_on_error: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> AsyncResults[Any]: ...
     def rerank_many(  # noqa: PLR0913, D102 - as the sync one; the docstring is set below
         self,
         requests: Iterable[Requestable] | AsyncIterable[Requestable],
@@ -755,14 +816,13 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         ordered: bool = True,
         stop_on_error: bool = False,
         progress: Callable[[Progress], None] | None = None,
-    ) -> AsyncResults:
-        from openrouter_rerank.bulk.many import AsyncResults
-        from openrouter_rerank.bulk.tasks import Tasks
+    ) -> AsyncResults[Any]:
+        from openrouter_rerank.bulk.tasks import AsyncResults, Tasks
 
         self._refuse_if_closed()
         return AsyncResults(
             Tasks(
-                self._shell(),
+                self._run_context(),
                 requests,
                 concurrency=concurrency,
                 requests_per_minute=requests_per_minute,
@@ -826,7 +886,10 @@ class AsyncReranker(_Base[AsyncHttpClient]):
 
         await anyio.sleep(seconds)
 
-    async def _run(self, call: Generator[Step, Any, V]) -> V:
+    async def _run(
+        self, call: Generator[Step, Any, V], perform: Callable[[Step], Awaitable[object]] | None = None
+    ) -> V:
+        perform = perform or self._do
         outcome: object = None
         while True:
             try:
@@ -834,7 +897,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
             except StopIteration as done:
                 return cast(V, done.value)
             try:
-                outcome = await self._do(step)
+                outcome = await perform(step)
             except BaseException:
                 call.close()
                 raise
@@ -845,6 +908,8 @@ class AsyncReranker(_Base[AsyncHttpClient]):
                 return await self._connections.send(step)
             case Wait():
                 await self._sleep(step.seconds)
+                return None
+            case BackOff():
                 return None
             case Together():
                 from openrouter_rerank.bulk.together import in_tasks

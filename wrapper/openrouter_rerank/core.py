@@ -23,7 +23,8 @@ from openrouter_rerank.failures import UNSENT
 from openrouter_rerank.options import CALL, refuse_unknown
 from openrouter_rerank.ranking import Ranking, Usage
 from openrouter_rerank.request import Settings, body, check_options, score, seconds, with_options
-from openrouter_rerank.steps import Answer, Failure, Outcome, Secrets, Send, Step, Wait
+from openrouter_rerank.retries import is_overloaded
+from openrouter_rerank.steps import Answer, BackOff, Failure, Outcome, Secrets, Send, Step, Wait
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -238,8 +239,12 @@ def attempts(
             tried.append(Attempt(now - started, cast(Answer, outcome).status))
             return result, tuple(tried)
         error = result
-        counted += settings.retries.counts(error)
-        delay = settings.retries.delay(counted, error)
+        if is_overloaded(error) and (pause := (yield BackOff(error.retry_after))) is not None:
+            # The whole run waits, which costs the call no attempt.
+            delay = settings.retries.shared_delay(pause, error.retry_after)
+        else:
+            counted += 1
+            delay = settings.retries.delay(counted, error)
         if delay is not None and end is not None and now + delay >= end:
             delay = None
         tried.append(Attempt(now - started, getattr(error, "status", None), _briefly(error), delay))

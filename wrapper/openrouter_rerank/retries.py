@@ -2,11 +2,15 @@
 
 import random
 from collections.abc import Callable
+from typing import TypeGuard
 
 import msgspec
 
 from openrouter_rerank.checks import LONGEST_TIME, as_float, shown
 from openrouter_rerank.errors import APITimeoutError, RerankError, ResponseError
+
+# How a server, or its provider, refuses load: openapi.yaml#/paths/~1rerank/post/responses
+_OVERLOADED = (429, 503, 529)
 
 
 def draw() -> float:
@@ -62,11 +66,6 @@ class Retries(msgspec.Struct, frozen=True):
         shown = ("attempts", "first_wait", "longest_wait", "timeouts")
         return f"Retries({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
-    def counts(self, error: RerankError) -> bool:
-        """Whether an attempt that ended in this error is one of the `attempts` that a call may make."""
-        del error
-        return True
-
     def delay(self, attempt: int, error: RerankError) -> float | None:
         """Seconds to wait after this attempt (the first is 1) ended in this error; None to give up."""
         if attempt >= self.attempts:
@@ -87,3 +86,21 @@ class Retries(msgspec.Struct, frozen=True):
         # Past the 1,000th doubling there is no float; the longest wait is long reached.
         first = as_float("first_wait", self.first_wait, "seconds")
         return min(self.longest, first * 2.0 ** min(doublings, 1000))
+
+    def shared_delay(self, pause: float, retry_after: float | None) -> float | None:
+        """Return the seconds to wait while a whole run pauses; None to give up.
+
+        Args:
+            pause: The seconds for which the run pauses.
+            retry_after: The seconds that the server asks for.
+        """
+        if self.attempts == 1 or (retry_after is not None and retry_after > self.longest_wait):
+            return None
+        return pause
+
+
+def is_overloaded(error: RerankError) -> TypeGuard[ResponseError]:
+    """Return True if the server, or its provider, refuses the request because of its load."""
+    if not (isinstance(error, ResponseError) and error.retryable):
+        return False  # such as a 503 that says that the input is too large, or that no key is configured
+    return (error.code or error.status) in _OVERLOADED

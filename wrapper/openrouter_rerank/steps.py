@@ -70,6 +70,16 @@ class Wait(NamedTuple):
     seconds: float
 
 
+class BackOff(NamedTuple):
+    """Report that the server is overloaded. Answered by the seconds that all calls of a run wait, or None outside a run.
+
+    A call that gets a number does not count the refused attempt.
+    """
+
+    retry_after: float | None
+    """The seconds that the server asks for."""
+
+
 class Together(NamedTuple):
     """Run these calls, so many at a time. Answered by what each returns, in their order.
 
@@ -124,5 +134,5 @@ class Failure(NamedTuple):
         yield type(self.error).__name__
 
 
-Step: TypeAlias = Load | Send | Wait | Together | Recall | Remember
+Step: TypeAlias = Load | Send | Wait | BackOff | Together | Recall | Remember
 Outcome: TypeAlias = Answer | Failure

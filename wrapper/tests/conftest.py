@@ -34,7 +34,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         "core",
         "connections",
         "listing",
-        *(f"bulk.{name}" for name in ("large", "run", "shared", "tasks", "threads")),
+        *(f"bulk.{name}" for name in ("large", "run", "tasks", "threads")),
+        "integrations.ray.limits",
     ):
         monkeypatch.setattr(import_module(f"openrouter_rerank.{name}"), "monotonic", clock)
     return clock

@@ -11,7 +11,7 @@ import msgspec
 from openrouter_rerank import Ranking, Reranker, Retries
 from openrouter_rerank.core import Call, rerank
 from openrouter_rerank.request import Settings
-from openrouter_rerank.steps import Answer, Load, Send, Wait
+from openrouter_rerank.steps import Answer, BackOff, Load, Send, Wait
 from shells import KEY
 
 DOCUMENTS = ["a", "b", "c"]
@@ -85,6 +85,8 @@ def finish(
                     step = running.send(left.pop(0))
                 case Wait(seconds):
                     (waits if waits is not None else []).append(seconds)
+                    step = running.send(None)
+                case BackOff():
                     step = running.send(None)
                 case Load(path, limit):
                     step = running.send((loads or {})[path.name][: limit + 1])

@@ -38,7 +38,7 @@ from openrouter_rerank import (
     ServerError,
     Usage,
 )
-from openrouter_rerank.steps import Load, Wait
+from openrouter_rerank.steps import BackOff, Load, Wait
 from openrouter_rerank.version import VERSION
 from openrouter_rerank_api.models import ProviderPreferences, ProviderSort, Trace
 from shells import KEY, SOON, Clock, Shell
@@ -1091,6 +1091,72 @@ def test_the_same_request_is_sent_again() -> None:
     assert running.send(None)._replace(timeout=0) == first._replace(timeout=0)
 
 
+@pytest.mark.parametrize(
+    ("status", "content", "backs_off"),
+    [
+        (429, b"", True),
+        (503, b"", True),
+        (529, b"", True),
+        (200, {"error": {"code": 429, "message": "slow down"}}, True),
+        (500, b"", False),
+        (502, b"", False),
+        (503, {"error": {"code": 503, "message": "the input is too large"}}, False),
+    ],
+)
+def test_overload_is_reported(status: int, content: Any, backs_off: bool) -> None:
+    """A call reports overload, and no other failure, with the seconds that the server asks for."""
+    running = call({"max_bytes": 10**6}, documents=["a"])
+    next(running)
+
+    try:
+        step: Any = running.send(answered(status, content, retry_after="3"))
+    except RerankError:
+        step = None
+
+    assert (isinstance(step, BackOff) and step.retry_after == 3.0) is backs_off
+
+
+def test_the_pause_of_a_run_costs_no_attempt() -> None:
+    """A call that is told the pause of its run waits so long and keeps its attempts; told None it goes by its retries."""
+    running = call({"retries": Retries(attempts=2, fraction=lambda: 1.0), "deadline": None})
+    next(running)
+    for pause in (7.0, 0.0, 9.0):
+        assert running.send(answered(429)) == BackOff(None)
+        assert running.send(pause) == Wait(pause)
+        running.send(None)
+
+    assert running.send(answered(429)) == BackOff(None)
+    assert running.send(None) == Wait(0.5)
+    running.send(None)
+    running.send(answered(429))
+    with pytest.raises(RateLimitError) as caught:
+        running.send(None)
+    assert [attempt.wait for attempt in caught.value.attempts] == [7.0, 0.0, 9.0, 0.5, None]
+
+
+@pytest.mark.parametrize(
+    ("retries", "retry_after", "waits"),
+    [
+        (Retries(attempts=1), None, False),
+        (Retries(longest_wait=5), "6", False),
+        (Retries(longest_wait=5), "5", True),
+        (Retries(longest_wait=5), None, True),
+    ],
+)
+def test_a_policy_limits_the_pause_of_a_run(retries: Retries, retry_after: str | None, waits: bool) -> None:
+    """A call without further attempts, or with too long a Retry-After, reports overload and then fails."""
+    running = call({"retries": retries})
+    next(running)
+    headers = {} if retry_after is None else {"retry_after": retry_after}
+    assert isinstance(running.send(answered(503, **headers)), BackOff)
+
+    if waits:
+        assert running.send(8.0) == Wait(8.0)
+    else:
+        with pytest.raises(ServerError):
+            running.send(8.0)
+
+
 def test_timeouts_of_a_call() -> None:
     """An attempt gets its timeout, the call's over the client's, and no more than is left of the deadline."""
     assert sent().timeout == 60
@@ -1107,17 +1173,17 @@ def test_a_wait_fits_into_the_deadline(retry_after: str, waits: bool) -> None:
     next(running)
 
     if waits:
-        assert running.send(answered(503, retry_after=retry_after)) == Wait(4.0)
+        assert running.send(answered(500, retry_after=retry_after)) == Wait(4.0)
     else:
         with pytest.raises(ServerError):
-            running.send(answered(503, retry_after=retry_after))
+            running.send(answered(500, retry_after=retry_after))
 
 
 def test_the_deadline_passes_during_a_wait(clock: Clock) -> None:
     """After a wait that took longer than planned nothing is sent: the call ends."""
     running = call({"deadline": 200, "retries": Retries(first_wait=0.01)})
     next(running)
-    assert isinstance(running.send(answered(503)), Wait)
+    assert isinstance(running.send(answered(500)), Wait)
     clock.advance(250)
 
     with pytest.raises((ServerError, APITimeoutError)):

@@ -39,7 +39,7 @@ from openrouter_rerank import (
 from openrouter_rerank.bulk import split_by_words
 from openrouter_rerank.bulk.large import _halved
 from openrouter_rerank.bulk.together import _Run, in_threads
-from openrouter_rerank.steps import Secrets, Send, Together, Wait
+from openrouter_rerank.steps import BackOff, Secrets, Send, Together, Wait
 from shells import KEY, LONG, QUICK, SOON, Clock, Handler, Scoring, Shell
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -614,6 +614,32 @@ def test_an_answer_that_was_paid_for_is_taken_in(failed: threading.Event) -> Non
 
     assert isinstance(found, ServerError)
     assert sorted(seen) == ["Send", "Send", "Wait", "answer", "answer"]
+
+
+def test_overload_is_reported_after_an_error(failed: threading.Event) -> None:
+    """A thread reports that the server is overloaded even when another call has failed, so that the run backs off."""
+    seen: list[Any] = []
+    sending = threading.Barrier(2, timeout=SOON)
+
+    def failing() -> Any:
+        yield Wait(0.05)
+        raise ServerError("no")
+
+    def overloaded() -> Any:
+        yield Send(Secrets(), b"", 9.0, 9)
+        yield BackOff(4.0)
+        yield Wait(3.0)
+
+    def do(step: Any) -> object:
+        seen.append(step)
+        if not isinstance(step, BackOff):
+            sending.wait()
+        if isinstance(step, Send):
+            failed.wait(SOON)
+        return None
+
+    assert isinstance(in_threads(do, Together([failing(), overloaded()], 2)), ServerError)
+    assert seen[-1] == BackOff(4.0)
 
 
 def test_a_call_that_waits_is_ended_with_the_others() -> None:

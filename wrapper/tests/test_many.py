@@ -335,7 +335,7 @@ def test_what_no_result_can_carry(any_shell: Shell):
 
 def test_an_end_leaves_no_gap(monkeypatch: pytest.MonkeyPatch):
     """A request that a thread has taken begins before later ones do, so that the end of a run does not drop it alone."""
-    enter, ends = threads._Gate.enter, threading.Event()
+    enter, ends = threads._LocalGate.enter, threading.Event()
     numbers = count()
 
     def slow_third(gate: Any, *, begun: bool, end: float = math.inf) -> int | None:
@@ -349,7 +349,7 @@ def test_an_end_leaves_no_gap(monkeypatch: pytest.MonkeyPatch):
             raise Verdict("failed")
         return document
 
-    monkeypatch.setattr(threads._Gate, "enter", slow_third)
+    monkeypatch.setattr(threads._LocalGate, "enter", slow_third)
     requests = ({"query": "q", "documents": ["x" if number == 5 else "a"], "key": key} for number in count())
     found, raised = many(Shell("sync"), requests, ranked, concurrency=3)
 
@@ -359,14 +359,14 @@ def test_an_end_leaves_no_gap(monkeypatch: pytest.MonkeyPatch):
 
 def test_an_error_of_a_gate_ends_the_run(monkeypatch: pytest.MonkeyPatch):
     """An error with which a thread fails to begin a call is raised to the caller, after the results before it."""
-    enter, numbers = threads._Gate.enter, count()
+    enter, numbers = threads._LocalGate.enter, count()
 
     def broken(gate: Any, *, begun: bool, end: float = math.inf) -> int | None:
         if not begun and next(numbers) == 2:
             raise LookupError("the gate's")
         return enter(gate, begun=begun, end=end)
 
-    monkeypatch.setattr(threads._Gate, "enter", broken)
+    monkeypatch.setattr(threads._LocalGate, "enter", broken)
     found, raised = many(Shell("sync"), pairs(1000), ranked, concurrency=2)
 
     assert isinstance(raised, LookupError)
@@ -1073,5 +1073,5 @@ def test_the_first_error_of_a_run_is_kept() -> None:
     run: Any = SimpleNamespace(broken=None)
     first = KeyError("first")
     for error in (first, None, KeyError("second")):
-        Run.exhausted(run, error)
+        Run.stop_taking(run, error)
     assert run.broken is first

@@ -143,7 +143,7 @@ def test_a_call_that_is_given_up_is_entered() -> None:
 
     call = rerank(client, "q", ["a"], **PLAIN)
     next(call)
-    assert isinstance(call.send(answered(503)), Wait)
+    assert isinstance(call.send(answered(500)), Wait)
     call.close()
     assert client.ledger.total == Totals(calls=2, attempts=2, unknown=1)
 

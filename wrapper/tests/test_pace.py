@@ -22,7 +22,7 @@ def pace(concurrency: int = 8, requests_per_minute: float | None = None, retries
 def filled(running: Pace, now: float = 0.0) -> list[int]:
     """Return the rounds of as many requests as may start now."""
     rounds: list[int] = []
-    while running.wait(now) == 0:
+    while running.delay(now) == 0:
         rounds.append(running.start(now))
     return rounds
 
@@ -32,21 +32,21 @@ def test_no_more_than_the_limit_are_under_way():
     running = pace(3)
 
     assert filled(running) == [0, 0, 0]
-    assert running.wait(99.0) is None
-    running.ended(answered=True)
-    assert running.wait(0.0) == 0
+    assert running.delay(99.0) is None
+    running.end(answered=True)
+    assert running.delay(0.0) == 0
 
 
 def test_refusals_of_one_round_halve_once():
     """Any number of refusals in flight halve the limit once; a refusal of the next round halves it again."""
     running = pace(8)
     for round_ in filled(running):
-        running.ended(answered=False)
-        running.refused(round_, 0.0, None)
+        running.end(answered=False)
+        running.back_off(round_, 0.0, None)
 
     assert running.limit == 4
     [second, *_] = filled(running, 9.0)
-    running.refused(second, 9.0, None)
+    running.back_off(second, 9.0, None)
     assert running.limit == 2
 
 
@@ -55,9 +55,9 @@ def test_the_limit_is_never_below_one():
     running = pace(4)
     for _ in range(9):
         [first, *_] = filled(running, 1e9)
-        running.ended(answered=False)
-        running.refused(first, 1e9, 0.0)
-        running.under_way = 0
+        running.end(answered=False)
+        running.back_off(first, 1e9, 0.0)
+        running.in_flight = 0
         running._paused = 0.0
 
     assert running.limit == 1
@@ -69,9 +69,9 @@ def test_a_refusal_pauses_all():
         running = pace(8)
         round_ = running.start(100.0)
 
-        assert running.refused(round_, 100.0, retry_after) == pause
-        assert running.wait(100.0) == pause
-        assert running.wait(100.0 + pause) == 0
+        assert running.back_off(round_, 100.0, retry_after) == pause
+        assert running.delay(100.0) == pause
+        assert running.delay(100.0 + pause) == 0
 
 
 def test_a_late_refusal_lengthens_the_pause():
@@ -79,8 +79,8 @@ def test_a_late_refusal_lengthens_the_pause():
     running = pace(8)
     first, second = running.start(0.0), running.start(0.0)
 
-    running.refused(first, 0.0, None)
-    assert running.refused(second, 0.5, 6.0) == 6.0
+    running.back_off(first, 0.0, None)
+    assert running.back_off(second, 0.5, 6.0) == 6.0
     assert running.limit == 4
 
 
@@ -89,19 +89,19 @@ def test_pauses_grow_and_are_forgotten():
     running = pace(4)
     pauses: list[float] = []
     for now in (0.0, 100.0, 200.0, 300.0, 400.0):
-        pauses.append(running.refused(running.start(now), now, None))
-        running.ended(answered=False)
+        pauses.append(running.back_off(running.start(now), now, None))
+        running.end(answered=False)
     assert pauses == [1.0, 2.0, 4.0, 8.0, 8.0]
 
     running.start(500.0)
-    running.ended(answered=True)  # the limit is 1, so that one answer is a round
-    assert running.refused(running.start(500.0), 500.0, None) == 1.0
+    running.end(answered=True)  # the limit is 1, so that one answer is a round
+    assert running.back_off(running.start(500.0), 500.0, None) == 1.0
 
 
 def test_pauses_are_half_jitter():
     """Two machines that are refused together do not come back together, and neither comes back at once."""
     lengths = [
-        pace(retries=Retries(first_wait=1.0, fraction=lambda drawn=drawn: drawn)).refused(0, 0.0, None)
+        pace(retries=Retries(first_wait=1.0, fraction=lambda drawn=drawn: drawn)).back_off(0, 0.0, None)
         for drawn in (0.0, 0.5, 1.0)
     ]
 
@@ -111,12 +111,12 @@ def test_pauses_are_half_jitter():
 def test_a_round_of_answers_raises_the_limit_by_one():
     """The limit grows by one for as many answers as it allows, up to where it began; a failure counts for nothing."""
     running = pace(4)
-    running.refused(0, 0.0, 0.0)
+    running.back_off(0, 0.0, 0.0)
     assert running.limit == 2
     limits: list[int] = []
     for answered in (True, False, True, True, True, True, True, True, True, True, True):
         running.start(9.0)
-        running.ended(answered=answered)
+        running.end(answered=answered)
         limits.append(running.limit)
 
     assert limits == [2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4]
@@ -126,21 +126,21 @@ def test_rpm_spaces_the_starts():
     """With 120 a minute one starts every half second, and what was not used is not missed."""
     running = pace(100, requests_per_minute=120)
 
-    assert running.wait(10.0) == 0
+    assert running.delay(10.0) == 0
     running.start(10.0)
-    assert running.wait(10.0) == 0.5
-    assert running.wait(10.5) == 0
+    assert running.delay(10.0) == 0.5
+    assert running.delay(10.5) == 0
     running.start(20.0)
-    assert running.wait(20.25) == 0.25
+    assert running.delay(20.25) == 0.25
 
 
 def test_an_unused_start_is_given_back():
     """A call that needed no request takes neither a place nor a start from the others."""
     running = pace(1, requests_per_minute=60)
     running.start(0.0)
-    running.unused()
+    running.cancel()
 
-    assert (running.under_way, running.wait(0.0)) == (0, 0)
+    assert (running.in_flight, running.delay(0.0)) == (0, 0)
 
 
 @given(
@@ -158,21 +158,21 @@ def test_whatever_happens(
     for event, seconds in events:
         now += seconds
         if event == "start":
-            if running.wait(now) == 0:
+            if running.delay(now) == 0:
                 rounds.append(running.start(now))
-                assert running.under_way <= running.limit
+                assert running.in_flight <= running.limit
         elif rounds:
-            running.ended(answered=event == "answer")
+            running.end(answered=event == "answer")
             round_ = rounds.pop()
             if event == "refusal":
-                assert 0 <= running.refused(round_, now, None) <= 8.0
+                assert 0 <= running.back_off(round_, now, None) <= 8.0
         assert 1 <= running.limit <= concurrency
-        assert running.under_way == len(rounds)
+        assert running.in_flight == len(rounds)
     for _ in rounds:
-        running.ended(answered=False)
-    seconds = running.wait(now)
+        running.end(answered=False)
+    seconds = running.delay(now)
     assert seconds is not None
-    assert running.wait(now + seconds) == pytest.approx(0, abs=1e-9)  # as sums of floats are rounded
+    assert running.delay(now + seconds) == pytest.approx(0, abs=1e-9)  # as sums of floats are rounded
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """The public API as a caller writes it, for the type checkers: it is read by them, and never run."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, assert_type
+from typing import Any, Literal, assert_type
 
 import httpx
 
@@ -23,7 +23,7 @@ from openrouter_rerank import (
     UnscoredHit,
     Usage,
 )
-from openrouter_rerank.bulk import split_by_words
+from openrouter_rerank.bulk import AsyncResults, RerankRequest, Result, Results, split_by_words
 from openrouter_rerank.bulk.cache import DiskCache, MemoryCache
 from openrouter_rerank.bulk.money import Estimate
 from openrouter_rerank.ledger import Ledger, Totals
@@ -225,3 +225,24 @@ def errors(error: RerankError) -> float | None:
         assert_type(error.provider, str | None)
         return error.retry_after
     return None
+
+
+def many_results_keep_the_type_of_the_documents(
+    reranker: Reranker, pages: list[Page], mappings: list[dict[str, str]]
+) -> None:
+    """A result has the type of its request's documents; for mappings it is unknown."""
+    results = reranker.rerank_many([RerankRequest("q", pages, key="body")])
+    assert_type(results, Results[Page])
+    for result in results:
+        assert_type(result, Result[Page])
+        assert_type(result.unwrap(), Ranking[Page] | OriginalOrder[Page])
+    assert_type(reranker.rerank_many([("q", ["a", "b"])]), Results[str])
+    assert_type(reranker.rerank_many(mappings), Results[Any])
+    RerankRequest("q", pages, key=len)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def so_do_async_ones(reranker: AsyncReranker, requests: AsyncIterable[RerankRequest[Page]]) -> None:
+    """Requests may come from an async iterable too."""
+    assert_type(reranker.rerank_many([("q", ["a", "b"])]), AsyncResults[str])
+    async for result in reranker.rerank_many(requests):
+        assert_type(result, Result[Page])

@@ -1,6 +1,6 @@
-"""Many documents, many queries, and what they cost: what stands on one call and is no call itself.
+"""Rerank long lists and many queries, cache answers, and estimate costs.
 
-Importing this package imports none of it: a name is imported when it is first asked for.
+Each name is imported when it is first used.
 """
 
 from importlib import import_module
@@ -10,15 +10,10 @@ from warnings import warn
 if TYPE_CHECKING:
     from openrouter_rerank.bulk.cache import Cache, DiskCache, MemoryCache
     from openrouter_rerank.bulk.large import Splitter, split_by_words
-    from openrouter_rerank.bulk.many import (
-        AsyncResults,
-        Progress,
-        Requestable,
-        RerankRequest,
-        Result,
-        Results,
-    )
+    from openrouter_rerank.bulk.many import Progress, Requestable, RerankRequest, Result
     from openrouter_rerank.bulk.money import Estimate
+    from openrouter_rerank.bulk.tasks import AsyncResults
+    from openrouter_rerank.bulk.threads import Results
 
 __all__ = [
     "AsyncResults",
@@ -38,8 +33,10 @@ __all__ = [
 _HOMES = {
     "cache": ["Cache", "DiskCache", "MemoryCache"],
     "large": ["Splitter", "split_by_words"],
-    "many": ["AsyncResults", "Progress", "RerankRequest", "Requestable", "Result", "Results"],
+    "many": ["Progress", "RerankRequest", "Requestable", "Result"],
     "money": ["Estimate"],
+    "tasks": ["AsyncResults"],
+    "threads": ["Results"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -50,7 +47,7 @@ _RENAMED = {
     "disk": "DiskCache",
     "memory": "MemoryCache",
 }
-"""The names of the first edition, with those that replace them."""
+"""The names of the first edition, with their replacements."""
 
 
 def __getattr__(name: str) -> Any:

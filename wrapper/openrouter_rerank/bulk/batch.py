@@ -242,7 +242,7 @@ def sendable(documents: list[Any]) -> list[Any]:
     ]
 
 
-class Row(RerankRequest):
+class Row(RerankRequest[Any]):
     """The request of a row of the input."""
 
     __slots__ = ("row",)
@@ -260,7 +260,7 @@ class Row(RerankRequest):
         self.row = row
 
 
-def kept(result: Result) -> FinishedRow:
+def kept(result: Result[Any]) -> FinishedRow:
     """Return the outcome of a `Row`."""
     row: int = result.request.row
     ranking: Any = result.ranking

@@ -1,10 +1,9 @@
-"""Many queries: what is asked for, what comes of each, and the iterators over that. How a run goes, run.py and its two kinds know."""
+"""Requests, results and progress of `rerank_many`."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, Unpack, cast
 
 import msgspec
 
@@ -12,20 +11,18 @@ from openrouter_rerank.documents import nearest
 from openrouter_rerank.options import CALL, CallOptions, refuse_unknown
 from openrouter_rerank.ranking import OriginalOrder, Ranking
 
-if TYPE_CHECKING:
-    from openrouter_rerank.bulk.tasks import Tasks
-    from openrouter_rerank.bulk.threads import Threads
+T = TypeVar("T")
 
 
-class RerankRequest:
-    """One query with its documents, and the options of `rerank` for it; None is the client's default.
+class RerankRequest(Generic[T]):
+    """A query with its documents, and options of `rerank`; None stands for the client's default.
 
     Args:
         query, documents, key, on_error: As for `rerank`.
         options: The other arguments of `rerank`. Each is an attribute too.
 
     Raises:
-        TypeError: There is no such option.
+        TypeError: An option does not exist.
 
     Example:
         >>> RerankRequest(query="Where is Berlin?", documents=["Berlin is in Germany."], top_n=1).top_n
@@ -37,16 +34,16 @@ class RerankRequest:
     def __init__(
         self,
         query: str,
-        documents: Iterable[Any],
+        documents: Iterable[T],
         *,
-        key: Callable[[Any], Any] | str | None = None,
+        key: Callable[[T], Any] | str | None = None,
         on_error: Literal["raise", "keep_order"] | None = None,
         **options: Unpack[CallOptions],
     ) -> None:
         refuse_unknown("RerankRequest", options, FIELDS)
         self.query = query
         self.documents = documents
-        self.key = key
+        self.key: Callable[[T], Any] | str | None = key
         self.on_error = on_error
         self.options = options
 
@@ -62,9 +59,9 @@ class RerankRequest:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RerankRequest):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in RerankRequest.__slots__)
+        return all(getattr(self, name) == getattr(cast(Any, other), name) for name in RerankRequest.__slots__)
 
-    __hash__ = None  # type: ignore[assignment] # it holds lists
+    __hash__ = None  # type: ignore[assignment] # it has lists
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -74,14 +71,14 @@ class RerankRequest:
 
 
 FIELDS = ("query", "documents", "key", "on_error", *sorted(CALL))
-"""The names of what a request may have."""
+"""The names of a request's arguments."""
 
-Requestable: TypeAlias = "RerankRequest | Mapping[str, Any] | tuple[str, Iterable[Any]]"
-"""What can be asked: a `RerankRequest`, a mapping with the same keys, or a pair of query and documents."""
+Requestable: TypeAlias = "RerankRequest[Any] | Mapping[str, Any] | tuple[str, Iterable[Any]]"
+"""A `RerankRequest`, a mapping with the same keys, or a pair of a query and its documents."""
 
 
-class Result(msgspec.Struct, frozen=True):
-    """What came of one request: its ranking, or its error.
+class Result(msgspec.Struct, Generic[T], frozen=True):
+    """The ranking of one request, or its error.
 
     Example:
         >>> from openrouter_rerank import Reranker
@@ -92,47 +89,47 @@ class Result(msgspec.Struct, frozen=True):
     """
 
     index: int
-    """The request's position among those that were passed in, from 0."""
+    """The request's position in the input, from 0."""
     request: Any
-    """The `RerankRequest`; where it could not be made into one, what was passed in."""
-    ranking: Ranking[Any] | OriginalOrder[Any] | None = None
+    """The `RerankRequest`; for an invalid request, the object that was passed in."""
+    ranking: Ranking[T] | OriginalOrder[T] | None = None
     error: Exception | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether there is a ranking."""
+        """True if there is a ranking."""
         return self.error is None
 
-    def unwrap(self) -> Ranking[Any] | OriginalOrder[Any]:
-        """The ranking; where there is none, its error is raised."""
+    def unwrap(self) -> Ranking[T] | OriginalOrder[T]:
+        """Return the ranking, or raise the error."""
         if self.error is not None:
             raise self.error
-        return cast("Ranking[Any] | OriginalOrder[Any]", self.ranking)
+        return cast("Ranking[T] | OriginalOrder[T]", self.ranking)
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a run of many queries has come."""
+    """The progress of a run of many queries."""
 
     done: int
-    """Results so far, the failed ones too."""
+    """Results so far, including failed ones."""
     failed: int
     cost: float
-    """US dollars, as far as the server said them."""
+    """US dollars, as far as the server reported them."""
     unknown: int
-    """Rankings of which the server did not say the cost."""
+    """Rankings whose cost the server did not report."""
     search_units: int
     total_tokens: int
     elapsed: float
     """Seconds since the first request was taken."""
     limit: int
-    """How many requests may be under way just now."""
+    """The number of requests that may be in flight now."""
 
 
 def refuse_one(requests: object) -> None:
-    """Refuse what is one request, or nothing that requests come from.
+    """Refuse a single request, and anything that is not iterable.
 
     Raises:
-        TypeError: It is.
+        TypeError: `requests` is not an iterable of requests.
     """
     kind = type(requests).__name__
     if isinstance(requests, str | bytes | Mapping | RerankRequest):
@@ -143,14 +140,14 @@ def refuse_one(requests: object) -> None:
         raise TypeError(message)
 
 
-def as_request(given: object) -> RerankRequest:
-    """The request that was passed in, as one.
+def as_request(given: object) -> RerankRequest[Any]:
+    """Convert what was passed in to a request.
 
     Raises:
-        TypeError, ValueError: It is none.
+        TypeError, ValueError: It is not a request.
     """
     if isinstance(given, RerankRequest):
-        return given
+        return cast("RerankRequest[Any]", given)  # type: ignore[redundant-cast] # pyright needs it
     kind = type(given).__name__
     if isinstance(given, Mapping):
         fields = cast("Mapping[str, Any]", given)
@@ -173,70 +170,3 @@ def as_request(given: object) -> RerankRequest:
         f"a request is a RerankRequest, a mapping with query and documents, or a pair of both, not {kind}"
     )
     raise TypeError(message)
-
-
-class Results(Iterator[Result]):
-    """The results of `Reranker.rerank_many`. Leaving the loop ends the run, as `close` does.
-
-    Who keeps the iterator in a variable closes it, or uses it in `with`: a loop that is left does not end what is still held.
-    """
-
-    def __init__(self, run: Threads) -> None:
-        self._run = run
-        self._results = run.results()
-
-    def __next__(self) -> Result:
-        self._run.refuse_if_inherited()
-        return next(self._results)
-
-    def drain(self) -> None:
-        """Start nothing more: the results of what is under way come still. A signal's handler may call it."""
-        self._run.drain()
-
-    def keep(self, keep: Callable[[Result], None]) -> None:
-        """Have each result of a call kept by this function, in the thread that made the call and before it makes another.
-
-        So what was paid and is not kept is never more than what is under way, however slow the loop over the results is.
-        What it raises ends the run.
-        """
-        self._run.keep = keep
-
-    def close(self) -> None:
-        """End the run at once; what is under way is given up, though the server may bill it."""
-        self._results.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class AsyncResults(AsyncIterator[Result]):
-    """The results of `AsyncReranker.rerank_many`. To leave the loop early, use it in `async with`, or `aclose` it."""
-
-    def __init__(self, run: Tasks) -> None:
-        self._run = run
-        self._results = run.results()
-
-    async def __anext__(self) -> Result:
-        self._run.refuse_if_inherited()
-        return await anext(self._results)
-
-    def drain(self) -> None:
-        """Start nothing more: the results of what is under way come still."""
-        self._run.drain()
-
-    async def aclose(self) -> None:
-        """End the run at once; what is under way is given up, though the server may bill it."""
-        await self._results.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

@@ -1,4 +1,4 @@
-"""What a run would send, counted without sending it. It does no I/O."""
+"""Estimate what `rerank_many` would send."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ T = TypeVar("T")
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """What a run would send."""
+    """The size of what a run would send."""
 
     requests: int = 0
-    """HTTP requests, each part of a large list being one, retries left aside."""
+    """HTTP requests, including each part of a large list, without retries."""
     documents: int = 0
-    """Documents, each piece of one that `splitter` cuts being one."""
+    """Documents, or the pieces that `splitter` makes of them."""
     search_units: int = 0
-    """Searches by the rule of the vendor whose models are billed by search (Cohere): one for each hundred documents, a
-    document of more than 500 tokens, the query's included, counting once for each 500. A token is taken to be four
-    bytes, as no tokenizer is at hand; what is billed is in `usage`. Models that are billed by token have no use for it."""
+    """Search units by Cohere's rule: one for each hundred documents, where a document counts once for each 500 tokens,
+    including the query's. A token is assumed to be four bytes, as there is no tokenizer; `usage` has the billed number.
+    Models that are billed by token do not use it."""
     bytes: int = 0
-    """Of all requests' bodies."""
+    """Bytes of all request bodies."""
 
     def __add__(self, other: Estimate) -> Estimate:
         return Estimate(
@@ -50,10 +50,10 @@ _DOCUMENTS = 100
 def estimate(
     settings: Settings, requests: Iterable[Requestable], first: int = 0
 ) -> Generator[Step, Any, Estimate]:
-    """What these requests, the first of which has this number, would send, by the way that calls take up to their sending.
+    """Estimate what these requests would send; the first one has the number `first`.
 
     Raises:
-        TypeError, ValueError: A request can never work; a note of it says which.
+        TypeError, ValueError: A request is invalid; a note of the error says which.
     """
     refuse_one(requests)
     found = Estimate()
@@ -66,13 +66,13 @@ def estimate(
     return found
 
 
-def _one(settings: Settings, request: RerankRequest) -> Generator[Step, Any, Estimate]:
+def _one(settings: Settings, request: RerankRequest[Any]) -> Generator[Step, Any, Estimate]:
     counted: list[Estimate] = []
 
     def measure(asked: Asked[Any]) -> Call[Any]:
         counted.append(_measured(asked))
         return Ranking(hits=(), total=len(asked.own))
-        yield  # a generator like the others, that has nothing to do
+        yield  # makes it a generator, as every handler is
 
     arguments = {name: value for name, value in request.arguments.items() if name != "on_error"}
     call = rerank(settings, request.query, request.documents, one=measure, split=split, **arguments)

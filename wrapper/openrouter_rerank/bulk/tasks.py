@@ -1,28 +1,42 @@
-"""A run of many queries in the tasks of an event loop: they follow what run.py and pace.py decide."""
+"""Run many queries in the tasks of an event loop, and iterate over their results."""
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from contextvars import copy_context
 from itertools import count
 from os import getpid
 from time import monotonic
-from typing import Any, cast
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
 
 import anyio
 from sniffio import current_async_library
 
-from openrouter_rerank.bulk.many import Requestable, RerankRequest, Result
+from openrouter_rerank.bulk.many import RerankRequest, Result
 from openrouter_rerank.bulk.pace import Pace
-from openrouter_rerank.bulk.run import LATE, Dropped, Run, Shell, Turn
-from openrouter_rerank.steps import Answer, Outcome, Send
+from openrouter_rerank.bulk.run import NO_SLOT, CallDropped, Run, RunContext, WorkerState
+from openrouter_rerank.bulk.together import in_tasks
+from openrouter_rerank.steps import Answer, BackOff, Outcome, Send, Step, Together, Wait
+
+T = TypeVar("T")
 
 
 class _Place:
-    """A task's place in the line."""
+    """A task's place in the queue."""
 
-    def __init__(self, begun: bool, number: int) -> None:  # noqa: FBT001 - they are what it sorts by
+    def __init__(self, begun: bool, number: int) -> None:  # noqa: FBT001 - they are the sort key
         self.rank = (not begun, number)
         self.event = anyio.Event()
 
@@ -31,99 +45,67 @@ class _Place:
 
 
 class AsyncGate:
-    """Where tasks wait for their turn to send."""
+    """Admits the requests of a run's tasks."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
-        self._line: list[_Place] = []
+        self._queue: list[_Place] = []
         self._numbers = count()
         self._draining = False
 
     async def enter(self, *, begun: bool) -> int:
-        """Wait for one's turn; calls that have begun come first. The round of it is returned.
+        """Wait for a slot and return its round. Calls that have begun go first.
 
         Raises:
-            Dropped: It will not come.
+            CallDropped: The gate is draining.
         """
         if self._draining and not begun:
-            raise Dropped
+            raise CallDropped
         now = monotonic()
-        if not self._line and self._pace.wait(now) == 0:
+        if not self._queue and self._pace.delay(now) == 0:
             return self._pace.start(now)
         place = _Place(begun, next(self._numbers))
-        insort(self._line, place)
+        insort(self._queue, place)
         try:
             while True:
                 if self._draining and not begun:
-                    raise Dropped
+                    raise CallDropped
                 seconds = None
-                if self._line[0] is place:
+                if self._queue[0] is place:
                     now = monotonic()
-                    seconds = self._pace.wait(now)
+                    seconds = self._pace.delay(now)
                     if seconds == 0:
                         return self._pace.start(now)
                 place.event = anyio.Event()
                 with anyio.move_on_after(seconds):
                     await place.event.wait()
         finally:
-            self._line.remove(place)
+            self._queue.remove(place)
             self._wake()
 
     def leave(self, *, answered: bool) -> None:
-        """A request ended."""
-        self._pace.ended(answered=answered)
+        """Release the slot of a request that ended."""
+        self._pace.end(answered=answered)
         self._wake()
 
-    def unused(self) -> None:
-        """A turn was not needed."""
-        self._pace.unused()
+    def cancel(self) -> None:
+        """Release a slot that was not used."""
+        self._pace.cancel()
         self._wake()
 
-    def refused(self, round_: int, retry_after: float | None) -> float:
-        """The server refused a request of that round; the seconds for which all wait."""
-        return self._pace.refused(round_, monotonic(), retry_after)
+    def back_off(self, round_: int, retry_after: float | None) -> float:
+        """Record that the server refused a request of this round; return the seconds for which all wait."""
+        return self._pace.back_off(round_, monotonic(), retry_after)
 
     def drain(self) -> None:
-        """Let in none that has not begun."""
+        """Admit no call that has not begun."""
         self._draining = True
-        for place in self._line:
+        for place in self._queue:
             place.event.set()
 
     def _wake(self) -> None:
-        if self._line:
-            self._line[0].event.set()
-
-
-class _AsyncPaced:
-    """The connections of one worker, which wait for their turn."""
-
-    inherited = False
-    """A run refuses to go on in a forked process."""
-
-    def __init__(self, connections: Any, gate: AsyncGate, turn: Turn) -> None:
-        self._connections = connections
-        self._gate = gate
-        self._turn = turn
-
-    async def send(self, step: Send) -> Outcome:
-        """What comes of the request."""
-        turn = self._turn
-        if turn.held:
-            turn.round = turn.held.pop()
-        else:
-            end = monotonic() + step.timeout
-            with anyio.move_on_after(step.timeout) as scope:
-                turn.round = await self._gate.enter(begun=True)
-            if scope.cancelled_caught:
-                return LATE
-            step = step._replace(timeout=max(end - monotonic(), 0.001))
-        answered = False
-        try:
-            outcome: Outcome = await self._connections.send(step)
-            answered = isinstance(outcome, Answer) and outcome.status == 200
-            return outcome
-        finally:
-            self._gate.leave(answered=answered)
+        if self._queue:
+            self._queue[0].event.set()
 
 
 class Tasks(Run):
@@ -134,32 +116,29 @@ class Tasks(Run):
     """
 
     def __init__(
-        self,
-        shell: Shell,
-        requests: Iterable[Requestable] | AsyncIterable[Requestable],
-        **options: Any,
+        self, context: RunContext, requests: Iterable[Any] | AsyncIterable[Any], **options: Any
     ) -> None:
-        super().__init__(shell, requests, **options)
+        super().__init__(context, requests, **options)
         is_async = hasattr(requests, "__aiter__")
-        self._next = aiter(cast(AsyncIterable[Requestable], requests)).__anext__ if is_async else None
-        self._source = None if is_async else iter(cast(Iterable[Requestable], requests))
+        self._next = aiter(cast(AsyncIterable[Any], requests)).__anext__ if is_async else None
+        self._source = None if is_async else iter(cast(Iterable[Any], requests))
         self._gate = AsyncGate(self.pace)
 
-    async def results(self) -> AsyncGenerator[Result]:
-        """The results; the run begins with the first one that is asked for, and has ended when the generator is closed."""
+    async def results(self) -> AsyncGenerator[Result[Any]]:
+        """Yield the results. The run begins with the first one, and has ended when the generator is closed."""
         self._process = getpid()
-        self._news, self._given, self._ended = anyio.Event(), anyio.Event(), anyio.Event()
-        # Each request is taken by one worker, and one alone waits for room.
+        self._arrived, self._given, self._ended = anyio.Event(), anyio.Event(), anyio.Event()
+        # One worker takes each request, and only one waits until another may be taken.
         self._taking = anyio.Lock(fast_acquire=True)
         self._scope = anyio.CancelScope()
         self._task = _spawn(self._supervise)
         try:
-            while not self.over:
-                while not self.ready and not self.over:
-                    self._news = anyio.Event()
-                    await self._news.wait()
+            while not self.finished:
+                while not self.ready and not self.finished:
+                    self._arrived = anyio.Event()
+                    await self._arrived.wait()
                 if self.ready:
-                    result = self.give()
+                    result = self.next_result()
                     self._given.set()
                     yield result
                     if self.ends_with(result):
@@ -173,111 +152,192 @@ class Tasks(Run):
                     await self._ended.wait()
 
     def drain(self) -> None:
-        """Start nothing more."""
+        """Start no more calls."""
         if self.inherited:
             return
         self.draining = True
         self._gate.drain()
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
-        self._news.set()
+    def _notify(self) -> None:
+        self._arrived.set()
         self._given.set()
 
     async def _supervise(self) -> None:
-        self._connections: Any = self._shell.connections.apart(self.concurrency)
+        self._connections: Any = self._context.connections.apart(self.concurrency)
         try:
             with self._scope:
                 async with anyio.create_task_group() as self._group:
                     for _ in range(self.concurrency):
-                        self._hire()
+                        self._add_worker()
         except Exception as error:  # noqa: BLE001 - a bug of ours: the caller gets it, and no event loop's log
-            self.exhausted(error)
+            self.stop_taking(error)
             self._gone = self._taken
         finally:
             with anyio.CancelScope(shield=True):
-                if self._connections is not self._shell.connections:
+                if self._connections is not self._context.connections:
                     await self._connections.close()
             self._ended.set()
-            self._tell()
+            self._notify()
 
-    def _hire(self) -> None:
-        if self.short:
+    def _add_worker(self) -> None:
+        if self.needs_worker:
             self._workers += 1
-            # Not in the context of the call that waits, in whose place it comes.
-            self._context.run(self._group.start_soon, self._work)
+            # Not in the context of the waiting call that it replaces.
+            self._variables.run(self._group.start_soon, self._work)
 
     async def _work(self) -> None:
-        turn = Turn()
-        patience = self.patience(turn, self._gate.refused)
-        shell = self._shell.apart(_AsyncPaced(self._connections, self._gate, turn), patience, self._sleep)
+        worker = _Worker(self._context, self._connections, self._gate, self._wait)
         while taken := await self._take():
             index, request = taken
             if isinstance(request, Result):
-                result: Result | None = request
+                result: Result[Any] | None = request
             else:
                 result = None
                 try:
-                    result = await self._call(shell, turn, index, request)
-                except Dropped:
+                    result = await worker.call(index, request)
+                except CallDropped:
                     pass
                 except BaseException as error:  # noqa: BLE001 - what no result can carry
-                    self._broke(error)
-            self.came(index, result)
+                    self._abort(error)
+            self.on_result(index, result)
             if self.draining:
                 self.drain()
-            self._news.set()
+            self._arrived.set()
 
-    async def _take(self) -> tuple[int, RerankRequest | Result] | None:
+    async def _take(self) -> tuple[int, RerankRequest[Any] | Result[Any]] | None:
         async with self._taking:
-            while not self.room:
+            while not self.can_take_more:
                 if self.draining or not self._more:
                     return None
                 self._given = anyio.Event()
                 await self._given.wait()
             try:
-                self._shell.refuse_if_closed()
-                given = await self._next() if self._next else next(cast(Iterator[Requestable], self._source))
+                self._context.refuse_if_closed()
+                given = await self._next() if self._next else next(cast(Iterator[Any], self._source))
             except (StopIteration, StopAsyncIteration):
-                self.exhausted()
+                self.stop_taking()
             except BaseException as error:  # noqa: BLE001 - the caller's
-                self._broke(error)
+                self._abort(error)
             else:
                 return self.take(given)
-        self._tell()
+        self._notify()
         return None
 
-    def _broke(self, error: BaseException) -> None:
-        """The caller's own code raised; it is raised again when what was begun has ended. The run's end is no such error."""
+    def _abort(self, error: BaseException) -> None:
+        """Keep an error of the caller's own code until the calls in flight have ended; raise it if it ends the run itself."""
         if self._scope.cancel_called:
             raise error
-        self.exhausted(error)
+        self.stop_taking(error)
         if not isinstance(error, Exception):
             self.draining = True
 
-    async def _call(self, shell: Any, turn: Turn, index: int, request: RerankRequest) -> Result:
-        turn.held.append(await self._gate.enter(begun=False))
-        try:
-            ranking = await shell.rerank(request.query, request.documents, **request.arguments)
-        except Exception as error:  # noqa: BLE001 - the caller's own iterables and keys raise what they like
-            return Result(index, request, error=error)
-        finally:
-            if turn.held:
-                turn.held.clear()
-                self._gate.unused()
-        return Result(index, request, ranking)
-
-    async def _sleep(self, seconds: float) -> None:
+    async def _wait(self, seconds: float) -> None:
+        """Wait to retry, while another worker takes the place of this one."""
         self._waiting += 1
-        self._hire()
+        self._add_worker()
         try:
             await anyio.sleep(seconds)
         finally:
             self._waiting -= 1
 
 
+class _Worker:
+    """The calls of one task, whose requests pass the gate."""
+
+    def __init__(
+        self,
+        context: RunContext,
+        connections: Any,
+        gate: AsyncGate,
+        wait: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._context = context
+        self._connections = connections
+        self._gate = gate
+        self._wait = wait
+        self._state = WorkerState()
+
+    async def call(self, index: int, request: RerankRequest[T]) -> Result[T]:
+        """Make a call once it may begin, and return its result."""
+        self._state.held.append(await self._gate.enter(begun=False))
+        try:
+            ranking = await self._run(self._context.prepare(request))
+        except Exception as error:  # noqa: BLE001 - the caller's own iterables and keys raise anything
+            return Result(index, request, error=error)
+        finally:
+            if self._state.held:
+                self._state.held.clear()
+                self._gate.cancel()
+        return Result(index, request, ranking)
+
+    async def _run(self, call: Generator[Step, Any, Any]) -> Any:
+        return await self._context.run(call, self._perform)
+
+    async def _perform(self, step: Step) -> object:
+        match step:
+            case Send():
+                return await self._send(step)
+            case Wait():
+                await self._wait(step.seconds)
+                return None
+            case BackOff():
+                return self._gate.back_off(self._state.round, step.retry_after)
+            case Together():
+                return await in_tasks(self._run, step)
+            case _:
+                return await self._context.perform(step)
+
+    async def _send(self, step: Send) -> Outcome:
+        state = self._state
+        if state.held:
+            state.round = state.held.pop()
+        else:
+            end = monotonic() + step.timeout
+            with anyio.move_on_after(step.timeout) as scope:
+                state.round = await self._gate.enter(begun=True)
+            if scope.cancelled_caught:
+                return NO_SLOT
+            step = step._replace(timeout=max(end - monotonic(), 0.001))
+        answered = False
+        try:
+            outcome: Outcome = await self._connections.send(step)
+            answered = isinstance(outcome, Answer) and outcome.status == 200
+            return outcome
+        finally:
+            self._gate.leave(answered=answered)
+
+
+class AsyncResults(AsyncIterator[Result[T]], Generic[T]):
+    """The results of `AsyncReranker.rerank_many`. To leave the loop early, use it in `async with`, or `aclose` it."""
+
+    def __init__(self, run: Tasks) -> None:
+        self._run = run
+        self._results = run.results()
+
+    async def __anext__(self) -> Result[T]:
+        self._run.refuse_if_inherited()
+        return await anext(self._results)
+
+    def drain(self) -> None:
+        """Start no more calls; results of calls in flight still arrive."""
+        self._run.drain()
+
+    async def aclose(self) -> None:
+        """End the run at once. Calls in flight are cancelled, though the server may bill them."""
+        await self._results.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
 def _spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> object:
-    """A task with no parent, of the event loop that runs; what is returned keeps it alive."""
+    """Start a task with no parent in the running event loop; the returned object keeps it alive."""
     if current_async_library() == "trio":
         import trio  # noqa: PLC0415 - it runs already
 

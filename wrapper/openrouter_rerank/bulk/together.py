@@ -1,4 +1,4 @@
-"""Several calls at the same time: in threads, and in tasks. It runs them, and decides nothing."""
+"""Run several calls at the same time, in threads or in tasks."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from threading import Lock, Thread
 from typing import Any
 
 from openrouter_rerank.errors import RerankError
-from openrouter_rerank.steps import Send, Step, Together, Wait
+from openrouter_rerank.steps import BackOff, Send, Step, Together, Wait
 
-# How soon a thread that waits sees that it need not, in seconds.
-_GLANCE = 0.1
+# Seconds after which a waiting thread looks whether another call has failed.
+_POLL = 0.1
 
 
 class _Run:
-    """What the workers of one `Together` share: which call is next, what came of them, and whether to go on."""
+    """The state that the workers of one `Together` share."""
 
     def __init__(self, step: Together) -> None:
         self.outcomes: list[Any] = [None] * len(step.calls)
@@ -33,7 +33,7 @@ class _Run:
         self.ended = True
 
     def answer(self) -> object:
-        """The outcomes, or the first error: one of ours as a value, as the call that asked may go on from there."""
+        """Return the outcomes, or the first RerankError, after which the asking call may go on; raise any other error."""
         if not self.errors:
             return self.outcomes
         if isinstance(self.errors[0], RerankError):
@@ -42,10 +42,10 @@ class _Run:
 
 
 def in_threads(do: Callable[[Step], object], step: Together) -> object:
-    """What a `Together` is answered by.
+    """Run the calls in threads and return the answer.
 
-    When a call fails, those that have not begun never do, and those under way end with their request. Ctrl-C in the main
-    thread waits for none of them.
+    After an error no further call begins, and each call in flight ends with its request. Ctrl-C in the main thread waits
+    for none of them.
     """
     run = _Run(step)
 
@@ -58,7 +58,7 @@ def in_threads(do: Callable[[Step], object], step: Together) -> object:
                 run.failed(error)
 
     workers = [
-        # A daemon, lest Ctrl-C leave a program waiting for an answer that nobody wants.
+        # A daemon, so that the program need not wait for it after Ctrl-C.
         Thread(target=copy_context().run, args=(work,), name=f"rerank-{number}", daemon=True)
         for number in range(min(step.at_once, len(step.calls)))
     ]
@@ -66,8 +66,8 @@ def in_threads(do: Callable[[Step], object], step: Together) -> object:
         for worker in workers:
             worker.start()
         for worker in workers:
-            while worker.is_alive():  # not for ever, as Windows knows no Ctrl-C there
-                worker.join(_GLANCE)
+            while worker.is_alive():  # with a timeout, as an endless join ignores Ctrl-C on Windows
+                worker.join(_POLL)
     finally:
         run.ended = True
     return run.answer()
@@ -84,8 +84,10 @@ def _until_ended(run: _Run, call: Generator[Step, Any, Any], do: Callable[[Step]
                 _wait(run, step.seconds, do)
             else:
                 outcome = do(step)
-        if isinstance(step, Send):  # it has been paid for
-            call.send(outcome)
+        if isinstance(step, Send):  # the answer has been paid for
+            step = call.send(outcome)
+            if isinstance(step, BackOff):  # the other calls of a run need to know
+                do(step)
     except StopIteration as done:
         return done.value
     finally:
@@ -95,12 +97,12 @@ def _until_ended(run: _Run, call: Generator[Step, Any, Any], do: Callable[[Step]
 
 def _wait(run: _Run, seconds: float, do: Callable[[Step], object]) -> None:
     while seconds > 0 and not run.ended:
-        do(Wait(min(seconds, _GLANCE)))
-        seconds -= _GLANCE
+        do(Wait(min(seconds, _POLL)))
+        seconds -= _POLL
 
 
 async def in_tasks(do: Callable[[Generator[Step, Any, Any]], Awaitable[object]], step: Together) -> object:
-    """What a `Together` is answered by. When a call fails, the others are cancelled."""
+    """Run the calls in tasks and return the answer. An error cancels the other calls."""
     import anyio  # noqa: PLC0415 - threads do without
 
     run = _Run(step)

@@ -34,7 +34,8 @@ from openrouter_rerank.defaults import MODEL
 from openrouter_rerank.ledger import exact, is_reached
 
 if TYPE_CHECKING:
-    from openrouter_rerank.bulk.many import Progress, Result, Results
+    from openrouter_rerank.bulk.many import Progress, Result
+    from openrouter_rerank.bulk.threads import Results
 
 # With these no other row can go better, and none is spoilt by being tried again after the matter is mended.
 _ENDING = (BudgetExceededError, AuthenticationError, InsufficientCreditsError)
@@ -266,7 +267,7 @@ class _Run:
         self._show: Callable[[Progress | None], None] = lambda _: None
         self._note: Callable[[str], None] = _say
 
-    def rank(self, results: Results, *, limited: bool) -> None:
+    def rank(self, results: Results[Any], *, limited: bool) -> None:
         """Keep each result, until there are no more or it is interrupted; with a limit of cost, tell if it cannot hold."""
         self._limited = limited
         if self._journal.cut:
@@ -342,7 +343,7 @@ class _Run:
                 "pip install 'openrouter-rerank[batch]', or '.[batch]' in a clone"
             )
 
-    def _keep(self, result: Result, results: Results) -> None:
+    def _keep(self, result: Result[Any], results: Results[Any]) -> None:
         error = result.error
         if isinstance(error, _ENDING):
             self._stop(error, results)
@@ -375,7 +376,7 @@ class _Run:
         else:
             self._record_doubtful()
 
-    def _stop(self, error: Exception, results: Results) -> None:
+    def _stop(self, error: Exception, results: Results[Any]) -> None:
         self._stopped_by = self._stopped_by or error
         results.drain()
 
@@ -387,7 +388,7 @@ class _Run:
         if rest:
             yield f"{rest:,} by others"
 
-    def _interrupt(self, results: Results) -> Callable[[int, FrameType | None], None]:
+    def _interrupt(self, results: Results[Any]) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, frame: FrameType | None) -> None:
             del number, frame
             if self._interrupted:

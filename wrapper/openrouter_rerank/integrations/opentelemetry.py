@@ -21,7 +21,7 @@ import msgspec
 from openrouter_rerank.core import Asked, Call, Way, ask
 from openrouter_rerank.errors import RerankError, ResponseError
 from openrouter_rerank.ranking import OriginalOrder, Ranking
-from openrouter_rerank.steps import Answer, Failure, Step, Wait
+from openrouter_rerank.steps import Answer, Failure, Send, Step, Wait
 from openrouter_rerank.version import VERSION
 from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
 
@@ -102,13 +102,16 @@ def traced(
 
 
 def _noting_retries(call: Call[T], span: trace.Span) -> Call[T]:
+    answer: object = None
     outcome: object = None
     try:
         while True:
-            step = call.send(outcome)
+            step = call.send(answer)
             if isinstance(step, Wait):
                 span.add_event("retry", _of_retry(outcome, step))
-            outcome = yield step
+            answer = yield step
+            if isinstance(step, Send):
+                outcome = answer
     except StopIteration as done:
         return cast(Ranking[T], done.value)
     finally:

@@ -451,10 +451,10 @@ def test_the_limits_are_gone(session):
         assert ranked.take(1)[0]["rerank_error"] is None
         sent = len(server.requests)
         member = OpenRouterRerank(job)
-        ray.kill(job.door._actor)
+        ray.kill(job.channel._actor)
         table = member(pa.Table.from_pylist(rows(3)))
 
-    assert {error["type"] for error in table.column("rerank_error").to_pylist()} == {"Lost"}
+    assert {error["type"] for error in table.column("rerank_error").to_pylist()} == {"LimiterUnavailable"}
     assert len(server.requests) == sent
 
 
@@ -547,7 +547,7 @@ def test_bad_input_to_the_command(tmp_path, options, named):
 DOCS = Path(__file__).parents[3] / "docs" / "ray.md"
 EXAMPLES = """
 import doctest, sys
-from openrouter_rerank.integrations import ray
+from openrouter_rerank.integrations.ray import dataset as ray
 ran = [doctest.testmod(ray), *(doctest.testfile(page, False, optionflags=doctest.ELLIPSIS) for page in sys.argv[1:])]
 sys.exit(str(ran) if any(one.failed or one.attempted < 9 for one in ran) else 0)
 """

@@ -1,4 +1,4 @@
-"""`python -m openrouter_rerank.integrations.ray IN OUT`: a Parquet data set, ranked by Ray row by row."""
+"""Rank a Parquet data set with Ray: `python -m openrouter_rerank.integrations.ray IN OUT`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from openrouter_rerank.cli.app import OneLine
 from openrouter_rerank.cli.connection import Connection, connect, connection_options
 from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed, one_line
 from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE
-from openrouter_rerank.integrations.ray import Job, ray
+from openrouter_rerank.integrations.ray.dataset import Job, ray
 
-# Rows in a file of OUT at least. What is ranked and not written is lost when the command dies.
+# The smallest number of rows in a file of OUT. Rows that are ranked and not written are lost if the command dies.
 _ROWS_PER_FILE = 10_000
 _ADDRESS = "RAY_ADDRESS"
 
@@ -33,46 +33,48 @@ _ADDRESS = "RAY_ADDRESS"
 @click.argument("source", metavar="IN")
 @click.argument("target", metavar="OUT")
 @connection_options
-@click.option("-n", "--top-n", type=click.IntRange(min=1), metavar="N", help="The best N only of each row.")
+@click.option(
+    "-n", "--top-n", type=click.IntRange(min=1), metavar="N", help="Return only the best N of each row."
+)
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),
     default=8,
     show_default=True,
     metavar="N",
-    help="How many rows may be under way at a time, over all actors.",
+    help="The largest number of rows in flight, over all actors.",
 )
 @click.option(
     "--requests-per-minute",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
-    help="How many requests may start in a minute, over all actors.  [default: no limit]",
+    help="The number of requests that may start in a minute, over all actors.  [default: no limit]",
 )
 @click.option(
     "--max-cost",
     type=click.FloatRange(min=0, min_open=True),
     metavar="DOLLARS",
-    help="Send nothing more before all rows together cost more.  [default: no limit]",
+    help="The largest cost of all rows.  [default: no limit]",
 )
 @click.option(
-    "--query-column", default="query", show_default=True, metavar="NAME", help="Where the query is."
+    "--query-column", default="query", show_default=True, metavar="NAME", help="The column of the query."
 )
 @click.option(
     "--documents-column",
     default="documents",
     show_default=True,
     metavar="NAME",
-    help="Where the list of documents is.",
+    help="The column of the list of documents.",
 )
-@click.option("--text-field", metavar="NAME", help="What to send of documents that are objects.")
-@click.option("--prefix", default="", metavar="TEXT", help="Put before the name of each added column.")
+@click.option("--text-field", metavar="NAME", help="The field to send of documents that are objects.")
+@click.option("--prefix", default="", metavar="TEXT", help="A prefix for the names of the added columns.")
 @click.option("--with-documents", is_flag=True, help="Add the documents in their new order too.")
-@click.option("--failed", is_flag=True, help="IN is an OUT of before: rank the rows again that failed.")
+@click.option("--failed", is_flag=True, help="IN is an earlier OUT: rank its failed rows again.")
 @click.option(
     "--cache",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Remember answers in this file of each machine, so that what is done again is not paid again.",
+    help="Cache answers in this file on each machine, so that repeated rows are not billed again.",
 )
 @click.option(
     "--actors",
@@ -80,7 +82,7 @@ _ADDRESS = "RAY_ADDRESS"
     default=2,
     show_default=True,
     metavar="N",
-    help="How many of Ray's actors rank.",
+    help="The number of actors that rank.",
 )
 @click.option(
     "--batch-size",
@@ -88,12 +90,12 @@ _ADDRESS = "RAY_ADDRESS"
     default=64,
     show_default=True,
     metavar="N",
-    help="How many rows an actor ranks at a time. An actor that dies repeats as many.",
+    help="The number of rows that an actor ranks at a time. They are ranked again if it dies.",
 )
 @click.option(
     "--address",
     metavar="ADDRESS",
-    help=f"The Ray cluster, as `ray.init` takes it.  [default: {_ADDRESS}, and else a Ray of its own on this machine]",
+    help=f"The Ray cluster, as for `ray.init`.  [default: {_ADDRESS}, or else a new Ray on this machine]",
 )
 def command(  # noqa: PLR0913 - one argument for each option
     *,
@@ -115,16 +117,15 @@ def command(  # noqa: PLR0913 - one argument for each option
     address: str | None,
     **connection: Unpack[Connection],
 ) -> int:
-    """Rank the documents of each row of IN by the row's query, into OUT: Parquet, over as many machines as Ray has.
+    """Rank the documents of each row of IN by the row's query, and write the rows to OUT, both Parquet.
 
-    IN is a file, a directory or an address that Ray can read, OUT a directory or an address that is not there yet. A row
-    has a query and a list of documents: strings, or structs with text and/or image. OUT has all rows, in any order, with
-    all their columns and beside them: indices and scores (best first), model, provider, cost, search_units,
-    total_tokens, response_id, and rerank_error, which is null unless the row failed. To rank those rows again, give OUT
-    as IN with --failed.
+    IN is a file, a directory or an address that Ray can read; OUT is a new directory or address. A row has a query and a
+    list of documents: strings, or structs with text and/or image. OUT has all rows, in any order, with all their columns
+    and these: indices and scores (best first), model, provider, cost, search_units, total_tokens, response_id, and
+    rerank_error, which is null unless the row failed. To rank failed rows again, give OUT as IN with --failed.
 
-    A batch whose actor died is ranked again, and what was ranked of it is billed twice, unless there is a --cache. When
-    the command itself dies, what is not in OUT yet is lost: nothing is taken up again, as `rerank batch` does.
+    A batch whose actor died is ranked again, and its finished rows are billed twice, unless there is a --cache. If the
+    command itself dies, rows that are not in OUT yet are lost; it does not resume, as `rerank batch` does.
     """
     local_target = "://" not in target
     if local_target and Path(target).exists():
@@ -134,7 +135,7 @@ def command(  # noqa: PLR0913 - one argument for each option
         message = f"{source}: there is no such file or directory. Name a Parquet data set as IN"
         raise BadInput(message)
     with connect(Reranker, max_cost=max_cost, **connection):
-        pass  # its options are good, and there is a key where one is needed
+        pass  # checks the options and the key
     settings: dict[str, Any] = {"top_n": top_n}
     if connection["model"] is not None:
         settings["model"] = connection["model"]
@@ -160,7 +161,7 @@ def command(  # noqa: PLR0913 - one argument for each option
                 base_url=connection["base_url"] or BASE_URL,
                 local=connection["local"],
                 scorer=connection["scorer"],
-                # As `connect` has it: where it is not set, another server may well take none.
+                # As in `connect`: another server may need no key.
                 api_key=os.environ.get(KEY_VARIABLE, ""),
                 **settings,
             )
@@ -176,13 +177,13 @@ def command(  # noqa: PLR0913 - one argument for each option
         except ray.exceptions.RayError as error:
             message = f"Ray gave up: {str(error).strip().splitlines()[-1]}"
             raise CallFailed(message) from error
-        return _told(job, source, target, prefix + ERROR)
+        return _report(job, source, target, prefix + ERROR)
     finally:
         ray.shutdown()
 
 
 def _start(address: str | None) -> None:
-    # Ray counts its users by a message to its makers, unless it is told otherwise before it starts.
+    # Ray reports usage statistics to its makers unless this is set before it starts.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None and not os.environ.get(_ADDRESS):
         where: dict[str, Any] = {"address": "local", "include_dashboard": False}
@@ -202,11 +203,11 @@ def _start(address: str | None) -> None:
 
 
 def _absolute(path: str) -> str:
-    # A worker has another directory.
+    # A worker has another working directory.
     return path if "://" in path else str(Path(path).resolve())
 
 
-def _told(job: Any, source: str, target: str, error: str) -> int:
+def _report(job: Any, source: str, target: str, error: str) -> int:
     dataset: Any = import_module("pyarrow.dataset")
     try:
         written = dataset.dataset(_absolute(target))

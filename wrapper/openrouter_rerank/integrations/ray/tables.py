@@ -1,4 +1,4 @@
-"""Arrow tables into requests, and results into columns. It ranks nothing, and knows nothing of Ray."""
+"""Convert Arrow tables to requests, and results to columns."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _ERROR = arrow.struct([("type", arrow.string()), ("message", arrow.string()), ("
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
-    """What is read of a table, and what is added to it."""
+    """The columns to read and the columns to add."""
 
     query: str
     documents: str
     key: str | None
     """The field of a document that is sent; None for all of it."""
     prefix: str
-    """Put before the name of each added column."""
+    """A prefix for the names of the added columns."""
     with_documents: bool
-    """Whether the documents are added in their new order."""
+    """True to add the documents in their new order."""
 
     @property
     def added(self) -> list[str]:
@@ -40,11 +40,11 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check(schema: Any, columns: Columns) -> None:
-    """Refuse what can give no requests.
+    """Refuse a table from which no requests can be made.
 
     Raises:
-        ValueError: A column is missing, or one that is to be added is there.
-        TypeError: A column is of a type that can be no query, or no documents.
+        ValueError: A column is missing, or has the name of an added one.
+        TypeError: The type of a column is not one of a query, or of documents.
     """
     for name, argument in ((columns.query, "query_column"), (columns.documents, "documents_column")):
         found = schema.names.count(name)
@@ -69,7 +69,7 @@ def check(schema: Any, columns: Columns) -> None:
 def _check_documents(kind: Any, columns: Columns) -> None:
     types = arrow.types
     if types.is_null(kind):
-        return  # its rows fail, each for itself
+        return  # each of its rows fails
     name = columns.documents
     if not any(getattr(types, f"is_{one}", _never)(kind) for one in _LISTS):
         message = (
@@ -119,7 +119,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def requests(table: Any, columns: Columns) -> Iterator[Row]:
-    """The request of each row."""
+    """Yield the request of each row."""
     queries, documents = table.column(columns.query), table.column(columns.documents)
     for number, (query, listed) in enumerate(zip(queries, documents, strict=True)):
         found = cast(list[Any] | None, listed.as_py())
@@ -129,7 +129,7 @@ def requests(table: Any, columns: Columns) -> Iterator[Row]:
 
 
 def with_results(table: Any, kept: Sequence[FinishedRow], columns: Columns) -> Any:
-    """The table with what was kept of each of its rows."""
+    """Return the table with the columns of its finished rows."""
     ranked = [row.ranking for row in kept]
     values: dict[str, Any] = {
         "indices": _lists(

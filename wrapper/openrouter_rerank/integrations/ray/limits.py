@@ -1,9 +1,7 @@
-"""Limits that runs in several processes share: one place decides, and each of them asks it before it sends.
+"""Limits that the runs of several actors share: one limiter admits each request.
 
-`Limits` is that place. It runs on one event loop, and is reached through a `Door`; what engine there is behind a door it does
-not know. A `Member` is what a process has of it: a gate for `rerank_many`'s threads, and a ledger. A member that dies gives
-nothing back, so that what it held is taken from it: when its successor joins, and else when the time is up by which each
-request and each call must have ended.
+A `LimiterClient` gives one actor a gate for the threads of `rerank_many`, and a ledger. An actor that dies releases nothing.
+The limiter takes back what the actor held when its successor joins, or when each request and call must have ended.
 """
 
 from __future__ import annotations
@@ -25,64 +23,61 @@ from openrouter_rerank.ledger import Ledger, Totals
 from openrouter_rerank.ranking import Usage
 from openrouter_rerank.retries import Retries
 
-# How long a question may wait for its answer before it is asked again: one that died while it waited is soon forgotten.
-_PATIENCE = 2.0
-# How often it is looked for what is overdue, in seconds.
-_LOOK = 1.0
-# A call without a deadline has to end some time.
+# Seconds for which one message waits for a slot before it is sent again: a member that died meanwhile is soon forgotten.
+_POLL = 2.0
+# Seconds between two searches for overdue requests and calls.
+_SWEEP = 1.0
+# Seconds after which a call without a deadline is overdue.
 _LONGEST = 3600.0
 
 
-class Lost(RuntimeError):
-    """The place that decides cannot be reached any more; nothing is sent without it."""
+class LimiterUnavailable(RuntimeError):
+    """The limiter cannot be reached; nothing is sent without it."""
 
 
-class Door(Protocol):
-    """How a member reaches the limits."""
+class Channel(Protocol):
+    """The connection of a member to the limiter."""
 
-    def ask(self, what: str, *arguments: Any) -> Any:
-        """What the method of that name of `Limits` returns.
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """Call a method of `Limits` and return its result.
 
         Raises:
-            Lost: Nobody answers.
+            LimiterUnavailable: The limiter does not answer.
         """
 
-    def tell(self, what: str, *arguments: Any) -> None:
-        """The same without waiting for it. It may arrive after what is asked or told later."""
-
-
-# ------------------------------------------------------------------------------------------------- the one that decides
+    def tell(self, method: str, *arguments: Any) -> None:
+        """Call a method of `Limits` without waiting for it. Later messages may arrive before."""
 
 
 class _Account(msgspec.Struct, eq=False):
-    """What is known of one member. Its requests are alike: which of them ends does not matter."""
+    """The requests and calls of one member. Its requests are alike: it does not matter which one ends."""
 
     model: str
     per_request: float
-    """Seconds after which a request of it must have ended, and so on for a call."""
+    """Seconds after which a request of it must have ended; `per_call` likewise for a call."""
     per_call: float
     requests: deque[float] = msgspec.field(default_factory=deque[float])
-    """When each request under way is overdue."""
+    """The time at which each request in flight is overdue."""
     admitted: deque[object] = msgspec.field(default_factory=deque[object])
-    """What was set aside for calls that may begin, and have not."""
+    """The reservations of calls that may begin, and have not."""
     calls: dict[int, object] = msgspec.field(default_factory=dict[int, object])
-    """What was set aside for calls under way, by the member's own names for them."""
+    """The reservations of calls in flight, by the member's own names for them."""
 
 
 class Limits:
-    """How many requests may be under way, and when the next one may start; and what all of them may cost.
+    """The limiter: a shared pace and a shared budget.
 
     Args:
-        concurrency: How many requests may be under way at a time. There are fewer while the server refuses some.
-        requests_per_minute: How many may start in a minute, evenly spaced; None for as many as there are.
-        max_cost: US dollars that all calls together may cost, as far as the server says what they cost. Until one of them
-            has said it, one is made at a time. None for no limit.
-        retries: Their waits are those of a pause that the server gives no length to.
-        slack: Seconds that a request or a call may take beyond its own time (images to read, a machine that is busy) until
-            its member is taken to be dead.
+        concurrency: The largest number of requests in flight. There are fewer while the server is overloaded.
+        requests_per_minute: The number of requests that may start in a minute, evenly spaced; None for no limit.
+        max_cost: The largest cost of all calls in US dollars, as far as the server reports costs. Until the first
+            report, one call is made at a time. None for no limit.
+        retries: The policy whose waits apply to a pause without a `Retry-After`.
+        slack: Seconds that a request or a call may take beyond its timeout (to read images, on a busy machine) until its
+            member is presumed dead.
 
     Raises:
-        TypeError, ValueError: A number that no limit can be.
+        TypeError, ValueError: A limit is invalid.
     """
 
     def __init__(
@@ -99,12 +94,12 @@ class Limits:
         self._ledger = Ledger(max_cost)
         self._members: list[_Account] = []
         self._newest: dict[str, int] = {}
-        """The member that joined last of those of a name."""
+        """The number of the latest member of each name."""
         self._due: dict[object, float] = {}
-        """What is set aside, and when the call that it is for is overdue."""
+        """The time at which the call of each reservation is overdue."""
         self._end: Exception | None = None
         self._changed: anyio.Event | None = None
-        self._looked = monotonic()
+        self._swept = monotonic()
 
     async def join(
         self,
@@ -113,19 +108,19 @@ class Limits:
         timeout: float,  # noqa: ASYNC109 - that of its requests
         deadline: float | None,
     ) -> int:
-        """The number of a member that begins; what one of this name had before is lost."""
+        """Register a member and return its number; take back what a member of this name held before."""
         if name in self._newest:
-            self._lose(self._members[self._newest[name]], inf)
+            self._revoke(self._members[self._newest[name]], inf)
         per_call = (_LONGEST if deadline is None else deadline) + self._slack
         self._members.append(_Account(model, timeout + self._slack, per_call))
         self._newest[name] = len(self._members) - 1
         return self._newest[name]
 
-    async def enter(self, member: int, begun: bool, patience: float) -> int | Exception | None:  # noqa: FBT001 - by a door
-        """The round of a request that may be sent now, or why no call may begin any more; None to ask again."""
+    async def enter(self, member: int, begun: bool, timeout: float) -> int | Exception | None:  # noqa: FBT001, ASYNC109 - by a channel
+        """Wait for a slot and return its round, or the error for which no call may begin; None to ask again."""
         mine = self._members[member]
-        self._look()
-        with anyio.move_on_after(patience):
+        self._sweep()
+        with anyio.move_on_after(timeout):
             if begun:
                 round_ = await self._gate.enter(begun=True)
             elif self._end is not None:
@@ -133,16 +128,16 @@ class Limits:
             else:
                 call = object()
                 if self._limited:
-                    refused = await self._set_aside(call, mine)
-                    if refused is not None:
-                        return refused
+                    error = await self._reserve(call, mine)
+                    if error is not None:
+                        return error
                 try:
                     round_ = await self._gate.enter(begun=False)
                 except BaseException:
                     self._release(call)
                     raise
                 if self._end is not None:  # it came while this call waited
-                    self._gate.unused()
+                    self._gate.cancel()
                     self._release(call)
                     return self._end
                 if self._limited:
@@ -151,33 +146,33 @@ class Limits:
             return round_
         return None
 
-    async def leave(self, member: int, answered: bool) -> None:  # noqa: FBT001 - by a door
-        """A request ended, with a success or not."""
+    async def leave(self, member: int, answered: bool) -> None:  # noqa: FBT001 - by a channel
+        """Release the slot of a request that ended."""
         if self._members[member].requests:  # else it was overdue
             self._members[member].requests.popleft()
             self._gate.leave(answered=answered)
 
-    async def unused(self, member: int) -> None:
-        """What was to be sent needed no request after all."""
+    async def cancel(self, member: int) -> None:
+        """Release a slot that was not used, and the reservation with it."""
         mine = self._members[member]
         if mine.requests:
             mine.requests.popleft()
-            self._gate.unused()
+            self._gate.cancel()
         if mine.admitted:
             self._release(mine.admitted.popleft())
 
-    async def refused(self, round_: int, retry_after: float | None) -> float:
-        """The server said that a request of this round was too much: the seconds for which all wait."""
-        return self._gate.refused(round_, retry_after)
+    async def back_off(self, round_: int, retry_after: float | None) -> float:
+        """Record that the server refused a request of this round; return the seconds for which all wait."""
+        return self._gate.back_off(round_, retry_after)
 
     async def reserve(self, member: int, name: int, model: str) -> BudgetExceededError | None:
-        """A call begins, and what it may cost is set aside; or why it may not."""
+        """Reserve the cost of a call that begins, or return the error for which it may not."""
         mine = self._members[member]
         if mine.admitted:
             call = mine.admitted.popleft()
-        else:  # the parts of a long list: each is a call, and all but the first come unannounced
+        else:  # each part of a long list is a call, and all but the first did not enter before
             call = object()
-            while self._ledger.wary and self._due:  # the part before has not said yet what one costs
+            while self._ledger.wary and self._due:  # the cost of the first part is not known yet
                 await self._change()
             try:
                 self._ledger.reserve(call, model)
@@ -187,7 +182,7 @@ class Limits:
         self._due[call] = monotonic() + mine.per_call
         return None
 
-    async def settle(  # noqa: PLR0913, PLR0917 - a line of a ledger, by a door
+    async def settle(  # noqa: PLR0913, PLR0917 - an entry of a ledger, by a channel
         self,
         member: int,
         name: int,
@@ -197,25 +192,25 @@ class Limits:
         usage: Usage | None,
         unknown: bool,  # noqa: FBT001 - as above
     ) -> None:
-        """A call ended, and this came of it."""
+        """Enter a call that ended in the ledger."""
         call = self._members[member].calls.pop(name, None)
         self._ledger.settle(call, model, tag, attempts=attempts, usage=usage, unknown=unknown)
         self._release(call)
 
     async def remembered(self, model: str, tag: str | None) -> None:
-        """A cache answered a call."""
+        """Enter a cache hit in the ledger."""
         self._ledger.remembered(model, tag)
 
     async def end(self, error: Exception) -> None:
-        """No call may begin any more, for this reason."""
+        """Let no further call begin, because of this error."""
         self._end = self._end or error
 
     async def totals(self) -> Totals:
-        """What all calls of all members have come to so far."""
+        """Return the totals of all calls of all members."""
         return self._ledger.total
 
-    async def _set_aside(self, call: object, mine: _Account) -> BudgetExceededError | None:
-        """Set aside what a call may cost; where there is not enough, when those under way have said what they cost."""
+    async def _reserve(self, call: object, mine: _Account) -> BudgetExceededError | None:
+        """Reserve the cost of a call; if too little is left, wait until the calls in flight report theirs."""
         while True:
             alone = not self._due
             if alone or not self._ledger.wary:
@@ -242,15 +237,15 @@ class Limits:
             self._changed.set()
             self._changed = None
 
-    def _look(self) -> None:
+    def _sweep(self) -> None:
         now = monotonic()
-        if now - self._looked > _LOOK:
-            self._looked = now
+        if now - self._swept > _SWEEP:
+            self._swept = now
             for account in self._members:
-                self._lose(account, now)
+                self._revoke(account, now)
 
-    def _lose(self, mine: _Account, now: float) -> None:
-        """Take from a member what is overdue. It may have been billed, and counts as spent as far as it was set aside."""
+    def _revoke(self, mine: _Account, now: float) -> None:
+        """Take back what is overdue. It may have been billed, so that reservations count as spent."""
         while mine.requests and mine.requests[0] < now:
             mine.requests.popleft()
             self._gate.leave(answered=False)
@@ -264,64 +259,68 @@ class Limits:
                 self._release(call, spent=True)
 
 
-# ----------------------------------------------------------------------------------------------------- those that ask
-
-
-class Member:
-    """What one process has of the limits.
+class LimiterClient:
+    """The gate and the ledger of one member of the limits.
 
     Args:
-        door: How they are reached.
-        name: Its own; that of one that died, to take its place.
-        model: What its calls ask for.
-        timeout, deadline: Seconds that an attempt and a call of it may take.
-        max_cost: Whether the limits have one.
+        channel: The connection to the limiter.
+        name: The member's name; that of a dead member, to take its place.
+        model: The model of its calls.
+        timeout, deadline: The seconds that an attempt and a call of it may take.
+        max_cost: True if the limits have a `max_cost`.
     """
 
     def __init__(  # noqa: PLR0913 - what there is to say
-        self, door: Door, name: str, *, model: str, timeout: float, deadline: float | None, max_cost: bool
+        self,
+        channel: Channel,
+        name: str,
+        *,
+        model: str,
+        timeout: float,
+        deadline: float | None,
+        max_cost: bool,
     ) -> None:
-        self._door = door
-        self._number = int(door.ask("join", name, model, timeout, deadline))
-        self.ledger: Ledger = _Ledger(door, self._number, limited=max_cost)
+        self._channel = channel
+        self._number = int(channel.ask("join", name, model, timeout, deadline))
+        self.ledger: Ledger = _Ledger(channel, self._number, limited=max_cost)
 
-    def gate(self) -> Turns:
-        """A gate for one run."""
-        return Turns(self._door, self._number)
+    def gate(self) -> RemoteGate:
+        """Return a gate for one run."""
+        return RemoteGate(self._channel, self._number)
 
     def end(self, error: Exception) -> None:
-        """Let no member begin a call any more."""
-        self._door.tell("end", error)
+        """Let no member begin another call."""
+        self._channel.tell("end", error)
 
 
-class Turns(Gate):
-    """Where the threads of one run wait for their turn among those of all members."""
+class RemoteGate(Gate):
+    """The gate of one run, which the limiter opens."""
 
-    def __init__(self, door: Door, member: int) -> None:
+    def __init__(self, channel: Channel, member: int) -> None:
         super().__init__()
-        self._door = door
+        self._channel = channel
         self._member = member
         self.ended: Exception | None = None
-        """Why no call may begin any more."""
+        """The error for which no call may begin."""
 
     def enter(self, *, begun: bool, end: float = inf) -> int | None:
-        """Wait for one's turn."""
+        """Wait for a slot among the requests of all members."""
         while True:
-            self._turn_away(begun=begun)
+            self._raise_if_closed(begun=begun)
             left = end - monotonic()
             if left <= 0:
                 return None
             try:
-                answer = self._door.ask("enter", self._member, begun, min(left, _PATIENCE))
-            except Lost as error:
+                answer = self._channel.ask("enter", self._member, begun, min(left, _POLL))
+            except LimiterUnavailable as error:
                 if begun:
                     return None
                 answer = error
             if isinstance(answer, int):
                 try:
-                    self._turn_away(begun=begun)
+                    self._raise_if_closed(begun=begun)
                 except BaseException:
-                    self.unused()
+                    self.cancel()
                     raise
                 return answer
             if answer is not None:
@@ -329,27 +328,27 @@ class Turns(Gate):
                 self.close(at_once=False)
 
     def leave(self, *, answered: bool) -> None:
-        """A request ended."""
-        self._door.tell("leave", self._member, answered)
+        """Release the slot of a request that ended."""
+        self._channel.tell("leave", self._member, answered)
 
-    def unused(self) -> None:
-        """A turn was not needed."""
-        self._door.tell("unused", self._member)
+    def cancel(self) -> None:
+        """Release a slot that was not used."""
+        self._channel.tell("cancel", self._member)
 
-    def refused(self, round_: int, retry_after: float | None) -> float:
-        """The seconds for which all wait."""
+    def back_off(self, round_: int, retry_after: float | None) -> float:
+        """Report a refusal; return the seconds for which all wait."""
         try:
-            return float(self._door.ask("refused", round_, retry_after))
-        except Lost:
-            return 0.0  # the next request will find no turn
+            return float(self._channel.ask("back_off", round_, retry_after))
+        except LimiterUnavailable:
+            return 0.0  # the next request will get no slot
 
 
 class _Ledger(Ledger):
-    """The ledger of one member, which enters all in that of the limits too."""
+    """The ledger of one member, which also enters each call in that of the limits."""
 
-    def __init__(self, door: Door, member: int, *, limited: bool) -> None:
+    def __init__(self, channel: Channel, member: int, *, limited: bool) -> None:
         super().__init__()
-        self._door = door
+        self._channel = channel
         self._member = member
         self._limited = limited
         self._names = count(1)
@@ -358,19 +357,19 @@ class _Ledger(Ledger):
     def reserve(self, call: object, model: str) -> None:
         if not self._limited:
             return
-        # No id(), which the next call may have before it is heard there that this one is settled.
+        # Not id(call): the next call may have the same one before the limiter hears that this one is settled.
         name = next(self._names)
-        if (refused := self._door.ask("reserve", self._member, name, model)) is not None:
-            raise refused
+        if (error := self._channel.ask("reserve", self._member, name, model)) is not None:
+            raise error
         self._named[call] = name
 
-    def settle(  # noqa: PLR0913 - a line of a ledger
+    def settle(  # noqa: PLR0913 - an entry of a ledger
         self, call: object, model: str, tag: str | None, *, attempts: int, usage: Usage | None, unknown: bool
     ) -> None:
         super().settle(call, model, tag, attempts=attempts, usage=usage, unknown=unknown)
         name = self._named.pop(call, 0)
-        self._door.tell("settle", self._member, name, model, tag, attempts, usage, unknown)
+        self._channel.tell("settle", self._member, name, model, tag, attempts, usage, unknown)
 
     def remembered(self, model: str, tag: str | None) -> None:
         super().remembered(model, tag)
-        self._door.tell("remembered", model, tag)
+        self._channel.tell("remembered", model, tag)

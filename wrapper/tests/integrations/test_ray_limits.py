@@ -1,4 +1,4 @@
-"""Limits that several processes share, with members in threads: each has a client of its own, and a door to one event loop."""
+"""Limits that several processes share, with members in threads: each has a client of its own, and a channel to one event loop."""
 
 import random
 import threading
@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from openrouter_rerank import BudgetExceededError, RateLimitError, Reranker, Retries, Usage
 from openrouter_rerank.bulk.pace import Pace
-from openrouter_rerank.bulk.shared import Limits, Lost, Member
 from openrouter_rerank.bulk.threads import Threads
+from openrouter_rerank.integrations.ray.limits import LimiterClient, LimiterUnavailable, Limits
 from openrouter_rerank.ledger import Totals
 from openrouter_rerank.testing import FakeReranker, answer, envelope, serving
 from shells import LONG, SOON
@@ -23,8 +23,8 @@ from shells import LONG, SOON
 COST = 0.25
 
 
-class Door:
-    """A door to limits on an event loop of their own; what is told arrives late, and in any order."""
+class PortalChannel:
+    """A channel to limits on an event loop of their own; what is told arrives late, and in any order."""
 
     def __init__(self, portal, limits):
         self.portal = portal
@@ -35,7 +35,7 @@ class Door:
     def ask(self, what, *arguments):
         """The answer."""
         if self.gone:
-            raise Lost("nobody is there")
+            raise LimiterUnavailable("nobody is there")
         return self.portal.call(getattr(self.limits, what), *arguments)
 
     def tell(self, what, *arguments):
@@ -58,26 +58,28 @@ class Door:
 
 
 @contextmanager
-def door(*arguments, **options):
-    """A door to new limits."""
+def channel(*arguments, **options):
+    """A channel to new limits."""
     with start_blocking_portal("asyncio") as portal:
-        yield Door(portal, Limits(*arguments, **options))
+        yield PortalChannel(portal, Limits(*arguments, **options))
 
 
 class Working:
     """Members that rank at the same time, each in a thread."""
 
-    def __init__(self, door, url, *, members=3, rows=20, concurrency=8, limited=False, documents=("a", "b")):
+    def __init__(
+        self, channel, url, *, members=3, rows=20, concurrency=8, limited=False, documents=("a", "b")
+    ):
         self.results = []
         self.ended = []
 
         def work(name):
             with Reranker("", base_url=url, retries=Retries(first_wait=0.01), max_documents=2) as reranker:
-                member = join(door, name, limited=limited)
+                member = join(channel, name, limited=limited)
                 reranker._settings = replace(reranker._settings, ledger=member.ledger)
                 gate = member.gate()
                 run = Threads(
-                    reranker._shell(),
+                    reranker._run_context(),
                     [(f"{name} {row}", list(documents)) for row in range(rows)],
                     gate=gate,
                     concurrency=concurrency,
@@ -102,10 +104,10 @@ class Working:
         return sum(result.ok for result in self.results)
 
 
-def join(door, name, *, limited=False, timeout=60.0, deadline=120.0):
+def join(channel, name, *, limited=False, timeout=60.0, deadline=120.0):
     """A member with the default model."""
-    return Member(
-        door, name, model="cohere/rerank-v3.5", timeout=timeout, deadline=deadline, max_cost=limited
+    return LimiterClient(
+        channel, name, model="cohere/rerank-v3.5", timeout=timeout, deadline=deadline, max_cost=limited
     )
 
 
@@ -141,7 +143,7 @@ class Counting:
 def test_requests_under_way():
     """No more requests than concurrency are under way over all members, and as many as that are."""
     counting = Counting(together=3)
-    with serving(counting) as server, door(3) as limits:
+    with serving(counting) as server, channel(3) as limits:
         done = Working(limits, server.url)
 
     assert (done.ranked, counting.peak) == (60, 3)
@@ -151,7 +153,7 @@ def test_requests_under_way():
 def paced(monkeypatch):
     """When requests started and were refused, as the limits know it: their names and times."""
     events = []
-    start, refused = Pace.start, Pace.refused
+    start, back_off = Pace.start, Pace.back_off
 
     def noted_start(pace, now):
         events.append(("start", now))
@@ -159,16 +161,16 @@ def paced(monkeypatch):
 
     def noted_refused(pace, round_, now, retry_after):
         events.append(("refused", now))
-        return refused(pace, round_, now, retry_after)
+        return back_off(pace, round_, now, retry_after)
 
     monkeypatch.setattr(Pace, "start", noted_start)
-    monkeypatch.setattr(Pace, "refused", noted_refused)
+    monkeypatch.setattr(Pace, "back_off", noted_refused)
     return events
 
 
 def test_rpm(paced):
     """Requests of all members are spaced as requests_per_minute says."""
-    with serving(Counting()) as server, door(8, 60 / 0.02) as limits:
+    with serving(Counting()) as server, channel(8, 60 / 0.02) as limits:
         Working(limits, server.url, rows=10)
 
     assert len(paced) == 30
@@ -185,7 +187,7 @@ def test_a_refusal_is_shared(paced):
             yield from counting.fake.play(request)
 
     counting = Counting(script)
-    with serving(counting) as server, door(4) as limits:
+    with serving(counting) as server, channel(4) as limits:
         done = Working(limits, server.url)
 
     [refused] = [at for what, at in paced if what == "refused"]
@@ -197,7 +199,7 @@ def test_a_refusal_is_shared(paced):
 def test_max_cost(documents):
     """All members together spend no more than max_cost; single requests spend all of it, and the rest are told why."""
     counting = Counting()
-    with serving(counting) as server, door(8, max_cost=5.0) as limits:
+    with serving(counting) as server, channel(8, max_cost=5.0) as limits:
         done = Working(limits, server.url, limited=True, documents=documents)
         totals = limits.totals()
 
@@ -212,7 +214,7 @@ def test_max_cost(documents):
 def test_the_first_call_says_what_one_costs():
     """With max_cost one request is under way until its cost is known: a single one may cost nearly all there is."""
     counting = Counting()
-    with serving(counting) as server, door(8, max_cost=COST) as limits:
+    with serving(counting) as server, channel(8, max_cost=COST) as limits:
         done = Working(limits, server.url, limited=True)
 
     assert (counting.came, done.ranked) == (1, 1)
@@ -222,7 +224,7 @@ def test_unknown_costs():
     """Where the server names no cost max_cost forbids nothing, and the calls go on together."""
     counting = Counting(together=2)
     counting.fake.billed = Usage()
-    with serving(counting) as server, door(8, max_cost=COST) as limits:
+    with serving(counting) as server, channel(8, max_cost=COST) as limits:
         done = Working(limits, server.url, limited=True)
         totals = limits.totals()
 
@@ -232,7 +234,7 @@ def test_unknown_costs():
 
 def test_calls_that_send_nothing():
     """Rows that need no request, or can be none, hold up nobody and cost nothing."""
-    with serving(Counting()) as server, door(1, max_cost=COST) as limits:
+    with serving(Counting()) as server, channel(1, max_cost=COST) as limits:
         empty = Working(limits, server.url, limited=True, documents=())
         wrong = Working(limits, server.url, limited=True, documents=(7,), members=1)
         good = Working(limits, server.url, limited=True, members=1)
@@ -243,7 +245,7 @@ def test_calls_that_send_nothing():
 
 def test_nothing_stays_set_aside():
     """However late and in what order the limits hear of them, of calls that ended nothing stays set aside."""
-    with serving(Counting()) as server, door(8, max_cost=1000.0) as limits:
+    with serving(Counting()) as server, channel(8, max_cost=1000.0) as limits:
         done = Working(limits, server.url, rows=150, limited=True)
         limits.totals()
 
@@ -253,7 +255,7 @@ def test_nothing_stays_set_aside():
 
 def test_a_turn_that_does_not_come():
     """What was set aside for a call that waited in vain is free again."""
-    with door(1, max_cost=1.0) as limits:
+    with channel(1, max_cost=1.0) as limits:
         member = join(limits, "a", limited=True)
         member.gate().enter(begun=False)
         member.ledger.reserve("call", "cohere/rerank-v3.5")
@@ -271,7 +273,7 @@ def test_a_turn_that_does_not_come():
 def test_totals():
     """The ledger of the limits has the calls of all members, retries and failures included."""
     fake = FakeReranker(script=[RateLimitError("slow", status=429)], billed=Usage(cost=COST, search_units=1))
-    with serving(fake.play) as server, door(4) as limits:
+    with serving(fake.play) as server, channel(4) as limits:
         Working(limits, server.url, rows=2)
         totals = limits.totals()
 
@@ -280,7 +282,7 @@ def test_totals():
 
 def test_a_cache():
     """What a cache answers is counted, costs nothing, and takes nothing of what is left."""
-    with serving(Counting()) as server, door(2, max_cost=COST) as limits:
+    with serving(Counting()) as server, channel(2, max_cost=COST) as limits:
         for name in ("a", "b"):
             member = join(limits, name, limited=True)
             member.ledger.remembered("cohere/rerank-v3.5", None)
@@ -292,7 +294,7 @@ def test_a_cache():
 
 def test_a_call_that_came_unannounced():
     """A part of a list for which there is not enough is refused."""
-    with door(2, max_cost=COST) as limits:
+    with channel(2, max_cost=COST) as limits:
         member = join(limits, "a", limited=True)
         member.ledger.settle(
             "one", "cohere/rerank-v3.5", None, attempts=1, usage=Usage(cost=COST), unknown=False
@@ -325,7 +327,7 @@ def test_parts_wait_for_the_cost_of_the_first(cost):
 
 def test_an_end_for_all():
     """When a member says that no call can go better, none begins any more and all are told why."""
-    with serving(Counting()) as server, door(4) as limits:
+    with serving(Counting()) as server, channel(4) as limits:
         join(limits, "a").end(ValueError("no use"))
         limits.arrived()
         done = Working(limits, server.url)
@@ -352,9 +354,9 @@ def test_an_end_for_those_that_wait(max_cost):
             await anyio.wait_all_tasks_blocked()
             end = RuntimeError("the key is wrong")
             await limits.end(end)
-            await limits.unused(member)
+            await limits.cancel(member)
         assert answers == [end]
-        assert limits._gate._pace.under_way == 0
+        assert limits._gate._pace.in_flight == 0
         assert limits._due == {}
 
     anyio.run(main)
@@ -362,7 +364,7 @@ def test_an_end_for_those_that_wait(max_cost):
 
 def test_the_limits_are_gone():
     """Without the limits nothing is sent, and it is said that they are gone."""
-    with serving(Counting()) as server, door(4) as limits:
+    with serving(Counting()) as server, channel(4) as limits:
         member = join(limits, "a")
         gate = member.gate()
         limits.gone = True
@@ -370,16 +372,16 @@ def test_the_limits_are_gone():
         with pytest.raises(BaseException, match=r"^$") as dropped:
             gate.enter(begun=False)
 
-    assert type(dropped.value).__name__ == "Dropped"
-    assert isinstance(gate.ended, Lost)
+    assert type(dropped.value).__name__ == "CallDropped"
+    assert isinstance(gate.ended, LimiterUnavailable)
     assert gate.enter(begun=True) is None
-    assert gate.refused(1, None) == 0.0
+    assert gate.back_off(1, None) == 0.0
     assert server.requests == []
 
 
 def test_the_time_is_up():
     """A request that has begun waits for its turn no longer than its attempt may take."""
-    with door(1) as limits:
+    with channel(1) as limits:
         gate = join(limits, "a").gate()
         gate.enter(begun=False)
 
@@ -388,12 +390,12 @@ def test_the_time_is_up():
 
 def test_a_turn_that_comes_too_late():
     """A turn that comes when the run has been closed goes to another."""
-    with door(1) as limits:
+    with channel(1) as limits:
         first, second = join(limits, "a").gate(), join(limits, "b").gate()
         first.enter(begun=False)
         late = threading.Thread(target=partial(pytest.raises, BaseException, second.enter, begun=False))
         late.start()
-        while not limits.limits._gate._line:  # until it waits for its turn
+        while not limits.limits._gate._queue:  # until it waits for its turn
             time.sleep(0.01)
         second.close(at_once=True)
         first.leave(answered=True)
@@ -421,20 +423,20 @@ class TestDeath:
 
     def test_its_successor(self):
         """What it held is free when one of its name joins; it counts as spent, and its cost as unknown."""
-        with door(1, max_cost=3 * COST) as limits:
+        with channel(1, max_cost=3 * COST) as limits:
             self.held(limits)
             successor = join(limits, "a", limited=True)
 
             assert isinstance(successor.gate().enter(begun=False, end=time.monotonic() + SOON), int)
             successor.gate().leave(answered=True)
             assert limits.totals() == Totals(calls=2, attempts=2, cost=COST, unknown=1)
-            successor.gate().unused()
+            successor.gate().cancel()
             limits.arrived()
             assert limits.limits._ledger._spent == 2 * COST
 
     def test_no_successor(self, clock):
         """What it held is free when it is overdue, and counts as spent: then there is not enough for another."""
-        with door(1, max_cost=2 * COST) as limits:
+        with channel(1, max_cost=2 * COST) as limits:
             self.held(limits)
             clock.advance(100.0)  # longer than a request may take, and not than a call
 
@@ -443,7 +445,7 @@ class TestDeath:
             other.leave(answered=True)
             assert limits.totals().unknown == 1
 
-        with door(2, max_cost=2 * COST) as limits:
+        with channel(2, max_cost=2 * COST) as limits:
             self.held(limits)
             clock.advance(LONG)
 
@@ -454,7 +456,7 @@ class TestDeath:
 
     def test_what_it_did_not_begin(self):
         """What was set aside for a call that had not begun is not spent."""
-        with door(2, max_cost=3 * COST) as limits:
+        with channel(2, max_cost=3 * COST) as limits:
             member = join(limits, "a", limited=True)
             member.gate().enter(begun=False)
             join(limits, "a", limited=True)
