@@ -916,8 +916,8 @@ def unresolved(code: int) -> Any:
 @pytest.mark.parametrize(
     ("code", "retryable", "says"),
     [
-        (socket.EAI_NONAME, False, "as there is no such host"),
-        (socket.EAI_FAIL, False, "as there is no such host"),
+        (socket.EAI_NONAME, False, "as the host does not exist"),
+        (socket.EAI_FAIL, False, "as the host does not exist"),
         (socket.EAI_AGAIN, True, "as DNS did not answer"),
     ],
 )

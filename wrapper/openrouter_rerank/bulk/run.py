@@ -18,13 +18,11 @@ import httpcore
 
 from openrouter_rerank.bulk.many import Progress, RerankRequest, Result, as_request, refuse_one
 from openrouter_rerank.bulk.pace import Pace
-from openrouter_rerank.errors import BudgetExceededError, RerankError, ResponseError
+from openrouter_rerank.errors import BudgetExceededError, RerankError, ResponseError, is_overloaded
 from openrouter_rerank.ledger import Ledger
 from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Failure
 
-# What a server, or its provider, says when it is too much: openapi.yaml#/paths/~1rerank/post/responses
-_TOO_MUCH = (429, 503, 529)
 # After such an error no other call can go better.
 _ENDING = (BudgetExceededError,)
 
@@ -88,7 +86,7 @@ def _is_refusal(error: RerankError) -> bool:
     """Whether the server, or its provider, says that it is too much for it."""
     if not (isinstance(error, ResponseError) and error.retryable):
         return False  # such as a 503 that says that the input is too large, or that no key is configured
-    return (error.code or error.status) in _TOO_MUCH
+    return is_overloaded(error.code or error.status)
 
 
 class Run(ABC):
