@@ -336,8 +336,7 @@ FIELDS = """        instruction:
 
 USES = """
 import inspect, sys
-from openrouter_rerank import Reranker
-from openrouter_rerank.bulk import Request
+from openrouter_rerank import Reranker, RerankRequest
 from openrouter_rerank.testing import FakeReranker
 
 fake = FakeReranker(max_tokens_per_doc=512, instruction="i")
@@ -353,7 +352,7 @@ def error(**options):
 print(sent(lambda: fake.rerank("q", ["d"], max_tokens_per_doc=256)))
 print(sent(lambda: fake.rerank("q", ["d"])))
 print(sent(lambda: fake.with_options(max_tokens_per_doc=7).rerank("q", ["d"])))
-print(sent(lambda: list(fake.rerank_many([Request("q", ["d"], max_tokens_per_doc=9)]))))
+print(sent(lambda: list(fake.rerank_many([RerankRequest("q", ["d"], max_tokens_per_doc=9)]))))
 print(sent(lambda: list(fake.rerank_many([{"query": "q", "documents": ["d"], "instruction": "j"}]))))
 for options in ({"max_tokens_per_doc": 0}, {"max_tokens_per_doc": "5"}, {"max_tokens_per_doc": True}, {"max_token_per_doc": 1}):
     print(error(**options))
