@@ -1389,3 +1389,34 @@ def test_the_constructor_names_its_arguments() -> None:
 
     assert kinds.pop("api_key") is inspect.Parameter.POSITIONAL_OR_KEYWORD
     assert set(kinds.values()) == {inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize("nothing", [None, "", False, {}, 0])
+def test_an_error_that_says_none(nothing: Any) -> None:
+    """An empty `error` beside results is none."""
+    body = {"results": [{"index": 0, "relevance_score": 1}], "error": nothing}
+
+    assert finish(call(documents=["a"]), answered(200, body)).indices == [0]
+
+
+def test_what_will_not_help() -> None:
+    """An error that the server calls permanent does not say to try again."""
+    body = {"error": {"code": 503, "message": "no", "metadata": {"error_type": "not_found"}}}
+
+    with pytest.raises(ServerError, match="will not help") as caught:
+        finish(call(), answered(503, body))
+
+    assert len(caught.value.attempts) == 1
+
+
+@pytest.mark.parametrize("key", ["trace_state", "generation_id", "trace_date", "environment"])
+def test_a_trace_takes_other_keys(key: str) -> None:
+    """A key of a trace that only resembles a known one is the caller's own."""
+    assert json.loads(next(call(documents=["a"], trace={key: "x"})).content)["trace"] == {key: "x"}
+
+
+@pytest.mark.parametrize("key", ["trace_idd", "trace_nmae", "span_nam", "parent_spanid"])
+def test_a_trace_refuses_misspellings(key: str) -> None:
+    """A key that is one slip away from a known one is a slip."""
+    with pytest.raises(ValueError, match="did you mean"):
+        next(call(documents=["a"], trace={key: "x"}))
