@@ -190,7 +190,9 @@ def let_the_rest_follow(project):
 def add_the_row(project):
     """Add the row that CONTRIBUTING.md shows."""
     (row,) = blocks("python")
-    project.edit("wrapper/openrouter_rerank/errors.py", (r"^STATUSES = \($", f"STATUSES = (\n{row.rstrip()}"))
+    project.edit(
+        "wrapper/openrouter_rerank/errors.py", (r"^STATUSES = \($", f"STATUSES = (\n    {row.strip()},")
+    )
 
 
 def set_the_version(project):
