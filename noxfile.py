@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import filecmp
+import hashlib
 import os
 import re
 import shutil
@@ -333,6 +335,9 @@ def build(session: nox.Session) -> None:
         session.error(
             "the sdist installs other files than the wheel: see the include lists in pyproject.toml"
         )
+    changed = sorted(name for name, digest in away.files() if digest != digest_of(source_of(name)))
+    if changed:
+        session.error(f"the wheel has other files than the source: {', '.join(changed)}")
     shutil.copytree("wrapper/tests", away.home / "wrapper/tests")
     shutil.copytree("examples", away.home / "examples")
     for name in ("pyproject.toml", "conftest.py"):
@@ -348,9 +353,44 @@ def build(session: nox.Session) -> None:
         ]
         session.run(away.python, *strict, external=True)
         pytest = ["-m", "pytest", "wrapper/tests", "-c", "pyproject.toml", "--rootdir=.", "-q", *AT_ONCE]
-        # what these prove of behaviour, the session `tests` has proved on the same files
-        slow = [f"--ignore=wrapper/tests/test_{name}.py" for name in ("batch", "faults", "many", "testing")]
+        # These depend on no installation, and the session `tests` runs them on the same files.
+        slow = [f"--ignore=wrapper/tests/test_{name}.py" for name in BEHAVIOUR]
         session.run(away.python, *pytest, *slow, external=True)
+
+
+BEHAVIOUR = [
+    "batch",
+    "cancelled",
+    "core",
+    "faults",
+    "forks",
+    "large",
+    "limits",
+    "loops",
+    "many",
+    "money",
+    "network",
+    "redaction",
+    "shared",
+    "streams",
+    "testing",
+    "wordings",
+]
+"""The tests of behaviour that the session `build` leaves to the session `tests`."""
+
+
+def source_of(name: str) -> Path:
+    """Return the file of the source that is installed under a name."""
+    if name == "rerank_conformance/openapi.yaml" or name.startswith("rerank_conformance/contracts/"):
+        return Path(name.partition("/")[2])
+    (package,) = (package for package in PACKAGES if package.name == name.partition("/")[0])
+    return package.parent / name
+
+
+def digest_of(file: Path) -> str:
+    """Return the hash of a file in the form of RECORD."""
+    digest = hashlib.sha256(file.read_bytes()).digest() if file.is_file() else b""
+    return f"sha256={base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
 def try_commands(session: nox.Session, environment: Environment) -> None:
