@@ -6,6 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The worker is measured; the processes that its tests start are not.
+    os.environ.pop("COVERAGE_PROCESS_START", None)
+
 try:
     from hypothesis import HealthCheck, settings
 except ModuleNotFoundError:  # the tests of an adapter do without

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import filecmp
+import hashlib
+import os
 import re
 import shutil
 import sys
@@ -14,6 +17,18 @@ nox.needs_version = ">=2025.2.9"
 nox.options.reuse_venv = "yes"
 # uv links files from its cache, where virtualenv copies them for every session.
 nox.options.default_venv_backend = "uv|virtualenv"
+HOME = Path(".nox").resolve()
+CACHE = Path(os.environ.get("UV_CACHE_DIR") or Path.home() / ".cache/uv")
+
+
+def device(path: Path) -> int:
+    """Return the file system of a path that need not exist."""
+    return next(parent for parent in (path, *path.parents) if parent.exists()).stat().st_dev
+
+
+if device(CACHE) != device(HOME):
+    # Files cannot be linked across file systems, so the cache goes where the environments are.
+    os.environ["UV_CACHE_DIR"] = str(HOME / "cache")
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
@@ -64,9 +79,14 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The facade and the generated client; all lines and branches of the facade's decisions are run."""
     session.install("-e", ".[all,semantic]", *group("tests"))
-    # in one process, which is measured from its beginning: a plugin of ours is imported before any other could begin
-    session.run("coverage", "run", "-m", "pytest", *(session.posargs or EVERYTHING))
-    if not session.posargs:
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+    else:
+        # Coverage begins with each process, as pytest imports our plugin before it starts plugins of its own choice.
+        measure = {"COVERAGE_PROCESS_START": str(Path("pyproject.toml").resolve())}
+        session.run("coverage", "erase")
+        session.run("pytest", *EVERYTHING, *AT_ONCE, env=measure)
+        session.run("coverage", "combine", "--quiet")
         session.run(
             "coverage",
             "report",
@@ -316,6 +336,9 @@ def build(session: nox.Session) -> None:
         session.error(
             "the sdist installs other files than the wheel: see the include lists in pyproject.toml"
         )
+    changed = sorted(name for name, digest in away.files() if digest != digest_of(source_of(name)))
+    if changed:
+        session.error(f"the wheel has other files than the source: {', '.join(changed)}")
     shutil.copytree("wrapper/tests", away.home / "wrapper/tests")
     shutil.copytree("examples", away.home / "examples")
     for name in ("pyproject.toml", "conftest.py"):
@@ -331,9 +354,44 @@ def build(session: nox.Session) -> None:
         ]
         session.run(away.python, *strict, external=True)
         pytest = ["-m", "pytest", "wrapper/tests", "-c", "pyproject.toml", "--rootdir=.", "-q", *AT_ONCE]
-        # what these prove of behaviour, the session `tests` has proved on the same files
-        slow = [f"--ignore=wrapper/tests/test_{name}.py" for name in ("batch", "faults", "many", "testing")]
+        # These depend on no installation, and the session `tests` runs them on the same files.
+        slow = [f"--ignore=wrapper/tests/test_{name}.py" for name in BEHAVIOUR]
         session.run(away.python, *pytest, *slow, external=True)
+
+
+BEHAVIOUR = [
+    "batch",
+    "cancelled",
+    "core",
+    "faults",
+    "forks",
+    "large",
+    "limits",
+    "loops",
+    "many",
+    "money",
+    "network",
+    "redaction",
+    "shared",
+    "streams",
+    "testing",
+    "wordings",
+]
+"""The tests of behaviour that the session `build` leaves to the session `tests`."""
+
+
+def source_of(name: str) -> Path:
+    """Return the file of the source that is installed under a name."""
+    if name == "rerank_conformance/openapi.yaml" or name.startswith("rerank_conformance/contracts/"):
+        return Path(name.partition("/")[2])
+    (package,) = (package for package in PACKAGES if package.name == name.partition("/")[0])
+    return package.parent / name
+
+
+def digest_of(file: Path) -> str:
+    """Return the hash of a file in the form of RECORD."""
+    digest = hashlib.sha256(file.read_bytes()).digest() if file.is_file() else b""
+    return f"sha256={base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
 def try_commands(session: nox.Session, environment: Environment) -> None:

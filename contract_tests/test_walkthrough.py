@@ -179,16 +179,19 @@ def test_the_quick_look():
 
 
 def let_the_rest_follow(project):
-    """Step 4: 451 has a class, and the tables know what the vendor says."""
-    project.edit(
-        "wrapper/openrouter_rerank/errors.py",
-        ("AuthenticationError        401 403:", "AuthenticationError        401 403 451:"),
-        (r"^    403: AuthenticationError,$", "    403: AuthenticationError,\n    451: AuthenticationError,"),
-    )
+    """Step 4: 451 has its row, and the table of fields knows what the vendor says."""
+    add_the_row(project)
     project.edit(
         "contract_tests/test_contract.py",
         (r"top_n provider\? session_id user trace", "top_n provider? session_id user instruction trace"),
-        (r"^STATUSES = \{", 'STATUSES = {"451", '),
+    )
+
+
+def add_the_row(project):
+    """Add the row that CONTRIBUTING.md shows."""
+    (row,) = blocks("python")
+    project.edit(
+        "wrapper/openrouter_rerank/errors.py", (r"^STATUSES = \($", f"STATUSES = (\n    {row.strip()},")
     )
 
 
@@ -222,6 +225,7 @@ def test_a_change_from_start_to_release(project):
     assert "passed" in project.nox("contract", "contract_tests/test_broken.py", "-k", bitten)
     project.run(sys.executable, "docs/_site/pages.py")
     assert "refusal.instruction-type" in (project.home / "docs/rules.md").read_text("utf-8")
+    assert "| 451 | `AuthenticationError` | no |" in (project.home / "docs/statuses.md").read_text("utf-8")
 
     project.commit("An instruction, and 451")
     refused = project.nox("release", fails=True)
@@ -234,6 +238,43 @@ def test_a_change_from_start_to_release(project):
     notes = project.git("tag", "--list", "--format=%(contents)", f"v{AFTER}")
     assert f"Contract {NEXT}" in notes
     assert "First version" not in notes
+
+
+RAISED = """
+import pickle
+from openrouter_rerank import AuthenticationError, StatusError
+from openrouter_rerank.testing import FakeReranker
+from openrouter_rerank_api.api.rerank import create_rerank
+from openrouter_rerank_api.models import ErrorResponse
+
+try:
+    FakeReranker(script=[AuthenticationError("no", status=451)]).rerank("q", ["d"])
+except StatusError as error:
+    error = pickle.loads(pickle.dumps(error))
+    print(type(error).__name__, error.status, error.retryable, len(error.attempts))
+    print(error.message.endswith("Ask for another model."))
+print(isinstance(create_rerank.parse(451, b'{"error": {"code": 451, "message": "no"}}'), ErrorResponse))
+"""
+
+
+def test_a_status_takes_one_row(project):
+    """A new status in openapi.yaml and one row of the table of errors: all else follows, and `nox -s contract` is green."""
+    (diff,) = blocks("diff")
+    parts = re.split(r"(?m)^(?=@@ )", diff)
+    of_status = [part for part in parts[1:] if "instruction" not in part]
+    assert len(of_status) == 2
+    (project.home.parent / "change.diff").write_text("".join([parts[0], *of_status]), "utf-8")
+    project.git("apply", "--recount", "../change.diff")
+    set_the_version(project)
+    project.nox("generate")
+    said = project.nox("contract", *TESTS[:4], fails=True)
+    assert re.findall(r"^FAILED (\S+)", said, re.MULTILINE) == [
+        f"{TESTS[0]}::test_every_documented_status_has_a_row"
+    ]
+
+    add_the_row(project)
+    project.nox("contract", *TESTS)
+    assert project.run(sys.executable, "-c", RAISED) == "AuthenticationError 451 False 1\nTrue\nTrue\n"
 
 
 def judged(project, served, by):

@@ -1,4 +1,4 @@
-"""Writes docs/commands.md and docs/rules.md from the programs themselves; `nox -s docs` runs it, and a test runs it with --check."""
+"""Write docs/commands.md, docs/rules.md and docs/statuses.md from the code; `nox -s docs` runs it, a test runs it with --check."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from openrouter_rerank.cli.app import app
+from openrouter_rerank.errors import STATUSES
 from rerank_conformance.cli import main
 from rerank_conformance.rules import RULES, Rule
 
@@ -86,7 +87,35 @@ def _item(rule: Rule) -> str:
     return f"- `{rule.id}` **{rule.level}**{quick}{since}: {rule.requirement}. ({place})"
 
 
-PAGES = {"commands.md": commands, "rules.md": rules}
+def statuses() -> str:
+    """Return the table of HTTP statuses."""
+    lines = [
+        "# HTTP statuses",
+        "",
+        "The error that each status raises, also as the code of an error inside a 200. A retried error is raised after the last",
+        "attempt. [Handle errors](guides/errors.md) lists what to do about each class.",
+        "",
+        "| Status | Error | Retried | Next step |",
+        "|---|---|---|---|",
+    ]
+    for row in STATUSES:
+        if isinstance(row.statuses, range):
+            shown = "others from 500" if 500 in row.statuses else "others below 500"
+        else:
+            shown = ", ".join(map(str, row.statuses))
+        lines.append(
+            f"| {shown} | `{row.error.__name__}` | {'yes' if row.retryable else 'no'} | {row.next_step} |"
+        )
+    lines += ["", "`rerank_many` slows all its requests down after the retried statuses " + _listed() + "."]
+    return "\n".join(lines) + "\n"
+
+
+def _listed() -> str:
+    found = sorted(status for row in STATUSES if row.overloaded for status in row.statuses)
+    return ", ".join(map(str, found))
+
+
+PAGES = {"commands.md": commands, "rules.md": rules, "statuses.md": statuses}
 
 if __name__ == "__main__":
     for page, text in PAGES.items():

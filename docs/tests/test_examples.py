@@ -300,7 +300,7 @@ def test_every_language():
 
 
 def test_the_pages_of_the_programs():
-    """docs/commands.md is what `--help` prints, and docs/rules.md what the registry has; `nox -s docs` writes both."""
+    """docs/commands.md is what `--help` prints, rules.md the registry and statuses.md the table of errors; `nox -s docs` writes them."""
     written = subprocess.run(
         [sys.executable, str(ROOT / "docs/_site/pages.py"), "--check"],
         capture_output=True,

@@ -26,7 +26,6 @@ from openrouter_rerank.errors import (
     RerankError,
     ResponseError,
     ServerError,
-    StatusError,
     class_of,
     is_retryable,
     next_step,
@@ -393,16 +392,15 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
         message = f"{settings.where} answered {answer.status} with an error and no code for it: {says}{hint}"
         return InvalidResponseError(message, **common)
     status = cast(int, code) if succeeded else answer.status
-    kind = class_of(status)
     html = _is_html(answer)
     cause = cause_of(status, words_of(told) if told else says, told | metadata, html=html)
     retryable = _retryable(status, metadata, cause)
     inside = f" inside a {answer.status}" if succeeded else ""
     message = (
         f"{_title(status)}{inside} from {_sender(answer.status, settings)}: {says}. "
-        f"{_what_next(kind, answer, cause, settings, retryable=retryable)}"
+        f"{_what_next(status, answer, cause, settings, retryable=retryable)}"
     )
-    return kind(message, retryable=retryable, too_large=cause is Cause.SIZE, **common)
+    return class_of(status)(message, retryable=retryable, too_large=cause is Cause.SIZE, **common)
 
 
 def _sender(status: int, settings: Settings) -> str:
@@ -427,7 +425,7 @@ _WANTS_TLS = re.compile(
 
 
 def _what_next(  # noqa: PLR0911 - one next step for each cause
-    kind: type[StatusError], answer: Answer, cause: Cause | None, settings: Settings, *, retryable: bool
+    status: int, answer: Answer, cause: Cause | None, settings: Settings, *, retryable: bool
 ) -> str:
     proxy = settings.proxy
     if 300 <= answer.status < 400:
@@ -441,9 +439,11 @@ def _what_next(  # noqa: PLR0911 - one next step for each cause
         return _MENDED_BY[cause]
     if answer.status in _GATEWAY and proxy is not None and proxy.forwards(settings.where):
         return f"Try again later; or check {proxy.variable}, or name the host in NO_PROXY"
-    if kind is ServerError and not retryable:
+    if retryable and not is_retryable(status):
+        return "Try again later"  # the server says so, whatever its status
+    if class_of(status) is ServerError and not retryable:
         return _MENDED_BY[Cause.REQUEST]
-    return next_step(kind)
+    return next_step(status)
 
 
 _MENDED_BY: Mapping[Cause, str] = {

@@ -1,36 +1,37 @@
-"""Every error of this package, one class for each thing that a caller can do about it. No decision is made here.
+"""The errors of this package: one class for each action of a caller, and one table from HTTP statuses to classes.
 
     RerankError
-    ├── BudgetExceededError             max_cost forbids the call, and nothing was sent
-    ├── APIConnectionError              no usable answer came; the transport's error is __cause__
-    │   └── APITimeoutError             not within the attempt's timeout, or the call's deadline
-    └── ResponseError                   an answer came
-        ├── StatusError                 it says that the request failed
-        │   ├── BadRequestError         400 404 413 422 and other 4xx, 3xx: change the call
-        │   ├── AuthenticationError     401 403: change the key, or the account's settings
-        │   ├── InsufficientCreditsError 402: top up
-        │   ├── RateLimitError          408 429: slow down
-        │   └── ServerError             5xx: try later
-        └── InvalidResponseError        it says success and breaks the contract: report it
+    ├── BudgetExceededError               `max_cost` forbids the call; nothing was sent
+    ├── APIConnectionError                no usable response; `__cause__` is the transport's error
+    │   └── APITimeoutError               no complete response within `timeout` or `deadline`
+    └── ResponseError                     a response that is not a ranking
+        ├── StatusError                   an error response
+        │   ├── BadRequestError           change the request
+        │   ├── AuthenticationError       change the key, or the settings of the account
+        │   ├── InsufficientCreditsError  add credits
+        │   ├── RequestTimeoutError       send less or try later; also an APITimeoutError
+        │   ├── RateLimitError            slow down
+        │   └── ServerError               try later
+        └── InvalidResponseError          a success that breaks the contract: report it
 
-Arguments that are wrong in themselves raise ValueError or TypeError, before anything is sent.
+`STATUSES` says which status raises which class. Invalid arguments raise ValueError or TypeError before anything is sent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One request of a call: how long it took, how it ended, and what was waited before the next."""
+    """One request of a call: its duration, its outcome, and the wait after it."""
 
     elapsed: float
-    """Seconds until it ended."""
+    """Seconds from the request to its outcome."""
     status: int | None
-    """The HTTP status, or None where no answer came."""
+    """The HTTP status; None without a response."""
     error: str | None = None
-    """What was wrong, in a few words; None for the attempt that succeeded."""
+    """A short description of the error; None for the attempt that succeeded."""
     wait: float | None = None
     """Seconds waited before the next attempt; None for the last."""
 
@@ -39,11 +40,11 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class RerankError(Exception):
-    """A call that failed. It pickles, prints whole, and holds no secret that was sent.
+    """A failed call. The error can be pickled and contains no secret that was sent.
 
     Attributes:
-        message: What happened, where, and what to do next.
-        retryable: Whether the same call can succeed later.
+        message: The problem, its place and the next step.
+        retryable: True if the same call can succeed later.
         attempts: Every request of the call, first to last.
         elapsed: Seconds from the call to the error.
     """
@@ -58,17 +59,17 @@ class RerankError(Exception):
     def __str__(self) -> str:
         if len(self.attempts) < 2:
             return self.message
-        tried = "; ".join(map(str, self.attempts))
-        return f"{self.message} [{len(self.attempts)} attempts in {self.elapsed:.2f} s: {tried}]"
+        listed = "; ".join(map(str, self.attempts))
+        return f"{self.message} [{len(self.attempts)} attempts in {self.elapsed:.2f} s: {listed}]"
 
 
 class BudgetExceededError(RerankError):
-    """The call may cost more than is left of `max_cost`; nothing was sent.
+    """A call that may cost more than is left of `max_cost`; nothing was sent.
 
     Attributes:
-        spent: What the client's calls have cost, as far as it is known.
+        spent: The known cost of the client's calls.
         limit: The client's `max_cost`.
-        next_cost: The largest cost of a call of this model so far; None where none is known.
+        next_cost: The largest known cost of a call of this model; None if no cost is known.
     """
 
     def __init__(
@@ -87,29 +88,29 @@ class BudgetExceededError(RerankError):
 
 
 class APIConnectionError(RerankError):
-    """No usable answer came: refused, reset, not resolved. The transport's own error is `__cause__`."""
+    """A call without a usable response: refused, reset, not resolved. `__cause__` is the transport's error."""
 
 
 class APITimeoutError(APIConnectionError):
-    """No complete answer came within the attempt's timeout or the call's deadline. It may have been billed."""
+    """A call without a complete response within its timeout or deadline. It may have been billed."""
 
 
 class ResponseError(RerankError):
-    """An answer came, and it is not a ranking.
+    """A response that is not a ranking.
 
     Attributes:
         status: The HTTP status.
-        body: The body as it came, at most 1 MiB of it, with secrets redacted.
-        request_id: The server's id of the request, for its support; None where it sent none.
-        retry_after: Seconds that the server asked to wait; None where it did not.
-        code: The code in the error's envelope, where it has one: the real status when `status` is 200.
-        error_type: The vendor's name for the kind of error; None where there is none.
-        provider: The provider that failed, where it is named.
-        metadata: All that the envelope says beside code and message.
-        too_large: True if the server takes fewer documents, or shorter ones, by its status or its words.
+        body: The first MiB of the body, with secrets redacted.
+        request_id: The server's id of the request, for its support; None if it sent none.
+        retry_after: Seconds to wait, as the server asks; None if it does not ask.
+        code: The code of the error envelope, or None: the real status when `status` is 200.
+        error_type: The vendor's name for the kind of error, or None.
+        provider: The provider that failed, or None.
+        metadata: The other members of the error envelope.
+        too_large: True if the status or the message says that the server takes fewer or shorter documents.
     """
 
-    def __init__(  # noqa: PLR0913 - what a caller may want to know; all by keyword
+    def __init__(  # noqa: PLR0913 - the attributes, all by keyword
         self,
         message: str,
         *,
@@ -138,28 +139,32 @@ class ResponseError(RerankError):
 
     @property
     def provider(self) -> str | None:
-        """The provider that failed, where the error names it."""
+        """The provider that failed, if the error names it."""
         return _text(self.metadata.get("provider_name"))
 
 
 class StatusError(ResponseError):
-    """The server says that the request failed, by its status or by an `error` inside a 200."""
+    """An error response, by its status or by an `error` in a 200."""
 
 
 class BadRequestError(StatusError):
-    """The request is wrong, for this server or this model: change the call."""
+    """The request is wrong for this server or this model: change the request."""
 
 
 class AuthenticationError(StatusError):
-    """The key is missing, wrong, or not allowed to do this: change the key or the account's settings."""
+    """The key is missing, wrong, or not allowed to do this: change the key or the settings of the account."""
 
 
 class InsufficientCreditsError(StatusError):
-    """The account or the key has no credits left: top up."""
+    """The account or the key has no credits left: add credits."""
+
+
+class RequestTimeoutError(StatusError, APITimeoutError):
+    """The server gave up waiting for the request (408): send fewer documents at a time, or try later."""
 
 
 class RateLimitError(StatusError):
-    """Too many requests: slow down. `retry_after` says for how long, where the server does."""
+    """Too many requests: slow down. `retry_after` is the wait that the server asks for."""
 
 
 class ServerError(StatusError):
@@ -167,45 +172,73 @@ class ServerError(StatusError):
 
 
 class InvalidResponseError(ResponseError):
-    """The server says success, and its answer breaks the contract: report it. No part of it is a result."""
+    """A success that breaks the contract: report it. No part of it is used."""
 
 
-_BY_STATUS: Mapping[int, type[StatusError]] = {
-    401: AuthenticationError,
-    402: InsufficientCreditsError,
-    403: AuthenticationError,
-    408: RateLimitError,
-    429: RateLimitError,
-}
+class StatusRow(msgspec.Struct, frozen=True):
+    """The handling of some HTTP statuses."""
 
-_RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, *range(520, 525), 529})
+    statuses: Sequence[int]
+    error: type[StatusError]
+    """The class that they raise."""
+    retryable: bool
+    """True if the same request may succeed later; it is then retried."""
+    next_step: str
+    """The advice of the message."""
+    overloaded: bool = False
+    """True if they mean too many requests: `rerank_many` then slows down."""
 
-_NEXT: Mapping[type[StatusError], str] = {
-    BadRequestError: "Change the request; trying it again will not help.",
-    AuthenticationError: "Check the key (api_key or OPENROUTER_API_KEY) and what the account allows.",
-    InsufficientCreditsError: "Add credits to the account, or raise the key's limit.",
-    RateLimitError: "Send fewer requests at a time, or wait.",
-    ServerError: "Try again later.",
-}
+
+_CHANGE = "Change the request; trying it again will not help."
+_KEY = "Check the key (api_key or OPENROUTER_API_KEY) and what the account allows."
+_CREDITS = "Add credits to the account, or raise the key's limit."
+_LESS = "Send fewer documents at a time, or try again later."
+_SLOWER = "Send fewer requests at a time, or wait."
+_LATER = "Try again later."
+
+STATUSES = (
+    StatusRow((400, 404, 413, 422), BadRequestError, retryable=False, next_step=_CHANGE),
+    StatusRow((401, 403), AuthenticationError, retryable=False, next_step=_KEY),
+    StatusRow((402,), InsufficientCreditsError, retryable=False, next_step=_CREDITS),
+    StatusRow((408,), RequestTimeoutError, retryable=True, next_step=_LESS),
+    StatusRow((429,), RateLimitError, retryable=True, next_step=_SLOWER, overloaded=True),
+    StatusRow((503, 529), ServerError, retryable=True, next_step=_LATER, overloaded=True),
+    StatusRow((500, 502, 504, 520, 521, 522, 523, 524), ServerError, retryable=True, next_step=_LATER),
+    StatusRow(range(500), BadRequestError, retryable=False, next_step=_CHANGE),
+    StatusRow(range(500, 1000), ServerError, retryable=False, next_step=_CHANGE),
+)
+"""The handling of every status, by the first row that has it; a range stands for the statuses that no other row has.
+
+This is the one place for a new status. The first status of a class is the one with which fakes raise it.
+"""
 
 
 def class_of(status: int) -> type[StatusError]:
-    """The class for a status, known or not."""
-    return _BY_STATUS.get(status) or (ServerError if status >= 500 else BadRequestError)
+    """Return the class that a status raises."""
+    return _row_of(status).error
 
 
 def is_retryable(status: int) -> bool:
-    """Whether a request that ended in this status may succeed when it is sent again."""
-    return status in _RETRYABLE
+    """Return True if a request with this status may succeed when it is sent again."""
+    return _row_of(status).retryable
 
 
-def next_step(error: type[StatusError]) -> str:
-    """What a caller can do about this class of error, as a sentence."""
-    return _NEXT[error]
+def is_overloaded(status: int) -> bool:
+    """Return True if the status means too many requests."""
+    return _row_of(status).overloaded
+
+
+def next_step(status: int) -> str:
+    """Return the advice for a status, as a sentence."""
+    return _row_of(status).next_step
+
+
+def _row_of(status: int) -> StatusRow:
+    return next((row for row in STATUSES if status in row.statuses), STATUSES[-1])
 
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
-    """The server's id of a request, by the first of the names under which servers send it."""
+    """Return the server's id of a request, from the first header that has one."""
     names = ("x-generation-id", "request-id", "x-request-id", "cf-ray")
     return next((headers[name] for name in names if headers.get(name)), None)
 

@@ -1,4 +1,4 @@
-"""Why a request got no answer: each error of a transport as a problem and the next step."""
+"""Explain the errors of transports: the problem, the next step, and if a retry can help."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 from openrouter_rerank.errors import is_retryable
 from openrouter_rerank.proxies import Proxy
 
-# Errors raised before anything of the request can have reached the server.
+# Errors before a byte of the request can have reached the server.
 UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "SOCKSError"})
 
 
 class Explanation(NamedTuple):
-    """Why a request got no answer, what to do next, and whether the same request can get one later."""
+    """The problem of a request without a response, the next step, and True if the same request can succeed later."""
 
     problem: str
     step: str
@@ -25,7 +25,7 @@ class Explanation(NamedTuple):
 
 
 class _Peer(NamedTuple):
-    """The server that was asked, and the proxy to which the connection was made in its place."""
+    """The address of the server, and the proxy of the connection."""
 
     where: str
     proxy: Proxy | None
@@ -40,37 +40,37 @@ class _Peer(NamedTuple):
 
     @property
     def setting(self) -> str:
-        """What sets its address."""
+        """The setting that has its address."""
         return self.proxy.variable if self.proxy else "base_url"
 
 
 def class_names(error: BaseException | None) -> set[str]:
-    """Return the names of the error's classes: those of httpcore, httpx and httpx2 are the same."""
+    """Return the names of the error's classes, which are the same in httpcore, httpx and httpx2."""
     return {cls.__name__ for cls in type(error).__mro__} if error else set()
 
 
 def explain(error: BaseException, where: str, proxy: Proxy | None) -> Explanation:
-    """Return why no answer came from this address, through this proxy."""
+    """Return the explanation of an error from this address, through this proxy."""
     peer = _Peer(where, proxy)
     causes = list(_causes(error))
     for matches, make in _TABLE:
         for cause in causes:
             if matches(cause):
                 found = make(cause, peer)
-                return found._replace(problem=f"{found.problem} ({_detail(cause)})")
-    # The last says most: what libraries wrap around it often has no text.
+                return found._replace(problem=f"{found.problem} ({_describe(cause)})")
+    # The innermost error says most: the errors that libraries wrap around it often have no text.
     return Explanation(
-        f"{peer.name} did not answer ({_detail(causes[-1])})",
+        f"{peer.name} did not answer ({_describe(causes[-1])})",
         f"check {peer.setting} and the network",
         retryable=not class_names(error).isdisjoint({"NetworkError", "RemoteProtocolError"}),
     )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and all that it was raised for.
+    """Yield the error and its causes.
 
-    httpcore's errors lose their __cause__ in its pool, and have it as their argument. Their __context__ may lead to what
-    the caller was handling.
+    httpcore's pool drops the __cause__ of its errors but keeps it as their argument. Their __context__ may be an error that
+    the caller handles.
     """
     yield error
     inner = [error.__cause__, *error.args]
@@ -81,7 +81,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             yield from _causes(one)
 
 
-def _detail(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
@@ -124,7 +124,7 @@ def _is_called(name: str) -> _Matcher:
 
 
 def _is_http_of_tls(error: BaseException) -> bool:
-    # What h11 says of a first byte that is no character, such as that of the alert of a TLS server.
+    # h11's message for a first byte that is not a character, such as that of a TLS alert.
     return "RemoteProtocolError" in class_names(error) and "illegal request line" in str(error)
 
 
@@ -136,7 +136,7 @@ def _is_disconnected(error: BaseException) -> bool:
     return "RemoteProtocolError" in class_names(error) and "disconnected" in str(error)
 
 
-def _refused_by_proxy(error: BaseException, peer: _Peer) -> Explanation:
+def _explain_proxy(error: BaseException, peer: _Peer) -> Explanation:
     status = str(error)[:3]
     code = int(status) if status.isdecimal() else 0
     step = f"check {peer.setting if peer.proxy else 'the proxy settings'}"
@@ -145,15 +145,15 @@ def _refused_by_proxy(error: BaseException, peer: _Peer) -> Explanation:
     return Explanation("the proxy refused to connect to it", step, is_retryable(code))
 
 
-def _unknown_name(_: BaseException, peer: _Peer) -> Explanation:
+def _explain_unknown_name(_: BaseException, peer: _Peer) -> Explanation:
     return Explanation(
-        f"the name {peer.host!r} could not be resolved, as there is no such host",
+        f"the name {peer.host!r} could not be resolved, as the host does not exist",
         f"check {peer.setting}, and DNS if the name is right",
         retryable=False,
     )
 
 
-def _no_dns(_: BaseException, peer: _Peer) -> Explanation:
+def _explain_dns_failure(_: BaseException, peer: _Peer) -> Explanation:
     return Explanation(
         f"the name {peer.host!r} could not be resolved, as DNS did not answer",
         f"check the network and its DNS server, and {peer.setting}",
@@ -161,7 +161,7 @@ def _no_dns(_: BaseException, peer: _Peer) -> Explanation:
     )
 
 
-def _plain(_: BaseException, peer: _Peer) -> Explanation:
+def _explain_plain_http(_: BaseException, peer: _Peer) -> Explanation:
     if peer.proxy and peer.proxy.address.startswith("https:"):
         return Explanation(
             "the proxy speaks http and not TLS at this port",
@@ -175,13 +175,13 @@ def _plain(_: BaseException, peer: _Peer) -> Explanation:
     )
 
 
-def _fixed(problem: str, step: str, *, retryable: bool) -> _Maker:
+def _make_fixed(problem: str, step: str, *, retryable: bool) -> _Maker:
     return lambda _, peer: Explanation(
         problem.format(peer=peer.name), step.format(setting=peer.setting), retryable
     )
 
 
-def _broken(problem: str) -> _Maker:
+def _make_broken(problem: str) -> _Maker:
     def make(_: BaseException, peer: _Peer) -> Explanation:
         plain = peer.where.startswith("http:") and peer.proxy is None
         step = "try again later, and check whether the port wants https" if plain else "try again later"
@@ -196,22 +196,22 @@ _TRUST = (
 
 # The first row that matches the error, or one that it was raised from.
 _TABLE: list[tuple[_Matcher, _Maker]] = [
-    (_is_called("ProxyError"), _refused_by_proxy),
+    (_is_called("ProxyError"), _explain_proxy),
     (
         _is_called("SOCKSError"),
-        _fixed(
+        _make_fixed(
             "the proxy does not speak SOCKS5", "check the scheme and the port in {setting}", retryable=False
         ),
     ),
     # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
     (
         _is_refused_certificate(62, 64),
-        _fixed("the certificate is that of another host", "check the host in base_url", retryable=False),
+        _make_fixed("the certificate is that of another host", "check the host in base_url", retryable=False),
     ),
     # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
     (
         _is_refused_certificate(9, 10),
-        _fixed(
+        _make_fixed(
             "the certificate is not valid now",
             "check the clock of this machine, or have the certificate renewed",
             retryable=False,
@@ -219,12 +219,12 @@ _TABLE: list[tuple[_Matcher, _Maker]] = [
     ),
     (
         _is_refused_certificate(),
-        _fixed("the certificate cannot be trusted", _TRUST, retryable=False),
+        _make_fixed("the certificate cannot be trusted", _TRUST, retryable=False),
     ),
-    (_is_tls_of_http, _plain),
+    (_is_tls_of_http, _explain_plain_http),
     (
         _is_handshake_cut,
-        _fixed(
+        _make_fixed(
             "the connection was closed during the TLS handshake",
             "check whether the port is one for https",
             retryable=True,
@@ -232,18 +232,21 @@ _TABLE: list[tuple[_Matcher, _Maker]] = [
     ),
     (
         _is(ssl.SSLError),
-        _fixed(
+        _make_fixed(
             "TLS failed",
             "check which TLS versions the server takes, and whether it wants a client certificate "
             "(verify= takes an ssl.SSLContext that has one)",
             retryable=False,
         ),
     ),
-    (lambda error: isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN, _no_dns),
-    (_is(socket.gaierror), _unknown_name),
+    (
+        lambda error: isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN,
+        _explain_dns_failure,
+    ),
+    (_is(socket.gaierror), _explain_unknown_name),
     (
         _is(ConnectionRefusedError),
-        _fixed(
+        _make_fixed(
             "{peer} refused the connection",
             "check {setting}, and that something listens on this port",
             retryable=True,
@@ -251,18 +254,18 @@ _TABLE: list[tuple[_Matcher, _Maker]] = [
     ),
     (
         _has_errno(EHOSTUNREACH, ENETDOWN, ENETUNREACH),
-        _fixed("the network has no route to {peer}", "check the network and {setting}", retryable=True),
+        _make_fixed("the network has no route to {peer}", "check the network and {setting}", retryable=True),
     ),
     (
         _is_http_of_tls,
-        _fixed(
+        _make_fixed(
             "the answer is not HTTP but binary, as that of a port for TLS is",
             "write https:// in base_url",
             retryable=False,
         ),
     ),
-    (_is_disconnected, _broken("the connection was closed without an answer")),
-    (_is_called("RemoteProtocolError"), _broken("the answer is not HTTP")),
-    (_is(ConnectionError), _broken("the connection was reset")),
-    (_is_broken, _broken("the connection was lost")),
+    (_is_disconnected, _make_broken("the connection was closed without an answer")),
+    (_is_called("RemoteProtocolError"), _make_broken("the answer is not HTTP")),
+    (_is(ConnectionError), _make_broken("the connection was reset")),
+    (_is_broken, _make_broken("the connection was lost")),
 ]

@@ -1,4 +1,4 @@
-"""When a failed attempt is tried again, as a value. It decides and does not wait."""
+"""The policy of retries."""
 
 import random
 from collections.abc import Callable
@@ -8,43 +8,41 @@ import msgspec
 
 from openrouter_rerank.checks import LONGEST_TIME, as_float, shown
 from openrouter_rerank.errors import APITimeoutError, RerankError, ResponseError
-
-# How a server, or its provider, refuses load: openapi.yaml#/paths/~1rerank/post/responses
-_OVERLOADED = (429, 503, 529)
+from openrouter_rerank.errors import is_overloaded as is_overloaded_status
 
 
 def draw() -> float:
-    """Draw a number from 0 to 1."""
-    # Not random.random itself: a pickle of it has the state of the generator, and each process would draw the same.
+    """Return a random number from 0 to 1."""
+    # Not random.random itself: its pickle has the state of the generator, so that each process would draw the same.
     return random.random()  # noqa: S311 - jitter is no secret
 
 
 class Retries(msgspec.Struct, frozen=True):
-    """The policy of retries: few attempts, full jitter, and what the server asks for.
+    """The policy of retries: few attempts, exponential back-off with full jitter, and the server's `Retry-After`.
 
-    Tried again: connections refused or reset before an answer began, and the statuses 408, 429, 500, 502, 503, 504,
-    520 to 524 and 529, unless the server's words say that the same request will fail again (its input is too large, the
-    server has no key, the model does not rank). A `Retry-After` is waited for exactly; one that is longer than `longest_wait`, or than what is
-    left of the call's deadline, ends the call at once instead.
+    Retried: connections that were refused or reset before a response began, and the statuses that `errors.STATUSES` has as
+    retryable, such as 429 and 503. An error is not retried if its message says that the same request fails again: the
+    input is too large, the server has no key, the model does not rank. The wait is exactly the `Retry-After`. A
+    `Retry-After` beyond `longest_wait` or the call's deadline ends the call at once.
 
     Raises:
-        TypeError, ValueError: A number that no policy can have.
+        TypeError, ValueError: An argument is invalid.
 
     Example:
-        >>> Retries(attempts=1)  # never again
+        >>> Retries(attempts=1)  # no retries
         Retries(attempts=1, first_wait=0.5, longest_wait=30.0, timeouts=False)
     """
 
     attempts: int = 3
-    """How many requests a call may make, the first one included."""
+    """The largest number of requests of a call, the first one included."""
     first_wait: float = 0.5
-    """The wait before the second attempt is drawn from 0 to this many seconds; each further one from twice that."""
+    """The largest wait before the second attempt, in seconds; it doubles with each further attempt."""
     longest_wait: float = 30.0
-    """No wait is longer than this many seconds, the server's own `Retry-After` included."""
+    """The longest wait in seconds, also for a `Retry-After`."""
     timeouts: bool = False
-    """Whether an attempt that timed out after it was sent is tried again. The work may have been done, and billed."""
+    """True to retry requests that timed out after they were sent. The server may have done the work and billed it."""
     fraction: Callable[[], float] = draw
-    """Draws the jitter, from 0 to 1."""
+    """Returns the jitter, from 0 to 1."""
 
     def __post_init__(self) -> None:
         if isinstance(self.attempts, bool) or not isinstance(self.attempts, int):
@@ -67,7 +65,7 @@ class Retries(msgspec.Struct, frozen=True):
         return f"Retries({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def delay(self, attempt: int, error: RerankError) -> float | None:
-        """Seconds to wait after this attempt (the first is 1) ended in this error; None to give up."""
+        """Return the seconds to wait after this attempt (the first is 1) with this error; None to give up."""
         if attempt >= self.attempts:
             return None
         if not (error.retryable or (self.timeouts and isinstance(error, APITimeoutError))):
@@ -78,12 +76,12 @@ class Retries(msgspec.Struct, frozen=True):
 
     @property
     def longest(self) -> float:
-        """The longest wait, as far as anything can wait."""
+        """The longest wait, within the limits of the operating system."""
         return min(as_float("longest_wait", self.longest_wait, "seconds"), LONGEST_TIME)
 
     def widest(self, doublings: int) -> float:
-        """The widest wait that the server does not ask for, after so many before it."""
-        # Past the 1,000th doubling there is no float; the longest wait is long reached.
+        """Return the largest wait after so many doublings, without a `Retry-After`."""
+        # A float ends at the 1,024th doubling; the longest wait comes long before.
         first = as_float("first_wait", self.first_wait, "seconds")
         return min(self.longest, first * 2.0 ** min(doublings, 1000))
 
@@ -103,4 +101,4 @@ def is_overloaded(error: RerankError) -> TypeGuard[ResponseError]:
     """Return True if the server, or its provider, refuses the request because of its load."""
     if not (isinstance(error, ResponseError) and error.retryable):
         return False  # such as a 503 that says that the input is too large, or that no key is configured
-    return (error.code or error.status) in _OVERLOADED
+    return is_overloaded_status(error.code or error.status)

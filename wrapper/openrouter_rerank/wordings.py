@@ -1,7 +1,7 @@
-"""Tell the cause of an error by the server's words, where its status does not say it.
+"""Find the cause of an error by the words of its message.
 
-Statuses are used differently: llama.cpp answers 500 to a document that is too long, TEI 422 to a list that is, and LiteLLM 500
-where the server itself has no key. Each table below holds wordings of real servers; the tests quote them.
+Servers use statuses differently: llama.cpp answers 500 to a document that is too long, TEI 422 to a list that is too long,
+and LiteLLM 500 if the server itself has no key. Each table below has wordings of real servers; the tests quote them.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ from typing import Any, cast
 
 import msgspec
 
+from openrouter_rerank.errors import BadRequestError, class_of
+
 
 class Cause(Enum):
-    """What is wrong, where the words tell it."""
+    """The cause of an error that only a change removes."""
 
     SIZE = "size"
-    """The list, or a text of it, is too large: fewer or shorter documents may pass."""
+    """The list or a text of it is too large; fewer or shorter documents may pass."""
     SERVER_KEY = "server key"
     """The server has no valid key for the provider behind it."""
     MODEL = "model"
-    """The model is not there, or does not rank."""
+    """The model does not exist or does not rank."""
     ADDRESS = "address"
-    """There is no such operation at this address."""
+    """The address has no such operation."""
     REQUEST = "request"
-    """The request itself, which will meet the same again."""
+    """The request itself; the same request fails again."""
 
 
 # --------------------------------------------------------------------------------------------------------------- tables
@@ -56,7 +58,7 @@ _ABOUT_SIZE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-# A limit, but not one that fewer or shorter documents keep to.
+# Limits that fewer or shorter documents do not help with.
 _OTHER_LIMIT = re.compile(
     r"""
     quota | credit | balance | billing | budget | \brate | \bper\ (second|minute|hour|day|month) | \b[rt]p[md]\b | concurren
@@ -75,8 +77,6 @@ _SIZE_KINDS = frozenset(
         "exceed_context_size_error",
     ]
 )
-# Statuses that a page for people may have at the right address: a gateway's.
-_MEANT_AS_THEY_ARE = frozenset({401, 402, 403, 408, 413, 429})
 
 _SERVER_KEY = re.compile(
     r"""
@@ -101,7 +101,7 @@ _MODEL = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _IMAGE = re.compile(r"fetch\w* (the |an )?image", re.IGNORECASE)
-# Whatever else stands beside these, the same request may succeed later.
+# With these words the same request may succeed later, whatever the other words are.
 _PASSES = re.compile(
     r"""
     overload | \btry(ing)?\ (it\ |this\ )?again(?!\ with\ (a\ )?(few|short|small|less)) | \bretry\b | \b(re)?load(ing|ed)?\b
@@ -125,8 +125,8 @@ _A_MODEL = re.compile(
     r"\bmodels?\b|\bdeployment|\bno (allowed )?(endpoints|providers)\b|\bprovider\b", re.IGNORECASE
 )
 
-# Kinds of error that the same request will meet again, though a gateway may dress them as a 5xx. The contract lists
-# them all: components/schemas/ErrorMetadata.
+# Kinds of error that the same request meets again, even if a gateway sends them with a 5xx. The contract lists them:
+# components/schemas/ErrorMetadata.
 _PERMANENT = frozenset(
     [
         "not_found",
@@ -154,22 +154,23 @@ _PERMANENT = frozenset(
 # -------------------------------------------------------------------------------------------------------------- deciding
 
 
-def cause_of(status: int, words: str, told: Mapping[str, Any], *, html: bool = False) -> Cause | None:
-    """Return the cause of an error, where its status and its words tell one that nothing but a change mends.
+def cause_of(status: int, words: str, members: Mapping[str, Any], *, html: bool = False) -> Cause | None:
+    """Return the cause of an error; None if its status says enough, or if the same request may succeed later.
 
     Args:
-        status: The status of the error, or the code inside a 200.
-        words: What the server says, without what it quotes of the request.
-        told: The members of the error, those of its metadata among them.
-        html: True if it is a page for people.
+        status: The status of the error, or the code in a 200.
+        words: The message of the server, without its quotes of the request.
+        members: The members of the error and of its metadata.
+        html: True if the body is an HTML page.
     """
-    kinds = {str(told.get(name)).lower() for name in ("error_type", "type", "code")}
+    kinds = {str(members.get(name)).lower() for name in ("error_type", "type", "code")}
     if status >= 500:
         return _behind_5xx(words, kinds, html=html)
-    if html and status not in _MEANT_AS_THEY_ARE:
+    # A gateway sends a page with 403 or 413 at the right address too.
+    if html and status != 413 and class_of(status) is BadRequestError:
         return Cause.ADDRESS
     if status in (404, 405, 410):
-        return _missing(words, told)
+        return _missing(words, members)
     about_size = status in (400, 422) and (kinds & _SIZE_KINDS or _is_about_size(words))
     return Cause.SIZE if status == 413 or about_size else None
 
@@ -192,48 +193,48 @@ def _behind_5xx(words: str, kinds: set[str], *, html: bool) -> Cause | None:
 def _is_about_size(words: str) -> bool:
     if _OTHER_LIMIT.search(words) or not _ABOUT_SIZE.search(words):
         return False
-    # Halving the documents leaves a query as long as it is.
+    # Halving the documents does not shorten a query.
     return _QUERY.search(words) is None or _DOCUMENTS.search(words) is not None
 
 
-def _missing(words: str, told: Mapping[str, Any]) -> Cause:
-    """Return which of both is not there: the model, or the operation."""
+def _missing(words: str, members: Mapping[str, Any]) -> Cause:
+    """Return the cause of a 404: the model or the address."""
     if _NO_ADDRESS.search(words):
         return Cause.ADDRESS
-    names_model = told.get("param") == "model" or "availability" in told or _A_MODEL.search(words)
+    names_model = members.get("param") == "model" or "availability" in members or _A_MODEL.search(words)
     return Cause.MODEL if names_model else Cause.ADDRESS
 
 
 def is_no_address(words: str) -> bool:
-    """True if the words say that there is no such operation."""
+    """Return True if the words say that the address has no such operation."""
     return _NO_ADDRESS.search(words) is not None
 
 
-def words_of(told: object) -> str:
-    """Return what the server says in an error, without what it quotes of the request.
+def words_of(error: object) -> str:
+    """Return the words of an error, without its quotes of the request.
 
-    Of a list of details (`{"loc": ..., "msg": ..., "input": ...}`) those count whose place is the documents.
+    Of a list of details (`{"loc": ..., "msg": ..., "input": ...}`) only those about the documents count.
     """
-    # LiteLLM puts a whole traceback behind its message, which holds any words.
-    return "; ".join(_words(told, 4)).partition("Traceback (most recent")[0]
+    # LiteLLM appends a traceback to its message, which contains any words.
+    return "; ".join(_words(error, 4)).partition("Traceback (most recent")[0]
 
 
 _WORDS = ("message", "msg", "detail", "error", "errors", "title", "type", "metadata", "raw")
 _LISTS = frozenset({"documents", "texts", "passages", "input", "inputs"})
 
 
-def _words(told: object, depth: int) -> Iterator[str]:
-    if isinstance(told, str):
-        inner = _inner(told)
+def _words(error: object, depth: int) -> Iterator[str]:
+    if isinstance(error, str):
+        inner = _decode_inner(error)
         if depth and isinstance(inner, dict | list):
             yield from _words(cast(object, inner), depth - 1)
-        elif told:
-            yield told
-    elif depth and isinstance(told, list):
-        for item in cast(list[object], told)[:20]:
+        elif error:
+            yield error
+    elif depth and isinstance(error, list):
+        for item in cast(list[object], error)[:20]:
             yield from _words(item, depth - 1)
-    elif depth and isinstance(told, dict):
-        members = cast(dict[str, object], told)
+    elif depth and isinstance(error, dict):
+        members = cast(dict[str, object], error)
         place = members.get("loc", members.get("path"))
         if isinstance(place, list) and _LISTS.isdisjoint(map(str, cast(list[object], place))):
             return
@@ -242,8 +243,8 @@ def _words(told: object, depth: int) -> Iterator[str]:
                 yield from _words(members[name], depth - 1)
 
 
-def _inner(text: str) -> object:
-    """Return the JSON that stands inside a text, as gateways pass on the body of the error behind them."""
+def _decode_inner(text: str) -> object:
+    """Return the JSON in a text, or None. Gateways put the body of another server's error there."""
     if text[:1] not in ("{", "["):
         return None
     try:

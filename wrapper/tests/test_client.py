@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import socket
 import ssl
 import sys
@@ -807,3 +808,41 @@ def test_an_answer_that_breaks(shell: Shell) -> None:
 
     assert not caught.value.retryable
     assert len(seen) == 1
+
+
+def test_both_shells_call_a_connection_that_never_comes_unsent(shell: Shell) -> None:
+    """A handshake that hangs sent nothing, so that it is tried again by either shell."""
+    with deaf() as url, pytest.raises(APITimeoutError, match="no connection") as caught:
+        shell.rank(base_url=url.replace("http:", "https:"), timeout=0.3)
+
+    assert len(caught.value.attempts) == 3
+
+
+def test_a_scorer_that_fails_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """The local mode says which scorer failed and how, at once, and shouts into no log."""
+    caplog.set_level(logging.INFO)
+
+    def broken(query: str, texts: Any) -> list[float]:
+        raise KeyError(query + texts[0])
+
+    with (
+        Reranker.local(broken) as reranker,
+        pytest.raises(ServerError, match="local/broken failed with KeyError") as caught,
+    ):
+        reranker.rerank("q", ["a"])
+
+    assert len(caught.value.attempts) == 1
+    assert not [record for record in caplog.records if record.name.startswith(("openrouter", "rerank"))]
+
+
+async def test_closed_is_closed() -> None:
+    """A closed reranker takes no call, whatever it sends through."""
+    local, injected = Reranker.local(), Reranker("k", http_client=httpx.Client())
+    for reranker in (local, injected, Reranker("k")):
+        reranker.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            reranker.rerank("q", [])
+    twin = AsyncReranker.local()
+    await twin.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await twin.rerank("q", ["a"])

@@ -31,11 +31,13 @@ from openrouter_rerank import (
     InvalidResponseError,
     Ranking,
     RateLimitError,
+    RequestTimeoutError,
     Reranker,
     RerankError,
     ResponseError,
     Retries,
     ServerError,
+    StatusError,
     Usage,
 )
 from openrouter_rerank.steps import BackOff, Load, Wait
@@ -671,7 +673,7 @@ BY_STATUS = {
     402: InsufficientCreditsError,
     403: AuthenticationError,
     404: BadRequestError,
-    408: RateLimitError,
+    408: RequestTimeoutError,
     413: BadRequestError,
     422: BadRequestError,
     429: RateLimitError,
@@ -698,6 +700,41 @@ def test_status(status: int) -> None:
         assert type(inside.value) is kind
         assert (inside.value.status, inside.value.code) == (200, status)
         assert inside.value.retryable is (status in AGAIN)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_408_is_a_timeout(inside: bool) -> None:
+    """A 408 is caught as a timeout, and has what an error response has; it is retried."""
+    content = {"error": {"code": 408, "message": "too slow"}}
+    said = answered(200 if inside else 408, content, x_request_id="r", retry_after="2")
+    with pytest.raises(APITimeoutError) as caught:
+        finish(call({"retries": Retries(attempts=2)}), said, said)
+
+    error = caught.value
+    assert isinstance(error, StatusError)
+    assert (error.status, error.code, error.request_id) == (200 if inside else 408, 408, "r")
+    assert json.loads(error.body) == content
+    assert [attempt.wait for attempt in error.attempts] == [2, None]
+    assert error.message.endswith("Send fewer documents at a time, or try again later.")
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable", "advice"),
+    [
+        (400, True, "Try again later"),
+        (429, True, "Send fewer requests at a time, or wait."),
+        (501, True, "Try again later"),
+        (501, None, "change the request, or the model"),
+        (503, False, "change the request, or the model"),
+    ],
+)
+def test_advice_agrees_with_the_server(status: int, retryable: bool | None, advice: str) -> None:
+    """An error whose message says that it can be retried advises to retry, whatever its status; and the reverse."""
+    content = {"error": {"message": "no", "availability": {"retryable": retryable}}}
+    with pytest.raises(StatusError) as caught:
+        finish(call({"retries": Retries(attempts=1)}), answered(status, content))
+
+    assert caught.value.message.endswith(advice)
 
 
 def test_the_status_wins_over_the_code() -> None:
@@ -1418,3 +1455,34 @@ def test_the_constructor_names_its_arguments() -> None:
 
     assert kinds.pop("api_key") is inspect.Parameter.POSITIONAL_OR_KEYWORD
     assert set(kinds.values()) == {inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize("nothing", [None, "", False, {}, 0])
+def test_an_error_that_says_none(nothing: Any) -> None:
+    """An empty `error` beside results is none."""
+    body = {"results": [{"index": 0, "relevance_score": 1}], "error": nothing}
+
+    assert finish(call(documents=["a"]), answered(200, body)).indices == [0]
+
+
+def test_what_will_not_help() -> None:
+    """An error that the server calls permanent does not say to try again."""
+    body = {"error": {"code": 503, "message": "no", "metadata": {"error_type": "not_found"}}}
+
+    with pytest.raises(ServerError, match="will not help") as caught:
+        finish(call(), answered(503, body))
+
+    assert len(caught.value.attempts) == 1
+
+
+@pytest.mark.parametrize("key", ["trace_state", "generation_id", "trace_date", "environment"])
+def test_a_trace_takes_other_keys(key: str) -> None:
+    """A key of a trace that only resembles a known one is the caller's own."""
+    assert json.loads(next(call(documents=["a"], trace={key: "x"})).content)["trace"] == {key: "x"}
+
+
+@pytest.mark.parametrize("key", ["trace_idd", "trace_nmae", "span_nam", "parent_spanid"])
+def test_a_trace_refuses_misspellings(key: str) -> None:
+    """A key that is one slip away from a known one is a slip."""
+    with pytest.raises(ValueError, match="did you mean"):
+        next(call(documents=["a"], trace={key: "x"}))

@@ -340,3 +340,31 @@ def test_documents_are_values() -> None:
     assert hash(document) == hash(Document("a", URL))
     with pytest.raises(AttributeError):
         document.text = "b"  # type: ignore[misc] # that it cannot be set is the fact
+
+
+def test_a_file_that_is_not_there(shell: Shell, tmp_path: Path) -> None:
+    """An image file that cannot be read is named with its document, and nothing was sent."""
+    with shell.open() as rank, pytest.raises(FileNotFoundError, match=r"nope\.png") as caught:
+        rank("q", ["a", tmp_path / "nope.png"])
+
+    assert "document 1" in caught.value.__notes__[0]
+
+
+def test_a_table_is_no_list_of_documents() -> None:
+    """What iterates over the names of its columns is refused, with the way to pass it."""
+
+    class Table:
+        columns = ("text",)
+
+        def __iter__(self) -> Any:
+            return iter(self.columns)
+
+    with pytest.raises(TypeError, match="column of it"):
+        next(call(documents=Table()))
+
+
+@pytest.mark.parametrize("key", [3, ["text"]])
+def test_a_key_is_a_function_or_a_name(key: Any) -> None:
+    """Anything else as key= is refused by its name."""
+    with pytest.raises(TypeError, match="key must be"):
+        next(call(documents=[{"text": "a"}], key=key))

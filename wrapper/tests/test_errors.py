@@ -24,6 +24,7 @@ from openrouter_rerank import (
     InsufficientCreditsError,
     InvalidResponseError,
     RateLimitError,
+    RequestTimeoutError,
     RerankError,
     ResponseError,
     Retries,
@@ -75,6 +76,7 @@ def test_tree() -> None:
         BadRequestError: (StatusError,),
         AuthenticationError: (StatusError,),
         InsufficientCreditsError: (StatusError,),
+        RequestTimeoutError: (StatusError, APITimeoutError),
         RateLimitError: (StatusError,),
         ServerError: (StatusError,),
         InvalidResponseError: (ResponseError,),
@@ -82,7 +84,11 @@ def test_tree() -> None:
 
 
 def test_tree_is_drawn() -> None:
-    """The module's drawing of the tree names each class once, at its depth."""
+    """The tree in the module's docstring has each class once, at its depth."""
+
+    def depth(kind: type) -> int:
+        return 1 if kind is RerankError else 1 + depth(kind.__bases__[0])
+
     drawing = [
         line for line in (errors.__doc__ or "").splitlines() if "─" in line or line == "    RerankError"
     ]
@@ -90,7 +96,20 @@ def test_tree_is_drawn() -> None:
         line.split("─ ")[-1].split()[0]: (len(line) - len(line.lstrip(" │├└─"))) // 4 for line in drawing
     }
 
-    assert drawn == {kind.__name__: len(kind.__mro__) - 4 + 1 for kind in CLASSES}
+    assert drawn == {kind.__name__: depth(kind) for kind in CLASSES}
+
+
+def test_the_table_has_every_class() -> None:
+    """Each class of an error response is raised by a status, and each status is in one row, beside the ranges."""
+    named = [
+        status for row in errors.STATUSES if not isinstance(row.statuses, range) for status in row.statuses
+    ]
+
+    assert len(named) == len(set(named))
+    assert {row.error for row in errors.STATUSES} == {
+        kind for kind in CLASSES if StatusError in kind.__bases__
+    }
+    assert all(row.next_step.endswith(".") for row in errors.STATUSES)
 
 
 @pytest.mark.parametrize("take", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])

@@ -22,7 +22,9 @@ from openrouter_rerank_api.models import (
     ErrorResponse,
     ImageDocument,
     ModelList,
+    ProviderOptions,
     ProviderPreferences,
+    ProviderSettings,
     RerankRequest,
     RerankResponse,
     TextDocument,
@@ -428,3 +430,24 @@ def test_it_is_marked_as_typed() -> None:
     """Both packages ship `py.typed`, so that type checkers read them."""
     assert files("openrouter_rerank_api").joinpath("py.typed").is_file()
     assert files("openrouter_rerank").joinpath("py.typed").is_file()
+
+
+def test_models_inside_unknown_fields_are_sent_whole() -> None:
+    """The settings of a provider reach the wire from their own class as from a plain dict."""
+    settings = ProviderSettings()
+    settings.additional_properties["max_tokens_per_doc"] = 4096
+    options = ProviderOptions()
+    options.additional_properties["cohere"] = settings
+    request = RerankRequest("m", "q", ["a"], provider=ProviderPreferences(options=options))
+
+    sent = json.loads(create_rerank.get_kwargs(body=request)["content"])
+
+    assert sent["provider"] == {"options": {"cohere": {"max_tokens_per_doc": 4096}}}
+
+
+def test_the_low_level_client_reads_an_error_inside_a_200() -> None:
+    """A success that carries the envelope of an error is read as that."""
+    parsed = create_rerank.parse(200, b'{"error":{"code":429,"message":"slow down"}}')
+
+    assert isinstance(parsed, ErrorResponse)
+    assert parsed.error.code == 429

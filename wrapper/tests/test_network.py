@@ -916,8 +916,8 @@ def unresolved(code: int) -> Any:
 @pytest.mark.parametrize(
     ("code", "retryable", "says"),
     [
-        (socket.EAI_NONAME, False, "as there is no such host"),
-        (socket.EAI_FAIL, False, "as there is no such host"),
+        (socket.EAI_NONAME, False, "as the host does not exist"),
+        (socket.EAI_FAIL, False, "as the host does not exist"),
         (socket.EAI_AGAIN, True, "as DNS did not answer"),
     ],
 )
@@ -1266,3 +1266,20 @@ def test_an_address_that_the_system_gives_up(monkeypatch: pytest.MonkeyPatch) ->
     clock.end = time.monotonic() + 60
     with pytest.raises(httpcore.ConnectTimeout):
         clock.connect_tcp("127.0.0.1", 9)
+
+
+def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An SSL_CERT_FILE that leads nowhere is told by its name when the reranker is made."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+
+    with pytest.raises(ValueError, match="SSL_CERT_FILE"):
+        Reranker("k")
+
+
+def test_a_socks_proxy_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SOCKS proxy in the environment says what it needs when the reranker is made."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+    monkeypatch.setattr("openrouter_rerank.proxies.find_spec", lambda _: None)
+
+    with pytest.raises(ValueError, match=r"httpx\[socks\]"):
+        Reranker("k")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import copy
+import json
 import logging
 import pickle
 import re
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +24,17 @@ from rich.pretty import pretty_repr
 import openrouter_rerank
 import openrouter_rerank_api
 from driving import call, settings
-from openrouter_rerank import AsyncReranker, Reranker, RerankError, ResponseError, Retries
+from openrouter_rerank import (
+    AsyncReranker,
+    AuthenticationError,
+    RateLimitError,
+    Reranker,
+    RerankError,
+    ResponseError,
+    Retries,
+)
 from openrouter_rerank.testing import Request, Script, answer, envelope, honest, serving, unused_address
-from shells import KEY, LONG, TIMEOUTS, Shell
+from shells import KEY, LONG, SOON, TIMEOUTS, Shell
 
 HIDDEN = "hidden-value-of-a-header"
 OURS = tuple(
@@ -454,3 +464,83 @@ def test_a_misspelt_key_is_in_no_frame() -> None:
         Reranker(apikey=KEY)  # type: ignore[call-arg] # on purpose
 
     assert KEY not in "\n".join(_ours(caught.value))
+
+
+LONG_KEY = "sk-or/v1+a-key-of-some-length"
+
+
+def says(body: bytes, key: str = LONG_KEY, status: int = 401) -> Reranker:
+    """A reranker whose server answers with this body."""
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
+    return Reranker(key, http_client=httpx.Client(transport=transport))
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        LONG_KEY,
+        LONG_KEY.replace("/", "\\/"),
+        "".join(f"\\u{ord(char):04X}" for char in LONG_KEY),
+        json.dumps(LONG_KEY.replace("/", "\\/"))[1:-1],
+    ],
+    ids=["plain", "slash", "all escaped", "JSON in JSON"],
+)
+def test_an_escaped_echo_of_the_key(echo: str) -> None:
+    """A key that the server echoes is redacted however JSON escapes it, in the message and in the body."""
+    with pytest.raises(AuthenticationError) as caught:
+        says(
+            b'{"error":{"code":401,"message":"bad key %s","metadata":{"raw":"%s"}}}' % (2 * (echo.encode(),))
+        ).rerank("q", ["a"])
+
+    shown = f"{caught.value} {caught.value.metadata} {caught.value.body!r}"
+    assert "a-key-of-some" not in shown
+    assert "0061" not in shown
+    assert "[key]" in str(caught.value)
+
+
+def test_an_echo_across_the_cut_of_a_long_message() -> None:
+    """A message is cut only after the key is redacted, so that no part of it is left."""
+    with pytest.raises(AuthenticationError) as caught:
+        says(json.dumps({"error": {"code": 401, "message": "x" * 485 + LONG_KEY}}).encode()).rerank(
+            "q", ["a"]
+        )
+
+    assert "sk-or" not in str(caught.value)
+
+
+def test_a_short_key_leaves_answers_whole() -> None:
+    """What people give to servers that take any key is no secret, and is not cut out of what those answer."""
+    body = b'{"error":{"code":429,"message":"1 too many"}}'
+
+    with pytest.raises(RateLimitError) as caught:
+        says(body, key="1", status=200).rerank("q", ["a"])
+
+    assert caught.value.body == body
+
+
+def test_a_body_of_backslashes_is_read_at_once() -> None:
+    """To look for an escaped key takes time by the size of a body and not by its square: this would take minutes."""
+    began = time.monotonic()
+    with pytest.raises(AuthenticationError):
+        says(b"\\" * 100_000).rerank("q", ["a"])
+
+    assert time.monotonic() - began < SOON
+
+
+def test_an_echo_in_a_ranking() -> None:
+    """A ranking's own copy of the answer does not have the key either."""
+    body = {"results": [{"index": 0, "relevance_score": 1}], "echo": LONG_KEY}
+
+    assert b"sk-or" not in says(json.dumps(body).encode(), status=200).rerank("q", ["a"]).body
+
+
+def test_a_redirect_does_not_show_a_password() -> None:
+    """Whatever stands before the host of a redirect's target stays out of the message."""
+    transport = httpx.MockTransport(
+        lambda _: httpx.Response(307, headers={"Location": "https://u:secret@h.example/"})
+    )
+
+    with pytest.raises(RerankError, match=r"h\.example") as caught:
+        Reranker("k", http_client=httpx.Client(transport=transport)).rerank("q", ["a"])
+
+    assert "secret" not in str(caught.value)

@@ -35,6 +35,7 @@ from openrouter_rerank import (
     InvalidResponseError,
     Ranking,
     RateLimitError,
+    RequestTimeoutError,
     Reranker,
     RerankError,
     ResponseError,
@@ -161,6 +162,7 @@ CLASSES = [
     InsufficientCreditsError,
     InvalidResponseError,
     RateLimitError,
+    RequestTimeoutError,
     APITimeoutError,
     AuthenticationError,
     ServerError,
@@ -200,14 +202,15 @@ def test_every_error_can_be_scripted() -> None:
 
 def test_an_error_with_details(fake_of: Callable[..., Fake]) -> None:
     """The attributes of a scripted error are those of the error that is raised."""
-    told = RateLimitError(
+    told = RequestTimeoutError(
         "slow down", status=408, retry_after=2.5, request_id="gen-1", metadata={"provider_name": "P"}
     )
 
-    with pytest.raises(RateLimitError, match="slow down") as caught:
+    with pytest.raises(APITimeoutError, match="slow down") as caught:
         rank(fake_of(script=[told]))
 
     error = caught.value
+    assert isinstance(error, StatusError)
     assert (error.status, error.retry_after, error.request_id, error.provider) == (408, 2.5, "gen-1", "P")
     assert error.code == 408
 

@@ -20,7 +20,7 @@ from openrouter_rerank.retries import Retries
 from openrouter_rerank.steps import Failure, Step
 
 # No other call can succeed after such an error.
-_FATAL = (BudgetExceededError,)
+_ENDING = (BudgetExceededError,)
 
 # How many requests are read from the caller's iterable in advance, for each that may be in flight.
 _AHEAD = 4
@@ -199,7 +199,7 @@ class Run(ABC):
 
     def is_last(self, result: Result[Any]) -> bool:
         """Return True if no call may begin after this result."""
-        return result.error is not None and (self._stop_on_error or isinstance(result.error, _FATAL))
+        return result.error is not None and (self._stop_on_error or isinstance(result.error, _ENDING))
 
     def ends_with(self, result: Result[Any]) -> bool:
         """Return True if the caller asked for the run to end with this result."""

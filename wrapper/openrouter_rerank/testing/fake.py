@@ -16,16 +16,12 @@ import msgspec
 from openrouter_rerank import forks
 from openrouter_rerank.client import AsyncReranker, Reranker
 from openrouter_rerank.errors import (
+    STATUSES,
     APIConnectionError,
     APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    InsufficientCreditsError,
     InvalidResponseError,
-    RateLimitError,
     RerankError,
     ResponseError,
-    ServerError,
     class_of,
 )
 from openrouter_rerank.ranking import Usage
@@ -229,13 +225,8 @@ def _scored(scores: Scores, query: str, texts: list[str]) -> list[float]:
     return found
 
 
-_STATUSES: Mapping[type[RerankError], int] = {
-    BadRequestError: 400,
-    AuthenticationError: 401,
-    InsufficientCreditsError: 402,
-    RateLimitError: 429,
-    ServerError: 503,
-}
+# The status with which a class is raised: the first that the table has for it.
+_STATUSES: Mapping[type[RerankError], int] = {row.error: row.statuses[0] for row in reversed(STATUSES)}
 
 
 def _failing(kind: type[Any], error: RerankError | None) -> Generator[bytes | End, None, None]:
