@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from rerank_conformance import contract
 from rerank_conformance.contract import Contract
 from rerank_conformance.exchanges import Exchange
-from rerank_conformance.report import Level
+from rerank_conformance.report import ConformanceLevel, Level
+from rerank_conformance.rules.levels import group_of
 
 TOLERANCE = 0.01
 """How far two scores of one document may lie apart before they count as different, unless told otherwise."""
@@ -79,6 +80,16 @@ class Rule:
     is stricter is a new rule, or the same by a probe of a later version."""
     thorough: bool
     """Whether one exchange without a conclusion leaves the rule undecided, whatever the others say."""
+
+    @property
+    def conformance_level(self) -> ConformanceLevel:
+        """The lowest conformance level that includes the rule."""
+        return group_of(self.id).level
+
+    @property
+    def level_reason(self) -> str:
+        """The reason for the conformance level, in one sentence."""
+        return group_of(self.id).reason
 
 
 RULES: dict[str, Rule] = {}
