@@ -12,6 +12,12 @@ VERDICTS: dict[Verdict, str] = {
     "undecided": "Undecided",
     "no-failure-found": "No failure found (quick)",
 }
+MARKS: dict[Verdict, str] = {
+    "conformant": "✓",
+    "nonconformant": "✗",
+    "undecided": "?",
+    "no-failure-found": "~",
+}
 MEANINGS: dict[ConformanceLevel, str] = {
     "ranking": "A client that sends texts and reads index and score can trust the ranking.",
     "interface": "Errors, keys, limits and every documented form are right, too.",
@@ -127,6 +133,27 @@ def causes(report: Report) -> list[Cause]:
         alike.setdefault(rule.reason, []).append(rule)
     found += [Cause(tuple(rules)) for rules in alike.values()]
     return sorted(found, key=lambda cause: cause.weight)
+
+
+_BROKEN: dict[ConformanceLevel, str] = {
+    "ranking": "Breaks the ranking for every client",
+    "interface": "Breaks clients that use more than texts and scores",
+    "strict": "Differs from the letter of the contract",
+}
+_NOT_PASSED: dict[Outcome, str] = {
+    "error": "Not judged: a fault of the check",
+    "undecided": "Undecided",
+    "known": "Expected failures",
+}
+
+
+def grouped_causes(report: Report) -> dict[str, list[Cause]]:
+    """Group the causes under a heading, in the order of `causes`."""
+    found: dict[str, list[Cause]] = {}
+    for cause in causes(report):
+        title = _NOT_PASSED.get(cause.rule.verdict, _BROKEN[cause.conformance_level])
+        found.setdefault(title, []).append(cause)
+    return found
 
 
 def sentence(report: Report) -> str:
