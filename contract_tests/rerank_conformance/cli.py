@@ -59,7 +59,7 @@ def main() -> None:
 @click.option("--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file that holds the key.")  # fmt: skip
 @click.option("--expected-failures", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of rules that the server is known to break: an id on each line, a reason after #.")  # fmt: skip
 @click.option("--contract-version", metavar="VERSION", help="Hold the server to this version of the contract: its schemas, and the rules that there were then.  [default: this kit's]")  # fmt: skip
-@click.option("--level", type=click.Choice(LEVELS), default="strict", show_default=True, help="The level that decides the exit code: ranking (texts, indices and scores), interface (errors, keys, limits and every documented form, too), strict (everything).")  # fmt: skip
+@click.option("--level", type=click.Choice(LEVELS), metavar="LEVEL", default="strict", show_default=True, help="The level that decides the exit code: ranking (texts, indices and scores), interface (errors, keys, limits and every documented form, too), strict (everything).")  # fmt: skip
 @click.option("--strict", is_flag=True, help="A SHOULD counts as a MUST.")
 @click.option("--yes", is_flag=True, help="Do not ask before calling a live server.")
 def check(url: str, **options: Any) -> NoReturn:
