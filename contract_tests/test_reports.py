@@ -531,7 +531,9 @@ def test_a_quick_check_is_never_conformant():
     for text in (plain, shown(made), junit.render(made), badge.render(made), unescape(page.of_report(made))):
         assert "no failure found (quick)" in text.lower() or 'value="no-failure-found"' in text
         assert not re.search(
-            r"(?<!not )(?<!rerank-)\bconformant", re.sub(r"(?s)<(pre|style)\b.*?</\1>", "", text), re.IGNORECASE
+            r"(?<!not )(?<!rerank-)\bconformant",
+            re.sub(r"(?s)<(pre|style)\b.*?</\1>", "", text),
+            re.IGNORECASE,
         )
     rows = "\n".join(map(str, terminal.matrix(compare({"a": made}))))
     assert "no failure found (quick)" in rows
