@@ -148,6 +148,31 @@ GROUPS: tuple[Group, ...] = (
     Group("strict", "Clients of this contract send POST only.", ("method.",)),
     Group(
         "interface",
+        "A client may ask for any model, and has to learn that a server does not have it.",
+        ("model.",),
+    ),
+    Group(
+        "ranking",
+        "Common HTTP clients send every request in this way, and have no ranking if the server refuses it.",
+        ("transport.accept", "transport.connection"),
+    ),
+    Group(
+        "interface",
+        "Some HTTP clients send requests in this way, by their defaults or for large bodies.",
+        ("transport.",),
+    ),
+    Group(
+        "strict",
+        "Few HTTP clients send requests in this way.",
+        (
+            "transport.event-stream",
+            "transport.expect",
+            "transport.header-bytes",
+            "transport.long-headers",
+        ),
+    ),
+    Group(
+        "interface",
         "A client needs a complete HTTP response to every request, and has to know the limits.",
         ("robustness.answered", "robustness.large-request"),
     ),
