@@ -138,7 +138,7 @@ def test_what_cannot_be_run(arguments, says):
 
 def test_every_report(tmp_path):
     """One check writes all its reports, and `-` sends the JSON alone to standard output."""
-    names = {"--junit": "r.xml", "--html": "r.html", "--badge": "r.svg"}
+    names = {"--summary": "r.md", "--junit": "r.xml", "--html": "r.html", "--badge": "r.svg"}
     files = [word for option, name in names.items() for word in (option, str(tmp_path / name))]
     with served("--broken", "answer.index-in-range") as url:
         done = run("check", url, "--quick", "--seed", "3", "--json", "-", *files)
@@ -146,6 +146,7 @@ def test_every_report(tmp_path):
     assert done.returncode == 1
     assert json.loads(done.stdout)["verdict"] == "nonconformant"
     assert done.stderr.splitlines()[-1].startswith("NOT conformant: 1 MUST, 0 SHOULD failed")
+    assert (tmp_path / "r.md").read_text("utf-8").startswith("# Not conformant: http://127.0.0.1")
     assert "<failure" in (tmp_path / "r.xml").read_text("utf-8")
     assert (tmp_path / "r.html").read_text("utf-8").startswith("<!doctype html>")
     assert ">not conformant</text>" in (tmp_path / "r.svg").read_text("utf-8")

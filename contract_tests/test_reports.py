@@ -18,7 +18,7 @@ from rerank_conformance import check, contract, reports
 from rerank_conformance.altered import listing
 from rerank_conformance.reference import Reference
 from rerank_conformance.report import LEVELS, Example, Report, RuleResult, verdicts
-from rerank_conformance.reports import badge, junit, page, schema, terminal, words
+from rerank_conformance.reports import badge, junit, page, schema, summary, terminal, words
 from rerank_conformance.reports.comparison import compare
 from rerank_conformance.rules import rule_set
 
@@ -315,6 +315,46 @@ def test_badge_escapes():
     made = badge.render(ATTACK)
     read(made.encode("utf-8"))
     assert "<img" not in made
+
+
+# the summary
+
+
+def test_summary():
+    """The Markdown summary begins with the verdict of each level, then has the causes by weight with their evidence."""
+    made = summary.render(graded("interface"))
+    lines = made.splitlines()
+    assert lines[0] == "# Undecided: http://127.0.0.1:1/api/v1"
+    assert [line for line in lines if line.startswith("|")][2:] == [
+        "| ranking | conformant | 0 MUST, 1 SHOULD failed |",
+        "| **interface**, decides | undecided | 0 MUST, 1 SHOULD failed |",
+        "| strict | not conformant | 1 MUST, 1 SHOULD failed |",
+    ]
+    assert [line for line in lines if line.startswith("##")] == [
+        "## Breaks the ranking for every client (1)",
+        "## Differs from the letter of the contract (1)",
+        "## Undecided (1)",
+    ]
+    assert "- **The requirement of c.letter** (c.letter, MUST)" in lines
+    for said in ("expected: an integer", "actual: 1.5", "curl: curl one", "also: 2.5", "curl: curl two"):
+        assert f"  {said}" in lines
+    assert "3 rules for one reason: x (a.r0, a.r1, a.r2)" in summary.render(
+        report(*(result("undecided", f"a.r{number}", reason="x") for number in range(3)), verdict="undecided")
+    )
+
+
+def test_summary_escapes():
+    """Whatever a server sent is shown as text, and cannot end the block that it stands in."""
+    fence = "\n````\n# not a heading <img src=x>\n```"
+    made = summary.render(
+        report(result("fail", actual=fence), result("fail", f"{HOSTILE}.x", requirement=HOSTILE))
+    )
+    made.encode("utf-8")
+    assert "\x1b" not in made
+    outside = re.sub(r"(?ms)^  (`{3,})text$.*?^  \1$", "", made)
+    assert "not a heading" not in outside
+    assert "<img" not in outside
+    assert "`````text" in made
 
 
 # the terminal

@@ -44,6 +44,7 @@ def main() -> None:
 @click.option("--json", metavar="FILE", help="Write the report as JSON; - for standard output.")
 @click.option("--junit", metavar="FILE", help="Write the report as JUnit XML.")
 @click.option("--html", metavar="FILE", help="Write the report as a page that stands by itself.")
+@click.option("--summary", metavar="FILE", help="Write a summary as Markdown.")
 @click.option("--badge", metavar="FILE", help="Write a badge as SVG.")
 @click.option(
     "--rule", "rules", multiple=True, metavar="ID-PREFIX", help="Judge only these rules. Repeatable."
@@ -127,12 +128,13 @@ def _run(url: str, settings: dict[str, Any]) -> Report:
 
 def _makers(*, strict: bool) -> dict[str, Callable[[Report], str]]:
     """Return the functions that render the report in each format."""
-    from rerank_conformance.reports import badge, junit, page  # noqa: PLC0415 - see check
+    from rerank_conformance.reports import badge, junit, page, summary  # noqa: PLC0415 - see check
 
     return {
         "json": Report.to_json,
         "junit": partial(junit.render, strict=strict),
         "html": page.of_report,
+        "summary": summary.render,
         "badge": badge.render,
     }
 

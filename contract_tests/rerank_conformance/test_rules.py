@@ -11,13 +11,14 @@ import pytest
 from rerank_conformance import contract
 
 if TYPE_CHECKING:
-    from rerank_conformance.report import RuleResult
+    from rerank_conformance.report import ConformanceLevel, RuleResult
 
 
 def test_rule(rerank_result: "RuleResult", pytestconfig: pytest.Config) -> None:
     """The server keeps the rule; a SHOULD, or a rule beyond `--target-level`, that it breaks is an expected failure."""
     result = rerank_result
-    decides = result.is_in(pytestconfig.getoption("target_level"))
+    level: ConformanceLevel = pytestconfig.getoption("target_level")
+    decides = result.is_in(level)
     counts = decides and (result.level == "MUST" or pytestconfig.getoption("target_strict"))
     lines = [f"{result.requirement} ({result.id}, {result.level} of level {result.conformance_level})"]
     for name in ("expected", "actual", "reason", "curl"):

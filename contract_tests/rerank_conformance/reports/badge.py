@@ -41,7 +41,9 @@ def render(report: Report) -> str:
 
 def _reached(report: Report) -> ConformanceLevel | None:
     """Return the highest level at which the server is conformant, or no failure was found."""
-    good = [level for level in LEVELS if report.verdicts.get(level) in {"conformant", "no-failure-found"}]
+    good: list[ConformanceLevel] = [
+        level for level in LEVELS if report.verdicts.get(level) in {"conformant", "no-failure-found"}
+    ]
     return good[-1] if good else None
 
 

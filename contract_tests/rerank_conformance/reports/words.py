@@ -117,7 +117,7 @@ class Cause:
     @property
     def conformance_level(self) -> ConformanceLevel:
         """The smallest level that includes one of the rules."""
-        return min((rule.conformance_level for rule in self.rules), key=LEVELS.index)
+        return next(level for level in LEVELS if any(rule.is_in(level) for rule in self.rules))
 
     @property
     def weight(self) -> tuple[int, int, Level]:
