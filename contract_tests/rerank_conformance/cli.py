@@ -122,8 +122,8 @@ def _run(url: str, settings: dict[str, Any]) -> Report:
     # Hypothesis keeps tables of characters, by itself in the directory of the caller
     kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rerank-conformance"
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(kept))
-    with terminal.progress(terminal.console(err=True)) as told:
-        return running.check(url, progress=told, **settings)
+    with terminal.progress(terminal.console(err=True)) as show_progress:
+        return running.check(url, progress=show_progress, **settings)
 
 
 def _makers(*, strict: bool) -> dict[str, Callable[[Report], str]]:

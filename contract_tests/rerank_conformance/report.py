@@ -61,7 +61,7 @@ class RuleResult(msgspec.Struct, frozen=True, kw_only=True):
         return self.id.partition(".")[0]
 
     def is_in(self, level: ConformanceLevel) -> bool:
-        """True if a conformance level includes the rule."""
+        """Return True if a conformance level includes the rule."""
         return LEVELS.index(self.conformance_level) <= LEVELS.index(level)
 
 

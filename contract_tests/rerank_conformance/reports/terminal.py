@@ -70,10 +70,10 @@ def progress(on: Console) -> Generator[Callable[[int, int], None] | None]:
     with Progress(*columns, console=on, transient=True) as bar:
         task = bar.add_task("check", total=None)
 
-        def told(done: int, planned: int) -> None:
+        def show_progress(done: int, planned: int) -> None:
             bar.update(task, completed=done, total=planned)
 
-        yield told
+        yield show_progress
 
 
 def summary(report: Report) -> str:
