@@ -503,6 +503,7 @@ GRADED = (
         expected="an integer",
         actual="1.5",
         curl="curl one",
+        touched=("d.below", "d.too"),
         examples=(Example(expected="an integer", actual="2.5", curl="curl two"),),
     ),
 )
@@ -580,15 +581,16 @@ def test_a_quick_check_is_never_conformant():
 
 
 def test_examples():
-    """A failure has up to three examples, each with its command, in every report that has room for them."""
+    """A failure has up to three examples, each with its command, and the rules that the same crash touches, in every report."""
     made = graded()
     for text in (
         "\n".join(terminal.lines(made)),
         shown(made),
         unescape(page.of_report(made)),
         unescape(junit.render(made)),
+        summary.render(made),
     ):
-        for said in ("1.5", "curl one", "2.5", "curl two"):
+        for said in ("1.5", "curl one", "2.5", "curl two", "d.below, d.too"):
             assert said in text
 
 

@@ -289,8 +289,8 @@ class _Judged:
     outcome: Outcome
     finding: Finding | None = None
     reason: str | None = None
-    others: Sequence[Finding] = ()
-    """Further findings, the plainest first."""
+    findings: tuple[Finding, ...] = ()
+    """Every finding, the plainest first."""
 
     def result(self, base: str, version: str) -> RuleResult:
         finding = self.finding
@@ -312,7 +312,7 @@ class _Judged:
     def _examples(self, base: str) -> Iterator[Example]:
         """Yield further findings that say something else than the first and than each other."""
         told = {self.finding.actual} if self.finding else set[str]()
-        for one in self.others:
+        for one in self.findings[1:]:
             if one.actual not in told and len(told) <= FURTHER_EXAMPLES:
                 told.add(one.actual)
                 curl = _curl(one.exchange, base) if one.exchange else None
@@ -329,8 +329,8 @@ def _judged(  # noqa: PLR0911 - one for each outcome
     findings = [one for one in judgements if isinstance(one, Finding)]
     undecided = [one for one in judgements if isinstance(one, Undecided)]
     if findings and not _only_refused(seen, why_not):
-        plainest, *others = sorted(findings, key=_plainness)
-        return _Judged(rule, "fail", plainest, others=others)
+        findings.sort(key=_plainness)
+        return _Judged(rule, "fail", findings[0], findings=tuple(findings))
     if why_not:
         return _Judged(rule, "undecided", reason=why_not)
     if undecided and (rule.thorough or len(undecided) == len(judgements)):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def test_rule(rerank_result: "RuleResult", pytestconfig: pytest.Config) -> None:
     """The server keeps the rule; a SHOULD, or a rule beyond `--target-level`, that it breaks is an expected failure."""
     result = rerank_result
-    level: ConformanceLevel = pytestconfig.getoption("target_level")
+    level: ConformanceLevel = pytestconfig.getoption("target_level") or "strict"
     decides = result.is_in(level)
     counts = decides and (result.level == "MUST" or pytestconfig.getoption("target_strict"))
     lines = [f"{result.requirement} ({result.id}, {result.level} of level {result.conformance_level})"]

@@ -92,6 +92,7 @@ def _text(rule: RuleResult, version: str) -> str:
         "reason": rule.reason,
         "curl": rule.curl,
         "contract": place(rule, version),
+        "touches": ", ".join(rule.touched),
     }
     lines = [f"{name}: {value}" for name, value in parts.items() if value]
     for example in rule.examples:

@@ -46,6 +46,7 @@ def _cause(cause: Cause) -> Iterator[str]:
     ]
     for example in rule.examples:
         facts += [("also", example.actual), ("curl", example.curl)]
+    facts.append(("touches", ", ".join(rule.touched)))
     block = visible("\n".join(f"{name}: {value}" for name, value in facts if value))
     if not block:
         return

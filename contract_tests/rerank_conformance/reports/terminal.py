@@ -133,6 +133,7 @@ def _facts(rule: RuleResult, version: str) -> list[tuple[str, str]]:
         "reason": rule.reason,
         "curl": rule.curl,
         "contract": place(rule, version),
+        "touches": ", ".join(rule.touched),
     }
     return [(name, value) for name, value in facts.items() if value]
 
