@@ -46,9 +46,9 @@ def test_an_honest_server_is_conformant(tmp_path):
     with served() as url:
         done = run("check", url, "--quick", "--json", str(tmp_path / "report.json"))
 
-    assert (done.returncode, done.stdout.splitlines()[-1].split(":")[0]) == (0, "conformant")
+    assert (done.returncode, done.stdout.splitlines()[-1].split(":")[0]) == (0, "no failure found (quick)")
     report = json.loads((tmp_path / "report.json").read_text("utf-8"))
-    assert (report["verdict"], report["target"], report["complete"]) == ("conformant", url, True)
+    assert (report["verdict"], report["target"], report["complete"]) == ("no-failure-found", url, True)
     assert report["requests"] <= 40
     assert Report.from_json((tmp_path / "report.json").read_text("utf-8")).exit_code == 0
 
@@ -76,6 +76,26 @@ def test_a_broken_server_is_not(tmp_path):
     assert "sk-test-of-the-command" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--level", "ranking"], 0, "no failure found (quick) at level ranking: 0 MUST, 0 SHOULD failed;"),
+        (["--level", "interface"], 1, "NOT conformant at level interface: 1 MUST, 0 SHOULD failed;"),
+        ([], 1, "NOT conformant: 1 MUST, 1 SHOULD failed;"),
+    ],
+)
+def test_a_level_decides(options, code, says):
+    """`--level` decides the exit code and the last line; the first lines have the verdict of each level."""
+    with served("--broken", "error.code") as url:
+        done = run("check", url, "--quick", *options)
+
+    lines = done.stdout.splitlines()
+    assert done.returncode == code
+    assert lines[-1].startswith(says)
+    assert [line.split()[0] for line in lines[:3]] == ["ranking", "interface", "strict"]
+    assert "interface NOT conformant 1 MUST, 0 SHOULD failed" in [" ".join(line.split()) for line in lines]
+
+
 def test_a_legal_server_is_conformant():
     """A server that is legal in its own way passes too."""
     with served("--variant", "logits") as url:
@@ -97,6 +117,7 @@ def test_nobody_there():
         (["check", "http://["], "names a host"),
         (["check", "http://h.example:x/"], "names a host"),
         (["check", "http://127.0.0.1:9", "--rule", "no.such"], "no rule begins with"),
+        (["check", "http://127.0.0.1:9", "--level", "perfect"], "'ranking', 'interface', 'strict'"),
         (["check", "http://me:hush-hush@127.0.0.1:9"], "user name or password"),
         (["check", "http://127.0.0.1:9/api?key=hush-hush"], "query"),
         (["check", "http://127.0.0.1:9", "--contract-version", "0.0.1"], "there is no contract"),
@@ -117,14 +138,15 @@ def test_what_cannot_be_run(arguments, says):
 
 def test_every_report(tmp_path):
     """One check writes all its reports, and `-` sends the JSON alone to standard output."""
-    names = {"--junit": "r.xml", "--html": "r.html", "--badge": "r.svg"}
+    names = {"--summary": "r.md", "--junit": "r.xml", "--html": "r.html", "--badge": "r.svg"}
     files = [word for option, name in names.items() for word in (option, str(tmp_path / name))]
     with served("--broken", "answer.index-in-range") as url:
         done = run("check", url, "--quick", "--seed", "3", "--json", "-", *files)
 
     assert done.returncode == 1
     assert json.loads(done.stdout)["verdict"] == "nonconformant"
-    assert done.stderr.splitlines()[-1].startswith("NOT conformant: 1 failed")
+    assert done.stderr.splitlines()[-1].startswith("NOT conformant: 1 MUST, 0 SHOULD failed")
+    assert (tmp_path / "r.md").read_text("utf-8").startswith("# Not conformant: http://127.0.0.1")
     assert "<failure" in (tmp_path / "r.xml").read_text("utf-8")
     assert (tmp_path / "r.html").read_text("utf-8").startswith("<!doctype html>")
     assert ">not conformant</text>" in (tmp_path / "r.svg").read_text("utf-8")
@@ -156,9 +178,9 @@ def test_servers_are_compared(tmp_path):
 
     assert (done.returncode, done.stderr) == (0, "")
     [failed] = [line.split() for line in done.stdout.splitlines() if line.startswith("answer.index-in-range")]
-    assert failed == ["answer.index-in-range", "MUST", "pass", "fail"]
+    assert failed == ["answer.index-in-range", "ranking", "MUST", "pass", "fail"]
     assert [server["verdict"] for server in json.loads(matrix.read_bytes())["servers"]] == [
-        "conformant",
+        "no-failure-found",
         "nonconformant",
     ]
     assert "2 servers compared" in site.read_text("utf-8")
@@ -185,6 +207,8 @@ def test_the_rules_are_listed():
 
     assert len(listed) == len(run("rules").stdout.splitlines()) > 100
     assert all(rule["source"].startswith("#/") and rule["level"] in ("MUST", "SHOULD") for rule in listed)
+    assert {rule["conformance_level"] for rule in listed} == {"ranking", "interface", "strict"}
+    assert all(rule["level_reason"].endswith(".") for rule in listed)
 
 
 @pytest.mark.parametrize("missing", ["click", "jinja2"])

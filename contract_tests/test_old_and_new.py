@@ -141,9 +141,9 @@ def test_an_older_client_on_the_newest_server(version, older_client):
 def test_an_older_server_is_judged_by_its_own_contract(version):
     """A server of an older contract is conformant by that one."""
     report = check(Reference(contract_version=version), quick=True, contract_version=version)
-    assert (report.verdict, report.contract_version) == ("conformant", version), report.of("fail")
+    assert (report.verdict, report.contract_version) == ("no-failure-found", version), report.of("fail")
 
 
 def test_the_newest_server_is_judged_by_an_older_contract(version):
     """A check by an older contract passes a server of the newest one: nothing was removed."""
-    assert check(Reference(), quick=True, contract_version=version).verdict == "conformant"
+    assert check(Reference(), quick=True, contract_version=version).verdict == "no-failure-found"

@@ -32,7 +32,7 @@ def test_an_honest_server(tmp_path):
         done = run(tmp_path, *QUICK, "--target", url, "--target-seed", "7")
 
     assert done.returncode == 0, done.stdout
-    assert "rerank conformance: conformant" in done.stdout
+    assert "rerank conformance: no failure found (quick)" in done.stdout
     assert "seed 7" in done.stdout
     assert " passed" in done.stdout.splitlines()[-1]
 
@@ -78,6 +78,19 @@ def test_a_should_counts_if_it_is_to(tmp_path):
     assert "1 xfailed" in lenient.stdout
 
 
+def test_a_level_decides(tmp_path):
+    """A rule beyond the level is an expected failure; the verdict of each level is printed at the end."""
+    with running(BROKEN["error.code"]()) as url:
+        lenient = run(tmp_path, *QUICK, "--target", url, "--target-level", "ranking")
+        strict = run(tmp_path, *QUICK, "--target", url)
+
+    assert (lenient.returncode, strict.returncode) == (0, 1)
+    assert "2 xfailed" in lenient.stdout  # the other is a SHOULD
+    lines = [" ".join(line.split()) for line in lenient.stdout.splitlines()]
+    assert "ranking no failure found (quick): 0 MUST, 0 SHOULD failed (decides)" in lines
+    assert "interface not conformant: 1 MUST, 0 SHOULD failed" in lines
+
+
 def test_a_known_failure(tmp_path):
     """A rule in the file of expected failures does not fail the run, and one that passes all the same is told."""
     (tmp_path / "known.txt").write_text("answer.index-in-range # issue 7\nanswer.model # issue 8\n", "utf-8")
@@ -113,7 +126,7 @@ def test_a_fixture_of_ones_own(tmp_path):
     done = run(tmp_path, "test_mine.py", "--target-quick")
 
     assert done.returncode == 0, done.stdout
-    assert "conformant" in done.stdout
+    assert "no failure found (quick)" in done.stdout
 
 
 def test_without_a_target(tmp_path):

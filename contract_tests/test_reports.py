@@ -17,8 +17,8 @@ from rich.console import Console
 from rerank_conformance import check, contract, reports
 from rerank_conformance.altered import listing
 from rerank_conformance.reference import Reference
-from rerank_conformance.report import Report, RuleResult
-from rerank_conformance.reports import badge, junit, page, schema, terminal, words
+from rerank_conformance.report import LEVELS, Example, Report, RuleResult, verdicts
+from rerank_conformance.reports import badge, junit, page, schema, summary, terminal, words
 from rerank_conformance.reports.comparison import compare
 from rerank_conformance.rules import rule_set
 
@@ -117,9 +117,9 @@ def test_sentence(made, says):
     assert says in words.sentence(made)
 
 
-def test_findings():
-    """The worst comes first, and what is undecided for one reason is one finding."""
-    found = [[rule.id for rule in one.rules] for one in words.findings(EVERY)]
+def test_causes():
+    """Failures come first, and rules that are undecided for one reason are one cause."""
+    found = [[rule.id for rule in one.rules] for one in words.causes(EVERY)]
     assert found == [
         ["answer.failed"],
         ["answer.advice"],
@@ -130,10 +130,31 @@ def test_findings():
     ]
 
 
-def test_many_findings():
+def test_causes_by_weight():
+    """What breaks the ranking comes before the interface and the letter of the contract, and a MUST before a SHOULD."""
+    made = report(
+        *(
+            result("fail", f"x.{level}-{must.lower()}", must, conformance_level=level)
+            for must in ("SHOULD", "MUST")
+            for level in reversed(LEVELS)
+        ),
+        result("known", "x.known", conformance_level="ranking"),
+    )
+    order = [
+        *(f"x.{level}-{must}" for level in LEVELS for must in ("must", "should")),
+        "x.known",
+    ]
+    assert [cause.rule.id for cause in words.causes(made)] == order
+    lines = [line for line in terminal.lines(made) if line.startswith(("FAIL", "KNOWN"))]
+    assert [re.findall(r"\((x\.[^)]*)\)$", line) for line in lines] == [[name] for name in order]
+    ids = re.findall(r"<code>(x\..*?)</code>", page.of_report(made))[: len(order)]
+    assert [one.replace("<wbr>", "") for one in ids] == order
+
+
+def test_many_alike():
     """Of many rules that share a reason only the numbers by section are told."""
     alike = [result("undecided", f"answer.r{number}", reason="x") for number in range(20)]
-    [one] = words.findings(report(*alike, result("undecided", "error.one", reason="x")))
+    [one] = words.causes(report(*alike, result("undecided", "error.one", reason="x")))
     assert one.names == ["20 of answer", "1 of error"]
 
 
@@ -235,7 +256,7 @@ def test_junit(rule, lenient, strict):
     """A test case is red where its rule counts for the verdict and is not kept."""
     for settings, expected in (({}, lenient), ({"strict": True}, strict)):
         case = cases(EVERY, **settings)[rule]
-        assert [child.tag for child in case] == ([expected] if expected else [])
+        assert [child.tag for child in case] == ["properties", *([expected] if expected else [])]
         assert case.get("classname") == rule.partition(".")[0]
 
 
@@ -296,6 +317,46 @@ def test_badge_escapes():
     assert "<img" not in made
 
 
+# the summary
+
+
+def test_summary():
+    """The Markdown summary begins with the verdict of each level, then has the causes by weight with their evidence."""
+    made = summary.render(graded("interface"))
+    lines = made.splitlines()
+    assert lines[0] == "# Undecided: http://127.0.0.1:1/api/v1"
+    assert [line for line in lines if line.startswith("|")][2:] == [
+        "| ranking | conformant | 0 MUST, 1 SHOULD failed |",
+        "| **interface**, decides | undecided | 0 MUST, 1 SHOULD failed |",
+        "| strict | not conformant | 1 MUST, 1 SHOULD failed |",
+    ]
+    assert [line for line in lines if line.startswith("##")] == [
+        "## Breaks the ranking for every client (1)",
+        "## Differs from the letter of the contract (1)",
+        "## Undecided (1)",
+    ]
+    assert "- **The requirement of c.letter** (c.letter, MUST)" in lines
+    for said in ("expected: an integer", "actual: 1.5", "curl: curl one", "also: 2.5", "curl: curl two"):
+        assert f"  {said}" in lines
+    assert "3 rules for one reason: x (a.r0, a.r1, a.r2)" in summary.render(
+        report(*(result("undecided", f"a.r{number}", reason="x") for number in range(3)), verdict="undecided")
+    )
+
+
+def test_summary_escapes():
+    """Whatever a server sent is shown as text, and cannot end the block that it stands in."""
+    fence = "\n````\n# not a heading <img src=x>\n```"
+    made = summary.render(
+        report(result("fail", actual=fence), result("fail", f"{HOSTILE}.x", requirement=HOSTILE))
+    )
+    made.encode("utf-8")
+    assert "\x1b" not in made
+    outside = re.sub(r"(?ms)^  (`{3,})text$.*?^  \1$", "", made)
+    assert "not a heading" not in outside
+    assert "<img" not in outside
+    assert "`````text" in made
+
+
 # the terminal
 
 
@@ -311,7 +372,8 @@ def test_terminal():
     """A person sees every finding, the command in one piece, a line for each section, and the verdict last."""
     made = shown(EVERY)
     for said in (
-        "FAIL  answer.failed",
+        "FAIL  strict",
+        "The requirement of answer.failed",
         "SHOULD",
         "2 rules",
         "it was overloaded",
@@ -323,7 +385,7 @@ def test_terminal():
     assert f"\n{long}\n" in shown(report(result("fail", expected="a", actual="b", curl=long)), width=40)
     assert re.search(r"(?m)^answer +1 +2 *$", made)
     assert made.splitlines()[-1].startswith(
-        "NOT conformant: 2 failed, 1 in error, 3 undecided, 1 known to fail"
+        "NOT conformant: 1 MUST, 1 SHOULD failed; 1 in error, 3 undecided, 1 known to fail"
     )
 
 
@@ -340,7 +402,7 @@ def test_a_line_is_of_its_contract():
 def test_plain_lines():
     """In a log there are plain lines, each finding with its facts, and the verdict on the last line."""
     made = list(terminal.lines(EVERY))
-    assert " ".join(made[0].split()) == "FAIL MUST answer.failed: The requirement of answer.failed"
+    assert " ".join(made[0].split()) == "FAIL strict MUST The requirement of answer.failed (answer.failed)"
     assert "    curl: curl -sS http://h/rerank" in made
     assert made[-1] == shown(EVERY).splitlines()[-1]
     assert "unexpected pass" in made[-2]
@@ -423,10 +485,150 @@ def test_matrix():
     )
     lines = [str(line) for line in terminal.matrix(made)]
     [failed] = [line for line in lines if line.startswith("answer.failed")]
-    assert failed.split() == ["answer.failed", "MUST", "fail", "pass"]
+    assert failed.split() == ["answer.failed", "strict", "MUST", "fail", "pass"]
     assert not any(line.startswith("answer.passed") for line in lines)
     assert lines[-1].startswith("2 rules are passed by every server")
     assert any(str(line).startswith("answer.passed") for line in terminal.matrix(made, everything=True))
+
+
+# levels
+
+GRADED = (
+    result(name="a.ranks", conformance_level="ranking"),
+    result("fail", "a.advice", "SHOULD", conformance_level="ranking"),
+    result("undecided", "b.form", conformance_level="interface", reason="it was overloaded"),
+    result(
+        "fail",
+        "c.letter",
+        expected="an integer",
+        actual="1.5",
+        curl="curl one",
+        touched=("d.below", "d.too"),
+        examples=(Example(expected="an integer", actual="2.5", curl="curl two"),),
+    ),
+)
+
+
+def graded(level="strict", rules=GRADED, *, quick=False):
+    """Return a report whose levels have different verdicts."""
+    by_level = verdicts(rules, quick=quick)
+    return report(*rules, verdict=by_level[level], conformance_level=level, verdicts=by_level, quick=quick)
+
+
+@pytest.mark.parametrize(
+    ("level", "verdict", "code", "last"),
+    [
+        ("ranking", "conformant", 0, "conformant at level ranking: 0 MUST, 1 SHOULD failed; 1 passed ("),
+        ("interface", "undecided", 2, "undecided at level interface: 0 MUST, 1 SHOULD failed; 1 undecided, 1 passed ("),
+        ("strict", "nonconformant", 1, "NOT conformant: 1 MUST, 1 SHOULD failed; 1 undecided, 1 passed ("),
+    ],
+)  # fmt: skip
+def test_a_level_decides(level, verdict, code, last):
+    """Every level has a verdict in each report, and the one that was asked for decides exit code, last line and JUnit."""
+    made = graded(level)
+    assert (made.verdict, made.exit_code) == (verdict, code)
+    assert dict(made.verdicts) == {
+        "ranking": "conformant",
+        "interface": "undecided",
+        "strict": "nonconformant",
+    }
+    assert Report.from_json(made.to_json()) == made
+    plain = list(terminal.lines(made))
+    assert [" ".join(line.split()) for line in plain[:3]] == [
+        "ranking conformant 0 MUST, 1 SHOULD failed",
+        "interface undecided 0 MUST, 1 SHOULD failed",
+        "strict NOT conformant 1 MUST, 1 SHOULD failed",
+    ]
+    assert plain[-1].startswith(last)
+    assert shown(made).splitlines()[:3] == [line.rstrip() for line in plain[:3]]
+    tree = read(junit.render(made))
+    properties = {one.get("name"): one.get("value") for one in tree.findall("testsuite/properties/property")}
+    assert properties["conformance_level"] == level
+    assert [properties[f"verdict.{name}"] for name in LEVELS] == list(made.verdicts.values())
+    red = {
+        case.get("name")
+        for case in tree.iter("testcase")
+        if case.find("failure") is not None or case.find("error") is not None
+    }
+    assert red == {rule.id for rule in made.decisive if rule.id in {"b.form", "c.letter"}}
+    html = unescape(page.of_report(made))
+    for name, words_of in zip(LEVELS, ("conformant", "undecided", "not conformant"), strict=True):
+        assert f"{name}: {words_of}" in html
+
+
+def test_a_rule_beyond_the_level_says_so_in_junit():
+    """A failure of a higher level is skipped, and its message names the level."""
+    skipped = cases(graded("ranking"))["c.letter"].find("skipped")
+    assert skipped is not None
+    assert skipped.get("message") == "MUST of level strict: 1.5"
+
+
+def test_a_quick_check_is_never_conformant():
+    """A quick check without a failure says so at each level, in every report, and ends with 0."""
+    made = graded("strict", [result(conformance_level="ranking"), result(name="a.two")], quick=True)
+    assert set(made.verdicts.values()) == {made.verdict} == {"no-failure-found"}
+    assert made.exit_code == 0
+    plain = "\n".join(terminal.lines(made))
+    for text in (plain, shown(made), junit.render(made), badge.render(made), unescape(page.of_report(made))):
+        assert "no failure found (quick)" in text.lower() or 'value="no-failure-found"' in text
+        assert not re.search(
+            r"(?<!not )(?<!rerank-)\bconformant",
+            re.sub(r"(?s)<(pre|style)\b.*?</\1>", "", text),
+            re.IGNORECASE,
+        )
+    rows = "\n".join(map(str, terminal.matrix(compare({"a": made}))))
+    assert "no failure found (quick)" in rows
+
+
+def test_examples():
+    """A failure has up to three examples, each with its command, and the rules that the same crash touches, in every report."""
+    made = graded()
+    for text in (
+        "\n".join(terminal.lines(made)),
+        shown(made),
+        unescape(page.of_report(made)),
+        unescape(junit.render(made)),
+        summary.render(made),
+    ):
+        for said in ("1.5", "curl one", "2.5", "curl two", "d.below, d.too"):
+            assert said in text
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "says"),
+    [
+        (("pass", "pass", "pass"), "conformant: strict"),
+        (("pass", "pass", "fail"), "conformant: interface"),
+        (("pass", "fail", "fail"), "conformant: ranking"),
+        (("fail", "pass", "pass"), "not conformant"),
+        (("undecided", "pass", "pass"), "undecided"),
+    ],
+)
+def test_badge_of_levels(outcomes, says):
+    """The badge names the highest level that is reached, and its title has them all."""
+    rules = [
+        result(outcome, f"a.{level}", conformance_level=level)
+        for level, outcome in zip(LEVELS, outcomes, strict=True)
+    ]
+    root = read(badge.render(graded(rules=rules)))
+    assert [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")][1] == says
+    assert (root.get("aria-label") or "").startswith(f"rerank 1.0.0: {says} (ranking: ")
+
+
+def test_where_they_differ_comes_first():
+    """A comparison begins with the verdicts of each level and the rules on which the servers differ, by weight."""
+    other = [msgspec.structs.replace(rule, verdict="pass") for rule in GRADED[1:]]
+    made = compare(
+        {"a": graded(), "b": msgspec.structs.replace(graded(rules=[GRADED[0], *other]), target="http://b")}
+    )
+    lines = [" ".join(str(line).split()) for line in terminal.matrix(made, everything=True)]
+    assert lines[1:4] == ["ranking conformant", "interface undecided", "strict NOT conformant"]
+    at = lines.index("Where they differ (3)")
+    assert [line.split()[0] for line in lines[at + 2 : at + 5]] == ["a.advice", "b.form", "c.letter"]
+    assert lines[at + 6 :][0] == "Where they agree (1)"
+    html = page.of_comparison(made)
+    assert html.index("Where they differ</th>") < html.index("a.<wbr>advice") < html.index("a.<wbr>ranks")
+    assert made.servers[0].verdicts == graded().verdicts
 
 
 # the schemas
@@ -448,7 +650,8 @@ def test_reports_keep_the_schema():
         value = json.loads(made.to_json())
         by_report.validate(value)
         for name in value:
-            assert not by_report.is_valid({key: value[key] for key in value if key != name}), name
+            is_new = name in {"conformance_level", "verdicts", "quick"}
+            assert by_report.is_valid({key: value[key] for key in value if key != name}) == is_new, name
     value = json.loads(compare({"a": EVERY, "b": broken}).to_json())
     by_comparison.validate(value)
     assert list(value)[-1] == "complete"

@@ -22,7 +22,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from rerank_conformance import Report, check, contract, generation
+from rerank_conformance import Report, broken, check, contract, generation
 from rerank_conformance.altered import each, listing, refusing, scoring, taking
 from rerank_conformance.cli import main
 from rerank_conformance.generation import generated
@@ -122,7 +122,7 @@ def test_reference_over_http():
 def test_quick():
     """A quick check of the reference server passes in at most 40 requests, and says what it left out."""
     report = judged(Reference, quick=True)
-    assert report.verdict == "conformant"
+    assert report.verdict == "no-failure-found"
     assert report.requests <= 40
     assert not report.of("fail", "undecided", "error")
     assert len(report.of("pass")) > 70
@@ -135,7 +135,7 @@ def test_quick():
 )
 def test_targets(shell):
     """A reference, an ASGI app and a transport of either kind are judged alike."""
-    assert check(shell(Reference(keys={KEY})), key=KEY, quick=True).verdict == "conformant"
+    assert check(shell(Reference(keys={KEY})), key=KEY, quick=True).verdict == "no-failure-found"
 
 
 class _Sync(httpx.BaseTransport):
@@ -163,14 +163,14 @@ def test_no_target():
 def test_open_server():
     """Without a key, a server that lets everyone in passes, and its authentication is skipped, not passed."""
     report = check(Reference(), quick=True)
-    assert report.verdict == "conformant"
+    assert report.verdict == "no-failure-found"
     [no_key] = [rule for rule in report.rules if rule.id == "authentication.no-key"]
     assert no_key.verdict == "skip"
 
 
 async def test_in_a_running_loop():
     """A check works where an event loop is running."""
-    assert judged(Reference, quick=True).verdict == "conformant"
+    assert judged(Reference, quick=True).verdict == "no-failure-found"
 
 
 # legal servers and broken ones
@@ -421,7 +421,7 @@ def test_fault_of_the_kit(monkeypatch):
 
 def test_a_short_key():
     """A key of a letter or two, as servers take that take any, does not blot out what honest answers say."""
-    assert check(Reference(keys={"k"}), key="k", quick=True).verdict == "conformant"
+    assert check(Reference(keys={"k"}), key="k", quick=True).verdict == "no-failure-found"
 
 
 def test_without_schemathesis(monkeypatch):
@@ -434,7 +434,7 @@ def test_without_schemathesis(monkeypatch):
         check(server)
 
     assert asked == []
-    assert check(Reference(), quick=True).verdict == "conformant"
+    assert check(Reference(), quick=True).verdict == "no-failure-found"
 
 
 def test_generation_that_fails(monkeypatch):
@@ -675,6 +675,27 @@ def test_verdicts(outcomes, strict, expected):
     assert verdict([_rule(outcome) for outcome in outcomes], strict=strict) == expected
 
 
+@pytest.mark.parametrize(
+    ("level", "expected"), [("ranking", "no-failure-found"), ("strict", "nonconformant")]
+)
+def test_a_level_decides(level, expected):
+    """The level that is asked for decides the verdict; the report has the verdict of each, and further examples."""
+    report = judged(broken.BROKEN["error.code"], quick=True, level=level)
+    assert (report.verdict, report.conformance_level, report.quick) == (expected, level, True)
+    assert list(report.verdicts.values()) == ["no-failure-found", "nonconformant", "nonconformant"]
+    [failed] = [rule for rule in report.of("fail") if rule.level == "MUST"]
+    assert failed.conformance_level == "interface"
+    shown = [failed.actual, *(example.actual for example in failed.examples)]
+    assert 1 < len(shown) == len(set(shown)) <= 3
+    assert all(example.curl for example in failed.examples)
+
+
+def test_an_unknown_level():
+    """A level that does not exist is refused before anything is sent."""
+    with pytest.raises(ValueError, match="level: 'perfect' is not a conformance level; use one of ranking"):
+        check(Reference(), quick=True, level="perfect")
+
+
 def test_should():
     """A SHOULD counts only when it is asked for."""
     rules = [_rule("pass"), _rule("fail", "SHOULD")]
@@ -726,9 +747,9 @@ def test_command(tmp_path: Path):
             main, ["check", url, "--quick", "--json", str(file)]
         )
         assert done.exit_code == 0, done.output
-        assert "conformant" in done.output
+        assert "no failure found (quick)" in done.output
         assert KEY not in done.output
-        assert Report.from_json(file.read_bytes()).verdict == "conformant"
+        assert Report.from_json(file.read_bytes()).verdict == "no-failure-found"
         assert (
             CliRunner(env={"OPENROUTER_API_KEY": "sk-x"}).invoke(main, ["check", url, "--quick"]).exit_code
             == 2

@@ -1,4 +1,4 @@
-"""The command `rerank-conformance`: check a server, compare reports, list the rules, serve the reference or a broken server."""
+"""The command `rerank-conformance`: check a server, compare reports, list the rules, or serve a server to try a check on."""
 
 import io
 import json
@@ -13,14 +13,14 @@ import click
 import msgspec
 
 from rerank_conformance import contract
-from rerank_conformance.report import Report, read_expected
+from rerank_conformance.report import LEVELS, Report, read_expected
 from rerank_conformance.target import is_live, refusal
 
 _STDOUT = "-"
 
 
 class _Failed(click.ClickException):
-    """What could not be run; the contract of this command has 2 for that."""
+    """The command could not run, which is exit code 2."""
 
     exit_code = 2
 
@@ -30,7 +30,8 @@ class _Failed(click.ClickException):
 def main() -> None:
     """Judge any server by the contract of POST /rerank.
 
-    Exit codes: 0 conformant, 1 nonconformant, 2 undecided or could not run.
+    Exit codes: 0 conformant, or no failure found by --quick; 1 nonconformant;
+    2 undecided or could not run.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -43,6 +44,7 @@ def main() -> None:
 @click.option("--json", metavar="FILE", help="Write the report as JSON; - for standard output.")
 @click.option("--junit", metavar="FILE", help="Write the report as JUnit XML.")
 @click.option("--html", metavar="FILE", help="Write the report as a page that stands by itself.")
+@click.option("--summary", metavar="FILE", help="Write a summary as Markdown.")
 @click.option("--badge", metavar="FILE", help="Write a badge as SVG.")
 @click.option(
     "--rule", "rules", multiple=True, metavar="ID-PREFIX", help="Judge only these rules. Repeatable."
@@ -58,6 +60,7 @@ def main() -> None:
 @click.option("--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file that holds the key.")  # fmt: skip
 @click.option("--expected-failures", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of rules that the server is known to break: an id on each line, a reason after #.")  # fmt: skip
 @click.option("--contract-version", metavar="VERSION", help="Hold the server to this version of the contract: its schemas, and the rules that there were then.  [default: this kit's]")  # fmt: skip
+@click.option("--level", type=click.Choice(LEVELS), metavar="LEVEL", default="strict", show_default=True, help="The level that decides the exit code: ranking (texts, indices and scores), interface (errors, keys, limits and every documented form, too), strict (everything).")  # fmt: skip
 @click.option("--strict", is_flag=True, help="A SHOULD counts as a MUST.")
 @click.option("--yes", is_flag=True, help="Do not ask before calling a live server.")
 def check(url: str, **options: Any) -> NoReturn:
@@ -84,6 +87,7 @@ def check(url: str, **options: Any) -> NoReturn:
         "rules": rules,
         "timeout": options["timeout"],
         "strict": options["strict"],
+        "level": options["level"],
         "expected": _expected(options["expected_failures"]),
     }
     settings |= {
@@ -118,18 +122,19 @@ def _run(url: str, settings: dict[str, Any]) -> Report:
     # Hypothesis keeps tables of characters, by itself in the directory of the caller
     kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rerank-conformance"
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(kept))
-    with terminal.progress(terminal.console(err=True)) as told:
-        return running.check(url, progress=told, **settings)
+    with terminal.progress(terminal.console(err=True)) as show_progress:
+        return running.check(url, progress=show_progress, **settings)
 
 
 def _makers(*, strict: bool) -> dict[str, Callable[[Report], str]]:
-    """How the report is made in each format."""
-    from rerank_conformance.reports import badge, junit, page  # noqa: PLC0415 - see check
+    """Return the functions that render the report in each format."""
+    from rerank_conformance.reports import badge, junit, page, summary  # noqa: PLC0415 - see check
 
     return {
         "json": Report.to_json,
         "junit": partial(junit.render, strict=strict),
         "html": page.of_report,
+        "summary": summary.render,
         "badge": badge.render,
     }
 
@@ -174,7 +179,7 @@ def _ask(url: str, settings: dict[str, Any], estimate: str, yes: bool) -> None: 
 
 
 def _writable(files: dict[str, str]) -> dict[str, str]:
-    """The same files, each of which can be written."""
+    """Return the same files; fail if one of them cannot be written."""
     named = list(files.values())
     for option, file in files.items():
         if named.count(file) > 1:
@@ -206,7 +211,7 @@ def _write(file: str, text: str) -> None:
 
 
 def show(report: Report, *, err: bool = False) -> None:
-    """Print the report: each rule that did not pass, and on the last line the verdict."""
+    """Print the report: the verdict of each level, the causes by weight, and on the last line the verdict."""
     from rerank_conformance.reports import terminal  # noqa: PLC0415 - see check
 
     console = terminal.console(err=err)
@@ -251,20 +256,29 @@ def _read(file: str) -> Report:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def rules(*, as_json: bool) -> None:
-    """List the rules."""
+    """List the rules with their levels."""
     from rerank_conformance.rules import RULES  # noqa: PLC0415 - see check
 
     if as_json:
-        listed = [
-            {name: getattr(rule, name) for name in ("id", "level", "requirement", "source", "since", "quick")}
-            for rule in RULES.values()
-        ]
+        names = (
+            "id",
+            "level",
+            "conformance_level",
+            "level_reason",
+            "requirement",
+            "source",
+            "since",
+            "quick",
+        )
+        listed = [{name: getattr(rule, name) for name in names} for rule in RULES.values()]
         whole = {"contract_version": contract.load().version, "rules": listed}
         click.echo(msgspec.json.format(json.dumps(whole), indent=2))
         return
     width = max(map(len, RULES))
     for rule in RULES.values():
-        click.echo(f"{rule.id:{width}}  {rule.level:6}  {rule.since}  {rule.requirement}")
+        click.echo(
+            f"{rule.id:{width}}  {rule.conformance_level:9}  {rule.level:6}  {rule.since}  {rule.requirement}"
+        )
 
 
 @main.command()

@@ -82,6 +82,11 @@ class Requirement:
         return f"{self.kind}.{'-'.join(filter(None, words)).replace('_', '-')}"
 
     @property
+    def refuses_type(self) -> bool:
+        """True if the rule refuses a value of a wrong type; such a rule belongs to the level `strict`."""
+        return self.kind == "refusal" and self.keyword == "type"
+
+    @property
     def field(self) -> str:
         """The field as it is written in messages."""
         return ".".join(self.path).replace(".[]", "[]")

@@ -1,6 +1,6 @@
-"""The check as tests of pytest: `pytest --pyargs rerank_conformance --target URL`; what is tested is in test_rules.py.
+"""The check as tests of pytest: `pytest --pyargs rerank_conformance --target URL`; test_rules.py has the test.
 
-It is loaded by every run of pytest where this package is installed, so nothing else is imported before it is needed.
+Every run of pytest loads it where this package is installed, so nothing else is imported before it is needed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LONGEST = 600  # seconds that the workers of pytest-xdist wait for the one of t
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options; each has the meaning of that of `rerank-conformance check`."""
+    """Add the options; each has the meaning of that of `rerank-conformance check`."""
     group = parser.getgroup("rerank_conformance", "conformance to the contract of POST /rerank")
     add = group.addoption
     add("--target", metavar="URL", help="The server to judge: the address that has /rerank right under it, or module:app of an ASGI app.")  # fmt: skip
@@ -38,12 +38,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--target-timeout", type=float, metavar="S", default=10.0, help="Seconds for one answer.")
     add("--target-expected-failures", metavar="FILE", help="Rules that the server is known to break.")
     add("--target-contract-version", metavar="VERSION", help="Judge by the rules of this version of the contract.")  # fmt: skip
+    add(
+        "--target-level",
+        choices=("ranking", "interface", "strict"),
+        default="strict",
+        help="The level whose rules fail the run.",
+    )
     add("--target-strict", action="store_true", help="A SHOULD counts as a MUST.")
     add("--target-yes", action="store_true", help="Call a server that is not on this machine.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse what could not be judged, before anything is sent: no key, no consent, no such file."""
+    """Refuse a target that cannot be judged, before anything is sent: no key, no consent, no such file."""
     target: str | None = config.getoption("target")
     if target is None:
         return
@@ -66,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test for each rule."""
+    """Make one test for each rule."""
     if "rerank_rule" in metafunc.fixturenames:
         from rerank_conformance import contract  # noqa: PLC0415 - see the module
         from rerank_conformance.rules import rule_set  # noqa: PLC0415 - likewise
@@ -79,7 +85,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def rerank_target(pytestconfig: pytest.Config) -> Any:
-    """The server that is judged: what `--target` says, unless a conftest.py has another one, an ASGI app for instance."""
+    """Return the server to judge: the one of `--target`, unless a conftest.py has another one, such as an ASGI app."""
     target: str | None = pytestconfig.getoption("target")
     if target is None:
         pytest.skip("no server to judge: give its address by --target URL")
@@ -90,7 +96,7 @@ def rerank_target(pytestconfig: pytest.Config) -> Any:
 def rerank_report(
     request: pytest.FixtureRequest, rerank_target: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Report:
-    """The report of one check, of the rules that were selected; it is made once, however many workers there are."""
+    """Return the report of one check of the selected rules; it is made once, however many workers there are."""
     config = request.config
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is None:
@@ -104,16 +110,23 @@ def rerank_report(
 
 @pytest.fixture
 def rerank_result(rerank_report: Report, rerank_rule: str) -> RuleResult:
-    """What became of one rule."""
+    """Return the outcome of one rule."""
     return next(result for result in rerank_report.rules if result.id == rerank_rule)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The verdict, and what else a report says of the whole."""
+    """Print the verdict of each level, and the numbers of the check."""
     report = config.stash.get(_FOUND, None)
     if report is None:
         return
-    terminalreporter.section(f"rerank conformance: {report.verdict}")
+    from rerank_conformance.reports.words import VERDICTS, failed  # noqa: PLC0415 - see the module
+
+    terminalreporter.section(f"rerank conformance: {VERDICTS[report.verdict].lower()}")
+    for level, verdict in report.verdicts.items():
+        terminalreporter.line(
+            f"{level:9}  {VERDICTS[verdict].lower()}: {failed(report.of_level(level))}"
+            + (" (decides)" if level == report.conformance_level else "")
+        )
     terminalreporter.line(
         f"{report.target}, contract {report.contract_version}: "
         f"{report.requests} requests, {report.elapsed_s:.1f} s, seed {report.seed}"
@@ -123,7 +136,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Take note of the rules that were selected: no request is sent for the others."""
+    """Store the selected rules: no request is sent for the others."""
     specs: list[Any] = [getattr(item, "callspec", None) for item in session.items]
     names = {spec.params.get("rerank_rule") for spec in specs if spec is not None}
     session.config.stash[_SELECTED] = sorted(name for name in names if name)
@@ -147,7 +160,7 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
     from rerank_conformance.rules import RULES, rule_set  # noqa: PLC0415 - likewise
 
     option = config.getoption
-    names = ("quick", "model", "seed", "max_requests", "timeout", "strict", "contract_version")
+    names = ("quick", "model", "seed", "max_requests", "timeout", "strict", "contract_version", "level")
     settings: dict[str, Any] = {
         name: option(f"target_{name}") for name in names if option(f"target_{name}") is not None
     }
@@ -175,7 +188,7 @@ def _checked(target: Any, config: pytest.Config) -> Report:
 
 
 def _shared(file: Path, target: Any, config: pytest.Config) -> Report:
-    """The report of whichever worker of pytest-xdist came first; the others read it."""
+    """Return the report of the worker of pytest-xdist that came first; the others read it."""
     from rerank_conformance.report import Report  # noqa: PLC0415 - see the module
 
     try:

@@ -1,27 +1,48 @@
-"""What a check found, rule by rule, as values and as JSON; it judges no exchange and lays nothing out."""
+"""The report of a check, rule by rule, as values and as JSON."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 Level = Literal["MUST", "SHOULD"]
+"""The requirement level of RFC 2119."""
+ConformanceLevel = Literal["ranking", "interface", "strict"]
+"""The part of the contract that a client depends on; each level includes the ones before it."""
+LEVELS: tuple[ConformanceLevel, ...] = get_args(ConformanceLevel)
+"""Every conformance level, the smallest first."""
 Outcome = Literal["pass", "fail", "skip", "undecided", "known", "error"]
-"""What became of one rule; `known` is a failure that was expected, `error` a fault of the kit itself."""
-Verdict = Literal["conformant", "nonconformant", "undecided"]
+"""The outcome of one rule; `known` is a failure that was expected, `error` a fault of the kit itself."""
+Verdict = Literal["conformant", "nonconformant", "undecided", "no-failure-found"]
+"""The verdict of a level; `no-failure-found` is that of a quick check in place of `conformant`."""
 
-EXIT_CODES: Mapping[Verdict, int] = {"conformant": 0, "nonconformant": 1, "undecided": 2}
+EXIT_CODES: Mapping[Verdict, int] = {
+    "conformant": 0,
+    "no-failure-found": 0,
+    "nonconformant": 1,
+    "undecided": 2,
+}
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True):
+    """A further request by which a rule failed."""
+
+    expected: str
+    actual: str
+    curl: str | None
 
 
 class RuleResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one rule."""
+    """The outcome of one rule, with the evidence."""
 
     id: str
     level: Level
+    conformance_level: ConformanceLevel = "strict"
+    """The lowest conformance level that includes the rule; `strict` in a report without it."""
     requirement: str
     source: str
-    """Where the contract says so: a JSON pointer into `openapi.yaml`."""
+    """The place in the contract: a JSON pointer into `openapi.yaml`."""
     verdict: Outcome
     line: int | None = None
     """The line of that place in the `openapi.yaml` of the contract's version, from 1."""
@@ -29,33 +50,58 @@ class RuleResult(msgspec.Struct, frozen=True, kw_only=True):
     actual: str | None = None
     curl: str | None = None
     """A command that shows the failure again; the key in it is `$OPENROUTER_API_KEY`."""
+    examples: tuple[Example, ...] = ()
+    """Further failures of the same rule, at most `FURTHER_EXAMPLES`."""
     reason: str | None = None
-    """Why the rule was skipped, undecided, known or in error; of a pass, that a failure had been expected."""
+    """The reason why the rule was skipped, undecided, known or in error; of a pass, that a failure had been expected."""
+
+    touched: tuple[str, ...] = ()
+    """The rules that fail by the same crash alone; they are skipped."""
 
     @property
     def section(self) -> str:
         """The first part of the id."""
         return self.id.partition(".")[0]
 
+    def is_in(self, level: ConformanceLevel) -> bool:
+        """Return True if a conformance level includes the rule."""
+        return LEVELS.index(self.conformance_level) <= LEVELS.index(level)
+
+
+FURTHER_EXAMPLES = 2
+"""Failures of one rule that a report has beside the first."""
+
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check of one server found."""
+    """The result of a check of one server."""
 
     target: str
     contract_version: str
     tool_version: str
     verdict: Verdict
+    """The verdict of the conformance level that was asked for."""
+    conformance_level: ConformanceLevel = "strict"
+    """The level that decides the verdict and the exit code."""
+    verdicts: Mapping[ConformanceLevel, Verdict] = {}
+    """The verdict of each level; empty in a report without them."""
+    quick: bool = False
+    """True if only the essential rules were judged."""
     requests: int
     elapsed_s: float
     seed: int
     rules: tuple[RuleResult, ...]
     complete: Literal[True] = True
-    """The end mark: it comes last in the JSON, so that a report that was cut off is none."""
+    """The end mark: it comes last in the JSON, so that a truncated report is not read as a report."""
 
     @property
     def exit_code(self) -> int:
-        """What the command ends with: 0 conformant, 1 nonconformant, 2 undecided."""
+        """The exit code of the command: 0 conformant or no failure found, 1 nonconformant, 2 undecided."""
         return EXIT_CODES[self.verdict]
+
+    @property
+    def decisive(self) -> tuple[RuleResult, ...]:
+        """The rules of the level that decides."""
+        return self.of_level(self.conformance_level)
 
     @property
     def unexpected_passes(self) -> tuple[RuleResult, ...]:
@@ -63,19 +109,23 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(rule for rule in self.rules if rule.verdict == "pass" and rule.reason)
 
     def of(self, *outcomes: Outcome) -> tuple[RuleResult, ...]:
-        """The rules with one of these outcomes."""
+        """Return the rules with one of these outcomes."""
         return tuple(rule for rule in self.rules if rule.verdict in outcomes)
 
+    def of_level(self, level: ConformanceLevel) -> tuple[RuleResult, ...]:
+        """Return the rules that a conformance level includes."""
+        return tuple(rule for rule in self.rules if rule.is_in(level))
+
     def to_json(self) -> str:
-        """The report as JSON, indented, with a newline at its end."""
+        """Return the report as JSON, indented, with a newline at its end."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Report":
-        """Read what `to_json` wrote.
+        """Read a report that `to_json` wrote.
 
         Raises:
-            ValueError: It is no report, or one without its end mark.
+            ValueError: The text is not a report, or its end mark is missing.
         """
         try:
             mark = msgspec.json.decode(text, type=_EndMark)
@@ -92,12 +142,29 @@ class _EndMark(msgspec.Struct):
     complete: bool = False
 
 
-def verdict(rules: Collection[RuleResult], *, strict: bool = False) -> Verdict:
-    """What the outcomes of the rules amount to.
+def verdicts(
+    rules: Collection[RuleResult], *, strict: bool = False, quick: bool = False
+) -> dict[ConformanceLevel, Verdict]:
+    """Return the verdict of each conformance level.
 
     Args:
         rules: Every rule that was asked for.
         strict: SHOULD counts as MUST.
+        quick: Only the essential rules were judged.
+    """
+    return {
+        level: verdict([rule for rule in rules if rule.is_in(level)], strict=strict, quick=quick)
+        for level in LEVELS
+    }
+
+
+def verdict(rules: Collection[RuleResult], *, strict: bool = False, quick: bool = False) -> Verdict:
+    """Return the verdict that follows from the outcomes of some rules.
+
+    Args:
+        rules: The rules that count.
+        strict: SHOULD counts as MUST.
+        quick: Only the essential rules were judged, which cannot show that a server is conformant.
     """
     counted = [rule for rule in rules if strict or rule.level == "MUST"]
     outcomes = {rule.verdict for rule in counted}
@@ -105,17 +172,19 @@ def verdict(rules: Collection[RuleResult], *, strict: bool = False) -> Verdict:
         return "nonconformant"
     if outcomes & {"undecided", "error"}:
         return "undecided"
-    # nothing that was only skipped is green
+    # rules that were all skipped show nothing
     judged = counted or rules
-    return "conformant" if {rule.verdict for rule in judged} & {"pass", "known"} else "undecided"
+    if not {rule.verdict for rule in judged} & {"pass", "known"}:
+        return "undecided"
+    return "no-failure-found" if quick else "conformant"
 
 
 def with_known(rules: Sequence[RuleResult], expected: Mapping[str, str]) -> tuple[RuleResult, ...]:
-    """The rules again, where failures that were expected are `known` and passes that were not carry a reason.
+    """Return the rules with expected failures as `known`, and with a reason on passes that were expected to fail.
 
     Args:
-        rules: What was found.
-        expected: The reason by the id of the rule, as `read_expected` gives them.
+        rules: The outcomes.
+        expected: The reason by the id of the rule, as `read_expected` returns them.
     """
     return tuple(_known(rule, expected.get(rule.id)) for rule in rules)
 
@@ -132,10 +201,10 @@ def _known(rule: RuleResult, reason: str | None) -> RuleResult:
 
 
 def read_expected(path: Path, known_ids: Collection[str]) -> dict[str, str]:
-    """The expected failures in a file: on each line a rule's id and, after `#`, why it fails.
+    """Read the expected failures of a file: on each line a rule's id and, after `#`, the reason.
 
     Raises:
-        ValueError: A line names no rule.
+        ValueError: A line names an unknown rule.
         OSError: The file cannot be read.
     """
     expected: dict[str, str] = {}

@@ -11,7 +11,7 @@ import random
 import shlex
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -21,7 +21,17 @@ from rerank_conformance import contract, generation
 from rerank_conformance.contract import Contract
 from rerank_conformance.exchanges import KEY, WRONG_KEY, Exchange, Fault, Probe
 from rerank_conformance.probes import MODEL, probes, smoke
-from rerank_conformance.report import Outcome, Report, RuleResult, verdict, with_known
+from rerank_conformance.report import (
+    FURTHER_EXAMPLES,
+    LEVELS,
+    ConformanceLevel,
+    Example,
+    Outcome,
+    Report,
+    RuleResult,
+    verdicts,
+    with_known,
+)
 from rerank_conformance.rules import Finding, Rule, Seen, Undecided, rule_set
 from rerank_conformance.rules.rule import TOLERANCE
 from rerank_conformance.shrinking import shrinkable, smallest
@@ -48,6 +58,8 @@ class Settings:
     timeout: float = 10.0
     tolerance: float = TOLERANCE
     strict: bool = False
+    level: ConformanceLevel = "strict"
+    """The conformance level that decides the verdict and the exit code; each level includes the ones before it."""
     expected: Mapping[str, str] = field(default_factory=dict[str, str])
     """The reasons of expected failures, by rule."""
     rate: float | None = None
@@ -56,6 +68,12 @@ class Settings:
     """Is told how many requests are done and how many are planned, each time more is known."""
     contract_version: str | None = None
     """The contract that the server is held to, with the rules that there were then; the newest if None."""
+
+    def __post_init__(self) -> None:
+        """Refuse a level that does not exist, before anything is sent."""
+        if self.level not in LEVELS:
+            message = f"level: {self.level!r} is not a conformance level; use one of {', '.join(LEVELS)}"
+            raise ValueError(message)
 
     @property
     def contract(self) -> Contract:
@@ -86,7 +104,7 @@ def check(target: Target, **settings: Any) -> Report:
 
     Raises:
         TypeError: The target is none of these, or a setting is unknown.
-        ValueError: The address cannot be a server's, or there are no rules of that version of the contract.
+        ValueError: The address cannot be a server's, or there are no rules of that version of the contract, or no such level.
         ModuleNotFoundError: schemathesis is not installed, and the check is not a quick one; nothing was sent.
     """
     if isinstance(target, str) and (problem := refusal(target)):
@@ -147,11 +165,15 @@ async def _check(target: Target, settings: Settings) -> Report:
     results = with_known(
         [one.result(line.base, settings.contract.version) for one in judged], settings.expected
     )
+    by_level = verdicts(results, strict=settings.strict, quick=settings.quick)
     return Report(
         target=name_of(target),
         contract_version=settings.contract.version,
         tool_version=_version(),
-        verdict=verdict(results, strict=settings.strict),
+        verdict=by_level[settings.level],
+        conformance_level=settings.level,
+        verdicts=by_level,
+        quick=settings.quick,
         requests=line.requests,
         elapsed_s=round(time.monotonic() - began, 3),
         seed=settings.seed,
@@ -267,12 +289,15 @@ class _Judged:
     outcome: Outcome
     finding: Finding | None = None
     reason: str | None = None
+    findings: tuple[Finding, ...] = ()
+    """Every finding, the plainest first."""
 
     def result(self, base: str, version: str) -> RuleResult:
         finding = self.finding
         return RuleResult(
             id=self.rule.id,
             level=self.rule.level,
+            conformance_level=self.rule.conformance_level,
             requirement=self.rule.requirement,
             source=self.rule.source,
             line=contract.line_of(self.rule.source, version),
@@ -280,8 +305,18 @@ class _Judged:
             expected=finding.expected if finding else None,
             actual=finding.actual if finding else None,
             curl=_curl(finding.exchange, base) if finding and finding.exchange else None,
+            examples=tuple(self._examples(base)),
             reason=self.reason,
         )
+
+    def _examples(self, base: str) -> Iterator[Example]:
+        """Yield further findings that say something else than the first and than each other."""
+        told = {self.finding.actual} if self.finding else set[str]()
+        for one in self.findings[1:]:
+            if one.actual not in told and len(told) <= FURTHER_EXAMPLES:
+                told.add(one.actual)
+                curl = _curl(one.exchange, base) if one.exchange else None
+                yield Example(expected=one.expected, actual=one.actual, curl=curl)
 
 
 def _judged(  # noqa: PLR0911 - one for each outcome
@@ -294,7 +329,8 @@ def _judged(  # noqa: PLR0911 - one for each outcome
     findings = [one for one in judgements if isinstance(one, Finding)]
     undecided = [one for one in judgements if isinstance(one, Undecided)]
     if findings and not _only_refused(seen, why_not):
-        return _Judged(rule, "fail", min(findings, key=_plainness))
+        findings.sort(key=_plainness)
+        return _Judged(rule, "fail", findings[0], findings=tuple(findings))
     if why_not:
         return _Judged(rule, "undecided", reason=why_not)
     if undecided and (rule.thorough or len(undecided) == len(judgements)):

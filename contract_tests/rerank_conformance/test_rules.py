@@ -1,6 +1,6 @@
 """One test for each rule, of the server that `--target` names.
 
-A server's own repository can have them too: `from rerank_conformance.test_rules import test_rule`, beside a fixture
+A server's own repository imports it, `from rerank_conformance.test_rules import test_rule`, beside a fixture
 `rerank_target` that returns its address or its ASGI app.
 """
 
@@ -11,18 +11,24 @@ import pytest
 from rerank_conformance import contract
 
 if TYPE_CHECKING:
-    from rerank_conformance.report import RuleResult
+    from rerank_conformance.report import ConformanceLevel, RuleResult
 
 
 def test_rule(rerank_result: "RuleResult", pytestconfig: pytest.Config) -> None:
-    """The server keeps the rule; a SHOULD that it does not keep is an expected failure, unless it counts."""
+    """The server keeps the rule; a SHOULD, or a rule beyond `--target-level`, that it breaks is an expected failure."""
     result = rerank_result
-    counts = result.level == "MUST" or pytestconfig.getoption("target_strict")
-    lines = [f"{result.id} ({result.level}): {result.requirement}"]
+    level: ConformanceLevel = pytestconfig.getoption("target_level") or "strict"
+    decides = result.is_in(level)
+    counts = decides and (result.level == "MUST" or pytestconfig.getoption("target_strict"))
+    lines = [f"{result.requirement} ({result.id}, {result.level} of level {result.conformance_level})"]
     for name in ("expected", "actual", "reason", "curl"):
         value = getattr(result, name)
         if value:
             lines.append(f"  {name}: {value}")
+    for example in result.examples:
+        lines.append(f"  also: {example.actual}")
+        if example.curl:
+            lines.append(f"  curl: {example.curl}")
     version = pytestconfig.getoption("target_contract_version") or contract.load().version
     lines.append(f"  contract: {contract.name_of(version)}:{result.line} {result.source}")
     match result.verdict:
@@ -34,7 +40,7 @@ def test_rule(rerank_result: "RuleResult", pytestconfig: pytest.Config) -> None:
             pytest.xfail(f"known: {result.reason}")
         case "fail" if not counts:
             pytest.xfail("\n".join(lines))
-        case "undecided" if not counts:
-            pytest.skip(f"undecided: {result.reason}")
+        case "undecided" | "error" if not counts:
+            pytest.skip(f"{result.verdict}: {result.reason}")
         case verdict:
             pytest.fail("\n".join([f"{verdict}: {lines[0]}", *lines[1:]]), pytrace=False)

@@ -16,7 +16,10 @@ import click
 from openrouter_rerank.cli.app import app
 from openrouter_rerank.errors import STATUSES
 from rerank_conformance.cli import main
+from rerank_conformance.report import LEVELS
+from rerank_conformance.reports.words import MEANINGS
 from rerank_conformance.rules import RULES, Rule
+from rerank_conformance.rules.levels import Group, group_of
 
 DOCS = Path(__file__).parents[1]
 
@@ -72,11 +75,20 @@ def rules() -> str:
         "A MUST that is broken makes a server nonconformant. A SHOULD is what models may honestly do otherwise; with `--strict` it",
         "counts too. `--quick` judges those that are marked quick. Each names the place in the contract that it comes from.",
         "[Does a server speak `/rerank`?](conformance.md) says how to check.",
+        "",
+        "Each rule belongs to a level, by what a client loses when a server breaks it. A level includes the ones before it:",
+        "",
+        *(f"- **{level}**: {meaning}" for level, meaning in MEANINGS.items()),
     ]
     for name, of_section in groupby(RULES.values(), lambda rule: rule.id.partition(".")[0]):
         listed = list(of_section)
         said = (inspect.getdoc(inspect.getmodule(listed[0].judge)) or "").partition("\n")[0]
-        lines += ["", f"## {name}", "", said, "", *map(_item, listed)]
+        lines += ["", f"## {name}", "", said]
+        groups: dict[Group, list[Rule]] = {}
+        for rule in sorted(listed, key=lambda rule: LEVELS.index(rule.conformance_level)):
+            groups.setdefault(group_of(rule.id), []).append(rule)
+        for group, alike in groups.items():
+            lines += ["", f"**{group.level}**: {group.reason}", "", *map(_item, alike)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Several reports as one matrix of rules by servers; it lays nothing out."""
+"""Several reports as one matrix of rules by servers."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from rerank_conformance.report import Level, Outcome, Report, Verdict
+from rerank_conformance.report import LEVELS, ConformanceLevel, Level, Outcome, Report, RuleResult, Verdict
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,16 +20,22 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     contract_version: str
     tool_version: str
     verdict: Verdict
+    conformance_level: ConformanceLevel = "strict"
+    """The level that decides the verdict."""
+    verdicts: Mapping[ConformanceLevel, Verdict] = {}
+    """The verdict of each level; empty if the report lacks them."""
+    quick: bool = False
     requests: int
     elapsed_s: float
     seed: int
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule, and what became of it on each server."""
+    """One rule, and its outcome on each server."""
 
     id: str
     level: Level
+    conformance_level: ConformanceLevel = "strict"
     requirement: str
     outcomes: Mapping[str, Outcome]
     """By the name of the server; a server whose report lacks the rule is absent."""
@@ -41,7 +47,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """What several checks found, side by side."""
+    """The results of several checks, side by side."""
 
     contract_versions: tuple[str, ...]
     """Each once; more than one means that the servers were not judged by the same rules."""
@@ -50,21 +56,27 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     complete: Literal[True] = True
     """The end mark, as in a report."""
 
+    @property
+    def differing(self) -> list[Row]:
+        """The rules on which the servers differ, those that break the most clients first."""
+        rows = [row for row in self.rules if self.differs(row)]
+        return sorted(rows, key=lambda row: (LEVELS.index(row.conformance_level), row.level))
+
     def differs(self, row: Row) -> bool:
-        """Whether the servers part ways on the rule, or it is not in every report."""
+        """Return True if the outcomes of the rule differ, or a report lacks it."""
         return len({row.outcomes.get(server.name) for server in self.servers}) > 1
 
     def passed(self, row: Row) -> bool:
-        """Whether every server keeps the rule."""
+        """Return True if every server passes the rule."""
         return {row.outcomes.get(server.name) for server in self.servers} == {"pass"}
 
     def to_json(self) -> str:
-        """The comparison as JSON, indented, with a newline at its end."""
+        """Return the comparison as JSON, indented, with a newline at its end."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n"
 
 
 def compare(reports: Mapping[str, Report]) -> Comparison:
-    """The matrix of some reports.
+    """Return the matrix of some reports.
 
     Args:
         reports: Each by the name of its file.
@@ -78,6 +90,9 @@ def compare(reports: Mapping[str, Report]) -> Comparison:
             contract_version=report.contract_version,
             tool_version=report.tool_version,
             verdict=report.verdict,
+            conformance_level=report.conformance_level,
+            verdicts=report.verdicts,
+            quick=report.quick,
             requests=report.requests,
             elapsed_s=report.elapsed_s,
             seed=report.seed,
@@ -92,7 +107,7 @@ def compare(reports: Mapping[str, Report]) -> Comparison:
 
 
 def _names(reports: Mapping[str, Report]) -> dict[str, str]:
-    """What each server is called: its target, and as much of the file's path as tells it from the others."""
+    """Name each server by its target, and by as much of the file's path as tells it from the others."""
     names = {file: report.target for file, report in reports.items()}
     for called in ({file: PurePath(file).name for file in reports}, {file: file for file in reports}):
         times = Counter(names.values())
@@ -105,15 +120,21 @@ def _names(reports: Mapping[str, Report]) -> dict[str, str]:
 
 def _rows(reports: Mapping[str, Report]) -> Sequence[Row]:
     by_id: dict[str, dict[str, Outcome]] = {}
-    first: dict[str, tuple[Level, str]] = {}
+    first: dict[str, RuleResult] = {}
     order: dict[str, int] = {}
     for name, report in reports.items():
         for rule in report.rules:
             by_id.setdefault(rule.id, {})[name] = rule.verdict
-            first.setdefault(rule.id, (rule.level, rule.requirement))
+            first.setdefault(rule.id, rule)
             order.setdefault(rule.section, len(order))
     rows = [
-        Row(id=name, level=first[name][0], requirement=first[name][1], outcomes=outcomes)
+        Row(
+            id=name,
+            level=first[name].level,
+            conformance_level=first[name].conformance_level,
+            requirement=first[name].requirement,
+            outcomes=outcomes,
+        )
         for name, outcomes in by_id.items()
     ]
     return sorted(rows, key=lambda row: order[row.section])

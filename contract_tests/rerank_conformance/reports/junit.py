@@ -7,16 +7,16 @@ from rerank_conformance.reports.words import place, visible
 
 
 def render(report: Report, *, strict: bool = False) -> str:
-    """The report as XML.
+    """Return the report as XML.
 
     A broken MUST is a failure; one without a conclusion, or a fault of the kit, is an error. A known failure is skipped,
-    and so is whatever becomes of a SHOULD.
+    and so is every SHOULD, and every rule beyond the level that decides.
 
     Args:
-        report: What a check found.
+        report: The report of a check.
         strict: SHOULD counts as MUST.
     """
-    cases = [_case(rule, report.contract_version, strict=strict) for rule in report.rules]
+    cases = [_case(rule, report, strict=strict) for rule in report.rules]
     numbers = {
         "tests": str(len(cases)),
         "failures": str(sum(case.find("failure") is not None for case in cases)),
@@ -27,17 +27,29 @@ def render(report: Report, *, strict: bool = False) -> str:
     root = ET.Element("testsuites", {"name": "rerank-conformance", **numbers})
     suite = ET.SubElement(root, "testsuite", {"name": visible(report.target), **numbers})
     properties = ET.SubElement(suite, "properties")
-    for name in ("target", "contract_version", "tool_version", "seed", "requests", "verdict"):
-        value = visible(str(getattr(report, name)))
-        ET.SubElement(properties, "property", {"name": name, "value": value})
+    for name in (
+        "target",
+        "contract_version",
+        "tool_version",
+        "seed",
+        "requests",
+        "verdict",
+        "conformance_level",
+    ):
+        _add_property(properties, name, str(getattr(report, name)))
+    for level, verdict in report.verdicts.items():
+        _add_property(properties, f"verdict.{level}", verdict)
     suite.extend(cases)
     ET.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _case(rule: RuleResult, version: str, *, strict: bool) -> ET.Element:
+def _case(rule: RuleResult, report: Report, *, strict: bool) -> ET.Element:
+    version = report.contract_version
     case = ET.Element("testcase", {"classname": visible(rule.section), "name": visible(rule.id)})
-    counts = strict or rule.level == "MUST"
+    _add_property(ET.SubElement(case, "properties"), "conformance_level", rule.conformance_level)
+    decides = rule.is_in(report.conformance_level)
+    counts = decides and (strict or rule.level == "MUST")
     said = rule.actual or rule.reason or rule.requirement
     match rule.verdict:
         case "pass":
@@ -52,8 +64,13 @@ def _case(rule: RuleResult, version: str, *, strict: bool) -> ET.Element:
         case "known":
             _add(case, "skipped", f"known: {said}", rule, version)
         case _:
-            _add(case, "skipped", f"SHOULD: {said}", rule, version)
+            why = rule.level if decides else f"{rule.level} of level {rule.conformance_level}"
+            _add(case, "skipped", f"{why}: {said}", rule, version)
     return case
+
+
+def _add_property(properties: ET.Element, name: str, value: str) -> None:
+    ET.SubElement(properties, "property", {"name": name, "value": visible(value)})
 
 
 def _add(
@@ -75,5 +92,11 @@ def _text(rule: RuleResult, version: str) -> str:
         "reason": rule.reason,
         "curl": rule.curl,
         "contract": place(rule, version),
+        "touches": ", ".join(rule.touched),
     }
-    return "\n".join(f"{name}: {value}" for name, value in parts.items() if value)
+    lines = [f"{name}: {value}" for name, value in parts.items() if value]
+    for example in rule.examples:
+        lines.append(f"also: {example.actual}")
+        if example.curl:
+            lines.append(f"curl: {example.curl}")
+    return "\n".join(lines)

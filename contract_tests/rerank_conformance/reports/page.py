@@ -17,14 +17,14 @@ from rerank_conformance.reports.templates import render, text
 
 
 def of_report(report: Report) -> str:
-    """The page of one report: the verdict, what did not pass with its reproduction, every rule, and the contract."""
+    """Return the page of one report: the verdicts, the causes by weight, every rule, and the contract."""
     rules = words.sections(report.rules)
     # a report may be of a contract that this kit has not
     version = report.contract_version if report.contract_version in contract.versions() else None
     return _page(
         "report.html.j2",
         report=report,
-        findings=words.findings(report),
+        causes=words.grouped_causes(report),
         sections=[(name, some, words.counts(some)) for name, some in rules.items()],
         counts=words.counts(report.rules),
         sentence=words.sentence(report),
@@ -35,15 +35,17 @@ def of_report(report: Report) -> str:
 
 
 def of_comparison(comparison: Comparison) -> str:
-    """The page of several reports: each server's verdict, and the matrix of rules by servers."""
-    rows: dict[str, list[Row]] = {}
+    """Return the page of several reports: the verdicts, the rules on which the servers differ, and the others by section."""
+    differing = comparison.differing
+    rows: dict[str, list[Row]] = {"Where they differ": differing} if differing else {}
     for row in comparison.rules:
-        rows.setdefault(row.section, []).append(row)
+        if not comparison.differs(row):
+            rows.setdefault(row.section, []).append(row)
     return _page(
         "comparison.html.j2",
         comparison=comparison,
         sections=rows,
-        differing=[row for row in comparison.rules if comparison.differs(row)],
+        differing=differing,
         flawed=[row for row in comparison.rules if not comparison.passed(row)],
         counts={
             server.name: _counts(row.outcomes.get(server.name) for row in comparison.rules)
@@ -67,6 +69,9 @@ def _page(name: str, **values: Any) -> str:
         visible=words.visible,
         breaking=_breaking,
         verdicts=words.VERDICTS,
+        marks=words.MARKS,
+        meanings=words.MEANINGS,
+        failed=words.failed,
         outcomes=words.OUTCOMES,
         symbols=words.SYMBOLS,
         **values,
@@ -78,12 +83,12 @@ def _source(inline: str) -> str:
 
 
 def _breaking(name: str) -> Markup:
-    """The id of a rule, which may be broken after a dot or a dash."""
+    """Return the id of a rule, which may be broken after a dot or a dash."""
     return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[.-])", words.visible(name)))
 
 
 def _line(version: str | None, rule: RuleResult) -> int | None:
-    """The line of the contract on this page; None where the report is of a contract that differs there."""
+    """Return the line of the contract on this page; None where the report is of a contract that differs there."""
     try:
         here = contract.line_of(rule.source, version)
     except KeyError:

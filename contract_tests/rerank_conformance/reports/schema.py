@@ -14,14 +14,21 @@ from rerank_conformance.reports.comparison import Comparison
 
 _RULE = {
     "id": "The rule: its section, a dot, and its name. An id keeps its meaning.",
-    "level": "MUST counts for the verdict; SHOULD does only where --strict was given.",
+    "level": "The requirement level. MUST counts for the verdict; SHOULD does only where --strict was given.",
+    "conformance_level": "The lowest conformance level that includes the rule. Each level includes the ones before it.",
     "requirement": "What is asked, in one sentence.",
 }
 _RUN = {
     "target": "The URL under which /rerank lies, without user and query; or what was checked in process.",
     "contract_version": "The version of the contract whose rules were judged.",
     "tool_version": "The version of openrouter-rerank that judged.",
-    "verdict": "nonconformant: a rule that counts is broken. undecided: none is, but not all could be judged.",
+    "verdict": (
+        "Of the conformance level that decides. nonconformant: a rule that counts is broken. undecided: none is, but not "
+        "all could be judged. no-failure-found: a quick check, which cannot show that a server is conformant, found none."
+    ),
+    "conformance_level": "The level that decides verdict and exit code, as --level says.",
+    "verdicts": "The verdict of each level; empty if the report was written without.",
+    "quick": "True if only the essential rules were judged.",
     "requests": "How many requests were sent.",
     "elapsed_s": "How long the check took, in seconds.",
     "seed": "What --seed takes to send the same generated requests again.",
@@ -43,7 +50,14 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "expected": "What the rule asks for in the case at hand; set on failures.",
         "actual": "What came instead; set on failures. It may quote what the server sent.",
         "curl": "A command that shows it again. The key in it is $OPENROUTER_API_KEY.",
+        "touched": "The rules that fail by the same crash alone, and are skipped.",
+        "examples": "Further failures of the rule, at most two.",
         "reason": "Why it was skipped, undecided, known or in error; on a pass, that a failure had been expected.",
+    },
+    "Example": {
+        "expected": "What the rule asks for in this case.",
+        "actual": "What came instead.",
+        "curl": "A command that shows it again.",
     },
     "Comparison": {
         "contract_versions": "The versions of the contract, each once. More than one: other rules for other servers.",
@@ -65,11 +79,18 @@ FILES: dict[str, type[msgspec.Struct]] = {
     "report.schema.json": Report,
     "comparison.schema.json": Comparison,
 }
-_OPTIONAL = {"line"}  # reports have it since it was added
+_OPTIONAL = {  # reports have them since they were added
+    "line",
+    "conformance_level",
+    "verdicts",
+    "quick",
+    "examples",
+    "touched",
+}
 
 
 def of(value: type[msgspec.Struct]) -> dict[str, Any]:
-    """The JSON schema, draft 2020-12, of what `to_json` of the type writes."""
+    """Return the JSON schema, draft 2020-12, of what `to_json` of the type writes."""
     schema = msgspec.json.schema(value)
     for name, definition in schema["$defs"].items():
         for field, about in definition["properties"].items():
@@ -85,7 +106,7 @@ def of(value: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def text(value: type[msgspec.Struct]) -> str:
-    """The schema as it stands in its file."""
+    """Return the schema as it stands in its file."""
     return json.dumps(of(value), indent=2) + "\n"
 
 

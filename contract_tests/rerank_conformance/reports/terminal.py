@@ -1,7 +1,7 @@
-"""Reports on a terminal: plain lines for logs and pipes, and laid out with colours where somebody looks on."""
+"""Reports on a terminal: plain lines for logs and pipes, and colours where a person looks on."""
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -10,14 +10,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from rerank_conformance.report import Level, Outcome, Report, RuleResult, Verdict
-from rerank_conformance.reports.comparison import Comparison
+from rerank_conformance.report import ConformanceLevel, Level, Outcome, Report, RuleResult, Verdict
+from rerank_conformance.reports.comparison import Comparison, Row
 from rerank_conformance.reports.words import (
     OUTCOMES,
-    Finding,
+    Cause,
+    causes,
     counted,
     counts,
-    findings,
+    failed,
     place,
     sections,
     visible,
@@ -27,7 +28,9 @@ _WORDS: dict[Verdict, str] = {
     "conformant": "conformant",
     "nonconformant": "NOT conformant",
     "undecided": "undecided",
+    "no-failure-found": "no failure found (quick)",
 }
+_WIDE = max(map(len, _WORDS.values()))
 _COLOURS: dict[Outcome | Verdict, str] = {
     "pass": "green",
     "fail": "red",
@@ -36,23 +39,24 @@ _COLOURS: dict[Outcome | Verdict, str] = {
     "error": "magenta",
     "skip": "dim",
     "conformant": "green",
+    "no-failure-found": "green",
     "nonconformant": "red",
 }
 
 
 def console(*, err: bool = False) -> Console:
-    """Standard output, or standard error, with neither markup nor guesses at what is a number."""
+    """Return a console on standard output, or standard error, without markup and highlighting."""
     return Console(stderr=err, markup=False, highlight=False, emoji=False)
 
 
 def is_watched(on: Console) -> bool:
-    """Whether a person looks on: it is a terminal that can be drawn on, and no CI."""
+    """Return True if a person looks on: it is a terminal that can be drawn on, and not CI."""
     return on.is_terminal and not on.is_dumb_terminal and not os.environ.get("CI")
 
 
 @contextmanager
 def progress(on: Console) -> Generator[Callable[[int, int], None] | None]:
-    """What a check tells of its progress to; None where nobody looks on."""
+    """Yield a function that shows the progress of a check, or None if nobody looks on."""
     if not is_watched(on):
         yield None
         return
@@ -66,40 +70,60 @@ def progress(on: Console) -> Generator[Callable[[int, int], None] | None]:
     with Progress(*columns, console=on, transient=True) as bar:
         task = bar.add_task("check", total=None)
 
-        def told(done: int, planned: int) -> None:
+        def show_progress(done: int, planned: int) -> None:
             bar.update(task, completed=done, total=planned)
 
-        yield told
+        yield show_progress
 
 
 def summary(report: Report) -> str:
-    """The verdict and the numbers in one line, which ends every way of showing a report."""
+    """Return the verdict and the numbers of the level that decides; it is the last line of every display."""
     numbers = f"{report.requests} requests, {report.elapsed_s:.1f} s, seed {report.seed}"
-    return f"{_WORDS[report.verdict]}: {counted(counts(report.rules)) or 'no rule'} ({numbers})"
+    level = "" if report.conformance_level == "strict" else f" at level {report.conformance_level}"
+    rules = report.decisive
+    others = counted(counts(rule for rule in rules if rule.verdict != "fail"))
+    found = f"{failed(rules)}{f'; {others}' if others else ''}" if rules else "no rule"
+    return f"{_WORDS[report.verdict]}{level}: {found} ({numbers})"
+
+
+def _verdicts(report: Report) -> Iterator[tuple[ConformanceLevel, Verdict, str]]:
+    for level, verdict in report.verdicts.items():
+        yield level, verdict, f"{level:9}  {_WORDS[verdict]:{_WIDE}}  {failed(report.of_level(level))}"
 
 
 # plain
 
 
 def lines(report: Report) -> Iterator[str]:
-    """The report in plain lines: what did not pass, and the verdict on the last one."""
-    for finding in findings(report):
-        yield from _plainly(finding, report.contract_version)
+    """Yield the report in plain lines: the three verdicts, the causes by weight, and the summary."""
+    for *_, line in _verdicts(report):
+        yield line
+    for cause in causes(report):
+        yield from _plain(cause, report.contract_version)
     for rule in report.unexpected_passes:
         yield visible(f"PASS      {rule.level:6} {rule.id}: {rule.reason}")
     yield summary(report)
 
 
-def _plainly(finding: Finding, version: str) -> Iterator[str]:
-    rule = finding.rule
-    if len(finding.rules) > 1:
-        yield f"{rule.verdict.upper():9} {finding.level:6} {len(finding.rules)} rules"
+def _plain(cause: Cause, version: str) -> Iterator[str]:
+    rule = cause.rule
+    yield _line(f"{rule.verdict.upper():9} {cause.conformance_level:9} {cause.level:6} {_title(cause)}")
+    if len(cause.rules) > 1:
         yield f"    reason: {_line(rule.reason or '')}"
-        yield f"    rules: {_line(', '.join(finding.names))}"
+        yield f"    rules: {_line(', '.join(cause.names))}"
         return
-    yield _line(f"{rule.verdict.upper():9} {rule.level:6} {rule.id}: {rule.requirement}")
     for name, value in _facts(rule, version):
         yield f"    {name}: {_line(value)}"
+    for example in rule.examples:
+        yield f"    also: {_line(example.actual)}"
+        if example.curl:
+            yield f"    curl: {_line(example.curl)}"
+
+
+def _title(cause: Cause) -> str:
+    if len(cause.rules) > 1:
+        return f"{len(cause.rules)} rules"
+    return f"{cause.rule.requirement} ({cause.rule.id})"
 
 
 def _facts(rule: RuleResult, version: str) -> list[tuple[str, str]]:
@@ -109,6 +133,7 @@ def _facts(rule: RuleResult, version: str) -> list[tuple[str, str]]:
         "reason": rule.reason,
         "curl": rule.curl,
         "contract": place(rule, version),
+        "touches": ", ".join(rule.touched),
     }
     return [(name, value) for name, value in facts.items() if value]
 
@@ -121,9 +146,11 @@ def _line(text: str) -> str:
 
 
 def show(report: Report, on: Console) -> None:
-    """Print the report for a person: a panel for all that did not pass, the sections, and the verdict."""
-    for finding in findings(report):
-        _show_finding(finding, report.contract_version, on)
+    """Print the report for a person: the three verdicts, the causes by weight, the sections, and the summary."""
+    for _, verdict, line in _verdicts(report):
+        on.print(Text(line, f"bold {_colour(verdict)}"), soft_wrap=True)
+    for cause in causes(report):
+        _show_cause(cause, report.contract_version, on)
     for rule in report.unexpected_passes:
         on.print(Text(visible(f"{rule.id} passed, though it was expected to fail: {rule.reason}")))
     on.print(_sections(report))
@@ -132,36 +159,39 @@ def show(report: Report, on: Console) -> None:
     on.print(Text(summary(report), f"bold {_colour(report.verdict)}"), soft_wrap=True)
 
 
-def _show_finding(finding: Finding, version: str, on: Console) -> None:
-    rule = finding.rule
-    colour = _colour(rule.verdict, finding.level)
+def _show_cause(cause: Cause, version: str, on: Console) -> None:
+    rule = cause.rule
+    colour = _colour(rule.verdict, cause.level)
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
-    if len(finding.rules) == 1:
-        title = f"{rule.verdict.upper()}  {rule.id}"
+    curls: list[str | None] = []
+    if len(cause.rules) == 1:
+        facts.add_row("rule", Text(visible(rule.id)))
         for name, value in _facts(rule, version):
             if name != "curl":
                 facts.add_row(name, Text(visible(value), "bold" if name == "actual" else ""))
-        inside = Group(Text(visible(rule.requirement)), facts)
+        for example in rule.examples:
+            facts.add_row("also", Text(visible(example.actual)))
+        curls = [rule.curl, *(example.curl for example in rule.examples)]
+        inside = Group(Text(visible(rule.requirement), "bold"), facts)
     else:
-        title = f"{rule.verdict.upper()}  {len(finding.rules)} rules"
         facts.add_row("reason", Text(visible(rule.reason or "")))
-        facts.add_row("rules", Text(visible(", ".join(finding.names))))
-        inside = Group(facts)
+        facts.add_row("rules", Text(visible(", ".join(cause.names))))
+        inside = Group(Text(_title(cause), "bold"), facts)
     on.print(
         Panel(
             inside,
-            title=Text(visible(title), f"bold {colour}"),
+            title=Text(f"{rule.verdict.upper()}  {cause.conformance_level}", f"bold {colour}"),
             title_align="left",
-            subtitle=Text(finding.level, "dim"),
+            subtitle=Text(cause.level, "dim"),
             subtitle_align="right",
             border_style=colour,
         )
     )
-    if len(finding.rules) == 1 and rule.curl:
+    for curl in filter(None, curls):
         # outside of the panel and in one piece, so that it can be marked and copied
-        on.print(Text(visible(rule.curl)), soft_wrap=True)
+        on.print(Text(visible(curl)), soft_wrap=True)
         on.print()
 
 
@@ -189,7 +219,7 @@ def _colour(of: Outcome | Verdict, level: Level = "MUST") -> str:
 
 
 def matrix(comparison: Comparison, *, everything: bool = False) -> Iterator[Text]:
-    """The comparison in lines: the servers by number, then each rule that not all of them pass.
+    """Yield the comparison in lines: the servers by number, the rules that part them, then the other rules.
 
     Args:
         comparison: The matrix.
@@ -204,33 +234,41 @@ def matrix(comparison: Comparison, *, everything: bool = False) -> Iterator[Text
         )
     for number, server in enumerate(servers, 1):
         line = Text(f"{number:>3}  ")
-        line.append(f"{_WORDS[server.verdict]:14}", f"bold {_colour(server.verdict)}")
+        line.append(f"{_WORDS[server.verdict]:{_WIDE}}", f"bold {_colour(server.verdict)}")
         line.append(
             visible(f"  {server.name}  ({server.requests} requests, contract {server.contract_version})")
         )
         yield line
-    shown = [row for row in comparison.rules if everything or not comparison.passed(row)]
-    if shown:
-        width = max(len(visible(row.id)) for row in shown)
-        wide = max(len(outcome) for outcome in OUTCOMES)
-        yield Text()
-        head = "  ".join(f"{number:<{wide}}" for number in range(1, len(servers) + 1))
-        yield Text(f"{'rule':{width}}  {'level':6}  {head}".rstrip(), "dim")
-        for row in shown:
-            line = Text(f"{visible(row.id):{width}}  {row.level:6}")
-            for name in (server.name for server in servers):
-                outcome = row.outcomes.get(name)
-                line.append("  ")
-                line.append(f"{outcome or '':{wide}}", _colour(outcome, row.level) if outcome else "")
-            line.rstrip()
-            yield line
-    left = len(comparison.rules) - len(shown)
+        for level, verdict in server.verdicts.items():
+            yield Text(f"     {level:9}  ").append(_WORDS[verdict], _colour(verdict))
+    differing = comparison.differing
+    alike = [row for row in comparison.rules if not comparison.differs(row)]
+    shown = [row for row in alike if everything or not comparison.passed(row)]
+    for title, rows in (("Where they differ", differing), ("Where they agree", shown)):
+        if rows:
+            yield from _rows(title, rows, [server.name for server in servers])
+    left = len(alike) - len(shown)
     if left:
         yield Text()
-        yield Text(
-            f"{_rules(left)} passed by every server" + ("" if everything else "; --all shows them"), "dim"
-        )
+        yield Text(f"{_passed(left)} passed by every server; --all shows them", "dim")
 
 
-def _rules(count: int) -> str:
+def _rows(title: str, rows: Sequence[Row], servers: Sequence[str]) -> Iterator[Text]:
+    width = max(len(visible(row.id)) for row in rows)
+    wide = max(len(outcome) for outcome in OUTCOMES)
+    yield Text()
+    yield Text(f"{title} ({len(rows)})", "bold")
+    head = "  ".join(f"{number:<{wide}}" for number in range(1, len(servers) + 1))
+    yield Text(f"{'rule':{width}}  {'':9}  {'':6}  {head}".rstrip(), "dim")
+    for row in rows:
+        line = Text(f"{visible(row.id):{width}}  {row.conformance_level:9}  {row.level:6}")
+        for name in servers:
+            outcome = row.outcomes.get(name)
+            line.append("  ")
+            line.append(f"{outcome or '':{wide}}", _colour(outcome, row.level) if outcome else "")
+        line.rstrip()
+        yield line
+
+
+def _passed(count: int) -> str:
     return "1 rule is" if count == 1 else f"{count} rules are"

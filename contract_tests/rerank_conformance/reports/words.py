@@ -1,16 +1,29 @@
-"""What every report says alike: the words for outcomes and verdicts, and text that is safe to show."""
+"""The words that all reports share for levels, outcomes and verdicts, the causes by weight, and text that is safe to show."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rerank_conformance import contract
-from rerank_conformance.report import Level, Outcome, Report, RuleResult, Verdict
+from rerank_conformance.report import LEVELS, ConformanceLevel, Level, Outcome, Report, RuleResult, Verdict
 
 VERDICTS: dict[Verdict, str] = {
     "conformant": "Conformant",
     "nonconformant": "Not conformant",
     "undecided": "Undecided",
+    "no-failure-found": "No failure found (quick)",
 }
+MARKS: dict[Verdict, str] = {
+    "conformant": "✓",
+    "nonconformant": "✗",
+    "undecided": "?",
+    "no-failure-found": "~",
+}
+MEANINGS: dict[ConformanceLevel, str] = {
+    "ranking": "A client that sends texts and reads index and score can trust the ranking.",
+    "interface": "Errors, keys, limits and every documented form are right, too.",
+    "strict": "The server does everything that the contract says.",
+}
+"""Each conformance level in a sentence."""
 OUTCOMES: dict[Outcome, str] = {
     "fail": "failed",
     "error": "in error",
@@ -31,9 +44,9 @@ SYMBOLS: dict[Outcome, str] = {
 
 
 def visible(text: str) -> str:
-    """The text with every character escaped that does not show, or that would change how others show.
+    """Escape every character that does not show, or that would change how others show.
 
-    What a server sent may hold terminal commands, marks that turn the direction of writing, and halves of surrogate
+    A server may send terminal commands, marks that turn the direction of writing, and halves of surrogate
     pairs, which no file can hold. Line breaks stay.
     """
     return "".join(_shown(character) for character in text)
@@ -46,12 +59,12 @@ def _shown(character: str) -> str:
 
 
 def place(rule: RuleResult, version: str) -> str:
-    """Where the contract of a version says so: its file, the pointer into it, and the line."""
+    """Return the place in the contract of a version: its file, the pointer into it, and the line."""
     return f"{contract.name_of(version)}{rule.source}" + (f", line {rule.line}" if rule.line else "")
 
 
 def sections(rules: Iterable[RuleResult]) -> dict[str, list[RuleResult]]:
-    """The rules by section, each in the order of the report."""
+    """Group the rules by section, each in the order of the report."""
     found: dict[str, list[RuleResult]] = {}
     for rule in rules:
         found.setdefault(rule.section, []).append(rule)
@@ -59,22 +72,28 @@ def sections(rules: Iterable[RuleResult]) -> dict[str, list[RuleResult]]:
 
 
 def counts(rules: Iterable[RuleResult]) -> dict[Outcome, int]:
-    """How many rules have each outcome, the worst first, without those that none has."""
+    """Count the rules of each outcome, the worst first, without outcomes that no rule has."""
     outcomes = [rule.verdict for rule in rules]
     return {outcome: outcomes.count(outcome) for outcome in OUTCOMES if outcome in outcomes}
 
 
 def counted(found: dict[Outcome, int]) -> str:
-    """The numbers of `counts` in words."""
+    """Return the numbers of `counts` in words."""
     return ", ".join(f"{count} {OUTCOMES[outcome]}" for outcome, count in found.items())
+
+
+def failed(rules: Iterable[RuleResult]) -> str:
+    """Return the number of MUST and of SHOULD rules that failed, in words."""
+    levels = [rule.level for rule in rules if rule.verdict == "fail"]
+    return f"{levels.count('MUST')} MUST, {levels.count('SHOULD')} SHOULD failed"
 
 
 _NAMED = 12  # rules that are named one by one where they share a reason
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What is shown at length: one rule, or several that are undecided for one reason."""
+class Cause:
+    """A reason why a verdict is not better: one rule, or several that are undecided for one reason."""
 
     rules: tuple[RuleResult, ...]
 
@@ -85,7 +104,7 @@ class Finding:
 
     @property
     def names(self) -> list[str]:
-        """The ids; where they are many, how many there are in each section."""
+        """The ids; the number of rules of each section where they are many."""
         if len(self.rules) <= _NAMED:
             return [rule.id for rule in self.rules]
         return [f"{len(rules)} of {section}" for section, rules in sections(self.rules).items()]
@@ -95,44 +114,75 @@ class Finding:
         """MUST if one of the rules is."""
         return min(rule.level for rule in self.rules)
 
+    @property
+    def conformance_level(self) -> ConformanceLevel:
+        """The smallest level that includes one of the rules."""
+        return next(level for level in LEVELS if any(rule.is_in(level) for rule in self.rules))
 
-def findings(report: Report) -> list[Finding]:
-    """What did not pass and was not skipped, the worst first."""
-    found = [Finding((rule,)) for rule in report.of("fail", "error", "known")]
+    @property
+    def weight(self) -> tuple[int, int, Level]:
+        """A sort key: failures first, then what breaks the most clients, then a MUST before a SHOULD."""
+        return list(OUTCOMES).index(self.rule.verdict), LEVELS.index(self.conformance_level), self.level
+
+
+def causes(report: Report) -> list[Cause]:
+    """Return what did not pass and was not skipped, the heaviest first."""
+    found = [Cause((rule,)) for rule in report.of("fail", "error", "known")]
     alike: dict[str | None, list[RuleResult]] = {}
     for rule in report.of("undecided"):
         alike.setdefault(rule.reason, []).append(rule)
-    found += [Finding(tuple(rules)) for rules in alike.values()]
-    order = list(OUTCOMES)
-    return sorted(found, key=lambda one: (order.index(one.rule.verdict), one.level))
+    found += [Cause(tuple(rules)) for rules in alike.values()]
+    return sorted(found, key=lambda cause: cause.weight)
+
+
+_BROKEN: dict[ConformanceLevel, str] = {
+    "ranking": "Breaks the ranking for every client",
+    "interface": "Breaks clients that use more than texts and scores",
+    "strict": "Differs from the letter of the contract",
+}
+_NOT_PASSED: dict[Outcome, str] = {
+    "error": "Not judged: a fault of the check",
+    "undecided": "Undecided",
+    "known": "Expected failures",
+}
+
+
+def grouped_causes(report: Report) -> dict[str, list[Cause]]:
+    """Group the causes under a heading, in the order of `causes`."""
+    found: dict[str, list[Cause]] = {}
+    for cause in causes(report):
+        title = _NOT_PASSED.get(cause.rule.verdict, _BROKEN[cause.conformance_level])
+        found.setdefault(title, []).append(cause)
+    return found
 
 
 def sentence(report: Report) -> str:
-    """Why the verdict is what it is."""
-    said = [_reason(report)]
-    advice = _of(report.rules, "SHOULD", "fail")
-    if advice and not _is_strict(report):
+    """Return the reason for the verdict of the level that decides."""
+    rules = report.decisive
+    said = [_reason(report, rules)]
+    advice = _of(rules, "SHOULD", "fail")
+    if advice and not _is_strict(report, rules):
         said.append(f"{_rules(advice, 'SHOULD')} not followed, which is advice.")
-    known = report.of("known")
+    known = [rule for rule in rules if rule.verdict == "known"]
     if known:
         said.append(f"{_rules(known)} known to fail.")
     return " ".join(said)
 
 
-def _reason(report: Report) -> str:
-    musts = _of(report.rules, "MUST", *OUTCOMES)
-    failed = _of(report.rules, "MUST", "fail")
-    if report.verdict == "nonconformant" and failed:
-        return f"{len(failed)} of {len(musts)} MUST rules {'is' if len(failed) == 1 else 'are'} broken."
+def _reason(report: Report, rules: Sequence[RuleResult]) -> str:
+    musts = _of(rules, "MUST", *OUTCOMES)
+    broken = _of(rules, "MUST", "fail")
+    if report.verdict == "nonconformant" and broken:
+        return f"{len(broken)} of {len(musts)} MUST rules {'is' if len(broken) == 1 else 'are'} broken."
     if report.verdict == "nonconformant":
-        return f"{_rules(_of(report.rules, 'SHOULD', 'fail'), 'SHOULD')} broken, and they were to count."
-    if report.verdict == "conformant":
-        kept = len(_of(report.rules, "MUST", "pass"))
+        return f"{_rules(_of(rules, 'SHOULD', 'fail'), 'SHOULD')} broken, and they were to count."
+    if report.verdict != "undecided":
+        kept = len(_of(rules, "MUST", "pass"))
         if kept == len(musts) > 1:
             return f"All {kept} MUST rules are kept."
-        expected = " but those that were expected to be" if _of(report.rules, "MUST", "known") else ""
+        expected = " but those that were expected to be" if _of(rules, "MUST", "known") else ""
         return f"{kept} of {len(musts)} MUST rules are judged and kept, and none is broken{expected}."
-    left = report.of("undecided", "error")
+    left = [rule for rule in rules if rule.verdict in {"undecided", "error"}]
     if not left:
         return "No rule was judged."
     reasons = {rule.reason for rule in left if rule.reason}
@@ -140,8 +190,8 @@ def _reason(report: Report) -> str:
     return f"{_rules(left)} without a conclusion{why}."
 
 
-def _is_strict(report: Report) -> bool:
-    return report.verdict == "nonconformant" and not _of(report.rules, "MUST", "fail")
+def _is_strict(report: Report, rules: Sequence[RuleResult]) -> bool:
+    return report.verdict == "nonconformant" and not _of(rules, "MUST", "fail")
 
 
 def _of(rules: Iterable[RuleResult], level: Level, *outcomes: Outcome) -> list[RuleResult]:

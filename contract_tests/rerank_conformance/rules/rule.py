@@ -1,4 +1,4 @@
-"""What a rule is, and the registry of all of them; no rule stands here."""
+"""The type of a rule, and the registry of all rules."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from rerank_conformance import contract
 from rerank_conformance.contract import Contract
 from rerank_conformance.exchanges import Exchange
-from rerank_conformance.report import Level
+from rerank_conformance.report import ConformanceLevel, Level
+from rerank_conformance.rules.levels import group_of
 
 TOLERANCE = 0.01
-"""How far two scores of one document may lie apart before they count as different, unless told otherwise."""
+"""The default tolerance: the largest difference between two scores that count as equal."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ Judgement = Finding | Undecided | None
 
 @dataclass(frozen=True)
 class Seen:
-    """Everything that was recorded, as the rules see it."""
+    """Everything that was recorded in a check."""
 
     exchanges: Sequence[Exchange]
     tolerance: float = TOLERANCE
@@ -43,19 +44,19 @@ class Seen:
     """The contract that the server is held to."""
 
     def ranked(self) -> Iterator[Exchange]:
-        """The legal requests that were answered with a ranking, generated ones too."""
+        """Return the legal requests that were answered with a ranking, generated ones too."""
         return (exchange for exchange in self.exchanges if exchange.ranked)
 
     def named(self, name: str) -> Exchange | None:
-        """The exchange of one probe."""
+        """Return the exchange of one probe, or None."""
         return next((exchange for exchange in self.exchanges if exchange.probe.name == name), None)
 
     def under(self, prefix: str) -> list[Exchange]:
-        """The exchanges of the probes with that beginning of their name."""
+        """Return the exchanges of the probes whose names begin with a prefix."""
         return [exchange for exchange in self.exchanges if exchange.probe.name.startswith(prefix)]
 
     def close(self, one: float, other: float) -> bool:
-        """Whether two scores may be the same one: a bound on their difference, never a rounding."""
+        """Return True if two scores may be equal: a bound on their difference, never a rounding."""
         return abs(one - other) <= self.tolerance * max(1.0, abs(one), abs(other))
 
 
@@ -73,19 +74,29 @@ class Rule:
     """A JSON pointer into `openapi.yaml`."""
     judge: Judge
     quick: bool
-    """Whether `--quick` has exchanges for it."""
+    """True if `--quick` has exchanges for it."""
     since: str
     """The version of the contract whose rule set it belongs to first. A rule of a released set never gets stricter: what
     is stricter is a new rule, or the same by a probe of a later version."""
     thorough: bool
-    """Whether one exchange without a conclusion leaves the rule undecided, whatever the others say."""
+    """True if one exchange without a conclusion leaves the rule undecided, whatever the others say."""
+
+    @property
+    def conformance_level(self) -> ConformanceLevel:
+        """The lowest conformance level that includes the rule."""
+        return group_of(self.id).level
+
+    @property
+    def level_reason(self) -> str:
+        """The reason for the conformance level, in one sentence."""
+        return group_of(self.id).reason
 
 
 RULES: dict[str, Rule] = {}
 """Every rule by its id, in the order of a report."""
 
 
-def rule(  # noqa: PLR0913 - what a rule is
+def rule(  # noqa: PLR0913 - the parts of a rule
     name: str,
     requirement: str,
     source: str,
@@ -108,7 +119,7 @@ def rule(  # noqa: PLR0913 - what a rule is
 
 
 def rule_set(version: str) -> list[Rule]:
-    """The rules that a server of this version of the contract is judged by: those added later are not among them.
+    """Return the rules of a version of the contract, without those that were added later.
 
     Raises:
         ValueError: There is no contract of that version.

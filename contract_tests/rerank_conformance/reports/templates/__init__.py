@@ -1,4 +1,4 @@
-"""The templates of the reports, filled in; every value is escaped."""
+"""The templates of the reports; every value is escaped."""
 
 from functools import cache
 from importlib.resources import files
@@ -8,12 +8,12 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 
 def render(name: str, **values: Any) -> str:
-    """The template with these values in it."""
+    """Fill in a template."""
     return _environment().get_template(name).render(**values)
 
 
 def text(name: str) -> str:
-    """A file of this package as it is."""
+    """Read a file of this package."""
     return (files(__name__) / name).read_text("utf-8")
 
 
