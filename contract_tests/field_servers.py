@@ -1259,6 +1259,59 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
 }
 
 
+# ----- names of models
+
+
+class _AuthorAndName(Reference):
+    """Fails on a model name that has not exactly one slash."""
+
+    def validate(self, value: object) -> Body:
+        body = super().validate(value)
+        _author, _name = body["model"].split("/")
+        return body
+
+
+def _another_model(body: Body) -> bool:
+    return body["model"] != "cohere/rerank-v3.5"
+
+
+_models: dict[str, tuple[Server, tuple[str, ...]]] = {
+    "model-unknown-fails": (
+        refusing("Fails on an unknown model.", _another_model, 500),
+        ("model.any-name",),
+    ),
+    "model-unknown-bad-gateway": (
+        refusing("Passes an unknown model on, and the error of its upstream back.", _another_model, 502),
+        ("model.any-name",),
+    ),
+    "model-unknown-unauthorized": (
+        refusing("Answers 401 to an unknown model.", _another_model, 401),
+        ("model.any-name",),
+    ),
+    "model-variant-fails": (
+        refusing("Fails on a variant of a model.", lambda b: ":" in b["model"], 500),
+        ("model.any-name",),
+    ),
+    "model-two-parts": (_AuthorAndName, ("model.any-name",)),
+    "model-empty-fails": (
+        refusing("Fails on a model without a name.", lambda b: not b["model"].strip(), 500),
+        ("model.any-name",),
+    ),
+    "model-long-fails": (
+        refusing("Has a column of 255 characters for models.", lambda b: len(b["model"]) > 255, 500),
+        ("model.any-name",),
+    ),
+    "model-not-ascii-fails": (
+        refusing("Writes the model into a header.", lambda b: not b["model"].isascii(), 500),
+        ("model.any-name",),
+    ),
+    "model-unknown-ranks-nothing": (
+        listing("Ranks nothing by an unknown model.", lambda rs, b: [] if _another_model(b) else rs),
+        ("answer.not-empty",),
+    ),
+}
+
+
 FIELD_SERVERS: Mapping[str, FieldServer] = MappingProxyType(
-    {name: FieldServer(*entry) for name, entry in _wild.items()}
+    {name: FieldServer(*entry) for name, entry in {**_wild, **_models}.items()}
 )

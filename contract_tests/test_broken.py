@@ -45,7 +45,6 @@ SHOULD = {
 UNSEEN = {
     "compressed": ("POST", {}, {"accept-encoding": "gzip"}, 200),
     "preflight": ("OPTIONS", {}, {}, 204),
-    "one-model": ("POST", {"model": "cohere/rerank-4-fast"}, {}, 404),
     "thousand-documents": ("POST", {"documents": ["a"] * 1001}, {}, 400),
     "throttled": ("POST", {}, {}, 429),
     "overloaded": ("POST", {}, {}, 503),

@@ -576,6 +576,25 @@ _METHOD: Mapping[str, Server] = {
 }
 
 
+class _NoHead(Reference):
+    """Fails on HEAD."""
+
+    def method(self, request: Request) -> None:
+        if request.method == "HEAD":
+            raise RuntimeError
+        super().method(request)
+
+
+_METHOD_AND_MODEL: Mapping[str, Server] = {
+    "method.any": _NoHead,
+    "model.any-name": refusing(
+        "Fails on models that it does not know.",
+        lambda b: b["model"] not in {"cohere/rerank-v3.5", "default"},
+        500,
+    ),
+}
+
+
 # ----- authentication
 
 
@@ -779,6 +798,7 @@ BROKEN: Mapping[str, Server] = MappingProxyType(
         **_REFUSAL,
         **_ERROR,
         **_METHOD,
+        **_METHOD_AND_MODEL,
         **_AUTHENTICATION,
         **_SCHEMA,
         **_DERIVED,
@@ -788,6 +808,7 @@ BROKEN: Mapping[str, Server] = MappingProxyType(
 
 UNAVOIDABLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
+        "method.refused": {"method.any": "a server that fails on GET fails on the others, too"},
         "answer.at-most-documents": {
             "answer.index-in-range": "one result more than there are documents has no position of its own"
         },

@@ -148,6 +148,7 @@ def probes(
         *_more_rankings(model),
         *_together(model),
         *_derived(model, contract_version),
+        *_model_names(model),
     ]
     return [
         probe
@@ -404,6 +405,15 @@ def _methods(model: str) -> Iterator[Probe]:
             method=method,
             quick=method == "GET",
         )
+    for method in ("HEAD", "OPTIONS", "TRACE", "RERANK"):
+        yield Probe(
+            name=f"method-{method.lower()}",
+            phase="refuse",
+            rule="method.any",
+            body=_body(model, DOCUMENTS[:2]),
+            method=method,
+            since="1.1.0",
+        )
 
 
 def _rankings(model: str) -> Iterator[Probe]:  # noqa: PLR0915 - a table, in sentences
@@ -576,3 +586,30 @@ def _together(model: str) -> Iterator[Probe]:
     for number, query in enumerate(ASKED, 1):
         body = _body(model, TOGETHER, query)
         yield _legal(f"rank-alone-{number}", "acceptance.plain", body, phase="alone", since="1.1.0")
+
+
+def _model_names(model: str) -> Iterator[Probe]:
+    """Yield requests for models that no server has to know; each name is a string, and so legal."""
+    known = model.partition(":")[0]
+    names = (
+        "nobody/no-such-reranker",
+        f"{known}:free",
+        f"{known}:no-such-variant",
+        known.rpartition("/")[2],
+        known.upper(),
+        "",
+        " ",
+        "nobody/a/b/c:d:e",
+        "nobody/" + "r" * 300,
+        "nobody/r\u00e9rank \U0001f5fc",
+        "../../models",
+        "nobody/{x} %s %00 '\"; \n--",
+    )
+    for number, name in enumerate(names, 1):
+        yield _legal(
+            f"model-name-{number}",
+            "model.any-name",
+            _body(name, DOCUMENTS[:3]),
+            quick=number == 1,
+            since="1.1.0",
+        )

@@ -13,6 +13,7 @@ from rerank_conformance.rules import (  # isort: skip  # the sections, in the or
     errors as _errors,
     authentication as _authentication,
     methods as _methods,
+    models as _models,
     robustness as _robustness,
     schema as _schema,
 )
@@ -27,6 +28,7 @@ _SECTIONS = (
     _errors,
     _authentication,
     _methods,
+    _models,
     _robustness,
     _schema,
 )

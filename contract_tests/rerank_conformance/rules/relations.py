@@ -259,7 +259,8 @@ def _is_plain(exchange: Exchange, first: Exchange) -> bool:
     body = cast("dict[str, Any]", exchange.probe.body)
     asked = cast("dict[str, Any]", first.probe.body)
     texts = all(isinstance(one, str) or one.keys() == {"text"} for one in exchange.probe.documents)
-    return body.keys() <= {*asked, "top_n"} and body["query"] == asked["query"] and texts
+    same = all(body[name] == asked[name] for name in ("model", "query"))
+    return body.keys() <= {*asked, "top_n"} and same and texts
 
 
 def _scores_of(exchanges: Iterable[Exchange]) -> dict[str, list[float]]:
