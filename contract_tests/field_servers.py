@@ -1312,6 +1312,97 @@ _models: dict[str, tuple[Server, tuple[str, ...]]] = {
 }
 
 
+# ----- forms of HTTP
+
+
+def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int) -> Server:
+    """Make a server that refuses POST by its headers, once the key is right."""
+
+    class ByHead(Reference):
+        def media_type(self, request: Request) -> None:
+            if when(request.headers):
+                raise Refusal(status, what)
+            super().media_type(request)
+
+    ByHead.__doc__ = what
+    return ByHead
+
+
+class _Streaming(Reference):
+    """Sends an event stream to whoever would also accept one."""
+
+    def respond(self, request: Request) -> Answer:
+        answer = super().respond(request)
+        if "text/event-stream" not in request.headers.get("accept", ""):
+            return answer
+        headers = {**answer.headers, "content-type": "text/event-stream"}
+        return answer._replace(headers=headers, body=b"data: " + answer.body + b"\n\n")
+
+
+def _read_once(size: int) -> Server:
+    return hearing(f"Reads {size} bytes of a body, and no more.", lambda r: replace(r, body=r.body[:size]))
+
+
+_http: dict[str, tuple[Server, tuple[str, ...]]] = {
+    "chunked-body-length-required": (
+        _by_head("Asks for a Content-Length.", lambda h: "transfer-encoding" in h, 411),
+        ("transport.chunked-body",),
+    ),
+    "chunked-body-lost": (
+        hearing(
+            "Takes a body in chunks for an empty one.",
+            lambda r: replace(r, body=b"") if "transfer-encoding" in r.headers else r,
+        ),
+        ("transport.chunked-body",),
+    ),
+    "accept-compared": (
+        _by_head(
+            "Wants application/json in Accept.", lambda h: "application/json" not in h.get("accept", ""), 400
+        ),
+        ("transport.accept",),
+    ),
+    "accept-needed": (
+        _by_head("Fails without Accept.", lambda h: "accept" not in h, 500),
+        ("transport.accept",),
+    ),
+    "accept-first-type": (
+        _by_head(
+            "Compares Accept as a string.",
+            lambda h: h.get("accept") not in {"application/json", "*/*", "text/event-stream"},
+            406,
+        ),
+        ("transport.accept",),
+    ),
+    "accept-streams": (_Streaming, ("answer.content-type", "answer.json")),
+    "body-read-once": (_read_once(2**16), ("transport.large-body",)),
+    "body-read-a-megabyte": (_read_once(2**20), ("transport.large-body",)),
+    "body-large-fails": (
+        _by_head("Fails on a large body.", lambda h: int(h.get("content-length", "0")) > 10**6, 500),
+        ("transport.large-body",),
+    ),
+    "header-not-ascii-fails": (
+        _by_head("Fails on headers that are not ASCII.", lambda h: not "".join(h.values()).isascii(), 500),
+        ("robustness.no-server-error",),
+    ),
+    "header-long-fails": (
+        _by_head("Fails on a long header.", lambda h: max(map(len, h.values())) > 4096, 500),
+        ("robustness.no-server-error",),
+    ),
+    "many-headers-refused": (
+        _by_head("Takes fifty headers.", lambda h: len(h) > 50, 431),
+        ("transport.long-headers",),
+    ),
+    "connection-close-fails": (
+        _by_head("Fails where a connection is to be closed.", lambda h: h.get("connection") == "close", 500),
+        ("transport.connection",),
+    ),
+    "expect-fails": (
+        _by_head("Fails on an expectation.", lambda h: "expect" in h, 500),
+        ("robustness.no-server-error",),
+    ),
+}
+
+
 FIELD_SERVERS: Mapping[str, FieldServer] = MappingProxyType(
-    {name: FieldServer(*entry) for name, entry in {**_wild, **_models}.items()}
+    {name: FieldServer(*entry) for name, entry in {**_wild, **_models, **_http}.items()}
 )

@@ -5,6 +5,7 @@ import json
 import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -595,6 +596,62 @@ _METHOD_AND_MODEL: Mapping[str, Server] = {
 }
 
 
+# ----- forms of HTTP
+
+
+class _LengthRead(Reference):
+    """Reads as many bytes of a body as Content-Length says."""
+
+    def respond(self, request: Request) -> Answer:
+        length = int(request.headers.get("content-length", "0"))
+        return super().respond(replace(request, body=request.body[:length]))
+
+
+def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int = 400) -> Server:
+    """Make a server that refuses POST by its headers, once the key is right."""
+
+    class ByHead(Reference):
+        def media_type(self, request: Request) -> None:
+            if when(request.headers):
+                raise Refusal(status, what)
+            super().media_type(request)
+
+    ByHead.__doc__ = what
+    return ByHead
+
+
+_TRANSPORT: Mapping[str, Server] = {
+    "transport.chunked-body": _LengthRead,
+    "transport.accept": _by_head(
+        "Refuses to answer who would also accept an event stream.",
+        lambda h: "text/event-stream" in h.get("accept", "") and "json" in h["accept"],
+        406,
+    ),
+    "transport.event-stream": _by_head(
+        "Has no endpoint for who accepts an event stream alone.",
+        lambda h: h.get("accept") == "text/event-stream",
+        403,
+    ),
+    "transport.large-body": _by_head(
+        "Takes a body of more than a mebibyte for malformed.",
+        lambda h: int(h.get("content-length", "0")) > 2**20,
+    ),
+    "transport.connection": _by_head(
+        "Wants connections to be kept.", lambda h: h.get("connection") == "close", 400
+    ),
+    "transport.expect": _by_head("Refuses any expectation.", lambda h: "expect" in h, 417),
+    "transport.header-bytes": _by_head(
+        "Refuses headers that are not ASCII.", lambda h: not "".join(h.values()).isascii()
+    ),
+    "transport.long-headers": _by_head(
+        "Refuses more than four thousand bytes of headers.", lambda h: len("".join(h.values())) > 4000, 431
+    ),
+    "transport.no-content-type": _by_head(
+        "Fails on a request without Content-Type.", lambda h: "content-type" not in h, 500
+    ),
+}
+
+
 # ----- authentication
 
 
@@ -799,6 +856,7 @@ BROKEN: Mapping[str, Server] = MappingProxyType(
         **_ERROR,
         **_METHOD,
         **_METHOD_AND_MODEL,
+        **_TRANSPORT,
         **_AUTHENTICATION,
         **_SCHEMA,
         **_DERIVED,

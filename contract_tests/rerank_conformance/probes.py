@@ -6,7 +6,7 @@ from typing import Any
 
 from rerank_conformance import contract
 from rerank_conformance.derived import requirements, with_field
-from rerank_conformance.exchanges import Auth, Phase, Probe
+from rerank_conformance.exchanges import RAW_FORMS, Auth, Phase, Probe
 
 MODEL = "cohere/rerank-v3.5"
 QUERY = "What is the capital of France?"
@@ -149,6 +149,7 @@ def probes(
         *_together(model),
         *_derived(model, contract_version),
         *_model_names(model),
+        *_forms_of_http(model),
     ]
     return [
         probe
@@ -613,3 +614,49 @@ def _model_names(model: str) -> Iterator[Probe]:
             quick=number == 1,
             since="1.1.0",
         )
+
+
+_ACCEPTS = (
+    "application/json, text/plain, */*",  # axios
+    "*/*",  # fetch, curl
+    "application/json, text/event-stream",  # clients of streams that take JSON, too
+    "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",  # a browser
+    "application/*;q=0.5",
+    "",
+)
+_MEGABYTE = 1_100_000
+
+
+def _forms_of_http(model: str) -> Iterator[Probe]:
+    """Yield one request as different clients send it; its body asks for what `rank-full` asks for."""
+    body = _body(model)
+
+    def sent(name: str, rule: str, **more: Any) -> Probe:
+        return _legal(f"http-{name}", f"transport.{rule}", body, since="1.1.0", **more)
+
+    # JSON allows blanks between tokens: a large body that costs a model nothing
+    text = json.dumps(body).encode()
+    large, chunked = (text[:-1] + b" " * count + text[-1:] for count in (_MEGABYTE, 200_000))
+    yield sent("chunked", "chunked-body", form="chunked")
+    yield sent("chunked-large", "chunked-body", form="chunked", sent=chunked)
+    for number, accepted in enumerate(_ACCEPTS, 1):
+        yield sent(f"accept-{number}", "accept", headers={"Accept": accepted})
+    yield sent("accept-events", "event-stream", headers={"Accept": "text/event-stream"})
+    yield sent("expect", "expect", headers={"Expect": "100-continue"})
+    title = "Suche f\u00fcr K\u00f6che \u691c\u7d22"
+    yield sent("header-bytes", "header-bytes", headers={"X-OpenRouter-Title": title})
+    yield sent("long-header", "long-headers", headers={"Baggage": f"key={'v' * 6000}"})
+    many = {f"X-Example-{number}": "v" * 50 for number in range(60)}
+    yield sent("many-headers", "long-headers", headers=many)
+    yield sent("large", "large-body", sent=large)
+    yield sent("close", "connection", headers={"Connection": "close"})
+    for form in sorted(RAW_FORMS):
+        yield sent(form, "connection", form=form)
+    yield Probe(
+        name="http-no-content-type",
+        phase="refuse",
+        rule="transport.no-content-type",
+        body=body,
+        headers={"Content-Type": ""},
+        since="1.1.0",
+    )

@@ -15,6 +15,7 @@ from rerank_conformance.rules import (  # isort: skip  # the sections, in the or
     methods as _methods,
     models as _models,
     robustness as _robustness,
+    transport as _transport,
     schema as _schema,
 )
 
@@ -30,5 +31,6 @@ _SECTIONS = (
     _methods,
     _models,
     _robustness,
+    _transport,
     _schema,
 )

@@ -74,6 +74,7 @@ def any_method(seen: Seen) -> Iterator[Judgement]:
         if exchange.undecided or answer is None:
             yield Undecided(exchange.undecided or "no whole answer came")
         else:
-            ranks = isinstance(answer.value, dict) and "results" in answer.value
+            value: object = answer.value
+            ranks = isinstance(value, dict) and "results" in value
             good = (answer.status < 500 or answer.status == 501) and not ranks
             yield None if good else Finding("405, 404 or 501", described(exchange), exchange)
