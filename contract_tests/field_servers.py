@@ -1403,6 +1403,110 @@ _http: dict[str, tuple[Server, tuple[str, ...]]] = {
 }
 
 
+# ----- long lists, batches, images
+
+
+def _in_lists_of(least: int, change: Callable[[list[float]], list[float]]) -> Callable[..., list[float]]:
+    return lambda _, texts, scores: change(scores) if len(texts) >= least else scores
+
+
+def _padded_to_the_longest(_: str, texts: Sequence[str], scores: list[float]) -> list[float]:
+    longest = max(map(len, texts))
+    return [score * (0.5 + len(text) / longest / 2) for text, score in zip(texts, scores, strict=True)]
+
+
+def _last_of_batch(size: int) -> Callable[..., list[float]]:
+    return lambda _, __, scores: [
+        score if (place + 1) % size or place + 1 == len(scores) else scores[0]
+        for place, score in enumerate(scores)
+    ]
+
+
+class _ImagesSkipped(Reference):
+    """Leaves images out of what it scores, and gives the scores to the first documents."""
+
+    def texts(self, documents: Any) -> list[str]:
+        texts = [_text(d) for d in documents if isinstance(d, str) or "image" not in d]
+        return [*texts, *[""] * (len(documents) - len(texts))]
+
+
+class _ImagesFirstOfTopN(Reference):
+    """Takes the first documents for the best where there are images and a top_n."""
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        pictured = any(not isinstance(d, str) and "image" in d for d in body["documents"])
+        kept = int(body["top_n"]) if pictured and "top_n" in body else None
+        return super().rank({**body, "documents": body["documents"][:kept]})
+
+
+_places: dict[str, tuple[Server, tuple[str, ...]]] = {
+    "long-list-shifted": (
+        scoring(
+            "Scores what comes after the 256th document by the one before.",
+            _in_lists_of(257, lambda s: [*s[:256], s[255], *s[256:-1]]),
+        ),
+        ("relation.one-score-in-long-lists",),
+    ),
+    "long-list-wrapped": (
+        scoring(
+            "Counts documents in a byte.", _in_lists_of(257, lambda s: [s[i % 256] for i in range(len(s))])
+        ),
+        ("relation.one-score-in-long-lists",),
+    ),
+    "long-list-unscored-end": (
+        scoring(
+            "Scores five hundred documents.", _in_lists_of(501, lambda s: [*s[:500], *[0.0] * (len(s) - 500)])
+        ),
+        ("relation.one-score-in-long-lists",),
+    ),
+    "long-list-parts-swapped": (
+        scoring(
+            "Joins two parts of a long list in the wrong order.",
+            _in_lists_of(512, lambda s: [*s[512:], *s[:512]]),
+        ),
+        ("relation.one-score-in-long-lists",),
+    ),
+    "long-list-reversed-part": (
+        scoring(
+            "Reverses the scores of the last part of a list.",
+            _in_lists_of(900, lambda s: [*s[:896], *s[896:][::-1]]),
+        ),
+        ("relation.one-score-in-long-lists",),
+    ),
+    "long-list-noisy": (
+        scoring(
+            "Has noise as half precision has, and mixes up the scores of hundreds.",
+            lambda _, __, s: [
+                x + 1e-3 * math.sin(97 * len(s) + i)
+                for i, x in enumerate(s if len(s) < 257 else [*s[1:], s[0]])
+            ],
+        ),
+        ("relation.order-in-long-lists",),
+    ),
+    "long-list-cut-first": (
+        asked(
+            "Ranks the first of a thousand documents where top_n is given.",
+            lambda b: {**b, "documents": b["documents"][: 500 if "top_n" in b else None]},
+        ),
+        ("relation.top-n-of-any",),
+    ),
+    "padded": (
+        scoring("Pads texts to the longest, and scores the padding.", _padded_to_the_longest),
+        ("relation.padding",),
+    ),
+    "batch-of-16": (
+        scoring("Takes the last of each sixteen for the first.", _last_of_batch(16)),
+        ("relation.one-score",),
+    ),
+    "batch-of-64": (
+        scoring("Takes the last of each sixty-four for the first.", _last_of_batch(64)),
+        ("relation.one-score",),
+    ),
+    "images-skipped": (_ImagesSkipped, ("relation.images",)),
+    "images-first-of-top-n": (_ImagesFirstOfTopN, ("relation.top-n-of-any",)),
+}
+
+
 FIELD_SERVERS: Mapping[str, FieldServer] = MappingProxyType(
-    {name: FieldServer(*entry) for name, entry in {**_wild, **_models, **_http}.items()}
+    {name: FieldServer(*entry) for name, entry in {**_wild, **_models, **_http, **_places}.items()}
 )

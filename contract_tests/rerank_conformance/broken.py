@@ -360,6 +360,23 @@ def _second_first(_: str, __: Sequence[str], scores: list[float]) -> list[float]
     return [swapped.get(index, score) for index, score in enumerate(scores)]
 
 
+def _padded(_: str, texts: Sequence[str], scores: list[float]) -> list[float]:
+    longest = max(map(len, texts))
+    return [
+        score * (0.9 if len(text) < 1000 < longest else 1) for text, score in zip(texts, scores, strict=True)
+    ]
+
+
+class _ImagesLast(Reference):
+    """Scores texts before images, and gives the scores to the documents as they came."""
+
+    def texts(self, documents: Any) -> list[str]:
+        texts = super().texts(documents)
+        if not any(_is_object(document) and "image" in document for document in documents):
+            return texts
+        return sorted(texts, key=lambda text: not text)
+
+
 _RELATION: Mapping[str, Server] = {
     "relation.top-n-best": _BestSkipped,
     "relation.top-n-prefix": _BestOfFourSkipped,
@@ -389,6 +406,13 @@ _RELATION: Mapping[str, Server] = {
     "relation.higher-is-better": scoring(
         "Scores by distance.", lambda _, __, scores: [1 - score for score in scores]
     ),
+    "relation.one-score-in-long-lists": scoring(
+        "Gives every document after the two hundredth the score of its neighbour.",
+        lambda _, __, scores: [*scores[:200], *scores[201:], *scores[200:201]],
+    ),
+    "relation.order-in-long-lists": VARIANTS["later-lower"],
+    "relation.padding": scoring("Lets a score fall as texts are padded.", _padded),
+    "relation.images": _ImagesLast,
     "relation.relevant-first": scoring("Mixes up the scores of the best two.", _second_first),
     "relation.order-of-documents": scoring(
         "Likes later documents better.",
@@ -880,6 +904,12 @@ UNAVOIDABLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "relation.string-or-object": {
             "relation.one-score": "an object in another list has a score of its own, too"
+        },
+        "relation.one-score": {
+            "relation.one-score-in-long-lists": "the score of a neighbour is another one in another order, too"
+        },
+        "relation.padding": {
+            "relation.one-score": "a score that falls beside a long text is another one there"
         },
         "relation.query-matters": {
             "relation.whole-request": "a query that is not read is not read to its end"

@@ -1,7 +1,7 @@
 """The requests that are sent, written by hand, in the order in which they are sent; one serves many rules."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rerank_conformance import contract
@@ -119,6 +119,7 @@ _WRONG_PREFERENCES: tuple[dict[str, Any], ...] = (
     {"preferred_max_latency": "1"},
     {"options": []},
 )
+OTHER_IMAGE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
 IMAGE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
@@ -150,6 +151,7 @@ def probes(
         *_derived(model, contract_version),
         *_model_names(model),
         *_forms_of_http(model),
+        *_neighbours(model),
     ]
     return [
         probe
@@ -660,3 +662,44 @@ def _forms_of_http(model: str) -> Iterator[Probe]:
         headers={"Content-Type": ""},
         since="1.1.0",
     )
+
+
+def _shuffled(documents: Sequence[Any]) -> list[Any]:
+    """Return the documents in another order: neighbours are far apart, and nobody keeps a place relative to another."""
+    step = 367  # a prime, so that each place comes once
+    return [documents[place * step % len(documents)] for place in range(len(documents))]
+
+
+def _neighbours(model: str) -> Iterator[Probe]:
+    """Yield the same documents in other company: in other orders, batches and lengths, and beside images."""
+
+    def legal(name: str, rule: str, documents: Sequence[Any], **more: Any) -> Probe:
+        return _legal(name, rule, _body(model, documents, **more), since="1.1.0")
+
+    # one more than a batch of any power of two up to it
+    batch = [f"Page {number}: {DOCUMENTS[number % 6]}" for number in range(65)]
+    yield legal("rank-batches", "acceptance.plain", batch)
+    yield legal("rank-batches-mixed", "acceptance.plain", _shuffled(batch))
+    long = "Copper conducts heat and a lamp gives light. " * 100
+    yield legal("rank-beside-long", "acceptance.long-document", [*DOCUMENTS, long])
+    yield legal("rank-beside-long-first", "acceptance.long-document", [long, *DOCUMENTS])
+    for count in (300, 1000):
+        # of many lengths, with the words of the query many times or not at all: scores that are apart
+        notes = [f"Note {n}:{' The capital, France.' * (n % 7)} {DOCUMENTS[n % 6]}" for n in range(count)]
+        notes[count - 93] = f"{QUERY} The capital of France is Paris. " * 4  # the best, and late
+        yield legal(f"rank-long-{count}", "robustness.large-request", notes)
+        yield legal(f"rank-long-{count}-mixed", "robustness.large-request", _shuffled(notes))
+    yield legal("rank-long-1000-top", "robustness.large-request", notes, top_n=20)
+    pictured = [
+        {"image": IMAGE},
+        DOCUMENTS[3],
+        DOCUMENTS[2],
+        {"text": DOCUMENTS[0], "image": IMAGE},
+        {"text": DOCUMENTS[2] + " Paris.", "image": OTHER_IMAGE},
+        DOCUMENTS[1],
+        {"image": OTHER_IMAGE},
+    ]
+    yield legal("rank-images", "acceptance.images", pictured)
+    yield legal("rank-images-mixed", "acceptance.images", _shuffled(pictured))
+    yield legal("rank-images-mixed-top", "acceptance.images", _shuffled(pictured), top_n=2)
+    yield legal("rank-images-top", "acceptance.images", pictured, top_n=2)
