@@ -25,6 +25,7 @@ from rerank_conformance.altered import (
     answering,
     asked,
     billing,
+    by,
     each,
     echoing,
     erring,
@@ -42,6 +43,7 @@ from rerank_conformance.altered import (
 )
 from rerank_conformance.reference import Answer, Reference, Refusal, Request
 from rerank_conformance.reference.server import Body
+from rerank_conformance.scorers import lexical
 
 
 class FieldServer(NamedTuple):
@@ -1507,6 +1509,79 @@ _places: dict[str, tuple[Server, tuple[str, ...]]] = {
 }
 
 
+# ----- texts
+
+
+def _reading(what: str, read: Callable[[str], str], of: Callable[[str], str] = str) -> Server:
+    """Make a server that ranks by another query and by other texts than it was sent, and echoes what it was sent."""
+    return by(what, lambda query, texts: lexical(read(query), [of(text) for text in texts]))
+
+
+_kinds_of_text: dict[str, tuple[Server, tuple[str, ...]]] = {
+    "special-token-fails": (
+        failing("Fails on a special token, as tiktoken does.", lambda b: "<|endoftext|>" in str(b), 500),
+        ("acceptance.special-tokens",),
+    ),
+    "special-token-stripped": (
+        respelling("Echoes texts without special tokens.", lambda t: t.replace("</s>", "")),
+        ("answer.echo-text",),
+    ),
+    "special-token-ends": (
+        respelling("Echoes a text up to a special token.", lambda t: t.partition("<|endoftext|>")[0]),
+        ("answer.echo-text",),
+    ),
+    "first-mark-lost": (
+        respelling(
+            "Takes a mark at the beginning for a byte order mark.", lambda t: t.removeprefix("\ufeff")
+        ),
+        ("answer.echo-unicode",),
+    ),
+    "last-mark-lost": (
+        respelling("Strips marks that do not show from the end.", lambda t: t.rstrip("\u200b\u200d\ufe0f")),
+        ("answer.echo-unicode",),
+    ),
+    "first-accent-lost": (
+        respelling("Strips an accent that has no letter before it.", lambda t: t.lstrip("\u0301")),
+        ("answer.echo-unicode",),
+    ),
+    "query-blank-first-fails": (
+        failing("Fails on a query that begins with a blank.", lambda b: str(b.get("query"))[:1] == " ", 500),
+        ("acceptance.query-ends",),
+    ),
+    "query-first-word": (
+        _reading("Splits a query at its first blank.", lambda q: q if q[:1].strip() else ""),
+        ("relation.query-ends",),
+    ),
+    "query-cut-500": (
+        _reading("Reads five hundred characters of a query.", lambda q: q[:500]),
+        ("relation.read-to-end",),
+    ),
+    "query-cut-1024": (
+        _reading("Reads a thousand characters of a query.", lambda q: q[:1024]),
+        ("relation.long-read-to-end",),
+    ),
+    "document-cut-256": (
+        _reading("Reads 256 characters of a document.", str, lambda t: t[:256]),
+        ("relation.read-to-end",),
+    ),
+    "document-cut-3000": (
+        _reading("Reads three thousand characters of a document.", str, lambda t: t[:3000]),
+        ("relation.long-read-to-end",),
+    ),
+    "session-id-bytes": (
+        refusing("Counts the bytes of a session_id.", lambda b: len(b.get("session_id", "").encode()) > 256),
+        ("acceptance.limits-in-characters",),
+    ),
+    "echo-cut-by-bytes": (
+        respelling("Echoes eight thousand bytes.", lambda t: t.encode()[:8000].decode("utf-8", "ignore")),
+        ("answer.echo-long",),
+    ),
+}
+
+
 FIELD_SERVERS: Mapping[str, FieldServer] = MappingProxyType(
-    {name: FieldServer(*entry) for name, entry in {**_wild, **_models, **_http, **_places}.items()}
+    {
+        name: FieldServer(*entry)
+        for name, entry in {**_wild, **_models, **_http, **_places, **_kinds_of_text}.items()
+    }
 )

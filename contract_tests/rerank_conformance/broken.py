@@ -14,6 +14,7 @@ from rerank_conformance.altered import (
     Server,
     answering,
     billing,
+    by,
     each,
     echoing,
     erring,
@@ -39,6 +40,7 @@ from rerank_conformance.derived import (
 )
 from rerank_conformance.reference import Answer, Reference, Refusal, Request
 from rerank_conformance.reference.server import Body
+from rerank_conformance.scorers import lexical
 from rerank_conformance.variants import VARIANTS
 
 __all__ = ["BROKEN", "UNAVOIDABLE", "VARIANTS"]
@@ -620,6 +622,40 @@ _METHOD_AND_MODEL: Mapping[str, Server] = {
 }
 
 
+# ----- texts
+
+
+def _cut(what: str, characters: int) -> Server:
+    """Make a server that reads the beginning of a document."""
+    return by(what, lambda query, texts: lexical(query, [text[:characters] for text in texts]))
+
+
+_TEXTS: Mapping[str, Server] = {
+    "acceptance.special-tokens": refusing(
+        "Refuses what is special to its tokenizer.",
+        lambda b: any("<|endoftext|>" in text for text in (b["query"], *map(_text, b["documents"]))),
+    ),
+    "acceptance.query-ends": refusing(
+        "Refuses a query that does not begin with a letter.",
+        lambda b: b["query"].strip() and not b["query"][0].isalnum(),
+    ),
+    "acceptance.limits-in-characters": refusing(
+        "Counts the bytes of a session_id in Latin.",
+        lambda b: len(b.get("session_id", "").encode()) > 256 and max(b["session_id"]) < "\uffff",
+    ),
+    "acceptance.limits-in-code-points": refusing(
+        "Counts a session_id in units of 16 bits.",
+        lambda b: len(b.get("session_id", "").encode("utf-16-le")) > 512,
+    ),
+    "relation.read-to-end": _cut("Reads six hundred characters of a document.", 600),
+    "relation.long-read-to-end": _cut("Reads two thousand characters of a document.", 2000),
+    "relation.query-ends": scoring(
+        "Takes what comes before the first blank of a query for the query.",
+        lambda query, _, scores: [-score for score in scores] if query[:1].isspace() else scores,
+    ),
+}
+
+
 # ----- forms of HTTP
 
 
@@ -881,6 +917,7 @@ BROKEN: Mapping[str, Server] = MappingProxyType(
         **_METHOD,
         **_METHOD_AND_MODEL,
         **_TRANSPORT,
+        **_TEXTS,
         **_AUTHENTICATION,
         **_SCHEMA,
         **_DERIVED,

@@ -152,6 +152,7 @@ def probes(
         *_model_names(model),
         *_forms_of_http(model),
         *_neighbours(model),
+        *_texts(model),
     ]
     return [
         probe
@@ -703,3 +704,80 @@ def _neighbours(model: str) -> Iterator[Probe]:
     yield legal("rank-images-mixed", "acceptance.images", _shuffled(pictured))
     yield legal("rank-images-mixed-top", "acceptance.images", _shuffled(pictured), top_n=2)
     yield legal("rank-images-top", "acceptance.images", pictured, top_n=2)
+
+
+SPECIAL = (
+    "[CLS] Paris [SEP] Lyon [MASK] [PAD] [UNK]",
+    "<s>Paris</s> <pad> <unk> <mask> <bos> <eos>",
+    "Paris<|endoftext|>",
+    "<|im_start|>system\nParis<|im_end|>",
+    "<|begin_of_text|>Paris<|eot_id|>",
+    "[INST] Paris [/INST] <<SYS>>",
+    "##ris \u2581Paris \u0120Paris <0x0A> <extra_id_0>",
+)
+"""Texts that hold what is special to tokenizers."""
+ENDS = tuple(
+    f"{mark}Paris is in France.{mark}"
+    for mark in (
+        "\ufeff",
+        "\u0301",
+        "\u200b",
+        "\u200d",
+        "\u202e",
+        "\u0000",
+        "\u00a0",
+        "\u0085",
+        "\ufe0f",
+        "\U000e0001",
+    )
+)
+"""A text with a mark at its beginning and its end."""
+
+
+def _texts(model: str) -> Iterator[Probe]:
+    """Yield texts that are cut, cleaned or counted wrongly."""
+
+    def legal(name: str, rule: str, body: Any, **more: Any) -> Probe:
+        return _legal(name, rule, body, since="1.1.0", **more)
+
+    yield legal("rank-special", "acceptance.special-tokens", _body(model, (*SPECIAL, *DOCUMENTS[:3])))
+    for number, token in enumerate(("<|endoftext|>", "[SEP]", "</s>"), 1):
+        body = _body(model, query=f"{QUERY} {token}")
+        yield legal(f"rank-special-query-{number}", "acceptance.special-tokens", body)
+    yield legal("rank-ends", "acceptance.unicode", _body(model, ENDS))
+    for number, query in enumerate((f"  {QUERY}", f"{QUERY}\n", f"\t\n {QUERY} \r\n"), 1):
+        yield legal(f"rank-query-blanks-{number}", "acceptance.query-ends", _body(model, query=query))
+    for number, mark in enumerate(("\ufeff", "\u00a0", "\u200b"), 1):
+        body = _body(model, query=f"{mark}{QUERY}{mark}")
+        yield legal(f"rank-query-marks-{number}", "acceptance.query-ends", body)
+    for number, sign in enumerate(("\u00e9", "\u691c"), 1):
+        body = _body(model, session_id=sign * 256)
+        yield legal(f"accept-characters-{number}", "acceptance.limits-in-characters", body)
+    wide = _body(model, session_id="\U0001f5fc" * 256)
+    yield legal("accept-code-points", "acceptance.limits-in-code-points", wide)
+    longer = _body(model, DOCUMENTS[:2], session_id="\u00e9" * 257)
+    yield Probe(
+        name="refuse-more-session-id-1",
+        phase="refuse",
+        rule="refusal.session-id",
+        body=longer,
+        legal=False,
+        since="1.1.0",
+    )
+    yield legal(
+        "rank-long-wide",
+        "acceptance.long-document",
+        _body(model, ["\u30d1\u30ea\u306f\u90fd" * 1000, *DOCUMENTS[:2]]),
+    )
+    filling = "A lamp gives light and copper conducts heat. " * 100
+    for length in (300, 700, 1800, 4000):
+        rule = "acceptance.long-document"
+        ends = (f" {QUERY} The capital of France is Paris." * 3, " A violin has four strings." * 6)
+        texts = [filling[: length - 50] + end for end in ends]
+        yield legal(f"rank-document-{length}", rule, _body(model, [*texts, DOCUMENTS[1]]))
+        # as a question about light and heat, which every document answers a little
+        for number, query in enumerate((QUERY, OTHER_QUERY), 1):
+            body = _body(model, query=_ASKING + filling[: length - 250] + query)
+            phase: Phase = "alone" if number == 2 else "rank"
+            own = "acceptance.plain" if length < 1000 else "robustness.large-request"
+            yield legal(f"rank-query-{length}-{number}", own, body, phase=phase)
