@@ -1408,7 +1408,10 @@ _http: dict[str, tuple[Server, tuple[str, ...]]] = {
 # ----- long lists, batches, images
 
 
-def _in_lists_of(least: int, change: Callable[[list[float]], list[float]]) -> Callable[..., list[float]]:
+_Change = Callable[[str, Sequence[str], list[float]], list[float]]
+
+
+def _in_lists_of(least: int, change: Callable[[list[float]], list[float]]) -> _Change:
     return lambda _, texts, scores: change(scores) if len(texts) >= least else scores
 
 
@@ -1417,7 +1420,7 @@ def _padded_to_the_longest(_: str, texts: Sequence[str], scores: list[float]) ->
     return [score * (0.5 + len(text) / longest / 2) for text, score in zip(texts, scores, strict=True)]
 
 
-def _last_of_batch(size: int) -> Callable[..., list[float]]:
+def _last_of_batch(size: int) -> _Change:
     return lambda _, __, scores: [
         score if (place + 1) % size or place + 1 == len(scores) else scores[0]
         for place, score in enumerate(scores)

@@ -19,7 +19,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, reference: Reference, fault: Fault) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.reference = reference
-        self.fault = fault
+        self.connection_fault: Fault = fault
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -28,13 +28,13 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     disable_nagle_algorithm = True
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base has it
         """Log nothing."""
 
     @property
     def fault(self) -> Fault:
         """The fault of the server."""
-        return cast("_Server", self.server).fault
+        return cast("_Server", self.server).connection_fault
 
     def _body(self) -> bytes:
         if self.headers.get("transfer-encoding") != "chunked":
@@ -51,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
         refused = self.fault == "refused-unread" and "authorization" not in self.headers
         sent = b"" if refused else self._body()
         method = "GET" if self.fault == "head-has-body" and self.command == "HEAD" else self.command
-        answer = reference.answer(method, self.path, self.headers, sent)
+        answer = reference.answer(method, self.path, dict(self.headers), sent)
         old = self.request_version == "HTTP/1.0"
         status = 426 if old and self.fault == "http-1.0-refused" else answer.status
         self.send_response(status)
