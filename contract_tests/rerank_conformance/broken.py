@@ -949,7 +949,11 @@ UNAVOIDABLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "relation.one-score": "a score that falls beside a long text is another one there"
         },
         "relation.query-matters": {
-            "relation.whole-request": "a query that is not read is not read to its end"
+            "relation.whole-request": "a query that is not read is not read to its end",
+            "relation.read-to-end": "nor is a longer one",
+        },
+        "relation.whole-request": {
+            "relation.read-to-end": "a query that is cut after sixty characters is cut before some hundred"
         },
         "relation.document-matters": {"relation.whole-request": "a document that is not read is not, either"},
         "relation.higher-is-better": {
