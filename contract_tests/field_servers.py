@@ -25,6 +25,7 @@ from rerank_conformance.altered import (
     answering,
     asked,
     billing,
+    by,
     each,
     echoing,
     erring,
@@ -42,6 +43,7 @@ from rerank_conformance.altered import (
 )
 from rerank_conformance.reference import Answer, Reference, Refusal, Request
 from rerank_conformance.reference.server import Body
+from rerank_conformance.scorers import lexical
 
 
 class FieldServer(NamedTuple):
@@ -1259,6 +1261,330 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
 }
 
 
+# ----- names of models
+
+
+class _AuthorAndName(Reference):
+    """Fails on a model name that has not exactly one slash."""
+
+    def validate(self, value: object) -> Body:
+        body = super().validate(value)
+        _author, _name = body["model"].split("/")
+        return body
+
+
+def _another_model(body: Body) -> bool:
+    return body["model"] != "cohere/rerank-v3.5"
+
+
+_models: dict[str, tuple[Server, tuple[str, ...]]] = {
+    "model-unknown-fails": (
+        refusing("Fails on an unknown model.", _another_model, 500),
+        ("model.any-name",),
+    ),
+    "model-unknown-bad-gateway": (
+        refusing("Passes an unknown model on, and the error of its upstream back.", _another_model, 502),
+        ("model.any-name",),
+    ),
+    "model-unknown-unauthorized": (
+        refusing("Answers 401 to an unknown model.", _another_model, 401),
+        ("model.any-name",),
+    ),
+    "model-variant-fails": (
+        refusing("Fails on a variant of a model.", lambda b: ":" in b["model"], 500),
+        ("model.any-name",),
+    ),
+    "model-two-parts": (_AuthorAndName, ("model.any-name",)),
+    "model-empty-fails": (
+        refusing("Fails on a model without a name.", lambda b: not b["model"].strip(), 500),
+        ("model.any-name",),
+    ),
+    "model-long-fails": (
+        refusing("Has a column of 255 characters for models.", lambda b: len(b["model"]) > 255, 500),
+        ("model.any-name",),
+    ),
+    "model-not-ascii-fails": (
+        refusing("Writes the model into a header.", lambda b: not b["model"].isascii(), 500),
+        ("model.any-name",),
+    ),
+    "model-unknown-ranks-nothing": (
+        listing("Ranks nothing by an unknown model.", lambda rs, b: [] if _another_model(b) else rs),
+        ("answer.not-empty",),
+    ),
+}
+
+
+# ----- forms of HTTP
+
+
+def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int) -> Server:
+    """Make a server that refuses POST by its headers, once the key is right."""
+
+    class ByHead(Reference):
+        def media_type(self, request: Request) -> None:
+            if when(request.headers):
+                raise Refusal(status, what)
+            super().media_type(request)
+
+    ByHead.__doc__ = what
+    return ByHead
+
+
+class _Streaming(Reference):
+    """Sends an event stream to whoever would also accept one."""
+
+    def respond(self, request: Request) -> Answer:
+        answer = super().respond(request)
+        if "text/event-stream" not in request.headers.get("accept", ""):
+            return answer
+        headers = {**answer.headers, "content-type": "text/event-stream"}
+        return answer._replace(headers=headers, body=b"data: " + answer.body + b"\n\n")
+
+
+def _read_once(size: int) -> Server:
+    return hearing(f"Reads {size} bytes of a body, and no more.", lambda r: replace(r, body=r.body[:size]))
+
+
+_http: dict[str, tuple[Server, tuple[str, ...]]] = {
+    "chunked-body-length-required": (
+        _by_head("Asks for a Content-Length.", lambda h: "transfer-encoding" in h, 411),
+        ("transport.chunked-body",),
+    ),
+    "chunked-body-lost": (
+        hearing(
+            "Takes a body in chunks for an empty one.",
+            lambda r: replace(r, body=b"") if "transfer-encoding" in r.headers else r,
+        ),
+        ("transport.chunked-body",),
+    ),
+    "accept-compared": (
+        _by_head(
+            "Wants application/json in Accept.", lambda h: "application/json" not in h.get("accept", ""), 400
+        ),
+        ("transport.accept",),
+    ),
+    "accept-needed": (
+        _by_head("Fails without Accept.", lambda h: "accept" not in h, 500),
+        ("transport.accept",),
+    ),
+    "accept-first-type": (
+        _by_head(
+            "Compares Accept as a string.",
+            lambda h: h.get("accept") not in {"application/json", "*/*", "text/event-stream"},
+            406,
+        ),
+        ("transport.accept",),
+    ),
+    "accept-streams": (_Streaming, ("answer.content-type", "answer.json")),
+    "body-read-once": (_read_once(2**16), ("transport.large-body",)),
+    "body-read-a-megabyte": (_read_once(2**20), ("transport.large-body",)),
+    "body-large-fails": (
+        _by_head("Fails on a large body.", lambda h: int(h.get("content-length", "0")) > 10**6, 500),
+        ("transport.large-body",),
+    ),
+    "header-not-ascii-fails": (
+        _by_head("Fails on headers that are not ASCII.", lambda h: not "".join(h.values()).isascii(), 500),
+        ("robustness.no-server-error",),
+    ),
+    "header-long-fails": (
+        _by_head("Fails on a long header.", lambda h: max(map(len, h.values())) > 4096, 500),
+        ("robustness.no-server-error",),
+    ),
+    "many-headers-refused": (
+        _by_head("Takes fifty headers.", lambda h: len(h) > 50, 431),
+        ("transport.long-headers",),
+    ),
+    "connection-close-fails": (
+        _by_head("Fails where a connection is to be closed.", lambda h: h.get("connection") == "close", 500),
+        ("transport.connection",),
+    ),
+    "expect-fails": (
+        _by_head("Fails on an expectation.", lambda h: "expect" in h, 500),
+        ("robustness.no-server-error",),
+    ),
+}
+
+
+# ----- long lists, batches, images
+
+
+_Change = Callable[[str, Sequence[str], list[float]], list[float]]
+
+
+def _in_lists_of(least: int, change: Callable[[list[float]], list[float]]) -> _Change:
+    return lambda _, texts, scores: change(scores) if len(texts) >= least else scores
+
+
+def _padded_to_the_longest(_: str, texts: Sequence[str], scores: list[float]) -> list[float]:
+    longest = max(map(len, texts))
+    return [score * (0.5 + len(text) / longest / 2) for text, score in zip(texts, scores, strict=True)]
+
+
+def _last_of_batch(size: int) -> _Change:
+    return lambda _, __, scores: [
+        score if (place + 1) % size or place + 1 == len(scores) else scores[0]
+        for place, score in enumerate(scores)
+    ]
+
+
+class _ImagesSkipped(Reference):
+    """Leaves images out of what it scores, and gives the scores to the first documents."""
+
+    def texts(self, documents: Any) -> list[str]:
+        texts = [_text(d) for d in documents if isinstance(d, str) or "image" not in d]
+        return [*texts, *[""] * (len(documents) - len(texts))]
+
+
+class _ImagesFirstOfTopN(Reference):
+    """Takes the first documents for the best where there are images and a top_n."""
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        pictured = any(not isinstance(d, str) and "image" in d for d in body["documents"])
+        kept = int(body["top_n"]) if pictured and "top_n" in body else None
+        return super().rank({**body, "documents": body["documents"][:kept]})
+
+
+_places: dict[str, tuple[Server, tuple[str, ...]]] = {
+    "long-list-shifted": (
+        scoring(
+            "Scores what comes after the 256th document by the one before.",
+            _in_lists_of(257, lambda s: [*s[:256], s[255], *s[256:-1]]),
+        ),
+        ("relation.one-score-in-long-lists",),
+    ),
+    "long-list-wrapped": (
+        scoring(
+            "Counts documents in a byte.", _in_lists_of(257, lambda s: [s[i % 256] for i in range(len(s))])
+        ),
+        ("relation.one-score-in-long-lists",),
+    ),
+    "long-list-unscored-end": (
+        scoring(
+            "Scores five hundred documents.", _in_lists_of(501, lambda s: [*s[:500], *[0.0] * (len(s) - 500)])
+        ),
+        ("relation.one-score-in-long-lists",),
+    ),
+    "long-list-parts-swapped": (
+        scoring(
+            "Joins two parts of a long list in the wrong order.",
+            _in_lists_of(512, lambda s: [*s[512:], *s[:512]]),
+        ),
+        ("relation.one-score-in-long-lists",),
+    ),
+    "long-list-reversed-part": (
+        scoring(
+            "Reverses the scores of the last part of a list.",
+            _in_lists_of(900, lambda s: [*s[:896], *s[896:][::-1]]),
+        ),
+        ("relation.one-score-in-long-lists",),
+    ),
+    "long-list-noisy": (
+        scoring(
+            "Has noise as half precision has, and mixes up the scores of hundreds.",
+            lambda _, __, s: [
+                x + 1e-3 * math.sin(97 * len(s) + i)
+                for i, x in enumerate(s if len(s) < 257 else [*s[1:], s[0]])
+            ],
+        ),
+        ("relation.order-in-long-lists",),
+    ),
+    "long-list-cut-first": (
+        asked(
+            "Ranks the first of a thousand documents where top_n is given.",
+            lambda b: {**b, "documents": b["documents"][: 500 if "top_n" in b else None]},
+        ),
+        ("relation.top-n-of-any",),
+    ),
+    "padded": (
+        scoring("Pads texts to the longest, and scores the padding.", _padded_to_the_longest),
+        ("relation.padding",),
+    ),
+    "batch-of-16": (
+        scoring("Takes the last of each sixteen for the first.", _last_of_batch(16)),
+        ("relation.one-score",),
+    ),
+    "batch-of-64": (
+        scoring("Takes the last of each sixty-four for the first.", _last_of_batch(64)),
+        ("relation.one-score",),
+    ),
+    "images-skipped": (_ImagesSkipped, ("relation.images",)),
+    "images-first-of-top-n": (_ImagesFirstOfTopN, ("relation.top-n-of-any",)),
+}
+
+
+# ----- texts
+
+
+def _reading(what: str, read: Callable[[str], str], of: Callable[[str], str] = str) -> Server:
+    """Make a server that ranks by another query and by other texts than it was sent, and echoes what it was sent."""
+    return by(what, lambda query, texts: lexical(read(query), [of(text) for text in texts]))
+
+
+_kinds_of_text: dict[str, tuple[Server, tuple[str, ...]]] = {
+    "special-token-fails": (
+        failing("Fails on a special token, as tiktoken does.", lambda b: "<|endoftext|>" in str(b), 500),
+        ("acceptance.special-tokens",),
+    ),
+    "special-token-stripped": (
+        respelling("Echoes texts without special tokens.", lambda t: t.replace("</s>", "")),
+        ("answer.echo-text",),
+    ),
+    "special-token-ends": (
+        respelling("Echoes a text up to a special token.", lambda t: t.partition("<|endoftext|>")[0]),
+        ("answer.echo-text",),
+    ),
+    "first-mark-lost": (
+        respelling(
+            "Takes a mark at the beginning for a byte order mark.", lambda t: t.removeprefix("\ufeff")
+        ),
+        ("answer.echo-unicode",),
+    ),
+    "last-mark-lost": (
+        respelling("Strips marks that do not show from the end.", lambda t: t.rstrip("\u200b\u200d\ufe0f")),
+        ("answer.echo-unicode",),
+    ),
+    "first-accent-lost": (
+        respelling("Strips an accent that has no letter before it.", lambda t: t.lstrip("\u0301")),
+        ("answer.echo-unicode",),
+    ),
+    "query-blank-first-fails": (
+        failing("Fails on a query that begins with a blank.", lambda b: str(b.get("query"))[:1] == " ", 500),
+        ("acceptance.query-ends",),
+    ),
+    "query-first-word": (
+        _reading("Splits a query at its first blank.", lambda q: q if q[:1].strip() else ""),
+        ("relation.query-ends",),
+    ),
+    "query-cut-500": (
+        _reading("Reads five hundred characters of a query.", lambda q: q[:500]),
+        ("relation.read-to-end",),
+    ),
+    "query-cut-1024": (
+        _reading("Reads a thousand characters of a query.", lambda q: q[:1024]),
+        ("relation.long-read-to-end",),
+    ),
+    "document-cut-256": (
+        _reading("Reads 256 characters of a document.", str, lambda t: t[:256]),
+        ("relation.read-to-end",),
+    ),
+    "document-cut-3000": (
+        _reading("Reads three thousand characters of a document.", str, lambda t: t[:3000]),
+        ("relation.long-read-to-end",),
+    ),
+    "session-id-bytes": (
+        refusing("Counts the bytes of a session_id.", lambda b: len(b.get("session_id", "").encode()) > 256),
+        ("acceptance.limits-in-characters",),
+    ),
+    "echo-cut-by-bytes": (
+        respelling("Echoes eight thousand bytes.", lambda t: t.encode()[:8000].decode("utf-8", "ignore")),
+        ("answer.echo-long",),
+    ),
+}
+
+
 FIELD_SERVERS: Mapping[str, FieldServer] = MappingProxyType(
-    {name: FieldServer(*entry) for name, entry in _wild.items()}
+    {
+        name: FieldServer(*entry)
+        for name, entry in {**_wild, **_models, **_http, **_places, **_kinds_of_text}.items()
+    }
 )

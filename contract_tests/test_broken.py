@@ -27,15 +27,20 @@ from rerank_conformance.target import Budget, Line
 KEY = "sk-or-v1-the-right-key"
 GENERATED = {name for name in RULES if name.startswith("schema.")}
 SHOULD = {
-    "listwise": {"relation.document-added"},
-    "listwise-neighbours": {"relation.order-of-documents", "relation.identical-documents"},
+    "listwise": {"relation.document-added", "relation.padding"},
+    "listwise-neighbours": {
+        "relation.order-of-documents",
+        "relation.identical-documents",
+        "relation.order-in-long-lists",
+    },
+    "later-lower": {"relation.order-in-long-lists"},
     "bare": {"answer.id-present", "answer.usage-present"},
     "id-constant": {"answer.id-unique"},
     "headers-bare": {"authentication.challenge", "method.allow"},
     "text-only": {"acceptance.images"},
     "images-not-found": {"acceptance.images"},
     "fewer-than-top-n": {"answer.top-n-filled"},
-    "by-rank": {"relation.order-of-documents", "relation.identical-documents"},
+    "by-rank": {"relation.order-of-documents", "relation.identical-documents", "relation.padding"},
     "lenient-json": {"robustness.odd-json"},
     "query-of-words": {"acceptance.blank-query"},
 }
@@ -45,7 +50,6 @@ SHOULD = {
 UNSEEN = {
     "compressed": ("POST", {}, {"accept-encoding": "gzip"}, 200),
     "preflight": ("OPTIONS", {}, {}, 204),
-    "one-model": ("POST", {"model": "cohere/rerank-4-fast"}, {}, 404),
     "thousand-documents": ("POST", {"documents": ["a"] * 1001}, {}, 400),
     "throttled": ("POST", {}, {}, 429),
     "overloaded": ("POST", {}, {}, 503),

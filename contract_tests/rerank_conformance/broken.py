@@ -5,6 +5,7 @@ import json
 import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from rerank_conformance.altered import (
     Server,
     answering,
     billing,
+    by,
     each,
     echoing,
     erring,
@@ -38,6 +40,7 @@ from rerank_conformance.derived import (
 )
 from rerank_conformance.reference import Answer, Reference, Refusal, Request
 from rerank_conformance.reference.server import Body
+from rerank_conformance.scorers import lexical
 from rerank_conformance.variants import VARIANTS
 
 __all__ = ["BROKEN", "UNAVOIDABLE", "VARIANTS"]
@@ -359,6 +362,23 @@ def _second_first(_: str, __: Sequence[str], scores: list[float]) -> list[float]
     return [swapped.get(index, score) for index, score in enumerate(scores)]
 
 
+def _padded(_: str, texts: Sequence[str], scores: list[float]) -> list[float]:
+    longest = max(map(len, texts))
+    return [
+        score * (0.9 if len(text) < 1000 < longest else 1) for text, score in zip(texts, scores, strict=True)
+    ]
+
+
+class _ImagesLast(Reference):
+    """Scores texts before images, and gives the scores to the documents as they came."""
+
+    def texts(self, documents: Any) -> list[str]:
+        texts = super().texts(documents)
+        if not any(_is_object(document) and "image" in document for document in documents):
+            return texts
+        return sorted(texts, key=lambda text: not text)
+
+
 _RELATION: Mapping[str, Server] = {
     "relation.top-n-best": _BestSkipped,
     "relation.top-n-prefix": _BestOfFourSkipped,
@@ -388,6 +408,13 @@ _RELATION: Mapping[str, Server] = {
     "relation.higher-is-better": scoring(
         "Scores by distance.", lambda _, __, scores: [1 - score for score in scores]
     ),
+    "relation.one-score-in-long-lists": scoring(
+        "Gives every document after the two hundredth the score of its neighbour.",
+        lambda _, __, scores: [*scores[:200], *scores[201:], *scores[200:201]],
+    ),
+    "relation.order-in-long-lists": VARIANTS["later-lower"],
+    "relation.padding": scoring("Lets a score fall as texts are padded.", _padded),
+    "relation.images": _ImagesLast,
     "relation.relevant-first": scoring("Mixes up the scores of the best two.", _second_first),
     "relation.order-of-documents": scoring(
         "Likes later documents better.",
@@ -572,6 +599,115 @@ _METHOD: Mapping[str, Server] = {
     ),
     "method.envelope": failures(
         "Refuses other methods without a word.", lambda a: a._replace(body=b"") if a.status == 405 else a
+    ),
+}
+
+
+class _NoHead(Reference):
+    """Fails on HEAD."""
+
+    def method(self, request: Request) -> None:
+        if request.method == "HEAD":
+            raise RuntimeError
+        super().method(request)
+
+
+_METHOD_AND_MODEL: Mapping[str, Server] = {
+    "method.any": _NoHead,
+    "model.any-name": refusing(
+        "Fails on models that it does not know.",
+        lambda b: b["model"] not in {"cohere/rerank-v3.5", "default"},
+        500,
+    ),
+}
+
+
+# ----- texts
+
+
+def _cut(what: str, characters: int) -> Server:
+    """Make a server that reads the beginning of a document."""
+    return by(what, lambda query, texts: lexical(query, [text[:characters] for text in texts]))
+
+
+_TEXTS: Mapping[str, Server] = {
+    "acceptance.special-tokens": refusing(
+        "Refuses what is special to its tokenizer.",
+        lambda b: any("<|endoftext|>" in text for text in (b["query"], *map(_text, b["documents"]))),
+    ),
+    "acceptance.query-ends": refusing(
+        "Refuses a query that does not begin with a letter.",
+        lambda b: b["query"].strip() and not b["query"][0].isalnum(),
+    ),
+    "acceptance.limits-in-characters": refusing(
+        "Counts the bytes of a session_id in Latin.",
+        lambda b: len(b.get("session_id", "").encode()) > 256 and max(b["session_id"]) < "\uffff",
+    ),
+    "acceptance.limits-in-code-points": refusing(
+        "Counts a session_id in units of 16 bits.",
+        lambda b: len(b.get("session_id", "").encode("utf-16-le")) > 512,
+    ),
+    "relation.read-to-end": _cut("Reads six hundred characters of a document.", 600),
+    "relation.long-read-to-end": _cut("Reads two thousand characters of a document.", 2000),
+    "relation.query-ends": scoring(
+        "Takes what comes before the first blank of a query for the query.",
+        lambda query, _, scores: [-score for score in scores] if query[:1].isspace() else scores,
+    ),
+}
+
+
+# ----- forms of HTTP
+
+
+class _LengthRead(Reference):
+    """Reads as many bytes of a body as Content-Length says."""
+
+    def respond(self, request: Request) -> Answer:
+        length = int(request.headers.get("content-length", "0"))
+        return super().respond(replace(request, body=request.body[:length]))
+
+
+def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int = 400) -> Server:
+    """Make a server that refuses POST by its headers, once the key is right."""
+
+    class ByHead(Reference):
+        def media_type(self, request: Request) -> None:
+            if when(request.headers):
+                raise Refusal(status, what)
+            super().media_type(request)
+
+    ByHead.__doc__ = what
+    return ByHead
+
+
+_TRANSPORT: Mapping[str, Server] = {
+    "transport.chunked-body": _LengthRead,
+    "transport.accept": _by_head(
+        "Refuses to answer who would also accept an event stream.",
+        lambda h: "text/event-stream" in h.get("accept", "") and "json" in h["accept"],
+        406,
+    ),
+    "transport.event-stream": _by_head(
+        "Has no endpoint for who accepts an event stream alone.",
+        lambda h: h.get("accept") == "text/event-stream",
+        403,
+    ),
+    "transport.large-body": _by_head(
+        "Takes a body of more than a mebibyte for malformed.",
+        lambda h: int(h.get("content-length", "0")) > 2**20,
+    ),
+    "transport.connection": _by_head(
+        "Wants connections to be kept.", lambda h: h.get("connection") == "close", 400
+    ),
+    "transport.expect": _by_head("Refuses any expectation.", lambda h: "expect" in h, 417),
+    "transport.header-bytes": _by_head(
+        "Refuses headers that are not ASCII.", lambda h: not "".join(h.values()).isascii()
+    ),
+    "transport.long-headers": _by_head(
+        "Refuses more than four thousand bytes of headers.", lambda h: len("".join(h.values())) > 4000, 431
+    ),
+    "transport.no-content-type": _by_head(
+        "Fails on a request without Content-Type.", lambda h: "content-type" not in h, 500
     ),
 }
 
@@ -779,6 +915,9 @@ BROKEN: Mapping[str, Server] = MappingProxyType(
         **_REFUSAL,
         **_ERROR,
         **_METHOD,
+        **_METHOD_AND_MODEL,
+        **_TRANSPORT,
+        **_TEXTS,
         **_AUTHENTICATION,
         **_SCHEMA,
         **_DERIVED,
@@ -788,6 +927,7 @@ BROKEN: Mapping[str, Server] = MappingProxyType(
 
 UNAVOIDABLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
+        "method.refused": {"method.any": "a server that fails on GET fails on the others, too"},
         "answer.at-most-documents": {
             "answer.index-in-range": "one result more than there are documents has no position of its own"
         },
@@ -802,8 +942,18 @@ UNAVOIDABLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "relation.string-or-object": {
             "relation.one-score": "an object in another list has a score of its own, too"
         },
+        "relation.one-score": {
+            "relation.one-score-in-long-lists": "the score of a neighbour is another one in another order, too"
+        },
+        "relation.padding": {
+            "relation.one-score": "a score that falls beside a long text is another one there"
+        },
         "relation.query-matters": {
-            "relation.whole-request": "a query that is not read is not read to its end"
+            "relation.whole-request": "a query that is not read is not read to its end",
+            "relation.read-to-end": "nor is a longer one",
+        },
+        "relation.whole-request": {
+            "relation.read-to-end": "a query that is cut after sixty characters is cut before some hundred"
         },
         "relation.document-matters": {"relation.whole-request": "a document that is not read is not, either"},
         "relation.higher-is-better": {

@@ -12,6 +12,10 @@ from typing import Any, Literal, TypeGuard, cast
 
 Phase = Literal["smoke", "refuse", "rank", "alone", "generate"]
 """What is sent when: those of one phase at the same time, but for `alone`, which is one after the other."""
+Form = Literal["usual", "chunked", "http-1.0", "after-head", "after-refusal"]
+"""Which form of HTTP a request has: the usual one, a body in chunks, HTTP/1.0, or another request before it on its connection."""
+RAW_FORMS: frozenset[Form] = frozenset({"http-1.0", "after-head", "after-refusal"})
+"""The forms that need a connection of their own, which a server in process has not."""
 Auth = Literal[
     "key",
     "none",
@@ -52,6 +56,9 @@ class Probe:
     method: str = "POST"
     path: str = OF_RANKING
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Beside those of every request; an empty value takes one of those away."""
+    form: Form = "usual"
+    """The form of HTTP in which it is sent."""
     auth: Auth = "key"
     quick: bool = False
     sent: bytes | None = None

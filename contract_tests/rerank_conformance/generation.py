@@ -11,6 +11,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Any, cast
 
 from rerank_conformance import contract
@@ -19,6 +20,8 @@ from rerank_conformance.exchanges import Probe
 
 EXAMPLES = 100
 """Random requests in a full check."""
+MODELS = 12
+"""Names of models that are asked for as they are generated; all other legal requests ask for one model."""
 _HEADERS = ("HTTP-Referer", "X-OpenRouter-Title", "X-OpenRouter-Categories")
 
 
@@ -48,11 +51,28 @@ _ONE_AT_A_TIME = threading.Lock()
 def _generated(model: str, seed: int, examples: int, version: str | None) -> tuple[Probe, ...]:
     probes: dict[tuple[bytes, str], Probe] = {}
     by = contract.load(version)
+    names: dict[str, None] = {}
     for number, case in enumerate(_cases(seed, examples, by)):
         probe = _probe(number, case, model, by)
         if probe is not None:
             probes.setdefault((probe.content, str(probe.headers)), probe)
-    return tuple(probes.values())
+            if probe.legal:
+                names.setdefault(case.body["model"])
+    return (*probes.values(), *_models(names, model))
+
+
+def _models(names: Iterable[str], model: str) -> Iterator[Probe]:
+    """Yield requests for the models that were generated: legal names, which no server needs to know."""
+    others = (name for name in names if name != model)
+    for number, name in enumerate(islice(others, MODELS), 1):
+        yield Probe(
+            name=f"generated-model-{number}",
+            phase="generate",
+            rule="model.any-name",
+            body={"model": name, "query": "q", "documents": ["a", "b"]},
+            legal=True,
+            since="1.1.0",
+        )
 
 
 def _cases(seed: int, examples: int, by: Contract) -> Iterator[Any]:

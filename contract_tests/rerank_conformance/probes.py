@@ -1,12 +1,12 @@
 """The requests that are sent, written by hand, in the order in which they are sent; one serves many rules."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rerank_conformance import contract
 from rerank_conformance.derived import requirements, with_field
-from rerank_conformance.exchanges import Auth, Phase, Probe
+from rerank_conformance.exchanges import RAW_FORMS, Auth, Phase, Probe
 
 MODEL = "cohere/rerank-v3.5"
 QUERY = "What is the capital of France?"
@@ -119,6 +119,7 @@ _WRONG_PREFERENCES: tuple[dict[str, Any], ...] = (
     {"preferred_max_latency": "1"},
     {"options": []},
 )
+OTHER_IMAGE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
 IMAGE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
@@ -148,6 +149,10 @@ def probes(
         *_more_rankings(model),
         *_together(model),
         *_derived(model, contract_version),
+        *_model_names(model),
+        *_forms_of_http(model),
+        *_neighbours(model),
+        *_texts(model),
     ]
     return [
         probe
@@ -404,6 +409,15 @@ def _methods(model: str) -> Iterator[Probe]:
             method=method,
             quick=method == "GET",
         )
+    for method in ("HEAD", "OPTIONS", "TRACE", "RERANK"):
+        yield Probe(
+            name=f"method-{method.lower()}",
+            phase="refuse",
+            rule="method.any",
+            body=_body(model, DOCUMENTS[:2]),
+            method=method,
+            since="1.1.0",
+        )
 
 
 def _rankings(model: str) -> Iterator[Probe]:  # noqa: PLR0915 - a table, in sentences
@@ -576,3 +590,194 @@ def _together(model: str) -> Iterator[Probe]:
     for number, query in enumerate(ASKED, 1):
         body = _body(model, TOGETHER, query)
         yield _legal(f"rank-alone-{number}", "acceptance.plain", body, phase="alone", since="1.1.0")
+
+
+def _model_names(model: str) -> Iterator[Probe]:
+    """Yield requests for models that no server has to know; each name is a string, and so legal."""
+    known = model.partition(":")[0]
+    names = (
+        "nobody/no-such-reranker",
+        f"{known}:free",
+        f"{known}:no-such-variant",
+        known.rpartition("/")[2],
+        known.upper(),
+        "",
+        " ",
+        "nobody/a/b/c:d:e",
+        "nobody/" + "r" * 300,
+        "nobody/r\u00e9rank \U0001f5fc",
+        "../../models",
+        "nobody/{x} %s %00 '\"; \n--",
+    )
+    for number, name in enumerate(names, 1):
+        yield _legal(
+            f"model-name-{number}",
+            "model.any-name",
+            _body(name, DOCUMENTS[:3]),
+            quick=number == 1,
+            since="1.1.0",
+        )
+
+
+_ACCEPTS = (
+    "application/json, text/plain, */*",  # axios
+    "*/*",  # fetch, curl
+    "application/json, text/event-stream",  # clients of streams that take JSON, too
+    "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",  # a browser
+    "application/*;q=0.5",
+    "",
+)
+_MEGABYTE = 1_100_000
+
+
+def _forms_of_http(model: str) -> Iterator[Probe]:
+    """Yield one request as different clients send it; its body asks for what `rank-full` asks for."""
+    body = _body(model)
+
+    def sent(name: str, rule: str, **more: Any) -> Probe:
+        return _legal(f"http-{name}", f"transport.{rule}", body, since="1.1.0", **more)
+
+    # JSON allows blanks between tokens: a large body that costs a model nothing
+    text = json.dumps(body).encode()
+    large, chunked = (text[:-1] + b" " * count + text[-1:] for count in (_MEGABYTE, 200_000))
+    yield sent("chunked", "chunked-body", form="chunked")
+    yield sent("chunked-large", "chunked-body", form="chunked", sent=chunked)
+    for number, accepted in enumerate(_ACCEPTS, 1):
+        yield sent(f"accept-{number}", "accept", headers={"Accept": accepted})
+    yield sent("accept-events", "event-stream", headers={"Accept": "text/event-stream"})
+    yield sent("expect", "expect", headers={"Expect": "100-continue"})
+    title = "Suche f\u00fcr K\u00f6che \u691c\u7d22"
+    yield sent("header-bytes", "header-bytes", headers={"X-OpenRouter-Title": title})
+    yield sent("long-header", "long-headers", headers={"Baggage": f"key={'v' * 6000}"})
+    many = {f"X-Example-{number}": "v" * 50 for number in range(60)}
+    yield sent("many-headers", "long-headers", headers=many)
+    yield sent("large", "large-body", sent=large)
+    yield sent("close", "connection", headers={"Connection": "close"})
+    for form in sorted(RAW_FORMS):
+        yield sent(form, "connection", form=form)
+    yield Probe(
+        name="http-no-content-type",
+        phase="refuse",
+        rule="transport.no-content-type",
+        body=body,
+        headers={"Content-Type": ""},
+        since="1.1.0",
+    )
+
+
+def _shuffled(documents: Sequence[Any]) -> list[Any]:
+    """Return the documents in another order: neighbours are far apart, and nobody keeps a place relative to another."""
+    step = 367  # a prime, so that each place comes once
+    return [documents[place * step % len(documents)] for place in range(len(documents))]
+
+
+def _neighbours(model: str) -> Iterator[Probe]:
+    """Yield the same documents in other company: in other orders, batches and lengths, and beside images."""
+
+    def legal(name: str, rule: str, documents: Sequence[Any], **more: Any) -> Probe:
+        return _legal(name, rule, _body(model, documents, **more), since="1.1.0")
+
+    # one more than a batch of any power of two up to it
+    batch = [f"Page {number}: {DOCUMENTS[number % 6]}" for number in range(65)]
+    yield legal("rank-batches", "acceptance.plain", batch)
+    yield legal("rank-batches-mixed", "acceptance.plain", _shuffled(batch))
+    long = "Copper conducts heat and a lamp gives light. " * 100
+    yield legal("rank-beside-long", "acceptance.long-document", [*DOCUMENTS, long])
+    yield legal("rank-beside-long-first", "acceptance.long-document", [long, *DOCUMENTS])
+    for count in (300, 1000):
+        # of many lengths, with the words of the query many times or not at all: scores that are apart
+        notes = [f"Note {n}:{' The capital, France.' * (n % 7)} {DOCUMENTS[n % 6]}" for n in range(count)]
+        notes[count - 93] = f"{QUERY} The capital of France is Paris. " * 4  # the best, and late
+        yield legal(f"rank-long-{count}", "robustness.large-request", notes)
+        yield legal(f"rank-long-{count}-mixed", "robustness.large-request", _shuffled(notes))
+    yield legal("rank-long-1000-top", "robustness.large-request", notes, top_n=20)
+    pictured = [
+        {"image": IMAGE},
+        DOCUMENTS[3],
+        DOCUMENTS[2],
+        {"text": DOCUMENTS[0], "image": IMAGE},
+        {"text": DOCUMENTS[2] + " Paris.", "image": OTHER_IMAGE},
+        DOCUMENTS[1],
+        {"image": OTHER_IMAGE},
+    ]
+    yield legal("rank-images", "acceptance.images", pictured)
+    yield legal("rank-images-mixed", "acceptance.images", _shuffled(pictured))
+    yield legal("rank-images-mixed-top", "acceptance.images", _shuffled(pictured), top_n=2)
+    yield legal("rank-images-top", "acceptance.images", pictured, top_n=2)
+
+
+SPECIAL = (
+    "[CLS] Paris [SEP] Lyon [MASK] [PAD] [UNK]",
+    "<s>Paris</s> <pad> <unk> <mask> <bos> <eos>",
+    "Paris<|endoftext|>",
+    "<|im_start|>system\nParis<|im_end|>",
+    "<|begin_of_text|>Paris<|eot_id|>",
+    "[INST] Paris [/INST] <<SYS>>",
+    "##ris \u2581Paris \u0120Paris <0x0A> <extra_id_0>",
+)
+"""Texts that hold what is special to tokenizers."""
+ENDS = tuple(
+    f"{mark}Paris is in France.{mark}"
+    for mark in (
+        "\ufeff",
+        "\u0301",
+        "\u200b",
+        "\u200d",
+        "\u202e",
+        "\u0000",
+        "\u00a0",
+        "\u0085",
+        "\ufe0f",
+        "\U000e0001",
+    )
+)
+"""A text with a mark at its beginning and its end."""
+
+
+def _texts(model: str) -> Iterator[Probe]:
+    """Yield texts that are cut, cleaned or counted wrongly."""
+
+    def legal(name: str, rule: str, body: Any, **more: Any) -> Probe:
+        return _legal(name, rule, body, since="1.1.0", **more)
+
+    yield legal("rank-special", "acceptance.special-tokens", _body(model, (*SPECIAL, *DOCUMENTS[:3])))
+    for number, token in enumerate(("<|endoftext|>", "[SEP]", "</s>"), 1):
+        body = _body(model, query=f"{QUERY} {token}")
+        yield legal(f"rank-special-query-{number}", "acceptance.special-tokens", body)
+    yield legal("rank-ends", "acceptance.unicode", _body(model, ENDS))
+    for number, query in enumerate((f"  {QUERY}", f"{QUERY}\n", f"\t\n {QUERY} \r\n"), 1):
+        yield legal(f"rank-query-blanks-{number}", "acceptance.query-ends", _body(model, query=query))
+    for number, mark in enumerate(("\ufeff", "\u00a0", "\u200b"), 1):
+        body = _body(model, query=f"{mark}{QUERY}{mark}")
+        yield legal(f"rank-query-marks-{number}", "acceptance.query-ends", body)
+    for number, sign in enumerate(("\u00e9", "\u691c"), 1):
+        body = _body(model, session_id=sign * 256)
+        yield legal(f"accept-characters-{number}", "acceptance.limits-in-characters", body)
+    wide = _body(model, session_id="\U0001f5fc" * 256)
+    yield legal("accept-code-points", "acceptance.limits-in-code-points", wide)
+    longer = _body(model, DOCUMENTS[:2], session_id="\u00e9" * 257)
+    yield Probe(
+        name="refuse-more-session-id-1",
+        phase="refuse",
+        rule="refusal.session-id",
+        body=longer,
+        legal=False,
+        since="1.1.0",
+    )
+    yield legal(
+        "rank-long-wide",
+        "acceptance.long-document",
+        _body(model, ["\u30d1\u30ea\u306f\u90fd" * 1000, *DOCUMENTS[:2]]),
+    )
+    filling = "A lamp gives light and copper conducts heat. " * 100
+    for length in (300, 700, 1800, 4000):
+        rule = "acceptance.long-document"
+        ends = (f" {QUERY} The capital of France is Paris." * 3, " A violin has four strings." * 6)
+        texts = [filling[: length - 50] + end for end in ends]
+        yield legal(f"rank-document-{length}", rule, _body(model, [*texts, DOCUMENTS[1]]))
+        # as a question about light and heat, which every document answers a little
+        for number, query in enumerate((QUERY, OTHER_QUERY), 1):
+            body = _body(model, query=_ASKING + filling[: length - 250] + query)
+            phase: Phase = "alone" if number == 2 else "rank"
+            own = "acceptance.plain" if length < 1000 else "robustness.large-request"
+            yield legal(f"rank-query-{length}-{number}", own, body, phase=phase)

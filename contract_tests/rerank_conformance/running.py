@@ -19,7 +19,7 @@ from typing import Any
 
 from rerank_conformance import contract, generation
 from rerank_conformance.contract import Contract
-from rerank_conformance.exchanges import KEY, WRONG_KEY, Exchange, Fault, Probe
+from rerank_conformance.exchanges import KEY, WRONG_KEY, Exchange, Fault, Form, Probe
 from rerank_conformance.probes import MODEL, probes, smoke
 from rerank_conformance.report import (
     FURTHER_EXAMPLES,
@@ -418,7 +418,7 @@ def _curl(exchange: Exchange, base: str) -> str:
     """A command that sends the probe again; whose key it is, the environment says."""
     probe = exchange.probe
     headers = {"Content-Type": "application/json", **probe.headers}
-    words = ["curl", "-sS", "-i"]
+    words = ["curl", "-sS", "-i", *_FORMS[probe.form]]
     if probe.method != "POST":
         words += ["-X", probe.method]
     words += [shlex.quote(f"{base}{probe.path}")]
@@ -442,6 +442,14 @@ def _printable(content: bytes) -> bool:
     return all(32 <= byte < 127 or byte in b"\n\t" for byte in content)
 
 
+_FORMS: Mapping[Form, tuple[str, ...]] = {
+    "usual": (),
+    "chunked": ("-H", "'Transfer-Encoding: chunked'"),
+    "http-1.0": ("--http1.0",),
+    # the first request is not in the line; its answer is not the matter
+    "after-head": (),
+    "after-refusal": (),
+}
 _AUTHORIZATIONS: Mapping[str, str] = {
     "key": f"Bearer {KEY}",
     "lower-case": f"bearer {KEY}",

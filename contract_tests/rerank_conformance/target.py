@@ -13,7 +13,7 @@ import math
 import re
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self, cast
@@ -22,8 +22,19 @@ from urllib.parse import quote, urlsplit
 import anyio.to_thread
 import httpx
 
-from rerank_conformance.exchanges import KEY, TRANSIENT, WRONG_KEY, Answer, Exchange, Fault, Probe
+from rerank_conformance.exchanges import (
+    KEY,
+    RAW_FORMS,
+    TRANSIENT,
+    WRONG_KEY,
+    Answer,
+    Exchange,
+    Fault,
+    Form,
+    Probe,
+)
 from rerank_conformance.reference import Reference
+from rerank_conformance.wire import OneConnection
 
 _HEADERS = {"User-Agent": "rerank-conformance", "Accept": "application/json", "Accept-Encoding": "identity"}
 _LARGEST = 1024 * 1024  # bytes of an answer, besides what is owed to the echo of a large request
@@ -109,7 +120,11 @@ class Line:
     async def __aenter__(self) -> Self:
         self._client = await self._stack.enter_async_context(_client(self.target, self.budget))
         self._anew = self._client
+        self._raw: dict[Form, httpx.AsyncClient] = {}
         if isinstance(self.target, str):
+            for form in RAW_FORMS:
+                client = httpx.AsyncClient(transport=OneConnection(form), timeout=self.budget.timeout)
+                self._raw[form] = await self._stack.enter_async_context(client)
             self._anew = await self._stack.enter_async_context(_client(self.target, self.budget, kept=0))
         return self
 
@@ -122,6 +137,8 @@ class Line:
 
     async def send(self, probe: Probe) -> Exchange:
         """What comes of the probe; never an exception of the server's making."""
+        if probe.form in RAW_FORMS and probe.form not in self._raw:
+            return Exchange(probe, Fault("unsent", "was not sent: a server in process has no connections"))
         async with self._gate:
             began = time.monotonic()
             outcome = await self._patiently(probe)
@@ -136,7 +153,8 @@ class Line:
                 return refusal if attempt == 0 else outcome
             await self._turn()
             # every connection that is kept may have been closed just now
-            outcome = await self._once(probe, self._anew if closed else self._client)
+            usual = self._anew if closed else self._client
+            outcome = await self._once(probe, self._raw.get(probe.form, usual))
             hung = isinstance(outcome, Fault) and outcome.kind == "timeout"
             self._hangs = self._hangs + 1 if hung else 0
             self._hangs_in_all += hung
@@ -196,9 +214,12 @@ class Line:
         began = False
         try:
             async with asyncio.timeout(self.budget.timeout):
+                content = _chunks(probe.content) if probe.form == "chunked" else probe.content or None
                 request = client.build_request(
-                    probe.method, f"{self.base}{probe.path}", content=probe.content or None, headers=headers
+                    probe.method, f"{self.base}{probe.path}", content=content, headers=_sent(headers)
                 )
+                for name in [name for name, value in headers.items() if not value]:
+                    request.headers.pop(name, None)
                 response = await client.send(request, stream=True)
                 began = True
                 try:
@@ -263,6 +284,17 @@ class Line:
             if hidden != text:
                 body = hidden
         return body
+
+
+def _sent(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items() if value]
+
+
+async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+    """Yield the content in parts of odd sizes, the first of one byte."""
+    yield content[:1]
+    for start in range(1, len(content), 7919):
+        yield content[start : start + 7919]
 
 
 def _unescaped(found: re.Match[bytes]) -> bytes:

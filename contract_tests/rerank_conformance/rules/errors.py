@@ -21,6 +21,8 @@ def _each(name: str, requirement: str, source: str) -> Callable[[Check], Check]:
                     continue
                 if exchange.probe.path != OF_RANKING:  # another address is not the contract's
                     continue
+                if _is_refused_by_http(exchange, answer):
+                    continue
                 if not 200 <= answer.status < 300:
                     yield from check(exchange, answer, seen.by)
 
@@ -28,6 +30,13 @@ def _each(name: str, requirement: str, source: str) -> Callable[[Check], Check]:
         return check
 
     return register
+
+
+def _is_refused_by_http(exchange: Exchange, answer: Answer) -> bool:
+    """True where an HTTP server may refuse a form of HTTP before the contract begins."""
+    if exchange.probe.form != "usual":
+        return True
+    return (exchange.probe.rule or "").startswith("transport.") and answer.status in {406, 413, 417, 431}
 
 
 def _own(answer: Answer) -> bool:

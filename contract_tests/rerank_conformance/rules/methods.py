@@ -56,3 +56,25 @@ def envelope(seen: Seen) -> Iterator[Judgement]:
         if answer is not None and answer.status in {404, 405}:
             violation = seen.by.responses[400].violation(answer.value)
             yield Finding("an ErrorResponse", described(exchange), exchange) if violation else None
+
+
+@rule(
+    "method.any",
+    "No method makes the server fail, and none but POST ranks: HEAD, OPTIONS, TRACE, one that nobody knows",
+    _PATH,
+    quick=False,
+    since="1.1.0",
+)
+def any_method(seen: Seen) -> Iterator[Judgement]:
+    """Judge the methods that proxies, browsers and scanners send; HEAD and OPTIONS may be answered."""
+    for exchange in seen.exchanges:
+        if exchange.probe.rule != "method.any":
+            continue
+        answer = exchange.answer
+        if exchange.undecided or answer is None:
+            yield Undecided(exchange.undecided or "no whole answer came")
+        else:
+            value: object = answer.value
+            ranks = isinstance(value, dict) and "results" in value
+            good = (answer.status < 500 or answer.status == 501) and not ranks
+            yield None if good else Finding("405, 404 or 501", described(exchange), exchange)

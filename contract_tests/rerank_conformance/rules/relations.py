@@ -85,6 +85,8 @@ _CUT = (
     ("accept-objects", "rank-objects-top"),
     ("accept-mixed", "accept-mixed-top"),
     ("rank-unicode", "rank-unicode-top"),
+    ("rank-long-1000", "rank-long-1000-top"),
+    ("rank-images", "rank-images-top"),
 )
 """Rankings of the same documents, whole and cut, beside those that the rules before this one look at."""
 
@@ -230,11 +232,8 @@ _LONG_LISTS = ("rank-many", "rank-many-reversed", "rank-many-top")
 )
 def one_score(seen: Seen) -> Iterator[Judgement]:
     """The same texts among others, in batches, as strings and objects; of a listwise model nothing is asked."""
-    some = [seen.named(name) for name in _BY_ITSELF]
-    alone = _scores_of(one for one in some if one is not None)
     first = seen.named("rank-full")
-    spread = max((max(scores) - min(scores) for scores in alone.values()), default=math.inf)
-    if first is None or spread > _BY_ITSELF_WITHIN:
+    if first is None or not scores_texts_alone(seen):
         return
     short = [one for one in seen.ranked() if _is_plain(one, first) and len(one.probe.documents) <= 100]
     long = [one for name in _LONG_LISTS if (one := seen.named(name)) is not None]
@@ -254,12 +253,21 @@ def one_score(seen: Seen) -> Iterator[Judgement]:
                 yield None
 
 
+def scores_texts_alone(seen: Seen) -> bool:
+    """Return True if a text has one score in all lists that it is in, as where no model compares documents."""
+    some = [seen.named(name) for name in _BY_ITSELF]
+    alone = _scores_of(one for one in some if one is not None)
+    spread = max((max(scores) - min(scores) for scores in alone.values()), default=math.inf)
+    return spread <= _BY_ITSELF_WITHIN
+
+
 def _is_plain(exchange: Exchange, first: Exchange) -> bool:
     """Whether it asks what the first one asks, of texts, and nothing else."""
     body = cast("dict[str, Any]", exchange.probe.body)
     asked = cast("dict[str, Any]", first.probe.body)
     texts = all(isinstance(one, str) or one.keys() == {"text"} for one in exchange.probe.documents)
-    return body.keys() <= {*asked, "top_n"} and body["query"] == asked["query"] and texts
+    same = all(body[name] == asked[name] for name in ("model", "query"))
+    return body.keys() <= {*asked, "top_n"} and same and texts
 
 
 def _scores_of(exchanges: Iterable[Exchange]) -> dict[str, list[float]]:

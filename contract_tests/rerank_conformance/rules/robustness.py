@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rerank_conformance.exchanges import Exchange, Fault
+from rerank_conformance.exchanges import RAW_FORMS, Exchange, Fault
 from rerank_conformance.rules.acceptance import described
 from rerank_conformance.rules.rule import RESPONSES, RULES, Finding, Judgement, Seen, rule
 
@@ -20,6 +20,8 @@ def answered(seen: Seen) -> Iterator[Judgement]:
     """Resets, garbage, bodies without end."""
     for exchange in seen.exchanges:
         outcome = exchange.outcome
+        if exchange.probe.form in RAW_FORMS:  # a rule of transport judges these
+            continue
         if not isinstance(outcome, Fault):
             yield None
         elif outcome.kind == "broken":

@@ -23,7 +23,9 @@ def _unsent(seen: Seen) -> Iterator[Judgement]:
 
 def _generated(seen: Seen) -> Iterator[Exchange]:
     for exchange in seen.exchanges:
-        if exchange.probe.phase == "generate" and exchange.answer is not None and not exchange.undecided:
+        # one with a rule of its own is judged by that one
+        by_schema = exchange.probe.phase == "generate" and exchange.probe.rule is None
+        if by_schema and exchange.answer is not None and not exchange.undecided:
             yield exchange
 
 

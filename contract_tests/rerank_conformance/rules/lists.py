@@ -1,0 +1,127 @@
+"""A score belongs to its document: in lists of hundreds, beside long texts, beside images."""
+
+# What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rerank_conformance.exchanges import Exchange
+from rerank_conformance.rules.relations import scores_texts_alone
+from rerank_conformance.rules.rule import SCHEMA, Finding, Judgement, Seen, Undecided, rule
+
+_SCORE = f"{SCHEMA}/RerankResult/properties/relevance_score"
+_LONG = (("rank-long-300", "rank-long-300-mixed"), ("rank-long-1000", "rank-long-1000-mixed"))
+_MANY = 0.1  # the share of documents that have to differ, as a few may tie or be rounded
+
+
+def _scored(seen: Seen, names: Sequence[str]) -> list[Exchange]:
+    """Return the exchanges of these names that are rankings with scores."""
+    found = [seen.named(name) for name in names]
+    return [one for one in found if one is not None and one.ranked and one.scores]
+
+
+def _by_document(exchange: Exchange) -> dict[str, tuple[Any, float]]:
+    """Return the documents with their scores, by their JSON, a string as the object with that text."""
+    documents = exchange.probe.documents
+    scored = [(documents[i], score) for i, score in exchange.scores.items() if 0 <= i < len(documents)]
+    return {
+        json.dumps({"text": document} if isinstance(document, str) else document, sort_keys=True): (
+            document,
+            score,
+        )
+        for document, score in scored
+    }
+
+
+def _differing(seen: Seen, one: Exchange, other: Exchange) -> tuple[list[tuple[Any, float, float]], int]:
+    """Return the documents with clearly different scores, and the number of documents in both rankings."""
+    first, second = _by_document(one), _by_document(other)
+    both = [(document, score, second[name][1]) for name, (document, score) in first.items() if name in second]
+    return [found for found in both if not seen.close(found[1], found[2])], len(both)
+
+
+def _finding(differing: Sequence[tuple[Any, float, float]], count: int, other: Exchange) -> Finding:
+    document, before, after = max(differing, key=lambda found: abs(found[1] - found[2]))
+    text = json.dumps(document, ensure_ascii=False)[:60]
+    actual = f"{after:.6g} for {text}; {len(differing)} of {count} documents have another score"
+    return Finding(f"{before:.6g}, its score in another list", actual, other)
+
+
+@rule(
+    "relation.one-score-in-long-lists",
+    "Where each text is scored by itself, it keeps its score wherever it is among hundreds of documents",
+    _SCORE,
+    quick=False,
+    since="1.1.0",
+)
+def one_score_in_long_lists(seen: Seen) -> Iterator[Judgement]:
+    """Compare two orders of the same documents; a long list may be scored in another way than a short one."""
+    if not scores_texts_alone(seen):
+        return
+    for names in _LONG:
+        pair = _scored(seen, names)
+        if len(pair) == 2:
+            differing, count = _differing(seen, *pair)
+            yield _finding(differing, count, pair[1]) if differing else None
+
+
+@rule(
+    "relation.order-in-long-lists",
+    "A document's score does not depend on the order of hundreds of documents",
+    _SCORE,
+    level="SHOULD",
+    quick=False,
+    since="1.1.0",
+)
+def order_in_long_lists(seen: Seen) -> Iterator[Judgement]:
+    """Compare two orders of the same documents, whatever the model compares them with."""
+    for names in _LONG:
+        pair = _scored(seen, names)
+        if len(pair) == 2:
+            differing, count = _differing(seen, *pair)
+            bad = len(differing) > _MANY * count
+            yield _finding(differing, count, pair[1]) if bad else None
+
+
+@rule(
+    "relation.padding",
+    "A document's score does not depend on how long the texts beside it are",
+    _SCORE,
+    level="SHOULD",
+    quick=False,
+    since="1.1.0",
+)
+def padding(seen: Seen) -> Iterator[Judgement]:
+    """Compare short texts among themselves and beside a long one, which a batch is padded to."""
+    for name in ("rank-beside-long", "rank-beside-long-first"):
+        pair = _scored(seen, ("rank-full", name))
+        if len(pair) == 2:
+            differing, count = _differing(seen, *pair)
+            yield _finding(differing, count, pair[1]) if differing else None
+
+
+@rule(
+    "relation.images",
+    "Where each text is scored by itself, it keeps its score beside images, and an image its score in any order",
+    f"{SCHEMA}/ImageDocument",
+    quick=False,
+    since="1.1.0",
+)
+def images(seen: Seen) -> Iterator[Judgement]:
+    """Compare lists with images with each other, and their texts with the list of texts alone."""
+    if not scores_texts_alone(seen):
+        return
+    for exchange in (seen.named("rank-images-mixed"), seen.named("rank-images-mixed-top")):
+        if exchange is not None and exchange.undecided:
+            yield Undecided(exchange.undecided)
+    for names in (
+        ("rank-full", "rank-images"),
+        ("rank-images", "rank-images-mixed"),
+        ("rank-images", "rank-images-mixed-top"),
+    ):
+        pair = _scored(seen, names)
+        if len(pair) == 2:
+            differing, count = _differing(seen, *pair)
+            yield _finding(differing, count, pair[1]) if differing else None

@@ -1,0 +1,114 @@
+"""A text is read to its end, whatever is in it, and counted in characters."""
+
+from collections.abc import Iterator
+
+from rerank_conformance.exchanges import Exchange
+from rerank_conformance.report import Level
+from rerank_conformance.rules.acceptance import accepted
+from rerank_conformance.rules.rule import SCHEMA, Finding, Judge, Judgement, Seen, rule
+
+_OF = f"{SCHEMA}/RerankRequest/properties"
+
+
+def _judge(name: str) -> Judge:
+    def judge(seen: Seen) -> Iterator[Judgement]:
+        for exchange in seen.exchanges:
+            if exchange.probe.rule == name:
+                yield accepted(exchange)
+
+    return judge
+
+
+_TABLE: tuple[tuple[str, Level, str, str], ...] = (
+    (
+        "special-tokens",
+        "MUST",
+        "What is special to a tokenizer is text, in documents and query",
+        f"{SCHEMA}/RerankDocument",
+    ),
+    ("query-ends", "MUST", "A query with blanks or marks at its ends is taken", f"{_OF}/query"),
+    (
+        "limits-in-characters",
+        "MUST",
+        "Limits count characters, not bytes",
+        f"{_OF}/session_id/maxLength",
+    ),
+    (
+        "limits-in-code-points",
+        "SHOULD",
+        "Limits count a character beyond 16 bits as one, as JSON Schema does",
+        f"{_OF}/session_id/maxLength",
+    ),
+)
+for _slug, _level, _requirement, _source in _TABLE:
+    _id = f"acceptance.{_slug}"
+    rule(_id, _requirement, _source, level=_level, quick=False, thorough=True, since="1.1.0")(_judge(_id))
+
+
+def _pair(seen: Seen, first: str, second: str) -> tuple[Exchange, Exchange] | None:
+    one, other = seen.named(first), seen.named(second)
+    if one is None or other is None or not (one.ranked and other.ranked and one.scores and other.scores):
+        return None
+    return one, other
+
+
+def _is_same(one: Exchange, other: Exchange) -> bool:
+    """Return True for the same scores in every digit; one score for everything is not telling."""
+    return len(set(one.scores.values())) > 1 and one.scores == other.scores and one.order == other.order
+
+
+def _read_to_end(name: str, requirement: str, level: Level, lengths: tuple[int, ...]) -> None:
+    """Register a rule for texts of these lengths, as the probes have them."""
+
+    def judge(seen: Seen) -> Iterator[Judgement]:
+        for length in lengths:
+            pair = _pair(seen, f"rank-query-{length}-1", f"rank-query-{length}-2")
+            if pair is not None:
+                expected = f"other scores for queries that differ after {length} characters"
+                bad = _is_same(*pair)
+                yield Finding(expected, "the same in every digit", pair[1]) if bad else None
+            exchange = seen.named(f"rank-document-{length}")
+            if exchange is not None and exchange.ranked and {0, 1} <= exchange.scores.keys():
+                expected = f"two scores for documents that differ after {length} characters"
+                bad = exchange.scores[0] == exchange.scores[1]
+                yield Finding(expected, f"{exchange.scores[0]:.6g} for both", exchange) if bad else None
+
+    rule(name, requirement, f"{_OF}/query/description", level=level, quick=False, since="1.1.0")(judge)
+
+
+SHORT = (300, 700)
+"""Characters that every model reads: those with the shortest contexts take 256 tokens."""
+LONG = (1800, 4000)
+"""Characters that a model may cut; the contract names contexts of 4,096 tokens and more."""
+_read_to_end(
+    "relation.read-to-end",
+    "The ranking depends on the end of a text of some hundred characters",
+    "MUST",
+    SHORT,
+)
+_read_to_end(
+    "relation.long-read-to-end",
+    "The ranking depends on the end of a text of some thousand characters, unless the model cuts it",
+    "SHOULD",
+    LONG,
+)
+
+
+@rule(
+    "relation.query-ends",
+    "Blanks at the ends of a query do not turn the ranking around",
+    f"{_OF}/query",
+    level="SHOULD",
+    quick=False,
+    since="1.1.0",
+)
+def query_ends(seen: Seen) -> Iterator[Judgement]:
+    """Compare who is first with blanks at the ends of the query and without."""
+    for exchange in seen.under("rank-query-blanks-"):
+        pair = _pair(seen, "rank-full", exchange.probe.name)
+        if pair is not None:
+            first, best = pair[0].order[0], max(exchange.scores.values())
+            is_flat = len(set(exchange.scores.values())) == 1 < len(set(pair[0].scores.values()))
+            good = first in exchange.scores and seen.close(exchange.scores[first], best) and not is_flat
+            actual = "one score for all documents" if is_flat else f"document {exchange.order[0]} first"
+            yield None if good else Finding(f"document {first} first, as without them", actual, exchange)

@@ -1,0 +1,107 @@
+"""HTTP is taken as clients speak it: chunks, Expect, any Accept, odd and long headers, large bodies, one connection."""
+
+from collections.abc import Iterator
+
+from rerank_conformance.exchanges import RAW_FORMS, Exchange, Fault
+from rerank_conformance.report import Level
+from rerank_conformance.rules.acceptance import described
+from rerank_conformance.rules.rule import (
+    POST,
+    RESPONSES,
+    Finding,
+    Judge,
+    Judgement,
+    Seen,
+    Undecided,
+    rule,
+)
+
+_BODY = f"{POST}/requestBody"
+
+
+def _judge(name: str, also: frozenset[int]) -> Judge:
+    def judge(seen: Seen) -> Iterator[Judgement]:
+        for exchange in seen.exchanges:
+            if exchange.probe.rule == name and not _is_unsendable(exchange):
+                yield _taken(exchange, also)
+
+    return judge
+
+
+def _is_unsendable(exchange: Exchange) -> bool:
+    """True for a form that needs a connection of its own, where the server runs in process or behind a proxy."""
+    outcome = exchange.outcome
+    cannot = isinstance(outcome, Fault) and outcome.kind in {"unsent", "unreachable"}
+    return cannot and exchange.probe.form in RAW_FORMS
+
+
+def _taken(exchange: Exchange, also: frozenset[int]) -> Judgement:
+    outcome = exchange.outcome
+    if isinstance(outcome, Fault) and outcome.kind == "broken" and exchange.probe.form in RAW_FORMS:
+        return Finding("200 with a ranking", outcome.message, exchange)
+    answer = exchange.answer
+    if exchange.undecided or answer is None:
+        return Undecided(exchange.undecided or "no whole answer came")
+    good = answer.status == 200 or answer.status in also
+    return None if good else Finding("200 with a ranking", described(exchange), exchange)
+
+
+_TABLE: tuple[tuple[str, Level, str, str, frozenset[int]], ...] = (
+    ("chunked-body", "MUST", "A body in chunks, without a Content-Length, is read", _BODY, frozenset({413})),
+    (
+        "accept",
+        "MUST",
+        "A ranking is sent to whoever accepts JSON: by the Accept of axios, fetch, browsers and SSE clients, or without one",
+        f"{RESPONSES}/200/content",
+        frozenset(),
+    ),
+    (
+        "event-stream",
+        "SHOULD",
+        "Who accepts nothing but an event stream gets JSON, or a refusal",
+        f"{RESPONSES}/200/content",
+        frozenset({400, 404, 406}),
+    ),
+    (
+        "large-body",
+        "MUST",
+        "A body of more than a megabyte is read whole, or refused with 413",
+        f"{RESPONSES}/413",
+        frozenset({413}),
+    ),
+    (
+        "connection",
+        "MUST",
+        "A request is ranked on any connection: one to be closed, one of HTTP/1.0, one that had a HEAD or a refusal before",
+        _BODY,
+        frozenset(),
+    ),
+    ("expect", "SHOULD", "A request with Expect: 100-continue is ranked", _BODY, frozenset({413})),
+    ("header-bytes", "SHOULD", "A header value in UTF-8 is taken", f"{POST}/parameters", frozenset()),
+    ("long-headers", "SHOULD", "Headers of some thousand bytes are taken", f"{POST}/parameters", frozenset()),
+)
+for _slug, _level, _requirement, _source, _also in _TABLE:
+    _id = f"transport.{_slug}"
+    rule(_id, _requirement, _source, level=_level, quick=False, thorough=True, since="1.1.0")(
+        _judge(_id, _also)
+    )
+
+
+@rule(
+    "transport.no-content-type",
+    "A request without Content-Type is ranked, or refused with 400",
+    f"{_BODY}/content",
+    quick=False,
+    since="1.1.0",
+)
+def no_content_type(seen: Seen) -> Iterator[Judgement]:
+    """Judge the request; the form of a refusal is judged by the rules of errors."""
+    for exchange in seen.exchanges:
+        answer = exchange.answer
+        if (
+            exchange.probe.rule == "transport.no-content-type"
+            and answer is not None
+            and not exchange.undecided
+        ):
+            good = answer.status < 500
+            yield None if good else Finding("200 or 400", described(exchange), exchange)

@@ -1,0 +1,82 @@
+"""Forms of HTTP that only a server on a socket shows."""
+
+import asyncio
+
+import pytest
+
+from rerank_conformance.exchanges import RAW_FORMS, Exchange, Fault
+from rerank_conformance.probes import probes, smoke
+from rerank_conformance.reference import Reference
+from rerank_conformance.reference.asgi import running
+from rerank_conformance.rules import RULES, Finding, Seen
+from rerank_conformance.running import in_order
+from rerank_conformance.target import Budget, Line
+from wire_servers import serving
+
+KEY = "sk-or-v1-the-right-key"
+
+
+async def exchanges(target: object) -> list[Exchange]:
+    """Send the requests in all forms of HTTP."""
+    forms = [probe for probe in probes() if (probe.rule or "").startswith("transport.")]
+    async with Line(target, KEY, Budget(concurrency=4)) as line:
+        return [await line.send(smoke()), *await in_order(forms, line.send)]
+
+
+def bitten(sent: list[Exchange]) -> dict[str, str]:
+    """Return what each rule finds first."""
+    seen = Seen(sent)
+    found = {
+        name: next((one for one in rule.judge(seen) if isinstance(one, Finding)), None)
+        for name, rule in RULES.items()
+    }
+    return {name: finding.exchange.probe.name for name, finding in found.items() if finding is not None}
+
+
+def test_the_reference_takes_every_form_of_http():
+    """The reference behind uvicorn answers each form with the one ranking, and no rule bites it."""
+    with running(Reference(keys={KEY})) as url:
+        sent = asyncio.run(exchanges(url))
+    assert bitten(sent) == {}
+    by_form = {one.probe.form: one.answer for one in sent}
+    assert {form: by_form[form].status for form in (*RAW_FORMS, "chunked")} == dict.fromkeys(
+        (*RAW_FORMS, "chunked"), 200
+    )
+
+
+def test_a_plain_server_takes_every_form_of_http():
+    """The same holds for a server of the standard library, whose connections are read by hand."""
+    with serving(Reference(keys={KEY})) as url:
+        assert bitten(asyncio.run(exchanges(url))) == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "probe"),
+    [
+        ("head-has-body", "http-after-head"),
+        ("refused-unread", "http-after-refusal"),
+        ("http-1.0-refused", "http-http-1.0"),
+        ("http-1.0-chunked", "http-http-1.0"),
+    ],
+)
+def test_a_mishandled_connection_is_bitten(fault, probe):
+    """Each fault of a connection is found by the request that is made for it, and by its rule."""
+    with serving(Reference(keys={KEY}), fault) as url:
+        found = bitten(asyncio.run(exchanges(url)))
+    assert found == {"transport.connection": probe}
+
+
+def test_a_server_in_process_is_not_judged_by_its_connections():
+    """What needs a connection is not sent in process, takes nothing of the budget, and leaves no rule undecided."""
+
+    async def send() -> list[Exchange]:
+        raw = [probe for probe in probes() if probe.form in RAW_FORMS]
+        async with Line(Reference(), None, Budget(max_requests=1)) as line:
+            sent = [await line.send(probe) for probe in raw]
+            assert line.requests == 0
+            return sent
+
+    sent = asyncio.run(send())
+    assert len(sent) == len(RAW_FORMS)
+    assert all(isinstance(one.outcome, Fault) and one.outcome.kind == "unsent" for one in sent)
+    assert list(RULES["transport.connection"].judge(Seen(sent))) == []
