@@ -12,8 +12,8 @@ from openrouter_rerank.errors import BadRequestError, RerankError
 from openrouter_rerank.ranking import Hit, Ranking
 
 if TYPE_CHECKING:
-    from openrouter_rerank.core import Asked, Call
-    from openrouter_rerank.steps import Step
+    from openrouter_rerank.calls import Asked, Call
+    from openrouter_rerank.operations import Step
 
 T = TypeVar("T")
 

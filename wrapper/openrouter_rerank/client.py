@@ -13,53 +13,33 @@ from copy import copy
 from functools import partial
 from time import sleep
 from types import MethodType, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, overload
 
 from openrouter_rerank.defaults import BASE_URL, DEADLINE
 from openrouter_rerank.documents import Sendable
 from openrouter_rerank.models import ModelInfo
+from openrouter_rerank.operations import Load, Recall, Remember, Send, Step, Together, Wait
+from openrouter_rerank.protocols import AsyncHttpClient, Cache, HttpClient
 from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.retries import Retries
-from openrouter_rerank.steps import Load, Recall, Remember, Send, Step, Together, Wait
 
 if TYPE_CHECKING:
     from os import PathLike
     from ssl import SSLContext
     from typing import Unpack
 
-    from openrouter_rerank.bulk.cache import Cache
     from openrouter_rerank.bulk.many import AsyncResults, Progress, Requestable, Results
     from openrouter_rerank.bulk.money import Estimate
     from openrouter_rerank.bulk.run import Shell
-    from openrouter_rerank.core import Asked, Call
+    from openrouter_rerank.calls import Asked, Call
     from openrouter_rerank.ledger import Ledger
     from openrouter_rerank.local import Scorer
     from openrouter_rerank.options import CallOptions, ClientOptions, LocalOptions
-    from openrouter_rerank.request import Settings
+    from openrouter_rerank.settings import Settings
 
 T = TypeVar("T")
 V = TypeVar("V")
 C = TypeVar("C")
-
-
-class HttpClient(Protocol):
-    """What is asked of an injected http client: `httpx.Client` and its likes have it."""
-
-    def build_request(self, method: str, url: Any, *, content: Any, headers: Any, extensions: Any) -> Any:
-        """A request."""
-
-    def send(self, request: Any, *, stream: bool, follow_redirects: bool) -> Any:
-        """The answer to it, with the body still to be read."""
-
-
-class AsyncHttpClient(Protocol):
-    """What is asked of an injected async http client: `httpx.AsyncClient` and its likes have it."""
-
-    def build_request(self, method: str, url: Any, *, content: Any, headers: Any, extensions: Any) -> Any:
-        """A request."""
-
-    async def send(self, request: Any, *, stream: bool, follow_redirects: bool) -> Any:
-        """The answer to it, with the body still to be read."""
 
 
 F = TypeVar("F")
@@ -166,7 +146,7 @@ class _Base(ABC, Generic[C]):
     ) -> None:
         from openrouter_rerank.options import CALL, names_of, refuse_unknown
         from openrouter_rerank.redaction import Key, mask, mask_arguments
-        from openrouter_rerank.request import settings
+        from openrouter_rerank.settings import settings
 
         # A traceback with local variables must not show what may hold a secret.
         key = Key(api_key)
@@ -227,7 +207,7 @@ class _Base(ABC, Generic[C]):
             1
         """
         from openrouter_rerank.options import CLIENT, refuse_unknown
-        from openrouter_rerank.request import changed
+        from openrouter_rerank.settings import changed
 
         self._refuse_if_closed()
         if "extra_headers" in options:

@@ -8,71 +8,30 @@ that are split, a cache) is in bulk/, and comes in as a function of what is `Ask
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from time import monotonic
-from typing import Any, Generic, TypeAlias, TypeVar, cast
-
-import msgspec
+from typing import Any, TypeVar, cast
 
 from openrouter_rerank.answer import late, read
 from openrouter_rerank.blank import name_blank, skip_blank
+from openrouter_rerank.calls import Asked, Call, Way
 from openrouter_rerank.documents import Sendable, as_list, to_wire
 from openrouter_rerank.errors import Attempt, RerankError, StatusError
 from openrouter_rerank.failures import UNSENT
+from openrouter_rerank.operations import LARGEST_ANSWER, Answer, Failure, Outcome, Send, Step, Wait
 from openrouter_rerank.options import CALL, refuse_unknown
 from openrouter_rerank.ranking import Ranking, Usage
-from openrouter_rerank.request import Settings, body, check_options, score, seconds, with_options
-from openrouter_rerank.steps import Answer, Failure, Outcome, Secrets, Send, Step, Wait
+from openrouter_rerank.request import body, check_options, score, seconds, with_options
+from openrouter_rerank.settings import Settings
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 log = logging.getLogger("openrouter_rerank")
 
-# An answer echoes the documents, escaped at worst sixfold; beyond that and this much it is no ranking.
-LARGEST_ANSWER = 64 * 2**20
+# JSON escapes a character by at most six.
 _ESCAPED = 6
-
-
-Call: TypeAlias = Generator[Step, Any, Ranking[T]]
-"""Yields steps; is sent bytes for a Load, an Outcome for a Send, None for a Wait; returns the ranking."""
-
-
-class Asked(msgspec.Struct, Generic[T], eq=False):
-    """What one request asks for, checked; and how far it has come."""
-
-    settings: Settings
-    query: str
-    own: list[T]
-    """What the ranking gives back, one for each document."""
-    wire: list[Any]
-    """What is sent, one for each document."""
-    chosen: Mapping[str, Any]
-    """Every argument of the call, the client's where the call has none."""
-    headers: Secrets
-    timeout: float
-    began: float
-    min_score: float | None
-    one: Callable[[Asked[Any]], Call[Any]]
-    """How a single request is made."""
-    indices: Sequence[int]
-    """The caller's index of each document that is sent."""
-    content: bytes = b""
-    sent: int = 0
-    answered: int = 0
-    unsure: bool = False
-    """Whether a request that came to nothing may have been billed."""
-
-    @property
-    def model(self) -> str:
-        """The model that is asked for."""
-        extra = self.chosen["extra_body"]
-        return str(extra["model"] if extra and "model" in extra else self.chosen["model"])
-
-
-Way: TypeAlias = Callable[[Asked[T]], Call[T]]
-"""How what is asked for is had."""
 
 
 def rerank(  # noqa: PLR0913 - a call's own arguments

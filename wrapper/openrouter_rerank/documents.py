@@ -13,7 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from openrouter_rerank_api.models import ImageDocument, TextDocument
 
-from openrouter_rerank.steps import Load
+from openrouter_rerank.operations import Load
 
 T = TypeVar("T")
 

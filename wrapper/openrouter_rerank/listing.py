@@ -13,12 +13,13 @@ import msgspec
 
 from openrouter_rerank.addresses import sibling_path
 from openrouter_rerank.answer import Told, answered, broken, count, decoded, members, number, text
-from openrouter_rerank.core import LARGEST_ANSWER, attempts
+from openrouter_rerank.core import attempts
 from openrouter_rerank.decoding import well_formed
 from openrouter_rerank.errors import RerankError
 from openrouter_rerank.models import ModelInfo
-from openrouter_rerank.request import LIST_PATH, RANKING_PATH, Settings, seconds
-from openrouter_rerank.steps import Answer, Outcome, Secrets, Send, Step
+from openrouter_rerank.operations import LARGEST_ANSWER, Answer, Outcome, Secrets, Send, Step
+from openrouter_rerank.request import seconds
+from openrouter_rerank.settings import LIST_PATH, RANKING_PATH, Settings
 from openrouter_rerank_api.api.models import list_models
 from openrouter_rerank_api.types import UNSET, Unset
 

@@ -9,9 +9,10 @@ import httpx
 import msgspec
 
 from openrouter_rerank import Ranking, Reranker, Retries
-from openrouter_rerank.core import Call, rerank
-from openrouter_rerank.request import Settings
-from openrouter_rerank.steps import Answer, Load, Send, Wait
+from openrouter_rerank.calls import Call
+from openrouter_rerank.core import rerank
+from openrouter_rerank.operations import Answer, Load, Send, Wait
+from openrouter_rerank.settings import Settings
 from shells import KEY
 
 DOCUMENTS = ["a", "b", "c"]

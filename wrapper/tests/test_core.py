@@ -38,7 +38,7 @@ from openrouter_rerank import (
     ServerError,
     Usage,
 )
-from openrouter_rerank.steps import Load, Wait
+from openrouter_rerank.operations import Load, Wait
 from openrouter_rerank.version import VERSION
 from openrouter_rerank_api.models import ProviderPreferences, ProviderSort, Trace
 from shells import KEY, SOON, Clock, Shell

@@ -39,7 +39,7 @@ from openrouter_rerank import (
 from openrouter_rerank.bulk import split_by_words
 from openrouter_rerank.bulk.large import _halved
 from openrouter_rerank.bulk.together import _Run, in_threads
-from openrouter_rerank.steps import Secrets, Send, Together, Wait
+from openrouter_rerank.operations import Secrets, Send, Together, Wait
 from shells import KEY, LONG, QUICK, SOON, Clock, Handler, Scoring, Shell
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)

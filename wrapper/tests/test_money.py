@@ -29,7 +29,7 @@ from openrouter_rerank.bulk.many import RerankRequest
 from openrouter_rerank.bulk.money import Estimate
 from openrouter_rerank.core import rerank
 from openrouter_rerank.ledger import Ledger, Totals, exact
-from openrouter_rerank.steps import Failure, Send, Wait
+from openrouter_rerank.operations import Failure, Send, Wait
 from shells import KEY, QUICK, Handler, Scoring, Shell
 
 PLAIN: dict[str, Any] = {"key": None, "timeout": None, "extra_headers": None, "extra_body": None}

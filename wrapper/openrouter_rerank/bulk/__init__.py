@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 if TYPE_CHECKING:
-    from openrouter_rerank.bulk.cache import Cache, DiskCache, MemoryCache
-    from openrouter_rerank.bulk.large import Splitter, split_by_words
+    from openrouter_rerank.bulk.cache import DiskCache, MemoryCache
+    from openrouter_rerank.bulk.large import split_by_words
     from openrouter_rerank.bulk.many import (
         AsyncResults,
         Progress,
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Results,
     )
     from openrouter_rerank.bulk.money import Estimate
+    from openrouter_rerank.protocols import Cache, Splitter
 
 __all__ = [
     "AsyncResults",
@@ -36,10 +37,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "cache": ["Cache", "DiskCache", "MemoryCache"],
-    "large": ["Splitter", "split_by_words"],
-    "many": ["AsyncResults", "Progress", "RerankRequest", "Requestable", "Result", "Results"],
-    "money": ["Estimate"],
+    "bulk.cache": ["DiskCache", "MemoryCache"],
+    "bulk.large": ["split_by_words"],
+    "bulk.many": ["AsyncResults", "Progress", "RerankRequest", "Requestable", "Result", "Results"],
+    "bulk.money": ["Estimate"],
+    "protocols": ["Cache", "Splitter"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -63,7 +65,7 @@ def __getattr__(name: str) -> Any:
             f"{__name__}.{name} is now openrouter_rerank.{_RENAMED[name]}; the old name goes with version 1.0"
         )
         warn(message, DeprecationWarning, stacklevel=2)
-    return getattr(import_module(f"{__name__}.{home}"), _RENAMED.get(name, name))
+    return getattr(import_module(f"openrouter_rerank.{home}"), _RENAMED.get(name, name))
 
 
 def __dir__() -> list[str]:

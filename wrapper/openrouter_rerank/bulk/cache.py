@@ -21,7 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep, time
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import finalize
 
 import httpx
@@ -29,32 +29,22 @@ import msgspec
 
 from openrouter_rerank import forks
 from openrouter_rerank.answer import read
+from openrouter_rerank.calls import Asked, Call
 from openrouter_rerank.checks import positive
-from openrouter_rerank.core import LARGEST_ANSWER, Asked, Call, ask
+from openrouter_rerank.core import ask
+from openrouter_rerank.operations import LARGEST_ANSWER, Answer, Recall, Remember, Send
+from openrouter_rerank.protocols import Cache
 from openrouter_rerank.ranking import Ranking, Usage
 from openrouter_rerank.request import body
-from openrouter_rerank.steps import Answer, Recall, Remember, Send
 
 if TYPE_CHECKING:
     from cachetools import TTLCache
 
+__all__ = ["Cache", "DiskCache", "MemoryCache"]
+
 T = TypeVar("T")
 
 log = logging.getLogger("openrouter_rerank")
-
-
-class Cache(Protocol):
-    """What is asked of a cache: bytes by a key of 64 letters and digits, from any thread.
-
-    It may forget whatever it wants. In async calls it is asked in a worker thread, unless it has an attribute `blocking`
-    that is False.
-    """
-
-    def get(self, key: str, /) -> bytes | None:
-        """What is remembered under the key, or None."""
-
-    def set(self, key: str, value: bytes, /) -> None:
-        """Remember it."""
 
 
 # ------------------------------------------------------------------------------------------------------------- deciding

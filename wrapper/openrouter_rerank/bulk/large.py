@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from itertools import accumulate
 from time import monotonic
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
 from openrouter_rerank.blank import is_blank_document
-from openrouter_rerank.core import Asked, Call, is_too_large
+from openrouter_rerank.calls import Asked, Call
+from openrouter_rerank.core import is_too_large
 from openrouter_rerank.documents import exact
 from openrouter_rerank.errors import (
     AuthenticationError,
@@ -25,18 +26,16 @@ from openrouter_rerank.errors import (
     InsufficientCreditsError,
     RerankError,
 )
+from openrouter_rerank.operations import Step, Together
+from openrouter_rerank.protocols import Splitter
 from openrouter_rerank.ranking import Hit, Part, Ranking, Usage
 from openrouter_rerank.request import body
-from openrouter_rerank.steps import Step, Together
 from openrouter_rerank_api.models import TextDocument
 from openrouter_rerank_api.types import UNSET, encode
 
 T = TypeVar("T")
 
 log = logging.getLogger("openrouter_rerank")
-
-Splitter: TypeAlias = Callable[[str], Iterable[str]]
-"""A function of a text that gives its pieces."""
 
 # Enough to hide the latency, and few enough that a rate limit need not be met.
 _AT_ONCE = 4

@@ -10,10 +10,11 @@ import msgspec
 
 from openrouter_rerank.bulk.large import split
 from openrouter_rerank.bulk.many import Requestable, RerankRequest, as_request, refuse_one
-from openrouter_rerank.core import Asked, Call, rerank
+from openrouter_rerank.calls import Asked, Call
+from openrouter_rerank.core import rerank
+from openrouter_rerank.operations import Step, Together
 from openrouter_rerank.ranking import Ranking
-from openrouter_rerank.request import Settings
-from openrouter_rerank.steps import Step, Together
+from openrouter_rerank.settings import Settings
 from openrouter_rerank_api.types import encode
 
 T = TypeVar("T")

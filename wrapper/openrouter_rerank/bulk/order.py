@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from openrouter_rerank.core import rerank
 from openrouter_rerank.documents import as_list
 from openrouter_rerank.errors import RerankError
+from openrouter_rerank.operations import Step
 from openrouter_rerank.ranking import OriginalOrder, Ranking, UnscoredHit
-from openrouter_rerank.request import Settings
-from openrouter_rerank.steps import Step
+from openrouter_rerank.settings import Settings
 
 T = TypeVar("T")
 

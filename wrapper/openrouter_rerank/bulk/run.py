@@ -20,8 +20,8 @@ from openrouter_rerank.bulk.many import Progress, RerankRequest, Result, as_requ
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.errors import BudgetExceededError, RerankError, ResponseError
 from openrouter_rerank.ledger import Ledger
+from openrouter_rerank.operations import Failure
 from openrouter_rerank.retries import Retries
-from openrouter_rerank.steps import Failure
 
 # What a server, or its provider, says when it is too much: openapi.yaml#/paths/~1rerank/post/responses
 _TOO_MUCH = (429, 503, 529)

@@ -16,7 +16,7 @@ from sniffio import current_async_library
 from openrouter_rerank.bulk.many import Requestable, RerankRequest, Result
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.run import LATE, Dropped, Run, Shell, Turn
-from openrouter_rerank.steps import Answer, Outcome, Send
+from openrouter_rerank.operations import Answer, Outcome, Send
 
 
 class _Place:

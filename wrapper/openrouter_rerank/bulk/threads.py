@@ -16,7 +16,7 @@ from typing import Any, cast
 from openrouter_rerank.bulk.many import Requestable, RerankRequest, Result
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.run import LATE, Dropped, Run, Shell, Stopped, Turn
-from openrouter_rerank.steps import Answer, Outcome, Send
+from openrouter_rerank.operations import Answer, Outcome, Send
 
 
 class Gate(ABC):

@@ -8,7 +8,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from openrouter_rerank.errors import RerankError
-from openrouter_rerank.steps import Send, Step, Together, Wait
+from openrouter_rerank.operations import Send, Step, Together, Wait
 
 # How soon a thread that waits sees that it need not, in seconds.
 _GLANCE = 0.1

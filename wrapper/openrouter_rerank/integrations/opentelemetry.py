@@ -16,10 +16,11 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
-from openrouter_rerank.core import Asked, Call, Way, ask
+from openrouter_rerank.calls import Asked, Call, Way
+from openrouter_rerank.core import ask
 from openrouter_rerank.errors import RerankError, ResponseError
+from openrouter_rerank.operations import Answer, Failure, Step, Wait
 from openrouter_rerank.ranking import OriginalOrder, Ranking
-from openrouter_rerank.steps import Answer, Failure, Step, Wait
 from openrouter_rerank.version import VERSION
 
 try:

@@ -10,6 +10,10 @@ LARGEST_ERROR = 2**20
 """Bytes that are read of the body of an error; more tell nobody anything."""
 
 
+# An answer echoes the documents, escaped at worst sixfold; beyond that and this much it is no ranking.
+LARGEST_ANSWER = 64 * 2**20
+
+
 class Secrets:
     """Headers whose values no repr shows. It is not a dict, whose values debuggers show whatever its repr says."""
 
