@@ -1,4 +1,4 @@
-"""A call between its steps: prepared, handled, ranked."""
+"""Prepared calls, and the handlers that turn them into rankings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from openrouter_rerank.errors import RerankError, StatusError
 from openrouter_rerank.operations import Secrets, Step
 from openrouter_rerank.ranking import Ranking
 from openrouter_rerank.settings import Settings
@@ -14,40 +15,46 @@ from openrouter_rerank.settings import Settings
 T = TypeVar("T")
 
 Call: TypeAlias = Generator[Step, Any, Ranking[T]]
-"""Yields steps; is sent bytes for a Load, an Outcome for a Send, None for a Wait; returns the ranking."""
+"""A generator that yields operations, is sent their results, and returns the ranking."""
 
 
-class Asked(msgspec.Struct, Generic[T], eq=False):
-    """What one request asks for, checked; and how far it has come."""
+class PreparedCall(msgspec.Struct, Generic[T], frozen=True, eq=False):
+    """A validated call, or one part of it."""
 
     settings: Settings
     query: str
     own: list[T]
-    """What the ranking gives back, one for each document."""
+    """The caller's documents, which the ranking contains."""
     wire: list[Any]
-    """What is sent, one for each document."""
-    chosen: Mapping[str, Any]
-    """Every argument of the call, the client's where the call has none."""
+    """The documents as they are sent."""
+    options: Mapping[str, Any]
+    """The options of the call, with the client's as defaults."""
     headers: Secrets
     timeout: float
     began: float
     min_score: float | None
-    one: Callable[[Asked[Any]], Call[Any]]
-    """How a single request is made."""
     indices: Sequence[int]
-    """The caller's index of each document that is sent."""
+    """The caller's index of each document."""
     content: bytes = b""
-    sent: int = 0
-    answered: int = 0
-    unsure: bool = False
-    """Whether a request that came to nothing may have been billed."""
+    """The body of the request, where it is known that one request is sent."""
 
     @property
     def model(self) -> str:
-        """The model that is asked for."""
-        extra = self.chosen["extra_body"]
-        return str(extra["model"] if extra and "model" in extra else self.chosen["model"])
+        """The requested model."""
+        extra = self.options["extra_body"]
+        return str(extra["model"] if extra and "model" in extra else self.options["model"])
+
+    @property
+    def limit(self) -> int:
+        """The largest number of hits of the ranking."""
+        top_n = self.options["top_n"]
+        return len(self.own) if top_n is None else min(int(top_n), len(self.own))
 
 
-Way: TypeAlias = Callable[[Asked[T]], Call[T]]
-"""How what is asked for is had."""
+Handler: TypeAlias = Callable[[PreparedCall[Any]], Call[Any]]
+"""A function that turns a prepared call into its ranking."""
+
+
+def is_too_large(error: RerankError) -> bool:
+    """Return True if the server takes fewer documents, or shorter ones."""
+    return isinstance(error, StatusError) and error.too_large

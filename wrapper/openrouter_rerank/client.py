@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, ov
 from openrouter_rerank.defaults import BASE_URL, DEADLINE
 from openrouter_rerank.documents import Sendable
 from openrouter_rerank.models import ModelInfo
-from openrouter_rerank.operations import Load, Recall, Remember, Send, Step, Together, Wait
+from openrouter_rerank.operations import Load, Parallel, Recall, Remember, Send, Step, Wait
 from openrouter_rerank.protocols import AsyncHttpClient, Cache, HttpClient
 from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.retries import Retries
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from openrouter_rerank.bulk.many import AsyncResults, Progress, Requestable, Results
     from openrouter_rerank.bulk.money import Estimate
     from openrouter_rerank.bulk.run import Shell
-    from openrouter_rerank.calls import Asked, Call
+    from openrouter_rerank.calls import Handler
     from openrouter_rerank.ledger import Ledger
     from openrouter_rerank.local import Scorer
     from openrouter_rerank.options import CallOptions, ClientOptions, LocalOptions
@@ -97,18 +97,6 @@ def _read_file(step: Load) -> bytes:
     except OSError as error:
         error.add_note(f"{step.where}: its image could not be read, and nothing was sent")
         raise
-
-
-def _split(asked: Asked[T]) -> Call[T]:
-    from openrouter_rerank.bulk.large import split
-
-    return split(asked)
-
-
-def _cached(asked: Asked[T]) -> Call[T]:
-    from openrouter_rerank.bulk.cache import cached
-
-    return cached(asked)
 
 
 class _Life:
@@ -183,6 +171,7 @@ class _Base(ABC, Generic[C]):
             has_client=http_client is not None,
             options=cast("Mapping[str, Any]", options),
         )
+        self._handler = self._handlers()
         self._life = _Life()
         self._connect(http_client)
 
@@ -240,7 +229,7 @@ class _Base(ABC, Generic[C]):
 
         self._refuse_if_closed()
         refuse_to_pickle(type(self).__name__, self._not_pickled)
-        made_anew = {"_settings", "_life", "_connections", "_not_pickled"}
+        made_anew = {"_settings", "_handler", "_life", "_connections", "_not_pickled"}
         return {
             "arguments": arguments_of(self._settings),
             "has_key": has_key(self._settings),
@@ -264,23 +253,35 @@ class _Base(ABC, Generic[C]):
     def _call(
         self, query: str, documents: Iterable[T], on_error: str, **options: Any
     ) -> Generator[Step, Any, Ranking[T] | OriginalOrder[T]]:
-        """A call that has not begun."""
+        """Return a call that has not begun."""
         from openrouter_rerank.core import rerank
 
         self._refuse_if_closed()
-        one = None if self._settings.cache is None else _cached
         calling: Callable[..., Generator[Step, Any, Ranking[T] | OriginalOrder[T]]] = rerank
         if on_error != "raise":
-            from openrouter_rerank.bulk.order import keeping
+            if on_error != "keep_order":
+                message = f"on_error must be 'raise' or 'keep_order', not {on_error!r}"
+                raise ValueError(message)
+            from openrouter_rerank.bulk.order import keep_order
 
-            calling = partial(keeping, on_error)
-        # Where the application has not imported tracing, there is nobody to tell.
+            calling = keep_order
+        # An application may load tracing after it has made the client.
         if sys.modules.get("opentelemetry.trace") is None:
-            return calling(self._settings, query, documents, one=one, split=_split, **options)
+            return calling(self._settings, self._handler, query, documents, **options)
         from openrouter_rerank.integrations.opentelemetry import traced
 
-        calling = partial(calling, self._settings, query, documents, **options)
-        return traced(calling, one, _split, self._settings.where)
+        calling = partial(calling, self._settings, query=query, documents=documents, **options)
+        return traced(calling, self._handler, self._settings.where)
+
+    def _handlers(self) -> Handler:
+        """Return the handler of calls: each request through the cache if there is one, long lists in parts."""
+        from openrouter_rerank.core import compose, send_one
+
+        if self._settings.cache is None:
+            return compose(send_one)
+        from openrouter_rerank.bulk.cache import cached
+
+        return compose(cached(send_one))
 
     def _refuse_if_closed(self) -> None:
         if self._life.is_over:
@@ -643,7 +644,7 @@ class Reranker(_Base[HttpClient]):
             case Wait():
                 self._sleep(step.seconds)
                 return None
-            case Together():
+            case Parallel():
                 from openrouter_rerank.bulk.together import in_threads
 
                 return in_threads(self._do, step)
@@ -826,7 +827,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
             case Wait():
                 await self._sleep(step.seconds)
                 return None
-            case Together():
+            case Parallel():
                 from openrouter_rerank.bulk.together import in_tasks
 
                 return await in_tasks(self._run, step)

@@ -74,7 +74,7 @@ class Wait(NamedTuple):
     seconds: float
 
 
-class Together(NamedTuple):
+class Parallel(NamedTuple):
     """Run these calls, so many at a time. Answered by what each returns, in their order.
 
     The first RerankError of one of them ends the others, and is the answer.
@@ -128,5 +128,5 @@ class Failure(NamedTuple):
         yield type(self.error).__name__
 
 
-Step: TypeAlias = Load | Send | Wait | Together | Recall | Remember
+Step: TypeAlias = Load | Send | Wait | Parallel | Recall | Remember
 Outcome: TypeAlias = Answer | Failure

@@ -27,7 +27,7 @@ from openrouter_rerank import (
 )
 from openrouter_rerank.bulk.many import RerankRequest
 from openrouter_rerank.bulk.money import Estimate
-from openrouter_rerank.core import rerank
+from openrouter_rerank.core import compose, rerank, send_one
 from openrouter_rerank.ledger import Ledger, Totals, exact
 from openrouter_rerank.operations import Failure, Send, Wait
 from shells import KEY, QUICK, Handler, Scoring, Shell
@@ -122,7 +122,7 @@ REFUSED = httpx.ConnectError("refused")
 def test_a_failed_call_is_entered(outcomes: list[Any], error: Any, attempts: int, unknown: int) -> None:
     """Its requests count, and it is unknown where one of them may have been billed."""
     client = settings()
-    call = rerank(client, "q", ["a"], **PLAIN)
+    call = rerank(client, compose(send_one), "q", ["a"], **PLAIN)
     step = next(call)
     left = list(outcomes)
 
@@ -136,12 +136,12 @@ def test_a_failed_call_is_entered(outcomes: list[Any], error: Any, attempts: int
 def test_a_call_that_is_given_up_is_entered() -> None:
     """The cost of a request in flight is unknown when its call ends; without one it is known."""
     client = settings()
-    call = rerank(client, "q", ["a"], **PLAIN)
+    call = rerank(client, compose(send_one), "q", ["a"], **PLAIN)
     next(call)
     call.close()
     assert client.ledger.total == Totals(calls=1, attempts=1, unknown=1)
 
-    call = rerank(client, "q", ["a"], **PLAIN)
+    call = rerank(client, compose(send_one), "q", ["a"], **PLAIN)
     next(call)
     assert isinstance(call.send(answered(503)), Wait)
     call.close()

@@ -29,9 +29,8 @@ import msgspec
 
 from openrouter_rerank import forks
 from openrouter_rerank.answer import read
-from openrouter_rerank.calls import Asked, Call
+from openrouter_rerank.calls import Call, Handler, PreparedCall
 from openrouter_rerank.checks import positive
-from openrouter_rerank.core import ask
 from openrouter_rerank.operations import LARGEST_ANSWER, Answer, Recall, Remember, Send
 from openrouter_rerank.protocols import Cache
 from openrouter_rerank.ranking import Ranking, Usage
@@ -60,32 +59,36 @@ class _Kept(msgspec.Struct, array_like=True):
     body: bytes
 
 
-def cached(asked: Asked[T]) -> Call[T]:
-    """The ranking that is remembered; or that of the server, to be remembered."""
-    key = key_of(asked)
-    found = _recalled((yield Recall(key)), asked)
-    if found is not None:
-        asked.settings.ledger.remembered(asked.model, asked.chosen["tag"])
-        return found
-    ranking = yield from ask(asked)
-    headers = [(name, value) for name, value in ranking.headers.items() if name.lower() not in _NOT_KEPT]
-    yield Remember(key, msgspec.msgpack.encode(_Kept(headers, ranking.body)))
-    return ranking
+def cached(send: Handler) -> Handler:
+    """Return a handler that takes a ranking from the cache, or else sends the request and keeps its answer."""
+
+    def handle(prepared: PreparedCall[Any]) -> Call[Any]:
+        key = key_of(prepared)
+        found = _recalled((yield Recall(key)), prepared)
+        if found is not None:
+            prepared.settings.ledger.remembered(prepared.model, prepared.options["tag"])
+            return found
+        ranking = yield from send(prepared)
+        headers = [(name, value) for name, value in ranking.headers.items() if name.lower() not in _NOT_KEPT]
+        yield Remember(key, msgspec.msgpack.encode(_Kept(headers, ranking.body)))
+        return ranking
+
+    return handle
 
 
-def key_of(asked: Asked[Any]) -> str:
-    """The name of what determines the answer, and of nothing else."""
-    chosen, content = asked.chosen, asked.content
-    told = dict.fromkeys(("session_id", "user", "trace"))
-    extra = dict(chosen["extra_body"] or {})
-    if extra or any(chosen[name] is not None for name in told):
-        kept = {name: extra[name] for name in sorted(extra.keys() - told.keys())}
-        content = body(asked.query, asked.wire, {**chosen, **told, "extra_body": kept})
+def key_of(prepared: PreparedCall[Any]) -> str:
+    """Return a hash of what determines the answer, and of nothing else."""
+    options, content = prepared.options, prepared.content
+    unsent = dict.fromkeys(("session_id", "user", "trace"))
+    extra = dict(options["extra_body"] or {})
+    if extra or any(options[name] is not None for name in unsent):
+        kept = {name: extra[name] for name in sorted(extra.keys() - unsent.keys())}
+        content = body(prepared.query, prepared.wire, {**options, **unsent, "extra_body": kept})
     # The number is that of the form in which answers are kept.
-    return sha256(b"\n".join((b"1", asked.settings.url.encode(), content))).hexdigest()
+    return sha256(b"\n".join((b"1", prepared.settings.url.encode(), content))).hexdigest()
 
 
-def _recalled(value: object, asked: Asked[T]) -> Ranking[T] | None:
+def _recalled(value: object, prepared: PreparedCall[T]) -> Ranking[T] | None:
     if value is None:
         return None
     try:
@@ -93,17 +96,15 @@ def _recalled(value: object, asked: Asked[T]) -> Ranking[T] | None:
     except (msgspec.DecodeError, TypeError, ValueError) as error:
         log.debug("what the cache holds is no answer: %s", error)
         return None
-    own, top_n = asked.own, asked.chosen["top_n"]
-    limit = len(own) if top_n is None else min(int(top_n), len(own))
-    send = Send(asked.headers, asked.content, asked.timeout, LARGEST_ANSWER)
+    send = Send(prepared.headers, prepared.content, prepared.timeout, LARGEST_ANSWER)
     answer = Answer(200, httpx.Headers(kept.headers), kept.body)
-    ranking = read(answer, send, own, limit, asked.min_score, asked.settings)
+    ranking = read(answer, send, prepared.own, prepared.limit, prepared.min_score, prepared.settings)
     if not isinstance(ranking, Ranking):
         log.debug("what the cache holds is no ranking: %s", ranking)
         return None
     ranking.cached = True
     ranking.usage = Usage(0.0, 0, 0)
-    ranking.elapsed = monotonic() - asked.began
+    ranking.elapsed = monotonic() - prepared.began
     return ranking
 
 

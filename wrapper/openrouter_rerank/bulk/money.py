@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from openrouter_rerank.bulk.large import split
 from openrouter_rerank.bulk.many import Requestable, RerankRequest, as_request, refuse_one
-from openrouter_rerank.calls import Asked, Call
-from openrouter_rerank.core import rerank
-from openrouter_rerank.operations import Step, Together
+from openrouter_rerank.calls import Call, PreparedCall
+from openrouter_rerank.core import compose, rerank
+from openrouter_rerank.operations import Parallel, Step
 from openrouter_rerank.ranking import Ranking
 from openrouter_rerank.settings import Settings
 from openrouter_rerank_api.types import encode
@@ -70,20 +69,20 @@ def estimate(
 def _one(settings: Settings, request: RerankRequest) -> Generator[Step, Any, Estimate]:
     counted: list[Estimate] = []
 
-    def measure(asked: Asked[Any]) -> Call[Any]:
-        counted.append(_measured(asked))
-        return Ranking((), total=len(asked.own))
+    def measure(prepared: PreparedCall[Any]) -> Call[Any]:
+        counted.append(_measured(prepared))
+        return Ranking((), total=len(prepared.own))
         yield  # a generator like the others, that has nothing to do
 
     arguments = {name: value for name, value in request.arguments.items() if name != "on_error"}
-    call = rerank(settings, request.query, request.documents, one=measure, split=split, **arguments)
+    call = rerank(settings, compose(measure), request.query, request.documents, **arguments)
     outcome: object = None
     while True:
         try:
             step = call.send(outcome)
         except StopIteration:
             return sum(counted, Estimate())
-        if isinstance(step, Together):
+        if isinstance(step, Parallel):
             outcome = []
             for part in step.calls:
                 outcome.append((yield from part))
@@ -91,8 +90,8 @@ def _one(settings: Settings, request: RerankRequest) -> Generator[Step, Any, Est
             outcome = yield step
 
 
-def _measured(asked: Asked[Any]) -> Estimate:
-    query = len(encode(asked.query))
-    sizes = (query + len(encode(document)) for document in asked.wire)
+def _measured(prepared: PreparedCall[Any]) -> Estimate:
+    query = len(encode(prepared.query))
+    sizes = (query + len(encode(document)) for document in prepared.wire)
     counting = sum(ceil(size / (_BYTES_PER_TOKEN * _TOKENS)) for size in sizes)
-    return Estimate(1, len(asked.wire), ceil(counting / _DOCUMENTS), len(asked.content))
+    return Estimate(1, len(prepared.wire), ceil(counting / _DOCUMENTS), len(prepared.content))

@@ -8,16 +8,16 @@ from threading import Lock, Thread
 from typing import Any
 
 from openrouter_rerank.errors import RerankError
-from openrouter_rerank.operations import Send, Step, Together, Wait
+from openrouter_rerank.operations import Parallel, Send, Step, Wait
 
 # How soon a thread that waits sees that it need not, in seconds.
 _GLANCE = 0.1
 
 
 class _Run:
-    """What the workers of one `Together` share: which call is next, what came of them, and whether to go on."""
+    """What the workers of one `Parallel` share: which call is next, what came of them, and whether to go on."""
 
-    def __init__(self, step: Together) -> None:
+    def __init__(self, step: Parallel) -> None:
         self.outcomes: list[Any] = [None] * len(step.calls)
         self.errors: list[BaseException] = []
         self.ended = False
@@ -41,8 +41,8 @@ class _Run:
         raise self.errors[0]
 
 
-def in_threads(do: Callable[[Step], object], step: Together) -> object:
-    """What a `Together` is answered by.
+def in_threads(do: Callable[[Step], object], step: Parallel) -> object:
+    """What a `Parallel` is answered by.
 
     When a call fails, those that have not begun never do, and those under way end with their request. Ctrl-C in the main
     thread waits for none of them.
@@ -99,8 +99,8 @@ def _wait(run: _Run, seconds: float, do: Callable[[Step], object]) -> None:
         seconds -= _GLANCE
 
 
-async def in_tasks(do: Callable[[Generator[Step, Any, Any]], Awaitable[object]], step: Together) -> object:
-    """What a `Together` is answered by. When a call fails, the others are cancelled."""
+async def in_tasks(do: Callable[[Generator[Step, Any, Any]], Awaitable[object]], step: Parallel) -> object:
+    """What a `Parallel` is answered by. When a call fails, the others are cancelled."""
     import anyio  # noqa: PLC0415 - threads do without
 
     run = _Run(step)
