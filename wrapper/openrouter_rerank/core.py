@@ -85,13 +85,15 @@ def rerank(
 
 
 def compose(send: Handler) -> Handler:
-    """Return the handler of whole calls that sends each request by another handler.
+    """Return the handler of whole calls, by the handler of a single request."""
+    return warn_unranked(split(send))
 
-    It sends a list in one request, or in parts where one request cannot hold it, and warns of documents without a score.
-    """
+
+def warn_unranked(handler: Handler) -> Handler:
+    """Return a handler that warns of documents without a score."""
 
     def handle(prepared: PreparedCall[Any]) -> Call[Any]:
-        ranking = yield from _in_one_or_parts(prepared, send)
+        ranking = yield from handler(prepared)
         if ranking.unranked:
             log.warning(
                 "%d of %d documents came back without a score; ranking.unranked has their indices",
@@ -103,23 +105,28 @@ def compose(send: Handler) -> Handler:
     return handle
 
 
-def _in_one_or_parts(prepared: PreparedCall[T], send: Handler) -> Call[T]:
-    own, options = prepared.own, prepared.options
-    is_refused = False
-    if not own or (len(own) <= options["max_documents"] and options["splitter"] is None):
-        content = body(prepared.query, prepared.wire, options, prepared.indices)
-        if not own:
-            return Ranking(hits=(), total=0)
-        if len(own) == 1 or len(content) <= options["max_bytes"]:
-            try:
-                return (yield from send(msgspec.structs.replace(prepared, content=content)))
-            except StatusError as error:
-                if len(own) == 1 or not is_too_large(error):
-                    raise
-                is_refused = True
-    from openrouter_rerank.bulk.large import send_in_parts  # noqa: PLC0415 - most calls have one request
+def split(send: Handler) -> Handler:
+    """Return a handler that ranks a list by one request, or by several where one cannot hold it."""
 
-    return (yield from send_in_parts(prepared, send, is_refused=is_refused))
+    def handle(prepared: PreparedCall[Any]) -> Call[Any]:
+        own, options = prepared.own, prepared.options
+        is_refused = False
+        if not own or (len(own) <= options["max_documents"] and options["splitter"] is None):
+            content = body(prepared.query, prepared.wire, options, prepared.indices)
+            if not own:
+                return Ranking(hits=(), total=0)
+            if len(own) == 1 or len(content) <= options["max_bytes"]:
+                try:
+                    return (yield from send(msgspec.structs.replace(prepared, content=content)))
+                except StatusError as error:
+                    if len(own) == 1 or not is_too_large(error):
+                        raise
+                    is_refused = True
+        from openrouter_rerank.bulk.large import send_in_parts  # noqa: PLC0415 - most calls have one request
+
+        return (yield from send_in_parts(prepared, send, is_refused=is_refused))
+
+    return handle
 
 
 def send_one(prepared: PreparedCall[T]) -> Call[T]:

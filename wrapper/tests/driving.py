@@ -10,7 +10,7 @@ import msgspec
 
 from openrouter_rerank import Ranking, Reranker, Retries
 from openrouter_rerank.calls import Call, Handler, PreparedCall
-from openrouter_rerank.core import rerank, send_one
+from openrouter_rerank.core import rerank, send_one, warn_unranked
 from openrouter_rerank.operations import Answer, Load, Send, Wait
 from openrouter_rerank.request import body as body_of
 from openrouter_rerank.settings import Settings
@@ -33,6 +33,7 @@ def settings(**given: Any) -> Settings:
     return Reranker(**{"api_key": KEY, "retries": NO_JITTER, "http_client": _NOBODY, **given})._settings
 
 
+@warn_unranked
 def send_whole(prepared: PreparedCall[Any]) -> Call[Any]:
     """Send a call in one request, whatever its size."""
     content = body_of(prepared.query, prepared.wire, prepared.options, prepared.indices)
