@@ -1,4 +1,4 @@
-"""Blank documents: which they are, and how a call leaves them out."""
+"""Recognize blank documents, and leave them out of a call."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _INVISIBLE = ("Cc", "Cf")
 
 
 def is_blank(text: str) -> bool:
-    """True if no character of the text shows: white space, control and format characters alone."""
+    """Return True if no character of the text shows: white space, control and format characters alone."""
     return all(char.isspace() or unicodedata.category(char) in _INVISIBLE for char in text)
 
 
 def is_blank_document(document: object) -> bool:
-    """True if a document, as it is sent, has a blank text and no image."""
+    """Return True if a document, as it is sent, has a blank text and no image."""
     if isinstance(document, msgspec.Raw):
         document = msgspec.json.decode(document)
     if isinstance(document, dict):

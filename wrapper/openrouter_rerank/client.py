@@ -1,4 +1,4 @@
-"""Reranker and AsyncReranker: they send, sleep and read files as the core says. They decide nothing themselves.
+"""The clients, sync and async, which perform the I/O of calls.
 
 Making one imports what stands below this module (httpx, the generated client); importing this module does not.
 """
@@ -106,7 +106,7 @@ class _Life:
 
 
 class _Base(ABC, Generic[C]):
-    """What the two shells have in common: everything that is not sending or sleeping."""
+    """The common part of both rerankers: everything but I/O."""
 
     _connections: Any
     _not_pickled: tuple[str, ...]
@@ -247,7 +247,7 @@ class _Base(ABC, Generic[C]):
 
     @property
     def ledger(self) -> Ledger:
-        """What the calls of this client have cost so far."""
+        """The costs of this client's calls so far."""
         return self._settings.ledger
 
     def _call(
@@ -293,7 +293,7 @@ class _Base(ABC, Generic[C]):
             )
 
     def _apart(self, connections: Any, retries: Retries, wait: Callable[[float], Any]) -> Self:
-        """A copy that sends, tries again and waits by other means: the calls of a run of many queries are made by such."""
+        """Return a copy with other connections, retries and waits, for the calls of a run."""
         from msgspec.structs import replace
 
         copy = object.__new__(type(self))
@@ -334,7 +334,7 @@ class Reranker(_Base[HttpClient]):
     A process that is forked may go on with it, over connections of its own. The ledger there begins with a copy.
 
     Args:
-        api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
+        api_key: The API key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
         base_url: The address under which `/rerank` lies.
         model, top_n, min_score, provider, session_id, user, trace, extra_body, extra_headers: Defaults for every call;
             see `rerank`. To the last two a call adds its own entries, to the others it gives another value.
@@ -350,7 +350,7 @@ class Reranker(_Base[HttpClient]):
             of a call of its model so far would pass it. So it is passed by no more than what calls under way cost beyond
             the largest before them. Of a model's first calls nothing is known: they are made while anything is left, in
             `rerank_many` one alone until it has told. What the server tells no cost of is not held back at all.
-        cache: Where answers are remembered; see `openrouter_rerank.bulk.cache`. By default nowhere.
+        cache: The cache of answers; see `openrouter_rerank.bulk.cache`. None by default.
         verify: The certificates to trust: a path to a file or directory in PEM form, an `ssl.SSLContext`, or False to
             trust any server. True (the default) takes those of SSL_CERT_FILE or SSL_CERT_DIR, and otherwise certifi's.
         http_client: An `httpx.Client` (or one that works like it) to send with: for proxies, certificates, tests. It
@@ -371,7 +371,7 @@ class Reranker(_Base[HttpClient]):
     @_takes("LocalOptions", shows_defaults=True)
     @classmethod
     def local(cls, scorer: Scorer | str | None = None, **options: Unpack[LocalOptions]) -> Self:
-        """A reranker that ranks in this process, with no key and no network: a stand-in for development, no model.
+        """Return a reranker that ranks in this process, without a key or a network. Use it for development and tests.
 
         A call takes the same way as a remote one, through the reference server of the conformance kit.
 
@@ -433,15 +433,15 @@ class Reranker(_Base[HttpClient]):
         on_error: Literal["raise", "keep_order"] = "raise",
         **options: Unpack[CallOptions],
     ) -> Ranking[T] | OriginalOrder[T]:
-        """The documents by their relevance to the query, best first, each hit with the caller's own object.
+        """Return the documents by relevance to the query, best first; each hit contains your own object.
 
-        Whatever is None is as the client's default says. No documents give an empty ranking, and no request.
+        An argument that is None takes the client's default. An empty list gives an empty ranking without a request.
 
         Args:
-            query: What to look for.
+            query: The text to compare the documents with.
             documents: Any iterable of str, of mappings with `text` and/or `image`, of `Document`, of images (`Path`,
                 bytes), or, with `key`, of anything.
-            key: What to send of each document: a function of it, or the name of a field.
+            key: A function that returns the part of a document to send, or the name of a field.
             model: The model, as `author/name`.
             top_n: How many hits at most, from 1; more than there are documents is as good as all.
             min_score: Leave out hits below this score (a hit of just this score stays). The scale is the model's own.
@@ -498,7 +498,7 @@ class Reranker(_Base[HttpClient]):
         stop_on_error: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Results:
-        """An iterator over the results of many requests, several of which are under way at a time.
+        """Return an iterator over the results of many requests, several of which run at a time.
 
         Requests are taken as results are asked for, at most four times `concurrency` ahead, so that millions need no
         memory. With `ordered`, results that come early wait for their turn within that number: one slow request holds up
@@ -550,7 +550,7 @@ class Reranker(_Base[HttpClient]):
         )
 
     def dry_run(self, requests: Iterable[Requestable]) -> Estimate:
-        """What `rerank_many` would send for these requests: how many, of how many documents, searches and bytes.
+        """Return the numbers of requests, documents, searches and bytes that `rerank_many` would send.
 
         Nothing is sent, and images are read. A request that can never work raises what it would raise then. What a cache
         would answer, and what is sent again, is not foreseen.
@@ -574,7 +574,7 @@ class Reranker(_Base[HttpClient]):
     def models(
         self, *, timeout: float | None = None, extra_headers: Mapping[str, str] | None = None
     ) -> list[ModelInfo]:
-        """The models that rank, as the server lists them, all pages of the list. It costs nothing.
+        """Return the models that rank, from all pages of the server's list. It costs nothing.
 
         Args:
             timeout: Seconds within which one attempt at one page has to be answered whole; the client's by default. All

@@ -202,13 +202,13 @@ def _may_be_billed(outcome: Outcome) -> bool:
 def attempts(
     settings: Settings, began: float, send: Send, read: Callable[[Outcome, Send], R | RerankError]
 ) -> Generator[Step, Any, tuple[R, tuple[Attempt, ...]]]:
-    """What is read of the first good answer to a request, and what it took; the one error where none comes.
+    """Send a request until an attempt succeeds, and return its result and all attempts.
 
     Args:
-        settings: Its retries and its deadline hold.
-        began: When the call began, from which the deadline counts.
+        settings: The source of the retries and the deadline.
+        began: The time at which the call began, from which the deadline counts.
         send: The request; its timeout is that of an attempt.
-        read: Makes what is wanted of an outcome, or the error that it amounts to.
+        read: Returns the result of an outcome, or an error.
 
     Raises:
         RerankError: No attempt succeeded.

@@ -43,7 +43,11 @@ def with_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[
 
 
 def mapping(name: str, value: object) -> dict[str, Any]:
-    """A mapping with strings as its keys, checked; empty for None."""
+    """Return a mapping with strings as its keys; empty for None.
+
+    Raises:
+        TypeError: The value is not such a mapping.
+    """
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -52,18 +56,26 @@ def mapping(name: str, value: object) -> dict[str, Any]:
     given = dict(cast(Mapping[object, Any], value))
     for key in given:
         if not isinstance(key, str):
-            message = f"{name} must have str keys, and {shown(key)} is none"
+            message = f"{name} must have str keys, and {shown(key)} is not a str"
             raise TypeError(message)
     return cast(dict[str, Any], given)
 
 
 def seconds(name: str, value: object) -> float:
-    """A time, checked: a positive finite number. What is longer than anything can wait for counts as that long."""
+    """Return a positive number of seconds, at most LONGEST_TIME.
+
+    Raises:
+        TypeError, ValueError: The value is not a positive number.
+    """
     return min(positive(name, value, " of seconds"), LONGEST_TIME)
 
 
 def score(value: object) -> float | None:
-    """The least score, checked."""
+    """Return the lowest score that a hit may have.
+
+    Raises:
+        TypeError, ValueError: The value is not a finite number.
+    """
     if value is None:
         return None
     number = as_float("min_score", value, "a number")
@@ -224,7 +236,7 @@ def _typed_dicts(expected: object) -> list[Any]:
 def body(
     query: object, wire: list[Any], arguments: Mapping[str, Any], indices: Sequence[int] | None = None
 ) -> bytes:
-    """The JSON text of a request with these documents, every argument checked.
+    """Validate the arguments, and return the JSON text of a request with these documents.
 
     `indices` are the caller's, by which an error names a document; by default the places in the list.
 
@@ -289,7 +301,7 @@ def _as_json(name: str, value: object) -> object:
 
 
 def _inner(value: object) -> list[object]:
-    """The lists and objects right inside a list or an object."""
+    """Return the lists and objects directly inside a list or an object."""
     if isinstance(value, dict):
         value = list(cast(dict[str, object], value).values())
     if not isinstance(value, list):

@@ -44,13 +44,13 @@ LIST_PATH: str = list_models.get_kwargs()["url"]
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What all calls of one client share, checked."""
+    """The validated settings that all calls of a client share."""
 
     url: str
     where: str
     headers: Secrets
     redactor: Redactor
-    """It knows the secrets of every request: of these headers, of the address and of the proxies."""
+    """Redacts the secrets of every request: of these headers, of the address and of the proxies."""
     defaults: Mapping[str, Any]
     timeout: float
     deadline: float | None
@@ -97,7 +97,7 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
     has_client: bool,
     options: Mapping[str, Any],
 ) -> Settings:
-    """The settings of a client.
+    """Return the settings of a client.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -170,7 +170,7 @@ def _categories(value: object) -> str | None:
 
 
 _OF_A_CALL: Mapping[str, Any] = {name: DEFAULTS.get(name) for name in CALL - {"timeout", "extra_headers"}}
-"""The options of a call where nobody sets them; timeout and headers are settings of their own."""
+"""The default options of a call; timeout and headers are settings of their own."""
 
 
 def changed(settings: Settings, given: Mapping[str, Any]) -> Settings:
@@ -218,7 +218,7 @@ def _image_bytes(value: object) -> int:
 
 @hides_frames
 def merged(base: Secrets, extra: Mapping[str, str] | None, where: str) -> Secrets:
-    """The headers with the extra ones in place of those of the same name.
+    """Return the headers with the extra ones in place of those of the same name.
 
     Raises:
         TypeError, ValueError: A header cannot be sent. The message has its name and not its value.

@@ -273,7 +273,7 @@ def test_what_is_carried_over() -> None:
     ledger = Ledger(max_cost=1.0)
     ledger.carry_over("m", spent=exact(0.9), largest=exact(0.3))
 
-    assert ledger.wary is False
+    assert ledger.cost_unknown is False
     assert ledger.total == Totals()
     with pytest.raises(BudgetExceededError) as caught:
         ledger.reserve("a", "m")
@@ -282,7 +282,7 @@ def test_what_is_carried_over() -> None:
 
     fresh = Ledger(max_cost=1.0)
     fresh.carry_over("m", spent=exact(0.0), largest=None)
-    assert fresh.wary is True
+    assert fresh.cost_unknown is True
     fresh.reserve("a", "m")
 
 

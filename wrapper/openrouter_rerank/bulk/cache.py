@@ -53,7 +53,7 @@ _NOT_KEPT = frozenset({"content-encoding", "content-length", "transfer-encoding"
 
 
 class _Kept(msgspec.Struct, array_like=True):
-    """An answer as it is remembered."""
+    """A cached answer."""
 
     headers: list[tuple[str, str]]
     body: bytes
@@ -112,7 +112,7 @@ def _recalled(value: object, prepared: PreparedCall[T]) -> Ranking[T] | None:
 
 
 def touch(cache: Cache | None, step: Recall | Remember) -> bytes | None:
-    """Do what the step says; a cache that fails has forgotten."""
+    """Read or write the cache; a failure counts as a miss."""
     try:
         if isinstance(step, Recall):
             return cast(Cache, cache).get(step.key)
@@ -123,7 +123,7 @@ def touch(cache: Cache | None, step: Recall | Remember) -> bytes | None:
 
 
 async def atouch(cache: Cache | None, step: Recall | Remember) -> bytes | None:
-    """The same, in a worker thread where the cache may wait for something."""
+    """Do the same, in a worker thread if the cache may block."""
     if getattr(cache, "blocking", True):
         from anyio.to_thread import run_sync  # noqa: PLC0415 - threads do without
 
@@ -351,7 +351,7 @@ _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PR
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    """True if another process has the file at the moment."""
+    """Return True if another process has the file at the moment."""
     # The lower byte is the kind, the upper ones say more of it.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
 

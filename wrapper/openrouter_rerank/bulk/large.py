@@ -49,7 +49,7 @@ _FOR_ALL = (AuthenticationError, InsufficientCreditsError, BudgetExceededError)
 
 
 def split_by_words(n: int, overlap: int = 0) -> Splitter:
-    """A splitter of texts into pieces of n words, each beginning with the last `overlap` words of the one before.
+    """Return a splitter of texts into pieces of n words that overlap by `overlap` words.
 
     A text of no more than n words stays as it is. A word is what stands between blanks; for a script without blanks, or
     for limits in tokens, give a function of your own.
@@ -103,7 +103,7 @@ class _Whole(msgspec.Struct, Generic[T], eq=False):
 
 
 class _Served(NamedTuple):
-    """A part, by the places of its pieces, and what came of it."""
+    """A part, by the places of its pieces, and its result."""
 
     places: range
     outcome: Ranking[int] | RerankError
@@ -182,7 +182,7 @@ def _chunks(document: object, splitter: Splitter, where: str) -> list[object]:
 
 
 def _plan(whole: _Whole[Any]) -> list[range]:
-    """The parts: each as large as the limits allow, as fewer parts make fewer searches; of one piece at least."""
+    """Return the parts, each as large as the limits allow, as fewer parts cost fewer searches."""
     prepared = whole.prepared
     # It checks every argument too.
     room = prepared.options["max_bytes"] - len(body(prepared.query, [], prepared.options)) - _PIN
@@ -324,7 +324,7 @@ def _part(served: _Served, owners: Sequence[int]) -> Part:
 
 
 def _sum(usages: Sequence[Usage]) -> Usage:
-    """The sum, unknown in what is unknown of any."""
+    """Return the sum; a number that is unknown in one part is unknown in all."""
 
     def total(name: str) -> Any:
         values = [getattr(usage, name) for usage in usages]

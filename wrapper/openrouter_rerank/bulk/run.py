@@ -151,7 +151,7 @@ class Run(ABC):
     @property
     def room(self) -> bool:
         """Whether another request may be taken: one alone where there is a `max_cost`, and nothing known yet of what one costs."""
-        most = 1 if self._shell.ledger.wary else _AHEAD * self.concurrency
+        most = 1 if self._shell.ledger.cost_unknown else _AHEAD * self.concurrency
         return self._more and not self.draining and self._taken - self._gone < most
 
     @property

@@ -177,7 +177,7 @@ class Limits:
             call = mine.admitted.popleft()
         else:  # the parts of a long list: each is a call, and all but the first come unannounced
             call = object()
-            while self._ledger.wary and self._due:  # the part before has not said yet what one costs
+            while self._ledger.cost_unknown and self._due:  # the part before has not said yet what one costs
                 await self._change()
             try:
                 self._ledger.reserve(call, model)
@@ -218,7 +218,7 @@ class Limits:
         """Set aside what a call may cost; where there is not enough, when those under way have said what they cost."""
         while True:
             alone = not self._due
-            if alone or not self._ledger.wary:
+            if alone or not self._ledger.cost_unknown:
                 try:
                     self._ledger.reserve(call, mine.model)
                 except BudgetExceededError as error:
