@@ -126,11 +126,12 @@ def test_a_failed_call_is_entered(outcomes: list[Any], error: Any, attempts: int
     step = next(call)
     left = list(outcomes)
 
-    with pytest.raises(error):
+    with pytest.raises(error) as raised:
         while True:
             step = call.send(left.pop(0) if isinstance(step, Send) else None)
 
     assert client.ledger.total == Totals(calls=1, attempts=attempts, unknown=unknown)
+    assert raised.value.may_be_billed is bool(unknown)
 
 
 def test_a_call_that_is_given_up_is_entered() -> None:
