@@ -1,4 +1,4 @@
-"""Addresses: where the operation lies under a base URL, and what a redirect asks the caller to change."""
+"""Make the URL of an operation from a base URL, and explain redirects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IPV6 = re.compile(r"[0-9A-Fa-f:.]+(%[\w.%~-]+)?", re.ASCII)
 
 
 def is_host(host: str) -> bool:
-    """True if the resolver takes the host: an address, or a name in ASCII."""
+    """Return True if the resolver takes the host: an address, or a name in ASCII."""
     if ":" in host:
         return bool(_IPV6.fullmatch(host))
     labels = host.removesuffix(".").split(".")

@@ -32,10 +32,10 @@ from openrouter_rerank.errors import (
     request_id_of,
 )
 from openrouter_rerank.failures import UNSENT, class_names, explain
+from openrouter_rerank.operations import LARGEST_ERROR, Answer, Failure, Outcome, Send
 from openrouter_rerank.ranking import Content, Hit, Ranking, Usage
 from openrouter_rerank.redaction import Redactor
-from openrouter_rerank.request import LIST_PATH, RANKING_PATH, Settings
-from openrouter_rerank.steps import LARGEST_ERROR, Answer, Failure, Outcome, Send
+from openrouter_rerank.settings import LIST_PATH, RANKING_PATH, Settings
 from openrouter_rerank.wordings import Cause, cause_of, is_no_address, words_of
 from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
 from openrouter_rerank_api.types import UNSET, Unset

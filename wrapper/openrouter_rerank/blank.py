@@ -1,9 +1,9 @@
-"""Blank documents: which they are, and how a call leaves them out."""
+"""Recognize blank documents, and leave them out of a call."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
@@ -12,8 +12,8 @@ from openrouter_rerank.errors import BadRequestError, RerankError
 from openrouter_rerank.ranking import Ranking
 
 if TYPE_CHECKING:
-    from openrouter_rerank.core import Asked, Call
-    from openrouter_rerank.steps import Step
+    from openrouter_rerank.calls import Handler, PreparedCall
+    from openrouter_rerank.operations import Step
 
 T = TypeVar("T")
 
@@ -26,12 +26,12 @@ _INVISIBLE = ("Cc", "Cf")
 
 
 def is_blank(text: str) -> bool:
-    """True if no character of the text shows: white space, control and format characters alone."""
+    """Return True if no character of the text shows: white space, control and format characters alone."""
     return all(char.isspace() or unicodedata.category(char) in _INVISIBLE for char in text)
 
 
 def is_blank_document(document: object) -> bool:
-    """True if a document, as it is sent, has a blank text and no image."""
+    """Return True if a document, as it is sent, has a blank text and no image."""
     if isinstance(document, msgspec.Raw):
         document = msgspec.json.decode(document)
     if isinstance(document, dict):
@@ -43,38 +43,40 @@ def is_blank_document(document: object) -> bool:
     return isinstance(text, str) and not isinstance(image, str) and is_blank(text)
 
 
-def skip_blank(asked: Asked[T], rank: Callable[[Asked[Any]], Call[Any]]) -> Generator[Step, Any, Ranking[T]]:
+def skip_blank(prepared: PreparedCall[T], handler: Handler) -> Generator[Step, Any, Ranking[T]]:
     """Rank the documents that are not blank; list the others in `unranked`. Indices are the caller's."""
-    sent = [place for place, document in enumerate(asked.wire) if not is_blank_document(document)]
-    if len(sent) == len(asked.wire):
-        return (yield from rank(asked))
-    rest = msgspec.structs.replace(asked, own=sent, wire=[asked.wire[place] for place in sent], indices=sent)
-    ranking: Ranking[int] = yield from rank(rest)
-    return _restored(ranking, asked, sent)
+    sent = [place for place, document in enumerate(prepared.wire) if not is_blank_document(document)]
+    if len(sent) == len(prepared.wire):
+        return (yield from handler(prepared))
+    rest = msgspec.structs.replace(
+        prepared, own=sent, wire=[prepared.wire[place] for place in sent], indices=sent
+    )
+    ranking: Ranking[int] = yield from handler(rest)
+    return _restored(ranking, prepared, sent)
 
 
-def _restored(ranking: Ranking[Any], asked: Asked[T], sent: Sequence[int]) -> Ranking[T]:
+def _restored(ranking: Ranking[Any], prepared: PreparedCall[T], sent: Sequence[int]) -> Ranking[T]:
     """Give a ranking of the documents that were sent the indices and objects of the caller."""
-    skipped = set(range(len(asked.own))).difference(sent)
+    skipped = set(range(len(prepared.own))).difference(sent)
     return msgspec.structs.replace(
         ranking,
-        hits=tuple(hit.moved(sent[hit.index], asked.own[sent[hit.index]]) for hit in ranking.hits),
+        hits=tuple(hit.moved(sent[hit.index], prepared.own[sent[hit.index]]) for hit in ranking.hits),
         parts=tuple(
             msgspec.structs.replace(part, indices=tuple(sent[place] for place in part.indices))
             for part in ranking.parts
         ),
-        total=len(asked.own),
+        total=len(prepared.own),
         unranked=tuple(sorted(skipped.union(sent[place] for place in ranking.unranked))),
     )
 
 
-def name_blank(error: RerankError, asked: Asked[Any]) -> None:
+def name_blank(error: RerankError, prepared: PreparedCall[Any]) -> None:
     """Say in the error of a refused request which of its documents are blank, and how to leave them out."""
     if not isinstance(error, BadRequestError) or not {error.status, error.code}.intersection(_REFUSED):
         return
     blank = [
         index
-        for index, document in zip(asked.indices, asked.wire, strict=True)
+        for index, document in zip(prepared.indices, prepared.wire, strict=True)
         if is_blank_document(document)
     ]
     if not blank:

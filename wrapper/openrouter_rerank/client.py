@@ -1,4 +1,4 @@
-"""Reranker and AsyncReranker: they send, sleep and read files as the core says. They decide nothing themselves.
+"""The clients, sync and async, which perform the I/O of calls.
 
 Making one imports what stands below this module (httpx, the generated client); importing this module does not.
 """
@@ -13,55 +13,35 @@ from copy import copy
 from functools import partial
 from time import sleep
 from types import MethodType, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, overload
 
 from openrouter_rerank.defaults import BASE_URL, DEADLINE
 from openrouter_rerank.documents import Sendable
 from openrouter_rerank.models import ModelInfo
+from openrouter_rerank.operations import BackOff, Load, Parallel, Recall, Remember, Send, Step, Wait
+from openrouter_rerank.protocols import AsyncHttpClient, Cache, HttpClient
 from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.retries import Retries
-from openrouter_rerank.steps import BackOff, Load, Recall, Remember, Send, Step, Together, Wait
 
 if TYPE_CHECKING:
     from os import PathLike
     from ssl import SSLContext
     from typing import Unpack
 
-    from openrouter_rerank.bulk.cache import Cache
     from openrouter_rerank.bulk.many import Progress, Requestable, RerankRequest
     from openrouter_rerank.bulk.money import Estimate
     from openrouter_rerank.bulk.run import RunContext
     from openrouter_rerank.bulk.tasks import AsyncResults
     from openrouter_rerank.bulk.threads import Results
-    from openrouter_rerank.core import Asked, Call
+    from openrouter_rerank.calls import Handler
     from openrouter_rerank.ledger import Ledger
     from openrouter_rerank.local import Scorer
     from openrouter_rerank.options import CallOptions, ClientOptions, LocalOptions
-    from openrouter_rerank.request import Settings
+    from openrouter_rerank.settings import Settings
 
 T = TypeVar("T")
 V = TypeVar("V")
 C = TypeVar("C")
-
-
-class HttpClient(Protocol):
-    """What is asked of an injected http client: `httpx.Client` and its likes have it."""
-
-    def build_request(self, method: str, url: Any, *, content: Any, headers: Any, extensions: Any) -> Any:
-        """A request."""
-
-    def send(self, request: Any, *, stream: bool, follow_redirects: bool) -> Any:
-        """The answer to it, with the body still to be read."""
-
-
-class AsyncHttpClient(Protocol):
-    """What is asked of an injected async http client: `httpx.AsyncClient` and its likes have it."""
-
-    def build_request(self, method: str, url: Any, *, content: Any, headers: Any, extensions: Any) -> Any:
-        """A request."""
-
-    async def send(self, request: Any, *, stream: bool, follow_redirects: bool) -> Any:
-        """The answer to it, with the body still to be read."""
 
 
 F = TypeVar("F")
@@ -121,18 +101,6 @@ def _read_file(step: Load) -> bytes:
         raise
 
 
-def _split(asked: Asked[T]) -> Call[T]:
-    from openrouter_rerank.bulk.large import split
-
-    return split(asked)
-
-
-def _cached(asked: Asked[T]) -> Call[T]:
-    from openrouter_rerank.bulk.cache import cached
-
-    return cached(asked)
-
-
 class _Life:
     """The life that a reranker shares with its copies. It has no lock, which a forked process could inherit taken."""
 
@@ -140,7 +108,7 @@ class _Life:
 
 
 class _Base(ABC, Generic[C]):
-    """What the two shells have in common: everything that is not sending or sleeping."""
+    """The common part of both rerankers: everything but I/O."""
 
     _connections: Any
     _not_pickled: tuple[str, ...]
@@ -168,7 +136,7 @@ class _Base(ABC, Generic[C]):
     ) -> None:
         from openrouter_rerank.options import CALL, names_of, refuse_unknown
         from openrouter_rerank.redaction import Key, mask, mask_arguments
-        from openrouter_rerank.request import settings
+        from openrouter_rerank.settings import settings
 
         # A traceback with local variables must not show what may hold a secret.
         key = Key(api_key)
@@ -205,6 +173,7 @@ class _Base(ABC, Generic[C]):
             has_client=http_client is not None,
             options=cast("Mapping[str, Any]", options),
         )
+        self._handler = self._handlers()
         self._life = _Life()
         self._connect(http_client)
 
@@ -229,7 +198,7 @@ class _Base(ABC, Generic[C]):
             1
         """
         from openrouter_rerank.options import CLIENT, refuse_unknown
-        from openrouter_rerank.request import changed
+        from openrouter_rerank.settings import changed
 
         self._refuse_if_closed()
         if "extra_headers" in options:
@@ -262,7 +231,7 @@ class _Base(ABC, Generic[C]):
 
         self._refuse_if_closed()
         refuse_to_pickle(type(self).__name__, self._not_pickled)
-        made_anew = {"_settings", "_life", "_connections", "_not_pickled"}
+        made_anew = {"_settings", "_handler", "_life", "_connections", "_not_pickled"}
         return {
             "arguments": arguments_of(self._settings),
             "has_key": has_key(self._settings),
@@ -280,29 +249,41 @@ class _Base(ABC, Generic[C]):
 
     @property
     def ledger(self) -> Ledger:
-        """What the calls of this client have cost so far."""
+        """The costs of this client's calls so far."""
         return self._settings.ledger
 
     def _call(
         self, query: str, documents: Iterable[T], on_error: str, **options: Any
     ) -> Generator[Step, Any, Ranking[T] | OriginalOrder[T]]:
-        """A call that has not begun."""
+        """Return a call that has not begun."""
         from openrouter_rerank.core import rerank
 
         self._refuse_if_closed()
-        one = None if self._settings.cache is None else _cached
         calling: Callable[..., Generator[Step, Any, Ranking[T] | OriginalOrder[T]]] = rerank
         if on_error != "raise":
-            from openrouter_rerank.bulk.order import keeping
+            if on_error != "keep_order":
+                message = f"on_error must be 'raise' or 'keep_order', not {on_error!r}"
+                raise ValueError(message)
+            from openrouter_rerank.bulk.order import keep_order
 
-            calling = partial(keeping, on_error)
-        # Where the application has not imported tracing, there is nobody to tell.
+            calling = keep_order
+        # An application may load tracing after it has made the client.
         if sys.modules.get("opentelemetry.trace") is None:
-            return calling(self._settings, query, documents, one=one, split=_split, **options)
+            return calling(self._settings, self._handler, query, documents, **options)
         from openrouter_rerank.integrations.opentelemetry import traced
 
-        calling = partial(calling, self._settings, query, documents, **options)
-        return traced(calling, one, _split, self._settings.where)
+        calling = partial(calling, self._settings, query=query, documents=documents, **options)
+        return traced(calling, self._handler, self._settings.where)
+
+    def _handlers(self) -> Handler:
+        """Return the handler of calls: each request through the cache if there is one, long lists in parts."""
+        from openrouter_rerank.core import compose, send_one
+
+        if self._settings.cache is None:
+            return compose(send_one)
+        from openrouter_rerank.bulk.cache import cached
+
+        return compose(cached(send_one))
 
     def _refuse_if_closed(self) -> None:
         if self._life.is_over:
@@ -367,7 +348,7 @@ class Reranker(_Base[HttpClient]):
     A process that is forked may go on with it, over connections of its own. The ledger there begins with a copy.
 
     Args:
-        api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
+        api_key: The API key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
         base_url: The address under which `/rerank` lies.
         model, top_n, min_score, provider, session_id, user, trace, extra_body, extra_headers: Defaults for every call;
             see `rerank`. To the last two a call adds its own entries, to the others it gives another value.
@@ -383,7 +364,7 @@ class Reranker(_Base[HttpClient]):
             of a call of its model so far would pass it. So it is passed by no more than what calls under way cost beyond
             the largest before them. Of a model's first calls nothing is known: they are made while anything is left, in
             `rerank_many` one alone until it has told. What the server tells no cost of is not held back at all.
-        cache: Where answers are remembered; see `openrouter_rerank.bulk.cache`. By default nowhere.
+        cache: The cache of answers; see `openrouter_rerank.bulk.cache`. None by default.
         verify: The certificates to trust: a path to a file or directory in PEM form, an `ssl.SSLContext`, or False to
             trust any server. True (the default) takes those of SSL_CERT_FILE or SSL_CERT_DIR, and otherwise certifi's.
         http_client: An `httpx.Client` (or one that works like it) to send with: for proxies, certificates, tests. It
@@ -404,7 +385,7 @@ class Reranker(_Base[HttpClient]):
     @_takes("LocalOptions", shows_defaults=True)
     @classmethod
     def local(cls, scorer: Scorer | str | None = None, **options: Unpack[LocalOptions]) -> Self:
-        """A reranker that ranks in this process, with no key and no network: a stand-in for development, no model.
+        """Return a reranker that ranks in this process, without a key or a network. Use it for development and tests.
 
         A call takes the same way as a remote one, through the reference server of the conformance kit.
 
@@ -466,15 +447,15 @@ class Reranker(_Base[HttpClient]):
         on_error: Literal["raise", "keep_order"] = "raise",
         **options: Unpack[CallOptions],
     ) -> Ranking[T] | OriginalOrder[T]:
-        """The documents by their relevance to the query, best first, each hit with the caller's own object.
+        """Return the documents by relevance to the query, best first; each hit contains your own object.
 
-        Whatever is None is as the client's default says. No documents give an empty ranking, and no request.
+        An argument that is None takes the client's default. An empty list gives an empty ranking without a request.
 
         Args:
-            query: What to look for.
+            query: The text to compare the documents with.
             documents: Any iterable of str, of mappings with `text` and/or `image`, of `Document`, of images (`Path`,
                 bytes), or, with `key`, of anything.
-            key: What to send of each document: a function of it, or the name of a field.
+            key: A function that returns the part of a document to send, or the name of a field.
             model: The model, as `author/name`.
             top_n: How many hits at most, from 1; more than there are documents is as good as all.
             min_score: Leave out hits below this score (a hit of just this score stays). The scale is the model's own.
@@ -553,7 +534,7 @@ class Reranker(_Base[HttpClient]):
         stop_on_error: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Results[Any]:
-        """An iterator over the results of many requests, several of which are under way at a time.
+        """Return an iterator over the results of many requests, several of which run at a time.
 
         Requests are taken as results are asked for, at most four times `concurrency` ahead, so that millions need no
         memory. With `ordered`, results that come early wait for their turn within that number: one slow request holds up
@@ -604,7 +585,7 @@ class Reranker(_Base[HttpClient]):
         )
 
     def dry_run(self, requests: Iterable[Requestable]) -> Estimate:
-        """What `rerank_many` would send for these requests: how many, of how many documents, searches and bytes.
+        """Return the numbers of requests, documents, searches and bytes that `rerank_many` would send.
 
         Nothing is sent, and images are read. A request that can never work raises what it would raise then. What a cache
         would answer, and what is sent again, is not foreseen.
@@ -628,7 +609,7 @@ class Reranker(_Base[HttpClient]):
     def models(
         self, *, timeout: float | None = None, extra_headers: Mapping[str, str] | None = None
     ) -> list[ModelInfo]:
-        """The models that rank, as the server lists them, all pages of the list. It costs nothing.
+        """Return the models that rank, from all pages of the server's list. It costs nothing.
 
         Args:
             timeout: Seconds within which one attempt at one page has to be answered whole; the client's by default. All
@@ -701,7 +682,7 @@ class Reranker(_Base[HttpClient]):
                 return None
             case BackOff():
                 return None
-            case Together():
+            case Parallel():
                 from openrouter_rerank.bulk.together import in_threads
 
                 return in_threads(self._do, step)
@@ -911,7 +892,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
                 return None
             case BackOff():
                 return None
-            case Together():
+            case Parallel():
                 from openrouter_rerank.bulk.together import in_tasks
 
                 return await in_tasks(self._run, step)

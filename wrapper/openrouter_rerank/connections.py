@@ -35,13 +35,13 @@ from httpcore._backends.sync import SyncStream  # private, but what httpcore its
 from openrouter_rerank import forks
 from openrouter_rerank.certificates import Verify, ssl_context
 from openrouter_rerank.network import connect
+from openrouter_rerank.operations import Answer, Failure, Outcome, Secrets, Send
 from openrouter_rerank.proxies import SOCKS_ERRORS, Proxy
 from openrouter_rerank.redaction import mask, reveal
-from openrouter_rerank.steps import Answer, Failure, Outcome, Secrets, Send
 from openrouter_rerank.streams import AsyncNetwork
 
 if TYPE_CHECKING:
-    from openrouter_rerank.client import AsyncHttpClient, HttpClient
+    from openrouter_rerank.protocols import AsyncHttpClient, HttpClient
 
 # More at a time wait for one to be free. The number is httpx's own.
 _CONNECTIONS = 100

@@ -1,95 +1,59 @@
-"""One call, from its arguments to its ranking or its one error. It decides all of that and does no I/O.
-
-A call is a generator: it yields what has to be done (`Load`, `Send`, `Wait`), is sent what came of it, and returns the
-ranking or raises. The two shells in client.py do what it says, and nothing of their own. What stands on one request (lists
-that are split, a cache) is in bulk/, and comes in as a function of what is `Asked`.
-"""
+"""Decide each step of a call, from its arguments to its ranking or its error; a shell in client.py performs the I/O."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from time import monotonic
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
 from openrouter_rerank.answer import late, read
 from openrouter_rerank.blank import name_blank, skip_blank
+from openrouter_rerank.calls import Call, Handler, PreparedCall, is_too_large
 from openrouter_rerank.documents import Sendable, as_list, to_wire
 from openrouter_rerank.errors import Attempt, RerankError, StatusError
 from openrouter_rerank.failures import UNSENT
+from openrouter_rerank.operations import LARGEST_ANSWER, Answer, BackOff, Failure, Outcome, Send, Step, Wait
 from openrouter_rerank.options import CALL, refuse_unknown
 from openrouter_rerank.ranking import Ranking, Usage
-from openrouter_rerank.request import Settings, body, check_options, score, seconds, with_options
+from openrouter_rerank.request import body, check_options, score, seconds, with_options
 from openrouter_rerank.retries import is_overloaded
-from openrouter_rerank.steps import Answer, BackOff, Failure, Outcome, Secrets, Send, Step, Wait
+from openrouter_rerank.settings import Settings
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 log = logging.getLogger("openrouter_rerank")
 
-# An answer echoes the documents, escaped at worst sixfold; beyond that and this much it is no ranking.
-LARGEST_ANSWER = 64 * 2**20
+# JSON escapes a character by at most six.
 _ESCAPED = 6
 
 
-Call: TypeAlias = Generator[Step, Any, Ranking[T]]
-"""Yields steps; is sent bytes for a Load, an Outcome for a Send, None for a Wait; returns the ranking."""
-
-
-class Asked(msgspec.Struct, Generic[T], eq=False):
-    """What one request asks for, checked; and how far it has come."""
-
-    settings: Settings
-    query: str
-    own: list[T]
-    """What the ranking gives back, one for each document."""
-    wire: list[Any]
-    """What is sent, one for each document."""
-    chosen: Mapping[str, Any]
-    """Every argument of the call, the client's where the call has none."""
-    headers: Secrets
-    timeout: float
-    began: float
-    min_score: float | None
-    one: Callable[[Asked[Any]], Call[Any]]
-    """How a single request is made."""
-    indices: Sequence[int]
-    """The caller's index of each document that is sent."""
-    content: bytes = b""
-    sent: int = 0
-    answered: int = 0
-    unsure: bool = False
-    """Whether a request that came to nothing may have been billed."""
-
-    @property
-    def model(self) -> str:
-        """The model that is asked for."""
-        extra = self.chosen["extra_body"]
-        return str(extra["model"] if extra and "model" in extra else self.chosen["model"])
-
-
-Way: TypeAlias = Callable[[Asked[T]], Call[T]]
-"""How what is asked for is had."""
-
-
-def rerank(  # noqa: PLR0913 - a call's own arguments
+def rerank(
     settings: Settings,
+    handler: Handler,
     query: str,
     documents: Iterable[T],
     *,
     key: Callable[[T], Sendable] | str | None = None,
-    one: Way[Any] | None = None,
-    split: Way[Any] | None = None,
     **options: Any,
 ) -> Call[T]:
-    """One call from its arguments to its ranking, whatever happens in between.
+    """Validate the arguments of a call, and return the ranking of its documents.
 
-    `one` is how a single request is made (by default it is sent, and that is all), `split` how a list is ranked that is too
-    large for one request (by default it is sent all the same).
+    Args:
+        settings: The client's.
+        handler: Ranks the prepared call; see `compose`.
+        query: See `Reranker.rerank`, as for the arguments that follow.
+        documents: See there.
+        key: See there.
+        options: See there.
+
+    Raises:
+        TypeError, ValueError: An argument is invalid; nothing was sent.
+        RerankError: The call failed.
     """
     began = monotonic()
     if not options.keys() <= CALL:
@@ -105,7 +69,7 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
         settings = settings.with_headers(given["extra_headers"])
     per_attempt = seconds("timeout", given["timeout"]) if "timeout" in given else settings.timeout
     wire = yield from to_wire(own, key, settings.max_image_bytes, allow_empty=chosen["blank"] == "skip")
-    asked = Asked(
+    prepared = PreparedCall(
         settings,
         query,
         own,
@@ -115,92 +79,122 @@ def rerank(  # noqa: PLR0913 - a call's own arguments
         per_attempt,
         began,
         min_score,
-        one or ask,
         range(len(own)),
     )
-    rank = partial(_ranked, split=split)
     if chosen["blank"] == "skip":
-        return (yield from skip_blank(asked, rank))
-    return (yield from rank(asked))
+        return (yield from skip_blank(prepared, handler))
+    return (yield from handler(prepared))
 
 
-def _ranked(asked: Asked[T], split: Way[Any] | None) -> Call[T]:
-    """Rank what is sent; warn if the server leaves some of it without a score."""
-    ranking = yield from _sent(asked, split)
-    if ranking.unranked:
-        log.warning(
-            "%d of %d documents came back without a score; ranking.unranked has their indices",
-            len(ranking.unranked),
-            len(asked.own),
-        )
-    return ranking
+def compose(send: Handler) -> Handler:
+    """Return the handler of whole calls, by the handler of a single request."""
+    return warn_unranked(split(send))
 
 
-def _sent(asked: Asked[T], split: Way[Any] | None) -> Call[T]:
-    """Rank with one request, or with several where one cannot hold the list."""
-    own, chosen = asked.own, asked.chosen
-    if split is not None and own and (len(own) > chosen["max_documents"] or chosen["splitter"] is not None):
-        return (yield from split(asked))
-    asked.content = body(asked.query, asked.wire, chosen, asked.indices)
-    if not own:
-        return Ranking(hits=(), total=0)
-    if split is None or len(own) == 1:
-        return (yield from asked.one(asked))
-    if len(asked.content) <= chosen["max_bytes"]:
-        try:
-            return (yield from asked.one(asked))
-        except StatusError as error:
-            if not is_too_large(error):
-                raise
-    return (yield from split(asked))
+def warn_unranked(handler: Handler) -> Handler:
+    """Return a handler that warns of documents without a score."""
+
+    def handle(prepared: PreparedCall[Any]) -> Call[Any]:
+        ranking = yield from handler(prepared)
+        if ranking.unranked:
+            log.warning(
+                "%d of %d documents came back without a score; ranking.unranked has their indices",
+                len(ranking.unranked),
+                len(prepared.own),
+            )
+        return ranking
+
+    return handle
 
 
-def is_too_large(error: RerankError) -> bool:
-    """True if the server takes fewer documents, or shorter ones."""
-    return isinstance(error, StatusError) and error.too_large
+def split(send: Handler) -> Handler:
+    """Return a handler that ranks a list by one request, or by several where one cannot hold it."""
+
+    def handle(prepared: PreparedCall[Any]) -> Call[Any]:
+        own, options = prepared.own, prepared.options
+        is_refused = False
+        if not own or (len(own) <= options["max_documents"] and options["splitter"] is None):
+            content = body(prepared.query, prepared.wire, options, prepared.indices)
+            if not own:
+                return Ranking(hits=(), total=0)
+            if len(own) == 1 or len(content) <= options["max_bytes"]:
+                try:
+                    return (yield from send(msgspec.structs.replace(prepared, content=content)))
+                except StatusError as error:
+                    if len(own) == 1 or not is_too_large(error):
+                        raise
+                    is_refused = True
+        from openrouter_rerank.bulk.large import send_in_parts  # noqa: PLC0415 - most calls have one request
+
+        return (yield from send_in_parts(prepared, send, is_refused=is_refused))
+
+    return handle
 
 
-def ask(asked: Asked[T]) -> Call[T]:
-    """One request with its attempts, entered in the ledger whatever comes of it."""
-    settings, own, top_n = asked.settings, asked.own, asked.chosen["top_n"]
-    limit = len(own) if top_n is None else min(int(top_n), len(own))
+def send_one(prepared: PreparedCall[T]) -> Call[T]:
+    """Send one request with its retries, and enter it in the ledger whatever its result is.
 
-    def reading(outcome: Outcome, sent: Send) -> partial[Ranking[T]] | RerankError:
-        asked.answered += 1
-        result = read(outcome, sent, own, limit, asked.min_score, settings)
-        if isinstance(result, RerankError):
-            asked.unsure = asked.unsure or _may_be_billed(outcome)
-            name_blank(result, asked)
-        return result
-
-    largest = LARGEST_ANSWER + _ESCAPED * len(asked.content)
-    send = Send(asked.headers, asked.content, asked.timeout, largest)
-    model = asked.model
-    settings.ledger.reserve(asked, model)
+    Raises:
+        RerankError: No attempt succeeded, or the budget does not allow the request.
+    """
+    settings, model = prepared.settings, prepared.model
+    largest = LARGEST_ANSWER + _ESCAPED * len(prepared.content)
+    send = Send(prepared.headers, prepared.content, prepared.timeout, largest)
+    request: _Request[T] = _Request(prepared)
+    settings.ledger.reserve(request, model)
     usage: Usage | None = None
-    trying = attempts(settings, asked.began, send, reading)
+    trying = attempts(settings, prepared.began, send, request.read)
     outcome: object = None
     try:
         while True:
             step = trying.send(outcome)
-            asked.sent += isinstance(step, Send)
+            request.sent += isinstance(step, Send)
             outcome = yield step
     except StopIteration as done:
         complete, tried = cast("tuple[partial[Ranking[T]], tuple[Attempt, ...]]", done.value)
-        ranking = complete(attempts=tried, elapsed=monotonic() - asked.began)
+        ranking = complete(attempts=tried, elapsed=monotonic() - prepared.began)
         usage = ranking.usage
-        log.debug("ranked %d documents after %d attempt(s) in %.3f s", len(own), len(tried), ranking.elapsed)
+        log.debug(
+            "ranked %d documents after %d attempt(s) in %.3f s", ranking.total, len(tried), ranking.elapsed
+        )
         return ranking
+    except RerankError as error:
+        error.may_be_billed = request.is_unsure
+        raise
     finally:
-        # Of a call that is given up while a request is under way, nobody knows what that request comes to.
-        unknown = asked.unsure or asked.sent > asked.answered or (usage is not None and usage.cost is None)
+        # If the call is abandoned during a request, the cost of that request is unknown.
+        unknown = (
+            request.is_unsure or request.sent > request.answered or (usage is not None and usage.cost is None)
+        )
         settings.ledger.settle(
-            asked, model, asked.chosen["tag"], attempts=asked.sent, usage=usage, unknown=unknown
+            request, model, prepared.options["tag"], attempts=request.sent, usage=usage, unknown=unknown
         )
 
 
+class _Request(msgspec.Struct, Generic[T], eq=False):
+    """The progress of one request."""
+
+    prepared: PreparedCall[T]
+    sent: int = 0
+    """The number of attempts that were sent."""
+    answered: int = 0
+    """The number of attempts that have a result."""
+    is_unsure: bool = False
+    """True if a failed attempt may have been billed."""
+
+    def read(self, outcome: Outcome, send: Send) -> partial[Ranking[T]] | RerankError:
+        """Return the ranking, or the error that the outcome of an attempt amounts to."""
+        prepared = self.prepared
+        self.answered += 1
+        result = read(outcome, send, prepared.own, prepared.limit, prepared.min_score, prepared.settings)
+        if isinstance(result, RerankError):
+            self.is_unsure = self.is_unsure or _may_be_billed(outcome)
+            name_blank(result, prepared)
+        return result
+
+
 def _may_be_billed(outcome: Outcome) -> bool:
-    """Whether the work of a request that failed may have been done, and its answer lost."""
+    """Return True if a failed attempt may have done the work, and its answer was lost."""
     if isinstance(outcome, Failure):
         return UNSENT.isdisjoint(cls.__name__ for cls in type(outcome.error).__mro__)
     return outcome.status < 300
@@ -209,13 +203,13 @@ def _may_be_billed(outcome: Outcome) -> bool:
 def attempts(
     settings: Settings, began: float, send: Send, read: Callable[[Outcome, Send], R | RerankError]
 ) -> Generator[Step, Any, tuple[R, tuple[Attempt, ...]]]:
-    """What is read of the first good answer to a request, and what it took; the one error where none comes.
+    """Send a request until an attempt succeeds, and return its result and all attempts.
 
     Args:
-        settings: Its retries and its deadline hold.
-        began: When the call began, from which the deadline counts.
+        settings: The source of the retries and the deadline.
+        began: The time at which the call began, from which the deadline counts.
         send: The request; its timeout is that of an attempt.
-        read: Makes what is wanted of an outcome, or the error that it amounts to.
+        read: Returns the result of an outcome, or an error.
 
     Raises:
         RerankError: No attempt succeeded.

@@ -1,4 +1,4 @@
-"""What a caller may pass as a document, made into what the wire takes. It reads no file: it says which it needs."""
+"""Convert the documents of a caller into those of a request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from openrouter_rerank_api.models import ImageDocument, TextDocument
 
-from openrouter_rerank.steps import Load
+from openrouter_rerank.operations import Load
 
 T = TypeVar("T")
 
@@ -33,13 +33,13 @@ class Document(msgspec.Struct, frozen=True):
 
 
 Sendable: TypeAlias = str | Mapping[str, Any] | Document | Path | bytes
-"""What can be sent as a document: a text, a mapping with `text` and/or `image`, a `Document`, an image."""
+"""A document that can be sent: a text, a mapping with `text` and/or `image`, a `Document`, an image."""
 
 Wire: TypeAlias = "str | TextDocument | ImageDocument"
 
 
 def as_list(documents: Iterable[T]) -> list[T]:
-    """The documents as a list, where they are an iterable of documents and not one document.
+    """Return the documents as a list.
 
     Raises:
         TypeError: They are a single document, or nothing that can be iterated over.
@@ -68,7 +68,7 @@ def to_wire(
     *,
     allow_empty: bool = False,
 ) -> Generator[Load, bytes, list[Wire]]:
-    """What to send for each document. It yields the files that it needs, and is sent their content.
+    """Return each document as it is sent. The generator yields the files to read, and is sent their content.
 
     With `allow_empty`, a document with neither text nor image, or for which `key` gives None, is the empty text.
 
@@ -89,7 +89,7 @@ def to_wire(
 
 
 def text_of(document: object) -> str | None:
-    """The text that a person would know the document by; None where it has none that we know of."""
+    """Return the text or the image's address by which a person knows the document, or None."""
     if isinstance(document, str):
         return document
     if isinstance(document, Mapping):
@@ -101,12 +101,12 @@ def text_of(document: object) -> str | None:
 
 
 def exact(text: str) -> str:
-    """The text as a plain str: the JSON encoder refuses subclasses (numpy's, an enum's)."""
+    """Return the text as a plain str: the JSON encoder refuses subclasses (numpy's, an enum's)."""
     return str.__str__(text)
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The known name that this one is most likely a misspelling of."""
+    """Return the known name that is most similar, or None."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
 
 
@@ -135,7 +135,7 @@ def _pick(document: Any, key: Callable[[Any], Sendable] | str, where: str) -> ob
 
 
 def _is_empty(sendable: object, *, keyed: bool) -> bool:
-    """True if a document has neither text nor image; a misspelt key of it is not overlooked."""
+    """Return True if a document has neither text nor image; a misspelt key of it is not overlooked."""
     match sendable:
         case None:
             return keyed

@@ -47,6 +47,7 @@ class RerankError(Exception):
         retryable: True if the same call can succeed later.
         attempts: Every request of the call, first to last.
         elapsed: Seconds from the call to the error.
+        may_be_billed: True if a request of the call may have been billed, although it failed.
     """
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
@@ -55,6 +56,7 @@ class RerankError(Exception):
         self.retryable = retryable
         self.attempts: tuple[Attempt, ...] = ()
         self.elapsed = 0.0
+        self.may_be_billed = False
 
     def __str__(self) -> str:
         if len(self.attempts) < 2:

@@ -1,4 +1,4 @@
-"""What the calls of one client have cost, and whether the next one may be made. It counts, and sends nothing."""
+"""Add up the costs of a client's calls, and hold them to a limit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def exact(dollars: float) -> Decimal:
 
 
 def is_reached(limit: Decimal, spent: Decimal) -> bool:
-    """True if nothing is left of the limit."""
+    """Return True if nothing is left of the limit."""
     return limit - spent <= limit * _ROUNDING
 
 
@@ -31,11 +31,11 @@ class Totals(msgspec.Struct, frozen=True):
     """Sums over calls. What is not known is in no sum; `unknown` says for how many calls that is so."""
 
     calls: int = 0
-    """How many calls were made, failed ones included; each part of a list that was split is one."""
+    """The number of calls, failed ones and each part of a split list included."""
     attempts: int = 0
-    """How many requests these calls sent."""
+    """The number of requests that these calls sent."""
     cached: int = 0
-    """How many of the calls a cache answered; they sent nothing and cost nothing."""
+    """The number of calls that a cache answered; they sent nothing and cost nothing."""
     search_units: int = 0
     """Searches that were billed, as far as they are known."""
     total_tokens: int = 0
@@ -43,12 +43,12 @@ class Totals(msgspec.Struct, frozen=True):
     cost: float = 0.0
     """US dollars, as far as they are known."""
     unknown: int = 0
-    """How many calls cost what the server did not say: it named no cost, or a request of theirs got no whole answer
+    """The number of calls of unknown cost: the server named none, or a request of theirs got no whole answer
     and may have been billed. An answer with an error status is taken to cost nothing."""
 
 
 class Ledger:
-    """What the calls of one client have cost so far, from any thread. The numbers are those of `Totals`.
+    """The costs of a client's calls so far, for any thread. The numbers are those of `Totals`.
 
     A forked process begins with a copy, without what is set aside for calls under way, which the parent makes. From then on
     each process counts its own calls, and has `max_cost` to itself.
@@ -84,22 +84,22 @@ class Ledger:
 
     @property
     def total(self) -> Totals:
-        """All numbers of one moment."""
+        """All numbers at one moment."""
         return _sum(line for _, _, line in self._read())
 
     @property
     def calls(self) -> int:
-        """How many calls were made, failed ones included; each part of a list that was split is one."""
+        """The number of calls, failed ones and each part of a split list included."""
         return self.total.calls
 
     @property
     def attempts(self) -> int:
-        """How many requests these calls sent."""
+        """The number of requests that these calls sent."""
         return self.total.attempts
 
     @property
     def cached(self) -> int:
-        """How many of the calls a cache answered."""
+        """The number of calls that a cache answered."""
         return self.total.cached
 
     @property
@@ -119,26 +119,26 @@ class Ledger:
 
     @property
     def unknown(self) -> int:
-        """How many calls cost what the server did not say."""
+        """The number of calls of unknown cost."""
         return self.total.unknown
 
     @property
     def by_model(self) -> Mapping[str, Totals]:
-        """The same for each model that was asked for."""
+        """The numbers of each requested model."""
         lines = self._read()
         models = dict.fromkeys(model for model, _, _ in lines)
         return {name: _sum(line for model, _, line in lines if model == name) for name in models}
 
     @property
     def by_tag(self) -> Mapping[str, Totals]:
-        """The same for each `tag` that calls were given."""
+        """The numbers of each `tag`."""
         lines = self._read()
         tags = dict.fromkeys(tag for _, tag, _ in lines if tag is not None)
         return {name: _sum(line for _, tag, line in lines if tag == name) for name in tags}
 
     @property
-    def wary(self) -> bool:
-        """Whether there is a limit, and no call has told yet what one costs; one without a cost tells that none ever will."""
+    def cost_unknown(self) -> bool:
+        """True while max_cost is set and no call has succeeded, with or without a cost."""
         return self._max_cost is not None and not self._answered
 
     def reserve(self, call: object, model: str) -> None:
@@ -160,7 +160,7 @@ class Ledger:
             self._reserved[call] = next_cost or Decimal(0)
 
     def carry_over(self, model: str, *, spent: Decimal, largest: Decimal | None) -> None:
-        """Enter what earlier runs spent, and the most that a call of the model cost in them. It is in no total."""
+        """Count the spending of earlier runs towards the limit, but not in the totals."""
         with self._lock:
             self._spent += spent
             if largest is not None:
@@ -170,7 +170,7 @@ class Ledger:
     def settle(  # noqa: PLR0913 - a line of a ledger
         self, call: object, model: str, tag: str | None, *, attempts: int, usage: Usage | None, unknown: bool
     ) -> None:
-        """Enter what came of a call; no usage where it came to nothing."""
+        """Enter the result of a call; `usage` is None if it failed."""
         answered = usage is not None
         usage = usage or _NO_USAGE
         with self._lock:

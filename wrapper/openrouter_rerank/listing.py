@@ -1,4 +1,4 @@
-"""One listing of models, from its first page to its last, or its one error. It decides all of that and does no I/O."""
+"""List the models that rank, from all pages of the server's list."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import msgspec
 
 from openrouter_rerank.addresses import sibling_path
 from openrouter_rerank.answer import Told, answered, broken, count, decoded, members, number, text
-from openrouter_rerank.core import LARGEST_ANSWER, attempts
+from openrouter_rerank.core import attempts
 from openrouter_rerank.decoding import well_formed
 from openrouter_rerank.errors import RerankError
 from openrouter_rerank.models import ModelInfo
-from openrouter_rerank.request import LIST_PATH, RANKING_PATH, Settings, seconds
-from openrouter_rerank.steps import Answer, Outcome, Secrets, Send, Step
+from openrouter_rerank.operations import LARGEST_ANSWER, Answer, Outcome, Secrets, Send, Step
+from openrouter_rerank.request import seconds
+from openrouter_rerank.settings import LIST_PATH, RANKING_PATH, Settings
 from openrouter_rerank_api.api.models import list_models
 from openrouter_rerank_api.types import UNSET, Unset
 
@@ -33,7 +34,7 @@ Listing: TypeAlias = Generator[Step, Any, list[ModelInfo]]
 
 
 def models(settings: Settings, *, timeout: float | None, extra_headers: Mapping[str, str] | None) -> Listing:
-    """One listing, all pages of it within one deadline."""
+    """Return the models of all pages, within one deadline."""
     began = monotonic()
     if extra_headers is not None:
         settings = settings.with_headers(extra_headers)
@@ -66,7 +67,7 @@ def models(settings: Settings, *, timeout: float | None, extra_headers: Mapping[
 
 
 def _address(settings: Settings, parameters: Mapping[str, Any]) -> str:
-    """The address of the list, beside that of the ranking."""
+    """Return the URL of the list, which is beside that of the ranking."""
     parts = urlsplit(settings.url)
     path = sibling_path(parts.path, RANKING_PATH, LIST_PATH)
     query = "&".join(filter(None, (parts.query, urlencode(parameters))))
@@ -74,7 +75,7 @@ def _address(settings: Settings, parameters: Mapping[str, Any]) -> str:
 
 
 class _Model(msgspec.Struct):
-    """What is read of a model: strict on its id, lenient on the rest. A test holds it to the contract."""
+    """A model on a page: strict on its id, lenient on the rest. A test compares it with the contract."""
 
     id: str
     name: Any = None
@@ -87,7 +88,7 @@ class _Model(msgspec.Struct):
 
 
 class _List(Told):
-    """What is read of a page."""
+    """A page of the list."""
 
     data: list[_Model] | Unset = UNSET
     links: Any = None
@@ -97,7 +98,7 @@ _decoder = msgspec.json.Decoder(_List)
 
 
 class _Page(NamedTuple):
-    """The models that rank, of all that were on a page, and whether there is another."""
+    """The models of a page that rank, the ids of all its models, and True if another page follows."""
 
     models: list[ModelInfo]
     ids: list[str]
@@ -128,7 +129,7 @@ def _page(answer: Answer, seen: set[str], pages: int, settings: Settings) -> _Pa
 
 
 def _ranks(model: _Model) -> bool:
-    """Whether it ranks; a server that does not say so is believed to have listed what it was asked for."""
+    """Return True if the model ranks, or if the server does not list its output modalities."""
     given = _texts(members(model.architecture).get("output_modalities"))
     return given is None or _MODALITY in given
 
@@ -156,7 +157,7 @@ def _info(model: _Model, redact: Callable[[str], str]) -> ModelInfo:
 
 
 def _price(given: object) -> float | None:
-    """A price, in decimal text as the contract has it or as a number.
+    """Return a price, in decimal text as the contract has it or as a number.
 
     Not 0, which the vendor's list has for what is paid for (openapi.yaml#/components/schemas/ModelPricing), and not
     below, by which it says that it depends.
@@ -169,7 +170,7 @@ def _price(given: object) -> float | None:
 
 
 def _texts(value: object) -> list[str] | None:
-    """The strings of a list; None where it is none."""
+    """Return the strings of a list, or None for any other value."""
     return (
         [item for item in cast(list[object], value) if isinstance(item, str)]
         if isinstance(value, list)

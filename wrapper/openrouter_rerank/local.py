@@ -1,4 +1,4 @@
-"""The local mode: an http transport that the reference server answers in this process. It needs the extra `local`."""
+"""Rank offline, by an HTTP transport to the reference server in this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rerank_conformance.reference.inprocess import InProcess
 
 Scorer = Callable[[str, Sequence[str]], Sequence[float]]
-"""A query and texts in, one finite number per text out; higher is more relevant."""
+"""A function of a query and texts that returns one finite number per text; higher is more relevant."""
 
 
 # Where a local call goes: nowhere, as .invalid is reserved never to exist.
@@ -24,13 +24,13 @@ LOCAL_URL = "http://local.invalid/api/v1"
 
 
 def address_of(scorer: Scorer | str | None) -> str:
-    """Where it ranks, for a cache to tell answers apart by: scorers differ, from version to version too."""
+    """Return a base URL that differs by scorer and version, as a cache distinguishes answers by it."""
     name = f"{scorer or 'lexical'}-{VERSION}" if isinstance(scorer, str | None) else uuid4().hex
     return f"{LOCAL_URL}?scorer={quote(name)}"
 
 
 def reference_transport(scorer: Scorer | str | None) -> InProcess:
-    """A transport, sync and async, behind which the reference server ranks by the scorer.
+    """Return a transport, sync and async, behind which the reference server ranks by the scorer.
 
     Raises:
         ImportError: The extra is not installed; the message names it.
@@ -44,7 +44,7 @@ def reference_transport(scorer: Scorer | str | None) -> InProcess:
         raise ImportError(message) from error
 
     class Local(Reference):
-        """It says what ails the scorer: here the caller wrote it."""
+        """The reference server, with errors that quote the scorer's, as the caller wrote it."""
 
         def scores(self, query: str, texts: Sequence[str]) -> list[float]:
             try:

@@ -12,8 +12,7 @@ from openrouter_rerank.retries import Retries
 from openrouter_rerank_api.options import RerankOptions
 
 if TYPE_CHECKING:
-    from openrouter_rerank.bulk.cache import Cache
-    from openrouter_rerank.bulk.large import Splitter
+    from openrouter_rerank.protocols import Cache, Splitter
 
 
 class CallOptions(RerankOptions, total=False):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from openrouter_rerank.defaults import KEY_VARIABLE
 
 if TYPE_CHECKING:
-    from openrouter_rerank.request import Settings
+    from openrouter_rerank.settings import Settings
 
 _REASONS: Mapping[str, str] = {
     "api_key": f"it was passed, and a key is not pickled; set {KEY_VARIABLE} in both processes, or pickle the arguments",

@@ -217,7 +217,7 @@ def _unescaped(escape: bytes) -> bytes:
 
 
 class _Characters(dict[bytes, bytes]):
-    """What escapes stand for, each worked out once."""
+    """The characters that escapes stand for, each computed once."""
 
     def __missing__(self, escape: bytes) -> bytes:
         self[escape] = _unescaped(escape)
@@ -233,7 +233,7 @@ def _decoded(data: bytes) -> tuple[list[bytes], list[bytes]]:
 
 
 class Redactor:
-    """Replaces secrets in what a server sends: in any case, escaped any number of times, in base64 and in hexadecimal.
+    """A replacement of secrets in what a server sends: in any case, escaped any number of times, in base64 and in hexadecimal.
 
     The time is proportional to the length of the text, whatever the text is made of.
     """
@@ -276,7 +276,7 @@ class Redactor:
         return b"".join([*pieces, data[end:]])
 
     def is_in(self, data: bytes) -> bool:
-        """True if the bytes contain a secret."""
+        """Return True if the bytes contain a secret."""
         return bool(self._needles) and bool(self._spans(data, _DEPTH))
 
     def value(self, value: Any) -> Any:
@@ -363,7 +363,7 @@ class Redactor:
 
 
 class _Places:
-    """Where the characters of unescaped data stood before."""
+    """The places of unescaped characters in the original data."""
 
     def __init__(self, raw: list[bytes], plain: list[bytes]) -> None:
         self._raw, self._plain = raw, plain

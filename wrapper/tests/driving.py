@@ -9,9 +9,11 @@ import httpx
 import msgspec
 
 from openrouter_rerank import Ranking, Reranker, Retries
-from openrouter_rerank.core import Call, rerank
-from openrouter_rerank.request import Settings
-from openrouter_rerank.steps import Answer, BackOff, Load, Send, Wait
+from openrouter_rerank.calls import Call, Handler, PreparedCall
+from openrouter_rerank.core import rerank, send_one, warn_unranked
+from openrouter_rerank.operations import Answer, BackOff, Load, Send, Wait
+from openrouter_rerank.request import body as body_of
+from openrouter_rerank.settings import Settings
 from shells import KEY
 
 DOCUMENTS = ["a", "b", "c"]
@@ -31,16 +33,26 @@ def settings(**given: Any) -> Settings:
     return Reranker(**{"api_key": KEY, "retries": NO_JITTER, "http_client": _NOBODY, **given})._settings
 
 
+@warn_unranked
+def send_whole(prepared: PreparedCall[Any]) -> Call[Any]:
+    """Send a call in one request, whatever its size."""
+    content = body_of(prepared.query, prepared.wire, prepared.options, prepared.indices)
+    if not prepared.own:
+        return Ranking(hits=(), total=0)
+    return (yield from send_one(msgspec.structs.replace(prepared, content=content)))
+
+
 def call(
     client: Settings | Mapping[str, Any] | None = None,
     query: Any = "q",
     documents: Any = DOCUMENTS,
+    handler: Handler = send_whole,
     **arguments: Any,
 ) -> Call[Any]:
     """Return a call that has not begun, by the settings or the arguments of a client."""
     known = {"key": None, "timeout": None, "extra_headers": None, "extra_body": None, **arguments}
     chosen = client if isinstance(client, Settings) else settings(**(client or {}))
-    return rerank(chosen, query, documents, **known)
+    return rerank(chosen, handler, query, documents, **known)
 
 
 def sent(client: Mapping[str, Any] | None = None, **arguments: Any) -> Send:

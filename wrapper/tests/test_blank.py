@@ -24,7 +24,7 @@ from openrouter_rerank.blank import is_blank
 from openrouter_rerank.bulk import RerankRequest, split_by_words
 from openrouter_rerank.bulk.cache import MemoryCache
 from openrouter_rerank.errors import RerankError
-from openrouter_rerank.steps import Failure
+from openrouter_rerank.operations import Failure
 from openrouter_rerank.testing import (
     AsyncFakeReranker,
     FakeReranker,

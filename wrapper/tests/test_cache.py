@@ -390,7 +390,7 @@ def test_disk_outlives_the_process(tmp_path: Path) -> None:
 
     assert DiskCache(path).get("a") == b"1"
     assert DiskCache(path).get("b") is None
-    assert repr(DiskCache(path)) == f"<a cache in {path}>"
+    assert repr(DiskCache(path)) == f"<DiskCache {path}>"
 
 
 def test_disk_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

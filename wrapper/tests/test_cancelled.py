@@ -22,7 +22,7 @@ import trustme
 import openrouter_rerank
 from openrouter_rerank import APIConnectionError, AsyncReranker, Reranker, Retries
 from openrouter_rerank.connections import AsyncConnections, Connections
-from openrouter_rerank.steps import Answer
+from openrouter_rerank.operations import Answer
 from openrouter_rerank.testing import (
     Request,
     Script,

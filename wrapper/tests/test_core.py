@@ -40,7 +40,7 @@ from openrouter_rerank import (
     StatusError,
     Usage,
 )
-from openrouter_rerank.steps import BackOff, Load, Wait
+from openrouter_rerank.operations import BackOff, Load, Wait
 from openrouter_rerank.version import VERSION
 from openrouter_rerank_api.models import ProviderPreferences, ProviderSort, Trace
 from shells import KEY, SOON, Clock, Shell

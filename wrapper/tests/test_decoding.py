@@ -21,7 +21,7 @@ from openrouter_rerank import InvalidResponseError, Ranking, RerankError, Respon
 from openrouter_rerank.bulk.cache import MemoryCache
 from openrouter_rerank.decoding import decode, plain, pruned, well_formed
 from openrouter_rerank.listing import models
-from openrouter_rerank.steps import Answer
+from openrouter_rerank.operations import Answer
 from shells import Shell
 
 RESULTS = b'"results":[{"index":1,"relevance_score":0.5}]'

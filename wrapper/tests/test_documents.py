@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from driving import body, call, finish, ranked, settings
 from openrouter_rerank import Document
-from openrouter_rerank.steps import Load, Send
+from openrouter_rerank.operations import Load, Send
 from shells import Shell
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 10

@@ -12,7 +12,7 @@ import pytest
 
 from driving import answered, call, finish
 from openrouter_rerank import BadRequestError, RerankError, ResponseError, Retries, ServerError
-from openrouter_rerank.steps import LARGEST_ERROR, Answer
+from openrouter_rerank.operations import LARGEST_ERROR, Answer
 from openrouter_rerank.testing import Request, Script, honest, serving
 from openrouter_rerank.testing import answer as answering
 from shells import KEY, Shell

@@ -32,7 +32,7 @@ from openrouter_rerank import (
     StatusError,
     errors,
 )
-from openrouter_rerank.steps import Failure
+from openrouter_rerank.operations import Failure
 
 CLASSES = [
     value

@@ -29,7 +29,7 @@ from openrouter_rerank.bulk.cache import DiskCache, MemoryCache
 from openrouter_rerank.connections import Connections
 from openrouter_rerank.integrations.pair import Pair, Setup
 from openrouter_rerank.ledger import Ledger
-from openrouter_rerank.steps import Answer, Send
+from openrouter_rerank.operations import Answer, Send
 from openrouter_rerank.testing import FakeReranker, Request, Script, Server, answer, honest, results, serving
 from shells import KEY, Shell
 

@@ -39,7 +39,7 @@ from openrouter_rerank import (
 from openrouter_rerank.bulk import split_by_words
 from openrouter_rerank.bulk.large import _halved
 from openrouter_rerank.bulk.together import _Run, in_threads
-from openrouter_rerank.steps import BackOff, Secrets, Send, Together, Wait
+from openrouter_rerank.operations import BackOff, Parallel, Secrets, Send, Wait
 from shells import KEY, LONG, QUICK, SOON, Clock, Handler, Scoring, Shell
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -610,7 +610,7 @@ def test_an_answer_that_was_paid_for_is_taken_in(failed: threading.Event) -> Non
         seen.append(type(step).__name__)
         return "answer"
 
-    found = in_threads(do, Together([failing(), slow(None), slow(Wait(5))], 3))
+    found = in_threads(do, Parallel([failing(), slow(None), slow(Wait(5))], 3))
 
     assert isinstance(found, ServerError)
     assert sorted(seen) == ["Send", "Send", "Wait", "answer", "answer"]
@@ -638,7 +638,7 @@ def test_overload_is_reported_after_an_error(failed: threading.Event) -> None:
             failed.wait(SOON)
         return None
 
-    assert isinstance(in_threads(do, Together([failing(), overloaded()], 2)), ServerError)
+    assert isinstance(in_threads(do, Parallel([failing(), overloaded()], 2)), ServerError)
     assert seen[-1] == BackOff(4.0)
 
 
@@ -665,7 +665,7 @@ def test_a_call_that_waits_is_ended_with_the_others() -> None:
             waits.set()
         steps.append(step)
 
-    assert isinstance(in_threads(do, Together([failing(), waiting()], 2)), RerankError)
+    assert isinstance(in_threads(do, Parallel([failing(), waiting()], 2)), RerankError)
     assert steps[-1] == "closed"
 
 

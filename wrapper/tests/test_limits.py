@@ -14,7 +14,7 @@ from openrouter_rerank import APITimeoutError, RateLimitError, Reranker, RerankE
 from openrouter_rerank.bulk.cache import DiskCache, MemoryCache
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.checks import LONGEST_TIME, shown
-from openrouter_rerank.steps import Wait
+from openrouter_rerank.operations import Wait
 from shells import KEY, Scoring, Shell
 
 HUGE = 10**400

@@ -38,7 +38,7 @@ from openrouter_rerank.bulk.many import FIELDS, Progress, RerankRequest, Result
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.run import Run
 from openrouter_rerank.connections import Connections
-from openrouter_rerank.steps import Failure, Secrets, Send
+from openrouter_rerank.operations import Failure, Secrets, Send
 from openrouter_rerank.testing import Request as Sent
 from openrouter_rerank.testing import Script, answer, envelope, faulty, head, honest, serving
 from openrouter_rerank.testing import results as body_of

@@ -27,9 +27,9 @@ from openrouter_rerank import (
 )
 from openrouter_rerank.bulk.many import RerankRequest
 from openrouter_rerank.bulk.money import Estimate
-from openrouter_rerank.core import rerank
+from openrouter_rerank.core import compose, rerank, send_one
 from openrouter_rerank.ledger import Ledger, Totals, exact
-from openrouter_rerank.steps import Failure, Send, Wait
+from openrouter_rerank.operations import Failure, Send, Wait
 from shells import KEY, QUICK, Handler, Scoring, Shell
 
 PLAIN: dict[str, Any] = {"key": None, "timeout": None, "extra_headers": None, "extra_body": None}
@@ -122,26 +122,27 @@ REFUSED = httpx.ConnectError("refused")
 def test_a_failed_call_is_entered(outcomes: list[Any], error: Any, attempts: int, unknown: int) -> None:
     """Its requests count, and it is unknown where one of them may have been billed."""
     client = settings()
-    call = rerank(client, "q", ["a"], **PLAIN)
+    call = rerank(client, compose(send_one), "q", ["a"], **PLAIN)
     step = next(call)
     left = list(outcomes)
 
-    with pytest.raises(error):
+    with pytest.raises(error) as raised:
         while True:
             step = call.send(left.pop(0) if isinstance(step, Send) else None)
 
     assert client.ledger.total == Totals(calls=1, attempts=attempts, unknown=unknown)
+    assert raised.value.may_be_billed is bool(unknown)
 
 
 def test_a_call_that_is_given_up_is_entered() -> None:
     """The cost of a request in flight is unknown when its call ends; without one it is known."""
     client = settings()
-    call = rerank(client, "q", ["a"], **PLAIN)
+    call = rerank(client, compose(send_one), "q", ["a"], **PLAIN)
     next(call)
     call.close()
     assert client.ledger.total == Totals(calls=1, attempts=1, unknown=1)
 
-    call = rerank(client, "q", ["a"], **PLAIN)
+    call = rerank(client, compose(send_one), "q", ["a"], **PLAIN)
     next(call)
     assert isinstance(call.send(answered(500)), Wait)
     call.close()
@@ -273,7 +274,7 @@ def test_what_is_carried_over() -> None:
     ledger = Ledger(max_cost=1.0)
     ledger.carry_over("m", spent=exact(0.9), largest=exact(0.3))
 
-    assert ledger.wary is False
+    assert ledger.cost_unknown is False
     assert ledger.total == Totals()
     with pytest.raises(BudgetExceededError) as caught:
         ledger.reserve("a", "m")
@@ -282,7 +283,7 @@ def test_what_is_carried_over() -> None:
 
     fresh = Ledger(max_cost=1.0)
     fresh.carry_over("m", spent=exact(0.0), largest=None)
-    assert fresh.wary is True
+    assert fresh.cost_unknown is True
     fresh.reserve("a", "m")
 
 

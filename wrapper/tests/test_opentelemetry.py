@@ -14,7 +14,7 @@ import httpx
 import msgspec
 import pytest
 
-from driving import answered, call, finish, ranked
+from driving import answered, call, finish, ranked, send_whole
 from shells import KEY, QUICK
 
 pytest.importorskip("opentelemetry.trace", reason="opentelemetry-api is not installed")
@@ -68,7 +68,7 @@ def spans(monkeypatch):
 
 def traced(*given, **more):
     """Return a call with its span, to be driven by hand."""
-    return opentelemetry.traced(partial(call, *given, **more), None, None, "https://x.example.com:8443")
+    return opentelemetry.traced(partial(call, *given, **more), send_whole, "https://x.example.com:8443")
 
 
 def replies(*answers):

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 if TYPE_CHECKING:
-    from openrouter_rerank.bulk.cache import Cache, DiskCache, MemoryCache
-    from openrouter_rerank.bulk.large import Splitter, split_by_words
+    from openrouter_rerank.bulk.cache import DiskCache, MemoryCache
+    from openrouter_rerank.bulk.large import split_by_words
     from openrouter_rerank.bulk.many import Progress, Requestable, RerankRequest, Result
     from openrouter_rerank.bulk.money import Estimate
     from openrouter_rerank.bulk.tasks import AsyncResults
     from openrouter_rerank.bulk.threads import Results
+    from openrouter_rerank.protocols import Cache, Splitter
 
 __all__ = [
     "AsyncResults",
@@ -31,12 +32,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "cache": ["Cache", "DiskCache", "MemoryCache"],
-    "large": ["Splitter", "split_by_words"],
-    "many": ["Progress", "RerankRequest", "Requestable", "Result"],
-    "money": ["Estimate"],
-    "tasks": ["AsyncResults"],
-    "threads": ["Results"],
+    "bulk.cache": ["DiskCache", "MemoryCache"],
+    "bulk.large": ["split_by_words"],
+    "bulk.many": ["Progress", "RerankRequest", "Requestable", "Result"],
+    "bulk.money": ["Estimate"],
+    "bulk.tasks": ["AsyncResults"],
+    "bulk.threads": ["Results"],
+    "protocols": ["Cache", "Splitter"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -60,7 +62,7 @@ def __getattr__(name: str) -> Any:
             f"{__name__}.{name} is now openrouter_rerank.{_RENAMED[name]}; the old name goes with version 1.0"
         )
         warn(message, DeprecationWarning, stacklevel=2)
-    return getattr(import_module(f"{__name__}.{home}"), _RENAMED.get(name, name))
+    return getattr(import_module(f"openrouter_rerank.{home}"), _RENAMED.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -21,7 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep, time
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import finalize
 
 import httpx
@@ -29,33 +29,22 @@ import msgspec
 
 from openrouter_rerank import forks
 from openrouter_rerank.answer import read
+from openrouter_rerank.calls import Call, Handler, PreparedCall
 from openrouter_rerank.checks import positive
-from openrouter_rerank.core import LARGEST_ANSWER, Asked, Call, ask
 from openrouter_rerank.errors import RerankError
+from openrouter_rerank.operations import LARGEST_ANSWER, Answer, Recall, Remember, Send
+from openrouter_rerank.protocols import Cache
 from openrouter_rerank.ranking import NOTHING_BILLED, Ranking
 from openrouter_rerank.request import body
-from openrouter_rerank.steps import Answer, Recall, Remember, Send
 
 if TYPE_CHECKING:
     from cachetools import TTLCache
 
+__all__ = ["Cache", "DiskCache", "MemoryCache"]
+
 T = TypeVar("T")
 
 log = logging.getLogger("openrouter_rerank")
-
-
-class Cache(Protocol):
-    """What is asked of a cache: bytes by a key of 64 letters and digits, from any thread.
-
-    It may forget whatever it wants. In async calls it is asked in a worker thread, unless it has an attribute `blocking`
-    that is False.
-    """
-
-    def get(self, key: str, /) -> bytes | None:
-        """What is remembered under the key, or None."""
-
-    def set(self, key: str, value: bytes, /) -> None:
-        """Remember it."""
 
 
 # ------------------------------------------------------------------------------------------------------------- deciding
@@ -65,38 +54,42 @@ _NOT_KEPT = frozenset({"content-encoding", "content-length", "transfer-encoding"
 
 
 class _Kept(msgspec.Struct, array_like=True):
-    """An answer as it is remembered."""
+    """A cached answer."""
 
     headers: list[tuple[str, str]]
     body: bytes
 
 
-def cached(asked: Asked[T]) -> Call[T]:
-    """The ranking that is remembered; or that of the server, to be remembered."""
-    key = key_of(asked)
-    found = _recalled((yield Recall(key)), asked)
-    if found is not None:
-        asked.settings.ledger.remembered(asked.model, asked.chosen["tag"])
-        return found
-    ranking = yield from ask(asked)
-    headers = [(name, value) for name, value in ranking.headers.items() if name.lower() not in _NOT_KEPT]
-    yield Remember(key, msgspec.msgpack.encode(_Kept(headers, ranking.body)))
-    return ranking
+def cached(send: Handler) -> Handler:
+    """Return a handler that takes a ranking from the cache, or else sends the request and keeps its answer."""
+
+    def handle(prepared: PreparedCall[Any]) -> Call[Any]:
+        key = key_of(prepared)
+        found = _recalled((yield Recall(key)), prepared)
+        if found is not None:
+            prepared.settings.ledger.remembered(prepared.model, prepared.options["tag"])
+            return found
+        ranking = yield from send(prepared)
+        headers = [(name, value) for name, value in ranking.headers.items() if name.lower() not in _NOT_KEPT]
+        yield Remember(key, msgspec.msgpack.encode(_Kept(headers, ranking.body)))
+        return ranking
+
+    return handle
 
 
-def key_of(asked: Asked[Any]) -> str:
-    """The name of what determines the answer, and of nothing else."""
-    chosen, content = asked.chosen, asked.content
-    told = dict.fromkeys(("session_id", "user", "trace"))
-    extra = dict(chosen["extra_body"] or {})
-    if extra or any(chosen[name] is not None for name in told):
-        kept = {name: extra[name] for name in sorted(extra.keys() - told.keys())}
-        content = body(asked.query, asked.wire, {**chosen, **told, "extra_body": kept})
+def key_of(prepared: PreparedCall[Any]) -> str:
+    """Return a hash of what determines the answer, and of nothing else."""
+    options, content = prepared.options, prepared.content
+    unsent = dict.fromkeys(("session_id", "user", "trace"))
+    extra = dict(options["extra_body"] or {})
+    if extra or any(options[name] is not None for name in unsent):
+        kept = {name: extra[name] for name in sorted(extra.keys() - unsent.keys())}
+        content = body(prepared.query, prepared.wire, {**options, **unsent, "extra_body": kept})
     # The number is that of the form in which answers are kept.
-    return sha256(b"\n".join((b"1", asked.settings.url.encode(), content))).hexdigest()
+    return sha256(b"\n".join((b"1", prepared.settings.url.encode(), content))).hexdigest()
 
 
-def _recalled(value: object, asked: Asked[T]) -> Ranking[T] | None:
+def _recalled(value: object, prepared: PreparedCall[T]) -> Ranking[T] | None:
     if value is None:
         return None
     try:
@@ -104,22 +97,20 @@ def _recalled(value: object, asked: Asked[T]) -> Ranking[T] | None:
     except (msgspec.DecodeError, TypeError, ValueError) as error:
         log.debug("what the cache holds is no answer: %s", error)
         return None
-    own, top_n = asked.own, asked.chosen["top_n"]
-    limit = len(own) if top_n is None else min(int(top_n), len(own))
-    send = Send(asked.headers, asked.content, asked.timeout, LARGEST_ANSWER)
+    send = Send(prepared.headers, prepared.content, prepared.timeout, LARGEST_ANSWER)
     answer = Answer(200, httpx.Headers(kept.headers), kept.body)
-    complete = read(answer, send, own, limit, asked.min_score, asked.settings)
+    complete = read(answer, send, prepared.own, prepared.limit, prepared.min_score, prepared.settings)
     if isinstance(complete, RerankError):
         log.debug("what the cache holds is no ranking: %s", complete)
         return None
-    return complete(cached=True, usage=NOTHING_BILLED, elapsed=monotonic() - asked.began)
+    return complete(cached=True, usage=NOTHING_BILLED, elapsed=monotonic() - prepared.began)
 
 
 # --------------------------------------------------------------------------------------------------------------- acting
 
 
 def touch(cache: Cache | None, step: Recall | Remember) -> bytes | None:
-    """Do what the step says; a cache that fails has forgotten."""
+    """Read or write the cache; a failure counts as a miss."""
     try:
         if isinstance(step, Recall):
             return cast(Cache, cache).get(step.key)
@@ -130,7 +121,7 @@ def touch(cache: Cache | None, step: Recall | Remember) -> bytes | None:
 
 
 async def atouch(cache: Cache | None, step: Recall | Remember) -> bytes | None:
-    """The same, in a worker thread where the cache may wait for something."""
+    """Do the same, in a worker thread if the cache may block."""
     if getattr(cache, "blocking", True):
         from anyio.to_thread import run_sync  # noqa: PLC0415 - threads do without
 
@@ -358,7 +349,7 @@ _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PR
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    """True if another process has the file at the moment."""
+    """Return True if another process has the file at the moment."""
     # The lower byte is the kind, the upper ones say more of it.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
 

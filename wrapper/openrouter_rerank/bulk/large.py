@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from itertools import accumulate
 from time import monotonic
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
 from openrouter_rerank.blank import is_blank_document
-from openrouter_rerank.core import Asked, Call, is_too_large
+from openrouter_rerank.calls import Call, Handler, PreparedCall, is_too_large
 from openrouter_rerank.documents import exact
 from openrouter_rerank.errors import (
     AuthenticationError,
@@ -25,9 +25,10 @@ from openrouter_rerank.errors import (
     InsufficientCreditsError,
     RerankError,
 )
+from openrouter_rerank.operations import Parallel, Step
+from openrouter_rerank.protocols import Splitter
 from openrouter_rerank.ranking import NOTHING_BILLED, Hit, Part, Ranking, Usage, agreed, sum_usage
 from openrouter_rerank.request import body
-from openrouter_rerank.steps import Step, Together
 from openrouter_rerank_api.answers import ANSWER
 from openrouter_rerank_api.models import TextDocument
 from openrouter_rerank_api.types import UNSET, encode
@@ -35,9 +36,6 @@ from openrouter_rerank_api.types import UNSET, encode
 T = TypeVar("T")
 
 log = logging.getLogger("openrouter_rerank")
-
-Splitter: TypeAlias = Callable[[str], Iterable[str]]
-"""A function of a text that gives its pieces."""
 
 # Enough to hide the latency, and few enough that a rate limit need not be met.
 _AT_ONCE = 4
@@ -52,7 +50,7 @@ _FOR_ALL = (AuthenticationError, InsufficientCreditsError, BudgetExceededError)
 
 
 def split_by_words(n: int, overlap: int = 0) -> Splitter:
-    """A splitter of texts into pieces of n words, each beginning with the last `overlap` words of the one before.
+    """Return a splitter of texts into pieces of n words that overlap by `overlap` words.
 
     A text of no more than n words stays as it is. A word is what stands between blanks; for a script without blanks, or
     for limits in tokens, give a function of your own.
@@ -96,7 +94,9 @@ class ByWords(msgspec.Struct, frozen=True):
 class _Whole(msgspec.Struct, Generic[T], eq=False):
     """A list that is split: its pieces, each already in JSON, and the document that each belongs to."""
 
-    asked: Asked[T]
+    prepared: PreparedCall[T]
+    send: Handler
+    """The handler of each part."""
     pieces: list[msgspec.Raw]
     owners: list[int]
     is_cut: bool
@@ -104,46 +104,50 @@ class _Whole(msgspec.Struct, Generic[T], eq=False):
 
 
 class _Served(NamedTuple):
-    """A part, by the places of its pieces, and what came of it."""
+    """A part, by the places of its pieces, and its result."""
 
     places: range
     outcome: Ranking[int] | RerankError
-    unsure: bool
 
 
-def split(asked: Asked[T]) -> Call[T]:
-    """The one ranking of a list that takes several requests."""
-    pieces, owners = _pieces(asked)
-    whole = _Whole(asked, pieces, owners, is_cut=len(set(owners)) < len(owners))
-    # A list that was sent is one that the server found too large.
+def send_in_parts(prepared: PreparedCall[T], send: Handler, *, is_refused: bool) -> Call[T]:
+    """Return the merged ranking of a list that takes several requests.
+
+    Args:
+        prepared: The call with the whole list.
+        send: The handler of each part.
+        is_refused: True if the server has refused the whole list as too large.
+    """
+    pieces, owners = _pieces(prepared)
+    whole = _Whole(prepared, send, pieces, owners, is_cut=len(set(owners)) < len(owners))
     everything = range(len(whole.pieces))
-    queue = deque(_halved(everything) if asked.sent else _plan(whole))
+    queue = deque(_halved(everything) if is_refused else _plan(whole))
     served: list[_Served] = []
     provider: str | None = None
-    if len(queue) > 1 and not _has_provider(asked):
+    if len(queue) > 1 and not _has_provider(prepared):
         served += yield from _serve(whole, queue, None, lead=True)
         provider = getattr(served[-1].outcome, "provider", None)
     if queue:
         calls = [_serve(whole, deque([part]), provider, lead=False) for part in queue]
-        found = cast("list[list[_Served]] | RerankError", (yield Together(calls, _AT_ONCE)))
+        found = cast("list[list[_Served]] | RerankError", (yield Parallel(calls, _AT_ONCE)))
         if isinstance(found, RerankError):
             raise found
         served += [part for parts in found for part in parts]
     return _merged(whole, sorted(served, key=lambda part: part.places.start))
 
 
-def _has_provider(asked: Asked[Any]) -> bool:
-    return asked.chosen["provider"] is not None or "provider" in (asked.chosen["extra_body"] or {})
+def _has_provider(prepared: PreparedCall[Any]) -> bool:
+    return prepared.options["provider"] is not None or "provider" in (prepared.options["extra_body"] or {})
 
 
-def _pieces(asked: Asked[Any]) -> tuple[list[msgspec.Raw], list[int]]:
+def _pieces(prepared: PreparedCall[Any]) -> tuple[list[msgspec.Raw], list[int]]:
     pieces: list[msgspec.Raw] = []
     owners: list[int] = []
-    splitter: Splitter | None = asked.chosen["splitter"]
-    for place, document in enumerate(asked.wire):
-        where = f"document {asked.indices[place]}"
+    splitter: Splitter | None = prepared.options["splitter"]
+    for place, document in enumerate(prepared.wire):
+        where = f"document {prepared.indices[place]}"
         for piece in [document] if splitter is None else _chunks(document, splitter, where):
-            if asked.chosen["blank"] == "skip" and is_blank_document(piece):
+            if prepared.options["blank"] == "skip" and is_blank_document(piece):
                 continue
             try:
                 pieces.append(msgspec.Raw(encode(piece)))
@@ -179,11 +183,11 @@ def _chunks(document: object, splitter: Splitter, where: str) -> list[object]:
 
 
 def _plan(whole: _Whole[Any]) -> list[range]:
-    """The parts: each as large as the limits allow, as fewer parts make fewer searches; of one piece at least."""
-    asked = whole.asked
+    """Return the parts, each as large as the limits allow, as fewer parts cost fewer searches."""
+    prepared = whole.prepared
     # It checks every argument too.
-    room = asked.chosen["max_bytes"] - len(body(asked.query, [], asked.chosen)) - _PIN
-    most = asked.chosen["max_documents"]
+    room = prepared.options["max_bytes"] - len(body(prepared.query, [], prepared.options)) - _PIN
+    most = prepared.options["max_documents"]
     ends = [0, *accumulate(len(bytes(piece)) + 1 for piece in whole.pieces)]
     parts: list[range] = []
     start = 0
@@ -204,14 +208,14 @@ def _serve(
     whole: _Whole[Any], queue: deque[range], provider: str | None, *, lead: bool
 ) -> Generator[Step, Any, list[_Served]]:
     """Take the parts of the queue one after the other, to its end, or with `lead` to the first that is served."""
-    asked = whole.asked
+    prepared = whole.prepared
     done: list[_Served] = []
     alone = 0
     while queue:
         part = queue.popleft()
         request = _request(whole, part, provider)
         try:
-            ranking = yield from asked.one(request)
+            ranking = yield from whole.send(request)
         except RerankError as error:
             if is_too_large(error) and len(part) > 1 and alone < _MOST_ALONE:
                 log.debug("%d documents are too large for the server; halving", len(part))
@@ -219,43 +223,42 @@ def _serve(
                 continue
             alone += len(part) == 1
             _locate(error, whole, part)
-            if asked.chosen["on_part_error"] == "raise" or (lead and isinstance(error, _FOR_ALL)):
+            if prepared.options["on_part_error"] == "raise" or (lead and isinstance(error, _FOR_ALL)):
                 raise
-            done.append(_Served(part, error, request.unsure))
+            done.append(_Served(part, error))
         else:
-            done.append(_Served(part, ranking, unsure=False))
+            done.append(_Served(part, ranking))
             alone = 0
             if lead:
                 break
     return done
 
 
-def _request(whole: _Whole[Any], part: range, provider: str | None) -> Asked[int]:
-    asked = whole.asked
-    chosen = dict(asked.chosen)
+def _request(whole: _Whole[Any], part: range, provider: str | None) -> PreparedCall[int]:
+    prepared = whole.prepared
+    options = dict(prepared.options)
     if provider is not None:
-        chosen["provider"] = {"order": [provider], "allow_fallbacks": False}
+        options["provider"] = {"order": [provider], "allow_fallbacks": False}
     if whole.is_cut:
-        chosen["top_n"] = None  # the best pieces may all be of one document
+        options["top_n"] = None  # the best pieces may all be of one document
     wire = whole.pieces[part.start : part.stop]
-    return Asked(
-        asked.settings,
-        asked.query,
+    return PreparedCall(
+        prepared.settings,
+        prepared.query,
         list(part),
         wire,
-        chosen,
-        asked.headers,
-        asked.timeout,
-        asked.began,
+        options,
+        prepared.headers,
+        prepared.timeout,
+        prepared.began,
         None,
-        asked.one,
-        [asked.indices[owner] for owner in whole.owners[part.start : part.stop]],
-        body(asked.query, wire, chosen),
+        [prepared.indices[owner] for owner in whole.owners[part.start : part.stop]],
+        body(prepared.query, wire, options),
     )
 
 
 def _locate(error: RerankError, whole: _Whole[Any], part: range) -> None:
-    indices = whole.asked.indices
+    indices = whole.prepared.indices
     first, last = indices[whole.owners[part.start]], indices[whole.owners[part.stop - 1]]
     if is_too_large(error) and len(part) == 1:
         piece = "a piece of document" if whole.owners.count(whole.owners[part.start]) > 1 else "document"
@@ -266,12 +269,12 @@ def _locate(error: RerankError, whole: _Whole[Any], part: range) -> None:
 
 
 def _merged(whole: _Whole[T], served: Sequence[_Served]) -> Ranking[T]:
-    asked, owners = whole.asked, whole.owners
+    prepared, owners = whole.prepared, whole.owners
     rankings = [part.outcome for part in served if isinstance(part.outcome, Ranking)]
     if not rankings and served:
         raise cast(RerankError, served[0].outcome)
     # Without a piece is a document whose pieces are all blank.
-    unranked = set(range(len(asked.own))).difference(owners)
+    unranked = set(range(len(prepared.own))).difference(owners)
     missing: set[int] = set()
     best: dict[int, Hit[int]] = {}
     for part in served:
@@ -285,7 +288,7 @@ def _merged(whole: _Whole[T], served: Sequence[_Served]) -> Ranking[T]:
         missing.update(owners[part.places[place]] for place in part.outcome.unranked)
     # A document is ranked if any piece of it is.
     unranked |= missing - best.keys()
-    least, top_n = asked.min_score, asked.chosen["top_n"]
+    least, top_n = prepared.min_score, prepared.options["top_n"]
     ranked = [
         index
         for index, hit in best.items()
@@ -297,8 +300,8 @@ def _merged(whole: _Whole[T], served: Sequence[_Served]) -> Ranking[T]:
     common: dict[str, Any] = {name: agreed(getattr(one, name) for one in rankings) for name in ANSWER}
     common["id"] = None if alone is None else alone.id
     merged = Ranking(
-        hits=tuple(best[index].moved(index, asked.own[index]) for index in ranked[:top_n]),
-        total=len(asked.own),
+        hits=tuple(best[index].moved(index, prepared.own[index]) for index in ranked[:top_n]),
+        total=len(prepared.own),
         usage=sum_usage(part.usage for part in parts),
         headers={} if alone is None else alone.headers,
         reordered=any(one.reordered for one in rankings),
@@ -307,10 +310,10 @@ def _merged(whole: _Whole[T], served: Sequence[_Served]) -> Ranking[T]:
         mixed=len({(one.model, one.provider) for one in rankings}) > 1,
         cached=bool(parts) and all(part.cached for part in parts),
         attempts=tuple(attempt for part in served for attempt in part.outcome.attempts),
-        elapsed=monotonic() - asked.began,
+        elapsed=monotonic() - prepared.began,
         **common,
     )
-    log.debug("merged %d parts into a ranking of %d documents", len(parts), len(asked.own))
+    log.debug("merged %d parts into a ranking of %d documents", len(parts), len(prepared.own))
     return merged
 
 
@@ -318,5 +321,5 @@ def _part(served: _Served, owners: Sequence[int]) -> Part:
     indices = tuple(dict.fromkeys(owners[served.places.start : served.places.stop]))
     outcome = served.outcome
     if isinstance(outcome, RerankError):
-        return Part(indices, usage=Usage() if served.unsure else NOTHING_BILLED, error=outcome)
+        return Part(indices, usage=Usage() if outcome.may_be_billed else NOTHING_BILLED, error=outcome)
     return Part(indices, outcome.id, outcome.model, outcome.provider, outcome.usage, cached=outcome.cached)

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from openrouter_rerank.bulk.large import split
 from openrouter_rerank.bulk.many import Requestable, RerankRequest, as_request, refuse_one
-from openrouter_rerank.core import Asked, Call, rerank
+from openrouter_rerank.calls import Call, PreparedCall
+from openrouter_rerank.core import compose, rerank
+from openrouter_rerank.operations import Parallel, Step
 from openrouter_rerank.ranking import Ranking
-from openrouter_rerank.request import Settings
-from openrouter_rerank.steps import Step, Together
+from openrouter_rerank.settings import Settings
 from openrouter_rerank_api.types import encode
 
 T = TypeVar("T")
@@ -69,20 +69,20 @@ def estimate(
 def _one(settings: Settings, request: RerankRequest[Any]) -> Generator[Step, Any, Estimate]:
     counted: list[Estimate] = []
 
-    def measure(asked: Asked[Any]) -> Call[Any]:
-        counted.append(_measured(asked))
-        return Ranking(hits=(), total=len(asked.own))
+    def measure(prepared: PreparedCall[Any]) -> Call[Any]:
+        counted.append(_measured(prepared))
+        return Ranking(hits=(), total=len(prepared.own))
         yield  # makes it a generator, as every handler is
 
     arguments = {name: value for name, value in request.arguments.items() if name != "on_error"}
-    call = rerank(settings, request.query, request.documents, one=measure, split=split, **arguments)
+    call = rerank(settings, compose(measure), request.query, request.documents, **arguments)
     outcome: object = None
     while True:
         try:
             step = call.send(outcome)
         except StopIteration:
             return sum(counted, Estimate())
-        if isinstance(step, Together):
+        if isinstance(step, Parallel):
             outcome = []
             for part in step.calls:
                 outcome.append((yield from part))
@@ -90,8 +90,8 @@ def _one(settings: Settings, request: RerankRequest[Any]) -> Generator[Step, Any
             outcome = yield step
 
 
-def _measured(asked: Asked[Any]) -> Estimate:
-    query = len(encode(asked.query))
-    sizes = (query + len(encode(document)) for document in asked.wire)
+def _measured(prepared: PreparedCall[Any]) -> Estimate:
+    query = len(encode(prepared.query))
+    sizes = (query + len(encode(document)) for document in prepared.wire)
     counting = sum(ceil(size / (_BYTES_PER_TOKEN * _TOKENS)) for size in sizes)
-    return Estimate(1, len(asked.wire), ceil(counting / _DOCUMENTS), len(asked.content))
+    return Estimate(1, len(prepared.wire), ceil(counting / _DOCUMENTS), len(prepared.content))

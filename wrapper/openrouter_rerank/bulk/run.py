@@ -16,8 +16,8 @@ from openrouter_rerank.bulk.many import Progress, RerankRequest, Result, as_requ
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.errors import BudgetExceededError
 from openrouter_rerank.ledger import Ledger
+from openrouter_rerank.operations import Failure, Step
 from openrouter_rerank.retries import Retries
-from openrouter_rerank.steps import Failure, Step
 
 # No other call can succeed after such an error.
 _ENDING = (BudgetExceededError,)
@@ -121,7 +121,7 @@ class Run(ABC):
     @property
     def can_take_more(self) -> bool:
         """True if another request may be taken: one at a time while `max_cost` is set and no call has reported a cost."""
-        most = 1 if self._context.ledger.wary else _AHEAD * self.concurrency
+        most = 1 if self._context.ledger.cost_unknown else _AHEAD * self.concurrency
         return self._more and not self.draining and self._taken - self._gone < most
 
     @property

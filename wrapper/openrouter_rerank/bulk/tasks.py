@@ -28,7 +28,7 @@ from openrouter_rerank.bulk.many import RerankRequest, Result
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.run import NO_SLOT, CallDropped, Run, RunContext, WorkerState
 from openrouter_rerank.bulk.together import in_tasks
-from openrouter_rerank.steps import Answer, BackOff, Outcome, Send, Step, Together, Wait
+from openrouter_rerank.operations import Answer, BackOff, Outcome, Parallel, Send, Step, Wait
 
 T = TypeVar("T")
 
@@ -283,7 +283,7 @@ class _Worker:
                 return None
             case BackOff():
                 return self._gate.back_off(self._state.round, step.retry_after)
-            case Together():
+            case Parallel():
                 return await in_tasks(self._run, step)
             case _:
                 return await self._context.perform(step)

@@ -8,16 +8,16 @@ from threading import Lock, Thread
 from typing import Any
 
 from openrouter_rerank.errors import RerankError
-from openrouter_rerank.steps import BackOff, Send, Step, Together, Wait
+from openrouter_rerank.operations import BackOff, Parallel, Send, Step, Wait
 
 # Seconds after which a waiting thread looks whether another call has failed.
 _POLL = 0.1
 
 
 class _Run:
-    """The state that the workers of one `Together` share."""
+    """The state that the workers of one `Parallel` share."""
 
-    def __init__(self, step: Together) -> None:
+    def __init__(self, step: Parallel) -> None:
         self.outcomes: list[Any] = [None] * len(step.calls)
         self.errors: list[BaseException] = []
         self.ended = False
@@ -41,7 +41,7 @@ class _Run:
         raise self.errors[0]
 
 
-def in_threads(do: Callable[[Step], object], step: Together) -> object:
+def in_threads(do: Callable[[Step], object], step: Parallel) -> object:
     """Run the calls in threads and return the answer.
 
     After an error no further call begins, and each call in flight ends with its request. Ctrl-C in the main thread waits
@@ -101,7 +101,7 @@ def _wait(run: _Run, seconds: float, do: Callable[[Step], object]) -> None:
         seconds -= _POLL
 
 
-async def in_tasks(do: Callable[[Generator[Step, Any, Any]], Awaitable[object]], step: Together) -> object:
+async def in_tasks(do: Callable[[Generator[Step, Any, Any]], Awaitable[object]], step: Parallel) -> object:
     """Run the calls in tasks and return the answer. An error cancels the other calls."""
     import anyio  # noqa: PLC0415 - threads do without
 

@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from openrouter_rerank.core import Asked, Call, Way, ask
+from openrouter_rerank.calls import Call, Handler, PreparedCall
 from openrouter_rerank.errors import RerankError, ResponseError
+from openrouter_rerank.operations import Answer, Failure, Parallel, Send, Step, Wait
 from openrouter_rerank.ranking import OriginalOrder, Ranking
-from openrouter_rerank.steps import Answer, Failure, Send, Step, Wait
 from openrouter_rerank.version import VERSION
 from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
 
@@ -31,7 +31,7 @@ except ModuleNotFoundError as error:
     _message = f"spans need {error.name}: pip install 'openrouter-rerank[otel]', or '.[otel]' in a clone"
     raise ImportError(_message) from error
 
-T = TypeVar("T")
+R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 _TRACER = trace.get_tracer("openrouter_rerank", VERSION)
@@ -47,49 +47,37 @@ _SUPPRESSED = getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instru
 
 
 class Calling(Protocol[R_co]):
-    """A call that has not begun, but for how what is asked for is had."""
+    """A function that returns a call, by the handler that ranks."""
 
-    def __call__(self, *, one: Way[Any], split: Way[Any]) -> Generator[Step, Any, R_co]:
-        """The call."""
+    def __call__(self, *, handler: Handler) -> Generator[Step, Any, R_co]:
+        """Return the call."""
         ...
 
 
-def traced(
-    calling: Calling[R_co], one: Way[Any] | None, split: Way[Any], where: str
-) -> Generator[Step, Any, R_co]:
-    """The call with a span around it, which is the current one while the call's steps are done.
+def traced(calling: Calling[R_co], handler: Handler, where: str) -> Generator[Step, Any, R_co]:
+    """Run a call in a span, which is the current one while the operations of the call are performed.
 
     Args:
-        calling: A call that has not begun.
-        one: How it makes a single request; None for the plain way.
-        split: How it ranks a list that is too large for one.
-        where: The address that it goes to.
+        calling: Returns the call.
+        handler: Ranks the prepared call.
+        where: The address of the server.
     """
-    one = one or ask
     span = trace.INVALID_SPAN if context.get_value(_SUPPRESSED) else _TRACER.start_span("rerank", **_STARTS)
     if not span.is_recording():
-        return (yield from calling(one=one, split=split))
+        return (yield from calling(handler=handler))
     span.set_attributes(_of_address(where))
-    whole: list[Asked[Any]] = []
+    whole: list[PreparedCall[Any]] = []
 
-    def noted(asked: Asked[Any]) -> None:
-        # The first that is asked for is all; what follows are its parts.
-        if not whole:
-            whole.append(asked)
-            span.set_attributes(_of_request(asked))
-
-    def noted_one(asked: Asked[Any]) -> Call[Any]:
-        noted(asked)
-        return _noting_retries(one(asked), span)
-
-    def noted_split(asked: Asked[Any]) -> Call[Any]:
-        noted(asked)
-        return split(asked)
+    def noted(prepared: PreparedCall[Any]) -> Call[Any]:
+        if prepared.own:
+            whole.append(prepared)
+            span.set_attributes(_of_request(prepared))
+        return handler(prepared)
 
     # The shells run a call to its end in one context, so that what is attached here is detached there.
     with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
         try:
-            ranking = yield from calling(one=noted_one, split=noted_split)
+            ranking = yield from _noting_retries(calling(handler=noted), span)
         except GeneratorExit as left:
             # A shell closes the call when it fails at a step; a cancellation is such a failure too.
             _fail(span, left.__context__ or left)
@@ -101,7 +89,7 @@ def traced(
         return ranking
 
 
-def _noting_retries(call: Call[T], span: trace.Span) -> Call[T]:
+def _noting_retries(call: Generator[Step, Any, R], span: trace.Span) -> Generator[Step, Any, R]:
     answer: object = None
     outcome: object = None
     try:
@@ -109,16 +97,18 @@ def _noting_retries(call: Call[T], span: trace.Span) -> Call[T]:
             step = call.send(answer)
             if isinstance(step, Wait):
                 span.add_event("retry", _of_retry(outcome, step))
+            elif isinstance(step, Parallel):
+                step = step._replace(calls=[_noting_retries(part, span) for part in step.calls])
             answer = yield step
             if isinstance(step, Send):
                 outcome = answer
     except StopIteration as done:
-        return cast(Ranking[T], done.value)
+        return cast(R, done.value)
     finally:
         call.close()
 
 
-def _end(span: trace.Span, ranking: object, whole: Sequence[Asked[Any]]) -> None:
+def _end(span: trace.Span, ranking: object, whole: Sequence[PreparedCall[Any]]) -> None:
     if isinstance(ranking, OriginalOrder):
         _fail(span, ranking.reason)
     else:
@@ -142,26 +132,26 @@ def _of_address(where: str) -> dict[str, Any]:
     return _known({"server.address": parts.hostname, "server.port": parts.port})
 
 
-def _of_request(asked: Asked[Any]) -> dict[str, Any]:
+def _of_request(prepared: PreparedCall[Any]) -> dict[str, Any]:
     # Of a list that is split nothing has been checked yet.
-    top_n = asked.chosen["top_n"]
+    top_n = prepared.options["top_n"]
     attributes = _texts(
         {
-            "reranker.model_name": asked.model,
-            "session.id": asked.chosen["session_id"],
-            "user.id": asked.chosen["user"],
+            "reranker.model_name": prepared.model,
+            "session.id": prepared.options["session_id"],
+            "user.id": prepared.options["user"],
         }
     )
     attributes |= _known({"reranker.top_k": int(top_n) if hasattr(top_n, "__index__") else None})
-    attributes["openrouter_rerank.documents"] = len(asked.own)
+    attributes["openrouter_rerank.documents"] = len(prepared.own)
     if _is_shown("INPUTS"):
-        attributes |= _texts({"reranker.query": asked.query})
-        for place, document in enumerate(asked.wire[:_LISTED]):
+        attributes |= _texts({"reranker.query": prepared.query})
+        for place, document in enumerate(prepared.wire[:_LISTED]):
             attributes[f"reranker.input_documents.{place}.document.content"] = _content(document)
     return attributes
 
 
-def _of_ranking(ranking: Ranking[Any], whole: Sequence[Asked[Any]]) -> dict[str, Any]:
+def _of_ranking(ranking: Ranking[Any], whole: Sequence[PreparedCall[Any]]) -> dict[str, Any]:
     attributes = _known(
         {
             "http.response.status_code": ranking.attempts[-1].status if ranking.attempts else None,

@@ -16,12 +16,12 @@ from openrouter_rerank.bulk.large import ByWords
 from openrouter_rerank.client import AsyncReranker, Reranker
 from openrouter_rerank.defaults import BASE_URL, DEADLINE, MODEL
 from openrouter_rerank.documents import Sendable
+from openrouter_rerank.operations import Secrets
 from openrouter_rerank.pickling import refuse_to_pickle
 from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.redaction import Key
-from openrouter_rerank.request import settings
 from openrouter_rerank.retries import Retries
-from openrouter_rerank.steps import Secrets
+from openrouter_rerank.settings import settings
 from openrouter_rerank_api.types import Model
 
 T = TypeVar("T")

@@ -22,7 +22,8 @@ import httpx
 import msgspec
 
 from openrouter_rerank import forks
-from openrouter_rerank.client import AsyncHttpClient, AsyncReranker, HttpClient, Reranker
+from openrouter_rerank.client import AsyncReranker, Reranker
+from openrouter_rerank.protocols import AsyncHttpClient, HttpClient
 from openrouter_rerank.redaction import Redactor, secrets_in_headers
 from openrouter_rerank.testing.inprocess import InProcess
 from openrouter_rerank.testing.scripts import Request, Script, head

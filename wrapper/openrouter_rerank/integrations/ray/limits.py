@@ -172,7 +172,7 @@ class Limits:
             call = mine.admitted.popleft()
         else:  # each part of a long list is a call, and all but the first did not enter before
             call = object()
-            while self._ledger.wary and self._due:  # the cost of the first part is not known yet
+            while self._ledger.cost_unknown and self._due:  # the cost of the first part is not known yet
                 await self._change()
             try:
                 self._ledger.reserve(call, model)
@@ -213,7 +213,7 @@ class Limits:
         """Reserve the cost of a call; if too little is left, wait until the calls in flight report theirs."""
         while True:
             alone = not self._due
-            if alone or not self._ledger.wary:
+            if alone or not self._ledger.cost_unknown:
                 try:
                     self._ledger.reserve(call, mine.model)
                 except BudgetExceededError as error:

@@ -1,4 +1,4 @@
-"""What a call asks its shell to do, and what the shell tells it of that. Values alone."""
+"""The I/O operations that a call yields, and their results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 LARGEST_ERROR = 2**20
-"""Bytes that are read of the body of an error; more tell nobody anything."""
+"""Bytes that are read of the body of an error; more of it helps nobody."""
+
+
+# An answer echoes the documents, escaped at worst sixfold; a larger answer is not a ranking.
+LARGEST_ANSWER = 64 * 2**20
 
 
 class Secrets:
@@ -37,7 +41,7 @@ class Secrets:
 
 
 class Load(NamedTuple):
-    """Read a file, no more of it than the limit and one byte. Answered by bytes."""
+    """Read a file, at most one byte beyond the limit. The result is bytes."""
 
     path: Path
     limit: int
@@ -46,7 +50,7 @@ class Load(NamedTuple):
 
 
 class Send(NamedTuple):
-    """Send a request, and read the answer to its end within so many seconds and bytes. Answered by an Outcome."""
+    """Send a request, and read the response within a time and a size. The result is an Outcome."""
 
     headers: Secrets
     content: bytes
@@ -54,7 +58,7 @@ class Send(NamedTuple):
     largest: int
     method: str = "POST"
     url: str | None = None
-    """Where to, on the same server; None for the address that the connections were made for."""
+    """The address on the same server; None for that of the ranking."""
 
     def limit(self, status: int) -> int:
         """Return how many bytes of the body of a response with this status are read."""
@@ -65,7 +69,7 @@ class Send(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Do nothing for so many seconds. Answered by None."""
+    """Sleep. The result is None."""
 
     seconds: float
 
@@ -80,10 +84,10 @@ class BackOff(NamedTuple):
     """The seconds that the server asks for."""
 
 
-class Together(NamedTuple):
-    """Run these calls, so many at a time. Answered by what each returns, in their order.
+class Parallel(NamedTuple):
+    """Run calls, a number of them at a time. The result is a list of theirs, in the same order.
 
-    The first RerankError of one of them ends the others, and is the answer.
+    The first RerankError of one of them ends the others, and is the result.
     """
 
     calls: Sequence[Generator[Step, Any, Any]]
@@ -91,20 +95,20 @@ class Together(NamedTuple):
 
 
 class Recall(NamedTuple):
-    """Look into the cache. Answered by what is remembered under the key, or None."""
+    """Read the cache. The result is bytes, or None."""
 
     key: str
 
 
 class Remember(NamedTuple):
-    """Put something into the cache. Answered by None."""
+    """Write to the cache. The result is None."""
 
     key: str
     value: bytes
 
 
 class Answer(NamedTuple):
-    """A response. `whole` is False where its body was cut, as it grew too large."""
+    """A response. `whole` is False if its body was too large and was truncated."""
 
     status: int
     headers: Mapping[str, str]
@@ -121,7 +125,7 @@ class Answer(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """No whole answer came. `status` is there if its head had come; no error means that the time was up."""
+    """The lack of a complete response. `status` is set if its head was received; without an error it is a timeout."""
 
     error: Exception | None
     status: int | None
@@ -134,5 +138,5 @@ class Failure(NamedTuple):
         yield type(self.error).__name__
 
 
-Step: TypeAlias = Load | Send | Wait | BackOff | Together | Recall | Remember
+Step: TypeAlias = Load | Send | Wait | BackOff | Parallel | Recall | Remember
 Outcome: TypeAlias = Answer | Failure
