@@ -271,13 +271,10 @@ def _cycles(graph: dict[str, set[str]]) -> set[str]:
 
 def test_no_cycle_of_imports() -> None:
     """No module of the facade imports itself through others, be it lazily or for types alone."""
-    # To be removed when `rerank_many` has no cycle any more.
-    excepted: set[str] = set()
-
     graph = _graph(_root("openrouter_rerank"))
 
     assert graph["openrouter_rerank.client"] >= {"openrouter_rerank.connections", "openrouter_rerank.core"}
-    assert _cycles(graph) - excepted == set()
+    assert _cycles(graph) == set()
 
 
 def test_cycles_are_found(tmp_path: Path) -> None:
