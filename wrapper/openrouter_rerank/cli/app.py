@@ -1,6 +1,7 @@
 """The group of commands, and how each of them ends; a command is imported when it is asked for."""
 
 import logging
+import platform
 import sys
 from importlib import import_module
 from typing import Any, NoReturn
@@ -61,10 +62,40 @@ class _Commands(OneLine, click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+_COMPLETION = """\b
+Shell completion: add the line for your shell to its configuration.
+  bash  eval "$(_RERANK_COMPLETE=bash_source rerank)"
+  zsh   eval "$(_RERANK_COMPLETE=zsh_source rerank)"
+  fish  _RERANK_COMPLETE=fish_source rerank | source
+"""
+
+
+def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - as click calls it
+    del parameter
+    if not value or context.resilient_parsing:
+        return
+    from openrouter_rerank_api.options import CONTRACT_VERSION  # noqa: PLC0415 - `rerank --help` does without
+
+    click.echo(
+        f"openrouter-rerank {VERSION}, contract {CONTRACT_VERSION}, Python {platform.python_version()}"
+    )
+    context.exit()
+
+
 @click.command(
-    "rerank", cls=_Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+    "rerank",
+    cls=_Commands,
+    epilog=f"{EXIT_CODES}\n{_COMPLETION}",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(VERSION, message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the versions of the package, the contract and Python, and exit.",
+)
 def app() -> None:
     """Rank documents by their relevance to a query, with OpenRouter or any server of the same API.
 

@@ -12,6 +12,7 @@ import click
 from openrouter_rerank import AsyncReranker, Reranker
 from openrouter_rerank.cli.errors import BadInput
 from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE, MODEL
+from openrouter_rerank.redaction import mask, reveal
 
 C = TypeVar("C", bound=Callable[..., Any])
 R = TypeVar("R", Reranker, AsyncReranker)
@@ -148,8 +149,9 @@ def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpac
     if scorer is not None and not local:
         raise BadInput("--scorer says what ranks with --local. Add --local, or use --model")
     # An empty variable is how many tools say that there is none; another server may well take no key.
-    key = os.environ.get(KEY_VARIABLE, "").strip()
-    if not (key or local or base_url):
+    # Masked, as a traceback can show local variables.
+    key = mask(os.environ.get(KEY_VARIABLE, "").strip())
+    if not (reveal(key) or local or base_url):
         message = f"no API key. Set {KEY_VARIABLE}, or rank on this machine without one: --local"
         raise BadInput(message)
     given = {

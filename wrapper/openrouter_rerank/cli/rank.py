@@ -11,7 +11,7 @@ from openrouter_rerank.bulk.files import STDIN
 from openrouter_rerank.cli import output, rows
 from openrouter_rerank.cli.chunks import chunk_options, words
 from openrouter_rerank.cli.connection import Connection, connect, connection_options
-from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed
+from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed, one_line
 from openrouter_rerank.cli.rows import Row
 
 
@@ -84,6 +84,11 @@ def command(  # noqa: PLR0913 - one argument for each option
     chunked = words(chunk_words, chunk_overlap)
     with connect(Reranker, **connection) as reranker:
         documents = list(rows.read(files, input_format, text_field))
+        if not documents:
+            names = ", ".join(
+                "standard input" if file == STDIN else click.format_filename(file) for file in files
+            )
+            click.echo(one_line(f"rerank: {names}: no documents found; nothing was sent"), err=True)
         try:
             ranking = reranker.rerank(
                 query,
