@@ -288,21 +288,21 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
     "timeout of 0": (["rank", "--timeout", "0", "q"], ["0"]),
     "endless timeout": (["rank", "--local", "--timeout", "inf", "q"], ["timeout must be"]),
     "no such scorer": (["rank", "--local", "--scorer", "best", "q"], ["'best' is not one of"]),
-    "scorer without --local": (["rank", "--scorer", "lexical", "q"], ["Add --local"]),
+    "scorer without --local": (["rank", "--scorer", "lexical", "q"], ["add --local"]),
     "--local and --base-url": (
         ["rank", "--local", "--base-url", "http://localhost", "q"],
-        ["Leave one of them out"],
+        ["leave one of them out"],
     ),
     "an address that is none": (
         ["rank", "--base-url", "localhost:8000", "q"],
         ["base_url must be an http(s) URL"],
     ),
     "a blank model": (["rank", "--local", "--model", "", "q"], ["model is blank"]),
-    "no key": (["rank", "q", LIBRARY], ["no API key. Set OPENROUTER_API_KEY, or ", "--local"]),
+    "no key": (["rank", "q", LIBRARY], ["no API key: set OPENROUTER_API_KEY, or ", "--local"]),
     "port out of range": (["serve", "--port", "65536"], ["65536 is not in the range"]),
     "key variable not set": (
         ["serve", "--key-env", "NO_SUCH_KEY"],
-        ["NO_SUCH_KEY, which is not set. Set it, or"],
+        ["NO_SUCH_KEY is not set; set it, or"],
     ),
     "no address of this machine": (
         ["serve", "--port", "0", "--host", "192.0.2.1"],
@@ -455,7 +455,10 @@ def test_explains_on_a_line_of_its_own():
     assert scale == "bars from 0 to 1"
     assert max(map(len, (head, first, second))) <= 70
     result = local("whale", "--explain", "--format", "jsonl", stdin=b"whale\n")
-    assert (result.exit_code, "--explain draws a table" in result.stderr) == (2, True)
+    assert (result.exit_code, "--explain: cannot be combined with --format jsonl" in result.stderr) == (
+        2,
+        True,
+    )
 
 
 def test_explains_where_there_is_little_room():
@@ -738,7 +741,7 @@ def test_a_terminal_is_not_waited_for():
     """With no file, and nobody but a person at standard input, it says what to do: exit code 2."""
     code, screen, error = on_a_terminal("rank", "--local", "query", stdin=True)
     assert (code, screen) == (2, "")
-    assert error == "rerank: no documents. Name a FILE, pipe them in, or give - to type them\n"
+    assert error == "rerank: no documents: name a FILE, pipe them in, or give - to type them\n"
 
 
 @posix
@@ -802,8 +805,8 @@ def test_serves():
     assert [hit["document"] for hit in hits] == ["blue", "red"]
     assert "meta" in compatible
     assert (code, output) == (0, "")
-    assert "a stand-in for development, and not a model" in banner
-    assert "may use it" not in banner
+    assert "For development and tests only" in banner
+    assert "can use it" not in banner
 
 
 @posix
@@ -841,7 +844,7 @@ def test_serves_others_only_when_told():
         process.send_signal(signal.SIGTERM)
         code, _, banner = ended(process)
     assert url.startswith("http://127.0.0.2:")
-    assert "Whoever can reach 127.0.0.2 may use it" in banner
+    assert "Anyone who can reach 127.0.0.2 can use it" in banner
     assert code == 0
 
 
@@ -937,7 +940,7 @@ MISSING: dict[str, tuple[Sequence[str], list[str], str]] = {
     "click": (["click"], ["--help"], "needs click. pip install 'openrouter-rerank[cli]'"),
     "rich": (["rich"], ["--help"], "needs rich. pip install 'openrouter-rerank[cli]'"),
     "both": (["click", "rich"], ["rank", "q"], "needs click and rich. pip install 'openrouter-rerank[cli]'"),
-    "the server": (["uvicorn"], ["serve"], "needs uvicorn. pip install 'openrouter-rerank[serve]'"),
+    "the server": (["uvicorn"], ["serve"], "needs uvicorn; pip install 'openrouter-rerank[serve]'"),
     "the validator": (["jsonschema_rs"], ["rank", "--local", "q"], "pip install 'openrouter-rerank[local]'"),
     "the stemmer": (["Stemmer"], ["serve", "--port", "0"], "pip install 'openrouter-rerank[local]'"),
     "the embeddings": (

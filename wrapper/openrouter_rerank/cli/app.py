@@ -1,4 +1,4 @@
-"""The group of commands, and how each of them ends; a command is imported when it is asked for."""
+"""The group of commands; a command is imported when it is run."""
 
 import logging
 import platform
@@ -9,27 +9,27 @@ from typing import Any, NoReturn
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, told
+from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, error_line
 from openrouter_rerank.version import VERSION
 
-# The commands say in their own words what the library logs, which would stand on standard error a second time.
+# The commands report what the library logs; without a handler it would appear on standard error twice.
 logging.getLogger("openrouter_rerank").addHandler(logging.NullHandler())
 
-# By name, which is also the module that has it as `command`. The summaries stand here so that `--help` imports none.
+# By name, which is also the name of its module. The summaries are here so that `--help` imports no command.
 COMMANDS = {
     "rank": "Rank documents by their relevance to a query.",
     "batch": "Rank the rows of a table, each a query with its documents.",
-    "models": "List the models that rank, with what is known of their prices.",
-    "serve": "Serve a stand-in for the API on this machine, to develop against.",
+    "models": "List the rerank models with their context lengths and prices.",
+    "serve": "Run a local server of the API, for development and tests.",
 }
 
 
 class OneLine(click.Command):
-    """A command that ends as all of ours do."""
+    """A command that reports an error on one line."""
 
     def main(self, *args: Any, **options: Any) -> NoReturn:
-        """Run a command and exit: an error is one line on standard error and an exit code."""
-        # Click's own way takes several lines to an error, and has other codes.
+        """Run the command and exit; write an error as one line to standard error."""
+        # Click's own handling writes several lines and has other exit codes.
         options["standalone_mode"] = False
         try:
             code: object = super().main(*args, **options)
@@ -39,7 +39,7 @@ class OneLine(click.Command):
             error.show()
             code = error.exit_code
         except click.ClickException as error:
-            click.echo(told(error), err=True)
+            click.echo(error_line(error), err=True)
             code = error.exit_code
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -99,6 +99,6 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
 def app() -> None:
     """Rank documents by their relevance to a query, with OpenRouter or any server of the same API.
 
-    The API key is read from the environment variable OPENROUTER_API_KEY. No key at hand? `rerank rank --local`
-    ranks on this machine, without a key and without the network.
+    The API key is read from the environment variable OPENROUTER_API_KEY. Without a key, `rerank rank --local`
+    ranks offline with BM25.
     """
