@@ -616,7 +616,9 @@ def test_a_journal_that_is_kept_elsewhere_too(tmp_path: Path):
     content = job.journal.read_bytes()
     os.link(job.journal, tmp_path / "copy")
     for more in ([], ["--restart"]):
-        refused(rerank(source, target, "--local", *more), 2, "out.jsonl.part is a file with several names")
+        refused(
+            rerank(source, target, "--local", *more), 2, "out.jsonl.part: it is a file with several names"
+        )
         assert (tmp_path / "copy").read_bytes() == content
 
 
@@ -690,7 +692,7 @@ def test_chunks(tmp_path: Path):
     refused(
         rerank(source, tmp_path / "o.jsonl", "--local", "--chunk-overlap", 1),
         2,
-        "--chunk-overlap: there are no chunks; add --chunk-words",
+        "--chunk-overlap: needs --chunk-words; add it",
     )
     refused(
         rerank(source, tmp_path / "o.jsonl", "--local", "--chunk-words", 1, "--chunk-overlap", 1),

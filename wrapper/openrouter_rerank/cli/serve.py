@@ -49,9 +49,7 @@ def command(*, host: str, port: int, scorer: str, compat: bool, key_env: str | N
         from rerank_conformance.reference import Reference  # noqa: PLC0415 - an extra
         from rerank_conformance.reference.asgi import serve  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
-        message = (
-            f"serving needs {error.name}; pip install 'openrouter-rerank[serve]', or '.[serve]' in a clone"
-        )
+        message = f"the server: it needs {error.name}; pip install 'openrouter-rerank[serve]', or '.[serve]' in a clone"
         raise BadInput(message) from error
     keys = None if key_env is None else [_key(key_env)]
     try:
