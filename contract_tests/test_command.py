@@ -2,13 +2,15 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from contextlib import contextmanager
+from importlib import metadata
 
 import pytest
 
-from rerank_conformance import check
+from rerank_conformance import check, contract
 from rerank_conformance.broken import BROKEN
 from rerank_conformance.reference import Reference
 from rerank_conformance.report import Report
@@ -39,6 +41,13 @@ def served(*arguments):
             yield process.stdout.readline().strip()
         finally:
             process.terminate()
+
+
+def test_version():
+    """`--version` shows the versions of the package, the contract and Python on one line."""
+    shown = run("--version").stdout
+    package, python = metadata.version("openrouter-rerank"), platform.python_version()
+    assert shown == f"openrouter-rerank {package}, contract {contract.load().version}, Python {python}\n"
 
 
 def test_an_honest_server_is_conformant(tmp_path):

@@ -163,7 +163,8 @@ def plain(value: Any) -> Any:
 
 def main(contract: Path, destination: Path) -> None:
     """Write the module."""
-    schemas: Mapping[str, Schema] = YAML(typ="safe").load(contract)["components"]["schemas"]
+    document = YAML(typ="safe").load(contract)
+    schemas: Mapping[str, Schema] = document["components"]["schemas"]
     writer = Writer(schemas)
     fields = {
         name: schema for name, schema in schemas[REQUEST]["properties"].items() if name not in POSITIONAL
@@ -177,6 +178,7 @@ def main(contract: Path, destination: Path) -> None:
     is_open = "".join(f"{name}, " for name in writer.open)
     parts = [
         HEADER.format(models=f"({', '.join(writer.models())})"),
+        f'CONTRACT_VERSION = {document["info"]["version"]!r}\n"""The version of the contract that this client follows."""',
         *writer.classes.values(),
         f'WIRE_TYPES: dict[str, Any] = {{\n{table}\n}}\n"""The type of each field, with its bounds, for msgspec."""',
         f'SUMMARIES: dict[str, str] = {{\n{summaries}\n}}\n"""Each field in a sentence."""',

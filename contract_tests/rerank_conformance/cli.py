@@ -3,9 +3,11 @@
 import io
 import json
 import os
+import platform
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,8 +27,17 @@ class _Failed(click.ClickException):
     exit_code = 2
 
 
+def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - as click calls it
+    del parameter
+    if value and not context.resilient_parsing:
+        package = metadata.version("openrouter-rerank")
+        of_contract, of_python = contract.load().version, platform.python_version()
+        click.echo(f"openrouter-rerank {package}, contract {of_contract}, Python {of_python}")
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="openrouter-rerank")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the versions of the package, the contract and Python, and exit.")  # fmt: skip
 def main() -> None:
     """Judge any server by the contract of POST /rerank.
 

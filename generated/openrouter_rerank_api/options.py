@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from .models import ProviderPreferences, Trace
 
 
+CONTRACT_VERSION = "1.1.0"
+"""The version of the contract that this client follows."""
+
+
 class ProviderSortDict(TypedDict, total=False):
     """What to prefer providers by, and whether models are kept apart.
 

@@ -320,7 +320,7 @@ def test_a_full_disk(tmp_path: Path, limit: int):
         code, told = ended(started(*command, before=LIMITED.format(limit)))
         assert code == 1
         assert told.count("\n") == 1
-        assert "could not be written: File too large. Make room and run the same command again" in told
+        assert "it cannot be written: File too large; free some space and run the same command again" in told
         assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []
         assert not target.exists()
         if limit > 100:
@@ -368,7 +368,7 @@ def test_only_the_same_job_is_taken_up(tmp_path: Path):
         assert result.exit_code == 0
         assert asked(server) == {f"q{index}": 1 for index in range(4)}
     complete(target, 4)
-    refused(rerank(*command), 2, "out.jsonl is there already", "--restart")
+    refused(rerank(*command), 2, "out.jsonl: it already exists", "--restart")
 
 
 def test_rows_that_fail(tmp_path: Path):
@@ -757,10 +757,10 @@ def test_bad_options(tmp_path: Path):
     written(source, rows(1))
     refused(rerank(source, tmp_path / "out", "--local"), 2, "add --output-format")
     refused(rerank(tmp_path / "no.jsonl", tmp_path / "out.jsonl", "--local"), 2, "does not exist")
-    says = "could not be written: No such file or directory. Mend that and run the same command again"
+    says = "it cannot be written: No such file or directory; fix that and run the same command again"
     refused(rerank(source, tmp_path / "no" / "out.jsonl", "--local"), 1, says)
     written(tmp_path / "out.jsonl.failed.jsonl", rows(1))
-    refused(rerank(source, tmp_path / "out.jsonl", "--local"), 2, "out.jsonl.failed.jsonl is there already")
+    refused(rerank(source, tmp_path / "out.jsonl", "--local"), 2, "out.jsonl.failed.jsonl: it already exists")
     (tmp_path / "out.jsonl.failed.jsonl").unlink()
     refused(rerank(source, tmp_path / "out.jsonl"), 2, "no API key")
     if sys.platform != "win32":
@@ -769,7 +769,7 @@ def test_bad_options(tmp_path: Path):
         refused(rerank(tmp_path / "pipe.jsonl", tmp_path / "out.jsonl", "--local"), 2, says)
         refused(rerank(source, tmp_path / "pipe.jsonl", "--local", "--restart"), 2, says)
     (tmp_path / "out.jsonl.part").write_text("a file of mine\n")
-    refused(rerank(source, tmp_path / "out.jsonl", "--local"), 2, "is no journal")
+    refused(rerank(source, tmp_path / "out.jsonl", "--local"), 2, "is not a journal")
     assert (tmp_path / "out.jsonl.part").read_text() == "a file of mine\n"
 
 

@@ -502,7 +502,11 @@ def test_a_lack_of_room_is_told_first(tmp_path: Path, monkeypatch: pytest.Monkey
     free(20_000)
     command = (source, tmp_path / "out.jsonl", "--local", "--with-documents")
     refused(
-        rerank(*command), 2, "out.jsonl takes about 100,", "20,000 are free", "Make room, or name another OUT"
+        rerank(*command),
+        2,
+        "out.jsonl: it needs about 100,",
+        "20,000 are free",
+        "free some space, or name another OUT",
     )
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
     assert rerank(*command, "-n", 1).exit_code == 0
@@ -576,9 +580,9 @@ def test_a_link_in_the_place_of_the_output(tmp_path: Path):
     """It counts as an output that is there; --restart replaces the link, and not what it leads to."""
     source, target, mine = written(tmp_path / "in.jsonl", rows(1)), tmp_path / "out.jsonl", tmp_path / "mine"
     target.symlink_to(mine)
-    refused(rerank(source, target, "--local"), 2, "is there already")
+    refused(rerank(source, target, "--local"), 2, "already exists")
     mine.write_text("mine")
-    refused(rerank(source, target, "--local"), 2, "is there already")
+    refused(rerank(source, target, "--local"), 2, "already exists")
     assert rerank(source, target, "--local", "--restart").exit_code == 0
     assert (mine.read_text(), target.is_symlink()) == ("mine", False)
 
@@ -612,7 +616,9 @@ def test_a_journal_that_is_kept_elsewhere_too(tmp_path: Path):
     content = job.journal.read_bytes()
     os.link(job.journal, tmp_path / "copy")
     for more in ([], ["--restart"]):
-        refused(rerank(source, target, "--local", *more), 2, "out.jsonl.part is a file with several names")
+        refused(
+            rerank(source, target, "--local", *more), 2, "out.jsonl.part: it is a file with several names"
+        )
         assert (tmp_path / "copy").read_bytes() == content
 
 
@@ -623,7 +629,7 @@ def test_a_journal_of_another_version(tmp_path: Path):
     line = b"%08x %s\n" % (zlib.crc32(content), content)
     target.with_name("out.jsonl.part").write_bytes(line)
     for more in ([], ["--restart"]):
-        refused(rerank(source, target, "--local", *more), 2, "is no journal of this version")
+        refused(rerank(source, target, "--local", *more), 2, "is not a journal of this version")
         assert target.with_name("out.jsonl.part").read_bytes() == line
 
 
@@ -654,7 +660,7 @@ def test_a_name_that_is_too_long(tmp_path: Path):
     with serving(ranking) as server:
         result = rerank(source, tmp_path / f"{'x' * 240}.jsonl", "--base-url", server.url)
         assert server.requests == []
-    refused(result, 1, "could not be written: File name too long", "nothing was sent")
+    refused(result, 1, "cannot be written: File name too long", "nothing was sent")
     refused(
         rerank(source, tmp_path / "out.jsonl.gz", "--local"), 2, "OUT is not compressed; name it without .gz"
     )
@@ -686,7 +692,7 @@ def test_chunks(tmp_path: Path):
     refused(
         rerank(source, tmp_path / "o.jsonl", "--local", "--chunk-overlap", 1),
         2,
-        "--chunk-overlap: there are no chunks; add --chunk-words",
+        "--chunk-overlap: needs --chunk-words; add it",
     )
     refused(
         rerank(source, tmp_path / "o.jsonl", "--local", "--chunk-words", 1, "--chunk-overlap", 1),

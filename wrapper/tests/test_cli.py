@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import platform
 import re
 import select
 import shlex
@@ -14,6 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
+import traceback
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -25,9 +27,10 @@ import pytest
 from click.testing import CliRunner, Result
 from msgspec import Meta
 
-from openrouter_rerank import Hit, Ranking
+from openrouter_rerank import Hit, Ranking, Reranker
+from openrouter_rerank.cli import connection
 from openrouter_rerank.cli.app import COMMANDS, app
-from openrouter_rerank.cli.connection import _field_option
+from openrouter_rerank.cli.connection import Server, _field_option, connect
 from openrouter_rerank.cli.output import explained
 from openrouter_rerank.cli.rows import Row
 from openrouter_rerank.testing import (
@@ -42,9 +45,11 @@ from openrouter_rerank.testing import (
     serving,
 )
 from openrouter_rerank.version import VERSION
+from openrouter_rerank_api.options import CONTRACT_VERSION
 from shells import LONG, SOON, TIMEOUTS
 
 KEY = "sk-or-v1-a-secret-of-mine"
+EMPTY = "no documents found; nothing was sent\n"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LIBRARY = str(EXAMPLES / "library.txt")
 # As the script does; the shell that started the tests may have told its children to ignore SIGINT.
@@ -72,7 +77,8 @@ def local(*args: str, stdin: bytes = b"") -> Result:
 
 def lines(result: Result) -> list[dict[str, Any]]:
     """Return the JSON lines of a command that succeeded."""
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code == 0
+    assert result.stderr == "" if result.stdout else result.stderr.endswith(EMPTY)
     return [json.loads(line) for line in result.stdout.split("\n")[:-1]]
 
 
@@ -282,21 +288,21 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
     "timeout of 0": (["rank", "--timeout", "0", "q"], ["0"]),
     "endless timeout": (["rank", "--local", "--timeout", "inf", "q"], ["timeout must be"]),
     "no such scorer": (["rank", "--local", "--scorer", "best", "q"], ["'best' is not one of"]),
-    "scorer without --local": (["rank", "--scorer", "lexical", "q"], ["Add --local"]),
+    "scorer without --local": (["rank", "--scorer", "lexical", "q"], ["add --local"]),
     "--local and --base-url": (
         ["rank", "--local", "--base-url", "http://localhost", "q"],
-        ["Leave one of them out"],
+        ["leave one of them out"],
     ),
     "an address that is none": (
         ["rank", "--base-url", "localhost:8000", "q"],
         ["base_url must be an http(s) URL"],
     ),
     "a blank model": (["rank", "--local", "--model", "", "q"], ["model is blank"]),
-    "no key": (["rank", "q", LIBRARY], ["no API key. Set OPENROUTER_API_KEY, or ", "--local"]),
+    "no key": (["rank", "q", LIBRARY], ["no API key: set OPENROUTER_API_KEY, or ", "--local"]),
     "port out of range": (["serve", "--port", "65536"], ["65536 is not in the range"]),
     "key variable not set": (
         ["serve", "--key-env", "NO_SUCH_KEY"],
-        ["NO_SUCH_KEY, which is not set. Set it, or"],
+        ["NO_SUCH_KEY is not set; set it, or"],
     ),
     "no address of this machine": (
         ["serve", "--port", "0", "--host", "192.0.2.1"],
@@ -375,7 +381,7 @@ def table(*args: str, columns: int = 60, stdin: bytes = b"") -> list[str]:
     result = runner.invoke(
         app, ["rank", "--local", "--format", "table", *args], input=stdin, catch_exceptions=False
     )
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (0, "" if stdin else f"rerank: standard input: {EMPTY}")
     return result.stdout.splitlines()
 
 
@@ -449,7 +455,10 @@ def test_explains_on_a_line_of_its_own():
     assert scale == "bars from 0 to 1"
     assert max(map(len, (head, first, second))) <= 70
     result = local("whale", "--explain", "--format", "jsonl", stdin=b"whale\n")
-    assert (result.exit_code, "--explain draws a table" in result.stderr) == (2, True)
+    assert (result.exit_code, "--explain: cannot be combined with --format jsonl" in result.stderr) == (
+        2,
+        True,
+    )
 
 
 def test_explains_where_there_is_little_room():
@@ -508,6 +517,25 @@ def test_another_server_may_go_without_a_key(key: str | None):
         assert len(lines(rerank("rank", "--base-url", server.url, "query", stdin=b"one\n", key=key))) == 1
     assert "authorization" not in server.requests[0].headers
     refused(rerank("rank", "query", stdin=b"one\n", key=key), 2, "no API key")
+
+
+def test_the_key_is_in_no_frame(monkeypatch: pytest.MonkeyPatch):
+    """An option with a wrong value raises without the key in the local variables of our frames."""
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    server: Server = {"local": False, "scorer": None, "base_url": "nowhere", "timeout": None, "ca_file": None}
+
+    with click.Context(app), pytest.raises(click.UsageError) as caught:
+        connect(Reranker, model=None, blank=None, fields={}, **server)
+
+    shown = {
+        name: repr(value)
+        for error in (caught.value, caught.value.__cause__)
+        for frame, _ in traceback.walk_tb(error and error.__traceback__)
+        if frame.f_code.co_filename == connection.__file__
+        for name, value in frame.f_locals.items()
+    }
+    assert "key" in shown
+    assert [name for name, value in shown.items() if KEY in value] == []
 
 
 def test_shows_what_the_server_tells():
@@ -666,6 +694,24 @@ def on_a_terminal(*args: str, columns: int = 60, stdin: bool = False, **env: str
     return code, shown.decode(), error
 
 
+def test_tells_of_empty_input(tmp_path: Path):
+    """Input without a document is told on standard error by name; nothing is sent, and the code is 0."""
+    (tmp_path / "blank.txt").write_text("\n \n", "utf-8")
+    (tmp_path / "none.csv").write_text("text\n", "utf-8")
+    with serving(honestly) as server:
+        for files, named in (
+            ([], "standard input"),
+            (["-"], "standard input"),
+            (["blank.txt", "none.csv"], "blank.txt, none.csv"),
+        ):
+            paths = [file if file == "-" else str(tmp_path / file) for file in files]
+            result = rerank("rank", "--base-url", server.url, "query", *paths)
+            told = result.stderr.replace(f"{tmp_path}{os.sep}", "")
+            assert (result.exit_code, result.stdout) == (0, "")
+            assert told == f"rerank: {named}: {EMPTY}"
+    assert server.requests == []
+
+
 @posix
 def test_a_terminal_gets_a_table():
     """On a terminal the default is a table of its width; no colour is used that NO_COLOR forbids."""
@@ -695,7 +741,7 @@ def test_a_terminal_is_not_waited_for():
     """With no file, and nobody but a person at standard input, it says what to do: exit code 2."""
     code, screen, error = on_a_terminal("rank", "--local", "query", stdin=True)
     assert (code, screen) == (2, "")
-    assert error == "rerank: no documents. Name a FILE, pipe them in, or give - to type them\n"
+    assert error == "rerank: no documents: name a FILE, pipe them in, or give - to type them\n"
 
 
 @posix
@@ -759,8 +805,8 @@ def test_serves():
     assert [hit["document"] for hit in hits] == ["blue", "red"]
     assert "meta" in compatible
     assert (code, output) == (0, "")
-    assert "a stand-in for development, and not a model" in banner
-    assert "may use it" not in banner
+    assert "For development and tests only" in banner
+    assert "can use it" not in banner
 
 
 @posix
@@ -798,7 +844,7 @@ def test_serves_others_only_when_told():
         process.send_signal(signal.SIGTERM)
         code, _, banner = ended(process)
     assert url.startswith("http://127.0.0.2:")
-    assert "Whoever can reach 127.0.0.2 may use it" in banner
+    assert "Anyone who can reach 127.0.0.2 can use it" in banner
     assert code == 0
 
 
@@ -843,7 +889,29 @@ def test_help():
     for name, summary in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(summary)}$", result.stdout, re.MULTILINE)
     assert re.findall(r"^    (\d+) ", result.stdout, re.MULTILINE) == ["0", "1", "2", "130"]
-    assert rerank("--version").stdout == f"rerank {VERSION}\n"
+
+
+def test_version():
+    """`--version` shows the versions of the package, the contract and Python on one line."""
+    version = (
+        f"openrouter-rerank {VERSION}, contract {CONTRACT_VERSION}, Python {platform.python_version()}\n"
+    )
+    assert rerank("--version").stdout == version
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion(shell: str):
+    """The help has the line that turns on completion in a shell, and the command that is in it prints a script."""
+    [(name, value)] = re.findall(
+        rf"^    {shell} .*?\b(_\w+)=({shell}_source) rerank", rerank("--help").stdout, re.MULTILINE
+    )
+
+    script = ended(started(env={**os.environ, name: value}))
+    assert (script[0], "rerank" in script[1]) == (0, True)
+
+    words = {"COMP_WORDS": "rerank ra", "COMP_CWORD": "ra" if shell == "fish" else "1"}
+    completed = ended(started(env={**os.environ, **words, name: f"{shell}_complete"}))
+    assert "rank" in completed[1].replace(",", "\n").split()
 
 
 def modules(code: str, *args: str) -> set[str]:
@@ -872,7 +940,7 @@ MISSING: dict[str, tuple[Sequence[str], list[str], str]] = {
     "click": (["click"], ["--help"], "needs click. pip install 'openrouter-rerank[cli]'"),
     "rich": (["rich"], ["--help"], "needs rich. pip install 'openrouter-rerank[cli]'"),
     "both": (["click", "rich"], ["rank", "q"], "needs click and rich. pip install 'openrouter-rerank[cli]'"),
-    "the server": (["uvicorn"], ["serve"], "needs uvicorn. pip install 'openrouter-rerank[serve]'"),
+    "the server": (["uvicorn"], ["serve"], "needs uvicorn; pip install 'openrouter-rerank[serve]'"),
     "the validator": (["jsonschema_rs"], ["rank", "--local", "q"], "pip install 'openrouter-rerank[local]'"),
     "the stemmer": (["Stemmer"], ["serve", "--port", "0"], "pip install 'openrouter-rerank[local]'"),
     "the embeddings": (

@@ -102,7 +102,7 @@ def test_a_table() -> None:
         ["e/red\ufffd[31m[bold]", "unknown", "unknown"],
         [f"f/{'long-' * 20}name", "1,000,000", "unknown"],
     ]
-    assert last == "6 models · unknown is not free: the list has no price for it"
+    assert last == "6 models · unknown does not mean free: the list has no price for it"
     assert not re.search(r"\$0(?![.\d])", table)
 
 
@@ -173,8 +173,8 @@ def test_a_server_without_a_list() -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["--local", "--base-url", "http://127.0.0.1:1"], "--local ranks without any server"),
-        (["--scorer", "lexical"], "Add --local"),
+        (["--local", "--base-url", "http://127.0.0.1:1"], "--local: cannot be combined with"),
+        (["--scorer", "lexical"], "add --local"),
         (["--model", "m", "--local"], "No such option '--model'"),
         (["--format", "yaml", "--local"], "'yaml' is not one of"),
         (["--base-url", "ftp://x"], "base_url must be an http(s) URL"),

@@ -87,7 +87,7 @@ _KINDS: Mapping[type, str] = {
 
 
 def is_finite(value: object) -> bool:
-    """True if there is neither NaN nor infinity in a JSON value."""
+    """Return True if there is neither NaN nor infinity in a JSON value."""
     if isinstance(value, float):
         return isfinite(value)
     if isinstance(value, list):
@@ -102,7 +102,7 @@ def is_finite(value: object) -> bool:
 
 
 def is_parquet(head: bytes) -> bool:
-    """True if the first bytes of a file are those of a Parquet file, and not of a text."""
+    """Return True if the first bytes of a file are those of a Parquet file, and not of a text."""
     return head.startswith(PARQUET) and not _is_text(head)
 
 
@@ -319,7 +319,7 @@ _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 
 
 def _is_utf16(head: bytes, encoding: str) -> bool:
-    """True if this is text in UTF-16: many bytes are zero in one place of each two, as in most scripts of Europe."""
+    """Return True if this is text in UTF-16: many bytes are zero in one place of each two, as in most scripts of Europe."""
     high = head[encoding == "UTF-16LE" :: 2]
     if high.count(0) <= len(high) // 2:
         return False
@@ -378,7 +378,7 @@ def _json(name: str, lines: _Lines, needed: Sequence[str]) -> Iterator[Record]:
 
 
 def _goes_on(text: str) -> bool:
-    """True if this line begins an array, or an object that does not end on it."""
+    """Return True if this line begins an array, or an object that does not end on it."""
     if text.lstrip().startswith("["):
         return True
     try:

@@ -1,4 +1,4 @@
-"""A job of `rerank batch`: what is ranked by which columns, where it goes, and what may end it. Values alone."""
+"""A job of `rerank batch`: its files, columns and options, and its errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INPUT_FORMATS = ("jsonl", "csv", "tsv", "parquet")
 
 RELEVANCE = "relevance"
 ERROR = "rerank_error"
-"""The column of a row that failed; it is left out where such rows are read again."""
+"""The column that a failed row has in addition; it is dropped when such rows are read again."""
 COLUMNS: Mapping[str, type] = {
     **{name: kind for name, kind in ANSWER.items() if name != "id"},
     **USAGE,
@@ -30,18 +30,18 @@ RESULTS = ("ranking", *COLUMNS)
 PLACE = ("index", "score", *HIT)
 """The fields of a hit that are kept, without its document."""
 
-# These need more room; whatever else a file system says wants something else done.
+# These errors need more space on the disk; others need another step.
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 Rows: TypeAlias = Iterator[dict[str, Any]]
 
 
 class BatchError(Exception):
-    """What ends a job, and what to do about it."""
+    """An error that ends a job; the message has the next step."""
 
 
 class BadBatch(BatchError):
-    """The input or the options are wrong, and nothing was sent."""
+    """Invalid input or options; nothing was sent."""
 
 
 class Unwritable(Exception):
@@ -59,7 +59,7 @@ _SHOWN = 60
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """A job: what is ranked by which columns, and where it goes."""
+    """The files, columns and options of a job."""
 
     source: Path
     target: Path
@@ -69,74 +69,74 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     documents_column: str = "documents"
     id_column: str | None = None
     text_field: str | None = None
-    """Of documents that are objects, the field that is ranked by; without it they are sent as they are."""
+    """The field with the text of documents that are objects; None to send them unchanged."""
     prefix: str = ""
-    """Put before the name of each added column."""
+    """The prefix of the name of each added column."""
     keep_documents: bool = False
     with_documents: bool = False
-    """Whether the ranking carries its documents."""
+    """True to include the documents in the ranking."""
     chunk: tuple[int, int] | None = None
-    """Words of a chunk, and of its overlap, where documents are ranked by their chunks."""
+    """Words of a chunk and of its overlap; None to rank documents as a whole."""
     options: Mapping[str, Any] = {}
-    """What else determines the rankings: a job is not taken up with others."""
+    """Other options that determine the rankings: a job is not resumed with different ones."""
 
     @property
     def journal(self) -> Path:
-        """Where the rows that are finished are kept."""
+        """The file of the finished rows."""
         return self.target.with_name(self.target.name + ".part")
 
     @property
     def failed(self) -> Path:
-        """Where the rows that failed go."""
+        """The file of the failed rows."""
         return self.target.with_name(self.target.name + ".failed.jsonl")
 
     @property
     def making(self) -> tuple[Path, Path]:
-        """What both are called until they are whole."""
+        """The temporary files of the target and of the failed rows, until both are complete."""
         names = (self.journal.name + ".out", self.journal.name + ".failed")
         return self.target.with_name(names[0]), self.target.with_name(names[1])
 
     @property
     def written(self) -> tuple[Path, ...]:
-        """All that the job may write, and remove."""
+        """All files that the job can write and remove."""
         return (self.target, self.failed, self.journal, *self.making)
 
     def carried(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """What of the row is in the output too."""
+        """Return the columns of the row that are copied to the output."""
         return {
             name: value for name, value in row.items() if self.keep_documents or name != self.documents_column
         }
 
     def added(self, name: str) -> str:
-        """The name of an added column."""
+        """Return the name of an added column."""
         return self.prefix + name
 
 
 class Survey(msgspec.Struct):
-    """What the input is, found by reading all of it before anything is sent."""
+    """Facts about the input, collected before anything is sent."""
 
     rows: int = 0
     labelled: int = 0
-    """How many rows have relevance labels."""
+    """The number of rows with relevance labels."""
     columns: dict[str, None] = msgspec.field(default_factory=dict[str, None])
-    """Their names, in the order in which they were met."""
+    """The names of the columns, in order of appearance."""
     digest: str = ""
     schema: Any = None
-    """For Parquet: the types of the columns that are carried over."""
+    """For Parquet: the types of the columns that are copied to the output."""
     size: int = 0
-    """Bytes of the output, or a little more, if no row fails."""
+    """An upper estimate of the bytes of the output if no row fails."""
     not_finite: int = 0
-    """Values with NaN or infinity, which JSON does not have."""
+    """The number of values with NaN or infinity, which JSON cannot represent."""
     first_not_finite: str = ""
     """The place of the first one."""
 
 
 @contextmanager
 def reporting(path: Path, kept: str) -> Generator[None]:
-    """Tell an error of the file system as what ends a job."""
+    """Raise an error of the file system as a BatchError."""
     try:
         yield
     except OSError as error:
-        what = "Make room" if error.errno in _NO_ROOM else "Mend that"
-        message = f"{path} could not be written: {error.strerror or error}. {what} and run the same command again: {kept}"
+        step = "free some space" if error.errno in _NO_ROOM else "fix that"
+        message = f"{path}: it cannot be written: {error.strerror or error}; {step} and run the same command again: {kept}"
         raise BatchError(message) from error

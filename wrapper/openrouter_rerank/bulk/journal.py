@@ -1,6 +1,6 @@
-"""The journal of `rerank batch`: a line with a checksum for each row that is finished, appended and never changed.
+"""The journal of `rerank batch`: a line with a checksum for each finished row, appended and never changed.
 
-A job that died is taken up where its journal ends.
+An interrupted job resumes at the end of its journal.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from openrouter_rerank.bulk.job import COLUMNS, BadBatch, Batch, Survey, reporti
 from openrouter_rerank.bulk.paths import open_journal, refuse_existing, refuse_irregular, refuse_lack_of_room
 from openrouter_rerank.ledger import exact
 
-# Between two times that the disk is told to keep what it has, in seconds. A killed process loses nothing by it.
+# Seconds between two calls of fsync. A killed process loses nothing in between.
 _SYNC = 1.0
 
 
@@ -49,33 +49,33 @@ class FinishedRow(msgspec.Struct, omit_defaults=True):
     cost: float | None = None
     error: dict[str, Any] | None = None
     unranked: int = 0
-    """How many documents came back without a score."""
+    """The number of documents that came back without a score."""
 
 
 class Journal:
-    """The rows of a job that are finished, on disk. `opened` makes one."""
+    """The finished rows of a job, on disk. Use `opened` to make one."""
 
     def __init__(self, path: Path, file: BinaryIO, rows: int) -> None:
         self.done = self.failed = 0
         self.spent = Decimal(0)
-        """US dollars, as far as the server said them."""
+        """US dollars, as far as the server reported them."""
         self.largest: Decimal | None = None
-        """The most that a row cost."""
+        """The highest cost of a row."""
         self.unranked = self.unranked_rows = 0
-        """Documents that came back without a score, and the rows that have any."""
+        """The numbers of documents without a score, and of rows with such documents."""
         self.unknown = 0
-        """Rows that were ranked, and of which the server did not say the cost."""
+        """The number of ranked rows without a reported cost."""
         self.cut = 0
-        """Bytes of a torn end that were cut off."""
+        """The number of bytes of a torn end that was removed."""
         self.failures: Counter[str] = Counter()
-        """How many rows failed with errors of which type."""
+        """The number of failed rows by the type of the error."""
         self.said: dict[str, str] = {}
-        """What the first error of each type said."""
+        """The message of the first error of each type."""
         self.rows = rows
-        """How many there are to be."""
+        """The number of rows of the input."""
         self._path = path
         self._file = file
-        # Eight bytes for each row of the input, and nothing else of it.
+        # Eight bytes for each row, to keep memory small.
         self._places = array("q", bytes(8 * rows))
         self._end = 0
         self._synced = time.monotonic()
@@ -83,7 +83,7 @@ class Journal:
 
     @property
     def cost(self) -> float:
-        """US dollars, as far as the server said them."""
+        """US dollars, as far as the server reported them."""
         return float(self.spent)
 
     def __contains__(self, row: int) -> bool:
@@ -94,10 +94,10 @@ class Journal:
         return msgspec.json.decode(_payload(self._file.readline()) or b"", type=FinishedRow)
 
     def record(self, finished: FinishedRow) -> None:
-        """Keep a row, from any thread: it is finished when this returns.
+        """Record a finished row; any thread may call this.
 
         Raises:
-            BatchError: It cannot be written; what was kept before is whole.
+            BatchError: The row cannot be written; earlier rows are intact.
         """
         content = msgspec.json.encode(finished)
         with self._lock:
@@ -107,24 +107,24 @@ class Journal:
                 self.sync()
 
     def sync(self) -> None:
-        """Have the disk keep what it was given."""
+        """Flush the journal to the disk."""
         with self._reporting():
             os.fsync(self._file.fileno())
         self._synced = time.monotonic()
 
     def remove(self) -> None:
-        """It is not needed any more."""
+        """Delete the journal."""
         self._path.unlink()
 
     def is_ours(self, header: Mapping[str, Any], *, damaged: bool) -> bool:
-        """True if there is a journal in the file, False if there is nothing.
+        """Return True if the file holds a journal, False if it holds none.
 
         Args:
-            header: That of this job; a journal that broke off within it is nothing.
-            damaged: Whether one is known for a journal whose header is damaged.
+            header: The header of this job; a journal that is cut within it counts as none.
+            damaged: True to accept a journal whose header is damaged.
 
         Raises:
-            BadBatch: There is something else.
+            BadBatch: The file holds something else.
         """
         self._file.seek(0)
         line = self._file.readline(_LONGEST_HEADER)
@@ -136,11 +136,11 @@ class Journal:
                 return True
         elif _BEGINNING.match(line):
             return True
-        message = f"{self._path} is no journal of this version. Remove it, or name another output"
+        message = f"{self._path}: it is not a journal of this version; remove it, or name another OUT"
         raise BadBatch(message)
 
     def load(self, header: Mapping[str, Any]) -> None:
-        """Take up what is there, without a torn end.
+        """Load the finished rows and remove a torn end.
 
         Raises:
             BadBatch: It is the journal of another job.
@@ -161,7 +161,7 @@ class Journal:
         self._file.truncate(self._end)
 
     def begin(self, header: Mapping[str, Any]) -> None:
-        """Begin anew."""
+        """Start an empty journal."""
         self._file.truncate(0)
         self._append(msgspec.json.encode(header))
         self.sync()
@@ -208,12 +208,12 @@ _FRAME = 10  # the checksum, a blank and the newline around a line's content
 
 
 def _framed(content: bytes) -> bytes:
-    """A line of a journal."""
+    """Return a line of a journal."""
     return b"%08x %s\n" % (zlib.crc32(content), content)
 
 
 def _payload(line: bytes) -> bytes | None:
-    """The content of a line; None where it is torn or damaged."""
+    """Return the content of a line; None if it is torn or damaged."""
     content = line[9:-1]
     whole = line[-1:] == b"\n" and line[8:9] == b" " and line[:8] == b"%08x" % zlib.crc32(content)
     return content if whole else None
@@ -221,11 +221,11 @@ def _payload(line: bytes) -> bytes | None:
 
 @contextmanager
 def opened(batch: Batch, found: Survey, *, restart: bool) -> Generator[Journal]:
-    """The journal of a job, which no other process has at the same time.
+    """Open the journal of a job and lock it against other processes.
 
     Raises:
-        BadBatch: It is that of another job, or another process has it; or a file is in the way.
-        BatchError: It cannot be written.
+        BadBatch: The journal belongs to another job or another process has it, or the job would overwrite a file.
+        BatchError: The journal cannot be written.
     """
     refuse_irregular(batch, restart=restart)
     if not batch.journal.exists():
@@ -262,9 +262,9 @@ def _locked(path: Path) -> Generator[BinaryIO]:
             try:
                 _lock(file.fileno())
             except OSError as error:
-                message = f"another process is writing {path}. Wait for it to end, or name another output"
+                message = f"{path}: another process is writing it; wait for its end, or name another OUT"
                 raise BadBatch(message) from error
-            # The one who had it may have finished and removed it meanwhile: then this is a file without a name.
+            # Another process may have deleted the file between opening and locking.
             if path.exists() and _is_at(file, path):
                 yield file
                 return
@@ -278,7 +278,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(number: int) -> None:
-        # Far behind the end, as others may not even read what is locked.
+        # Far behind the end, because others cannot read locked bytes.
         os.lseek(number, 2**40, os.SEEK_SET)
         msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
 
@@ -290,13 +290,13 @@ else:
 
 
 def _refuse_others(path: Path, there: Mapping[str, Any], header: Mapping[str, Any]) -> None:
-    hint = "Give the same ones to go on, name another output, or --restart to throw away what is finished"
+    hint = "give the same ones to resume, name another OUT, or give --restart to delete the finished rows"
     if there["input"] != header["input"]:
-        message = f"{path} belongs to a run over another input, or the input has changed. {hint}"
+        message = f"{path}: it belongs to a run over another input, or the input has changed; {hint}"
         raise BadBatch(message)
     before, now = cast(dict[str, Any], there["options"]), cast(dict[str, Any], header["options"])
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if names:
         changes = ", ".join(f"{name} was {before.get(name)!r} and is now {now.get(name)!r}" for name in names)
-        message = f"{path} belongs to a run with other options: {changes}. {hint}"
+        message = f"{path}: it belongs to a run with other options: {changes}; {hint}"
         raise BadBatch(message)

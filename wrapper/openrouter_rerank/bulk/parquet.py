@@ -122,7 +122,7 @@ def _json_values(where: str, first: int, name: str, values: Any) -> list[Any]:
 
 
 def _is_json(type_: Any) -> bool:
-    """True if pyarrow's own values of this type are JSON values."""
+    """Return True if pyarrow's own values of this type are JSON values."""
     is_ = load().types
     if is_.is_struct(type_):
         fields = [type_.field(place) for place in range(type_.num_fields)]
@@ -136,13 +136,13 @@ def _is_json(type_: Any) -> bool:
 
 
 def is_text(type_: Any) -> bool:
-    """True if the values of this type are strings."""
+    """Return True if the values of this type are strings."""
     is_ = load().types
     return bool(is_.is_string(type_) or is_.is_large_string(type_) or is_.is_string_view(type_))
 
 
 def is_list(type_: Any) -> bool:
-    """True if the values of this type are lists."""
+    """Return True if the values of this type are lists."""
     is_ = load().types
     checks = (
         is_.is_list,

@@ -1,4 +1,4 @@
-"""The files of a job: who may be overwritten, and how they are opened. A file that is not ours, and a link, is left alone."""
+"""The files of a job: checks before they are overwritten, and how they are opened."""
 
 from __future__ import annotations
 
@@ -11,79 +11,79 @@ from typing import Any, BinaryIO
 
 from openrouter_rerank.bulk.job import ERROR, BadBatch, Batch, Survey, reporting
 
-_MOVE = "Move it away, or name another OUT"
+_MOVE = "move it away, or name another OUT"
 
 
 def refuse_irregular(batch: Batch, *, restart: bool) -> None:
-    """Refuse a job one of whose files could not be written, or would be written into something else.
+    """Refuse a job if one of its files is not a regular file of its own.
 
     Raises:
-        BadBatch: There is a link, a directory, a pipe or a device in the place of a file; or a file that --restart would
-            throw away and that no run of this command wrote.
+        BadBatch: A file is a link, a directory, a pipe or a device; or --restart would delete a file that this command
+            did not write.
         BatchError: The file system refuses the name.
     """
     for path in batch.written:
         found = _status(path)
         if found is not None and not stat.S_ISREG(found.st_mode) and path != batch.target:
-            message = f"{path} is {_kind(found)}, and this run writes a file of that name. {_MOVE}"
+            message = f"{path}: it is {_kind(found)}, and this run writes a file of that name; {_MOVE}"
             raise BadBatch(message)
-    # Two names for one file: what is written by this one would be lost for the other.
+    # Writing to a file with two names would change the other one too.
     found = _status(batch.journal)
     if found is not None and found.st_nlink > 1:
-        message = f"{batch.journal} is a file with several names (hard links), and this run writes a file of that name. {_MOVE}"
+        message = f"{batch.journal}: it is a file with several names (hard links), and this run writes a file of that name; {_MOVE}"
         raise BadBatch(message)
     if restart and _status(batch.failed) is not None and not _is_of_failed_rows(batch.failed):
-        message = f"{batch.failed} is there already, and does not have rows that failed. {_MOVE}"
+        message = f"{batch.failed}: it already exists and does not hold failed rows; {_MOVE}"
         raise BadBatch(message)
 
 
 def refuse_existing(batch: Batch, *, restart: bool) -> None:
-    """Refuse to begin a job where files are that it would overwrite.
+    """Refuse to begin a job that would overwrite files.
 
     Raises:
-        BadBatch: There are some.
+        BadBatch: A file already exists.
     """
     for path in batch.making:
         if _status(path) is not None:
-            message = f"{path} is there already, and is not of a run of this command. {_MOVE}"
+            message = f"{path}: it already exists and this command did not write it; {_MOVE}"
             raise BadBatch(message)
     for path in () if restart else (batch.target, batch.failed):
         if _status(path) is not None:
-            message = f"{path} is there already, and no run of it is unfinished. Name another OUT, or --restart to rank anew"
+            message = f"{path}: it already exists, without an unfinished run; name another OUT, or give --restart to rank again"
             raise BadBatch(message)
 
 
 def refuse_lack_of_room(batch: Batch, found: Survey) -> None:
-    """Refuse a job whose output would fill the disk.
+    """Refuse a job whose output does not fit on the disk.
 
     Raises:
-        BadBatch: It would.
+        BadBatch: It does not fit.
     """
     with suppress(OSError):
         free = shutil.disk_usage(batch.target.parent).free
         if free < found.size:
             message = (
-                f"{batch.target} takes about {found.size:,} bytes, and {free:,} are free on that disk. "
-                "Make room, or name another OUT"
+                f"{batch.target}: it needs about {found.size:,} bytes, and {free:,} are free on that disk; "
+                "free some space, or name another OUT"
             )
             raise BadBatch(message)
 
 
 def open_journal(path: Path) -> BinaryIO:
-    """Open a journal, or make one that only its owner may read; a link is not followed."""
+    """Open a journal or create one that only its owner can read; do not follow a link."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     with reporting(path, "nothing was sent"):
         return os.fdopen(os.open(path, flags, 0o600), "r+b")
 
 
 def create(path: Path) -> BinaryIO:
-    """Make a new file in the place of what has this name, whose content is left alone if it has another name too."""
+    """Create a file in place of another one; a hard link to the old file keeps its content."""
     path.unlink(missing_ok=True)
     return path.open("xb")
 
 
 def flushed(file: Any) -> None:
-    """Have the disk keep what was written to the file."""
+    """Flush the file to the disk."""
     file.flush()
     os.fsync(file.fileno())
 

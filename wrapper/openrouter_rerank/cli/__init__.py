@@ -1,4 +1,4 @@
-"""The command `rerank`: its entry point, which says what to install where the extra `cli` is not. It has no commands."""
+"""The entry point of the command `rerank`, which names the packages to install if the extra `cli` is missing."""
 
 import sys
 from importlib.util import find_spec

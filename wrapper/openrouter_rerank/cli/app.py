@@ -1,6 +1,7 @@
-"""The group of commands, and how each of them ends; a command is imported when it is asked for."""
+"""The group of commands; a command is imported when it is run."""
 
 import logging
+import platform
 import sys
 from importlib import import_module
 from typing import Any, NoReturn
@@ -8,27 +9,27 @@ from typing import Any, NoReturn
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, told
+from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, error_line
 from openrouter_rerank.version import VERSION
 
-# The commands say in their own words what the library logs, which would stand on standard error a second time.
+# The commands report what the library logs; without a handler it would appear on standard error twice.
 logging.getLogger("openrouter_rerank").addHandler(logging.NullHandler())
 
-# By name, which is also the module that has it as `command`. The summaries stand here so that `--help` imports none.
+# By name, which is also the name of its module. The summaries are here so that `--help` imports no command.
 COMMANDS = {
     "rank": "Rank documents by their relevance to a query.",
     "batch": "Rank the rows of a table, each a query with its documents.",
-    "models": "List the models that rank, with what is known of their prices.",
-    "serve": "Serve a stand-in for the API on this machine, to develop against.",
+    "models": "List the rerank models with their context lengths and prices.",
+    "serve": "Run a local server of the API, for development and tests.",
 }
 
 
 class OneLine(click.Command):
-    """A command that ends as all of ours do."""
+    """A command that reports an error on one line."""
 
     def main(self, *args: Any, **options: Any) -> NoReturn:
-        """Run a command and exit: an error is one line on standard error and an exit code."""
-        # Click's own way takes several lines to an error, and has other codes.
+        """Run the command and exit; write an error as one line to standard error."""
+        # Click's own handling writes several lines and has other exit codes.
         options["standalone_mode"] = False
         try:
             code: object = super().main(*args, **options)
@@ -38,7 +39,7 @@ class OneLine(click.Command):
             error.show()
             code = error.exit_code
         except click.ClickException as error:
-            click.echo(told(error), err=True)
+            click.echo(error_line(error), err=True)
             code = error.exit_code
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -61,13 +62,43 @@ class _Commands(OneLine, click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+_COMPLETION = """\b
+Shell completion: add the line for your shell to its configuration.
+  bash  eval "$(_RERANK_COMPLETE=bash_source rerank)"
+  zsh   eval "$(_RERANK_COMPLETE=zsh_source rerank)"
+  fish  _RERANK_COMPLETE=fish_source rerank | source
+"""
+
+
+def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - as click calls it
+    del parameter
+    if not value or context.resilient_parsing:
+        return
+    from openrouter_rerank_api.options import CONTRACT_VERSION  # noqa: PLC0415 - `rerank --help` does without
+
+    click.echo(
+        f"openrouter-rerank {VERSION}, contract {CONTRACT_VERSION}, Python {platform.python_version()}"
+    )
+    context.exit()
+
+
 @click.command(
-    "rerank", cls=_Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+    "rerank",
+    cls=_Commands,
+    epilog=f"{EXIT_CODES}\n{_COMPLETION}",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(VERSION, message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the versions of the package, the contract and Python, and exit.",
+)
 def app() -> None:
     """Rank documents by their relevance to a query, with OpenRouter or any server of the same API.
 
-    The API key is read from the environment variable OPENROUTER_API_KEY. No key at hand? `rerank rank --local`
-    ranks on this machine, without a key and without the network.
+    The API key is read from the environment variable OPENROUTER_API_KEY. Without a key, `rerank rank --local`
+    ranks offline with BM25.
     """

@@ -1,4 +1,4 @@
-"""`rerank batch`: the queries of a table, each with its documents, ranked row by row. What a row is, bulk/batch.py knows."""
+"""The command `rerank batch`, which ranks the rows of a table, each a query with its documents."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from openrouter_rerank.bulk.many import Progress, Result
     from openrouter_rerank.bulk.threads import Results
 
-# With these no other row can go better, and none is spoilt by being tried again after the matter is mended.
+# These errors would fail every other row too; the rows can be ranked again after the cause is fixed.
 _ENDING = (BudgetExceededError, AuthenticationError, InsufficientCreditsError)
-# So many rows that fail one after the other, each with an error that may pass, are an outage and no rows' own failures.
+# This many retryable failures in a row are an outage and not the rows' own failures.
 _OUTAGE = 50
-# Between two lines about progress, where there is no terminal for a bar.
-_TELL_EVERY = 10.0
-# So many kinds of failures are told at the end, each by so much of what its first one said.
+# Seconds between two lines about progress, if there is no terminal for a bar.
+_REPORT_EVERY = 10.0
+# The summary names this many types of errors, each with this many characters of its first message.
 _KINDS = 3
 _SAID = 160
 
@@ -52,60 +52,67 @@ _SAID = 160
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
 @connection_options
-@click.option("-n", "--top-n", type=click.IntRange(min=1), metavar="N", help="The best N only of each row.")
+@click.option(
+    "-n", "--top-n", type=click.IntRange(min=1), metavar="N", help="Return only the best N of each row."
+)
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),
     default=8,
     show_default=True,
     metavar="N",
-    help="How many rows may be under way at a time. There are fewer while the server refuses some.",
+    help="The number of rows in flight. It is reduced while the server limits the rate.",
 )
 @click.option(
     "--requests-per-minute",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
-    help="How many requests may start in a minute.  [default: no limit]",
+    help="The number of requests that start in a minute.  [default: no limit]",
 )
 @click.option(
     "--max-cost",
     type=click.FloatRange(min=0, min_open=True),
     metavar="DOLLARS",
-    help="Stop before the job costs more, earlier runs of it included.  [default: no limit]",
+    help="Stop before the job, including its earlier runs, costs more.  [default: no limit]",
 )
-@click.option("--dry-run", is_flag=True, help="Read IN, say what would be sent, and send nothing.")
-@click.option("--restart", is_flag=True, help="Throw away what an earlier run finished, and OUT.")
+@click.option("--dry-run", is_flag=True, help="Read IN, report what would be sent, and send nothing.")
+@click.option("--restart", is_flag=True, help="Delete OUT and the rows that an earlier run finished.")
 @click.option(
-    "--query-column", default="query", show_default=True, metavar="NAME", help="Where the query is."
+    "--query-column", default="query", show_default=True, metavar="NAME", help="The column of the query."
 )
 @click.option(
     "--documents-column",
     default="documents",
     show_default=True,
     metavar="NAME",
-    help="Where the list of documents is.",
+    help="The column of the list of documents.",
 )
 @click.option(
     "--text-field",
     metavar="NAME",
-    help="The field of each document that is ranked by, where documents are objects of your own.  "
-    "[default: they are sent as they are, with text and/or image]",
+    help="The field with the text of documents that are objects of your own.  "
+    "[default: they are sent unchanged, with text and/or image]",
 )
 @click.option(
     "--id-column", metavar="NAME", help="A column that names the rows; error messages name them by it."
 )
-@click.option("--prefix", default="", metavar="TEXT", help="Put before the name of each added column.")
-@click.option("--keep-documents", is_flag=True, help="Carry the column of documents to OUT too.")
-@click.option("--with-documents", is_flag=True, help="Put each document into the ranking, beside its index.")
+@click.option("--prefix", default="", metavar="TEXT", help="The prefix of the name of each added column.")
+@click.option("--keep-documents", is_flag=True, help="Copy the column of documents to OUT.")
+@click.option(
+    "--with-documents", is_flag=True, help="Include each document in the ranking, beside its index."
+)
 @chunk_options
 @click.option(
     "--input-format",
     "given_input",
     type=click.Choice(INPUT_FORMATS),
-    help="What IN is.  [default: by its name]",
+    help="The format of IN.  [default: by its name]",
 )
 @click.option(
-    "--output-format", "given_output", type=click.Choice(FORMATS), help="What OUT is.  [default: by its name]"
+    "--output-format",
+    "given_output",
+    type=click.Choice(FORMATS),
+    help="The format of OUT.  [default: by its name]",
 )
 def command(  # noqa: PLR0913 - one argument for each option
     *,
@@ -137,14 +144,13 @@ def command(  # noqa: PLR0913 - one argument for each option
     objects with text and/or image; with --text-field, objects of any kind. In CSV the list is a JSON array in its cell.
 
     OUT has the rows in their order with all other columns, and beside them: ranking (a list of index and score, best
-    first), model, provider, cost, search_units, total_tokens, response_id. Rows that fail go to OUT.failed.jsonl as they
-    were, which can be IN again. Whether OUT can hold every value is checked before anything is sent. From Parquet to
-    JSON, dates and times are written by ISO 8601, decimals as strings, bytes in base64, maps as lists of pairs. With a column relevance (a list of whole numbers, one for each
-    document), nDCG@10 and MRR@10 are told, before and after ranking.
+    first), model, provider, cost, search_units, total_tokens, response_id. Rows that fail go unchanged to
+    OUT.failed.jsonl, which can be IN again. Values that OUT cannot hold are reported before anything is sent. From
+    Parquet to JSON, dates and times are written by ISO 8601, decimals as strings, bytes in base64, maps as lists of pairs. With a column relevance (a list of whole numbers, one for each
+    document), nDCG@10 and MRR@10 are reported, before and after ranking.
 
-    Run the same command again after it was stopped, killed or out of disk: what is finished is in OUT.part and is not
-    ranked again. What was under way when it died may be billed twice, and that is --concurrency rows at the most. The
-    first Ctrl-C waits for what is under way, the second does not.
+    Interrupt and rerun the same command safely: finished rows are in OUT.part and are not ranked again. Only the rows in
+    flight, at most --concurrency, may be billed twice. The first Ctrl-C waits for them, the second does not.
     """
     if not source.is_file():
         message = f"{source} is a pipe or a device, and IN is read more than once. Write it to a file first"
@@ -172,9 +178,9 @@ def command(  # noqa: PLR0913 - one argument for each option
                 **connection["fields"],
                 "local": connection["local"],
                 "scorer": connection["scorer"],
-                # Its query may hold a secret.
+                # The query of an address may hold a secret.
                 "base_url": (connection["base_url"] or "").partition("?")[0],
-                # Where it is not set, the journals of earlier versions still fit.
+                # Left out by default, so that journals of earlier versions still match.
                 **({"blank": "skip"} if connection["blank"] == "skip" else {}),
             },
         )
@@ -200,14 +206,14 @@ def command(  # noqa: PLR0913 - one argument for each option
                             concurrency=concurrency,
                             requests_per_minute=requests_per_minute,
                             ordered=False,
-                            progress=run.heard,
+                            progress=run.on_progress,
                         ),
                         limited=max_cost is not None,
                     )
                 if run.ended_early():
                     return INTERRUPTED
             summary = jobs.finish(job, found, journal)
-            run.tell(summary)
+            run.report(summary)
             return 1 if journal.failed else 0
     except BadBatch as error:
         raise BadInput(str(error)) from error
@@ -216,7 +222,7 @@ def command(  # noqa: PLR0913 - one argument for each option
 
 
 def _surveyed(job: Batch) -> Survey:
-    """Read the whole input, and say what cannot be written as it is."""
+    """Read the whole input, and warn of values that are written as null."""
     found = jobs.survey(job)
     if found.not_finite:
         files = job.failed if job.output_format == "parquet" else f"{job.target} and {job.failed}"
@@ -250,7 +256,7 @@ def _estimated(job: Batch, found: Survey, top_n: int | None, connection: Connect
 
 
 class _Run:
-    """One run of a job: it keeps what comes, and tells how far it is."""
+    """One run of a job, which records results and reports progress."""
 
     def __init__(self, job: Batch, found: Survey, journal: Journal) -> None:
         self._job = job
@@ -258,7 +264,7 @@ class _Run:
         self._journal = journal
         self._earlier = journal.done
         self._doubtful: list[FinishedRow] = []
-        """The last rows, where all of them failed by what may pass: finished only if it was no outage."""
+        """The latest rows, all with retryable errors: they are finished unless it is an outage."""
         self._lock = Lock()
         self._limited = False
         self._stopped_by: Exception | None = None
@@ -268,7 +274,7 @@ class _Run:
         self._note: Callable[[str], None] = _say
 
     def rank(self, results: Results[Any], *, limited: bool) -> None:
-        """Keep each result, until there are no more or it is interrupted; with a limit of cost, tell if it cannot hold."""
+        """Record results until the end or an interrupt; warn if a limit of cost cannot be enforced."""
         self._limited = limited
         if self._journal.cut:
             _say(f"the torn end of {self._job.journal} was cut off")
@@ -286,12 +292,12 @@ class _Run:
             finally:
                 self._journal.sync()
 
-    def heard(self, progress: Progress) -> None:
-        """How far the run has come."""
+    def on_progress(self, progress: Progress) -> None:
+        """Show the progress of the run."""
         self._show(progress)
 
     def state(self) -> str:
-        """How far the job has come, in words."""
+        """Return the progress of the job as a sentence."""
         journal = self._journal
         failed = f", {journal.failed:,} of them failed" if journal.failed else ""
         return f"{journal.done:,} of {self._rows:,} rows are finished{failed}, cost {self._cost()}"
@@ -305,10 +311,10 @@ class _Run:
         return f"${journal.cost:.6g} and unknown for {journal.unknown:,} rows"
 
     def ended_early(self) -> bool:
-        """Whether it was interrupted before its end.
+        """Return True if the run was interrupted.
 
         Raises:
-            CallFailed: It was stopped by an error, before its end.
+            CallFailed: An error stopped the run.
         """
         if self._journal.done == self._rows:
             return False
@@ -319,8 +325,8 @@ class _Run:
         _say(f"interrupted: {self.state()}. Run the same command again to go on")
         return True
 
-    def tell(self, summary: jobs.Summary) -> None:
-        """What came of the whole job."""
+    def report(self, summary: jobs.Summary) -> None:
+        """Report the results of the whole job."""
         _say(f"{self.state()}; {self._job.target} is written")
         if self._journal.failed:
             _say(
@@ -370,7 +376,7 @@ class _Run:
         self._doubtful.clear()
 
     def _end(self) -> None:
-        """All requests have their results. Where none but doubtful ones ever came, the fault is not the rows'."""
+        """Finish the run; if every row failed with a retryable error, treat it as an outage."""
         if self._doubtful and not self._journal.done:
             self._stopped_by = self._last
         else:
@@ -395,7 +401,7 @@ class _Run:
                 raise KeyboardInterrupt
             self._interrupted = True
             results.drain()
-            # Not through a buffer, in the midst of whose writing this may be.
+            # Unbuffered, because the signal may arrive while a buffer is written.
             os.write(2, b"\nrerank: finishing what is under way; Ctrl-C again leaves at once\n")
 
         return handle
@@ -437,7 +443,7 @@ class _Run:
         rate = progress.done / progress.elapsed if progress and progress.elapsed else 0.0
         return {"rate": f"{rate:.1f}", "cost": self._cost(), "failed": self._journal.failed}
 
-    def _line(self, every: float = _TELL_EVERY) -> Callable[[Progress | None], None]:
+    def _line(self, every: float = _REPORT_EVERY) -> Callable[[Progress | None], None]:
         told = time.monotonic()
 
         def show(progress: Progress | None) -> None:
@@ -454,7 +460,7 @@ class _Run:
 
 @contextmanager
 def _signals(handle: Callable[[int, FrameType | None], None]) -> Generator[None]:
-    """Ctrl-C, and the polite way to end a process, are handled by this within the block."""
+    """Handle SIGINT and SIGTERM by this function within the block."""
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -1,4 +1,4 @@
-"""The options that have long documents ranked by their chunks."""
+"""The options that rank long documents by their chunks."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -33,14 +33,14 @@ def chunk_options(command: C) -> C:
 
 
 def words(number: int | None, overlap: int | None) -> tuple[int, int] | None:
-    """Return the words of a chunk and of its overlap, or None where documents are ranked as a whole.
+    """Return the words of a chunk and of its overlap; None if documents are ranked as a whole.
 
     Raises:
         BadInput: The options contradict each other.
     """
     if number is None:
         if overlap is not None:
-            raise BadInput("--chunk-overlap: there are no chunks; add --chunk-words")
+            raise BadInput("--chunk-overlap: needs --chunk-words; add it")
         return None
     if overlap is not None and overlap >= number:
         message = f"--chunk-overlap: {overlap} words are not fewer than the {number} of --chunk-words; make it smaller"

@@ -1,4 +1,4 @@
-"""The options that say who ranks, shared by every command that makes requests, and the client that they amount to."""
+"""The options of a connection, shared by every command that sends requests, and the client that they describe."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import click
 from openrouter_rerank import AsyncReranker, Reranker
 from openrouter_rerank.cli.errors import BadInput
 from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE, MODEL
+from openrouter_rerank.redaction import mask, reveal
 
 C = TypeVar("C", bound=Callable[..., Any])
 R = TypeVar("R", Reranker, AsyncReranker)
@@ -20,7 +21,7 @@ SCORERS = ("lexical", "semantic")
 
 
 class Server(TypedDict):
-    """What the options were given as; None where they were not."""
+    """The options of a server; None if an option was not given."""
 
     local: bool
     scorer: str | None
@@ -30,10 +31,7 @@ class Server(TypedDict):
 
 
 class Connection(Server):
-    """The same, with the model, the other fields of a request and what is done with blank documents.
-
-    A field is there where it is given.
-    """
+    """The options of a server and of the requests to it; `fields` has the fields that were given."""
 
     model: str | None
     blank: str | None
@@ -50,26 +48,26 @@ _OPTIONS = (
     click.option(
         "--local",
         is_flag=True,
-        help="Rank on this machine, with no key and no network: a stand-in for development, and not a model.",
+        help="Rank offline with BM25, without a key. Use it for development and tests.",
     ),
-    click.option("--scorer", type=click.Choice(SCORERS), help="What ranks with --local.  [default: lexical]"),
+    click.option("--scorer", type=click.Choice(SCORERS), help="The scorer of --local.  [default: lexical]"),
     click.option(
         "--base-url",
         metavar="URL",
-        help="Another server of the same API. It gets the key from OPENROUTER_API_KEY, if that is set.  "
+        help="Another server of the same API. The key from OPENROUTER_API_KEY is sent to it, if set.  "
         f"[default: {BASE_URL}]",
     ),
     click.option(
         "--timeout",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
-        help="How long one attempt may take. All attempts and waits together may take twice that.  [default: 60]",
+        help="The timeout of one attempt. All attempts and waits together may take twice as long.  [default: 60]",
     ),
     click.option(
         "--ca-file",
         type=click.Path(exists=True),
         metavar="FILE",
-        help="Trust the certificates in this PEM file, or directory.  [default: SSL_CERT_FILE, else the public ones]",
+        help="Trust the certificates in this PEM file or directory.  [default: SSL_CERT_FILE, else the public ones]",
     ),
 )
 
@@ -127,30 +125,31 @@ def connection_options(command: C) -> C:
 
 
 def server_options(command: C) -> C:
-    """The same without model and blank, for what ranks nothing; it takes them as `**server: Unpack[Server]`."""
+    """Add the options of a server alone; the function takes them as `**server: Unpack[Server]`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpack[Connection]) -> R:
-    """The client that the options ask for, of the class given; close it.
+    """Make a client of the class by the options; the caller closes it.
 
     Raises:
-        BadInput: The options contradict each other, there is no key, or an extra is not installed.
-        click.UsageError: An option has a value that can never work.
+        BadInput: The options contradict each other, the key is missing, or an extra is not installed.
+        click.UsageError: An option has an invalid value.
     """
     local, scorer, base_url = connection["local"], connection["scorer"], connection["base_url"]
     for option, value in (("--base-url", base_url), ("--ca-file", connection["ca_file"])):
         if local and value is not None:
-            message = f"--local ranks without any server, so there is no {option}. Leave one of them out"
+            message = f"--local: cannot be combined with {option}; leave one of them out"
             raise BadInput(message)
     if scorer is not None and not local:
-        raise BadInput("--scorer says what ranks with --local. Add --local, or use --model")
-    # An empty variable is how many tools say that there is none; another server may well take no key.
-    key = os.environ.get(KEY_VARIABLE, "").strip()
-    if not (key or local or base_url):
-        message = f"no API key. Set {KEY_VARIABLE}, or rank on this machine without one: --local"
+        raise BadInput("--scorer: needs --local; add --local, or use --model")
+    # Many tools set an empty variable for a missing key, and another server may need none.
+    # Masked, as a traceback can show local variables.
+    key = mask(os.environ.get(KEY_VARIABLE, "").strip())
+    if not (reveal(key) or local or base_url):
+        message = f"no API key: set {KEY_VARIABLE}, or rank offline with --local"
         raise BadInput(message)
     given = {
         **connection["fields"],

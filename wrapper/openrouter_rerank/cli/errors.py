@@ -1,4 +1,4 @@
-"""What ends a command early, each with its exit code, and the one line that tells it. It prints nothing."""
+"""Errors of the commands, each with its exit code and its line for standard error."""
 
 import re
 
@@ -6,36 +6,36 @@ import click
 
 EXIT_CODES = """\b
 Exit codes:
-  0    done (also if the reader of the output went away)
+  0    done, also if the reader of the output has closed it
   1    the call failed, or its result could not be written
   2    bad usage or bad input; nothing was sent
   130  interrupted
 """
 INTERRUPTED = 130
 
-# What a terminal would act on instead of showing it, changes of the direction of writing included.
+# Characters that a terminal acts on, including changes of the writing direction.
 _ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class BadInput(click.ClickException):
-    """An option or a document with which no request can be made; nothing was sent."""
+    """An option or a document that cannot be used; nothing was sent."""
 
     exit_code = 2
 
 
 class CallFailed(click.ClickException):
-    """A request that ended in an error, or a result that could not be written."""
+    """A failed request, or a result that could not be written."""
 
     exit_code = 1
 
 
 def one_line(text: str) -> str:
-    """The text on one line, with nothing in it that a terminal would act on."""
+    """Return the text on one line, without characters that a terminal acts on."""
     return _ACTING.sub("\ufffd", " ".join(text.split()))
 
 
-def told(error: click.ClickException) -> str:
-    """The error as the line for standard error: what happened, and what to do next."""
+def error_line(error: click.ClickException) -> str:
+    """Return the line for standard error: the problem and the next step."""
     message = one_line(error.format_message())
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "rerank"

@@ -1,4 +1,4 @@
-"""`rerank models`: the models that rank, as the server lists them. It ranks nothing."""
+"""The command `rerank models`, which lists the rerank models of a server."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,22 +15,22 @@ from openrouter_rerank.cli.errors import EXIT_CODES, CallFailed, one_line
 from openrouter_rerank.defaults import BASE_URL
 
 _UNKNOWN = "unknown"
-# Wider than any list: what is cut off an id cannot be asked for.
+# Wider than any list, so that no id is truncated.
 _WIDE = 10_000
 
 
 def jsonl(models: Sequence[ModelInfo]) -> bytes:
-    """A JSON object on a line for each model; what is not known is null."""
+    """Return one JSON object per line for each model; null stands for unknown."""
     return b"".join(msgspec.json.encode(model) + b"\n" for model in models)
 
 
 def json(models: Sequence[ModelInfo]) -> bytes:
-    """One JSON object on a line: all models."""
+    """Return one line with a JSON object of all models."""
     return msgspec.json.encode({"models": models}) + b"\n"
 
 
 def table(models: Sequence[ModelInfo]) -> bytes:
-    """A table, a line to a model, and below it how many there are."""
+    """Return a table with a line for each model, and their number below it."""
     from rich.console import Console  # noqa: PLC0415 - slow, and needed for tables alone
     from rich.table import Table  # noqa: PLC0415 - likewise
     from rich.text import Text  # noqa: PLC0415 - likewise
@@ -43,7 +43,7 @@ def table(models: Sequence[ModelInfo]) -> bytes:
     for model in models:
         context = _UNKNOWN if model.context_length is None else f"{model.context_length:,}"
         price = ", ".join(_prices(model)) or _UNKNOWN
-        # As Text, for a string would be read as markup.
+        # As Text, because a string would be read as markup.
         grid.add_row(Text(one_line(model.id)), context, price)
     with console.capture() as captured:
         if models:
@@ -65,18 +65,18 @@ FORMATS: Mapping[str, Callable[[Sequence[ModelInfo]], bytes]] = {"table": table,
     help="How to print.  [default: table on a terminal, else jsonl]",
 )
 def command(*, output_format: str | None, **server: Unpack[Server]) -> None:
-    """List the models that rank, with what is known of their context and price.
+    """List the rerank models with their context lengths and prices.
 
-    The list of OpenRouter needs no key. It has no price for most models that rank: unknown is not free, and what a call
-    cost is told after it.
+    The list of OpenRouter needs no key. It has no price for most rerank models. Unknown does not mean free: each
+    response reports its cost.
 
     \b
     --format table  id, context (tokens), price
-    --format jsonl  to a line: {"id", "name", "context_length", "price_per_search", "price_per_token", ...}
+    --format jsonl  one line each: {"id", "name", "context_length", "price_per_search", "price_per_token", ...}
     --format json   one object: {"models": [...]}
     """  # noqa: D301 - click takes a backspace as the mark of a block to leave as it is
     if not server["local"]:
-        # By name, another server or not, it may be asked without a key.
+        # A server that is named may be called without a key; the list needs none.
         server["base_url"] = server["base_url"] or BASE_URL
     with connect(Reranker, model=None, blank=None, fields={}, **server) as reranker:
         try:
@@ -94,7 +94,7 @@ def _prices(model: ModelInfo) -> Iterator[str]:
 
 
 def _plain(price: float) -> str:
-    """Four digits of the price, without an exponent, which would be read wrongly; never 0."""
+    """Format a price with four digits and without an exponent, which is easy to misread; never as 0."""
     text = f"{Decimal(f'{price:.4g}'):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -102,4 +102,4 @@ def _plain(price: float) -> str:
 def _facts(models: Sequence[ModelInfo]) -> Iterator[str]:
     yield f"{len(models)} model{'s'[: len(models) != 1]}"
     if any(not list(_prices(model)) for model in models):
-        yield f"{_UNKNOWN} is not free: the list has no price for it"
+        yield f"{_UNKNOWN} does not mean free: the list has no price for it"

@@ -1,4 +1,4 @@
-"""`rerank rank`: the documents of files by their relevance to a query. It ranks one list with one call."""
+"""The command `rerank rank`, which ranks the documents of files by their relevance to a query."""
 
 import sys
 from typing import Unpack
@@ -11,7 +11,7 @@ from openrouter_rerank.bulk.files import STDIN
 from openrouter_rerank.cli import output, rows
 from openrouter_rerank.cli.chunks import chunk_options, words
 from openrouter_rerank.cli.connection import Connection, connect, connection_options
-from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed
+from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed, one_line
 from openrouter_rerank.cli.rows import Row
 
 
@@ -19,30 +19,32 @@ from openrouter_rerank.cli.rows import Row
 @click.argument("query")
 @click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path())
 @click.option(
-    "-n", "--top-n", type=click.IntRange(min=1), metavar="N", help="The best N only.  [default: all]"
+    "-n", "--top-n", type=click.IntRange(min=1), metavar="N", help="Return only the best N.  [default: all]"
 )
-@click.option("--min-score", type=float, metavar="SCORE", help="Only documents of this score or above.")
+@click.option(
+    "--min-score", type=float, metavar="SCORE", help="Return only documents with this score or above."
+)
 @connection_options
 @chunk_options
 @click.option(
     "--input-format",
     type=click.Choice(rows.FORMATS),
-    help="What every FILE is.  [default: by its name; text for standard input]",
+    help="The format of every FILE.  [default: by its name; text for standard input]",
 )
 @click.option(
     "--text-field",
     default="text",
     show_default=True,
     metavar="NAME",
-    help="The field of a JSON object, or the column of a CSV table, that is ranked by.",
+    help="The field of a JSON object, or the column of a CSV table, that has the text to rank.",
 )
 @click.option(
     "--format",
     "output_format",
     type=click.Choice(tuple(output.FORMATS)),
-    help="How to print.  [default: table on a terminal, else jsonl]",
+    help="The output format.  [default: table on a terminal, else jsonl]",
 )
-@click.option("--explain", is_flag=True, help="A table with the score of each hit as a bar.")
+@click.option("--explain", is_flag=True, help="Print a table that shows the score of each hit as a bar.")
 def command(  # noqa: PLR0913 - one argument for each option
     *,
     query: str,
@@ -67,7 +69,7 @@ def command(  # noqa: PLR0913 - one argument for each option
 
     \b
     --format table  rank, score, index, document; then model, provider, cost, time
-    --format jsonl  to a line: {"index", "score", "document", "file", "line"}
+    --format jsonl  one line each: {"index", "score", "document", "file", "line"}
     --format json   one object: id, model, provider, usage, elapsed, ..., "hits"
     """  # noqa: D301 - click takes a backspace as the mark of a block to leave as it is
 
@@ -75,15 +77,20 @@ def command(  # noqa: PLR0913 - one argument for each option
         return row.text(text_field)
 
     if explain and output_format not in {None, "table"}:
-        message = f"--explain draws a table, and --format is {output_format}. Leave one of them out"
+        message = f"--explain: cannot be combined with --format {output_format}; leave one of them out"
         raise BadInput(message)
     if not files:
         if sys.stdin is None or sys.stdin.isatty():
-            raise BadInput("no documents. Name a FILE, pipe them in, or give - to type them")
+            raise BadInput("no documents: name a FILE, pipe them in, or give - to type them")
         files = (STDIN,)
     chunked = words(chunk_words, chunk_overlap)
     with connect(Reranker, **connection) as reranker:
         documents = list(rows.read(files, input_format, text_field))
+        if not documents:
+            names = ", ".join(
+                "standard input" if file == STDIN else click.format_filename(file) for file in files
+            )
+            click.echo(one_line(f"rerank: {names}: no documents found; nothing was sent"), err=True)
         try:
             ranking = reranker.rerank(
                 query,

@@ -1,4 +1,4 @@
-"""Documents from files, each with the place it came from."""
+"""Documents from files, each with its file and line."""
 
 import io
 import sys
@@ -31,15 +31,15 @@ class Row(NamedTuple):
 
     value: str | Mapping[str, Any]
     file: str
-    """The name by which the file was given; `-` for standard input."""
+    """The name of the file as given; `-` for standard input."""
     line: int
-    """The line on which it begins, from 1; of a Parquet file, the row."""
+    """The number of its first line, from 1; in a Parquet file, of its row."""
 
     def text(self, field: str) -> str:
-        """Return the value itself if it is a string, else its field of that name.
+        """Return the value if it is a string, else its field of that name.
 
         Raises:
-            BadInput: There is no such field, or it is not a string.
+            BadInput: The field is missing or is not a string.
         """
         if isinstance(self.value, str):
             return self.value
@@ -62,16 +62,16 @@ def read(files: Sequence[str], input_format: str | None, text_field: str) -> Ite
 
     Args:
         files: Their names; `-` is standard input.
-        input_format: One of FORMATS; None to tell it from each file's first bytes and name.
-        text_field: The column of a table that is ranked by.
+        input_format: One of FORMATS; None to detect it by each file's first bytes and name.
+        text_field: The column of a table that has the text to rank.
 
     Raises:
-        BadInput: A file cannot be read, or is not what its format says.
+        BadInput: A file cannot be read, or is not in its format.
     """
     for file in files:
         name = click.format_filename(file)
         if file == tables.STDIN and sys.stdin is None:
-            raise BadInput("standard input is closed. Name the files to read")
+            raise BadInput("standard input: it is closed; name the files to read")
         try:
             with click.open_file(file, "rb") as stream:
                 for record in _records(name, file, cast(BinaryIO, stream), input_format, text_field):
@@ -84,7 +84,7 @@ def read(files: Sequence[str], input_format: str | None, text_field: str) -> Ite
         except tables.BadFile as error:
             raise BadInput(str(error)) from error
         except OSError as error:
-            message = f"{name}: {error.strerror or error}. Name files to read, or - for standard input"
+            message = f"{name}: {error.strerror or error}; name files to read, or - for standard input"
             raise BadInput(message) from error
 
 
@@ -108,7 +108,7 @@ def _records(
 
 
 def note_not_finite(rows: Sequence[Row]) -> None:
-    """Say on standard error if a document has NaN or infinity, which are printed as null."""
+    """Warn on standard error if a document has NaN or infinity, which are printed as null."""
     for row in rows:
         fields: Mapping[str, Any] = {} if isinstance(row.value, str) else row.value
         for field, value in fields.items():

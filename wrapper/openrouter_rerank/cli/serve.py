@@ -1,4 +1,4 @@
-"""`rerank serve`: the reference server on this machine, as a stand-in for the API. It is no model and no gateway."""
+"""The command `rerank serve`, which runs the reference server for development and tests."""
 
 import os
 
@@ -23,33 +23,33 @@ _EXAMPLE = (
     help="The port; 0 for any free one.",
 )
 @click.option(
-    "--scorer", type=click.Choice(SCORERS), default="lexical", show_default=True, help="What ranks."
+    "--scorer", type=click.Choice(SCORERS), default="lexical", show_default=True, help="The scorer."
 )
-@click.option("--compat", is_flag=True, help="Add to each answer what other vendors' clients insist on.")
+@click.option(
+    "--compat", is_flag=True, help="Add the fields to each response that other vendors' clients require."
+)
 @click.option(
     "--key-env",
     metavar="NAME",
-    help="Let in only who sends the key in this environment variable.  [default: everyone]",
+    help="Require the key in this environment variable.  [default: no key]",
 )
 def command(*, host: str, port: int, scorer: str, compat: bool, key_env: str | None) -> None:
-    """Serve the API from this machine until Ctrl-C or SIGTERM: a stand-in for development, and not a model.
+    """Run a local server of the API until Ctrl-C or SIGTERM. It ranks with BM25; use it for development and tests.
 
-    Once it takes requests, its URL is the one line on standard output; the rest is told on standard error.
-    /rerank is there under /api/v1, /v1, /v2 and the root.
+    When it is ready, it prints its URL as one line on standard output; messages go to standard error.
+    /rerank is served under /api/v1, /v1, /v2 and the root.
 
     \b
     Exit codes:
       0    stopped by Ctrl-C or SIGTERM
-      2    bad usage, or the address cannot be had
-      130  interrupted before it served
+      2    bad usage, or the address cannot be used
+      130  interrupted before it was ready
     """  # noqa: D301 - click takes a backspace as the mark of a block to leave as it is
     try:
         from rerank_conformance.reference import Reference  # noqa: PLC0415 - an extra
         from rerank_conformance.reference.asgi import serve  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
-        message = (
-            f"serving needs {error.name}. pip install 'openrouter-rerank[serve]', or '.[serve]' in a clone"
-        )
+        message = f"the server: it needs {error.name}; pip install 'openrouter-rerank[serve]', or '.[serve]' in a clone"
         raise BadInput(message) from error
     keys = None if key_env is None else [_key(key_env)]
     try:
@@ -64,15 +64,15 @@ def command(*, host: str, port: int, scorer: str, compat: bool, key_env: str | N
     try:
         serve(reference, host, port, ready)
     except OSError as error:
-        hint = "Choose another --port (0 takes any free one) or --host"
-        message = f"cannot listen on {host}, port {port}: {error.strerror or error}. {hint}"
+        hint = "choose another --port (0 takes any free one) or --host"
+        message = f"cannot listen on {host}, port {port}: {error.strerror or error}; {hint}"
         raise BadInput(message) from error
 
 
 def _key(variable: str) -> str:
     key = os.environ.get(variable, "").strip()
     if not key:
-        message = f"--key-env names {variable}, which is not set. Set it, or leave --key-env out"
+        message = f"--key-env: {variable} is not set; set it, or leave --key-env out"
         raise BadInput(message)
     return key
 
@@ -80,10 +80,10 @@ def _key(variable: str) -> str:
 def _banner(url: str, model: str, key_env: str | None, host: str) -> str:
     key = f' -H "Authorization: Bearer ${key_env}"' if key_env else ""
     lines = [
-        f"This is a stand-in for development, and not a model: it ranks by {model}, whatever model is asked for.",
-        "Ctrl-C stops it. To try it:",
+        f"For development and tests only: it ranks with {model}, whatever model is requested.",
+        "Press Ctrl-C to stop it. To try it:",
         f"  curl {url}/api/v1/rerank -H 'Content-Type: application/json'{key} -d '{_EXAMPLE}'",
     ]
     if host not in _LOOPBACK and not key_env:
-        lines.insert(1, f"Whoever can reach {host} may use it; --key-env asks for a key.")
+        lines.insert(1, f"Anyone who can reach {host} can use it; --key-env requires a key.")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Rerankers that answer from a script of yours: no network, no key, and every check that a real one makes."""
+"""Fake rerankers, which take their answers from a script and make every check that a real one makes."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 
     from openrouter_rerank.options import LocalOptions
 
-# Where its calls go: nowhere, as .invalid is reserved never to exist.
+# RFC 2606 reserves .invalid, so that no request can leave the process.
 FAKE_URL = "http://fake.invalid/api/v1"
 
 Scores: TypeAlias = Mapping[str, float] | Callable[[str, str], float] | Sequence[float]
-"""A score for each text, by the text; or by a function of query and text; or in the order of the documents."""
+"""Scores by text, a function of query and text that returns the score, or scores in the order of the documents."""
 
 
 class FakeAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer of a fake; what is None is as the fake's own settings say."""
+    """One answer of a fake; None stands for the fake's own setting."""
 
     scores: Scores | None = None
     billed: Usage | None = None
@@ -52,22 +52,22 @@ class FakeAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Outcome: TypeAlias = Scores | FakeAnswer | RerankError | type[RerankError] | Fault | None
-"""What one request comes to: a ranking by scores, or an error, or a fault; None is a ranking by the fake's own scores."""
+"""The outcome of one request: a ranking by scores, an error or a fault; None is a ranking by the fake's own scores."""
 
 
 @dataclass(frozen=True)
 class FakeCall:
-    """A request that a fake was sent."""
+    """A request that a fake received."""
 
     query: str
     documents: list[Any]
-    """As they went over the wire: a text, or an object with `text`, `image` or both."""
+    """The documents as sent: a text, or an object with `text`, `image` or both."""
     options: Mapping[str, Any]
-    """The rest of the request's body: `model`, and `top_n`, `provider` and so on where they were given."""
+    """The other fields of the request: `model`, and `top_n`, `provider` and so on if they were given."""
 
 
 def word_overlap(query: str, text: str) -> float:
-    """The part of the query's words that the text has, from 0 to 1.
+    """Return the fraction of the query's words that are in the text, from 0 to 1.
 
     Example:
         >>> word_overlap("capital of France", "Paris is the capital of France.")
@@ -79,7 +79,7 @@ def word_overlap(query: str, text: str) -> float:
 
 
 class _Served:
-    """An attribute of the server of a fake, which all copies of the fake share."""
+    """An attribute of a fake's server, shared by all copies of the fake."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -92,13 +92,13 @@ class _Served:
 
 
 class _Fake:
-    """The server's side of a fake. Everything here may be changed between calls; copies of the fake share it.
+    """The server of a fake. Change its attributes between calls; copies of the fake share them.
 
     Attributes:
-        scores: By what it ranks a request for which the script says nothing.
-        billed: What each answer says that it was billed by.
-        served_model, served_provider: Who ranked, as each answer says it.
-        calls: The requests that it was sent. No documents make no request.
+        scores: The scores of a request that the script does not cover.
+        billed: The usage that each answer reports.
+        served_model, served_provider: The model and the provider that each answer names.
+        calls: The requests that it received. An empty list of documents makes no request.
     """
 
     # The types are those of what is read; a descriptor hands it on.
@@ -136,14 +136,14 @@ class _Fake:
         raise TypeError(message)
 
     def script(self, outcomes: Iterable[Outcome]) -> None:
-        """Say what the next requests come to, one after the other, in place of what was still to come."""
+        """Set the outcomes of the next requests, in order; they replace the outcomes that are left."""
         self._outcomes = iter(outcomes)
 
     def play(self, request: Request) -> Script:
-        """What it does for a request: `serving(fake.play)` is the fake on loopback, for other processes."""
+        """Make the script for a request. `serving(fake.play)` is the fake on loopback, for other processes."""
         if request.method != "POST" or not request.target.partition("?")[0].endswith("/rerank"):
             yield answer(
-                404, envelope(404, f"the fake ranks, and knows no {request.method} {request.target}")
+                404, envelope(404, f"the fake serves POST /rerank, not {request.method} {request.target}")
             )
             return
         options = cast(dict[str, Any], request.json)
@@ -200,27 +200,29 @@ def _scored(scores: Scores, query: str, texts: list[str]) -> list[float]:
             (text for text in texts if text not in by_text and not hasattr(by_text, "__missing__")), None
         )
         if missing is not None:
-            message = f"the fake has no score for the document {missing!r}; give it one, or pass a defaultdict(float, ...)"
+            message = (
+                f"scores: no score for the document {missing!r}; add one, or pass a defaultdict(float, ...)"
+            )
             raise ValueError(message)
         found = [by_text[text] for text in texts]
     elif callable(scores):
         found = [scores(query, text) for text in texts]
     elif isinstance(scores, str) or not isinstance(scores, Iterable):
         message = (
-            f"{scores!r} says nothing that a request could come to: scores, a RerankError, a FakeAnswer or a fault, as "
+            f"{scores!r} is not an outcome of a request; script scores, a RerankError, a FakeAnswer or a fault such as "
             "FAULTS['status_429_once']"
         )
         raise TypeError(message)
     else:
         found = list(scores)
         if len(found) != len(texts):
-            message = (
-                f"the fake was scripted with {len(found)} scores and asked to rank {len(texts)} documents"
-            )
+            message = f"scores: {len(found)} scores for {len(texts)} documents; give one for each document"
             raise ValueError(message)
     for value in found:
         if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-            message = f"{value!r} is no score that a server could give; for such answers script a fault, as FAULTS['score_nan']"
+            message = (
+                f"{value!r} is not a score; to test such answers, script a fault such as FAULTS['score_nan']"
+            )
             raise ValueError(message)
     return found
 
@@ -230,18 +232,18 @@ _STATUSES: Mapping[type[RerankError], int] = {row.error: row.statuses[0] for row
 
 
 def _failing(kind: type[Any], error: RerankError | None) -> Generator[bytes | End, None, None]:
-    """What a server does for a call to end in this error."""
+    """Play what a server does to make a call end in this error."""
     if kind is APITimeoutError:
         yield End.HANG
     elif kind is APIConnectionError:
         yield End.CLOSE
     elif kind is InvalidResponseError:
-        yield answer(200, getattr(error, "body", b"") or {"scripted": "this is no ranking"})
+        yield answer(200, getattr(error, "body", b"") or {"scripted": "this is not a ranking"})
     elif kind in _STATUSES:
         told = error if isinstance(error, ResponseError) else kind("as scripted")
         status = told.status or _STATUSES[kind]
         if class_of(status) is not kind:
-            message = f"a call that is answered {status} ends in {class_of(status).__name__}, and the script says {kind.__name__}"
+            message = f"{kind.__name__}: a call with the status {status} ends in {class_of(status).__name__}; script that error"
             raise ValueError(message)
         headers = {} if told.retry_after is None else {"Retry-After": f"{told.retry_after:g}"}
         if told.request_id is not None:
@@ -249,28 +251,28 @@ def _failing(kind: type[Any], error: RerankError | None) -> Generator[bytes | En
         more = {"metadata": told.metadata} if told.metadata else {}
         yield answer(status, envelope(told.code or status, told.message, **more), headers=headers)
     else:
-        message = f"{kind.__name__} is not what a server can bring about; script one of {', '.join(sorted(k.__name__ for k in (*_STATUSES, APIConnectionError, InvalidResponseError, APITimeoutError)))}"
+        message = f"{kind.__name__}: a server cannot cause it; script one of {', '.join(sorted(k.__name__ for k in (*_STATUSES, APIConnectionError, InvalidResponseError, APITimeoutError)))}"
         raise TypeError(message)
 
 
 class FakeReranker(_Fake, Reranker):
-    """A `Reranker` whose server is a script of yours: no network, no key, and every check that a real one makes.
+    """A `Reranker` whose answers you script: no network, no key, and every check that a real one makes.
 
-    What the script itself has wrong (no score for a document, say) raises ValueError or TypeError from the call.
+    A mistake in the script, such as a document without a score, raises ValueError or TypeError from the call.
 
     Args:
-        scores: By what it ranks: scores by text, a function of query and text, or scores in the documents' order. By
-            default by the query's words that a text has.
-        script: What the first requests come to, one after the other: scores, a `FakeAnswer`, an error or its class, a
-            fault; None is a ranking by `scores`. Any iterable; when it is over, `scores` go on.
-        billed: What each answer says that it was billed by; by default nothing is said, which is unknown.
-        served_model, served_provider: Who ranked, as each answer says it; by default the model that was asked for, and
-            no provider.
-        settings: As for `Reranker`, but for `retries`: by default a call is one request. With `Retries(first_wait=0)` the
-            calls try again, and each attempt is a request.
+        scores: Scores by text, a function of query and text, or scores in the documents' order. The default is the
+            fraction of the query's words that are in a text.
+        script: The outcomes of the first requests, in order: scores, a `FakeAnswer`, an error or its class, or a fault;
+            None is a ranking by `scores`. Any iterable; after its end, requests are ranked by `scores`.
+        billed: The usage that each answer reports; by default none, so that it is unknown.
+        served_model, served_provider: The model and the provider that each answer names; by default the requested model
+            and no provider.
+        settings: As for `Reranker`, except that calls are not retried by default. With `Retries(first_wait=0)` they are
+            retried, and each attempt is a request.
 
     Attributes:
-        calls: The requests that it was sent, as `FakeCall`. No documents make no request.
+        calls: The requests that it received, as `FakeCall`. An empty list of documents makes no request.
 
     Example:
         >>> from openrouter_rerank import RateLimitError
@@ -301,7 +303,7 @@ class FakeReranker(_Fake, Reranker):
 
 
 class AsyncFakeReranker(_Fake, AsyncReranker):
-    """`FakeReranker` for asyncio and trio: the same arguments and the same behaviour, with `await`.
+    """`FakeReranker` for asyncio and trio: the same arguments and behaviour, with `await`.
 
     Example:
         >>> import asyncio

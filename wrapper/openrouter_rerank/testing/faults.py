@@ -1,4 +1,4 @@
-"""The faults of real servers, by name: for each what the server does, and in which error a call of ours ends.
+"""The faults of real servers by name, each with the error in which a call of the facade ends.
 
 `faulty(name)` has a server with the fault on loopback, `InProcess(name)` shows it without a socket. All were seen, or are a
 step away from what was seen. What a client makes of them is not decided here.
@@ -39,16 +39,16 @@ from openrouter_rerank.testing.scripts import (
 
 @dataclass(frozen=True)
 class Fault:
-    """One way in which a server fails its clients."""
+    """A fault of a server."""
 
     name: str
     says: str
-    """What the server does, as a sentence."""
+    """The behaviour of the server, as a sentence in the imperative."""
     ends: type[RerankError] | None
-    """The error in which a call of ours ends; None where the call overcomes it, by a retry or by leniency."""
+    """The error in which a call of the facade ends; None if the call overcomes the fault."""
     script: Play
     in_process: bool = True
-    """Whether it shows without a socket too."""
+    """True if the fault needs no socket."""
 
 
 _catalogue: dict[str, Fault] = {}
@@ -58,10 +58,10 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(_catalogue)
 
 
 def fault_of(fault: str | Fault) -> Fault:
-    """The fault of that name, hyphens as good as underscores.
+    """Return the fault of that name; a hyphen stands for an underscore.
 
     Raises:
-        ValueError: No fault has that name; the message has the nearest.
+        ValueError: No fault has that name; the message names the nearest.
     """
     if isinstance(fault, Fault):
         return fault
@@ -69,13 +69,13 @@ def fault_of(fault: str | Fault) -> Fault:
     if name not in FAULTS:
         close = nearest(name, FAULTS)
         hint = f"did you mean {close!r}?" if close else f"there are {', '.join(FAULTS)}"
-        message = f"no fault is called {fault!r}; {hint}"
+        message = f"unknown fault {fault!r}; {hint}"
         raise ValueError(message)
     return FAULTS[name]
 
 
 def fault(ends: type[RerankError] | None, *, in_process: bool = True) -> Callable[[Play], Play]:
-    """Enter a script into the catalogue, under its own name."""
+    """Add a script to the catalogue, under its own name and docstring."""
 
     def enter(script: Play) -> Play:
         name = script.__name__
@@ -86,7 +86,7 @@ def fault(ends: type[RerankError] | None, *, in_process: bool = True) -> Callabl
 
 
 def canned(name: str, ends: type[RerankError] | None, says: str, answered: bytes) -> None:
-    """Enter a fault that is always the same answer."""
+    """Add a fault that is always the same answer."""
 
     def script(_: Request) -> Script:
         yield answered
@@ -95,12 +95,12 @@ def canned(name: str, ends: type[RerankError] | None, says: str, answered: bytes
 
 
 def raw(body: str) -> bytes:
-    """A 200 with a body that `json.dumps` would not write."""
+    """Return a 200 with a body that `json.dumps` cannot write."""
     return answer(200, body.encode())
 
 
 def once(request: Request, first: Iterable[bytes | float | End]) -> Script:
-    """For the first request the fault, for each further one an honest answer."""
+    """Play the fault for the first request, and a valid answer for each further one."""
     if request.number == 1:
         yield from first
     else:
@@ -115,71 +115,81 @@ DRIP = 0.02
 # Statuses
 
 _LIMIT = envelope(429, "Rate limit exceeded", metadata={"error_type": "rate_limit_exceeded"})
-canned("status_429_forever", RateLimitError, "It limits the rate, for ever.", answer(429, _LIMIT))
+canned("status_429_forever", RateLimitError, "Limit the rate of every request.", answer(429, _LIMIT))
 canned(
     "status_500_forever",
     ServerError,
-    "It fails, for ever.",
+    "Fail on every request.",
     answer(500, envelope(500, "Internal server error")),
 )
 canned(
     "status_503_retry_after_an_hour",
     ServerError,
-    "It asks to wait for longer than anyone would.",
+    "Ask to wait for an hour.",
     answer(503, envelope(503, "Service temporarily unavailable"), headers={"Retry-After": "3600"}),
 )
-canned("status_524", ServerError, "The edge gave up.", answer(524, envelope(524, "Request timed out")))
+canned(
+    "status_524",
+    ServerError,
+    "Report a timeout at the edge.",
+    answer(524, envelope(524, "Request timed out")),
+)
 canned(
     "status_529",
     ServerError,
-    "The provider is overloaded.",
+    "Report an overloaded provider.",
     answer(529, envelope(529, "Provider returned error")),
 )
 canned(
     "status_502_html",
     ServerError,
-    "A gateway answers in HTML.",
+    "Answer with the HTML page of a gateway.",
     answer(
         502, b"<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>", "text/html"
     ),
 )
-canned("status_503_empty", ServerError, "A gateway answers with nothing.", answer(503, b"", "text/plain"))
+canned(
+    "status_503_empty",
+    ServerError,
+    "Answer with the empty body of a gateway.",
+    answer(503, b"", "text/plain"),
+)
 canned(
     "status_400_detail",
     BadRequestError,
-    "It tells errors as FastAPI does.",
+    "Report errors in the form of FastAPI.",
     answer(400, {"detail": [{"loc": ["body", "query"], "msg": "field required"}]}),
 )
 canned(
     "status_400_bare_string",
     BadRequestError,
-    "It tells errors as a bare string.",
+    "Report errors as a bare string.",
     answer(400, "no such model"),
 )
 canned(
     "status_400_list",
     BadRequestError,
-    "It tells errors as a list.",
+    "Report errors as a list.",
     answer(400, [{"message": "no such model"}]),
 )
-canned("status_400_null", BadRequestError, "It tells errors as null.", answer(400, None))
+canned("status_400_null", BadRequestError, "Report errors as null.", answer(400, None))
 canned(
     "status_500_image_not_fetched",
     ServerError,
-    "It blames itself for an image of the caller's that it could not fetch.",
+    "Answer 500 for an image of the caller that cannot be fetched.",
     answer(500, envelope(500, "Failed to fetch image from URL")),
 )
 canned(
     "redirect_307_to_another_host",
     BadRequestError,
-    "It sends clients to another host, and the key with them.",
+    "Redirect to another host.",
     answer(307, b"", headers={"Location": "http://elsewhere.invalid/api/v1/rerank"}),
 )
 
 
 @fault(None)
 def status_429_once(request: Request) -> Script:
-    """It limits the rate once, and says for how long."""
+    """Limit the rate once, with a Retry-After header."""
     return once(request, [answer(429, _LIMIT, headers={"Retry-After": "1"})])
 
 
@@ -188,177 +198,181 @@ def status_429_once(request: Request) -> Script:
 canned(
     "ok_error_int_code",
     RateLimitError,
-    "A 200 carries an error.",
+    "Answer 200 with an error.",
     answer(200, envelope(429, "Rate limit exceeded")),
 )
 canned(
     "ok_error_text_code",
     ServerError,
-    "A 200 carries an error, its code as text.",
+    "Answer 200 with an error whose code is text.",
     answer(200, envelope("503", "busy")),
 )
 canned(
     "ok_error_no_code",
     InvalidResponseError,
-    "A 200 carries an error without a code.",
+    "Answer 200 with an error without a code.",
     answer(200, {"error": {"message": "busy"}}),
 )
 canned(
     "ok_error_string",
     InvalidResponseError,
-    "A 200 carries an error as a string.",
+    "Answer 200 with an error that is a string.",
     answer(200, {"error": "no such endpoint"}),
 )
 canned(
     "ok_error_beside_results",
     ServerError,
-    "A 200 carries results and an error.",
+    "Answer 200 with results and an error.",
     answer(200, results((0, 0.5), **envelope(502, "died halfway"))),
 )
 canned(
     "ok_html",
     InvalidResponseError,
-    "A 200 is an HTML page.",
+    "Answer 200 with an HTML page.",
     answer(200, b"<!DOCTYPE html><title>Sign in</title>", "text/html; charset=utf-8"),
 )
-canned("ok_empty", InvalidResponseError, "A 200 is empty.", answer(200))
-canned("ok_204", InvalidResponseError, "Success without a body.", head(204, {}))
+canned("ok_empty", InvalidResponseError, "Answer 200 with an empty body.", answer(200))
+canned("ok_204", InvalidResponseError, "Answer 204 without a body.", head(204, {}))
 
 # 200, and results that are none
 
 canned(
     "index_beyond",
     InvalidResponseError,
-    "A result points at document 99 of three.",
+    "Return the index 99 for three documents.",
     answer(200, results((0, 0.9), (99, 0.8))),
 )
 canned(
     "index_negative",
     InvalidResponseError,
-    "A result points at document -1.",
+    "Return the index -1.",
     answer(200, results((0, 0.9), (-1, 0.8))),
 )
 canned(
     "index_thrice",
     InvalidResponseError,
-    "One document is there three times.",
+    "Return one index three times.",
     answer(200, results((1, 0.9), (1, 0.8), (1, 0.7))),
 )
 canned(
     "index_fraction",
     InvalidResponseError,
-    "A result points between two documents.",
+    "Return a fraction as an index.",
     answer(200, results((0.5, 0.9))),
 )
-canned("index_text", InvalidResponseError, "A result's index is text.", answer(200, results(("0", 0.9))))
+canned("index_text", InvalidResponseError, "Return text as an index.", answer(200, results(("0", 0.9))))
 canned(
     "index_true",
     InvalidResponseError,
-    "A result's index is a truth value.",
+    "Return a boolean as an index.",
     answer(200, results((True, 0.9))),
 )
-canned("index_null", InvalidResponseError, "A result's index is null.", answer(200, results((None, 0.9))))
+canned("index_null", InvalidResponseError, "Return null as an index.", answer(200, results((None, 0.9))))
 canned(
     "index_missing",
     InvalidResponseError,
-    "A result has no index.",
+    "Return a result without an index.",
     answer(200, {"model": "m", "results": [{"relevance_score": 1}]}),
 )
 canned(
     "score_nan",
     InvalidResponseError,
-    "A score is not a number.",
+    "Return NaN as a score.",
     raw('{"results":[{"index":0,"relevance_score":NaN}]}'),
 )
 canned(
     "score_infinity",
     InvalidResponseError,
-    "A score is infinite.",
+    "Return infinity as a score.",
     raw('{"results":[{"index":0,"relevance_score":Infinity}]}'),
 )
 canned(
     "score_1e999",
     InvalidResponseError,
-    "A score is beyond all floats.",
+    "Return a score that is too large for a float.",
     raw('{"results":[{"index":0,"relevance_score":1e999}]}'),
 )
-canned("score_text", InvalidResponseError, "A score is a word.", answer(200, results((0, "high"))))
-canned("score_null", InvalidResponseError, "A score is null.", answer(200, results((0, None))))
-canned("score_true", InvalidResponseError, "A score is a truth value.", answer(200, results((0, True))))
+canned("score_text", InvalidResponseError, "Return text as a score.", answer(200, results((0, "high"))))
+canned("score_null", InvalidResponseError, "Return null as a score.", answer(200, results((0, None))))
+canned("score_true", InvalidResponseError, "Return a boolean as a score.", answer(200, results((0, True))))
 canned(
     "score_missing",
     InvalidResponseError,
-    "A result has no score.",
+    "Return a result without a score.",
     answer(200, {"model": "m", "results": [{"index": 0}]}),
 )
 canned(
     "more_than_asked",
     InvalidResponseError,
-    "There are more results than were asked for.",
+    "Return more results than documents.",
     answer(200, results((0, 0.9), (1, 0.8), (2, 0.7), (3, 0.6))),
 )
 canned(
     "results_object",
     InvalidResponseError,
-    "The results are an object.",
+    "Return an object as the results.",
     answer(200, {"model": "m", "results": {"0": 0.9}}),
 )
 canned(
     "results_null",
     InvalidResponseError,
-    "The results are null.",
+    "Return null as the results.",
     answer(200, {"model": "m", "results": None}),
 )
 canned(
-    "results_missing", InvalidResponseError, "There are no results.", answer(200, {"id": "1", "model": "m"})
+    "results_missing",
+    InvalidResponseError,
+    "Return a body without results.",
+    answer(200, {"id": "1", "model": "m"}),
 )
 canned(
     "results_of_numbers",
     InvalidResponseError,
-    "The results are bare numbers.",
+    "Return bare numbers as results.",
     answer(200, {"model": "m", "results": [0.9, 0.8]}),
 )
 canned(
-    "bare_array", InvalidResponseError, "The answer is an array.", answer(200, [{"index": 0, "score": 0.9}])
+    "bare_array",
+    InvalidResponseError,
+    "Return an array as the body.",
+    answer(200, [{"index": 0, "score": 0.9}]),
 )
 canned(
     "data_for_results",
     InvalidResponseError,
-    "The results are called data.",
+    "Return the results under the key data.",
     answer(200, {"object": "list", "data": [{"index": 0, "relevance_score": 0.9}], "model": "m"}),
 )
 canned(
     "deep_nesting",
     InvalidResponseError,
-    "The answer is nested ten thousand deep.",
+    "Return a body that is nested ten thousand levels deep.",
     raw('{"results":' + "[" * 10**4 + "]" * 10**4 + "}"),
 )
 
 # 200, and an answer that can be read
 
-canned("unsorted", None, "It does not sort.", answer(200, results((0, 0.1), (2, 0.9), (1, 0.5))))
+canned("unsorted", None, "Return the results unsorted.", answer(200, results((0, 0.1), (2, 0.9), (1, 0.5))))
 canned(
     "document_missing",
     None,
-    "It echoes nothing.",
+    "Return results without documents.",
     answer(200, {"model": "m", "results": [{"index": 2, "relevance_score": 1}]}),
 )
 canned(
     "document_null",
     None,
-    "It echoes null.",
+    "Return null as the document of a result.",
     answer(200, {"model": "m", "results": [{"index": 2, "relevance_score": 0.9, "document": None}]}),
 )
 canned(
     "document_bare_string",
     None,
-    "It echoes the bare text.",
+    "Return the bare text as the document of a result.",
     answer(200, {"model": "m", "results": [{"index": 2, "relevance_score": 0.9, "document": "c"}]}),
 )
-canned(
-    "fewer_than_asked", None, "There are fewer results than were asked for.", answer(200, results((1, 0.9)))
-)
-canned("no_results", None, "It finds nothing relevant.", answer(200, results()))
+canned("fewer_than_asked", None, "Return fewer results than requested.", answer(200, results((1, 0.9))))
+canned("no_results", None, "Return an empty list of results.", answer(200, results()))
 
 
 # Time
@@ -366,20 +380,20 @@ canned("no_results", None, "It finds nothing relevant.", answer(200, results()))
 
 @fault(None)
 def slow(request: Request) -> Script:
-    """It takes its time, and answers."""
+    """Answer slowly."""
     yield 0.3
     yield honest(request)
 
 
 @fault(APITimeoutError)
 def silent(_: Request) -> Script:
-    """It takes the request and never answers."""
+    """Accept the request and never answer."""
     yield End.HANG
 
 
 @fault(APITimeoutError)
 def stalls_in_body(request: Request) -> Script:
-    """It stops in the middle of the body, and stays."""
+    """Stop in the middle of the body and keep the connection open."""
     whole = honest(request)
     yield whole[:-20]
     yield End.HANG
@@ -387,7 +401,7 @@ def stalls_in_body(request: Request) -> Script:
 
 @fault(APITimeoutError)
 def trickling_body(_: Request) -> Script:
-    """The body comes a blank at a time, and has no end."""
+    """Send the body one blank at a time, without an end."""
     yield head(200, CHUNKED)
     while True:
         yield DRIP
@@ -396,7 +410,7 @@ def trickling_body(_: Request) -> Script:
 
 @fault(APITimeoutError)
 def trickling_chunk_size(_: Request) -> Script:
-    """The size of the body's first chunk comes a digit at a time, and has no end."""
+    """Send the size of the first chunk one digit at a time, without an end."""
     yield head(200, CHUNKED) + b"1;extension="
     while True:
         yield DRIP
@@ -405,7 +419,7 @@ def trickling_chunk_size(_: Request) -> Script:
 
 @fault(APITimeoutError)
 def trickling_headers(_: Request) -> Script:
-    """The headers come a byte at a time, and have no end."""
+    """Send the headers one byte at a time, without an end."""
     yield b"HTTP/1.1 200 OK\r\nX-Endless: "
     while True:
         yield DRIP
@@ -414,7 +428,7 @@ def trickling_headers(_: Request) -> Script:
 
 @fault(APITimeoutError)
 def trickling_gzip(_: Request) -> Script:
-    """The body is a gzip header that names a file, a byte at a time, and has no end: it decodes to nothing."""
+    """Send a gzip header with a file name that never ends, one byte at a time: it decodes to nothing."""
     yield (
         head(200, {**CHUNKED, "Content-Encoding": "gzip"})
         + b"a\r\n\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x03\r\n"
@@ -426,7 +440,7 @@ def trickling_gzip(_: Request) -> Script:
 
 @fault(APITimeoutError)
 def continue_forever(_: Request) -> Script:
-    """It says 100 Continue as fast as it can, and never anything else."""
+    """Send 100 Continue as fast as possible, and nothing else."""
     while True:
         yield b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -436,39 +450,39 @@ def continue_forever(_: Request) -> Script:
 
 @fault(None)
 def dropped_once(request: Request) -> Script:
-    """It closes the connection once, before it answers."""
+    """Close the connection once, before the answer."""
     return once(request, [End.CLOSE])
 
 
 @fault(APIConnectionError)
 def dropped_always(_: Request) -> Script:
-    """It closes every connection before it answers."""
+    """Close every connection before the answer."""
     yield End.CLOSE
 
 
 @fault(None)
 def reset_once(request: Request) -> Script:
-    """It resets the connection once, before it answers."""
+    """Reset the connection once, before the answer."""
     return once(request, [End.RESET])
 
 
 @fault(APIConnectionError)
 def dropped_in_headers(_: Request) -> Script:
-    """It closes the connection in the middle of its headers."""
+    """Close the connection in the middle of the headers."""
     yield b"HTTP/1.1 200 OK\r\nContent-"
     yield End.CLOSE
 
 
 @fault(APIConnectionError)
 def dropped_in_body(request: Request) -> Script:
-    """It closes the connection in the middle of the body."""
+    """Close the connection in the middle of the body."""
     yield honest(request)[:-20]
     yield End.CLOSE
 
 
 @fault(APIConnectionError)
 def reset_in_body(request: Request) -> Script:
-    """It resets the connection in the middle of the body."""
+    """Reset the connection in the middle of the body."""
     yield honest(request)[:-20]
     yield 0.05
     yield End.RESET
@@ -476,14 +490,14 @@ def reset_in_body(request: Request) -> Script:
 
 @fault(None, in_process=False)  # where each request has a connection to itself
 def dropped_while_idle(request: Request) -> Script:
-    """It closes the connection after each answer, and does not say so."""
+    """Close the connection after each answer without announcing it."""
     yield honest(request)
     yield End.CLOSE
 
 
 @fault(APIConnectionError)
 def not_http(_: Request) -> Script:
-    """It speaks another protocol."""
+    """Speak another protocol."""
     yield b"220 mail.example ESMTP\r\n"
     yield End.CLOSE
 
@@ -493,7 +507,7 @@ def not_http(_: Request) -> Script:
 
 @fault(APIConnectionError)
 def length_too_large(_: Request) -> Script:
-    """It promises more bytes than it sends, all of a ranking."""
+    """Announce more bytes than the complete ranking that is sent."""
     body = json.dumps(results((0, 0.9))).encode()
     yield head(200, {"Content-Type": "application/json", "Content-Length": str(len(body) + 9)}) + body
     yield End.CLOSE
@@ -501,7 +515,7 @@ def length_too_large(_: Request) -> Script:
 
 @fault(InvalidResponseError)
 def length_too_small(_: Request) -> Script:
-    """It promises fewer bytes than it sends."""
+    """Announce fewer bytes than are sent."""
     body = json.dumps(results((0, 0.9))).encode()
     yield head(200, {"Content-Type": "application/json", "Content-Length": str(len(body) - 9)}) + body
 
@@ -509,14 +523,14 @@ def length_too_small(_: Request) -> Script:
 canned(
     "length_not_a_number",
     APIConnectionError,
-    "Its Content-Length is a word.",
+    "Send a Content-Length that is a word.",
     head(200, {"Content-Length": "many"}) + b"{}",
 )
 
 
 @fault(InvalidResponseError)
 def endless_body(_: Request) -> Script:
-    """The body comes fast, and has no end."""
+    """Send a fast body without an end."""
     yield head(200, CHUNKED)
     block = b" " * 2**20
     while True:
@@ -525,7 +539,7 @@ def endless_body(_: Request) -> Script:
 
 @fault(ServerError)
 def endless_error(_: Request) -> Script:
-    """It fails, and has no end of words about it."""
+    """Fail with a message that has no end."""
     yield head(500, CHUNKED)
     block = b"x" * 2**20
     while True:
@@ -535,13 +549,13 @@ def endless_error(_: Request) -> Script:
 canned(
     "gzip_garbage",
     InvalidResponseError,
-    "It promises gzip and sends none.",
+    "Announce gzip and send something else.",
     answer(200, b"this is no gzip at all", headers={"Content-Encoding": "gzip"}),
 )
 canned(
     "gzip_garbage_502",
     ServerError,
-    "A gateway fails, promises gzip and sends none.",
+    "Fail as a gateway that announces gzip and sends something else.",
     answer(502, b"this is no gzip at all", headers={"Content-Encoding": "gzip"}),
 )
 
@@ -555,18 +569,18 @@ def _zeros(size: int) -> bytes:
 
 @fault(InvalidResponseError)
 def zip_bomb(_: Request) -> Script:
-    """A small body unpacks to 256 MiB."""
+    """Send a small body that unpacks to 256 MiB."""
     yield answer(200, _zeros(2**28), headers={"Content-Encoding": "gzip"})
 
 
 @fault(InvalidResponseError)
 def zip_bomb_twice(_: Request) -> Script:
-    """A body of a few kilobytes unpacks to one that unpacks to 256 MiB."""
+    """Send a few kilobytes that unpack to a body that unpacks to 256 MiB."""
     yield answer(200, gzip.compress(_zeros(2**28), 9), headers={"Content-Encoding": "gzip, gzip"})
 
 
 @fault(None)
 def gzip_honest(request: Request) -> Script:
-    """It packs its answer, as a server may."""
+    """Compress the answer, as a server may."""
     _, _, body = honest(request).partition(b"\r\n\r\n")
     yield answer(200, gzip.compress(body), headers={"Content-Encoding": "gzip"})

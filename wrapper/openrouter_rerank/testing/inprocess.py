@@ -1,6 +1,6 @@
-"""A server that plays a script behind an httpx client, sync or async, in the same process; no socket is opened.
+"""A transport for httpx clients, sync and async, that plays a script in the same process.
 
-Each request has a connection to itself, and what the script sends is read as HTTP is read off a socket.
+Each request has its own connection, and the bytes of the script are parsed as HTTP.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from openrouter_rerank.testing.scripts import PATIENCE, End, Play, Request, Scri
 _Step: TypeAlias = float | h11.Response | bytes
 """A pause, the head of the answer, a piece of its body."""
 
-# What httpcore takes of headers; one more byte and they break the protocol.
+# The limit of httpcore; longer headers are a protocol error.
 _LONGEST_HEAD = 100 * 1024
-# A timeout that has shrunk to this is over: the facade's own shrink as time goes by, and never to 0.
+# A timeout of this length is over: the timeouts of the facade shrink as time passes, but never to 0.
 _NO_TIME = 0.001
 
 
 class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """A transport behind which a script answers: for `httpx.Client`, and for `httpx.AsyncClient`.
+    """A transport for `httpx.Client` and `httpx.AsyncClient` that answers from a script.
 
     Args:
-        script: What makes the script for a request; or a fault, or its name.
+        script: A function that makes the script for a request; or a fault, or its name.
 
     Raises:
-        ValueError: No fault has that name, or it shows over a socket alone.
+        ValueError: No fault has that name, or the fault needs a socket.
 
     Example:
         >>> import httpx
@@ -50,7 +50,7 @@ class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
         if isinstance(script, str | Fault):
             fault = fault_of(script)
             if not fault.in_process:
-                message = f"the fault {fault.name!r} does not show in process, where each request has a connection to itself; use faulty({fault.name!r})"
+                message = f"the fault {fault.name!r} needs a socket, as each request in process has its own connection; use faulty({fault.name!r})"
                 raise ValueError(message)
             script = fault.script
         self._play = script
@@ -58,25 +58,25 @@ class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     @property
     def requests(self) -> list[Request]:
-        """What it was sent so far."""
+        """The requests that it received so far."""
         return self._seen.requests
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, the body still to come."""
+        """Return the response; its body is read later."""
         request.read()
-        steps = _slept(self._steps(request))
+        steps = _sleep_sync(self._steps(request))
         return _response(next(steps), _Body(cast(Generator[bytes, None, None], steps)))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, the body still to come."""
+        """Return the response; its body is read later."""
         await request.aread()
-        steps = _aslept(self._steps(request))
+        steps = _sleep_async(self._steps(request))
         return _response(await anext(steps), _AsyncBody(cast(AsyncGenerator[bytes, None], steps)))
 
     def _steps(self, request: httpx.Request) -> Generator[_Step, None, None]:
-        """What comes over the connection: pauses, one head, the pieces of the body."""
+        """Yield the steps of a response: pauses, its head, the pieces of its body."""
         wire = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
-        # To read an answer it has to know what was asked; the request itself is handed over whole.
+        # The parser needs a request before it reads the response.
         wire.send(h11.Request(method=request.method, target="/", headers=[("Host", "h")]))
         wire.send(h11.EndOfMessage())
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -95,7 +95,7 @@ class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
                         yield bytes(data)
                     case h11.EndOfMessage():
                         return
-                    case _:  # 100 Continue and its likes
+                    case _:  # an informational response, as 100 Continue
                         yield 0.0
         except h11.RemoteProtocolError as error:
             raise httpx.RemoteProtocolError(str(error), request=request) from error
@@ -104,7 +104,7 @@ class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
 def _received(
     wire: h11.Connection, script: Script, timeouts: Mapping[str, float | None], end: float
 ) -> Generator[float, None, None]:
-    """Hand the next bytes that the script sends to the reader, after what pause there is."""
+    """Pass the next bytes of the script to the parser, after the pause that it may make."""
     left = timeouts.get("read")
     step = next(script, End.HANG)
     if step is End.RESET:
@@ -124,7 +124,7 @@ def _received(
         wire.receive_data(step)
 
 
-def _slept(steps: Generator[_Step, None, None]) -> Generator[h11.Response | bytes, None, None]:
+def _sleep_sync(steps: Generator[_Step, None, None]) -> Generator[h11.Response | bytes, None, None]:
     for step in steps:
         if isinstance(step, int | float):
             sleep(step)
@@ -132,12 +132,12 @@ def _slept(steps: Generator[_Step, None, None]) -> Generator[h11.Response | byte
             yield step
 
 
-async def _aslept(steps: Generator[_Step, None, None]) -> AsyncGenerator[h11.Response | bytes, None]:
+async def _sleep_async(steps: Generator[_Step, None, None]) -> AsyncGenerator[h11.Response | bytes, None]:
     for step in steps:
         if isinstance(step, int | float):
             await anyio.sleep(step)
         else:
-            # Of a server that sends and sends, a call can still be cancelled.
+            # Lets a call be cancelled while the server sends without a pause.
             await anyio.lowlevel.checkpoint()
             yield step
 

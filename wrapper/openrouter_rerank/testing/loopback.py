@@ -1,4 +1,4 @@
-"""Servers on loopback, for as long as a block lasts: one that plays a script, one with a fault, some that do nothing."""
+"""Servers on loopback, each for the time of a `with` block: by a script, with a fault, or without an answer."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from openrouter_rerank.testing.scripts import PATIENCE, End, Play, Request, Scri
 
 @dataclass(eq=False)
 class Server(Seen):
-    """A server that runs.
+    """A running server.
 
     Attributes:
-        url: What to give to a reranker as `base_url`.
-        requests: What it was sent so far.
-        connections: How many connections it was offered so far.
-        held: How many of them are open now.
+        url: The `base_url` for a reranker.
+        requests: The requests that it received so far.
+        connections: The number of connections that it accepted so far.
+        held: The number of connections that are open.
     """
 
     url: str = ""
     connections: int = 0
     held: int = 0
 
-    def wait_until(self, said: Callable[[Server], bool]) -> bool:
-        """Whether it became true of the server before patience ended."""
+    def wait_until(self, condition: Callable[[Server], bool]) -> bool:
+        """Wait until the condition holds for the server; return False after `PATIENCE` seconds."""
         with self.changed:
-            return self.changed.wait_for(lambda: said(self), PATIENCE)
+            return self.changed.wait_for(lambda: condition(self), PATIENCE)
 
 
 def faulty(
     fault: str | Fault, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
 ) -> AbstractContextManager[Server]:
-    """A server with this fault of `FAULTS`, for as long as the block lasts.
+    """Serve a fault of `FAULTS` for the time of a `with` block.
 
     Args:
         fault: The fault, or its name.
@@ -64,15 +64,15 @@ def faulty(
 
 @contextmanager
 def serving(script: Play, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Generator[Server]:
-    """A server that plays the script, for as long as the block lasts.
+    """Serve a script for the time of a `with` block.
 
     Args:
-        script: What makes the script for a request.
+        script: A function that makes the script for a request.
         host: The address to listen at; the system chooses the port.
-        tls: With what to encrypt.
+        tls: The context to encrypt with.
 
     Raises:
-        Exception: What the script raised, when the block ends.
+        Exception: The script raised it; it is raised again when the block ends.
 
     Example:
         >>> from openrouter_rerank import Reranker
@@ -96,7 +96,7 @@ def serving(script: Play, host: str = "127.0.0.1", tls: ssl.SSLContext | None = 
         try:
             yield server
         finally:
-            # A forked process has neither the threads nor a say in the connections.
+            # A forked process does not have the threads, and the connections are its parent's.
             if os.getpid() == process:
                 running.stop(accepting)
                 if running.failures:
@@ -128,15 +128,15 @@ class _Running:
                 self._server.connections += 1
                 self._server.held += 1
                 self._open[connection] = thread
-                thread.start()  # before anybody can see it, and join it
+                thread.start()  # before another thread can see it and join it
 
     def stop(self, accepting: threading.Thread) -> None:
         self._stopped.set()
-        # Nothing but a connection wakes accept() on every system. The address needs no resolver, which a test may replace.
+        # Only a connection wakes accept() on every system. The address needs no resolver, which a test may replace.
         with suppress(OSError), socket.socket(self._listener.family) as waking:
             waking.settimeout(PATIENCE)
             waking.connect(self._listener.getsockname())
-        accepting.join()  # after which there are no more connections than are known
+        accepting.join()  # no connection is accepted after this
         with self._server.changed:
             threads = dict(self._open)
         for connection, thread in threads.items():
@@ -146,12 +146,12 @@ class _Running:
 
     def _converse(self, connection: socket.socket) -> None:
         try:
-            # The client may hang up at any time, as well it should on most faults.
+            # The client may hang up at any time, as it should on most faults.
             with suppress(OSError), self._secured(connection) as stream:
                 while (request := self._read(stream)) is not None:
                     if not self._act(stream, self._play(request)):
                         break
-        except Exception as error:  # noqa: BLE001 - the script's, raised again where the server was started
+        except Exception as error:  # noqa: BLE001 - an error of the script, raised again where the server was started
             self.failures.append(error)
         finally:
             with self._server.changed:
@@ -166,11 +166,11 @@ class _Running:
             return self._tls.wrap_socket(connection, server_side=True)
 
     def _act(self, connection: socket.socket, script: Script) -> bool:
-        """Play the script; whether the connection is still open."""
+        """Play the script; return True if the connection is still open."""
         end = time.monotonic() + PATIENCE
         for step in script:
             if step is End.RESET:
-                # A linger of no seconds makes close() reset the connection.
+                # A linger of zero seconds makes close() reset the connection.
                 linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             if step is End.HANG:
@@ -204,13 +204,13 @@ class _Running:
 
 
 def unused_address() -> str:
-    """An address at which nothing listens: every connection is refused."""
+    """Return an address that refuses every connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1"
 
 
 @contextmanager
 def deaf() -> Generator[str]:
-    """The address of a server that takes connections and reads nothing of what comes over them."""
+    """Serve an address that accepts connections and never reads from them; yield it."""
     with socket.create_server(("127.0.0.1", 0), backlog=8) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1"

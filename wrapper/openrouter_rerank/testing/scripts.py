@@ -1,8 +1,7 @@
-"""What a server of ours does for a request, as a script, and the pieces that scripts are made of. It does no I/O.
+"""Scripts of servers, and the pieces to build them from.
 
-A script is a generator that is made anew for each request and yields what the server does, one thing after the other:
-bytes are sent, a float is a pause in seconds, an `End` is the last thing that the connection sees. A script that comes
-to its end leaves the connection open for the next request.
+A script is a generator, made for each request, that yields the actions of the server in order: bytes are sent, a float is
+a pause in seconds, an `End` ends the connection. A script that finishes leaves the connection open for the next request.
 """
 
 from __future__ import annotations
@@ -17,51 +16,51 @@ from typing import Any, TypeAlias, cast
 from openrouter_rerank import forks
 
 PATIENCE = 120.0
-"""Seconds after which a server hangs up, so that a client that would wait forever fails and does not hang."""
+"""Seconds until a server hangs up, so that a client without a timeout fails and does not hang."""
 
 
 class End(Enum):
-    """How a server leaves a connection."""
+    """The end of a connection."""
 
     CLOSE = auto()
-    """In an orderly way."""
+    """Close the connection."""
     RESET = auto()
-    """By a reset, so that what it sent before may be lost too."""
+    """Reset the connection; bytes sent before may be lost."""
     HANG = auto()
-    """Open, without another byte. In process the client's time is up at once."""
+    """Keep the connection open without another byte. In process the client's timeout expires at once."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request as the server saw it."""
+    """A request as the server received it."""
 
     number: int
-    """The first one is 1."""
+    """The place among the requests; the first one is 1."""
     method: str
     target: str
     headers: Mapping[str, str] = field(repr=False)
-    """By names in lower case."""
+    """The headers, by names in lower case."""
     body: bytes = field(repr=False)
 
     @property
     def json(self) -> Any:
-        """The body, read."""
+        """The decoded body."""
         return json.loads(self.body)
 
 
 Script: TypeAlias = Generator[bytes | float | End, None, None]
 Play: TypeAlias = Callable[[Request], Script]
-"""What makes the script for a request."""
+"""A function that makes the script for a request."""
 
 
 @dataclass(eq=False)
 class Seen:
-    """The requests that a server was sent."""
+    """The requests that a server received."""
 
     requests: list[Request] = field(default_factory=list[Request])
-    """All so far, first to last."""
+    """The requests in order."""
     changed: Condition = field(default_factory=Condition, repr=False)
-    """Guards what is known of the server, and tells of every change."""
+    """The lock of the server's state; it notifies of every change."""
 
     def __post_init__(self) -> None:
         forks.register(self)
@@ -74,7 +73,7 @@ class Seen:
         self.changed = Condition()
 
     def note(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Request:
-        """The request, with its number, entered."""
+        """Record a request and return it with its number."""
         with self.changed:
             request = Request(len(self.requests) + 1, method, target, headers, body)
             self.requests.append(request)
@@ -83,7 +82,7 @@ class Seen:
 
 
 def head(status: int, headers: Mapping[str, str]) -> bytes:
-    """An answer's status line and headers, for a script to yield."""
+    """Return the status line and headers of a response."""
     lines = [f"HTTP/1.1 {status} Status", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
@@ -94,7 +93,7 @@ def answer(
     content_type: str = "application/json",
     headers: Mapping[str, str] | None = None,
 ) -> bytes:
-    """A whole answer, for a script to yield; a body that is no bytes is sent as JSON.
+    """Return a complete response; a body that is not bytes is sent as JSON.
 
     Example:
         >>> answer(429, envelope(429, "slow"), headers={"Retry-After": "1"}).splitlines()[-1]
@@ -106,12 +105,12 @@ def answer(
 
 
 def envelope(code: Any, message: str, **more: Any) -> dict[str, Any]:
-    """The contract's form of an error."""
+    """Return the body of an error, as the contract has it."""
     return {"error": {"code": code, "message": message, **more}}
 
 
 def results(*pairs: tuple[Any, Any], **more: Any) -> dict[str, Any]:
-    """The body of an answer with these pairs of index and score."""
+    """Return the body of a response with these pairs of index and score."""
     found = [
         {"index": index, "relevance_score": score, "document": {"text": "echo"}} for index, score in pairs
     ]
@@ -119,7 +118,7 @@ def results(*pairs: tuple[Any, Any], **more: Any) -> dict[str, Any]:
 
 
 def honest(request: Request) -> bytes:
-    """A good answer, the documents ranked last to first."""
+    """Return a valid response that ranks the documents from last to first."""
     asked = cast(dict[str, Any], request.json)
     documents = cast(list[Any], asked["documents"])
     count = min(asked.get("top_n", len(documents)), len(documents))
