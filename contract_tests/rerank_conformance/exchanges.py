@@ -33,8 +33,8 @@ OF_RANKING = "/rerank"
 """The path of the operation."""
 WRONG_KEY = "sk-or-v1-0000-this-key-is-unknown"
 
-TRANSIENT = frozenset({429, 503, 529})
-"""Statuses that say `later`: they prove nothing about conformance."""
+TRANSIENT = frozenset({408, 429, 502, 503, 504, *range(520, 525), 529})
+"""Statuses that say "try again": they prove nothing about conformance. 504 and 520 to 523 are those of edge networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +109,9 @@ class Answer:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-FaultKind = Literal["unreachable", "timeout", "closed", "broken", "unsent"]
+FaultKind = Literal["unreachable", "timeout", "closed", "broken", "unsent", "internal"]
 """No connection; no answer in time; a connection that ended before the answer began, which is tried again; an answer
-that is not whole HTTP; a request that was never sent."""
+that is not whole HTTP; a request that was never sent; a request that the check itself failed to send."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,10 @@ class Exchange:
     probe: Probe
     outcome: Answer | Fault
     elapsed: float = 0.0
+    attempts: int = 1
+    """How many times the request was sent."""
+    passing: tuple[int, ...] = ()
+    """The transient statuses that attempts were answered with, those of a recovered 500 included."""
 
     @property
     def answer(self) -> Answer | None:
@@ -142,15 +146,18 @@ class Exchange:
             return self.outcome.message if self.outcome.kind != "broken" else None
         if self.outcome.status in TRANSIENT:
             return f"answered {self.outcome.status} until the time for it was used up"
-        code = _error_code(self.outcome)
-        if self.outcome.status == 200 and code in {*TRANSIENT, 502, 524}:
-            return f"answered 200 with the passing error {code} in it"
+        if transient_status(self.probe, self.outcome) is not None:
+            error = self.outcome.value["error"]
+            code = error.get("code") if isinstance(error, dict) else None
+            named = "" if code is None else f" {json.dumps(code)[:40]}"
+            return f"answered 200 with an error{named} in place of results"
         return None
 
     @property
     def ranked(self) -> bool:
-        """Whether a legal request was answered with 200."""
-        return bool(self.probe.legal) and self.answer is not None and self.answer.status == 200
+        """True if a legal request was answered with 200, and not with an error in place of results."""
+        answer = self.answer
+        return bool(self.probe.legal) and answer is not None and answer.status == 200 and not self.undecided
 
     @cached_property
     def results(self) -> list[dict[str, Any]]:
@@ -202,8 +209,22 @@ def text_of(document: Any) -> str | None:
     return document if isinstance(document, str) else document.get("text")
 
 
-def _error_code(answer: Answer) -> Any:
+def transient_status(probe: Probe, answer: Answer) -> int | None:
+    """Return the status by which an answer says "try again"; None if it does not.
+
+    The contract allows a 200 with an `error` in place of `results` when a provider fails late. It allows none for an illegal
+    request, which no provider sees, so there the error has to name a transient status itself.
+    """
+    if answer.status in TRANSIENT:
+        return answer.status
     value = answer.value
-    error = cast("dict[str, Any]", value).get("error") if isinstance(value, dict) else None
+    if answer.status != 200 or not isinstance(value, dict):
+        return None
+    members = cast("dict[str, Any]", value)
+    error = members.get("error")
+    if not error or isinstance(members.get("results"), list):
+        return None
     code = cast("dict[str, Any]", error).get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) else None
+    if isinstance(code, int) and code in TRANSIENT:
+        return code
+    return 500 if probe.legal else None

@@ -28,9 +28,9 @@ from rerank_conformance.shrinking import shrinkable, smallest
 from rerank_conformance.target import Budget, Line, Target, is_live, name_of, refusal
 
 QUICK = 40
-"""Requests in a quick check, at most."""
+"""Requests in a quick check, at most; repeats of what a server could not answer for the moment are not counted."""
 FULL = 1500
-"""Requests in a full check, at most."""
+"""Requests in a full check, at most, counted in the same way."""
 _INLINE = 1500  # characters of a body that a command line may hold
 
 
@@ -128,9 +128,14 @@ async def _check(target: Target, settings: Settings) -> Report:
     began = time.monotonic()
     rules = settings.selected()
     most = QUICK if settings.quick else FULL
-    limit = most if settings.max_requests is None else min(most, settings.max_requests)
     rate = settings.rate if settings.rate is not None else (5.0 if is_live(target) else None)
-    budget = Budget(max_requests=limit, timeout=settings.timeout, rate=rate, concurrency=settings.concurrency)
+    budget = Budget(
+        max_requests=settings.max_requests,
+        max_probes=most,
+        timeout=settings.timeout,
+        rate=rate,
+        concurrency=settings.concurrency,
+    )
     async with Line(target, settings.key, budget) as line:
         exchanges, why_not, fault = await _exchange(line, settings, rules)
         seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key), by=settings.contract)
@@ -176,6 +181,7 @@ async def _exchange(
         ),
         rules,
     )
+    by_hand = [probe for probe in by_hand if _has_such_a_key(probe, settings.key or "")]
     made: asyncio.Future[tuple[Probe, ...]] | None = None
     if not settings.quick and any(rule.id.startswith(_GENERATED) for rule in rules):
         # made in the meantime, as making them takes longer than sending them
@@ -228,6 +234,12 @@ async def in_order(by_hand: Sequence[Probe], send: Callable[[Probe], Awaitable[E
 
 _GENERATED_ABOUT = 450  # requests that are generated, as far as is known before
 _GENERATED = ("schema.", "answer.", "error.", "robustness.", "refusal.status")
+
+
+def _has_such_a_key(probe: Probe, key: str) -> bool:
+    """Return True if a header can carry what the probe makes of the key: a key without its end may be nothing, or end in a blank."""
+    cut = key[:-1]
+    return probe.auth != "shorter" or bool(cut) and cut == cut.rstrip()
 
 
 def _needed(everything: list[Probe], rules: Sequence[Rule]) -> list[Probe]:
@@ -292,11 +304,14 @@ def _judged(  # noqa: PLR0911 - one for each outcome
     except Exception as error:  # noqa: BLE001 - a fault of the kit is never the server's
         return _Judged(rule, "error", reason=f"the rule itself failed: {type(error).__name__}: {error}"[:300])
     findings = [one for one in judgements if isinstance(one, Finding)]
+    own_fault = next((one for one in seen.exchanges if _is_own_fault(one, rule)), None)
     undecided = [one for one in judgements if isinstance(one, Undecided)]
     if findings and not _only_refused(seen, why_not):
         return _Judged(rule, "fail", min(findings, key=_plainness))
     if why_not:
         return _Judged(rule, "undecided", reason=why_not)
+    if own_fault is not None:
+        return _Judged(rule, "error", reason=f"{own_fault.probe.name}: the request {own_fault.undecided}")
     if undecided and (rule.thorough or len(undecided) == len(judgements)):
         return _Judged(rule, "undecided", reason=undecided[0].reason)
     if judgements:
@@ -308,6 +323,13 @@ def _judged(  # noqa: PLR0911 - one for each outcome
     if settings.quick:
         return _Judged(rule, "skip", reason="nothing in --quick to judge it by")
     return _Judged(rule, "skip", reason="nothing to judge it by: no answer of the kind it is about")
+
+
+def _is_own_fault(exchange: Exchange, rule: Rule) -> bool:
+    """Return True if the check failed to send a request of the rule."""
+    outcome, probe = exchange.outcome, exchange.probe
+    own = probe.rule == rule.id or (probe.phase == "generate" and rule.id.startswith("schema."))
+    return own and isinstance(outcome, Fault) and outcome.kind == "internal"
 
 
 async def _shrunk(line: Line, seen: Seen, settings: Settings, judged: list[_Judged]) -> list[_Judged]:
@@ -333,11 +355,15 @@ _AT_ONCE = 3
 
 
 def _shown_by(one: _Judged, seen: Seen) -> Exchange | None:
-    """The exchange that shows the failure by itself, where its request may be smaller and nobody made it for this rule."""
+    """Return the exchange that shows the failure by itself, without its name; None where its request cannot be smaller.
+
+    A rule that looks for an exchange by its name knows what the documents are and where they stand, so that none may be left out.
+    """
     exchange = one.finding.exchange if one.finding else None
     if exchange is None or exchange.probe.rule == one.rule.id or not shrinkable(exchange.probe):
         return None
-    return exchange if _finding(one.rule, exchange, seen) else None
+    unnamed = replace(exchange, probe=replace(exchange.probe, name=""))
+    return unnamed if _finding(one.rule, unnamed, seen) else None
 
 
 def _finding(rule: Rule, exchange: Exchange, seen: Seen) -> Finding | None:

@@ -22,7 +22,15 @@ from urllib.parse import quote, urlsplit
 import anyio.to_thread
 import httpx
 
-from rerank_conformance.exchanges import KEY, TRANSIENT, WRONG_KEY, Answer, Exchange, Fault, Probe
+from rerank_conformance.exchanges import (
+    KEY,
+    WRONG_KEY,
+    Answer,
+    Exchange,
+    Fault,
+    Probe,
+    transient_status,
+)
 from rerank_conformance.reference import Reference
 
 _HEADERS = {"User-Agent": "rerank-conformance", "Accept": "application/json", "Accept-Encoding": "identity"}
@@ -33,6 +41,9 @@ _LARGEST_IN_ALL = (
 )  # bytes that all answers may take when they are read, or the rest is not sent
 _PER_VALUE = 64  # bytes that a JSON value takes at least
 _RETRIES = 3
+_REPEATS = 2  # of a request that was answered with 500, which may pass; what is the same again is the server's own
+_LATER = frozenset({408, 429, 503, 529})  # overload: every request waits. Of other statuses only the one is repeated.
+_PAUSE = 0.05  # seconds before the first repeat of one request; doubled for each
 _HANGS = 3  # timeouts in a row, or
 _HANGS_IN_ALL = 8  # timeouts, after which the rest is not sent
 _SHORTEST_SECRET = 8
@@ -76,6 +87,9 @@ class Budget:
     """What a check may spend."""
 
     max_requests: int | None = None
+    """Requests in all."""
+    max_probes: int | None = None
+    """Requests without the repeats of those that a server could not answer for the moment."""
     timeout: float = 10.0
     """Seconds for one answer, from the first byte sent to the last one read."""
     patience: float = 15.0
@@ -93,6 +107,7 @@ class Line:
     key: str | None = field(repr=False)
     budget: Budget
     requests: int = 0
+    probes: int = 0
     base: str = ""
 
     def __post_init__(self) -> None:
@@ -121,22 +136,25 @@ class Line:
             pass
 
     async def send(self, probe: Probe) -> Exchange:
-        """What comes of the probe; never an exception of the server's making."""
+        """Send the probe and return what came of it; never raise for what a server does."""
         async with self._gate:
             began = time.monotonic()
-            outcome = await self._patiently(probe)
-            return Exchange(probe, outcome, time.monotonic() - began)
+            outcome, attempts, passing = await self._patiently(probe)
+            return Exchange(probe, outcome, time.monotonic() - began, attempts, tuple(passing))
 
-    async def _patiently(self, probe: Probe) -> Answer | Fault:
+    async def _patiently(self, probe: Probe) -> tuple[Answer | Fault, int, list[int]]:
         closed = 0
         outcome: Answer | Fault = Fault("unsent", "was not sent")
+        passing: list[int] = []
+        failed = False
         for attempt in range(1 + _RETRIES):
-            refusal = self._take()
+            refusal = self._take(first=attempt == 0)
             if refusal:
-                return refusal if attempt == 0 else outcome
+                return (refusal if attempt == 0 else outcome), attempt, passing
             await self._turn()
             # every connection that is kept may have been closed just now
             outcome = await self._once(probe, self._anew if closed else self._client)
+            sent = attempt + 1
             hung = isinstance(outcome, Fault) and outcome.kind == "timeout"
             self._hangs = self._hangs + 1 if hung else 0
             self._hangs_in_all += hung
@@ -144,26 +162,41 @@ class Line:
                 closed += outcome.kind == "closed"
                 if outcome.kind == "closed" and closed == 1:
                     continue
-                return Fault("broken", outcome.message) if outcome.kind == "closed" else outcome
-            if outcome.status not in TRANSIENT or not self._wait(outcome, attempt):
-                return outcome
-        return outcome
+                if outcome.kind == "closed":
+                    outcome = Fault("broken", outcome.message)
+                return outcome, sent, passing
+            if outcome.status == 500 and attempt < _REPEATS:
+                failed = True
+                await asyncio.sleep(_PAUSE * 2**attempt)
+                continue
+            status = transient_status(probe, outcome)
+            if failed and outcome.status != 500:
+                passing.append(500)
+                failed = False
+            if status is None:
+                return outcome, sent, passing
+            passing.append(status)
+            if not await self._wait(outcome, status, attempt):
+                return outcome, sent, passing
+        return outcome, 1 + _RETRIES, passing
 
-    def _take(self) -> Fault | None:
+    def _take(self, *, first: bool) -> Fault | None:
         if self._hangs >= _HANGS or self._hangs_in_all >= _HANGS_IN_ALL:
             return Fault(
                 "unsent", f"was not sent: {self._hangs_in_all} requests before it had no answer in time"
             )
-        if self.budget.max_requests is not None and self.requests >= self.budget.max_requests:
-            return Fault(
-                "unsent", f"was not sent: the budget of {self.budget.max_requests} requests was used up"
-            )
+        most, spent = self.budget.max_requests, self.requests
+        if first and self.budget.max_probes is not None and self.probes >= self.budget.max_probes:
+            most, spent = self.budget.max_probes, self.probes
+        if most is not None and spent >= most:
+            return Fault("unsent", f"was not sent: the budget of {most} requests was used up")
         if self._read > _LARGEST_IN_ALL:
             return Fault(
                 "unsent",
                 "was not sent: the answers before it are too large to keep",
             )
         self.requests += 1
+        self.probes += first
         return None
 
     async def _turn(self) -> None:
@@ -173,11 +206,16 @@ class Line:
         self._next = at + (1 / self.budget.rate if self.budget.rate else 0)
         await asyncio.sleep(max(0.0, at - now))
 
-    def _wait(self, answer: Answer, attempt: int) -> bool:
-        """Have everyone wait for a server that asked for it; False if there is no time left for that."""
+    async def _wait(self, answer: Answer, status: int, attempt: int) -> bool:
+        """Wait before a repeat: with every other request where the server asks for it; False if there is no time left."""
         hint = _seconds(answer.headers.get("retry-after"))
+        if attempt >= _RETRIES:
+            return False
+        if hint is None and status not in _LATER:
+            await asyncio.sleep(_PAUSE * 2**attempt)
+            return True
         asked = 0.5 * 2**attempt if hint is None else hint
-        if attempt >= _RETRIES or self._waited + asked > self.budget.patience:
+        if self._waited + asked > self.budget.patience:
             return False
         until = time.monotonic() + asked
         if until > self._next:
@@ -195,10 +233,13 @@ class Line:
         limit = _LARGEST + _PER_BYTE_SENT * len(probe.content)
         began = False
         try:
+            request = client.build_request(
+                probe.method, f"{self.base}{probe.path}", content=probe.content or None, headers=headers
+            )
+        except Exception as error:  # noqa: BLE001 - nothing was sent: no server made this error
+            return self._own_fault(error)
+        try:
             async with asyncio.timeout(self.budget.timeout):
-                request = client.build_request(
-                    probe.method, f"{self.base}{probe.path}", content=probe.content or None, headers=headers
-                )
                 response = await client.send(request, stream=True)
                 began = True
                 try:
@@ -218,11 +259,15 @@ class Line:
         except _TooMuch as error:
             return Fault("broken", str(error))
         except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
+            if isinstance(error, httpx.LocalProtocolError) and _UNSENDABLE in str(error):
+                return self._own_fault(error)
             return Fault(
                 "broken",
                 f"was answered with what is not HTTP: {type(error).__name__} {self._hide(str(error))}"[:300],
             )
         except Exception as error:  # noqa: BLE001 - an app or a transport in this process may raise anything
+            if isinstance(self.target, str):
+                return self._own_fault(error)
             return Fault(
                 "broken",
                 f"was answered by an exception: {type(error).__name__}: {self._hide(str(error))}"[:300],
@@ -230,6 +275,10 @@ class Line:
         self._read += len(body) + _PER_VALUE * body.count(b",")
         seen = {name.lower(): self._hide(value) for name, value in response.headers.items()}
         return Answer(response.status_code, seen, self._hidden(body))
+
+    def _own_fault(self, error: Exception) -> Fault:
+        said = f"{type(error).__name__}: {self._hide(str(error))}"
+        return Fault("internal", f"could not be sent by the check: {said}"[:300])
 
     def _authorization(self, probe: Probe) -> dict[str, str]:
         key = self.key
@@ -270,6 +319,7 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
 
 
 _CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
+_UNSENDABLE = "Illegal header"  # h11's words for a head that it refuses to send
 _ENDED = ("without sending", "peer closed")  # h11's and httpcore's words for a connection that ended
 _ESCAPED = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|/)")
 

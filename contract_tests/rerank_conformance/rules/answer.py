@@ -5,6 +5,7 @@
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -100,12 +101,15 @@ def one_reading(seen: Seen) -> Iterator[Judgement]:
     for exchange in seen.exchanges:
         answer = exchange.answer
         if answer is not None and answer.value is not None:
-            found = _read_differently(answer.body)
+            found = _read_differently(answer.body, exchange.probe.content)
             yield Finding("JSON as in RFC 8259", f"{answer.status} with {found}", exchange) if found else None
 
 
-def _read_differently(body: bytes) -> str | None:
-    """What parsers do not agree about in a body that Python's reads; None where they do."""
+def _read_differently(body: bytes, sent: bytes) -> str | None:
+    """Return what parsers do not agree about in a body that Python's reads; None where they do.
+
+    Half of a surrogate pair that the request holds may come back as it was sent, as RFC 8259 allows.
+    """
     found: list[str] = []
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -123,13 +127,26 @@ def _read_differently(body: bytes) -> str | None:
 
     try:
         value = json.loads(body, object_pairs_hook=members, parse_constant=found.append, parse_float=number)
-        if not found and b"\\u" in body:
-            json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        found.append("half of a surrogate pair")
+        if not found and b"\\u" in body and not _halves(value) <= _halves_sent(sent):
+            found.append("half of a surrogate pair")
     except (ValueError, RecursionError):
         pass
     return found[0] if found else None
+
+
+def _halves(value: object) -> set[str]:
+    """Return the halves of surrogate pairs in the strings of a JSON value."""
+    return set(_HALF.findall(json.dumps(value, ensure_ascii=False)))
+
+
+def _halves_sent(content: bytes) -> set[str]:
+    try:
+        return _halves(json.loads(content)) if b"\\u" in content else set()
+    except (ValueError, RecursionError):
+        return set()
+
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @rule(
