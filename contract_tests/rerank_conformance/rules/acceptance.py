@@ -144,6 +144,13 @@ _ADDED: tuple[tuple[str, Level, bool, str, str], ...] = (
         f"{SCHEMA}/RerankDocument",
     ),
     (
+        "other-dialects",
+        "SHOULD",
+        False,
+        "Fields that clients of other dialects send, such as return_documents, are taken",
+        "#/info/description",
+    ),
+    (
         "blank-query",
         "SHOULD",
         False,

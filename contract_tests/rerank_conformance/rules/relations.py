@@ -14,6 +14,7 @@ _TOP_N = f"{SCHEMA}/RerankRequest/properties/top_n"
 _SCORE = f"{SCHEMA}/RerankResult/properties/relevance_score"
 _QUERY = f"{SCHEMA}/RerankRequest/properties/query"
 _EXACT = 1e-9
+_NOISES = 3  # times the noise that one repeat shows, within which scores may still be the same
 
 _Comparison = Callable[[Seen, Exchange, Exchange], Iterator[Judgement]]
 
@@ -163,8 +164,11 @@ def string_or_object(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Jud
 @rule("relation.query-matters", "The ranking depends on the query", _QUERY)
 @_between("rank-full", "rank-other-query")
 def query_matters(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
-    """Other queries over the same documents."""
-    same = one.order == other.order and not _apart(seen, one, other)
+    """Other queries over the same documents: scores that differ by more than noise differ, however little that is."""
+    within = max(_EXACT, _NOISES * seen.noise)
+    same = one.order == other.order and all(
+        abs(one.scores[index] - other.scores[index]) <= within for index in one.order
+    )
     expected = "another ranking, or other scores, for a query about something else"
     yield Finding(expected, f"the same again: {_shown(other)}", other) if same else None
 
