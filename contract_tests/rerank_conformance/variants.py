@@ -358,10 +358,15 @@ VARIANTS: Mapping[str, Server] = MappingProxyType(
         "late-errors": _LateErrors,
         "halves-echoed": _HalvesEchoed,
         "wide-logits": scoring(
-            "Scores by logits of hundreds of either sign, with noise of 0.05.",
-            lambda _, __, s: _noise(0.05, [400 * x - 200 for x in s]),
+            "Scores from 0 to some hundreds, with noise of 0.05.",
+            lambda _, __, s: _noise(0.05, [300 * x for x in s]),
         ),
-        "narrow": scoring("Scores within a thousandth.", lambda _, __, s: [0.5 + x / 1000 for x in s]),
+        "narrow": scoring(
+            "Scores by length within a hundredth, and by relevance within a millionth.",
+            lambda _, texts, s: [
+                0.5 + len(text) / 1e5 + x / 1e6 for text, x in zip(texts, s, strict=True)
+            ],
+        ),
     }
 )
 """Makers of legal servers; the docstring of each says in one line how it differs."""
