@@ -59,6 +59,7 @@ def main() -> None:
 @click.option("--expected-failures", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of rules that the server is known to break: an id on each line, a reason after #.")  # fmt: skip
 @click.option("--contract-version", metavar="VERSION", help="Hold the server to this version of the contract: its schemas, and the rules that there were then.  [default: this kit's]")  # fmt: skip
 @click.option("--strict", is_flag=True, help="A SHOULD counts as a MUST.")
+@click.option("--expect-auth", is_flag=True, help="Judge a server that needs no key as one that does.")
 @click.option("--yes", is_flag=True, help="Do not ask before calling a live server.")
 def check(url: str, **options: Any) -> NoReturn:
     """Check the server that has /rerank right under URL."""
@@ -84,6 +85,7 @@ def check(url: str, **options: Any) -> NoReturn:
         "rules": rules,
         "timeout": options["timeout"],
         "strict": options["strict"],
+        "expect_auth": options["expect_auth"],
         "expected": _expected(options["expected_failures"]),
     }
     settings |= {

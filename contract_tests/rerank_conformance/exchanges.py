@@ -71,7 +71,8 @@ class Probe:
     @property
     def documents(self) -> Sequence[Any]:
         """The documents of the request; none where it has no list of them."""
-        return cast("Sequence[Any]", self._object.get("documents") or ())
+        documents: Any = self._object.get("documents")
+        return cast("Sequence[Any]", documents) if isinstance(documents, list) else ()
 
     @property
     def top_n(self) -> float | None:
@@ -152,6 +153,13 @@ class Exchange:
             named = "" if code is None else f" {json.dumps(code)[:40]}"
             return f"answered 200 with an error{named} in place of results"
         return None
+
+    @property
+    def crashed(self) -> bool:
+        """True if the server failed: 500, or an answer that is not whole HTTP."""
+        if isinstance(self.outcome, Fault):
+            return self.outcome.kind == "broken"
+        return self.outcome.status == 500
 
     @property
     def ranked(self) -> bool:

@@ -32,6 +32,9 @@ class RuleResult(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     """Why the rule was skipped, undecided, known or in error; of a pass, that a failure had been expected."""
 
+    touched: tuple[str, ...] = ()
+    """The rules that fail by the same crash alone; they are skipped."""
+
     @property
     def section(self) -> str:
         """The first part of the id."""

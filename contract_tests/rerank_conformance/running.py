@@ -13,11 +13,13 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
 from rerank_conformance import contract, generation
+from rerank_conformance.capabilities import Capability, applicable, find, with_capabilities
 from rerank_conformance.contract import Contract
 from rerank_conformance.exchanges import KEY, WRONG_KEY, Exchange, Fault, Probe
 from rerank_conformance.probes import MODEL, probes, smoke
@@ -48,6 +50,8 @@ class Settings:
     timeout: float = 10.0
     tolerance: float = TOLERANCE
     strict: bool = False
+    expect_auth: bool = False
+    """Judge a server that needs no key as one that does."""
     expected: Mapping[str, str] = field(default_factory=dict[str, str])
     """The reasons of expected failures, by rule."""
     rate: float | None = None
@@ -139,7 +143,8 @@ async def _check(target: Target, settings: Settings) -> Report:
     async with Line(target, settings.key, budget) as line:
         exchanges, why_not, fault = await _exchange(line, settings, rules)
         seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key), by=settings.contract)
-        judged = [_judged(rule, seen, settings, why_not) for rule in rules]
+        missing = find(seen, expect_auth=settings.expect_auth)
+        judged = [_judged(rule, seen, settings, why_not, missing) for rule in rules]
         if fault is not None:
             judged = [
                 _Judged(one.rule, "error", reason=fault)
@@ -149,6 +154,7 @@ async def _check(target: Target, settings: Settings) -> Report:
             ]
         if not settings.quick and why_not is None:
             judged = await _shrunk(line, seen, settings, judged)
+        judged = one_finding_for_a_crash(judged)
     results = with_known(
         [one.result(line.base, settings.contract.version) for one in judged], settings.expected
     )
@@ -239,15 +245,15 @@ _GENERATED = ("schema.", "answer.", "error.", "robustness.", "refusal.status")
 def _has_such_a_key(probe: Probe, key: str) -> bool:
     """Return True if a header can carry what the probe makes of the key: a key without its end may be nothing, or end in a blank."""
     cut = key[:-1]
-    return probe.auth != "shorter" or bool(cut) and cut == cut.rstrip()
+    return probe.auth != "shorter" or (bool(cut) and cut == cut.rstrip())
 
 
 def _needed(everything: list[Probe], rules: Sequence[Rule]) -> list[Probe]:
-    """The probes of these rules alone, where each rule has probes of its own; else all."""
+    """Return the probes of these rules and of what they need, where each rule has probes of its own; else all."""
     own = {probe.rule for probe in everything}
     wanted = {rule.id for rule in rules}
     if wanted <= own:
-        return [probe for probe in everything if probe.rule in wanted]
+        return with_capabilities([probe for probe in everything if probe.rule in wanted], everything)
     return everything
 
 
@@ -279,6 +285,10 @@ class _Judged:
     outcome: Outcome
     finding: Finding | None = None
     reason: str | None = None
+    findings: tuple[Finding, ...] = ()
+    """Every finding, the plainest first."""
+    touched: tuple[str, ...] = ()
+    """The rules that fail by the same crashes alone."""
 
     def result(self, base: str, version: str) -> RuleResult:
         finding = self.finding
@@ -293,12 +303,15 @@ class _Judged:
             actual=finding.actual if finding else None,
             curl=_curl(finding.exchange, base) if finding and finding.exchange else None,
             reason=self.reason,
+            touched=self.touched,
         )
 
 
 def _judged(  # noqa: PLR0911 - one for each outcome
-    rule: Rule, seen: Seen, settings: Settings, why_not: str | None
+    rule: Rule, everything: Seen, settings: Settings, why_not: str | None, missing: Sequence[Capability]
 ) -> _Judged:
+    what = applicable(rule, everything, missing)
+    seen = what.seen
     try:
         judgements = list(rule.judge(seen))
     except Exception as error:  # noqa: BLE001 - a fault of the kit is never the server's
@@ -306,8 +319,9 @@ def _judged(  # noqa: PLR0911 - one for each outcome
     findings = [one for one in judgements if isinstance(one, Finding)]
     own_fault = next((one for one in seen.exchanges if _is_own_fault(one, rule)), None)
     undecided = [one for one in judgements if isinstance(one, Undecided)]
-    if findings and not _only_refused(seen, why_not):
-        return _Judged(rule, "fail", min(findings, key=_plainness))
+    if findings and not _only_refused(everything, why_not):
+        findings.sort(key=_plainness)
+        return _Judged(rule, "fail", findings[0], findings=tuple(findings))
     if why_not:
         return _Judged(rule, "undecided", reason=why_not)
     if own_fault is not None:
@@ -316,13 +330,50 @@ def _judged(  # noqa: PLR0911 - one for each outcome
         return _Judged(rule, "undecided", reason=undecided[0].reason)
     if judgements:
         return _Judged(rule, "pass")
+    return _Judged(rule, "skip", reason=what.reason or _why_skipped(rule, seen, settings))
+
+
+def _why_skipped(rule: Rule, seen: Seen, settings: Settings) -> str:
     if settings.quick and not rule.quick:
-        return _Judged(rule, "skip", reason="not among the rules of --quick")
+        return "not among the rules of --quick"
     if rule.id.startswith("authentication.") and not seen.has_key:
-        return _Judged(rule, "skip", reason="no key was given, and the server asks for none")
+        return "no key was given, and the server asks for none"
     if settings.quick:
-        return _Judged(rule, "skip", reason="nothing in --quick to judge it by")
-    return _Judged(rule, "skip", reason="nothing to judge it by: no answer of the kind it is about")
+        return "nothing in --quick to judge it by"
+    return "nothing to judge it by: no answer of the kind it is about"
+
+
+def one_finding_for_a_crash(judged: Sequence[_Judged]) -> list[_Judged]:
+    """Leave one failing rule for each crash, with the rules below it that fail by crashes of other rules alone."""
+    failed = [one for one in judged if one.outcome == "fail"]
+    owners: dict[int, _Judged] = {}
+    for one in failed:
+        for finding in one.findings:
+            if finding.exchange is not None and finding.exchange.crashed:
+                key = id(finding.exchange)
+                owners[key] = min(owners.get(key, one), one, key=partial(_distance, finding.exchange))
+    below: dict[str, list[str]] = {}
+    for one in failed:
+        exchanges = [finding.exchange for finding in one.findings]
+        found = [owners.get(id(exchange)) for exchange in exchanges]
+        first = found[0] if found else None
+        if first is not None and all(owner is not None and owner is not one for owner in found):
+            below.setdefault(first.rule.id, []).append(one.rule.id)
+    above = {name: owner for owner, names in below.items() for name in names}
+    return [
+        _Judged(one.rule, "skip", reason=f"not judged by a crash that breaks {above[one.rule.id]}")
+        if one.rule.id in above
+        else replace(one, touched=tuple(below.get(one.rule.id, ())))
+        for one in judged
+    ]
+
+
+def _distance(exchange: Exchange, one: _Judged) -> tuple[bool, int]:
+    """Return how far a rule is from being the one that a crash is about: a MUST before a SHOULD, its own request's first."""
+    name = one.rule.id
+    general = ("schema.no-server-error", "robustness.no-server-error", "robustness.answered")
+    nearness = 0 if name == exchange.probe.rule else 1 if name in general else 2
+    return one.rule.level != "MUST", nearness
 
 
 def _is_own_fault(exchange: Exchange, rule: Rule) -> bool:

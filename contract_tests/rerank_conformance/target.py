@@ -41,8 +41,12 @@ _LARGEST_IN_ALL = (
 )  # bytes that all answers may take when they are read, or the rest is not sent
 _PER_VALUE = 64  # bytes that a JSON value takes at least
 _RETRIES = 3
-_REPEATS = 2  # of a request that was answered with 500, which may pass; what is the same again is the server's own
-_LATER = frozenset({408, 429, 503, 529})  # overload: every request waits. Of other statuses only the one is repeated.
+_REPEATS = (
+    2  # of a request that was answered with 500, which may pass; what is the same again is the server's own
+)
+_LATER = frozenset(
+    {408, 429, 503, 529}
+)  # overload: every request waits. Of other statuses only the one is repeated.
 _PAUSE = 0.05  # seconds before the first repeat of one request; doubled for each
 _HANGS = 3  # timeouts in a row, or
 _HANGS_IN_ALL = 8  # timeouts, after which the rest is not sent
@@ -224,20 +228,12 @@ class Line:
         return True
 
     async def _once(self, probe: Probe, client: httpx.AsyncClient) -> Answer | Fault:  # noqa: PLR0911 - one for each way in which it can fail
-        headers = {
-            **_HEADERS,
-            "Content-Type": "application/json",
-            **probe.headers,
-            **self._authorization(probe),
-        }
-        limit = _LARGEST + _PER_BYTE_SENT * len(probe.content)
-        began = False
         try:
-            request = client.build_request(
-                probe.method, f"{self.base}{probe.path}", content=probe.content or None, headers=headers
-            )
+            request = self._request(probe, client)
         except Exception as error:  # noqa: BLE001 - nothing was sent: no server made this error
             return self._own_fault(error)
+        limit = _LARGEST + _PER_BYTE_SENT * len(probe.content)
+        began = False
         try:
             async with asyncio.timeout(self.budget.timeout):
                 response = await client.send(request, stream=True)
@@ -258,23 +254,33 @@ class Line:
             return Fault("unreachable", f"could not be sent: {self._hide(str(error))}")
         except _TooMuch as error:
             return Fault("broken", str(error))
-        except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
-            if isinstance(error, httpx.LocalProtocolError) and _UNSENDABLE in str(error):
-                return self._own_fault(error)
-            return Fault(
-                "broken",
-                f"was answered with what is not HTTP: {type(error).__name__} {self._hide(str(error))}"[:300],
-            )
-        except Exception as error:  # noqa: BLE001 - an app or a transport in this process may raise anything
-            if isinstance(self.target, str):
-                return self._own_fault(error)
-            return Fault(
-                "broken",
-                f"was answered by an exception: {type(error).__name__}: {self._hide(str(error))}"[:300],
-            )
+        except Exception as error:  # noqa: BLE001 - no error of a server may end a check
+            return self._failed(error)
         self._read += len(body) + _PER_VALUE * body.count(b",")
         seen = {name.lower(): self._hide(value) for name, value in response.headers.items()}
         return Answer(response.status_code, seen, self._hidden(body))
+
+    def _request(self, probe: Probe, client: httpx.AsyncClient) -> httpx.Request:
+        headers = {
+            **_HEADERS,
+            "Content-Type": "application/json",
+            **probe.headers,
+            **self._authorization(probe),
+        }
+        url = f"{self.base}{probe.path}"
+        return client.build_request(probe.method, url, content=probe.content or None, headers=headers)
+
+    def _failed(self, error: Exception) -> Fault:
+        """Return the fault for an error that httpx has no better name for, or that is not httpx's."""
+        said = f"{type(error).__name__}: {self._hide(str(error))}"
+        if not isinstance(error, (httpx.HTTPError, httpx.InvalidURL, zlib.error)):
+            # an app or a transport in this process may raise anything
+            if isinstance(self.target, str):
+                return self._own_fault(error)
+            return Fault("broken", f"was answered by an exception: {said}"[:300])
+        if isinstance(error, httpx.LocalProtocolError) and _UNSENDABLE in str(error):
+            return self._own_fault(error)
+        return Fault("broken", f"was answered with what is not HTTP: {said}"[:300])
 
     def _own_fault(self, error: Exception) -> Fault:
         said = f"{type(error).__name__}: {self._hide(str(error))}"

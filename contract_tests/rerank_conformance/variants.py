@@ -363,9 +363,7 @@ VARIANTS: Mapping[str, Server] = MappingProxyType(
         ),
         "narrow": scoring(
             "Scores by length within a hundredth, and by relevance within a millionth.",
-            lambda _, texts, s: [
-                0.5 + len(text) / 1e5 + x / 1e6 for text, x in zip(texts, s, strict=True)
-            ],
+            lambda _, texts, s: [0.5 + len(text) / 1e5 + x / 1e6 for text, x in zip(texts, s, strict=True)],
         ),
     }
 )

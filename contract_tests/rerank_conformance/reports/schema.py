@@ -43,6 +43,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "expected": "What the rule asks for in the case at hand; set on failures.",
         "actual": "What came instead; set on failures. It may quote what the server sent.",
         "curl": "A command that shows it again. The key in it is $OPENROUTER_API_KEY.",
+        "touched": "The rules that fail by the same crash alone, and are skipped.",
         "reason": "Why it was skipped, undecided, known or in error; on a pass, that a failure had been expected.",
     },
     "Comparison": {
