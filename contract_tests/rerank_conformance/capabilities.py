@@ -112,7 +112,8 @@ def _refused(*names: str) -> Callable[[Seen], bool]:
 
 
 def _body(probe: Probe) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", probe.body) if isinstance(probe.body, dict) else {}
+    body: Any = probe.body
+    return cast("Mapping[str, Any]", body) if isinstance(body, dict) else {}
 
 
 def _has_objects(probe: Probe) -> bool:

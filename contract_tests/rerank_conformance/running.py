@@ -354,11 +354,12 @@ def one_finding_for_a_crash(judged: Sequence[_Judged]) -> list[_Judged]:
                 owners[key] = min(owners.get(key, one), one, key=partial(_distance, finding.exchange))
     below: dict[str, list[str]] = {}
     for one in failed:
-        exchanges = [finding.exchange for finding in one.findings]
-        found = [owners.get(id(exchange)) for exchange in exchanges]
-        first = found[0] if found else None
-        if first is not None and all(owner is not None and owner is not one for owner in found):
-            below.setdefault(first.rule.id, []).append(one.rule.id)
+        found = [owners.get(id(finding.exchange)) for finding in one.findings]
+        others = [owner for owner in found if owner is not None and owner is not one]
+        # a MUST stays where only a SHOULD would be left of it
+        shown = [owner for owner in others if owner.rule.level == "MUST" or one.rule.level == "SHOULD"]
+        if shown and len(others) == len(found):
+            below.setdefault(shown[0].rule.id, []).append(one.rule.id)
     above = {name: owner for owner, names in below.items() for name in names}
     return [
         _Judged(one.rule, "skip", reason=f"not judged by a crash that breaks {above[one.rule.id]}")
@@ -368,12 +369,12 @@ def one_finding_for_a_crash(judged: Sequence[_Judged]) -> list[_Judged]:
     ]
 
 
-def _distance(exchange: Exchange, one: _Judged) -> tuple[bool, int]:
-    """Return how far a rule is from being the one that a crash is about: a MUST before a SHOULD, its own request's first."""
+def _distance(exchange: Exchange, one: _Judged) -> tuple[bool, bool, int]:
+    """Return how far a rule is from being the one that a crash is about: the form of its answer is the farthest."""
     name = one.rule.id
     general = ("schema.no-server-error", "robustness.no-server-error", "robustness.answered")
     nearness = 0 if name == exchange.probe.rule else 1 if name in general else 2
-    return one.rule.level != "MUST", nearness
+    return name.startswith("error."), one.rule.level != "MUST", nearness
 
 
 def _is_own_fault(exchange: Exchange, rule: Rule) -> bool:
