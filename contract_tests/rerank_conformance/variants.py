@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import random
+import zlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, cast
@@ -362,8 +363,11 @@ VARIANTS: Mapping[str, Server] = MappingProxyType(
             lambda _, __, s: _noise(0.05, [300 * x for x in s]),
         ),
         "narrow": scoring(
-            "Scores by length within a hundredth, and by relevance within a millionth.",
-            lambda _, texts, s: [0.5 + len(text) / 1e5 + x / 1e6 for text, x in zip(texts, s, strict=True)],
+            "Scores by the text within a hundredth, and by relevance within a millionth.",
+            lambda _, texts, s: [
+                0.5 + zlib.crc32(text.encode()) % 1000 / 1e5 + x / 1e6
+                for text, x in zip(texts, s, strict=True)
+            ],
         ),
     }
 )
