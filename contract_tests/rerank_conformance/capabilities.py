@@ -34,7 +34,7 @@ class Capability:
 
 @dataclass(frozen=True)
 class Applicable:
-    """What a rule may be judged by."""
+    """The exchanges that a rule may be judged by."""
 
     seen: Seen
     reason: str | None

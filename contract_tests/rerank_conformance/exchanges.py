@@ -1,4 +1,4 @@
-"""What is sent to a server and what came of it, as values; nothing here sends or judges."""
+"""Requests to a server and their outcomes, as values."""
 
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeGuard, cast
 
 Phase = Literal["smoke", "refuse", "rank", "alone", "generate"]
-"""What is sent when: those of one phase at the same time, but for `alone`, which is one after the other."""
+"""The phase of a request: those of one are sent at the same time, but `alone` one after the other."""
 Auth = Literal[
     "key",
     "none",
@@ -28,7 +28,7 @@ Auth = Literal[
 """Which Authorization a request carries: the key itself, or what is wrong about it."""
 
 KEY = "$OPENROUTER_API_KEY"
-"""What stands for the key in everything that is recorded."""
+"""The placeholder for the key in everything that is recorded."""
 OF_RANKING = "/rerank"
 """The path of the operation."""
 WRONG_KEY = "sk-or-v1-0000-this-key-is-unknown"
@@ -48,7 +48,7 @@ class Probe:
     body: object = None
     """The JSON value that is sent; bytes are sent as they are."""
     legal: bool | None = None
-    """Whether the contract allows the request; None where nothing about the ranking may be judged by it."""
+    """True if the contract allows the request; None if nothing about the ranking may be judged by it."""
     method: str = "POST"
     path: str = OF_RANKING
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -86,7 +86,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server sent back, whole."""
+    """A whole response."""
 
     status: int
     headers: Mapping[str, str]
@@ -117,7 +117,7 @@ that is not whole HTTP; a request that was never sent; a request that the check 
 
 @dataclass(frozen=True)
 class Fault:
-    """What came instead of an answer."""
+    """The reason why there is no answer."""
 
     kind: FaultKind
     message: str
@@ -131,7 +131,7 @@ class Exchange:
     outcome: Answer | Fault
     elapsed: float = 0.0
     attempts: int = 1
-    """How many times the request was sent."""
+    """The number of times that the request was sent."""
     passing: tuple[int, ...] = ()
     """The transient statuses that attempts were answered with, those of a recovered 500 included."""
 
@@ -142,7 +142,7 @@ class Exchange:
 
     @property
     def undecided(self) -> str | None:
-        """Why nothing can be concluded from this exchange; None where something can."""
+        """The reason why nothing can be concluded from this exchange; None if something can."""
         if isinstance(self.outcome, Fault):
             return self.outcome.message if self.outcome.kind != "broken" else None
         if self.outcome.status in TRANSIENT:
@@ -192,7 +192,7 @@ class Exchange:
 
 
 def is_index(value: object) -> TypeGuard[int]:
-    """Whether it is an integer; JSON Schema counts 2.0 among them, callers that index a list do not."""
+    """Return True if it is an integer; JSON Schema counts 2.0 among them, callers that index a list do not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -203,7 +203,7 @@ def _indexed(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a finite number."""
+    """Return True if it is a finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:

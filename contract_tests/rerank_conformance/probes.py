@@ -100,12 +100,12 @@ ASKED = (
 )
 """One query for each of `TOGETHER`."""
 _EMPTY: tuple[object, ...] = ("", [], 0, False)
-"""What some languages take for nothing at all."""
+"""Values that some languages take for nothing at all."""
 _ASKING = (
     "Yeast and bread, the strings of a violin, and mountains are what someone knows about who has been to Berlin and to "
     "the largest city of every country on this continent, and who asks a librarian at the end of a long day: "
 )
-"""How a long query begins; it says enough for a ranking by itself."""
+"""The beginning of a long query; it says enough for a ranking by itself."""
 _TELLING = (
     "From the notes of a librarian, page twelve, copied by hand and checked twice by two of her friends: "
 )
@@ -252,7 +252,7 @@ def _nested(body: dict[str, Any], name: str = "documents") -> bytes:
 
 
 def _wrong_types(model: str) -> Iterator[Probe]:
-    """What is taken where a check stops early, or reads more kindly than JSON Schema does."""
+    """Yield requests that are taken where a check stops early, or reads more kindly than JSON Schema does."""
     body = _body(model, DOCUMENTS[:2])
     nothing: list[object] = []
     whole = json.dumps(body)

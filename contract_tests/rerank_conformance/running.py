@@ -38,7 +38,7 @@ _INLINE = 1500  # characters of a body that a command line may hold
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a check is to be like."""
+    """Settings of a check."""
 
     key: str | None = field(default=None, repr=False)
     model: str = MODEL
@@ -119,7 +119,7 @@ def check(target: Target, **settings: Any) -> Report:
 
 
 def estimate(settings: Settings, *, has_key: bool) -> str:
-    """What a check will send, in words, before it does."""
+    """Return a sentence on what a check will send."""
     by_hand = probes(has_key=has_key, quick=settings.quick, contract_version=settings.contract_version)
     planned = [smoke(), *by_hand]
     ranked = sum(probe.legal is True for probe in planned)
@@ -228,7 +228,7 @@ async def _exchange(
 
 
 async def in_order(by_hand: Sequence[Probe], send: Callable[[Probe], Awaitable[Exchange]]) -> list[Exchange]:
-    """What comes of the requests that are written by hand, phase by phase."""
+    """Send the requests that are written by hand, phase by phase, and return the exchanges."""
     exchanges: list[Exchange] = []
     for phase in ("refuse", "rank"):
         exchanges += await asyncio.gather(*(send(probe) for probe in by_hand if probe.phase == phase))
@@ -258,7 +258,7 @@ def _needed(everything: list[Probe], rules: Sequence[Rule]) -> list[Probe]:
 
 
 def _stops(first: Exchange, settings: Settings) -> str | None:
-    """Why nothing more is sent after the first exchange; None where there is more to learn."""
+    """Return the reason for which nothing more is sent after the first exchange; None if there is none."""
     if isinstance(first.outcome, Fault):
         return f"the first request {first.outcome.message}"
     answer = first.outcome
@@ -279,7 +279,7 @@ def _stops(first: Exchange, settings: Settings) -> str | None:
 
 @dataclass(frozen=True)
 class _Judged:
-    """What became of a rule, with the exchange that shows it."""
+    """The outcome of a rule, with its findings."""
 
     rule: Rule
     outcome: Outcome
@@ -419,7 +419,7 @@ def _shown_by(one: _Judged, seen: Seen) -> Exchange | None:
 
 
 def _finding(rule: Rule, exchange: Exchange, seen: Seen) -> Finding | None:
-    """What the rule finds in one exchange alone."""
+    """Return what the rule finds in one exchange alone."""
     alone = replace(seen, exchanges=[exchange])
     return next((one for one in rule.judge(alone) if isinstance(one, Finding)), None)
 
@@ -443,7 +443,7 @@ async def _smaller(line: Line, seen: Seen, one: _Judged, shown: Exchange) -> _Ju
 
 
 def _only_refused(seen: Seen, why_not: str | None) -> bool:
-    """Whether the server said no more than that it does not know the key, or the model: nothing follows from that."""
+    """Return True if the server said only that it does not know the key or the model, from which nothing follows."""
     first = seen.exchanges[0]
     status = first.answer.status if first.answer else None
     return why_not is not None and status in {401, 402, 403, 404}

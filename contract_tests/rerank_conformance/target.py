@@ -58,13 +58,13 @@ Target = Any
 
 
 def is_live(target: Target) -> bool:
-    """Whether it is a URL of another machine, where calls may cost money."""
+    """Return True if it is a URL of another machine, where calls may cost money."""
     host = urlsplit(target).hostname or "" if isinstance(target, str) else "localhost"
     return not (host in {"localhost", "::1"} or host.startswith("127."))
 
 
 def refusal(url: str) -> str | None:
-    """Why the address cannot be a target's; None where it can. It does not quote the address, which may hold a secret."""
+    """Return why the address cannot be a target's; None if it can. It does not quote the address, which may hold a secret."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -88,7 +88,7 @@ def name_of(target: Target) -> str:
 
 @dataclass(kw_only=True)
 class Budget:
-    """What a check may spend."""
+    """The budget of a check."""
 
     max_requests: int | None = None
     """Requests in all."""

@@ -1,4 +1,4 @@
-"""What a ranking has to say by itself: its form, its positions, its scores, its echoes, and that nothing is lost."""
+"""Rules of a ranking by itself: its form, its positions, its scores, its echoes, and that nothing is lost."""
 
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -55,7 +55,7 @@ def _is_object(exchange: Exchange) -> bool:
 
 
 def _has_list(exchange: Exchange) -> bool:
-    """Whether there is a list of results at all; that there is one is the schema's to say."""
+    """Return True if there is a list of results at all; that there is one is the schema's to say."""
     return isinstance(_value(exchange).get("results"), list)
 
 
@@ -477,7 +477,7 @@ def echo_image(exchange: Exchange) -> Iterator[Judgement]:
     since="1.1.0",
 )
 def echo_nothing_added(exchange: Exchange) -> Iterator[Judgement]:
-    """What the document has not; of other names the contract says nothing."""
+    """Texts and images that the document does not have; of other names the contract says nothing."""
     for place, document, echo in _echoes(exchange):
         sent: Any = document if isinstance(document, dict) else {"text": document}
         added = next((name for name in ("text", "image") if name in echo and name not in sent), None)

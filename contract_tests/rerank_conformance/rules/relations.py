@@ -1,4 +1,4 @@
-"""What holds between answers; where models may differ honestly, a rule is a SHOULD or has a tolerance."""
+"""Rules of relations between answers; where models may differ honestly, a rule is a SHOULD or has a tolerance."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -133,7 +133,7 @@ def _between(first: str, second: str) -> Callable[[_Comparison], Judge]:
 def _apart(
     seen: Seen, one: Exchange, other: Exchange, place: Callable[[int], int] = lambda index: index
 ) -> bool:
-    """Whether a document has clearly another score in the other ranking, where it is at another place."""
+    """Return True if a document has clearly another score in the other ranking, where it is at another place."""
     return any(
         place(index) in other.scores and not seen.close(one.scores[index], other.scores[place(index)])
         for index in one.order
@@ -208,7 +208,7 @@ def own_score(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]
 
 
 def _is_off(full: Sequence[float], back: Sequence[float], places: int) -> bool:
-    """Whether every score is found so many places off either way: a model would have to mean it."""
+    """Return True if every score is found so many places off either way: a model would have to mean it."""
     if all(abs(one - other) <= _EXACT for one, other in zip(full, back, strict=True)):
         return False
     for by in (2 * places, -2 * places):
@@ -259,7 +259,7 @@ def one_score(seen: Seen) -> Iterator[Judgement]:
 
 
 def _is_plain(exchange: Exchange, first: Exchange) -> bool:
-    """Whether it asks what the first one asks, of texts, and nothing else."""
+    """Return True if it asks what the first one asks, of texts, and nothing else."""
     body = cast("dict[str, Any]", exchange.probe.body)
     asked = cast("dict[str, Any]", first.probe.body)
     texts = all(isinstance(one, str) or one.keys() == {"text"} for one in exchange.probe.documents)

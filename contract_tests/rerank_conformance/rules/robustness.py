@@ -77,7 +77,7 @@ def large_request(seen: Seen) -> Iterator[Judgement]:
     since="1.1.0",
 )
 def odd_json(seen: Seen) -> Iterator[Judgement]:
-    """What RFC 8259 leaves to the parser: it may be taken or refused, and a 5xx is advised against."""
+    """JSON that RFC 8259 leaves to the parser: it may be taken or refused, and a 5xx is advised against."""
     for exchange in _own(seen, "robustness.odd-json"):
         answer = exchange.answer
         if answer is not None and not exchange.undecided:
