@@ -225,7 +225,7 @@ BROKEN = {
     "refusal.top-n-text": taking(
         "numbers as text", lambda body: {**body, "top_n": _number(body)} if "top_n" in body else body
     ),
-    "acceptance.unknown-fields": refusing("strict", lambda body: "return_documents" in body),
+    "acceptance.unknown-fields": refusing("strict", lambda body: "x_unknown" in body),
     "relation.query-matters": scoring(
         "by length", lambda query, texts, scores: [len(text) / 1e4 for text in texts]
     ),

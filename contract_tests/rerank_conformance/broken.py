@@ -91,6 +91,18 @@ class _BraceFirst(Reference):
         return super().parse(body)
 
 
+_DIALECTS = frozenset(
+    {
+        "return_documents",
+        "max_tokens_per_doc",
+        "max_chunks_per_doc",
+        "overlap_tokens",
+        "priority",
+        "truncation",
+        "stream",
+    }
+)
+
 _ACCEPTANCE: Mapping[str, Server] = {
     "acceptance.plain": refusing(
         "Refuses a single document.", lambda b: len(b["documents"]) == 1 and not _is_blank(b["documents"][0])
@@ -134,7 +146,10 @@ _ACCEPTANCE: Mapping[str, Server] = {
     ),
     "acceptance.unknown-fields": refusing(
         "Refuses fields that it does not know.",
-        lambda b: b.keys() - contract.load().at(REQUEST)[1]["properties"].keys(),
+        lambda b: b.keys() - contract.load().at(REQUEST)[1]["properties"].keys() - _DIALECTS,
+    ),
+    "acceptance.other-dialects": refusing(
+        "Refuses fields of other dialects.", lambda b: not _DIALECTS.isdisjoint(b)
     ),
     "acceptance.provider-null": refusing(
         "Refuses a provider of null.", lambda b: "provider" in b and b["provider"] is None
@@ -861,7 +876,21 @@ class _HalfPairs(Reference):
             raise
 
 
+class _Flaky(Reference):
+    """Answers every tenth request with 502."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._count = itertools.count(1)
+
+    def admit(self, request: Request) -> None:
+        if next(self._count) % 10 == 0:
+            raise Refusal(502, "The upstream did not answer")
+        super().admit(request)
+
+
 _SCHEMA: Mapping[str, Server] = {
+    "robustness.transient-errors": _Flaky,
     "robustness.large-request": refusing(
         "Fails on more than five hundred documents.", lambda b: len(b["documents"]) > 500, 500
     ),

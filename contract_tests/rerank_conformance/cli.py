@@ -73,6 +73,7 @@ def main() -> None:
 @click.option("--contract-version", metavar="VERSION", help="Hold the server to this version of the contract: its schemas, and the rules that there were then.  [default: this kit's]")  # fmt: skip
 @click.option("--level", type=click.Choice(LEVELS), metavar="LEVEL", default="strict", show_default=True, help="The level that decides the exit code: ranking (texts, indices and scores), interface (errors, keys, limits and every documented form, too), strict (everything).")  # fmt: skip
 @click.option("--strict", is_flag=True, help="A SHOULD counts as a MUST.")
+@click.option("--expect-auth", is_flag=True, help="Judge a server that needs no key as one that does.")
 @click.option("--yes", is_flag=True, help="Do not ask before calling a live server.")
 def check(url: str, **options: Any) -> NoReturn:
     """Check the server that has /rerank right under URL."""
@@ -99,6 +100,7 @@ def check(url: str, **options: Any) -> NoReturn:
         "timeout": options["timeout"],
         "strict": options["strict"],
         "level": options["level"],
+        "expect_auth": options["expect_auth"],
         "expected": _expected(options["expected_failures"]),
     }
     settings |= {

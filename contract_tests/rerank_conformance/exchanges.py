@@ -1,4 +1,4 @@
-"""What is sent to a server and what came of it, as values; nothing here sends or judges."""
+"""Requests to a server and their outcomes, as values."""
 
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import Any, Literal, TypeGuard, cast
 
 Phase = Literal["smoke", "refuse", "rank", "alone", "generate"]
-"""What is sent when: those of one phase at the same time, but for `alone`, which is one after the other."""
+"""The phase of a request: those of one are sent at the same time, but `alone` one after the other."""
 Form = Literal["usual", "chunked", "http-1.0", "after-head", "after-refusal"]
-"""Which form of HTTP a request has: the usual one, a body in chunks, HTTP/1.0, or another request before it on its connection."""
+"""The form of HTTP of a request: the usual one, a body in chunks, HTTP/1.0, or another request before it on its connection."""
 RAW_FORMS: frozenset[Form] = frozenset({"http-1.0", "after-head", "after-refusal"})
 """The forms that need a connection of their own, which a server in process has not."""
 Auth = Literal[
@@ -32,13 +32,13 @@ Auth = Literal[
 """Which Authorization a request carries: the key itself, or what is wrong about it."""
 
 KEY = "$OPENROUTER_API_KEY"
-"""What stands for the key in everything that is recorded."""
+"""The placeholder for the key in everything that is recorded."""
 OF_RANKING = "/rerank"
 """The path of the operation."""
 WRONG_KEY = "sk-or-v1-0000-this-key-is-unknown"
 
-TRANSIENT = frozenset({429, 503, 529})
-"""Statuses that say `later`: they prove nothing about conformance."""
+TRANSIENT = frozenset({408, 429, 502, 503, 504, *range(520, 525), 529})
+"""Statuses that say "try again": they prove nothing about conformance. 504 and 520 to 523 are those of edge networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Probe:
     body: object = None
     """The JSON value that is sent; bytes are sent as they are."""
     legal: bool | None = None
-    """Whether the contract allows the request; None where nothing about the ranking may be judged by it."""
+    """True if the contract allows the request; None if nothing about the ranking may be judged by it."""
     method: str = "POST"
     path: str = OF_RANKING
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -78,7 +78,8 @@ class Probe:
     @property
     def documents(self) -> Sequence[Any]:
         """The documents of the request; none where it has no list of them."""
-        return cast("Sequence[Any]", self._object.get("documents") or ())
+        documents: Any = self._object.get("documents")
+        return cast("Sequence[Any]", documents) if isinstance(documents, list) else ()
 
     @property
     def top_n(self) -> float | None:
@@ -92,7 +93,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server sent back, whole."""
+    """A whole response."""
 
     status: int
     headers: Mapping[str, str]
@@ -116,14 +117,14 @@ class Answer:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-FaultKind = Literal["unreachable", "timeout", "closed", "broken", "unsent"]
+FaultKind = Literal["unreachable", "timeout", "closed", "broken", "unsent", "internal"]
 """No connection; no answer in time; a connection that ended before the answer began, which is tried again; an answer
-that is not whole HTTP; a request that was never sent."""
+that is not whole HTTP; a request that was never sent; a request that the check itself failed to send."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What came instead of an answer."""
+    """The reason why there is no answer."""
 
     kind: FaultKind
     message: str
@@ -136,6 +137,10 @@ class Exchange:
     probe: Probe
     outcome: Answer | Fault
     elapsed: float = 0.0
+    attempts: int = 1
+    """The number of times that the request was sent."""
+    passing: tuple[int, ...] = ()
+    """The transient statuses that attempts were answered with, those of a recovered 500 included."""
 
     @property
     def answer(self) -> Answer | None:
@@ -144,20 +149,30 @@ class Exchange:
 
     @property
     def undecided(self) -> str | None:
-        """Why nothing can be concluded from this exchange; None where something can."""
+        """The reason why nothing can be concluded from this exchange; None if something can."""
         if isinstance(self.outcome, Fault):
             return self.outcome.message if self.outcome.kind != "broken" else None
         if self.outcome.status in TRANSIENT:
             return f"answered {self.outcome.status} until the time for it was used up"
-        code = _error_code(self.outcome)
-        if self.outcome.status == 200 and code in {*TRANSIENT, 502, 524}:
-            return f"answered 200 with the passing error {code} in it"
+        if transient_status(self.probe, self.outcome) is not None:
+            error = self.outcome.value["error"]
+            code = error.get("code") if isinstance(error, dict) else None
+            named = "" if code is None else f" {json.dumps(code)[:40]}"
+            return f"answered 200 with an error{named} in place of results"
         return None
 
     @property
+    def crashed(self) -> bool:
+        """True if the server failed: 500, or an answer that is not whole HTTP."""
+        if isinstance(self.outcome, Fault):
+            return self.outcome.kind == "broken"
+        return self.outcome.status == 500
+
+    @property
     def ranked(self) -> bool:
-        """Whether a legal request was answered with 200."""
-        return bool(self.probe.legal) and self.answer is not None and self.answer.status == 200
+        """True if a legal request was answered with 200, and not with an error in place of results."""
+        answer = self.answer
+        return bool(self.probe.legal) and answer is not None and answer.status == 200 and not self.undecided
 
     @cached_property
     def results(self) -> list[dict[str, Any]]:
@@ -184,7 +199,7 @@ class Exchange:
 
 
 def is_index(value: object) -> TypeGuard[int]:
-    """Whether it is an integer; JSON Schema counts 2.0 among them, callers that index a list do not."""
+    """Return True if it is an integer; JSON Schema counts 2.0 among them, callers that index a list do not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -195,7 +210,7 @@ def _indexed(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a finite number."""
+    """Return True if it is a finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:
@@ -209,8 +224,22 @@ def text_of(document: Any) -> str | None:
     return document if isinstance(document, str) else document.get("text")
 
 
-def _error_code(answer: Answer) -> Any:
+def transient_status(probe: Probe, answer: Answer) -> int | None:
+    """Return the status by which an answer says "try again"; None if it does not.
+
+    The contract allows a 200 with an `error` in place of `results` when a provider fails late. It allows none for an illegal
+    request, which no provider sees, so there the error has to name a transient status itself.
+    """
+    if answer.status in TRANSIENT:
+        return answer.status
     value = answer.value
-    error = cast("dict[str, Any]", value).get("error") if isinstance(value, dict) else None
+    if answer.status != 200 or not isinstance(value, dict):
+        return None
+    members = cast("dict[str, Any]", value)
+    error = members.get("error")
+    if not error or isinstance(members.get("results"), list):
+        return None
     code = cast("dict[str, Any]", error).get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) else None
+    if isinstance(code, int) and code in TRANSIENT:
+        return code
+    return 500 if probe.legal else None

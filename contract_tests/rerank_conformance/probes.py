@@ -100,12 +100,12 @@ ASKED = (
 )
 """One query for each of `TOGETHER`."""
 _EMPTY: tuple[object, ...] = ("", [], 0, False)
-"""What some languages take for nothing at all."""
+"""Values that some languages take for nothing at all."""
 _ASKING = (
     "Yeast and bread, the strings of a violin, and mountains are what someone knows about who has been to Berlin and to "
     "the largest city of every country on this continent, and who asks a librarian at the end of a long day: "
 )
-"""How a long query begins; it says enough for a ranking by itself."""
+"""The beginning of a long query; it says enough for a ranking by itself."""
 _TELLING = (
     "From the notes of a librarian, page twelve, copied by hand and checked twice by two of her friends: "
 )
@@ -257,7 +257,7 @@ def _nested(body: dict[str, Any], name: str = "documents") -> bytes:
 
 
 def _wrong_types(model: str) -> Iterator[Probe]:
-    """What is taken where a check stops early, or reads more kindly than JSON Schema does."""
+    """Yield requests that are taken where a check stops early, or reads more kindly than JSON Schema does."""
     body = _body(model, DOCUMENTS[:2])
     nothing: list[object] = []
     whole = json.dumps(body)
@@ -467,12 +467,10 @@ def _rankings(model: str) -> Iterator[Probe]:  # noqa: PLR0915 - a table, in sen
     yield _legal("accept-mixed-top", "acceptance.mixed", _body(model, mixed, top_n=2))
     images = [{"image": IMAGE}, {"text": "A red pixel", "image": IMAGE}, "The Eiffel Tower"]
     yield _legal("accept-images", "acceptance.images", _body(model, images))
-    # A server that knows max_tokens_per_doc may honestly refuse 512, so that a number has a name which nobody uses.
-    unknown = _body(
-        model, DOCUMENTS[:3], return_documents=False, x_unknown_count=512, x_unknown={"a": [None]}
-    )
+    # A server may know the names of other dialects, and refuse their values honestly: they have a rule of their own.
+    unknown = _body(model, DOCUMENTS[:3], x_unknown_flag=False, x_unknown_count=512, x_unknown={"a": [None]})
     yield _legal("accept-unknown-fields", "acceptance.unknown-fields", unknown, quick=True)
-    titled = [{"text": text, "title": "x", "id": 7} for text in DOCUMENTS[:3]]
+    titled = [{"text": text, "x_title": "x", "x_id": 7} for text in DOCUMENTS[:3]]
     yield _legal("accept-unknown-in-document", "acceptance.unknown-fields", _body(model, titled))
     preferences = {"allow_fallbacks": True, "x_unknown": 1}
     yield _legal(
@@ -553,8 +551,18 @@ def _more_rankings(model: str) -> Iterator[Probe]:
     yield legal("rank-mixed-other", "acceptance.mixed", _body(model, mixed))
     for number, query in enumerate(("", " \t"), 1):
         yield legal(f"rank-blank-query-{number}", "acceptance.blank-query", _body(model, query=query))
-    known: dict[str, Any] = {"stream": False, "truncation": True, "rank_fields": ["text"], "max_chunks_per_doc": 10, "metadata": None, "": 1, "__proto__": {"top_n": 1}}  # fmt: skip
-    yield legal("accept-known-elsewhere", "acceptance.unknown-fields", _body(model, **known))
+    odd: dict[str, Any] = {"x_unknown_null": None, "": 1, "__proto__": {"top_n": 1}}
+    yield legal("accept-odd-names", "acceptance.unknown-fields", _body(model, **odd))
+    # what clients of other dialects send unasked, with values that each server that knows the name takes
+    dialects: tuple[dict[str, Any], ...] = (
+        {"return_documents": True},
+        {"max_tokens_per_doc": 4096},
+        {"max_chunks_per_doc": 10, "overlap_tokens": 80},
+        {"priority": 0, "truncation": True, "stream": False},
+    )
+    for number, fields in enumerate(dialects, 1):
+        body = _body(model, DOCUMENTS[:3], **fields)
+        yield legal(f"accept-dialect-{number}", "acceptance.other-dialects", body)
     deep = {
         "sort": {"by": "price", "x_unknown": 1},
         "max_price": {"request": "100", "x_unknown": 1},

@@ -13,11 +13,13 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
 from rerank_conformance import contract, generation
+from rerank_conformance.capabilities import Capability, applicable, find, with_capabilities
 from rerank_conformance.contract import Contract
 from rerank_conformance.exchanges import KEY, WRONG_KEY, Exchange, Fault, Form, Probe
 from rerank_conformance.probes import MODEL, probes, smoke
@@ -38,15 +40,15 @@ from rerank_conformance.shrinking import shrinkable, smallest
 from rerank_conformance.target import Budget, Line, Target, is_live, name_of, refusal
 
 QUICK = 40
-"""Requests in a quick check, at most."""
+"""Requests in a quick check, at most; repeats of what a server could not answer for the moment are not counted."""
 FULL = 1500
-"""Requests in a full check, at most."""
+"""Requests in a full check, at most, counted in the same way."""
 _INLINE = 1500  # characters of a body that a command line may hold
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a check is to be like."""
+    """Settings of a check."""
 
     key: str | None = field(default=None, repr=False)
     model: str = MODEL
@@ -60,6 +62,8 @@ class Settings:
     strict: bool = False
     level: ConformanceLevel = "strict"
     """The conformance level that decides the verdict and the exit code; each level includes the ones before it."""
+    expect_auth: bool = False
+    """Judge a server that needs no key as one that does."""
     expected: Mapping[str, str] = field(default_factory=dict[str, str])
     """The reasons of expected failures, by rule."""
     rate: float | None = None
@@ -133,7 +137,7 @@ def check(target: Target, **settings: Any) -> Report:
 
 
 def estimate(settings: Settings, *, has_key: bool) -> str:
-    """What a check will send, in words, before it does."""
+    """Return a sentence on what a check will send."""
     by_hand = probes(has_key=has_key, quick=settings.quick, contract_version=settings.contract_version)
     planned = [smoke(), *by_hand]
     ranked = sum(probe.legal is True for probe in planned)
@@ -146,13 +150,19 @@ async def _check(target: Target, settings: Settings) -> Report:
     began = time.monotonic()
     rules = settings.selected()
     most = QUICK if settings.quick else FULL
-    limit = most if settings.max_requests is None else min(most, settings.max_requests)
     rate = settings.rate if settings.rate is not None else (5.0 if is_live(target) else None)
-    budget = Budget(max_requests=limit, timeout=settings.timeout, rate=rate, concurrency=settings.concurrency)
+    budget = Budget(
+        max_requests=settings.max_requests,
+        max_probes=most,
+        timeout=settings.timeout,
+        rate=rate,
+        concurrency=settings.concurrency,
+    )
     async with Line(target, settings.key, budget) as line:
         exchanges, why_not, fault = await _exchange(line, settings, rules)
         seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key), by=settings.contract)
-        judged = [_judged(rule, seen, settings, why_not) for rule in rules]
+        missing = find(seen, expect_auth=settings.expect_auth)
+        judged = [_judged(rule, seen, settings, why_not, missing) for rule in rules]
         if fault is not None:
             judged = [
                 _Judged(one.rule, "error", reason=fault)
@@ -162,6 +172,7 @@ async def _check(target: Target, settings: Settings) -> Report:
             ]
         if not settings.quick and why_not is None:
             judged = await _shrunk(line, seen, settings, judged)
+        judged = one_finding_for_a_crash(judged)
     results = with_known(
         [one.result(line.base, settings.contract.version) for one in judged], settings.expected
     )
@@ -198,6 +209,7 @@ async def _exchange(
         ),
         rules,
     )
+    by_hand = [probe for probe in by_hand if _has_such_a_key(probe, settings.key or "")]
     made: asyncio.Future[tuple[Probe, ...]] | None = None
     if not settings.quick and any(rule.id.startswith(_GENERATED) for rule in rules):
         # made in the meantime, as making them takes longer than sending them
@@ -238,7 +250,7 @@ async def _exchange(
 
 
 async def in_order(by_hand: Sequence[Probe], send: Callable[[Probe], Awaitable[Exchange]]) -> list[Exchange]:
-    """What comes of the requests that are written by hand, phase by phase."""
+    """Send the requests that are written by hand, phase by phase, and return the exchanges."""
     exchanges: list[Exchange] = []
     for phase in ("refuse", "rank"):
         exchanges += await asyncio.gather(*(send(probe) for probe in by_hand if probe.phase == phase))
@@ -252,17 +264,23 @@ _GENERATED_ABOUT = 450  # requests that are generated, as far as is known before
 _GENERATED = ("schema.", "answer.", "error.", "robustness.", "refusal.status")
 
 
+def _has_such_a_key(probe: Probe, key: str) -> bool:
+    """Return True if a header can carry what the probe makes of the key: a key without its end may be nothing, or end in a blank."""
+    cut = key[:-1]
+    return probe.auth != "shorter" or (bool(cut) and cut == cut.rstrip())
+
+
 def _needed(everything: list[Probe], rules: Sequence[Rule]) -> list[Probe]:
-    """The probes of these rules alone, where each rule has probes of its own; else all."""
+    """Return the probes of these rules and of what they need, where each rule has probes of its own; else all."""
     own = {probe.rule for probe in everything}
     wanted = {rule.id for rule in rules}
     if wanted <= own:
-        return [probe for probe in everything if probe.rule in wanted]
+        return with_capabilities([probe for probe in everything if probe.rule in wanted], everything)
     return everything
 
 
 def _stops(first: Exchange, settings: Settings) -> str | None:
-    """Why nothing more is sent after the first exchange; None where there is more to learn."""
+    """Return the reason for which nothing more is sent after the first exchange; None if there is none."""
     if isinstance(first.outcome, Fault):
         return f"the first request {first.outcome.message}"
     answer = first.outcome
@@ -283,7 +301,7 @@ def _stops(first: Exchange, settings: Settings) -> str | None:
 
 @dataclass(frozen=True)
 class _Judged:
-    """What became of a rule, with the exchange that shows it."""
+    """The outcome of a rule, with its findings."""
 
     rule: Rule
     outcome: Outcome
@@ -291,6 +309,8 @@ class _Judged:
     reason: str | None = None
     findings: tuple[Finding, ...] = ()
     """Every finding, the plainest first."""
+    touched: tuple[str, ...] = ()
+    """The rules that fail by the same crashes alone."""
 
     def result(self, base: str, version: str) -> RuleResult:
         finding = self.finding
@@ -307,6 +327,7 @@ class _Judged:
             curl=_curl(finding.exchange, base) if finding and finding.exchange else None,
             examples=tuple(self._examples(base)),
             reason=self.reason,
+            touched=self.touched,
         )
 
     def _examples(self, base: str) -> Iterator[Example]:
@@ -320,30 +341,82 @@ class _Judged:
 
 
 def _judged(  # noqa: PLR0911 - one for each outcome
-    rule: Rule, seen: Seen, settings: Settings, why_not: str | None
+    rule: Rule, everything: Seen, settings: Settings, why_not: str | None, missing: Sequence[Capability]
 ) -> _Judged:
+    what = applicable(rule, everything, missing)
+    seen = what.seen
     try:
         judgements = list(rule.judge(seen))
     except Exception as error:  # noqa: BLE001 - a fault of the kit is never the server's
         return _Judged(rule, "error", reason=f"the rule itself failed: {type(error).__name__}: {error}"[:300])
     findings = [one for one in judgements if isinstance(one, Finding)]
+    own_fault = next((one for one in seen.exchanges if _is_own_fault(one, rule)), None)
     undecided = [one for one in judgements if isinstance(one, Undecided)]
-    if findings and not _only_refused(seen, why_not):
+    if findings and not _only_refused(everything, why_not):
         findings.sort(key=_plainness)
         return _Judged(rule, "fail", findings[0], findings=tuple(findings))
     if why_not:
         return _Judged(rule, "undecided", reason=why_not)
+    if own_fault is not None:
+        return _Judged(rule, "error", reason=f"{own_fault.probe.name}: the request {own_fault.undecided}")
     if undecided and (rule.thorough or len(undecided) == len(judgements)):
         return _Judged(rule, "undecided", reason=undecided[0].reason)
     if judgements:
         return _Judged(rule, "pass")
+    return _Judged(rule, "skip", reason=what.reason or _why_skipped(rule, seen, settings))
+
+
+def _why_skipped(rule: Rule, seen: Seen, settings: Settings) -> str:
     if settings.quick and not rule.quick:
-        return _Judged(rule, "skip", reason="not among the rules of --quick")
+        return "not among the rules of --quick"
     if rule.id.startswith("authentication.") and not seen.has_key:
-        return _Judged(rule, "skip", reason="no key was given, and the server asks for none")
+        return "no key was given, and the server asks for none"
     if settings.quick:
-        return _Judged(rule, "skip", reason="nothing in --quick to judge it by")
-    return _Judged(rule, "skip", reason="nothing to judge it by: no answer of the kind it is about")
+        return "nothing in --quick to judge it by"
+    return "nothing to judge it by: no answer of the kind it is about"
+
+
+def one_finding_for_a_crash(judged: Sequence[_Judged]) -> list[_Judged]:
+    """Leave one failing rule for each crash, with the rules below it that fail by crashes of other rules alone."""
+    failed = [one for one in judged if one.outcome == "fail"]
+    owners: dict[int, _Judged] = {}
+    for one in failed:
+        for finding in one.findings:
+            if finding.exchange is not None and finding.exchange.crashed:
+                key = id(finding.exchange)
+                owners[key] = min(owners.get(key, one), one, key=partial(_distance, finding.exchange))
+    below: dict[str, list[str]] = {}
+    for one in failed:
+        found = [owners.get(id(finding.exchange)) for finding in one.findings]
+        others = [owner for owner in found if owner is not None and owner is not one]
+        # a MUST stays where only a SHOULD would be left of it
+        shown = [owner for owner in others if owner.rule.level == "MUST" or one.rule.level == "SHOULD"]
+        if shown and len(others) == len(found):
+            below.setdefault(shown[0].rule.id, []).append(one.rule.id)
+    above = {name: owner for owner, names in below.items() for name in names}
+    return [
+        _Judged(one.rule, "skip", reason=f"not judged by a crash that breaks {above[one.rule.id]}")
+        if one.rule.id in above
+        else replace(one, touched=tuple(below.get(one.rule.id, ())))
+        for one in judged
+    ]
+
+
+def _distance(exchange: Exchange, one: _Judged) -> tuple[bool, bool, int, int]:
+    """Return how far a rule is from being the one that a crash is about: the form of its answer is the farthest."""
+    name = one.rule.id
+    general = ("schema.no-server-error", "robustness.no-server-error", "robustness.answered")
+    nearness = 0 if name == exchange.probe.rule else 1 if name in general else 2
+    # No level may lose a failure to a rule of a later one, which it does not include.
+    level = LEVELS.index(one.rule.conformance_level)
+    return name.startswith("error."), one.rule.level != "MUST", level, nearness
+
+
+def _is_own_fault(exchange: Exchange, rule: Rule) -> bool:
+    """Return True if the check failed to send a request of the rule."""
+    outcome, probe = exchange.outcome, exchange.probe
+    own = probe.rule == rule.id or (probe.phase == "generate" and rule.id.startswith("schema."))
+    return own and isinstance(outcome, Fault) and outcome.kind == "internal"
 
 
 async def _shrunk(line: Line, seen: Seen, settings: Settings, judged: list[_Judged]) -> list[_Judged]:
@@ -369,15 +442,19 @@ _AT_ONCE = 3
 
 
 def _shown_by(one: _Judged, seen: Seen) -> Exchange | None:
-    """The exchange that shows the failure by itself, where its request may be smaller and nobody made it for this rule."""
+    """Return the exchange that shows the failure by itself, without its name; None where its request cannot be smaller.
+
+    A rule that looks for an exchange by its name knows what the documents are and where they stand, so that none may be left out.
+    """
     exchange = one.finding.exchange if one.finding else None
     if exchange is None or exchange.probe.rule == one.rule.id or not shrinkable(exchange.probe):
         return None
-    return exchange if _finding(one.rule, exchange, seen) else None
+    unnamed = replace(exchange, probe=replace(exchange.probe, name=""))
+    return unnamed if _finding(one.rule, unnamed, seen) else None
 
 
 def _finding(rule: Rule, exchange: Exchange, seen: Seen) -> Finding | None:
-    """What the rule finds in one exchange alone."""
+    """Return what the rule finds in one exchange alone."""
     alone = replace(seen, exchanges=[exchange])
     return next((one for one in rule.judge(alone) if isinstance(one, Finding)), None)
 
@@ -401,7 +478,7 @@ async def _smaller(line: Line, seen: Seen, one: _Judged, shown: Exchange) -> _Ju
 
 
 def _only_refused(seen: Seen, why_not: str | None) -> bool:
-    """Whether the server said no more than that it does not know the key, or the model: nothing follows from that."""
+    """Return True if the server said only that it does not know the key or the model, from which nothing follows."""
     first = seen.exchanges[0]
     status = first.answer.status if first.answer else None
     return why_not is not None and status in {401, 402, 403, 404}

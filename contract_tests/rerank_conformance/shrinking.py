@@ -25,11 +25,11 @@ _LONG = 16  # parts of a list, above which it is cut to a length and not picked 
 
 
 class _Enough(BaseException):
-    """What may be spent is spent. No `Exception`, as Hypothesis would take that for a failure to shrink."""
+    """The budget is spent. Not an `Exception`, as Hypothesis would take that for a failure to shrink."""
 
 
 def shrinkable(probe: Probe) -> bool:
-    """Whether there is something to leave out of the request, and nobody chose it to be as it is."""
+    """Return True if there is something to leave out of the request, and nobody chose it to be as it is."""
     return (
         isinstance(probe.body, dict) and probe.legal is not None and _SMALL < len(probe.content) < _UNWIELDY
     )

@@ -25,13 +25,13 @@ import httpx
 from rerank_conformance.exchanges import (
     KEY,
     RAW_FORMS,
-    TRANSIENT,
     WRONG_KEY,
     Answer,
     Exchange,
     Fault,
     Form,
     Probe,
+    transient_status,
 )
 from rerank_conformance.reference import Reference
 from rerank_conformance.wire import OneConnection
@@ -44,6 +44,13 @@ _LARGEST_IN_ALL = (
 )  # bytes that all answers may take when they are read, or the rest is not sent
 _PER_VALUE = 64  # bytes that a JSON value takes at least
 _RETRIES = 3
+_REPEATS = (
+    2  # of a request that was answered with 500, which may pass; what is the same again is the server's own
+)
+_LATER = frozenset(
+    {408, 429, 503, 529}
+)  # overload: every request waits. Of other statuses only the one is repeated.
+_PAUSE = 0.05  # seconds before the first repeat of one request; doubled for each
 _HANGS = 3  # timeouts in a row, or
 _HANGS_IN_ALL = 8  # timeouts, after which the rest is not sent
 _SHORTEST_SECRET = 8
@@ -54,13 +61,13 @@ Target = Any
 
 
 def is_live(target: Target) -> bool:
-    """Whether it is a URL of another machine, where calls may cost money."""
+    """Return True if it is a URL of another machine, where calls may cost money."""
     host = urlsplit(target).hostname or "" if isinstance(target, str) else "localhost"
     return not (host in {"localhost", "::1"} or host.startswith("127."))
 
 
 def refusal(url: str) -> str | None:
-    """Why the address cannot be a target's; None where it can. It does not quote the address, which may hold a secret."""
+    """Return why the address cannot be a target's; None if it can. It does not quote the address, which may hold a secret."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -84,9 +91,12 @@ def name_of(target: Target) -> str:
 
 @dataclass(kw_only=True)
 class Budget:
-    """What a check may spend."""
+    """The budget of a check."""
 
     max_requests: int | None = None
+    """Requests in all."""
+    max_probes: int | None = None
+    """Requests without the repeats of those that a server could not answer for the moment."""
     timeout: float = 10.0
     """Seconds for one answer, from the first byte sent to the last one read."""
     patience: float = 15.0
@@ -104,6 +114,7 @@ class Line:
     key: str | None = field(repr=False)
     budget: Budget
     requests: int = 0
+    probes: int = 0
     base: str = ""
 
     def __post_init__(self) -> None:
@@ -136,25 +147,28 @@ class Line:
             pass
 
     async def send(self, probe: Probe) -> Exchange:
-        """What comes of the probe; never an exception of the server's making."""
+        """Send the probe and return what came of it; never raise for what a server does."""
         if probe.form in RAW_FORMS and probe.form not in self._raw:
             return Exchange(probe, Fault("unsent", "was not sent: a server in process has no connections"))
         async with self._gate:
             began = time.monotonic()
-            outcome = await self._patiently(probe)
-            return Exchange(probe, outcome, time.monotonic() - began)
+            outcome, attempts, passing = await self._patiently(probe)
+            return Exchange(probe, outcome, time.monotonic() - began, attempts, tuple(passing))
 
-    async def _patiently(self, probe: Probe) -> Answer | Fault:
+    async def _patiently(self, probe: Probe) -> tuple[Answer | Fault, int, list[int]]:
         closed = 0
         outcome: Answer | Fault = Fault("unsent", "was not sent")
+        passing: list[int] = []
+        failed = False
         for attempt in range(1 + _RETRIES):
-            refusal = self._take()
+            refusal = self._take(first=attempt == 0)
             if refusal:
-                return refusal if attempt == 0 else outcome
+                return (refusal if attempt == 0 else outcome), attempt, passing
             await self._turn()
             # every connection that is kept may have been closed just now
             usual = self._anew if closed else self._client
             outcome = await self._once(probe, self._raw.get(probe.form, usual))
+            sent = attempt + 1
             hung = isinstance(outcome, Fault) and outcome.kind == "timeout"
             self._hangs = self._hangs + 1 if hung else 0
             self._hangs_in_all += hung
@@ -162,26 +176,41 @@ class Line:
                 closed += outcome.kind == "closed"
                 if outcome.kind == "closed" and closed == 1:
                     continue
-                return Fault("broken", outcome.message) if outcome.kind == "closed" else outcome
-            if outcome.status not in TRANSIENT or not self._wait(outcome, attempt):
-                return outcome
-        return outcome
+                if outcome.kind == "closed":
+                    outcome = Fault("broken", outcome.message)
+                return outcome, sent, passing
+            if outcome.status == 500 and attempt < _REPEATS:
+                failed = True
+                await asyncio.sleep(_PAUSE * 2**attempt)
+                continue
+            status = transient_status(probe, outcome)
+            if failed and outcome.status != 500:
+                passing.append(500)
+                failed = False
+            if status is None:
+                return outcome, sent, passing
+            passing.append(status)
+            if not await self._wait(outcome, status, attempt):
+                return outcome, sent, passing
+        return outcome, 1 + _RETRIES, passing
 
-    def _take(self) -> Fault | None:
+    def _take(self, *, first: bool) -> Fault | None:
         if self._hangs >= _HANGS or self._hangs_in_all >= _HANGS_IN_ALL:
             return Fault(
                 "unsent", f"was not sent: {self._hangs_in_all} requests before it had no answer in time"
             )
-        if self.budget.max_requests is not None and self.requests >= self.budget.max_requests:
-            return Fault(
-                "unsent", f"was not sent: the budget of {self.budget.max_requests} requests was used up"
-            )
+        most, spent = self.budget.max_requests, self.requests
+        if first and self.budget.max_probes is not None and self.probes >= self.budget.max_probes:
+            most, spent = self.budget.max_probes, self.probes
+        if most is not None and spent >= most:
+            return Fault("unsent", f"was not sent: the budget of {most} requests was used up")
         if self._read > _LARGEST_IN_ALL:
             return Fault(
                 "unsent",
                 "was not sent: the answers before it are too large to keep",
             )
         self.requests += 1
+        self.probes += first
         return None
 
     async def _turn(self) -> None:
@@ -191,11 +220,16 @@ class Line:
         self._next = at + (1 / self.budget.rate if self.budget.rate else 0)
         await asyncio.sleep(max(0.0, at - now))
 
-    def _wait(self, answer: Answer, attempt: int) -> bool:
-        """Have everyone wait for a server that asked for it; False if there is no time left for that."""
+    async def _wait(self, answer: Answer, status: int, attempt: int) -> bool:
+        """Wait before a repeat: with every other request where the server asks for it; False if there is no time left."""
         hint = _seconds(answer.headers.get("retry-after"))
+        if attempt >= _RETRIES:
+            return False
+        if hint is None and status not in _LATER:
+            await asyncio.sleep(_PAUSE * 2**attempt)
+            return True
         asked = 0.5 * 2**attempt if hint is None else hint
-        if attempt >= _RETRIES or self._waited + asked > self.budget.patience:
+        if self._waited + asked > self.budget.patience:
             return False
         until = time.monotonic() + asked
         if until > self._next:
@@ -204,22 +238,14 @@ class Line:
         return True
 
     async def _once(self, probe: Probe, client: httpx.AsyncClient) -> Answer | Fault:  # noqa: PLR0911 - one for each way in which it can fail
-        headers = {
-            **_HEADERS,
-            "Content-Type": "application/json",
-            **probe.headers,
-            **self._authorization(probe),
-        }
+        try:
+            request = self._request(probe, client)
+        except Exception as error:  # noqa: BLE001 - nothing was sent: no server made this error
+            return self._own_fault(error)
         limit = _LARGEST + _PER_BYTE_SENT * len(probe.content)
         began = False
         try:
             async with asyncio.timeout(self.budget.timeout):
-                content = _chunks(probe.content) if probe.form == "chunked" else probe.content or None
-                request = client.build_request(
-                    probe.method, f"{self.base}{probe.path}", content=content, headers=_sent(headers)
-                )
-                for name in [name for name, value in headers.items() if not value]:
-                    request.headers.pop(name, None)
                 response = await client.send(request, stream=True)
                 began = True
                 try:
@@ -238,19 +264,41 @@ class Line:
             return Fault("unreachable", f"could not be sent: {self._hide(str(error))}")
         except _TooMuch as error:
             return Fault("broken", str(error))
-        except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
-            return Fault(
-                "broken",
-                f"was answered with what is not HTTP: {type(error).__name__} {self._hide(str(error))}"[:300],
-            )
-        except Exception as error:  # noqa: BLE001 - an app or a transport in this process may raise anything
-            return Fault(
-                "broken",
-                f"was answered by an exception: {type(error).__name__}: {self._hide(str(error))}"[:300],
-            )
+        except Exception as error:  # noqa: BLE001 - no error of a server may end a check
+            return self._failed(error)
         self._read += len(body) + _PER_VALUE * body.count(b",")
         seen = {name.lower(): self._hide(value) for name, value in response.headers.items()}
         return Answer(response.status_code, seen, self._hidden(body))
+
+    def _request(self, probe: Probe, client: httpx.AsyncClient) -> httpx.Request:
+        headers = {
+            **_HEADERS,
+            "Content-Type": "application/json",
+            **probe.headers,
+            **self._authorization(probe),
+        }
+        url = f"{self.base}{probe.path}"
+        content = _chunks(probe.content) if probe.form == "chunked" else probe.content or None
+        request = client.build_request(probe.method, url, content=content, headers=_sent(headers))
+        for name in [name for name, value in headers.items() if not value]:
+            request.headers.pop(name, None)
+        return request
+
+    def _failed(self, error: Exception) -> Fault:
+        """Return the fault for an error that httpx has no better name for, or that is not httpx's."""
+        said = f"{type(error).__name__}: {self._hide(str(error))}"
+        if not isinstance(error, (httpx.HTTPError, httpx.InvalidURL, zlib.error)):
+            # an app or a transport in this process may raise anything
+            if isinstance(self.target, str):
+                return self._own_fault(error)
+            return Fault("broken", f"was answered by an exception: {said}"[:300])
+        if isinstance(error, httpx.LocalProtocolError) and _UNSENDABLE in str(error):
+            return self._own_fault(error)
+        return Fault("broken", f"was answered with what is not HTTP: {said}"[:300])
+
+    def _own_fault(self, error: Exception) -> Fault:
+        said = f"{type(error).__name__}: {self._hide(str(error))}"
+        return Fault("internal", f"could not be sent by the check: {said}"[:300])
 
     def _authorization(self, probe: Probe) -> dict[str, str]:
         key = self.key
@@ -302,6 +350,7 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
 
 
 _CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
+_UNSENDABLE = "Illegal header"  # h11's words for a head that it refuses to send
 _ENDED = ("without sending", "peer closed")  # h11's and httpcore's words for a connection that ended
 _ESCAPED = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|/)")
 

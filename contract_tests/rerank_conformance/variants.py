@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import random
+import zlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, cast
@@ -128,6 +129,60 @@ class _Overloaded(_Throttled):
             if refusal.status != 429:
                 raise
             raise Refusal(503, "Overloaded", refusal.headers) from refusal
+
+
+class _BadGateway(_Throttled):
+    """Answers every fortieth request with 502, as a gateway in front of it may."""
+
+    status = 502
+
+    def admit(self, request: Request) -> None:
+        try:
+            super().admit(request)
+        except Refusal as refusal:
+            if refusal.status != 429:
+                raise
+            raise Refusal(self.status, "The upstream did not answer in time") from refusal
+
+
+class _GatewayTimeout(_BadGateway):
+    """Answers every fortieth request with 524."""
+
+    status = 524
+
+
+class _FailsInPassing(_BadGateway):
+    """Answers every fortieth request with 500, and ranks it when it is sent again."""
+
+    status = 500
+
+
+class _LateErrors(_Throttled):
+    """Answers every fortieth request with 200 and an error in place of results: a provider failed late."""
+
+    def respond(self, request: Request) -> Answer:
+        try:
+            return super().respond(request)
+        except Refusal as refusal:
+            if refusal.status != 429:
+                raise
+            return self.encode(200, self.envelope(502, "The provider failed after it had started"))
+
+
+class _HalvesEchoed(Reference):
+    """Takes half of a surrogate pair, and returns it escaped as it was sent."""
+
+    def parse(self, body: bytes) -> object:
+        try:
+            return super().parse(body)
+        except Refusal as refusal:
+            if "surrogate" not in refusal.message:
+                raise
+            return cast("object", json.loads(body.decode()))
+
+    def encode(self, status: int, payload: Body, headers: Any = None) -> Answer:
+        text = json.dumps(payload)
+        return super().encode(status, {}, headers)._replace(body=text.encode())
 
 
 def _listwise(scores: list[float]) -> list[float]:
@@ -298,6 +353,22 @@ VARIANTS: Mapping[str, Server] = MappingProxyType(
         # weather
         "throttled": _Throttled,
         "overloaded": _Overloaded,
+        "gateway-502": _BadGateway,
+        "gateway-524": _GatewayTimeout,
+        "fails-in-passing": _FailsInPassing,
+        "late-errors": _LateErrors,
+        "halves-echoed": _HalvesEchoed,
+        "wide-logits": scoring(
+            "Scores from 0 to some hundreds, with noise of 0.05.",
+            lambda _, __, s: _noise(0.05, [300 * x for x in s]),
+        ),
+        "narrow": scoring(
+            "Scores by the text within a hundredth, and by relevance within a millionth.",
+            lambda _, texts, s: [
+                0.5 + zlib.crc32(text.encode()) % 1000 / 1e5 + x / 1e6
+                for text, x in zip(texts, s, strict=True)
+            ],
+        ),
     }
 )
 """Makers of legal servers; the docstring of each says in one line how it differs."""

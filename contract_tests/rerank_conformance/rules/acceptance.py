@@ -14,7 +14,7 @@ _REQUEST = f"{SCHEMA}/RerankRequest/properties"
 
 
 def accepted(exchange: Exchange) -> Judgement:
-    """Whether a request was answered with a ranking."""
+    """Return a finding if a request was not answered with a ranking."""
     if exchange.undecided:
         return Undecided(exchange.undecided)
     answer = exchange.answer
@@ -26,7 +26,7 @@ def accepted(exchange: Exchange) -> Judgement:
 
 
 def described(exchange: Exchange) -> str:
-    """What came, in a line."""
+    """Return the answer in a line."""
     answer = exchange.answer
     if answer is None:
         return exchange.undecided or "no whole answer"
@@ -142,6 +142,13 @@ _ADDED: tuple[tuple[str, Level, bool, str, str], ...] = (
         True,
         "Texts that look like numbers, JSON, markup or addresses are taken as texts",
         f"{SCHEMA}/RerankDocument",
+    ),
+    (
+        "other-dialects",
+        "SHOULD",
+        False,
+        "Fields that clients of other dialects send, such as return_documents, are taken",
+        "#/info/description",
     ),
     (
         "blank-query",

@@ -1,10 +1,11 @@
-"""What a ranking has to say by itself: its form, its positions, its scores, its echoes, and that nothing is lost."""
+"""Rules of a ranking by itself: its form, its positions, its scores, its echoes, and that nothing is lost."""
 
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -54,7 +55,7 @@ def _is_object(exchange: Exchange) -> bool:
 
 
 def _has_list(exchange: Exchange) -> bool:
-    """Whether there is a list of results at all; that there is one is the schema's to say."""
+    """Return True if there is a list of results at all; that there is one is the schema's to say."""
     return isinstance(_value(exchange).get("results"), list)
 
 
@@ -100,12 +101,15 @@ def one_reading(seen: Seen) -> Iterator[Judgement]:
     for exchange in seen.exchanges:
         answer = exchange.answer
         if answer is not None and answer.value is not None:
-            found = _read_differently(answer.body)
+            found = _read_differently(answer.body, exchange.probe.content)
             yield Finding("JSON as in RFC 8259", f"{answer.status} with {found}", exchange) if found else None
 
 
-def _read_differently(body: bytes) -> str | None:
-    """What parsers do not agree about in a body that Python's reads; None where they do."""
+def _read_differently(body: bytes, sent: bytes) -> str | None:
+    """Return what parsers do not agree about in a body that Python's reads; None where they do.
+
+    Half of a surrogate pair that the request holds may come back as it was sent, as RFC 8259 allows.
+    """
     found: list[str] = []
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -123,13 +127,26 @@ def _read_differently(body: bytes) -> str | None:
 
     try:
         value = json.loads(body, object_pairs_hook=members, parse_constant=found.append, parse_float=number)
-        if not found and b"\\u" in body:
-            json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        found.append("half of a surrogate pair")
+        if not found and b"\\u" in body and not _halves(value) <= _halves_sent(sent):
+            found.append("half of a surrogate pair")
     except (ValueError, RecursionError):
         pass
     return found[0] if found else None
+
+
+def _halves(value: object) -> set[str]:
+    """Return the halves of surrogate pairs in the strings of a JSON value."""
+    return set(_HALF.findall(json.dumps(value, ensure_ascii=False)))
+
+
+def _halves_sent(content: bytes) -> set[str]:
+    try:
+        return _halves(json.loads(content)) if b"\\u" in content else set()
+    except (ValueError, RecursionError):
+        return set()
+
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @rule(
@@ -460,7 +477,7 @@ def echo_image(exchange: Exchange) -> Iterator[Judgement]:
     since="1.1.0",
 )
 def echo_nothing_added(exchange: Exchange) -> Iterator[Judgement]:
-    """What the document has not; of other names the contract says nothing."""
+    """Texts and images that the document does not have; of other names the contract says nothing."""
     for place, document, echo in _echoes(exchange):
         sent: Any = document if isinstance(document, dict) else {"text": document}
         added = next((name for name in ("text", "image") if name in echo and name not in sent), None)

@@ -33,6 +33,8 @@ GROUPS: tuple[Group, ...] = (
             "acceptance.many-documents",
             "acceptance.escapes",
             "acceptance.look-alikes",
+            "acceptance.special-tokens",
+            "acceptance.query-ends",
         ),
     ),
     Group(
@@ -154,7 +156,7 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "ranking",
         "Common HTTP clients send every request in this way, and have no ranking if the server refuses it.",
-        ("transport.accept", "transport.connection"),
+        ("transport.accept", "transport.chunked-body", "transport.connection"),
     ),
     Group(
         "interface",
@@ -174,7 +176,7 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "interface",
         "A client needs a complete HTTP response to every request, and has to know the limits.",
-        ("robustness.answered", "robustness.large-request"),
+        ("robustness.answered", "robustness.large-request", "robustness.transient-errors"),
     ),
     Group(
         "strict",

@@ -23,7 +23,7 @@ _OF = f"{_REQUEST}/properties"
 
 
 def refused(exchange: Exchange) -> Judgement:
-    """Whether a request was refused as the client's fault; with which status is another rule's."""
+    """Return a finding if a request was not refused as the client's fault; with which status is another rule's."""
     if exchange.undecided:
         return Undecided(exchange.undecided)
     answer = exchange.answer

@@ -1,4 +1,4 @@
-"""What holds between answers; where models may differ honestly, a rule is a SHOULD or has a tolerance."""
+"""Rules of relations between answers; where models may differ honestly, a rule is a SHOULD or has a tolerance."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +14,7 @@ _TOP_N = f"{SCHEMA}/RerankRequest/properties/top_n"
 _SCORE = f"{SCHEMA}/RerankResult/properties/relevance_score"
 _QUERY = f"{SCHEMA}/RerankRequest/properties/query"
 _EXACT = 1e-9
+_NOISES = 3  # times the noise that one repeat shows, within which scores may still be the same
 
 _Comparison = Callable[[Seen, Exchange, Exchange], Iterator[Judgement]]
 
@@ -134,7 +135,7 @@ def _between(first: str, second: str) -> Callable[[_Comparison], Judge]:
 def _apart(
     seen: Seen, one: Exchange, other: Exchange, place: Callable[[int], int] = lambda index: index
 ) -> bool:
-    """Whether a document has clearly another score in the other ranking, where it is at another place."""
+    """Return True if a document has clearly another score in the other ranking, where it is at another place."""
     return any(
         place(index) in other.scores and not seen.close(one.scores[index], other.scores[place(index)])
         for index in one.order
@@ -165,8 +166,11 @@ def string_or_object(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Jud
 @rule("relation.query-matters", "The ranking depends on the query", _QUERY)
 @_between("rank-full", "rank-other-query")
 def query_matters(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
-    """Other queries over the same documents."""
-    same = one.order == other.order and not _apart(seen, one, other)
+    """Other queries over the same documents: scores that differ by more than noise differ, however little that is."""
+    within = max(_EXACT, _NOISES * seen.noise)
+    same = one.order == other.order and all(
+        abs(one.scores[index] - other.scores[index]) <= within for index in one.order
+    )
     expected = "another ranking, or other scores, for a query about something else"
     yield Finding(expected, f"the same again: {_shown(other)}", other) if same else None
 
@@ -206,7 +210,7 @@ def own_score(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]
 
 
 def _is_off(full: Sequence[float], back: Sequence[float], places: int) -> bool:
-    """Whether every score is found so many places off either way: a model would have to mean it."""
+    """Return True if every score is found so many places off either way: a model would have to mean it."""
     if all(abs(one - other) <= _EXACT for one, other in zip(full, back, strict=True)):
         return False
     for by in (2 * places, -2 * places):
@@ -262,7 +266,7 @@ def scores_texts_alone(seen: Seen) -> bool:
 
 
 def _is_plain(exchange: Exchange, first: Exchange) -> bool:
-    """Whether it asks what the first one asks, of texts, and nothing else."""
+    """Return True if it asks what the first one asks, of texts, and nothing else."""
     body = cast("dict[str, Any]", exchange.probe.body)
     asked = cast("dict[str, Any]", first.probe.body)
     texts = all(isinstance(one, str) or one.keys() == {"text"} for one in exchange.probe.documents)

@@ -1,5 +1,6 @@
 """A server answers whatever it is sent."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from rerank_conformance.exchanges import RAW_FORMS, Exchange, Fault
@@ -29,6 +30,30 @@ def answered(seen: Seen) -> Iterator[Judgement]:
 
 
 @rule(
+    "robustness.transient-errors",
+    "At most one attempt in twenty is answered with a transient error, of 5xx or in a 200",
+    f"{RESPONSES}/502",
+    level="SHOULD",
+    since="1.1.0",
+)
+def transient_errors(seen: Seen) -> Iterator[Judgement]:
+    """Errors that pass when the request is repeated, and prove nothing by themselves."""
+    attempts = sum(exchange.attempts for exchange in seen.exchanges)
+    failed = [status for exchange in seen.exchanges for status in exchange.passing if status >= 500]
+    if len(failed) < _FEWEST_TRANSIENT or len(failed) <= _TRANSIENT_SHARE * attempts:
+        yield None
+        return
+    statuses = ", ".join(f"{count} times {status}" for status, count in sorted(Counter(failed).items()))
+    shown = next(one for one in seen.exchanges if any(status >= 500 for status in one.passing))
+    actual = f"{len(failed)} of {attempts}: {statuses}"
+    yield Finding(f"at most {_TRANSIENT_SHARE:.0%} of the attempts", actual, shown)
+
+
+_TRANSIENT_SHARE = 0.05
+_FEWEST_TRANSIENT = 3  # fewer may be chance
+
+
+@rule(
     "robustness.large-request",
     "A large request is ranked, or refused with 400 or 413",
     f"{RESPONSES}/413",
@@ -54,7 +79,7 @@ def large_request(seen: Seen) -> Iterator[Judgement]:
     since="1.1.0",
 )
 def odd_json(seen: Seen) -> Iterator[Judgement]:
-    """What RFC 8259 leaves to the parser: it may be taken or refused, and a 5xx is advised against."""
+    """JSON that RFC 8259 leaves to the parser: it may be taken or refused, and a 5xx is advised against."""
     for exchange in _own(seen, "robustness.odd-json"):
         answer = exchange.answer
         if answer is not None and not exchange.undecided:

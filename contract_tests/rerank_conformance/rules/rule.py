@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from rerank_conformance import contract
 from rerank_conformance.contract import Contract
@@ -55,10 +56,32 @@ class Seen:
         """Return the exchanges of the probes whose names begin with a prefix."""
         return [exchange for exchange in self.exchanges if exchange.probe.name.startswith(prefix)]
 
-    def close(self, one: float, other: float) -> bool:
-        """Return True if two scores may be equal: a bound on their difference, never a rounding."""
-        return abs(one - other) <= self.tolerance * max(1.0, abs(one), abs(other))
+    @cached_property
+    def spread(self) -> float:
+        """The widest distance between the best and the worst score of a plain ranking."""
+        found = [exchange.scores.values() for name in _PLAIN if (exchange := self.named(name))]
+        return max((max(scores) - min(scores) for scores in found if scores), default=0.0)
 
+    @cached_property
+    def noise(self) -> float:
+        """The most by which a score differs when the same request is sent again."""
+        one, again = (self.named(name) for name in ("rank-full", "rank-again"))
+        if one is None or again is None:
+            return 0.0
+        return max(
+            (abs(one.scores[index] - again.scores[index]) for index in one.scores if index in again.scores),
+            default=0.0,
+        )
+
+    def close(self, one: float, other: float) -> bool:
+        """Return True if two scores may be the same one: a bound on their difference, never a rounding.
+
+        The bound grows with the spread: logits of 200 and of -200 have noise that a score near zero shows, too.
+        """
+        return abs(one - other) <= self.tolerance * max(1.0, abs(one), abs(other), self.spread)
+
+
+_PLAIN = ("smoke", "rank-full", "rank-again", "rank-other-query")
 
 Judge = Callable[[Seen], Iterable[Judgement]]
 

@@ -1,4 +1,4 @@
-"""What the schema says, by requests that are generated from it; their answers are judged by all other rules too."""
+"""Rules of the schema, by requests that are generated from it; their answers are judged by all other rules too."""
 
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -82,7 +82,7 @@ def no_server_error(seen: Seen) -> Iterator[Judgement]:
 
 
 def _excused(exchange: Exchange) -> set[int]:
-    """What else may honestly be answered to a legal request."""
+    """Return what else may honestly be answered to a legal request."""
     body = cast("dict[str, Any]", exchange.probe.body) if isinstance(exchange.probe.body, dict) else {}
     excused: set[int] = set()
     if any(isinstance(one, dict) and "image" in one for one in exchange.probe.documents):
