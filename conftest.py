@@ -32,7 +32,7 @@ def _leaks() -> Iterator[None]:
 
 
 def _descriptors() -> int | None:
-    """The number of open descriptors; None where the system does not list them."""
+    """Return the number of open descriptors; None where the system does not list them."""
     try:
         return len(os.listdir("/dev/fd"))  # noqa: PTH208 - names alone, and before and after every test
     except OSError:

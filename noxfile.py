@@ -48,7 +48,7 @@ nox.options.sessions = [
 
 
 def group(name: str) -> list[str]:
-    """The requirements of a dependency group of pyproject.toml."""
+    """Return the requirements of a dependency group of pyproject.toml."""
     return list(nox.project.dependency_groups(PYPROJECT, name))
 
 
@@ -173,7 +173,7 @@ DECIDING = [
 
 @nox.session
 def contract(session: nox.Session) -> None:
-    """What follows from openapi.yaml, held against it; with `-- --target URL`, a live server by every rule."""
+    """Hold everything that follows from openapi.yaml against it; with `-- --target URL`, a live server to every rule."""
     session.install("-e", ".[all,semantic]", *group("tests"))
     if any(word.startswith("--target") for word in session.posargs):
         session.run("pytest", "--pyargs", "rerank_conformance", *session.posargs)
@@ -209,7 +209,7 @@ def upstream(session: nox.Session) -> None:
 @nox.session(default=False)
 @nox.parametrize("framework", list(FRAMEWORKS))
 def frameworks(session: nox.Session, framework: str) -> None:
-    """An adapter within its framework's newest release, alone in an environment."""
+    """Test an adapter with its framework's newest release, alone in an environment."""
     extra = framework.replace("_", "-")
     install = ["--upgrade", "--upgrade-strategy=eager", "-e", f".[{extra},serve]"]
     session.install(*install, *FRAMEWORKS[framework], "anyio>=4.12", "pytest>=9.0")
@@ -243,7 +243,7 @@ LOWEST = {
 @nox.session(default=False)
 @nox.parametrize("what", list(LOWEST))
 def lowest(session: nox.Session, what: str) -> None:
-    """The tests of the facade, of the test kit or of an adapter, with the lowest direct dependencies that pyproject.toml allows."""
+    """Test the facade, the test kit or an adapter with the lowest direct dependencies that pyproject.toml allows."""
     extras, more, chosen = LOWEST[what]
     session.install(*group("lowest"))
     here = f"--python={session.virtualenv.location}"
@@ -309,7 +309,7 @@ def generate_into(session: nox.Session, destination: Path) -> None:
 
 
 def files(directory: Path) -> set[Path]:
-    """The files below a directory, but for what Python leaves there when it runs them."""
+    """Return the files below a directory, except those that Python makes when it runs them."""
     found = {path.relative_to(directory) for path in directory.rglob("*") if path.is_file()}
     return {path for path in found if "__pycache__" not in path.parts}
 
@@ -422,17 +422,17 @@ class Environment:
         self.python = str(self.bin / "python")
 
     def command(self, name: str) -> str:
-        """The path of a command of its own."""
+        """Return the path of a command of its own."""
         return str(self.bin / name)
 
     def documents(self) -> Path:
-        """A file to rank."""
+        """Write a file to rank."""
         file = self.home / "documents.txt"
         file.write_text("A whale is a mammal.\nA shark is a fish.\n", "utf-8")
         return file
 
     def files(self) -> set[tuple[str, str]]:
-        """The files of our packages, each with its hash, as the installer recorded them."""
+        """Return the files of our packages, each with its hash, as the installer recorded them."""
         (record,) = self.home.rglob("openrouter_rerank-*.dist-info/RECORD")
         rows = [line.split(",") for line in record.read_text("utf-8").splitlines()]
         return {
@@ -443,7 +443,7 @@ class Environment:
 
 
 def clean_environment(session: nox.Session, name: str, package: Path, *requirements: str) -> Environment:
-    """A new environment with the package, everything that it can do, and what else is required."""
+    """Make a new environment with the package, all its extras, and further requirements."""
     home = Path(session.create_tmp()).resolve() / name
     shutil.rmtree(home, ignore_errors=True)
     environment = Environment(home)
@@ -541,7 +541,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """What a call costs beside raw httpx and other clients, into docs/; `-- --compare` says what changed beyond noise."""
+    """Measure a call beside raw httpx and other clients, into docs/; `-- --compare` says what changed beyond noise."""
     session.install("-e", ".[all]", *group("bench"))
     pages = ["--markdown=docs/performance.md", "--svg=docs/performance.svg", "--keep"]
     session.run("python", "benchmarks/speed.py", *(session.posargs or pages))

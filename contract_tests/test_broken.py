@@ -68,7 +68,7 @@ async def exchanges(server: Reference, *, quick: bool) -> list[Exchange]:
 
 
 def bitten(server: Server, *, quick: bool = False) -> dict[str, Finding]:
-    """The rules that find something in a server, and what."""
+    """Return the rules that find something in a server, and what."""
     seen = Seen(asyncio.run(exchanges(server(keys={KEY}), quick=quick)))
     found = {
         name: next((one for one in rule.judge(seen) if isinstance(one, Finding)), None)
@@ -95,7 +95,7 @@ def musts(names: Mapping[str, Finding]) -> set[str]:
 
 @pytest.fixture(autouse=True)
 def quiet() -> None:
-    """The servers that fail on purpose log it, which nobody needs to read."""
+    """Silence the logs of servers that fail on purpose."""
     logging.getLogger("rerank_conformance.reference").setLevel(logging.CRITICAL)
 
 

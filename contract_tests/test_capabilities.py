@@ -51,7 +51,7 @@ def documents_of(body) -> list:
 
 
 def has_objects(body) -> bool:
-    """True if a document is an object."""
+    """Return True if a document is an object."""
     return any(isinstance(one, dict) for one in documents_of(body))
 
 

@@ -25,13 +25,13 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
 def following(version):
-    """The version of the package after one, where a field is new."""
+    """Return the version of the package after one, where a field is new."""
     major, minor, patch = contract.numbers(version)
     return f"{major}.{minor}.{patch + 1}" if major == 0 else f"{major}.{minor + 1}.0"
 
 
 def section(version):
-    """A pattern of the heading of a release in CHANGELOG.md."""
+    """Return a pattern of the heading of a release in CHANGELOG.md."""
     return rf"^## {re.escape(version)}\b.*$"
 
 
@@ -128,7 +128,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path):
-    """The files of this project as they are now, released."""
+    """Copy the files of this project, as a release."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -278,7 +278,7 @@ def test_a_status_takes_one_row(project):
 
 
 def judged(project, served, by):
-    """The verdict on a reference server of one contract by another, and the rules that fail."""
+    """Return the verdict on a reference server of one contract by another, and the rules that fail."""
     code = (
         "import json; from rerank_conformance import check; from rerank_conformance.reference import Reference; "
         f"report = check(Reference(contract_version={served!r}), quick=True, contract_version={by!r}); "

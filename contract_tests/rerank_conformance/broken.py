@@ -180,7 +180,7 @@ class _OneMore(Reference):
 
 
 def _all_asked(change: Callable[[list[Body], Body], list[Body]]) -> Callable[[list[Body], Body], list[Body]]:
-    """The change for requests without top_n alone: rankings cut by it stay as they are."""
+    """Return the change for requests without top_n alone: rankings cut by it stay as they are."""
     return lambda results, body: results if "top_n" in body else change(results, body)
 
 
@@ -448,7 +448,7 @@ _ABSENT = object()
 def _lax(
     what: str, name: str, is_taken: Callable[[Any], object], put: Callable[[Any], Any] | None = None
 ) -> Server:
-    """A server that takes illegal values of one field; without `put` as if the field were absent."""
+    """Return a server that takes illegal values of one field; without `put` as if the field were absent."""
 
     def mend(body: Body) -> Body:
         value = body.get(name, _ABSENT)
@@ -460,7 +460,7 @@ def _lax(
 
 
 def _lax_document(what: str, is_taken: Callable[[Any], object], put: Callable[[Any], Any]) -> Server:
-    """A server that takes illegal documents."""
+    """Return a server that takes illegal documents."""
     return _lax(
         what,
         "documents",

@@ -204,7 +204,7 @@ def is_index(value: object) -> TypeGuard[int]:
 
 
 def _indexed(result: dict[str, Any]) -> dict[str, Any]:
-    """The result with an index of 2.0 read as the integer that it is by JSON Schema, so that every rule judges it."""
+    """Return the result with an index of 2.0 as an integer, which it is by JSON Schema."""
     index = result.get("index")
     return {**result, "index": int(index)} if isinstance(index, float) and index.is_integer() else result
 
@@ -220,7 +220,7 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def text_of(document: Any) -> str | None:
-    """The text of a document as it was sent; None for an image alone."""
+    """Return the text of a document as it was sent; None for an image alone."""
     return document if isinstance(document, str) else document.get("text")
 
 

@@ -124,7 +124,7 @@ IMAGE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAAD
 
 
 def smoke(model: str = MODEL) -> Probe:
-    """The first request: one that nobody can have anything against."""
+    """Return the first request: a minimal valid one."""
     return _legal("smoke", "acceptance.plain", _body(model), phase="smoke", quick=True)
 
 
@@ -590,7 +590,7 @@ def _more_rankings(model: str) -> Iterator[Probe]:
 
 
 def _together(model: str) -> Iterator[Probe]:
-    """The same requests, at the same time and one after the other."""
+    """Yield the same requests for one time, and for one after the other."""
     for again in ("", "-again"):
         for number, query in enumerate(ASKED, 1):
             name = f"rank-together-{number}{again}"

@@ -89,7 +89,7 @@ class Settings:
         return contract.load(self.contract_version)
 
     def selected(self) -> list[Rule]:
-        """The rules that are asked for.
+        """Return the selected rules.
 
         Raises:
             ValueError: There is no contract of that version.
@@ -100,7 +100,7 @@ class Settings:
 
 
 def check(target: Target, **settings: Any) -> Report:
-    """The report on a server.
+    """Check a server and return the report.
 
     Args:
         target: A URL under which `/rerank` lies, an ASGI app, an httpx transport or a `Reference`.
@@ -420,7 +420,7 @@ def _is_own_fault(exchange: Exchange, rule: Rule) -> bool:
 
 
 async def _shrunk(line: Line, seen: Seen, settings: Settings, judged: list[_Judged]) -> list[_Judged]:
-    """The same, where the first failures are shown by the smallest request that Hypothesis finds."""
+    """Replace the first failures' requests by the smallest that Hypothesis finds."""
     large = [
         (one, shown)
         for one in judged
@@ -492,7 +492,7 @@ def _plainness(finding: Finding) -> tuple[bool, int]:
 
 
 def _curl(exchange: Exchange, base: str) -> str:
-    """A command that sends the probe again; whose key it is, the environment says."""
+    """Return a command that sends the probe again; the key comes from the environment."""
     probe = exchange.probe
     headers = {"Content-Type": "application/json", **probe.headers}
     words = ["curl", "-sS", "-i", *_FORMS[probe.form]]
@@ -550,5 +550,5 @@ def _version() -> str:
 
 
 def failures(results: Iterable[RuleResult]) -> list[str]:
-    """The ids of the rules that failed."""
+    """Return the ids of the rules that failed."""
     return [result.id for result in results if result.verdict == "fail"]

@@ -42,7 +42,7 @@ def smallest(
     most: int = MOST,
     seconds: float = SECONDS,
 ) -> Probe:
-    """The smallest request found that still fails, made of the probe by leaving out; the probe itself if there is none.
+    """Return the smallest request found that still fails, made of the probe by leaving out; the probe itself if there is none.
 
     What is left out never makes an illegal request of a legal one, or the other way round.
 
@@ -94,7 +94,7 @@ def smallest(
 
 
 def _parts(whole: object) -> Any:
-    """A strategy of what is left of a JSON value when parts of it are left out."""
+    """Return a strategy of what is left of a JSON value when parts of it are left out."""
     from hypothesis import strategies as st  # noqa: PLC0415 - see smallest
 
     # to keep is likely and to drop is simple, so that the search begins near the whole and shrinks away from it

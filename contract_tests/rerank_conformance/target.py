@@ -83,7 +83,7 @@ def refusal(url: str) -> str | None:
 
 
 def name_of(target: Target) -> str:
-    """The target in a report: its URL, or what it is."""
+    """Return the target in a report: its URL, or what it is."""
     if isinstance(target, str):
         return target
     return f"in process: {getattr(target, '__name__', type(target).__name__)}"
@@ -356,7 +356,7 @@ _ESCAPED = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|/)")
 
 
 def _spellings(key: str) -> list[str]:
-    """The key as a server may show it, and those made of it: whole, in the other case, but for its end, encoded."""
+    """Return the key as a server may show it, and those made of it: whole, in the other case, but for its end, encoded."""
     # what people give to servers that take any key ("x") stands in every answer, and protects nothing
     if len(key) < _SHORTEST_SECRET:
         return []
@@ -377,7 +377,7 @@ class _TooMuch(Exception):
 
 
 async def _read(response: httpx.Response, limit: int) -> bytes:
-    """The body, unpacked, as long as it is within the limit at every step."""
+    """Return the body, unpacked, as long as it is within the limit at every step."""
     packing = response.headers.get("content-encoding", "identity").strip().lower() or "identity"
     unpacker = None
     if packing in {"gzip", "x-gzip", "deflate"}:

@@ -54,7 +54,7 @@ def read(  # noqa: PLR0913, PLR0917 - what was asked, and what came
 
 
 def answered(outcome: Outcome, send: Send, settings: Settings) -> Answer | RerankError:
-    """The answer of a success, with its body unpacked; or the error that the outcome amounts to."""
+    """Return a successful response with its body decompressed, or the error that the outcome amounts to."""
     if isinstance(outcome, Failure):
         return _connection_error(outcome, settings, send)
     limit = send.limit(outcome.status)
@@ -71,14 +71,14 @@ def answered(outcome: Outcome, send: Send, settings: Settings) -> Answer | Reran
 
 
 def late(settings: Settings) -> APITimeoutError:
-    """The error of a call whose deadline passed before anything was sent."""
+    """Return the error of a call whose deadline passed before anything was sent."""
     return APITimeoutError(
         f"the deadline ({settings.deadline} s) passed before anything was sent to {settings.where}. Raise it"
     )
 
 
 def _unpacked(answer: Answer, largest: int) -> tuple[bytes, str | None]:
-    """The body as it was before it was compressed; or none, and why it cannot be had."""
+    """Return the decompressed body and None, or an empty body and the problem."""
     if not answer.whole:
         return b"", _TOO_LARGE
     encoding = answer.headers.get("content-encoding", "identity").strip().lower()
@@ -158,7 +158,7 @@ _FIRST_STEP = 1024
 
 
 def broken(problem: str, answer: Answer, settings: Settings) -> InvalidResponseError:
-    """The error of a success that breaks the contract, by what is wrong with it."""
+    """Return the error of a 2xx response that breaks the contract, with the problem."""
     message = f"{settings.where} answered {answer.status}, but {problem}. Nothing of it was used; report it to the server"
     return InvalidResponseError(
         settings.redactor.text(message),
@@ -215,7 +215,7 @@ _relevance = attrgetter("relevance_score")
 
 
 def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings) -> B | ResponseError:
-    """The body of a success; or the error that it tells in place of what was asked for, or that it is none."""
+    """Decode a 2xx body; return a ResponseError if it carries an error or is malformed."""
     try:
         body = decode(answer.body, decoder)
     except msgspec.ValidationError as error:
@@ -332,7 +332,7 @@ def members(value: object) -> Mapping[str, Any]:
 
 
 def number(value: object) -> float | None:
-    """A number; None for anything else."""
+    """Convert a number to float; return None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -342,14 +342,14 @@ def number(value: object) -> float | None:
 
 
 def count(value: object) -> int | None:
-    """An integer, also as 1.0; None for anything else."""
+    """Convert an integer, also one written as 1.0; return None for anything else."""
     found = number(value)
     # A larger one is no count, and does not fit where it is kept.
     return int(found) if found is not None and found.is_integer() and abs(found) < 2**53 else None
 
 
 def text(value: object) -> str | None:
-    """A string; None for anything else."""
+    """Return a string in valid UTF-8; None for anything else."""
     return well_formed(value) if isinstance(value, str) else None
 
 
@@ -456,7 +456,7 @@ _MENDED_BY: Mapping[Cause, str] = {
 
 
 def _is_html(answer: Answer) -> bool:
-    """True if the body is a page for people."""
+    """Return True if the body is an HTML page."""
     return "html" in answer.headers.get("content-type", "").partition(";")[0] or bool(
         _HTML.match(answer.body[:1000])
     )
@@ -473,7 +473,7 @@ def _title(status: int) -> str:
 
 
 def _error_of(body: bytes) -> object:
-    """What stands under `error`, or the whole body where errors are told in another form."""
+    """Return the value of `error`, or the whole body if errors have another form."""
     told = plain(body)
     if isinstance(told, dict):
         mapping = cast(dict[str, Any], told)
@@ -485,7 +485,7 @@ def _error_of(body: bytes) -> object:
 
 
 def _code(value: object) -> int | None:
-    """The code as a number: some servers send it as text."""
+    """Convert the code to a number; some servers send it as text."""
     if isinstance(value, str) and value.isdecimal() and len(value) == _DIGITS:
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 100 <= value < 1000 else None
@@ -510,7 +510,7 @@ def _message(told: Mapping[str, Any], body: bytes, headers: Mapping[str, str]) -
 
 
 def _said(told: Mapping[str, Any]) -> str:
-    """The message for a person, with the cause that gateways bury below it."""
+    """Return the readable message, with the cause that gateways nest below it."""
     message = next((told[name] for name in ("message", "detail", "error") if told.get(name)), "")
     said = message if isinstance(message, str) else msgspec.json.encode(message).decode()
     metadata = told.get("metadata")

@@ -94,7 +94,7 @@ def test_the_default_address_is_the_contracts_first_server():
 
 
 def scalars(model, table):
-    """The fields of a model that are not read as scalars."""
+    """Return the fields of a model that are not read as scalars."""
     return names(model) - set(table)
 
 

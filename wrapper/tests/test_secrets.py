@@ -470,7 +470,7 @@ LONG_KEY = "sk-or/v1+a-key-of-some-length"
 
 
 def says(body: bytes, key: str = LONG_KEY, status: int = 401) -> Reranker:
-    """A reranker whose server answers with this body."""
+    """Return a reranker whose server answers with this body."""
     transport = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
     return Reranker(key, http_client=httpx.Client(transport=transport))
 

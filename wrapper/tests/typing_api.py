@@ -230,7 +230,7 @@ def errors(error: RerankError) -> float | None:
 def many_results_keep_the_type_of_the_documents(
     reranker: Reranker, pages: list[Page], mappings: list[dict[str, str]]
 ) -> None:
-    """A result has the type of its request's documents; for mappings it is unknown."""
+    """Check that a result has the type of its request's documents; for mappings it is unknown."""
     results = reranker.rerank_many([RerankRequest("q", pages, key="body")])
     assert_type(results, Results[Page])
     for result in results:
@@ -242,7 +242,7 @@ def many_results_keep_the_type_of_the_documents(
 
 
 async def so_do_async_ones(reranker: AsyncReranker, requests: AsyncIterable[RerankRequest[Page]]) -> None:
-    """Requests may come from an async iterable too."""
+    """Accept requests from an async iterable too."""
     assert_type(reranker.rerank_many([("q", ["a", "b"])]), AsyncResults[str])
     async for result in reranker.rerank_many(requests):
         assert_type(result, Result[Page])

@@ -30,7 +30,7 @@ def _each(  # noqa: PLR0913 - what a rule is
     quick: bool = True,
     since: str = "1.0.0",
 ) -> Callable[[Callable[[Exchange], Iterator[Judgement]]], Callable[[Exchange], Iterator[Judgement]]]:
-    """A rule that judges every ranking by itself."""
+    """Return a rule that judges every ranking by itself."""
 
     def register(
         check: Callable[[Exchange], Iterator[Judgement]],
@@ -60,7 +60,7 @@ def _has_list(exchange: Exchange) -> bool:
 
 
 def short(value: object) -> str:
-    """A value in a report: its JSON, cut."""
+    """Return a value in a report: its JSON, cut."""
     text = json.dumps(value, ensure_ascii=True)
     return text if len(text) <= 80 else f"{text[:80]}..."
 
@@ -70,7 +70,7 @@ def short(value: object) -> str:
 
 @_each("answer.content-type", "A ranking is sent as application/json", f"{RESPONSES}/200/content")
 def content_type(exchange: Exchange) -> Iterator[Judgement]:
-    """The media type."""
+    """Judge the media type."""
     answer = exchange.answer
     if answer is None:
         return
@@ -81,7 +81,7 @@ def content_type(exchange: Exchange) -> Iterator[Judgement]:
 
 @_each("answer.json", "A ranking is one JSON object in UTF-8", f"{RESPONSES}/200/content")
 def is_json(exchange: Exchange) -> Iterator[Judgement]:
-    """The body as JSON."""
+    """Judge the body as JSON."""
     answer = exchange.answer
     if answer is None:
         return
@@ -155,7 +155,7 @@ _HALF = re.compile("[\ud800-\udfff]")
     f"{SCHEMA}/RerankResponse",
 )
 def schema(seen: Seen) -> Iterator[Judgement]:
-    """The body by its schema, with the fields mended that have rules of their own."""
+    """Judge the body by its schema, with the fields mended that have rules of their own."""
     for exchange in filter(_is_object, seen.ranked()):
         value: dict[str, Any] = {**_value(exchange), **_MENDED}
         results: Any = value.get("results")
@@ -179,7 +179,7 @@ _MENDED_RESULT: Mapping[str, Any] = {"index": 0, "relevance_score": 0, "document
 
 @_each("answer.index-integer", "Each index is an integer", f"{_RESULT}/index")
 def index_integer(exchange: Exchange) -> Iterator[Judgement]:
-    """The type of each index."""
+    """Judge the type of each index."""
     for place, one in enumerate(exchange.results):
         found = one.get("index")
         what = f"results[{place}].index is {short(found) if 'index' in one else 'missing'}"
@@ -188,7 +188,7 @@ def index_integer(exchange: Exchange) -> Iterator[Judgement]:
 
 @_each("answer.index-in-range", "Each index is the position of a document of the request", f"{_RESULT}/index")
 def index_in_range(exchange: Exchange) -> Iterator[Judgement]:
-    """The range of each index."""
+    """Judge the range of each index."""
     count = len(exchange.probe.documents)
     for place, one in enumerate(exchange.results):
         index = one.get("index")
@@ -226,7 +226,7 @@ def index_points_at_echo(exchange: Exchange) -> Iterator[Judgement]:
 
 @_each("answer.score-number", "Each relevance_score is a finite number", f"{_RESULT}/relevance_score")
 def score_number(exchange: Exchange) -> Iterator[Judgement]:
-    """The type of each score."""
+    """Judge the type of each score."""
     for place, one in enumerate(exchange.results):
         found = one.get("relevance_score")
         what = (
@@ -237,7 +237,7 @@ def score_number(exchange: Exchange) -> Iterator[Judgement]:
 
 @_each("answer.descending", "The scores descend, compared as numbers", _RESULTS)
 def descending(exchange: Exchange) -> Iterator[Judgement]:
-    """The order of the scores."""
+    """Judge the order of the scores."""
     scores = [float(s) for s in (one.get("relevance_score") for one in exchange.results) if is_number(s)]
     if len(scores) < len(exchange.results):
         return
@@ -261,7 +261,7 @@ def not_empty(exchange: Exchange) -> Iterator[Judgement]:
 
 @_each("answer.at-most-top-n", "There are no more results than top_n", _RESULTS)
 def at_most_top_n(exchange: Exchange) -> Iterator[Judgement]:
-    """The upper bound."""
+    """Judge the upper bound."""
     top_n = exchange.probe.top_n
     if top_n is not None:
         count = len(exchange.results)
@@ -270,7 +270,7 @@ def at_most_top_n(exchange: Exchange) -> Iterator[Judgement]:
 
 @_each("answer.at-most-documents", "There are no more results than documents", _RESULTS)
 def at_most_documents(exchange: Exchange) -> Iterator[Judgement]:
-    """The other upper bound; a position that occurs twice is another rule's."""
+    """Judge the other upper bound; a position that occurs twice is another rule's."""
     documents, count = len(exchange.probe.documents), len(exchange.results)
     indexes = {one["index"] for one in exchange.results if is_index(one.get("index"))}
     if len(indexes) == count:
@@ -322,7 +322,7 @@ _LOST: Mapping[str, tuple[str, bool]] = {
 
 
 def _lost(exchange: Exchange) -> Iterator[tuple[str, list[int]]]:
-    """The kinds of documents in a request without `top_n`, and for each the positions that are missing."""
+    """Return the kinds of documents in a request without `top_n`, and for each the positions that are missing."""
     documents = exchange.probe.documents
     if exchange.probe.top_n is not None or not _has_list(exchange):
         return
@@ -381,7 +381,7 @@ def _kind(document: Any) -> str:
 
 
 def _echoes(exchange: Exchange) -> Iterator[tuple[int, Any, Mapping[str, Any]]]:
-    """The place of each result, the document that it points at, and its echo."""
+    """Return the place of each result, the document that it points at, and its echo."""
     for place, one in enumerate(exchange.results):
         index, echo = one.get("index"), one.get("document")
         if is_index(index) and 0 <= index < len(exchange.probe.documents) and isinstance(echo, dict):
@@ -397,7 +397,7 @@ def _is_echo_of_another(exchange: Exchange, sent: Any, echo: Mapping[str, Any]) 
 
 @_each("answer.echo-present", "Each result has the document as an object", f"{_RESULT}/document")
 def echo_present(exchange: Exchange) -> Iterator[Judgement]:
-    """An object as the echo."""
+    """Return an object as the echo."""
     for place, one in enumerate(exchange.results):
         good = isinstance(one.get("document"), dict)
         found = short(one["document"]) if "document" in one else "missing"
@@ -413,7 +413,7 @@ _ALTERED: Mapping[str, str] = {
 
 
 def _what_is_altered(sent: str, echo: object) -> str:
-    """The rule that the echo of this text belongs to."""
+    """Return the rule that the echo of this text belongs to."""
     if sent != sent.strip() and (not isinstance(echo, str) or echo in (sent, sent.strip())):
         return "echo-blanks"
     if len(sent) > 1000:
@@ -462,7 +462,7 @@ for _slug, _requirement in _ALTERED.items():
     quick=False,
 )
 def echo_image(exchange: Exchange) -> Iterator[Judgement]:
-    """The echo of each image."""
+    """Judge the echo of each image."""
     for place, document, echo in _echoes(exchange):
         if isinstance(document, dict) and "image" in document:
             sent, found = cast("Mapping[str, Any]", document)["image"], echo.get("image")
@@ -490,7 +490,7 @@ def echo_nothing_added(exchange: Exchange) -> Iterator[Judgement]:
 
 @_each("answer.model", "model is there and a string", f"{SCHEMA}/RerankResponse/properties/model")
 def model(exchange: Exchange) -> Iterator[Judgement]:
-    """The type of `model`."""
+    """Judge the type of `model`."""
     value = _value(exchange)
     if _is_object(exchange):
         found = short(value["model"]) if "model" in value else "missing"
@@ -526,7 +526,7 @@ _register_optional("provider")
     f"{SCHEMA}/Usage",
 )
 def usage(exchange: Exchange) -> Iterator[Judgement]:
-    """The types in `usage`."""
+    """Judge the types in `usage`."""
     value = _value(exchange)
     if "usage" not in value:
         return

@@ -47,7 +47,7 @@ for _slug, _level, _quick, _requirement, _source in _TABLE:
     since="1.1.0",
 )
 def other_address(seen: Seen) -> Iterator[Judgement]:
-    """A slash at the end, capitals, a query, an escape, where the address itself is guarded."""
+    """Judge a slash at the end, capitals, a query, an escape, where the address itself is guarded."""
     guarded = seen.named("key-no-key")
     if guarded is None or guarded.answer is None or guarded.answer.status != 401:
         return
@@ -61,7 +61,7 @@ def other_address(seen: Seen) -> Iterator[Judgement]:
 
 @rule("authentication.nothing-ranked", "A refusal for want of a key holds no results", f"{RESPONSES}/401")
 def nothing_ranked(seen: Seen) -> Iterator[Judgement]:
-    """The body of each refusal."""
+    """Judge the body of each refusal."""
     for exchange in seen.exchanges:
         answer = exchange.answer
         if answer is not None and answer.status == 401:
@@ -89,7 +89,7 @@ def key_not_shown(seen: Seen) -> Iterator[Judgement]:
     level="SHOULD",
 )
 def challenge(seen: Seen) -> Iterator[Judgement]:
-    """The header."""
+    """Judge the header."""
     for exchange in seen.exchanges:
         answer = exchange.answer
         if answer is not None and answer.status == 401:

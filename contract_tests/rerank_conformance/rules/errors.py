@@ -33,7 +33,7 @@ def _each(name: str, requirement: str, source: str) -> Callable[[Check], Check]:
 
 
 def _is_refused_by_http(exchange: Exchange, answer: Answer) -> bool:
-    """True where an HTTP server may refuse a form of HTTP before the contract begins."""
+    """Return True if an HTTP server may refuse a form of HTTP before the contract begins."""
     if exchange.probe.form != "usual":
         return True
     return (exchange.probe.rule or "").startswith("transport.") and answer.status in {406, 413, 417, 431}
@@ -52,7 +52,7 @@ def _error(answer: Answer) -> dict[str, Any]:
 
 @_each("error.status-documented", "Every error has a status that the contract documents", RESPONSES)
 def status_documented(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judgement]:
-    """The status."""
+    """Judge the status."""
     documented = by.responses
     expected = ", ".join(str(status) for status in documented if 400 <= status < 500)
     yield (
@@ -62,7 +62,7 @@ def status_documented(exchange: Exchange, answer: Answer, by: Contract) -> Itera
 
 @_each("error.content-type", "Every error is sent as application/json", f"{RESPONSES}/400")
 def content_type(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judgement]:
-    """The media type."""
+    """Judge the media type."""
     del by
     if _own(answer):
         found = answer.headers.get("content-type", "none")
@@ -77,7 +77,7 @@ def content_type(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[J
     f"{SCHEMA}/ErrorResponse",
 )
 def envelope(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judgement]:
-    """The body by its schema, but for the code."""
+    """Judge the body by its schema, but for the code."""
     if not _own(answer):
         return
     value: Any = answer.value

@@ -32,7 +32,7 @@ def refused(seen: Seen) -> Iterator[Judgement]:
 
 @rule("method.allow", "A 405 says in Allow which methods there are, as HTTP asks", _PATH, level="SHOULD")
 def allow(seen: Seen) -> Iterator[Judgement]:
-    """The header."""
+    """Judge the header."""
     for exchange in _others(seen):
         answer = exchange.answer
         if answer is not None and answer.status == 405:
@@ -50,7 +50,7 @@ def allow(seen: Seen) -> Iterator[Judgement]:
     level="SHOULD",
 )
 def envelope(seen: Seen) -> Iterator[Judgement]:
-    """The body."""
+    """Judge the body."""
     for exchange in _others(seen):
         answer = exchange.answer
         if answer is not None and answer.status in {404, 405}:

@@ -20,7 +20,7 @@ _Comparison = Callable[[Seen, Exchange, Exchange], Iterator[Judgement]]
 
 
 def _pair(seen: Seen, *names: str) -> Iterator[tuple[Exchange, ...] | Undecided]:
-    """The exchanges of these names, once, if all of them hold scores of every result."""
+    """Return the exchanges of these names, once, if all of them hold scores of every result."""
     found = [seen.named(name) for name in names]
     if any(one is None for one in found):
         return
@@ -39,7 +39,7 @@ def _shown(exchange: Exchange, count: int = 4) -> str:
 
 
 def _worse(seen: Seen, full: Exchange, cut: Exchange) -> tuple[int, int] | None:
-    """The first place at which the cut ranking has a document that the full one ranks clearly lower."""
+    """Return the first place at which the cut ranking has a document that the full one ranks clearly lower."""
     best = full.order
     for place, index in enumerate(cut.order):
         if place >= len(best):
@@ -116,7 +116,7 @@ def _is_whole(exchange: Exchange) -> bool:
 
 
 def _between(first: str, second: str) -> Callable[[_Comparison], Judge]:
-    """Makes a judge of a function that compares the exchanges of two probes; it is asked where both hold scores."""
+    """Make a judge of a function that compares the exchanges of two probes, where both have scores."""
 
     def made(compare: _Comparison) -> Judge:
         @wraps(compare)
@@ -145,7 +145,7 @@ def _apart(
 @rule("relation.repeatable", "The same request gives the same scores again, but for noise", _SCORE)
 @_between("rank-full", "rank-again")
 def repeatable(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
-    """The same request twice."""
+    """Judge the same request twice."""
     expected = f"{_shown(one)}, each within {seen.tolerance:g}"
     bad = _apart(seen, one, other)
     yield Finding(expected, f"the second time {_shown(other)}", other) if bad else None
@@ -158,7 +158,7 @@ def repeatable(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement
 )
 @_between("rank-full", "accept-objects")
 def string_or_object(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
-    """The same texts in either form."""
+    """Judge the same texts in either form."""
     bad = _apart(seen, one, other)
     yield Finding(f"as strings: {_shown(one)}", f"as objects: {_shown(other)}", other) if bad else None
 
@@ -182,7 +182,7 @@ def query_matters(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgem
 )
 @_between("rank-full", "rank-reversed")
 def document_matters(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
-    """The same documents in reverse."""
+    """Judge the same documents in reverse."""
     del seen
     if len(one.scores) < 2 or len(other.scores) < len(one.scores):
         return
@@ -196,7 +196,7 @@ def document_matters(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Jud
 @rule("relation.own-score", "A document has its own score, not that of the document beside it", _SCORE)
 @_between("rank-full", "rank-reversed")
 def own_score(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
-    """The same documents in reverse: scores that are off by some places there are off by as many the other way."""
+    """Judge the same documents in reverse: scores that are off by some places there are off by as many the other way."""
     del seen
     count = len(one.probe.documents)
     if set(one.scores) != set(range(count)) or set(other.scores) != set(range(count)):
@@ -235,7 +235,7 @@ _LONG_LISTS = ("rank-many", "rank-many-reversed", "rank-many-top")
     since="1.1.0",
 )
 def one_score(seen: Seen) -> Iterator[Judgement]:
-    """The same texts among others, in batches, as strings and objects; of a listwise model nothing is asked."""
+    """Return the same texts among others, in batches, as strings and objects; of a listwise model nothing is asked."""
     first = seen.named("rank-full")
     if first is None or not scores_texts_alone(seen):
         return
@@ -275,7 +275,7 @@ def _is_plain(exchange: Exchange, first: Exchange) -> bool:
 
 
 def _scores_of(exchanges: Iterable[Exchange]) -> dict[str, list[float]]:
-    """The scores of each text."""
+    """Return the scores of each text."""
     found: dict[str, list[float]] = {}
     for exchange in exchanges:
         for index, score in exchange.scores.items():
@@ -301,7 +301,7 @@ _PAIRS = (
     since="1.1.0",
 )
 def whole_request(seen: Seen) -> Iterator[Judgement]:
-    """Requests that are alike at first: an answer that is the same in every digit was not made for the second."""
+    """Judge requests that begin alike: an answer with the same digits was not made for the second."""
     for first, second, what in _PAIRS:
         for pair in _pair(seen, first, second):
             if isinstance(pair, Undecided):
@@ -323,7 +323,7 @@ def whole_request(seen: Seen) -> Iterator[Judgement]:
     since="1.1.0",
 )
 def together(seen: Seen) -> Iterator[Judgement]:
-    """The same requests at once, and one after the other: nothing is mixed up between them."""
+    """Judge the same requests at once, and one after the other: nothing is mixed up between them."""
     for alone in seen.under("rank-alone-"):
         name = alone.probe.name.replace("alone", "together")
         for pair in (*_pair(seen, alone.probe.name, name), *_pair(seen, alone.probe.name, f"{name}-again")):
@@ -360,7 +360,7 @@ def higher_in_long_lists(seen: Seen) -> Iterator[Judgement]:
 
 @rule("relation.higher-is-better", "A higher score means a more relevant document", _SCORE)
 def higher_is_better(seen: Seen) -> Iterator[Judgement]:
-    """The one document that answers is not the last of all, in every one of several requests."""
+    """Judge the one document that answers is not the last of all, in every one of several requests."""
     last: list[Exchange] = []
     judged = 0
     for name, index in (("rank-full", 2), ("rank-other-query", 3), ("rank-reversed", 3)):
@@ -407,7 +407,7 @@ def relevant_first(seen: Seen) -> Iterator[Judgement]:
 )
 @_between("rank-full", "rank-reversed")
 def order_of_documents(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
-    """The same documents in reverse."""
+    """Judge the same documents in reverse."""
     last = len(one.probe.documents) - 1
     bad = _apart(seen, one, other, lambda index: last - index)
     yield Finding(f"the scores of {_shown(one)}", f"reversed: {_shown(other)}", other) if bad else None
@@ -428,7 +428,7 @@ def document_added(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judge
 
 @rule("relation.identical-documents", "Identical documents have one score", _SCORE, level="SHOULD")
 def identical_documents(seen: Seen) -> Iterator[Judgement]:
-    """The same text at several positions of one request."""
+    """Judge the same text at several positions of one request."""
     for pair in _pair(seen, "rank-identical"):
         if isinstance(pair, Undecided):
             yield pair

@@ -18,7 +18,7 @@ def _own(seen: Seen, name: str) -> Iterator[Exchange]:
     RESPONSES,
 )
 def answered(seen: Seen) -> Iterator[Judgement]:
-    """Resets, garbage, bodies without end."""
+    """Judge resets, garbage, and bodies without end."""
     for exchange in seen.exchanges:
         outcome = exchange.outcome
         if exchange.probe.form in RAW_FORMS:  # a rule of transport judges these
@@ -61,7 +61,7 @@ _FEWEST_TRANSIENT = 3  # fewer may be chance
     since="1.1.0",
 )
 def large_request(seen: Seen) -> Iterator[Judgement]:
-    """A thousand documents, a document and a query of many pages: limits are the model's own, failing is not."""
+    """Judge a thousand documents, a document and a query of many pages: limits are the model's own, failing is not."""
     for exchange in _own(seen, "robustness.large-request"):
         answer = exchange.answer
         # a server that is too slow for it within the time is not judged by it
@@ -94,7 +94,7 @@ def odd_json(seen: Seen) -> Iterator[Judgement]:
     quick=False,
 )
 def no_server_error(seen: Seen) -> Iterator[Judgement]:
-    """Requests whose acceptance is a SHOULD: refused at worst."""
+    """Judge requests whose acceptance is a SHOULD: they may be refused, and must not fail."""
     for exchange in seen.exchanges:
         answer, name = exchange.answer, exchange.probe.rule
         if name is None or RULES[name].level != "SHOULD" or not exchange.probe.legal:

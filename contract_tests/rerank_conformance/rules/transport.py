@@ -29,7 +29,7 @@ def _judge(name: str, also: frozenset[int]) -> Judge:
 
 
 def _is_unsendable(exchange: Exchange) -> bool:
-    """True for a form that needs a connection of its own, where the server runs in process or behind a proxy."""
+    """Return True for a form that needs a connection of its own, if the server runs in process or behind a proxy."""
     outcome = exchange.outcome
     cannot = isinstance(outcome, Fault) and outcome.kind in {"unsent", "unreachable"}
     return cannot and exchange.probe.form in RAW_FORMS

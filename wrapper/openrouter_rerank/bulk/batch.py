@@ -225,7 +225,7 @@ def _refuse_collisions(found: Survey, batch: Batch) -> None:
 
 
 def documents_of(row: Mapping[str, Any], batch: Batch) -> list[Any]:
-    """The documents of a row as they are sent."""
+    """Return the documents of a row as they are sent."""
     documents, field = row[batch.documents_column], batch.text_field
     if field is None:
         return sendable(documents)
@@ -233,7 +233,7 @@ def documents_of(row: Mapping[str, Any], batch: Batch) -> list[Any]:
 
 
 def sendable(documents: list[Any]) -> list[Any]:
-    """The documents without what Arrow fills up with null, as its structs all have the same fields."""
+    """Return the documents without the nulls that Arrow adds, as its structs all have the same fields."""
     return [
         {name: value for name, value in cast(dict[str, Any], document).items() if value is not None}
         if isinstance(document, dict)
@@ -296,7 +296,7 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def requests(batch: Batch, journal: Journal, top_n: int | None) -> Iterator[Row]:
-    """The requests of the rows that are not finished.
+    """Yield the requests of the unfinished rows.
 
     Raises:
         BadBatch: The input has changed, and a row of it can be no request.
@@ -474,7 +474,7 @@ def _measure(
 
 
 def _rater() -> _Rate | None:
-    """What measures an order by labels: trec_eval, in its Python build; None where it is not installed."""
+    """Return the evaluator of trec_eval's Python build, or None if it is not installed."""
     try:
         trec: Any = import_module("pytrec_eval")
     except ModuleNotFoundError:

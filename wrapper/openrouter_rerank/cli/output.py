@@ -21,7 +21,7 @@ _GAP = 2  # blanks that rich puts between two columns
 
 
 def jsonl(ranking: Ranking[Row], _: Texts) -> bytes:
-    """A JSON object on a line for each hit, best first, with the document as it was in its file."""
+    """Format each hit as a JSON object on a line, best first, with the document as in its file."""
     return b"".join(msgspec.json.encode(_hit(hit)) + b"\n" for hit in ranking)
 
 
@@ -41,12 +41,12 @@ def json(ranking: Ranking[Row], _: Texts) -> bytes:
 
 
 def explained(ranking: Ranking[Row], text: Texts) -> bytes:
-    """The table with a bar for each score, so that one sees how far the hits are apart."""
+    """Format a table with a bar for each score."""
     return table(ranking, text, bars=True)
 
 
 def table(ranking: Ranking[Row], text: Texts, *, bars: bool = False) -> bytes:
-    """A table as wide as the terminal, a line to a hit, and below it what is known about the call."""
+    """Format a table as wide as the terminal, with a line for each hit, and a summary of the call."""
     from rich.bar import Bar  # noqa: PLC0415 - slow, and needed for tables alone
     from rich.console import Console  # noqa: PLC0415 - likewise
     from rich.table import Table  # noqa: PLC0415 - likewise
@@ -109,7 +109,7 @@ def left_out(ranking: Ranking[Row], documents: Sequence[Row]) -> str:
 
 
 def default_format() -> str:
-    """A table for a person, and JSON lines for a program."""
+    """Choose a table for a terminal, and JSON lines otherwise."""
     return "table" if sys.stdout is not None and sys.stdout.isatty() else "jsonl"
 
 

@@ -218,7 +218,7 @@ def _of_retry(outcome: object, step: Wait) -> dict[str, Any]:
 
 
 def _content(document: Any) -> str:
-    """A document as it was sent, in a line: its text, or the address of its image. What an image is made of is left out."""
+    """Return a document on one line: its text, or the URL of its image. Image data is left out."""
     if isinstance(document, str):
         return document
     text, image = getattr(document, "text", None), getattr(document, "image", None)

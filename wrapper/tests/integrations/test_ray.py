@@ -41,7 +41,7 @@ COST = 0.25
 
 @pytest.fixture(scope="module")
 def session():
-    """A Ray of two processors that talks to nobody but itself; with the directory where it keeps all that it writes."""
+    """Start a Ray of two processors that is reachable from this machine only."""
     # What Ray makes sockets in has to have a short name.
     directory = Path(os.path.realpath(os.environ.get("TMPDIR", "/tmp"))) / f"ray-{os.getpid()}"  # noqa: S108
     ray.init(
@@ -74,7 +74,7 @@ class Fake:
         self.together = together  # of which the first answer waits to be under way at a time
 
     def __call__(self, request):
-        """What it does for a request."""
+        """Handle a request."""
         with self.lock:
             self.came.append(time.monotonic())
             self.queries.append(request.json["query"])
@@ -99,12 +99,12 @@ def rows(count, **more):
 
 
 def blocks(count, size=5):
-    """A data set of rows in blocks of that size."""
+    """Return a data set of rows in blocks of that size."""
     return ray.data.from_items(rows(count)).repartition(count // size)
 
 
 def by_id(dataset):
-    """The rows by their id."""
+    """Return the rows by their id."""
     return sorted(dataset.take_all(), key=lambda row: row["id"])
 
 
@@ -418,12 +418,12 @@ def test_an_actor_dies(session, tmp_path, cached):
 
 
 def actors():
-    """The processes of actors that rank; those of an earlier data set may not have ended yet."""
+    """Return the processes of actors that rank; those of an earlier data set may not have ended yet."""
     return [pid for pid, name in descendants(os.getpid()).items() if "OpenRouterRerank" in name]
 
 
 def descendants(root):
-    """The processes that a process has started, and those that they have, each with its name."""
+    """Return the processes that a process has started, and those that they have, each with its name."""
     found, parents = {}, {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -482,7 +482,7 @@ def test_types():
 
 
 def run(*arguments, **environment):
-    """The command, in a process of its own."""
+    """Run the command in a process of its own."""
     path = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     return subprocess.run(
         [sys.executable, "-m", "openrouter_rerank.integrations.ray", *map(str, arguments)],

@@ -33,7 +33,7 @@ class PortalChannel:
         self.told = []
 
     def ask(self, what, *arguments):
-        """The answer."""
+        """Return the answer."""
         if self.gone:
             raise LimiterUnavailable("nobody is there")
         return self.portal.call(getattr(self.limits, what), *arguments)
@@ -52,14 +52,14 @@ class PortalChannel:
             self.told.pop().result(SOON)
 
     def totals(self):
-        """The ledger, when all that was told has arrived."""
+        """Return the ledger after all messages have arrived."""
         self.arrived()
         return self.ask("totals")
 
 
 @contextmanager
 def channel(*arguments, **options):
-    """A channel to new limits."""
+    """Return a channel to new limits."""
     with start_blocking_portal("asyncio") as portal:
         yield PortalChannel(portal, Limits(*arguments, **options))
 
@@ -105,7 +105,7 @@ class Working:
 
 
 def join(channel, name, *, limited=False, timeout=60.0, deadline=120.0):
-    """A member with the default model."""
+    """Return a member with the default model."""
     return LimiterClient(
         channel, name, model="cohere/rerank-v3.5", timeout=timeout, deadline=deadline, max_cost=limited
     )
@@ -127,7 +127,7 @@ class Counting:
         self.together = together
 
     def __call__(self, request):
-        """What it does for a request."""
+        """Handle a request."""
         with self.lock:
             self.came += 1
             self.now += 1
@@ -408,7 +408,7 @@ class TestDeath:
     """A member that died gives nothing back."""
 
     def held(self, limits):
-        """A member with a request under way that may have cost what the first one did."""
+        """Return a member with a request under way that may have cost what the first one did."""
         member = join(limits, "a", limited=True)
         for _ in range(2):
             member.gate().enter(begun=False)
