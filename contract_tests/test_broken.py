@@ -34,6 +34,7 @@ SHOULD = {
         "relation.order-in-long-lists",
     },
     "later-lower": {"relation.order-in-long-lists"},
+    "batches": {"relation.order-in-long-lists"},
     "bare": {"answer.id-present", "answer.usage-present"},
     "id-constant": {"answer.id-unique"},
     "headers-bare": {"authentication.challenge", "method.allow"},

@@ -138,8 +138,8 @@ def wanted(body):
 
 
 def is_blank(body):
-    """Return True if the facade refuses it before sending: a blank query asks for nothing."""
-    return not body["query"].strip()
+    """Return True if the facade refuses it before sending: a blank query or model asks for nothing."""
+    return not body["query"].strip() or not body.get("model", "-").strip()
 
 
 def check_ranking(ranking, body):
@@ -152,14 +152,14 @@ def check_ranking(ranking, body):
 
 
 def test_the_facade_ranks_what_the_contract_allows():
-    """Every legal request goes through the facade without an error, but for a blank query, which it refuses by name."""
+    """Every legal request goes through the facade without an error, but for a blank query or model, which it refuses by name."""
     server = Recording()
     client = httpx.Client(transport=InProcess(server))
     # in one part each, however large, so that what arrives can be compared
     with Reranker("", base_url=LOCAL_URL, http_client=client, max_documents=100_000) as reranker:
         for name, body in legal().items():
             if is_blank(body):
-                with pytest.raises(ValueError, match="query is blank"):
+                with pytest.raises(ValueError, match="(query|model) is blank"):
                     reranker.rerank(**arguments(body))
                 continue
             check_ranking(reranker.rerank(**arguments(body)), body)
@@ -204,5 +204,6 @@ def test_the_local_mode_by_ones_own_scorer():
 
     assert {rule.id for rule in report.of("fail") if rule.level == "MUST"} == {
         "relation.query-matters",
+        "relation.read-to-end",
         "relation.whole-request",
     }

@@ -500,7 +500,7 @@ def _curl(exchange: Exchange, base: str) -> str:
         words += ["-X", probe.method]
     words += [shlex.quote(f"{base}{probe.path}")]
     for name, value in headers.items():
-        words += ["-H", shlex.quote(f"{name}: {value}")]
+        words += ["-H", _quoted(f"{name}: {value}")]
     authorization = _AUTHORIZATIONS[probe.auth]
     if authorization:
         words += ["-H", f'"Authorization: {authorization}"']
@@ -513,6 +513,17 @@ def _curl(exchange: Exchange, base: str) -> str:
         return " ".join([*words, "--data-binary", shlex.quote(content.decode("ascii"))])
     packed = base64.b64encode(gzip.compress(content, mtime=0)).decode("ascii")
     return " ".join([f"printf %s {packed} | base64 -d | gunzip |", *words, "--data-binary", "@-"])
+
+
+def _quoted(header: str) -> str:
+    """Quote a header for a POSIX shell, in ASCII."""
+    if header.isascii():
+        return shlex.quote(header)
+    escapes = {ord("\\"): "\\\\", ord("%"): "%%"}
+    octal = "".join(
+        escapes.get(byte, chr(byte)) if byte < 128 else f"\\{byte:03o}" for byte in header.encode("utf-8")
+    )
+    return f'"$(printf {shlex.quote(octal)})"'
 
 
 def _printable(content: bytes) -> bool:

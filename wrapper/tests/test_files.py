@@ -429,7 +429,7 @@ def test_chunks_of_rank():
     assert first["document"] == whole["document"] == text.decode().rstrip()
     assert first["score"] > whole["score"]
     for arguments, says in (
-        (["--chunk-overlap", 1], "add --chunk-words"),
+        (["--chunk-overlap", 1], "needs --chunk-words; add it"),
         (["--chunk-words", 2, "--chunk-overlap", 2], "make it smaller"),
     ):
         result = run("rank", "--local", "q", *arguments, stdin=text)

@@ -81,7 +81,7 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "interface",
         "The object form of a document is a form of the interface; a client that sends strings does not need it.",
-        ("acceptance.objects", "acceptance.mixed", "relation.string-or-object"),
+        ("acceptance.objects", "acceptance.mixed", "relation.string-or-object", "relation.images"),
     ),
     Group(
         "interface",
