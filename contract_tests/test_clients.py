@@ -159,7 +159,7 @@ def test_the_facade_ranks_what_the_contract_allows():
     with Reranker("", base_url=LOCAL_URL, http_client=client, max_documents=100_000) as reranker:
         for name, body in legal().items():
             if is_blank(body):
-                with pytest.raises(ValueError, match="(query|model) is blank"):
+                with pytest.raises(ValueError, match=r"(query|model) is blank"):
                     reranker.rerank(**arguments(body))
                 continue
             check_ranking(reranker.rerank(**arguments(body)), body)
