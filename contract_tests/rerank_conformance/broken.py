@@ -981,7 +981,9 @@ UNAVOIDABLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "relation.whole-request": "a query that is not read is not read to its end",
             "relation.read-to-end": "nor is a longer one",
         },
-        "relation.own-score": {"relation.read-to-end": "a score of another document does not show the end of its own"},
+        "relation.own-score": {
+            "relation.read-to-end": "a score of another document does not show the end of its own"
+        },
         "relation.whole-request": {
             "relation.read-to-end": "a query that is cut after sixty characters is cut before some hundred"
         },
