@@ -224,6 +224,22 @@ def test_bad_requests_are_results(any_shell: Shell):
             result.unwrap()
 
 
+def test_headers_of_one_request(any_shell: Shell):
+    """The extra headers of a request are sent with that request alone."""
+    sent: dict[str, str | None] = {}
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        sent[json.loads(request.content)["query"]] = request.headers.get("x-mine")
+        return ranked(request)
+
+    requests = [RerankRequest("q0", ["a"], extra_headers={"X-Mine": "1"}), ("q1", ["a"])]
+    found, raised = many(any_shell, requests, handler)
+
+    assert raised is None
+    assert [result.ok for result in found] == [True, True]
+    assert sent == {"q0": "1", "q1": None}
+
+
 def test_failures_are_results(any_shell: Shell):
     """A request that fails carries its error, and stops none of the others."""
 
