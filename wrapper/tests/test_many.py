@@ -108,8 +108,6 @@ def pairs(number: int) -> Iterator[tuple[str, list[str]]]:
 
 def ranked(request: httpx.Request) -> httpx.Response:
     """Return an answer that says which query it is for."""
-    import json
-
     query = json.loads(request.content)["query"]
     return httpx.Response(200, json=body_of((1, 0.9), (0, 0.5), id=query))
 
@@ -233,7 +231,7 @@ def test_headers_of_one_request(any_shell: Shell):
         sent[json.loads(request.content)["query"]] = request.headers.get("x-mine")
         return ranked(request)
 
-    requests = [RerankRequest("q0", ["a"], extra_headers={"X-Mine": "1"}), ("q1", ["a"])]
+    requests = [RerankRequest("q0", ["a", "b"], extra_headers={"X-Mine": "1"}), ("q1", ["a", "b"])]
     found, raised = many(any_shell, requests, handler)
 
     assert raised is None
