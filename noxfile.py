@@ -406,7 +406,7 @@ def try_commands(session: nox.Session, environment: Environment) -> None:
         served = [
             "from rerank_conformance import check",
             "from rerank_conformance.reference import Reference",
-            "assert check(Reference(), quick=True).verdict == 'conformant'",
+            "assert check(Reference(), quick=True).verdict == 'no-failure-found'",
         ]
         session.run(environment.python, "-c", "; ".join(served), external=True)
         # nobody listens there, so there is a report, and the verdict is undecided
