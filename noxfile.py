@@ -374,7 +374,6 @@ BEHAVIOUR = [
     "money",
     "network",
     "redaction",
-    "shared",
     "streams",
     "testing",
     "wordings",

@@ -66,11 +66,11 @@ def answered(outcome: Outcome, send: Send, settings: Settings) -> Answer | Reran
         return _status_error(Answer(outcome.status, headers, body, whole=whole), settings)
     answer = outcome._replace(headers=headers, body=content)
     if problem:
-        return broken(problem, answer, settings)
+        return malformed(problem, answer, settings)
     return answer
 
 
-def late(settings: Settings) -> APITimeoutError:
+def deadline_exceeded(settings: Settings) -> APITimeoutError:
     """Return the error of a call whose deadline passed before anything was sent."""
     return APITimeoutError(
         f"the deadline ({settings.deadline} s) passed before anything was sent to {settings.where}. Raise it"
@@ -85,7 +85,7 @@ def _unpacked(answer: Answer, largest: int) -> tuple[bytes, str | None]:
     if encoding in ("", "identity"):
         return answer.body, None
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        return b"", f"its content-encoding ({encoding}) is none that was asked for"
+        return b"", f"its content-encoding ({encoding}) was not asked for"
     problem = None
     # Some servers leave out the header of zlib that deflate has to have.
     for form in (_ANY_FORMAT, _RAW) if encoding == "deflate" else (_ANY_FORMAT,):
@@ -157,7 +157,7 @@ _MOST_MEMBERS = 10_000
 _FIRST_STEP = 1024
 
 
-def broken(problem: str, answer: Answer, settings: Settings) -> InvalidResponseError:
+def malformed(problem: str, answer: Answer, settings: Settings) -> InvalidResponseError:
     """Return the error of a 2xx response that breaks the contract, with the problem."""
     message = f"{settings.where} answered {answer.status}, but {problem}. Nothing of it was used; report it to the server"
     return InvalidResponseError(
@@ -189,17 +189,17 @@ class _Result(msgspec.Struct):
     relevance_score: float
 
 
-class Told(msgspec.Struct):
-    """What every success may carry in place of what was asked for."""
+class ErrorEnvelope(msgspec.Struct):
+    """The error that a 2xx body may carry in place of a result."""
 
     error: Any = None
 
 
-B = TypeVar("B", bound=Told)
+B = TypeVar("B", bound=ErrorEnvelope)
 
 
 @_reading(ANSWER)
-class _Body(Told):
+class _Body(ErrorEnvelope):
     """The fields of an answer that a ranking reads; strict on the results, lenient on the rest."""
 
     results: list[_Result] | Unset = UNSET
@@ -221,12 +221,12 @@ def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings
     except msgspec.ValidationError as error:
         if _error_of(answer.body) is not None:
             return _status_error(answer, settings)
-        return broken(f"its body breaks the contract: {error}", answer, settings)
+        return malformed(f"its body breaks the contract: {error}", answer, settings)
     except msgspec.DecodeError as error:
         kind = answer.headers.get("content-type", "no content type")
         hint = "; check base_url" if _is_html(answer) else ""
         problem = f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}{hint}"
-        return broken(problem, answer, settings)
+        return malformed(problem, answer, settings)
     # some servers send an empty one beside what was asked for
     return _status_error(answer, settings) if body.error else body
 
@@ -234,8 +234,8 @@ def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings
 def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answer can be none
     answer: Answer, own: list[T], limit: int, min_score: float | None, settings: Settings
 ) -> partial[Ranking[T]] | RerankError:
-    def malformed(problem: str) -> InvalidResponseError:
-        return broken(problem, answer, settings)
+    def fail(problem: str) -> InvalidResponseError:
+        return malformed(problem, answer, settings)
 
     body = decoded(answer, _decoder, settings)
     if isinstance(body, ResponseError):
@@ -247,7 +247,7 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
             if isinstance(told, dict) and told
             else "nothing"
         )
-        return malformed(f"it has no results (it has {names}); is base_url an API of this contract?")
+        return fail(f"it has no results (it has {names}); is base_url an API of this contract?")
 
     indices = list(map(_index, body.results))
     scores = list(map(_relevance, body.results))
@@ -255,16 +255,16 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
         # JSON knows no integers: 1.0 is one too.
         fraction = next((value for value in indices if value != int(value)), None)
         if fraction is not None:
-            return malformed(f"the index {fraction} is no integer")
+            return fail(f"index {fraction} is not an integer")
         indices = list(map(int, indices))
     if len(indices) > len(own):
-        return malformed(f"it has {len(indices)} results where at most {len(own)} were asked for")
+        return fail(f"it has {len(indices)} results where at most {len(own)} were asked for")
     if indices and not (min(indices) >= 0 and max(indices) < len(own)):
         wrong = next(value for value in indices if not 0 <= value < len(own))
-        return malformed(f"the index {str(wrong)[:40]} is none of the {len(own)} documents")
+        return fail(f"index {str(wrong)[:40]} is not one of the {len(own)} documents")
     if len(set(indices)) < len(indices):
         twice = Counter(indices).most_common(1)[0][0]
-        return malformed(f"the index {twice} is there twice")
+        return fail(f"index {twice} appears twice")
     redactor = settings.redactor
     # The decoder makes null of NaN, Infinity and 1e999, which is no score: so every score is finite.
     # One column for each further field of the contract; without any, nothing more is done for a hit.

@@ -177,6 +177,33 @@ class _Base(ABC, Generic[C]):
         self._life = _Life()
         self._connect(http_client)
 
+    @_takes("LocalOptions", shows_defaults=True)
+    @classmethod
+    def local(cls, scorer: Scorer | str | None = None, **options: Unpack[LocalOptions]) -> Self:
+        """Return a reranker that ranks in this process, without a key or a network. Use it for development and tests.
+
+        A call takes the same way as a remote one, through the reference server of the conformance kit.
+
+        Args:
+            scorer: "lexical" (the default), "semantic", or a function of the query and the texts that gives each text a
+                score. What a cache remembers of a function holds for this one reranker.
+            defaults: As for the constructor, but for `retries`: a scorer that failed is not asked again.
+
+        Raises:
+            ImportError: The extra that this needs is not installed; the message names it.
+        """
+        from openrouter_rerank.local import address_of
+        from openrouter_rerank.options import names_of, refuse_unknown
+        from openrouter_rerank.redaction import mask_arguments
+
+        mask_arguments(cast("dict[str, Any]", options))
+        refuse_unknown("local", options, names_of(cls.local))
+        # What fails here will fail again: it is the scorer.
+        options.setdefault("retries", Retries(attempts=1))
+        client = cls._local_client(scorer)
+        made = cls("", base_url=address_of(scorer), http_client=client, **options)
+        return made._of_local(scorer)
+
     @_takes("ClientOptions")
     def with_options(self, **options: Unpack[ClientOptions]) -> Self:
         """Return a copy with other defaults and the same connections, ledger and cache.
@@ -381,33 +408,6 @@ class Reranker(_Base[HttpClient]):
         >>> ranking.documents
         ['Berlin is in Germany.']
     """
-
-    @_takes("LocalOptions", shows_defaults=True)
-    @classmethod
-    def local(cls, scorer: Scorer | str | None = None, **options: Unpack[LocalOptions]) -> Self:
-        """Return a reranker that ranks in this process, without a key or a network. Use it for development and tests.
-
-        A call takes the same way as a remote one, through the reference server of the conformance kit.
-
-        Args:
-            scorer: "lexical" (the default), "semantic", or a function of the query and the texts that gives each text a
-                score. What a cache remembers of a function holds for this one reranker.
-            defaults: As for the constructor, but for `retries`: a scorer that failed is not asked again.
-
-        Raises:
-            ImportError: The extra that this needs is not installed; the message names it.
-        """
-        from openrouter_rerank.local import address_of
-        from openrouter_rerank.options import names_of, refuse_unknown
-        from openrouter_rerank.redaction import mask_arguments
-
-        mask_arguments(cast("dict[str, Any]", options))
-        refuse_unknown("local", options, names_of(cls.local))
-        # What fails here will fail again: it is the scorer.
-        options.setdefault("retries", Retries(attempts=1))
-        client = cls._local_client(scorer)
-        made = cls("", base_url=address_of(scorer), http_client=client, **options)
-        return made._of_local(scorer)
 
     @classmethod
     def _local_client(cls, scorer: Scorer | str | None) -> HttpClient:
@@ -708,21 +708,6 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         'Berlin is in Germany.'
     """
 
-    @_takes("LocalOptions", shows_defaults=True)
-    @classmethod
-    def local(cls, scorer: Scorer | str | None = None, **options: Unpack[LocalOptions]) -> Self:  # noqa: D102 - set below
-        from openrouter_rerank.local import address_of
-        from openrouter_rerank.options import names_of, refuse_unknown
-        from openrouter_rerank.redaction import mask_arguments
-
-        mask_arguments(cast("dict[str, Any]", options))
-        refuse_unknown("local", options, names_of(cls.local))
-        # What fails here will fail again: it is the scorer.
-        options.setdefault("retries", Retries(attempts=1))
-        client = cls._local_client(scorer)
-        made = cls("", base_url=address_of(scorer), http_client=client, **options)
-        return made._of_local(scorer)
-
     @classmethod
     def _local_client(cls, scorer: Scorer | str | None) -> AsyncHttpClient:
         import httpx
@@ -906,5 +891,5 @@ class AsyncReranker(_Base[AsyncHttpClient]):
                 return await run_sync(_read_file, step)
 
 
-for _name in ("local", "rerank", "rerank_many", "dry_run", "models"):
+for _name in ("rerank", "rerank_many", "dry_run", "models"):
     _function_of(AsyncReranker, _name).__doc__ = _function_of(Reranker, _name).__doc__

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
-from openrouter_rerank.answer import late, read
+from openrouter_rerank.answer import deadline_exceeded, read
 from openrouter_rerank.blank import name_blank, skip_blank
 from openrouter_rerank.calls import Call, Handler, PreparedCall, is_too_large
 from openrouter_rerank.documents import Sendable, as_list, to_wire
@@ -222,7 +222,7 @@ def attempts(
         started = monotonic()
         left = send.timeout if end is None else min(send.timeout, end - started)
         if left <= 0:  # reading files, or oversleeping, took the rest
-            error = error or late(settings)
+            error = error or deadline_exceeded(settings)
             error.elapsed = started - began
             raise error
         sent = send if left == send.timeout else send._replace(timeout=left)

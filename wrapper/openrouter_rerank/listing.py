@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import msgspec
 
 from openrouter_rerank.addresses import sibling_path
-from openrouter_rerank.answer import Told, answered, broken, count, decoded, members, number, text
+from openrouter_rerank.answer import ErrorEnvelope, answered, count, decoded, malformed, members, number, text
 from openrouter_rerank.core import attempts
 from openrouter_rerank.decoding import well_formed
 from openrouter_rerank.errors import RerankError
@@ -87,7 +87,7 @@ class _Model(msgspec.Struct):
     pricing: Any = None
 
 
-class _List(Told):
+class _List(ErrorEnvelope):
     """A page of the list."""
 
     data: list[_Model] | Unset = UNSET
@@ -110,20 +110,20 @@ def _page(answer: Answer, seen: set[str], pages: int, settings: Settings) -> _Pa
     if isinstance(body, RerankError):
         return body
     if isinstance(body.data, Unset):
-        return broken("it has no data; is base_url an API of this contract?", answer, settings)
+        return malformed("it has no data; is base_url an API of this contract?", answer, settings)
     ids = [model.id for model in body.data]
     if not all(ids):
-        return broken(f"the id of model {ids.index('')} is empty", answer, settings)
+        return malformed(f"the id of model {ids.index('')} is empty", answer, settings)
     # An empty page is the last, whatever it says.
     more = bool(ids and text(members(body.links).get("next")))
     if more and seen.issuperset(ids):
-        return broken(
+        return malformed(
             f"page {pages + 1} has nothing that was not on those before, and names a next one",
             answer,
             settings,
         )
     if more and pages + 1 == _MOST_PAGES:
-        return broken(f"its list of models does not end with page {_MOST_PAGES}", answer, settings)
+        return malformed(f"its list of models does not end with page {_MOST_PAGES}", answer, settings)
     redact = settings.redactor.text if settings.redactor.is_in(answer.body) else str
     return _Page([_info(model, redact) for model in body.data if _ranks(model)], ids, more)
 

@@ -81,8 +81,8 @@ DEFAULTS: Mapping[str, Any] = {
 """The values of options that neither the caller nor the client sets; those of all others are None."""
 
 
-_RENAMED: Mapping[str, str] = {"chunk": "splitter", "rpm": "requests_per_minute"}
-"""Options of the first edition, with those that replace them."""
+_RENAMED: Mapping[str, str] = {"chunk": "splitter"}
+"""Options of the first edition that a call takes, with those that replace them."""
 
 
 def refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> None:

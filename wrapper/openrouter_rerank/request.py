@@ -90,7 +90,7 @@ def _string(name: str, value: object) -> str:
         message = f"{name} must be a str, not {type(value).__name__}"
         raise TypeError(message)
     if not value.strip():
-        message = f"{name} is blank"
+        message = f"{name} is blank; pass a {name}"
         raise ValueError(message)
     try:
         value.encode()

@@ -273,7 +273,10 @@ def test_refuses_files_that_cannot_be_opened(tmp_path: Path):
 
 USAGE: dict[str, tuple[list[str], list[str]]] = {
     "no query": (["rank"], ["Missing argument 'QUERY'. See 'rerank rank --help'"]),
-    "a blank query": (["rank", "--local", " ", LIBRARY], ["query is blank. See 'rerank rank --help'"]),
+    "a blank query": (
+        ["rank", "--local", " ", LIBRARY],
+        ["query is blank; pass a query. See 'rerank rank --help'"],
+    ),
     "no such command": (["order"], ["No such command 'order'. See 'rerank --help'"]),
     "no such option": (
         ["rank", "--topn", "3", "q"],

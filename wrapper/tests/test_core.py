@@ -924,7 +924,7 @@ def test_a_late_duplicate_among_many() -> None:
     next(running)
     began = time.monotonic()
 
-    with pytest.raises(InvalidResponseError, match=f"index {count - 2} is there twice"):
+    with pytest.raises(InvalidResponseError, match=f"index {count - 2} appears twice"):
         running.send(answered(200, {"results": found}))
 
     assert time.monotonic() - began < SOON

@@ -334,7 +334,7 @@ def test_compressed(name: str) -> None:
         ("deflate", b"\xff\xff", "not deflate"),
         ("deflate", deflated(WHOLE)[:-9], "not deflate"),
         ("gzip", compressed(b"") * 10_001, "10,000 members"),
-        ("br", WHOLE, "none that was asked for"),
+        ("br", WHOLE, "was not asked for"),
     ],
     ids=lambda value: ascii(value)[:30],
 )

@@ -366,7 +366,7 @@ def target(path: str, query: str) -> str:
 
 def _once(name: str, values: list[str]) -> str:
     if len(values) > 1:
-        raise Refusal(400, f"{name} is there twice in the address")
+        raise Refusal(400, f"{name} appears twice in the address")
     return values[0]
 
 

@@ -3,26 +3,40 @@
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rerank_conformance.derived import requirements
-from rerank_conformance.exchanges import Exchange
+from rerank_conformance.exchanges import Answer, Exchange
 from rerank_conformance.report import Level
 from rerank_conformance.rules.rule import POST, SCHEMA, Finding, Judge, Judgement, Seen, Undecided, rule
 
 _REQUEST = f"{SCHEMA}/RerankRequest/properties"
 
 
+def judged(exchange: Exchange, expected: str, is_good: Callable[[Answer], bool]) -> Judgement:
+    """Return a finding if an answer is not a good one, and say so if there is no whole answer."""
+    answer = exchange.answer
+    if exchange.undecided or answer is None:
+        return Undecided(exchange.undecided or "no whole answer came")
+    return None if is_good(answer) else Finding(expected, described(exchange), exchange)
+
+
 def accepted(exchange: Exchange) -> Judgement:
     """Return a finding if a request was not answered with a ranking."""
-    if exchange.undecided:
-        return Undecided(exchange.undecided)
-    answer = exchange.answer
-    if answer is None:
-        return Undecided("no whole answer came")
-    if answer.status == 200 and not (isinstance(answer.value, dict) and answer.value.get("error")):
-        return None
-    return Finding("200 with a ranking", described(exchange), exchange)
+    return judged(exchange, "200 with a ranking", _is_ranking)
+
+
+def _is_ranking(answer: Answer) -> bool:
+    return answer.status == 200 and not (isinstance(answer.value, dict) and answer.value.get("error"))
+
+
+def each(name: str, judge: Callable[[Exchange], Judgement]) -> Judge:
+    """Return a judge of a rule's own requests, by the judge of one."""
+
+    def judge_each(seen: Seen) -> Iterator[Judgement]:
+        return (judge(exchange) for exchange in seen.exchanges if exchange.probe.rule == name)
+
+    return judge_each
 
 
 def described(exchange: Exchange) -> str:
@@ -32,15 +46,6 @@ def described(exchange: Exchange) -> str:
         return exchange.undecided or "no whole answer"
     text = " ".join(answer.body[:400].decode("utf-8", "replace").split())
     return f"{answer.status} {text[:160]}{'...' if len(text) > 160 else ''}".strip()
-
-
-def _judge(name: str) -> Judge:
-    def judge(seen: Seen) -> Iterator[Judgement]:
-        for exchange in seen.exchanges:
-            if exchange.probe.rule == name:
-                yield accepted(exchange)
-
-    return judge
 
 
 _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
@@ -161,9 +166,11 @@ _ADDED: tuple[tuple[str, Level, bool, str, str], ...] = (
 for _since, _rules in (("1.0.0", _TABLE), ("1.1.0", _ADDED)):
     for _slug, _level, _quick, _requirement, _source in _rules:
         _id = f"acceptance.{_slug}"
-        rule(_id, _requirement, _source, level=_level, quick=_quick, thorough=True, since=_since)(_judge(_id))
+        rule(_id, _requirement, _source, level=_level, quick=_quick, thorough=True, since=_since)(
+            each(_id, accepted)
+        )
 for _one in requirements():
     if _one.kind == "acceptance":
         rule(_one.id, _one.requirement, _one.source, quick=False, thorough=True, since=_one.since)(
-            _judge(_one.id)
+            each(_one.id, accepted)
         )

@@ -3,28 +3,16 @@
 from collections.abc import Iterator
 from typing import Any, cast
 
-from rerank_conformance.exchanges import KEY, WRONG_KEY
+from rerank_conformance.exchanges import KEY, WRONG_KEY, Exchange
 from rerank_conformance.report import Level
-from rerank_conformance.rules.acceptance import accepted, described
-from rerank_conformance.rules.rule import RESPONSES, Finding, Judge, Judgement, Seen, Undecided, rule
+from rerank_conformance.rules.acceptance import accepted, described, each, judged
+from rerank_conformance.rules.rule import RESPONSES, Finding, Judgement, Seen, rule
 
 _SCHEME = "#/components/securitySchemes/apiKey"
 
 
-def _judge(name: str) -> Judge:
-    def judge(seen: Seen) -> Iterator[Judgement]:
-        for exchange in seen.exchanges:
-            if exchange.probe.rule != name:
-                continue
-            answer = exchange.answer
-            if exchange.undecided or answer is None:
-                yield Undecided(exchange.undecided or "no whole answer came")
-            elif answer.status == 401:
-                yield None
-            else:
-                yield Finding("401, nothing ranked", described(exchange), exchange)
-
-    return judge
+def _unauthorized(exchange: Exchange) -> Judgement:
+    return judged(exchange, "401, nothing ranked", lambda answer: answer.status == 401)
 
 
 _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
@@ -32,11 +20,11 @@ _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
     ("wrong-scheme", "MUST", True, "A request with another scheme than Bearer is answered with 401", _SCHEME),
     ("wrong-key", "MUST", True, "A request with a key that is unknown, or empty, is answered with 401", f"{RESPONSES}/401"),
     ("similar-key", "MUST", False, "A key with a letter more or less is another key: 401", f"{RESPONSES}/401"),
-    ("before-body", "MUST", False, "Who has no key is told so, whatever is wrong with the body", "#/security"),
+    ("before-body", "MUST", False, "A missing key gets 401 even if the body is invalid", "#/security"),
 )  # fmt: skip
 for _slug, _level, _quick, _requirement, _source in _TABLE:
     _id = f"authentication.{_slug}"
-    rule(_id, _requirement, _source, level=_level, quick=_quick, thorough=True)(_judge(_id))
+    rule(_id, _requirement, _source, level=_level, quick=_quick, thorough=True)(each(_id, _unauthorized))
 
 
 @rule(

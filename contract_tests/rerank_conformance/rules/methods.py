@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from rerank_conformance.exchanges import Exchange
-from rerank_conformance.rules.acceptance import described
-from rerank_conformance.rules.rule import POST, SCHEMA, Finding, Judgement, Seen, Undecided, rule
+from rerank_conformance.exchanges import Answer, Exchange
+from rerank_conformance.rules.acceptance import described, judged
+from rerank_conformance.rules.rule import POST, SCHEMA, Finding, Judgement, Seen, rule
 
 _PATH = POST.removesuffix("/post")
 
@@ -20,14 +20,11 @@ def _others(seen: Seen) -> Iterator[Exchange]:
     thorough=True,
 )
 def refused(seen: Seen) -> Iterator[Judgement]:
-    """GET, PUT, PATCH and DELETE: 405 or 404, or 501."""
+    """Judge GET, PUT, PATCH and DELETE: 405 or 404, or 501."""
     for exchange in _others(seen):
-        answer = exchange.answer
-        if exchange.undecided or answer is None:
-            yield Undecided(exchange.undecided or "no whole answer came")
-        else:
-            good = 400 <= answer.status < 500 or answer.status == 501
-            yield None if good else Finding("405 or 404", described(exchange), exchange)
+        yield judged(
+            exchange, "405 or 404", lambda answer: 400 <= answer.status < 500 or answer.status == 501
+        )
 
 
 @rule("method.allow", "A 405 says in Allow which methods there are, as HTTP asks", _PATH, level="SHOULD")
@@ -68,13 +65,11 @@ def envelope(seen: Seen) -> Iterator[Judgement]:
 def any_method(seen: Seen) -> Iterator[Judgement]:
     """Judge the methods that proxies, browsers and scanners send; HEAD and OPTIONS may be answered."""
     for exchange in seen.exchanges:
-        if exchange.probe.rule != "method.any":
-            continue
-        answer = exchange.answer
-        if exchange.undecided or answer is None:
-            yield Undecided(exchange.undecided or "no whole answer came")
-        else:
-            value: object = answer.value
-            ranks = isinstance(value, dict) and "results" in value
-            good = (answer.status < 500 or answer.status == 501) and not ranks
-            yield None if good else Finding("405, 404 or 501", described(exchange), exchange)
+        if exchange.probe.rule == "method.any":
+            yield judged(exchange, "405, 404 or 501", _is_honest)
+
+
+def _is_honest(answer: Answer) -> bool:
+    value: object = answer.value
+    ranks = isinstance(value, dict) and "results" in value
+    return (answer.status < 500 or answer.status == 501) and not ranks

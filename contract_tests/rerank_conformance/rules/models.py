@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from rerank_conformance.rules.acceptance import described
-from rerank_conformance.rules.rule import RESPONSES, Finding, Judgement, Seen, Undecided, rule
+from rerank_conformance.rules.acceptance import judged
+from rerank_conformance.rules.rule import RESPONSES, Judgement, Seen, rule
 
 # 403: a key may be kept from a model. 402 is not among them, as the account paid for the requests before.
 _HONEST = frozenset({200, 400, 403, 404})
@@ -18,11 +18,5 @@ _HONEST = frozenset({200, 400, 403, 404})
 def any_name(seen: Seen) -> Iterator[Judgement]:
     """Judge the requests for other models; the form of a refusal is judged by the rules of errors."""
     for exchange in seen.exchanges:
-        if exchange.probe.rule != "model.any-name":
-            continue
-        answer = exchange.answer
-        if exchange.undecided or answer is None:
-            yield Undecided(exchange.undecided or "no whole answer came")
-        else:
-            good = answer.status in _HONEST
-            yield None if good else Finding("200, 400 or 404", described(exchange), exchange)
+        if exchange.probe.rule == "model.any-name":
+            yield judged(exchange, "200, 400 or 404", lambda answer: answer.status in _HONEST)

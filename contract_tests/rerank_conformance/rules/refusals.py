@@ -5,16 +5,14 @@ from collections.abc import Iterator
 from rerank_conformance.derived import requirements
 from rerank_conformance.exchanges import Exchange
 from rerank_conformance.report import Level
-from rerank_conformance.rules.acceptance import described
+from rerank_conformance.rules.acceptance import described, each, judged
 from rerank_conformance.rules.rule import (
     POST,
     RESPONSES,
     SCHEMA,
     Finding,
-    Judge,
     Judgement,
     Seen,
-    Undecided,
     rule,
 )
 
@@ -24,36 +22,20 @@ _OF = f"{_REQUEST}/properties"
 
 def refused(exchange: Exchange) -> Judgement:
     """Return a finding if a request was not refused as the client's fault; with which status is another rule's."""
-    if exchange.undecided:
-        return Undecided(exchange.undecided)
-    answer = exchange.answer
-    if answer is None:
-        return Undecided("no whole answer came")
-    if 400 <= answer.status < 500:
-        return None
-    return Finding("400, nothing ranked", described(exchange), exchange)
-
-
-def _judge(name: str) -> Judge:
-    def judge(seen: Seen) -> Iterator[Judgement]:
-        for exchange in seen.exchanges:
-            if exchange.probe.rule == name:
-                yield refused(exchange)
-
-    return judge
+    return judged(exchange, "400, nothing ranked", lambda answer: 400 <= answer.status < 500)
 
 
 _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
     ("documents-missing", "MUST", True, "A request without documents is refused", f"{_REQUEST}/required"),
     ("documents-empty", "MUST", True, "An empty array of documents is refused", f"{_OF}/documents/minItems"),
-    ("documents-type", "MUST", True, "documents that are no array are refused", f"{_OF}/documents/type"),
+    ("documents-type", "MUST", True, "documents that are not an array are refused", f"{_OF}/documents/type"),
     ("document-type", "MUST", True, "A document that is neither string nor object is refused", f"{SCHEMA}/RerankDocument"),
     ("document-empty-object", "MUST", True, "A document with neither text nor image is refused", f"{SCHEMA}/RerankDocument"),
-    ("document-text-type", "MUST", False, "A text or image of a document that is no string is refused", f"{SCHEMA}/TextDocument/properties/text"),
+    ("document-text-type", "MUST", False, "A text or image of a document that is not a string is refused", f"{SCHEMA}/TextDocument/properties/text"),
     ("query-missing", "MUST", True, "A request without a query is refused", f"{_REQUEST}/required"),
-    ("query-type", "MUST", True, "A query that is no string is refused", f"{_OF}/query/type"),
+    ("query-type", "MUST", True, "A query that is not a string is refused", f"{_OF}/query/type"),
     ("model-missing", "MUST", True, "A request without a model is refused", f"{_REQUEST}/required"),
-    ("model-type", "MUST", False, "A model that is no string is refused", f"{_OF}/model/type"),
+    ("model-type", "MUST", False, "A model that is not a string is refused", f"{_OF}/model/type"),
     ("top-n-zero", "MUST", True, "A top_n of 0 is refused", f"{_OF}/top_n/minimum"),
     ("top-n-negative", "MUST", True, "A negative top_n is refused", f"{_OF}/top_n/minimum"),
     ("top-n-fraction", "MUST", True, "A fractional top_n is refused, not rounded", f"{_OF}/top_n/type"),
@@ -63,25 +45,25 @@ _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
     ("top-n-type", "MUST", False, "A top_n that is an array or an object is refused", f"{_OF}/top_n/type"),
     ("provider-type", "MUST", False, "A provider that is neither object nor null is refused", f"{_OF}/provider"),
     ("provider-field-type", "MUST", False, "Provider preferences of wrong types are refused", f"{SCHEMA}/ProviderPreferences"),
-    ("session-id", "MUST", False, "A session_id that is no string, or longer than 256 characters, is refused", f"{_OF}/session_id"),
-    ("user-type", "MUST", False, "A user that is no string is refused", f"{_OF}/user/type"),
-    ("trace-type", "MUST", False, "A trace that is no object, or has names that are no strings, is refused", f"{SCHEMA}/Trace"),
-    ("malformed-json", "MUST", True, "A body that is no JSON is refused", f"{POST}/requestBody"),
+    ("session-id", "MUST", False, "A session_id that is not a string, or longer than 256 characters, is refused", f"{_OF}/session_id"),
+    ("user-type", "MUST", False, "A user that is not a string is refused", f"{_OF}/user/type"),
+    ("trace-type", "MUST", False, "A trace that is not an object, or has values that are not strings, is refused", f"{SCHEMA}/Trace"),
+    ("malformed-json", "MUST", True, "A body that is not JSON is refused", f"{POST}/requestBody"),
     ("not-utf-8", "MUST", False, "A body that is not UTF-8 is refused", f"{POST}/requestBody"),
     ("empty-body", "MUST", False, "An empty body is refused", f"{POST}/requestBody/required"),
     ("not-an-object", "MUST", True, "A body that is JSON and no object is refused", f"{_REQUEST}/type"),
     ("content-type", "MUST", True, "A body that is declared as something else than JSON is refused", f"{POST}/requestBody/content"),
-    ("deep-nesting", "MUST", False, "A body that is nested very deeply is refused, and harms nobody", f"{SCHEMA}/RerankDocument"),
+    ("deep-nesting", "MUST", False, "A body that is nested very deeply is refused, and does no harm", f"{SCHEMA}/RerankDocument"),
 )  # fmt: skip
 for _slug, _level, _quick, _requirement, _source in _TABLE:
     _id = f"refusal.{_slug}"
-    rule(_id, _requirement, _source, level=_level, quick=_quick, thorough=True)(_judge(_id))
+    rule(_id, _requirement, _source, level=_level, quick=_quick, thorough=True)(each(_id, refused))
 
 
 for _one in requirements():
     if _one.kind == "refusal":
         rule(_one.id, _one.requirement, _one.source, quick=False, thorough=True, since=_one.since)(
-            _judge(_one.id)
+            each(_one.id, refused)
         )
 
 

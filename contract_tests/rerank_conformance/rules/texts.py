@@ -4,19 +4,10 @@ from collections.abc import Iterator
 
 from rerank_conformance.exchanges import Exchange
 from rerank_conformance.report import Level
-from rerank_conformance.rules.acceptance import accepted
-from rerank_conformance.rules.rule import SCHEMA, Finding, Judge, Judgement, Seen, rule
+from rerank_conformance.rules.acceptance import accepted, each
+from rerank_conformance.rules.rule import SCHEMA, Finding, Judgement, Seen, rule
 
 _OF = f"{SCHEMA}/RerankRequest/properties"
-
-
-def _judge(name: str) -> Judge:
-    def judge(seen: Seen) -> Iterator[Judgement]:
-        for exchange in seen.exchanges:
-            if exchange.probe.rule == name:
-                yield accepted(exchange)
-
-    return judge
 
 
 _TABLE: tuple[tuple[str, Level, str, str], ...] = (
@@ -42,7 +33,9 @@ _TABLE: tuple[tuple[str, Level, str, str], ...] = (
 )
 for _slug, _level, _requirement, _source in _TABLE:
     _id = f"acceptance.{_slug}"
-    rule(_id, _requirement, _source, level=_level, quick=False, thorough=True, since="1.1.0")(_judge(_id))
+    rule(_id, _requirement, _source, level=_level, quick=False, thorough=True, since="1.1.0")(
+        each(_id, accepted)
+    )
 
 
 def _pair(seen: Seen, first: str, second: str) -> tuple[Exchange, Exchange] | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rerank_conformance.exchanges import RAW_FORMS, Exchange, Fault
 from rerank_conformance.report import Level
-from rerank_conformance.rules.acceptance import described
+from rerank_conformance.rules.acceptance import described, judged
 from rerank_conformance.rules.rule import (
     POST,
     RESPONSES,
@@ -12,7 +12,6 @@ from rerank_conformance.rules.rule import (
     Judge,
     Judgement,
     Seen,
-    Undecided,
     rule,
 )
 
@@ -39,11 +38,7 @@ def _taken(exchange: Exchange, also: frozenset[int]) -> Judgement:
     outcome = exchange.outcome
     if isinstance(outcome, Fault) and outcome.kind == "broken" and exchange.probe.form in RAW_FORMS:
         return Finding("200 with a ranking", outcome.message, exchange)
-    answer = exchange.answer
-    if exchange.undecided or answer is None:
-        return Undecided(exchange.undecided or "no whole answer came")
-    good = answer.status == 200 or answer.status in also
-    return None if good else Finding("200 with a ranking", described(exchange), exchange)
+    return judged(exchange, "200 with a ranking", lambda answer: answer.status in {200, *also})
 
 
 _TABLE: tuple[tuple[str, Level, str, str, frozenset[int]], ...] = (

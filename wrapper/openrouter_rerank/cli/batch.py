@@ -65,6 +65,7 @@ _SAID = 160
 )
 @click.option(
     "--requests-per-minute",
+    "--rpm",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
     help="The number of requests that start in a minute.  [default: no limit]",

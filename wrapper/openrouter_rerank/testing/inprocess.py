@@ -42,7 +42,7 @@ class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
         >>> try:
         ...     Reranker("", http_client=client).rerank("q", ["a", "b"])
         ... except InvalidResponseError as error:
-        ...     print("index -1 is none of the 2 documents" in str(error))
+        ...     print("index -1 is not one of the 2 documents" in str(error))
         True
     """
 

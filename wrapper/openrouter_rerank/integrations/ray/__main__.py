@@ -46,6 +46,7 @@ _ADDRESS = "RAY_ADDRESS"
 )
 @click.option(
     "--requests-per-minute",
+    "--rpm",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
     help="The number of requests that may start in a minute, over all actors.  [default: no limit]",
