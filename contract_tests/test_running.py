@@ -6,7 +6,9 @@ import html
 import json
 import math
 import random
+import shutil
 import socket
+import subprocess
 import sys
 import threading
 import zlib
@@ -311,6 +313,37 @@ def test_curl():
         assert len(command) < 8000, probe.name
         assert command.isascii()
         assert command.isprintable() or "\n" in command
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="the commands are for a POSIX shell")
+@pytest.mark.parametrize("value", ["plain", "Suche für Köche", "100 % für Köche", "é\\n'\"$HOME`é", "日本7"])
+def test_a_quoted_header(value):
+    """A shell reads a header of a curl line as it was sent, though the line is ASCII."""
+    from rerank_conformance.running import _quoted
+
+    quoted = _quoted(f"X-Title: {value}")
+    read = subprocess.run(["sh", "-c", f"printf '%s' {quoted}"], capture_output=True, check=True).stdout
+
+    assert quoted.isascii()
+    assert read.decode() == f"X-Title: {value}"
+
+
+def test_a_crash_stays_at_the_first_level_that_it_breaks():
+    """Of two rules that fail by one crash, that of the earlier level stays, also if the request is the other's."""
+    from rerank_conformance.exchanges import Exchange, Fault
+    from rerank_conformance.rules import RULES
+    from rerank_conformance.running import _distance, _Judged
+
+    (probe,) = (one for one in probes() if one.name == "accept-objects")
+    exchange = Exchange(probe, Fault("broken", "x"))
+    first, second = (
+        _distance(exchange, _Judged(RULES[name], "fail"))
+        for name in ("relation.query-matters", "acceptance.objects")
+    )
+
+    assert probe.rule == "acceptance.objects"
+    assert RULES["acceptance.objects"].conformance_level == "interface"
+    assert first < second
 
 
 # the first request
