@@ -49,7 +49,9 @@ class RuleResult(msgspec.Struct, frozen=True, kw_only=True):
     expected: str | None = None
     actual: str | None = None
     curl: str | None = None
-    """A command that shows the failure again; the key in it is `$OPENROUTER_API_KEY`."""
+    """Commands for a shell that show the failure again, one on a line; in place of the key they name its variable."""
+    mend: str | None = None
+    """The usual fix; set on failures."""
     examples: tuple[Example, ...] = ()
     """Further failures of the same rule, at most `FURTHER_EXAMPLES`."""
     reason: str | None = None
