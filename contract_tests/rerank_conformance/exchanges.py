@@ -249,7 +249,7 @@ def not_json(body: bytes, *, constants: bool = True) -> str | None:
     except RecursionError:
         return "The body is nested too deeply to read"
     except ValueError as error:
-        return f"Not JSON: {error}"[:120]
+        return f"Not JSON: {str(error).partition(':')[0]}"
     return None
 
 

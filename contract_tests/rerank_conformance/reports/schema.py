@@ -37,6 +37,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     "Report": {
         **_RUN,
         "rules": "Every rule that was asked for, in the order of the kit.",
+        "command": "The command line that runs the same check again; null if none ran it.",
         "complete": "The end mark, which comes last: a report without it was cut off.",
     },
     "RuleResult": {
@@ -85,6 +86,7 @@ _OPTIONAL = {  # reports have them since they were added
     "conformance_level",
     "verdicts",
     "quick",
+    "command",
     "examples",
     "mend",
     "touched",
