@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,11 +13,12 @@ from threading import Thread
 
 import pytest
 
+from rerank_conformance import check
 from rerank_conformance.broken import BROKEN
 from rerank_conformance.evidence import KEY_ENV, Commands
-from rerank_conformance.exchanges import Answer, Exchange, Fault, Probe
+from rerank_conformance.exchanges import Answer, Exchange, Fault, Probe, not_json
 from rerank_conformance.probes import probes, smoke
-from rerank_conformance.reference import asgi
+from rerank_conformance.reference import Reference, asgi
 from rerank_conformance.rules import RULES, Finding, Seen
 from rerank_conformance.running import in_order
 from rerank_conformance.target import Budget, Line
@@ -167,6 +169,60 @@ def test_a_command_sends_what_the_check_sent(recorded, name):
     assert len({one["connection"] for one in theirs}) == 1
 
 
+@pytest.mark.parametrize(
+    ("commands", "auth", "says"),
+    [
+        (Commands(base=""), "key", '"Authorization: Bearer $OPENROUTER_API_KEY"'),
+        (Commands(base="", key_env="K"), "longer", '"Authorization: Bearer ${K}x"'),
+        (
+            Commands(base="", key_env="K", key_has_letters=False),
+            "other-case",
+            '"Authorization: Bearer ${K}x"',
+        ),
+        (Commands(base="", key_env="K", key_file="it's"), "key", "K=$(cat 'it'\"'\"'s'); curl "),
+    ],
+)
+def test_a_command_names_where_the_key_is(commands, auth, says):
+    """The key is the value of a variable, which a file may hold."""
+    assert says in commands.of(Exchange(legal("x", {}, auth=auth), UNSENT))
+
+
+@pytest.mark.parametrize(("has_key", "auth"), [(False, "key"), (True, "none")])
+def test_a_command_without_a_key(has_key, auth):
+    """What was sent without a key is sent without one again."""
+    command = Commands(base="", has_key=has_key, key_file="k").of(Exchange(legal("x", {}, auth=auth), UNSENT))
+    assert "Authorization" not in command
+    assert command.startswith("curl ")
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "Not JSON: the body is empty"),
+        (b"<html>", 'Not JSON: Expecting value at line 1, column 1; found "<html>"'),
+        (b'{"a":\n 1', "Not JSON: Expecting ',' delimiter at line 2, column 3; the body ends"),
+        (b'{"a": "\xff"}', "Not JSON: byte 7 is not UTF-8; found 0xff"),
+        (b"[" * 100_000, "The body is nested too deeply to read"),
+        (b"1" * 5000, "Not JSON: Exceeds the limit (4300 digits) for integer string conversion"),
+        (b"[NaN]", "Not JSON: NaN is not a number in JSON"),
+        (b"{}", None),
+    ],
+    ids=lambda value: repr(value)[:12],
+)
+def test_what_is_not_json(body, says):
+    """What is not JSON is said so, with the place."""
+    assert not_json(body, constants=False) == says
+
+
+def test_a_refusal_names_the_field_and_the_value():
+    """A request that had to be refused is shown with the field at fault, its value, and what was expected; each field once."""
+    report = check(BROKEN["refusal.provider-field-type"](), seed=0, rules=["refusal.provider-field-type"])
+    [failed] = report.of("fail")
+    said = [failed.expected, *(example.expected for example in failed.examples)]
+    assert "400 (provider.zdr: 1 is not a boolean or null)" in said or len(set(said)) == 3
+    assert all(re.fullmatch(r"400 \(provider\.\w+(\[0\])?: .+ is not .+\)", one) for one in said)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_command_is_one_line_of_ascii_without_the_key(name):
     """A terminal, a log and a page show a command as it is."""
@@ -177,9 +233,38 @@ def test_a_command_is_one_line_of_ascii_without_the_key(name):
     assert KEY not in command
 
 
-PASSING = {"relation.together", "robustness.transient-errors"}
-"""Rules about many requests at once, or their share: no single command shows it."""
-SHOWN = sorted(RULES.keys() - PASSING - {name for name in RULES if name.startswith("schema.")})
+SHOWN = (
+    "acceptance.attribution",
+    "acceptance.charset",
+    "acceptance.escapes",
+    "acceptance.unicode",
+    "answer.descending",
+    "answer.echo-unicode",
+    "answer.id-unique",
+    "answer.index-in-range",
+    "authentication.no-key",
+    "authentication.other-address",
+    "authentication.similar-key",
+    "authentication.wrong-scheme",
+    "error.envelope",
+    "method.any",
+    "method.refused",
+    "model.any-name",
+    "refusal.content-type",
+    "refusal.deep-nesting",
+    "refusal.empty-body",
+    "refusal.not-utf-8",
+    "refusal.provider-field-type",
+    "relation.query-matters",
+    "relation.repeatable",
+    "relation.top-n-best",
+    "relation.whole-request",
+    "transport.accept",
+    "transport.chunked-body",
+    "transport.header-bytes",
+    "transport.no-content-type",
+)
+"""Rules of every kind of request: odd bodies, headers, keys, methods and addresses, and two requests that are compared."""
 
 
 def responses(output: bytes) -> Iterator[Answer]:
@@ -199,11 +284,10 @@ def found(name: str, seen: Seen) -> list[Finding]:
     return [one for one in RULES[name].judge(seen) if isinstance(one, Finding)]
 
 
-async def exchanged(base: str) -> list[Exchange]:
-    """Send the requests that are written by hand to a server."""
-    async with Line(base, KEY, Budget()) as line:
-        first = await line.send(smoke())
-        return [first, *await in_order(probes(), line.send)]
+async def exchanged(server: Reference) -> list[Exchange]:
+    """Send the requests that are written by hand to a server in process."""
+    async with Line(server, KEY, Budget(concurrency=4)) as line:
+        return [await line.send(smoke()), *await in_order(probes(), line.send)]
 
 
 def again(exchange: Exchange, commands: Commands) -> Exchange:
@@ -216,8 +300,8 @@ def again(exchange: Exchange, commands: Commands) -> Exchange:
 def unshown(name: str) -> list[str]:
     """Return the commands of a broken server that do not show what they claim."""
     wrong: list[str] = []
+    seen = Seen(asyncio.run(exchanged(BROKEN[name](keys={KEY}))))
     with asgi.running(BROKEN[name](keys={KEY})) as base:
-        seen = Seen(asyncio.run(exchanged(base)))
         commands = Commands(base=base)
         findings = found(name, seen)
         assert findings

@@ -318,6 +318,7 @@ def rules(*, as_json: bool) -> None:
             "conformance_level",
             "level_reason",
             "requirement",
+            "mend",
             "source",
             "since",
             "quick",
