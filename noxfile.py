@@ -54,7 +54,7 @@ def group(name: str) -> list[str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Code by ruff, and the contract by Redocly, Spectral, openapi-spec-validator and schemathesis."""
+    """Code by ruff, and all contracts by Redocly, Spectral, openapi-spec-validator and schemathesis."""
     session.install(*group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
