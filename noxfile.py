@@ -201,7 +201,7 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def upstream(session: nox.Session) -> None:
-    """Compare the vendor's document with the contract: `-- FILE-OR-URL`; nothing else needs a network."""
+    """Compare a vendor's document with the contract: `-- [--dialect NAME] FILE-OR-URL`; nothing else needs a network."""
     session.install(*group("compare"))
     session.run("python", "contract_tests/upstream/run.py", *session.posargs)
 
