@@ -258,7 +258,7 @@ def lowest(session: nox.Session, what: str) -> None:
 
 @nox.session(default=False)
 def generate(session: nox.Session) -> None:
-    """Make generated/ anew from openapi.yaml."""
+    """Make generated/ anew from openapi.yaml and contracts/dialects."""
     session.install(*group("generate"))
     shutil.rmtree(GENERATED, ignore_errors=True)
     generate_into(session, GENERATED)
@@ -267,7 +267,7 @@ def generate(session: nox.Session) -> None:
 
 @nox.session
 def drift(session: nox.Session) -> None:
-    """Prove that generated/ is what openapi.yaml generates: the same files, byte for byte."""
+    """Prove that generated/ is what the contracts generate: the same files, byte for byte."""
     session.install(*group("generate"))
     shutil.rmtree(session.create_tmp())
     fresh = Path(session.create_tmp()) / GENERATED.name
@@ -279,8 +279,8 @@ def drift(session: nox.Session) -> None:
     problems += [f"{path} differs" for path in differing + unread]
     if problems:
         session.error(
-            f"generated/ is not what openapi.yaml generates: {'; '.join(problems)}. "
-            "It is never edited by hand: change openapi.yaml, generator-config.yml or generator-templates/, "
+            f"generated/ is not what the contracts generate: {'; '.join(problems)}. "
+            "It is never edited by hand: change openapi.yaml, contracts/dialects, generator-config.yml or generator-templates/, "
             "then run `nox -s generate` and commit what it makes"
         )
     session.log(f"{len(here)} files, byte for byte")
