@@ -19,6 +19,7 @@ import msgspec
 from click.core import ParameterSource
 
 from rerank_conformance import contract
+from rerank_conformance.dialects import CANONICAL, NAMES
 from rerank_conformance.report import LEVELS, Report, nearest, read_expected
 from rerank_conformance.target import is_live, refusal
 
@@ -340,11 +341,15 @@ def rules(*, as_json: bool) -> None:
 @click.option(
     "--list", "listed", is_flag=True, help="List the broken servers by section, and the legal ones."
 )
+@click.option("--dialect", type=click.Choice(NAMES), default=CANONICAL, show_default=True, help="The API to serve: that of the contract, or another vendor's form of it.")  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; any that is free if 0.")
 @click.option("--key-env", metavar="NAME", help="Let in only the key in this environment variable.")
-def serve(broken: str | None, variant: str | None, port: int, key_env: str | None, *, listed: bool) -> None:
+def serve(  # noqa: PLR0913 - the options of the command
+    broken: str | None, variant: str | None, dialect: str, port: int, key_env: str | None, *, listed: bool
+) -> None:
     """Serve the reference server, or one to try a check on, at 127.0.0.1."""
     from rerank_conformance.reference import Reference, asgi  # noqa: PLC0415 - see check
+    from rerank_conformance.reference.speaking import speaking  # noqa: PLC0415 - likewise
 
     if broken and variant:
         raise click.UsageError("--broken and --variant exclude each other")
@@ -365,7 +370,7 @@ def serve(broken: str | None, variant: str | None, port: int, key_env: str | Non
         make = known[name]
     keys = {os.environ.get(key_env, "")} if key_env else None
     try:
-        asgi.serve(make(keys=keys), port=port, ready=click.echo)
+        asgi.serve(speaking(dialect, make)(keys=keys), port=port, ready=click.echo)
     except (OSError, ValueError) as error:
         raise _Failed(str(error)) from error
 
