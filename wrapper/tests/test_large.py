@@ -725,11 +725,11 @@ def test_pieces_of_one_document_may_be_in_several_parts() -> None:
         (
             lambda text: text,
             TypeError,
-            "document 0: splitter must give .* an iterable of str, and it gave a str",
+            "document 0: splitter must return .* an iterable of str, not str",
         ),
-        (lambda _: None, TypeError, "document 0: .* it gave a NoneType"),
-        (lambda _: [], ValueError, "document 0: splitter gave no piece of it"),
-        (lambda _: [b"a"], TypeError, "document 0: .* one is of type bytes"),
+        (lambda _: None, TypeError, "document 0: .* not NoneType"),
+        (lambda _: [], ValueError, "document 0: splitter returned no pieces"),
+        (lambda _: [b"a"], TypeError, "document 0: .* not bytes"),
     ],
 )
 def test_a_splitter_that_is_none(splitter: Any, error: Any, says: str) -> None:

@@ -1006,7 +1006,7 @@ def test_tls_to_a_port_for_http(any_shell: Shell) -> None:
     with (
         speaking(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as place,
         pytest.raises(
-            APIConnectionError, match=r"speaks http and not TLS .*; write http:// in base_url"
+            APIConnectionError, match=r"speaks http, not TLS, .*; write http:// in base_url"
         ) as caught,
     ):
         any_shell.rank(base_url=f"https://{place}/v1")
@@ -1029,7 +1029,7 @@ def test_http_to_a_port_for_tls(any_shell: Shell) -> None:
     with (
         speaking(b"\x15\x03\x01\x00\x02\x02\x46") as place,
         pytest.raises(
-            APIConnectionError, match=r"as that of a port for TLS is .*; write https:// in base_url"
+            APIConnectionError, match=r"like that of a port for TLS .*; write https:// in base_url"
         ) as caught,
     ):
         any_shell.rank(base_url=f"http://{place}/v1")

@@ -246,7 +246,7 @@ def _estimated(job: Batch, found: Survey, top_n: int | None, connection: Connect
         try:
             estimate = reranker.dry_run(rows())
         except (ValueError, TypeError) as error:
-            message = f"{job.source}, row {number}: {error}. Mend the row, or change the options"
+            message = f"{job.source}, row {number}: {error}; correct the row, or change the options"
             raise BadInput(message) from error
     click.echo(
         f"{found.rows:,} rows, {estimate.requests:,} requests, {estimate.documents:,} documents, "
@@ -355,25 +355,25 @@ class _Run:
         if isinstance(error, _ENDING):
             self._stop(error, results)
             return
-        kept = jobs.kept(result)
+        finished = jobs.finished_row(result)
         with self._lock:
             if isinstance(error, RerankError) and error.retryable:
-                self._doubtful.append(kept)
+                self._doubtful.append(finished)
                 self._last = error
                 if len(self._doubtful) >= _OUTAGE:
                     self._stop(error, results)
                 return
             if self._stopped_by is None:
                 self._record_doubtful()
-            self._journal.record(kept)
+            self._journal.record(finished)
             unknown = self._limited and self._journal.unknown > 0
             self._limited = self._limited and not unknown
         if unknown:
             self._note("--max-cost cannot hold: the server does not say what its rankings cost")
 
     def _record_doubtful(self) -> None:
-        for kept in self._doubtful:
-            self._journal.record(kept)
+        for finished in self._doubtful:
+            self._journal.record(finished)
         self._doubtful.clear()
 
     def _end(self) -> None:
@@ -390,7 +390,7 @@ class _Run:
     def _failures(self) -> Iterator[str]:
         journal = self._journal
         for kind, number in journal.failures.most_common(_KINDS):
-            yield f"{number:,} by {kind} ({shorten(one_line(journal.said[kind]), _SAID, placeholder='…')})"
+            yield f"{number:,} by {kind} ({shorten(one_line(journal.messages[kind]), _SAID, placeholder='…')})"
         rest = sum(number for _, number in journal.failures.most_common()[_KINDS:])
         if rest:
             yield f"{rest:,} by others"
