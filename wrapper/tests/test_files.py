@@ -151,12 +151,12 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "half a pair in UTF-16": (_bom("one\na\ud800b"), "text", "line 2, column 2: a lone surrogate"),
     "half zero bytes": (b"\1\0\2\0" * 50, "text", "it has NUL bytes"),
     "half zero bytes that are no text": (b"\xff\0" * 49 + b"\0\xd8a\0", "text", "it has NUL bytes"),
-    "bytes": (NO_TEXT, "text", "it has NUL bytes, as binary files have, and UTF-16 without"),
+    "bytes": (NO_TEXT, "text", "it has NUL bytes, like a binary file or UTF-16 without"),
     "a NUL far behind": (b"one\n" * 20_000 + b"a\0b\n", "text", "line 20001: it has a NUL character"),
     "Windows": (
         "Straße „naïve“".encode("cp1252"),
         "text",
-        "line 1, column 5: byte 0xdf is not UTF-8; if it is Western European text of Windows, convert it: iconv -f WINDOWS-1252 -t UTF-8 'a b' > utf8.txt",
+        "line 1, column 5: byte 0xdf is not UTF-8; if it is Western European text from Windows, convert it: iconv -f WINDOWS-1252 -t UTF-8 'a b' > utf8.txt",
     ),
     "Windows in gzip": (
         gzip.compress("Straße".encode("cp1252"), mtime=0),
@@ -172,12 +172,12 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "damaged UTF-8": (
         "é\n".encode() + b"caf\xc3",
         "text",
-        "line 2, column 4: byte 0xc3 is not UTF-8, though other",
+        "line 2, column 4: byte 0xc3 is not UTF-8, although other",
     ),
     "damaged UTF-8 on a line": (
         "é".encode() + b"caf\xc3",
         "text",
-        "line 1, column 5: byte 0xc3 is not UTF-8, though other",
+        "line 1, column 5: byte 0xc3 is not UTF-8, although other",
     ),
     "gzip cut off": (gzip.compress(LINE.encode(), mtime=0)[:-3], "jsonl", "a b: the gzip file is cut off"),
     "gzip damaged": (
@@ -221,7 +221,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "an image": (
         b"\x89PNG\r\n\x1a\n",
         "text",
-        'a PNG image, not text; give JSON lines with the addresses of images: {"image": ',
+        'a PNG image, not text; pass JSON lines with the URLs of images: {"image": ',
     ),
     "SQLite": (b"SQLite format 3\0", "text", "an SQLite database, not text; write a query's rows: sqlite3"),
     "zstd": (
@@ -253,9 +253,9 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
         "jsonl",
         r"line 2, column 33: \ud83d is a lone surrogate",
     ),
-    "the other half": (rb'{"text": "\ude00"}', "jsonl", r"line 1, column 11: \ude00 is half"),
-    "half a pair over lines": (b'[\n {"text":\n  "\\ud83d"}]', "jsonl", r"line 3, column 4: \ud83d is half"),
-    "half a pair in an array": (b'["a", "\\ud83d"]', "jsonl", r"line 1, column 8: \ud83d is half"),
+    "the other half": (rb'{"text": "\ude00"}', "jsonl", r"line 1, column 11: \ude00 is a lone surrogate"),
+    "half a pair over lines": (b'[\n {"text":\n  "\\ud83d"}]', "jsonl", r"line 3, column 4: \ud83d is a lone surrogate"),
+    "half a pair in an array": (b'["a", "\\ud83d"]', "jsonl", r"line 1, column 8: \ud83d is a lone surrogate"),
     "deep": (b'{"text":' + b"[" * 100_000, "jsonl", "it is nested too deeply"),
     "deep in an array": (
         b"[" * 100_000,
