@@ -324,6 +324,19 @@ def test_a_document_that_is_too_large_is_named(shell: Shell) -> None:
         rank("q", ["huge"])
 
 
+def test_halving_ends_for_a_query_that_is_too_large() -> None:
+    """After eight single documents in a row that are too large, the rest is not halved any more."""
+    sizes: list[int] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        sizes.append(len(json.loads(request.content)["documents"]))
+        return httpx.Response(413, json={"error": {"code": 413, "message": "too large"}})
+
+    with reranker(handler) as client, pytest.raises(BadRequestError):
+        client.rerank("q", texts(*range(32)), on_part_error="partial", provider={"order": ["x"]})
+    assert sizes.count(1) == 16
+
+
 def test_halving_keeps_to_the_hundred() -> None:
     """A list is cut at a hundred documents, as a search is billed for each hundred begun; no part is empty."""
     for size in range(2, 1_500):

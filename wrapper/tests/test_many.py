@@ -1021,6 +1021,7 @@ def test_a_closed_client(any_shell: Shell):
         ({"requests_per_minute": -1}, "requests_per_minute must be more than 0"),
         ({"progress": 3}, "progress must be a function"),
         ({"requests": "q"}, "requests is one str; pass an iterable"),
+        ({"requests": b"q"}, "requests is one bytes"),
         ({"requests": {"query": "q", "documents": []}}, "requests is one dict"),
         ({"requests": 7}, "requests must be an iterable of requests, not int"),
     ],

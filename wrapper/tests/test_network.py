@@ -685,6 +685,8 @@ def step(location: str | None, asked: str = "http://h/v1/rerank", query: str = "
         ),
         ("http://user:secret@h/v2/rerank", "set base_url to http://h/v2/rerank"),
         ("rerank/", "set base_url to http://h/v1/rerank/"),
+        ("models", "set base_url to http://h/v1"),
+        ("models/", "http://h/v1/models/, which is not an address of this API; check base_url"),
         ("//o/v1/rerank#x", "set base_url to http://o/v1/rerank"),
         ("https://h/v1/rerank", "set base_url to https://h/v1/rerank"),
     ],
