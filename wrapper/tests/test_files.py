@@ -254,8 +254,16 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
         r"line 2, column 33: \ud83d is a lone surrogate",
     ),
     "the other half": (rb'{"text": "\ude00"}', "jsonl", r"line 1, column 11: \ude00 is a lone surrogate"),
-    "half a pair over lines": (b'[\n {"text":\n  "\\ud83d"}]', "jsonl", r"line 3, column 4: \ud83d is a lone surrogate"),
-    "half a pair in an array": (b'["a", "\\ud83d"]', "jsonl", r"line 1, column 8: \ud83d is a lone surrogate"),
+    "half a pair over lines": (
+        b'[\n {"text":\n  "\\ud83d"}]',
+        "jsonl",
+        r"line 3, column 4: \ud83d is a lone surrogate",
+    ),
+    "half a pair in an array": (
+        b'["a", "\\ud83d"]',
+        "jsonl",
+        r"line 1, column 8: \ud83d is a lone surrogate",
+    ),
     "deep": (b'{"text":' + b"[" * 100_000, "jsonl", "it is nested too deeply"),
     "deep in an array": (
         b"[" * 100_000,
