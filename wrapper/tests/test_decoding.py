@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from driving import answered, call, finish, settings
 from openrouter_rerank import InvalidResponseError, Ranking, RerankError, ResponseError, Retries
 from openrouter_rerank.bulk.cache import MemoryCache
-from openrouter_rerank.decoding import plain, pruned, well_formed
+from openrouter_rerank.decoding import decode, plain, pruned, well_formed
 from openrouter_rerank.listing import models
 from openrouter_rerank.operations import Answer
 from shells import Shell
