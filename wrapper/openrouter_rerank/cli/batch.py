@@ -24,7 +24,16 @@ from openrouter_rerank import (
     RerankError,
 )
 from openrouter_rerank.bulk import batch as jobs
-from openrouter_rerank.bulk.job import FORMATS, INPUT_FORMATS, BadBatch, Batch, BatchError, Survey
+from openrouter_rerank.bulk.job import (
+    COLUMNS,
+    FORMATS,
+    INPUT_FORMATS,
+    PLACE,
+    BadBatch,
+    Batch,
+    BatchError,
+    Survey,
+)
 from openrouter_rerank.bulk.journal import FinishedRow, Journal, opened
 from openrouter_rerank.bulk.tables import input_format, output_format, read
 from openrouter_rerank.cli.chunks import chunk_options, words
@@ -144,11 +153,11 @@ def command(  # noqa: PLR0913 - one argument for each option
     or UTF-16 with a byte order mark, and compressed by gzip or not. A row has a query and a list of documents: texts, or
     objects with text and/or image; with --text-field, objects of any kind. In CSV the list is a JSON array in its cell.
 
-    OUT has the rows in their order with all other columns, and beside them: ranking (a list of index and score, best
-    first), model, provider, cost, search_units, total_tokens, response_id. Rows that fail go unchanged to
-    OUT.failed.jsonl, which can be IN again. Values that OUT cannot hold are reported before anything is sent. From
-    Parquet to JSON, dates and times are written by ISO 8601, decimals as strings, bytes in base64, maps as lists of pairs. With a column relevance (a list of whole numbers, one for each
-    document), nDCG@10 and MRR@10 are reported, before and after ranking.
+    OUT has the rows in their order with all other columns, and adds: ranking (a list with HIT, best first), COLUMNS. Rows
+    that fail go unchanged to OUT.failed.jsonl, which can be IN again. Values that OUT cannot hold are reported before
+    anything is sent. From Parquet to JSON, dates and times are written by ISO 8601, decimals as strings, bytes in base64,
+    maps as lists of pairs. With a column relevance (a list of whole numbers, one for each document), nDCG@10 and MRR@10
+    are reported, before and after ranking.
 
     Interrupt and rerun the same command safely: finished rows are in OUT.part and are not ranked again. Only the rows in
     flight, at most --concurrency, may be billed twice. The first Ctrl-C waits for them, the second does not.
@@ -220,6 +229,10 @@ def command(  # noqa: PLR0913 - one argument for each option
         raise BadInput(str(error)) from error
     except BatchError as error:
         raise CallFailed(str(error)) from error
+
+
+# The names of the columns, from the contract.
+command.help = (command.help or "").replace("HIT", ", ".join(PLACE)).replace("COLUMNS", ", ".join(COLUMNS))
 
 
 def _surveyed(job: Batch) -> Survey:
