@@ -68,7 +68,6 @@ def test_the_documented_defaults() -> None:
         "deadline": 120.0,
         "max_documents": 1_000,
         "max_bytes": 30_000_000,
-        "max_image_bytes": 20 * 2**20,
         "on_part_error": "raise",
         "blank": "send",
     }
