@@ -694,17 +694,17 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
     "too few labels": (
         _file("in.jsonl", '{"query": "q", "documents": ["a"], "relevance": []}'),
         [],
-        "no list of whole numbers, one for each document",
+        "not a list of whole numbers, one for each document",
     ),
     "half a label": (
         _file("in.jsonl", '{"query": "q", "documents": ["a"], "relevance": [0.5]}'),
         [],
-        "no list of whole numbers",
+        "not a list of whole numbers",
     ),
     "a column of that name": (
         _file("in.jsonl", '{"query": "q", "documents": [], "model": 1}'),
         [],
-        "named as those to be added: model",
+        "the names of added ones: model",
     ),
     "no such id": (_file("in.jsonl", GOOD), ["--id-column", "no"], "no column 'no'"),
     "an id to know it by": (
@@ -729,7 +729,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
     "several types for Parquet": (
         _file("in.jsonl", GOOD[:-2] + ', "n": 1}\n' + GOOD[:-2] + ', "n": "x"}'),
         ["--output-format", "parquet"],
-        "row 2: Parquet cannot hold \"x\" in the column 'n' (a number and a string",
+        "row 2: Parquet cannot hold \"x\" in the column 'n' (it contains a number and a string",
     ),
 }
 
