@@ -1,8 +1,8 @@
 """Generated requests: what they depend on, and how they are kept in the cache directory."""
 
 import json
-import multiprocessing
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -254,21 +254,22 @@ def test_the_oldest_files_go(folder: Path):
     assert "generated-000.json" not in names
 
 
-def _write_often(content: bytes) -> None:
-    for _ in range(200):
-        storage.write("generated-x", content)
+WRITER = """
+import sys
+from rerank_conformance import storage
+
+for _ in range(40):
+    storage.write("generated-x", sys.argv[1].encode() * 300_000)
+"""
 
 
 def test_processes_at_the_same_time(folder: Path):
     """Readers see a whole file of one of the writers at any time, and no other file is left."""
+    path = str(Path(storage.__file__).parents[1])
+    words = [sys.executable, "-c", WRITER]
+    writers = [subprocess.Popen([*words, letter], cwd=path) for letter in "ab"]
     contents = [letter * 300_000 for letter in (b"a", b"b")]
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_write_often, args=(content,)) for content in contents]
-    for writer in writers:
-        writer.start()
-    while any(writer.is_alive() for writer in writers):
+    while any(writer.poll() is None for writer in writers):
         assert storage.read("generated-x") in {None, *contents}
-    for writer in writers:
-        writer.join()
-        writer.close()
+    assert [writer.returncode for writer in writers] == [0, 0]
     assert [file.name for file in folder.iterdir()] == ["generated-x.json"]

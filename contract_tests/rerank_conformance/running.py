@@ -188,6 +188,7 @@ async def _check(target: Target, settings: Settings) -> Report:
         verdicts=by_level,
         quick=settings.quick,
         requests=line.requests,
+        repeats=line.repeats,
         elapsed_s=round(time.monotonic() - began, 3),
         seed=settings.seed,
         rules=results,

@@ -52,7 +52,10 @@ _LATER = frozenset(
     {408, 429, 503, 529}
 )  # overload: every request waits. Of other statuses only the one is repeated.
 _PAUSE = 0.05  # seconds before the first repeat of one request; doubled for each
-_PAUSES = (_PAUSE, 0.5, 1.0)  # before the repeats of a refusal without Retry-After
+_PAUSES = (_PAUSE, 0.1, 0.25, 0.5, 1.0, 2.0)  # before the repeats of what was refused without Retry-After
+_GIVEN_UP = (
+    3  # refused requests in a row that were given up, after which none is repeated until one is answered
+)
 _HANGS = 3  # timeouts in a row of requests that were alone in flight, or
 _HANGS_IN_ALL = 8  # such timeouts, after which the rest is not sent
 _SHORTEST_SECRET = 8
@@ -150,6 +153,7 @@ class Line:
         self._waited = 0.0
         self._hangs = 0
         self._hangs_in_all = 0
+        self._given_up = 0
         self._read = 0
         self._secrets = _spellings(self.key or "")
 
@@ -217,6 +221,7 @@ class Line:
             attempts.recovers = False
         if status is None:
             self._pace.answer()
+            self._given_up = 0
             return False
         if status in _LATER and turn.crowded:
             # the server may bear fewer requests at a time, which is no error of it
@@ -224,10 +229,13 @@ class Line:
             self._postpone(_seconds(outcome.headers.get("retry-after")) or 0.0)
             return True
         attempts.passing.append(status)
-        if attempts.late >= _RETRIES or not await self._wait(outcome, status, attempts.late):
+        refused = status in _LATER
+        if not await self._wait(outcome, attempts.late, refused=refused):
+            self._given_up += refused
             return False
         attempts.late += 1
-        self.repeats += status in _LATER
+        attempts.alone = attempts.alone or refused
+        self.repeats += refused
         return True
 
     def _is_repeated_after_fault(self, fault: Fault, turn: Turn, attempts: "_Attempts") -> bool:
@@ -275,19 +283,21 @@ class Line:
         self._next = at + (1 / self.budget.rate if self.budget.rate else 0)
         await asyncio.sleep(max(0.0, at - now))
 
-    async def _wait(self, answer: Answer, status: int, repeats: int) -> bool:
-        """Wait before a repeat: with every other request where the server asks for it; False if that takes too long."""
+    async def _wait(self, answer: Answer, repeats: int, *, refused: bool) -> bool:
+        """Wait before a repeat: with every other request where the server asks for it; False if the request is given up."""
+        most = len(_PAUSES) if refused else _RETRIES
+        if repeats >= most or (refused and self._given_up >= _GIVEN_UP):
+            return False
         hint = _seconds(answer.headers.get("retry-after"))
-        if hint is None and status not in _LATER:
+        if hint is None and not refused:
             await asyncio.sleep(_PAUSE * 2**repeats)
             return True
         asked = _PAUSES[repeats] if hint is None else hint
         if asked > self.budget.patience:
             return False
         if not self._postpone(asked):
-            # one repeat: a server that refuses at random is judged, and one that is overloaded is spared
+            # a server that refuses now and then is judged though its time is up
             await asyncio.sleep(_PAUSE)
-            return repeats == 0
         return True
 
     def _postpone(self, wait: float) -> bool:
