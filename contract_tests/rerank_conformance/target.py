@@ -292,10 +292,9 @@ class Line:
         if hint is None and not refused:
             await asyncio.sleep(_PAUSE * 2**repeats)
             return True
-        asked = _PAUSES[repeats] if hint is None else hint
-        if asked > self.budget.patience:
+        if hint is not None and hint > self.budget.patience:
             return False
-        if not self._postpone(asked):
+        if not self._postpone(_PAUSES[repeats] if hint is None else hint):
             # a server that refuses now and then is judged though its time is up
             await asyncio.sleep(_PAUSE)
         return True
