@@ -74,7 +74,7 @@ def rules() -> str:
         "",
         "A server that breaks a MUST is nonconformant. A SHOULD is a recommendation, as honest models may differ; with `--strict` it",
         "counts too. `--quick` judges the rules that are marked quick. Each rule links to its place in the contract.",
-        "[Does a server speak `/rerank`?](conformance.md) says how to check a server.",
+        "[Does a server speak `/rerank`?](conformance.md) says how to check a server. Each rule ends with the usual fix.",
         "",
         "Each rule belongs to a level, by what a client loses when a server breaks it. A level includes the ones before it:",
         "",
@@ -103,7 +103,7 @@ def _item(rule: Rule) -> str:
     quick = ", quick" if rule.quick else ""
     since = f", since {rule.since}" if rule.since != "1.0.0" else ""
     place = f"[contract](../openapi.yaml{rule.source})"
-    return f"- `{rule.id}` **{rule.level}**{quick}{since}: {rule.requirement}. ({place})"
+    return f"- `{rule.id}` **{rule.level}**{quick}{since}: {rule.requirement}. ({place}) *Usual fix:* {rule.mend}"
 
 
 def statuses() -> str:
