@@ -114,8 +114,7 @@ def test_reference_over_http():
         report = check(url, key=KEY, seed=SEED)
     assert {rule.id: rule.verdict for rule in report.rules if rule.verdict != "pass"} == {}
     assert report.verdict == "conformant"
-    assert report.requests < 1500
-    assert report.elapsed_s < 30
+    assert report.requests <= 800
 
 
 def test_quick():
