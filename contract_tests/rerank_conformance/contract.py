@@ -95,10 +95,18 @@ def load_dialect(name: str) -> "Contract":
 def line_of(pointer: str, version: str | None = None) -> int:
     """Return the line of the contract, from 1, on which the location begins.
 
+    A pointer into the contract of a dialect begins with its path in the repository.
+
     Raises:
         KeyError: Nothing is there.
     """
-    return lines(version)[pointer]
+    file, _, place = pointer.partition("#")
+    return _lines_of_dialect(file)[f"#{place}"] if file else lines(version)[pointer]
+
+
+@cache
+def _lines_of_dialect(path: str) -> Mapping[str, int]:
+    return dict(_places("#", yaml.compose((_root() / path).read_bytes(), _Loader)))
 
 
 @cache

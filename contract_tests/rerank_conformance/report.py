@@ -80,6 +80,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     target: str
     contract_version: str
+    dialect: str = "openrouter"
+    """The form of the API by which the server was judged; the version is that of `openapi.yaml` all the same."""
     tool_version: str
     verdict: Verdict
     """The verdict of the conformance level that was asked for."""

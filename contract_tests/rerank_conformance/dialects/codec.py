@@ -42,6 +42,12 @@ class Codec:
     """The status of a body that is wrong, by what is wrong: `size`, `media_type`, `json`, `schema`. 400 for others."""
     body_first: ClassVar[bool] = False
     """True if the body is checked before the key."""
+    refusals: ClassVar[tuple[int, ...]] = (400, 422)
+    """The statuses with which a wrong body is refused."""
+    model: ClassVar[str]
+    """The model that a check asks for by default."""
+    clamps: ClassVar[bool] = False
+    """True if no request asks for more documents than it has."""
     unauthorized: ClassVar[tuple[str, str]]
     """The vendor's words for no key, and for a wrong one."""
     later_first: ClassVar[bool] = False
@@ -114,6 +120,15 @@ class Codec:
         return {}
 
     # the check: writes requests, reads answers
+
+    def adjusted(self, request: Body) -> Body:
+        """Return a canonical request without what the dialect is known to refuse, where something else shows the same."""
+        return request
+
+    def unsaid(self, error: Any) -> str | None:
+        """Return what is missing in the body of an error that its schema leaves optional."""
+        del error
+        return None
 
     def encode(self, request: Mapping[str, Any], *, echo: bool = False) -> Body:
         """Return the request in the dialect's names, without the model if it has none; other fields stay as they are.

@@ -12,6 +12,7 @@ class Cohere(Codec):
     """Results without documents, what is billed under `meta`, errors as `{message}`."""
 
     name = "cohere-v2"
+    model = "rerank-v3.5"
     unauthorized = ("no api key supplied", "invalid api token")
 
     def check(self, request: Body) -> None:
@@ -47,6 +48,10 @@ class Cohere(Codec):
         """Return the message."""
         del status
         return {"message": message}
+
+    def unsaid(self, error: Any) -> str | None:
+        """Return that the message is missing."""
+        return None if isinstance(error, dict) and "message" in error else "message is missing"
 
     def about(self, answer: Body, headers: Mapping[str, str]) -> Body:
         """Return the id, and the search units of `meta.billed_units`."""

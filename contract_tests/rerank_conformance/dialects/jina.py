@@ -10,6 +10,8 @@ class Jina(Codec):
     """Nearly the canonical form: usage in tokens, documents on request, errors as `{detail}`."""
 
     name = "jina"
+    model = "jina-reranker-v2-base-multilingual"
+    refusals = (400, 413, 422)
     echo = "return_documents"
     wrong: ClassVar[Mapping[str, int]] = {"size": 413, "schema": 422}
     unauthorized = ("No API key was sent", "The API key is invalid")

@@ -14,6 +14,8 @@ class Tei(Codec):
     """`texts` in, a bare array of `index` and `score` out, usage in headers, shape errors as plain text."""
 
     name = "tei"
+    model = ""
+    refusals = (400, 413, 415, 422)
     results = ""
     score = "score"
     echo = "return_text"

@@ -13,6 +13,8 @@ class Voyage(Codec):
     """`top_k` in, results as `data`, usage in tokens, errors as `{detail}`; the body is checked before the key."""
 
     name = "voyage"
+    model = "rerank-2.5"
+    clamps = True
     results = "data"
     echo = "return_documents"
     body_first = True
@@ -49,6 +51,13 @@ class Voyage(Codec):
         """Return the id of the request."""
         del answer, request
         return {"x-request-id": secrets.token_hex(16)}
+
+    def adjusted(self, request: Body) -> Body:
+        """Return the request with a blank for each empty text of a list: an empty one is refused, and blank is legal."""
+        documents: object = request.get("documents")
+        if not isinstance(documents, list):
+            return request
+        return {**request, "documents": [" " if text == "" else text for text in documents]}
 
     def refused(self, status: int, message: str) -> Any:
         """Return the message as `detail`."""
