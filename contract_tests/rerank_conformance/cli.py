@@ -81,7 +81,8 @@ def main() -> None:
     type=click.IntRange(min=0),
     help="Generate other requests, or those of an earlier check.  [default: 0]",
 )
-@click.option("--model", help="The model to ask for.  [default: cohere/rerank-v3.5]")
+@click.option("--dialect", type=click.Choice(NAMES), default=CANONICAL, show_default=True, help="The API that the server speaks: that of the contract, or another vendor's form of it. jina is also that of vLLM, llama.cpp and infinity.")  # fmt: skip
+@click.option("--model", help="The model to ask for.  [default: cohere/rerank-v3.5, or the usual one of the dialect]")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True, help="Seconds for one answer.")  # fmt: skip
 @click.option("--tolerance", type=click.FloatRange(min=0), help="How far two scores of one document may lie apart.  [default: 0.01]")  # fmt: skip
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Requests in a second.  [default: 5 for a live server]")  # fmt: skip
@@ -98,7 +99,8 @@ def main() -> None:
 def check(url: str, **options: Any) -> NoReturn:
     """Check the server that has /rerank right under URL."""
     from rerank_conformance import running  # noqa: PLC0415 - help and usage need none of it
-    from rerank_conformance.rules import RULES, rule_set  # noqa: PLC0415 - likewise
+    from rerank_conformance.dialects.rules import ids  # noqa: PLC0415 - likewise
+    from rerank_conformance.rules import rule_set  # noqa: PLC0415 - likewise
 
     if problem := refusal(url):
         raise click.BadParameter(problem, param_hint="URL")
@@ -108,10 +110,11 @@ def check(url: str, **options: Any) -> NoReturn:
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--contract-version") from error
     rules: tuple[str, ...] = options["rules"]
+    known = ids(options["dialect"])
     for prefix in rules:
-        if not any(name.startswith(prefix) for name in RULES):
-            sections = {f"{name.partition('.')[0]}." for name in RULES}
-            near = nearest(prefix, [*RULES, *sections])
+        if not any(name.startswith(prefix) for name in known):
+            sections = {f"{name.partition('.')[0]}." for name in known}
+            near = nearest(prefix, [*known, *sections])
             message = f"no rule begins with {prefix!r}; {near or '`rerank-conformance rules` lists them'}"
             raise click.BadParameter(message, param_hint="--rule")
     settings: dict[str, Any] = {
@@ -126,7 +129,8 @@ def check(url: str, **options: Any) -> NoReturn:
         "level": options["level"],
         "expect_auth": options["expect_auth"],
         "cache": not options["no_cache"],
-        "expected": _expected(options["expected_failures"]),
+        "expected": _expected(options["expected_failures"], options["dialect"]),
+        "dialect": options["dialect"],
     }
     settings |= {
         name: options[name]
@@ -140,7 +144,7 @@ def check(url: str, **options: Any) -> NoReturn:
         _ask(
             url,
             settings,
-            running.estimate(running.Settings(**settings), has_key=bool(settings["key"])),
+            running.estimate(running.Settings(**running.with_model(settings)), has_key=bool(settings["key"])),
             options["yes"],
         )
         report = _run(url, settings)
@@ -212,13 +216,13 @@ def _key(name: str, file: Path | None) -> str | None:
     return key or None
 
 
-def _expected(file: Path | None) -> dict[str, str]:
-    from rerank_conformance.rules import RULES  # noqa: PLC0415 - see check
+def _expected(file: Path | None, dialect: str) -> dict[str, str]:
+    from rerank_conformance.dialects.rules import ids  # noqa: PLC0415 - see check
 
     if file is None:
         return {}
     try:
-        return read_expected(file, RULES)
+        return read_expected(file, ids(dialect))
     except (ValueError, OSError) as error:
         raise _Failed(str(error)) from error
 

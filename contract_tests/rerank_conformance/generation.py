@@ -54,7 +54,7 @@ class _Stored(msgspec.Struct):
     cases: msgspec.Raw
 
 
-def generated(
+def generated(  # noqa: PLR0913 - what the requests depend on
     model: str,
     seed: int,
     examples: int = EXAMPLES,

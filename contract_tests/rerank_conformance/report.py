@@ -103,6 +103,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The end mark: it comes last in the JSON, so that a truncated report is not read as a report."""
 
     @property
+    def held_to(self) -> str:
+        """The version of the contract, and the dialect if it is another one."""
+        return held_to(self.contract_version, self.dialect)
+
+    @property
     def exit_code(self) -> int:
         """The exit code of the command: 0 conformant or no failure found, 1 nonconformant, 2 undecided."""
         return EXIT_CODES[self.verdict]
@@ -151,6 +156,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         if mark.complete is not True:
             raise ValueError('not a whole report: its end mark, "complete": true, is missing')
         return report
+
+
+def held_to(contract_version: str, dialect: str) -> str:
+    """Return the version of the contract that a server was held to, and the dialect if it is another one."""
+    return contract_version if dialect == "openrouter" else f"{contract_version}, dialect {dialect}"
 
 
 class _EndMark(msgspec.Struct):

@@ -106,7 +106,7 @@ class Codec:
         del answer, request
         return {}
 
-    def refused(self, status: int, message: str) -> Any:
+    def refused(self, status: int, message: object) -> Any:
         """Return the body of an error as JSON."""
         raise NotImplementedError
 
@@ -120,6 +120,10 @@ class Codec:
         return {}
 
     # the check: writes requests, reads answers
+
+    def asks_for_echo(self, request: Body) -> bool:
+        """Return True if a request of the dialect asks for the documents in the answer."""
+        return self.echo is not None and request.get(self.echo) is True
 
     def adjusted(self, request: Body) -> Body:
         """Return a canonical request without what the dialect is known to refuse, where something else shows the same."""

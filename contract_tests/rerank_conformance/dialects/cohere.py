@@ -44,7 +44,7 @@ class Cohere(Codec):
         del answer, request
         return {"x-debug-trace-id": secrets.token_hex(16)}
 
-    def refused(self, status: int, message: str) -> Any:
+    def refused(self, status: int, message: object) -> Any:
         """Return the message."""
         del status
         return {"message": message}

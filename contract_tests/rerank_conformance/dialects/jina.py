@@ -31,7 +31,7 @@ class Jina(Codec):
             written["results"] = results_of(answer) if asked else renamed(results_of(answer))
         return written
 
-    def refused(self, status: int, message: str) -> Any:
+    def refused(self, status: int, message: object) -> Any:
         """Return the message as `detail`, and the codes of Jina that are documented."""
         codes = {401: "AUTH_INVALID_API_KEY", 429: "RATE_REQUEST_LIMIT_EXCEEDED"}
         return {"detail": message, **({"code": codes[status]} if status in codes else {})}

@@ -153,6 +153,7 @@ def _probe(rule: Rule, number: int, changed: Body, codec: Codec) -> WireProbe:
         body=codec.read(wire),
         sent=json.dumps(wire, ensure_ascii=False).encode("utf-8"),
         legal=legal,
+        echo=codec.asks_for_echo(wire),
         since=rule.since,
     )
 
@@ -183,5 +184,7 @@ def _made(one: _Own, codec: Codec) -> DialectRule:
     )  # fmt: skip
 
 
-ALL: frozenset[str] = frozenset({*RULES, *(rule.id for dialect in CODECS for rule, _ in own_rules(dialect))})
-"""The id of every rule, those of dialects included."""
+def ids(dialect: str) -> frozenset[str]:
+    """Return the id of every rule by which a server of a dialect may be judged."""
+    own = own_rules(dialect) if dialect in CODECS else ()
+    return frozenset({*RULES, *(rule.id for rule, _ in own)})

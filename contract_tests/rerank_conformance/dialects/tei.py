@@ -59,7 +59,7 @@ class Tei(Codec):
         times = ("compute", "total", "tokenization", "queue", "inference")
         return {**found, **{f"x-{name}-time": "0" for name in times}}
 
-    def refused(self, status: int, message: str) -> Any:
+    def refused(self, status: int, message: object) -> Any:
         """Return the message and the kind of the error."""
         return {"error": message, "error_type": _KINDS.get(status, "Backend")}
 

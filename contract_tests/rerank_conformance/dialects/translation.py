@@ -27,6 +27,7 @@ _ECHOED = frozenset(
         "rank-ends",
         "rank-long",
         "rank-texts",
+        "rank-images",
     }
 )
 """The requests that ask for the documents in the answer, where a dialect has them on request."""
@@ -145,11 +146,14 @@ class Translated:
         """Yield the requests that are generated from the dialect's contract, with their canonical bodies."""
         for probe in probes:
             body, legal = probe.body, probe.legal
+            echo = isinstance(body, dict) and self.codec.asks_for_echo(cast("Body", body))
             if isinstance(body, dict):
                 body = self.codec.read(cast("Body", body))
                 if legal and contract.load().request.violation(body) is not None:
                     legal = None  # the dialect says nothing of a value that the canonical form forbids
-            yield WireProbe(**{**_fields(probe), "body": body, "legal": legal, "sent": probe.content})
+            yield WireProbe(
+                **{**_fields(probe), "body": body, "legal": legal, "sent": probe.content, "echo": echo}
+            )
 
 
 def _fields(probe: Probe) -> dict[str, Any]:

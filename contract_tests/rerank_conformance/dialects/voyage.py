@@ -59,7 +59,7 @@ class Voyage(Codec):
             return request
         return {**request, "documents": [" " if text == "" else text for text in documents]}
 
-    def refused(self, status: int, message: str) -> Any:
+    def refused(self, status: int, message: object) -> Any:
         """Return the message as `detail`."""
         del status
         return {"detail": message}

@@ -22,11 +22,12 @@ class Speaking(Reference):
     # admit
 
     def admit(self, request: Request) -> None:
-        """Refuse by the head of the request; by the key later, where the dialect checks the body first."""
+        """Refuse by the head of the request; by the body before the key, where the dialect checks it first."""
         self.route(request)
         self.method(request)
-        if not self.codec.body_first:
-            self.authenticate(request)
+        if self.codec.body_first:
+            self.read(request)
+        self.authenticate(request)
 
     def route(self, request: Request) -> None:
         """Refuse every path that does not end with one of the dialect's."""
@@ -50,8 +51,6 @@ class Speaking(Reference):
         """Take a request through the steps, between the codec's ends."""
         self.admit(request)
         body = self.read(request)
-        if self.codec.body_first:
-            self.authenticate(request)
         answer = self.render(body, self.rank(body))
         headers = self.codec.headers(answer, body)
         return self.encode(200, self.codec.write(answer, body), headers)
@@ -104,9 +103,15 @@ class Speaking(Reference):
 
     # encode
 
-    def envelope(self, status: int, message: str) -> Body:
-        """Return the error in the dialect's form."""
-        return cast("Body", self.codec.refused(status, message))
+    def encode(self, status: int, payload: Any, headers: Mapping[str, str] | None = None) -> Answer:
+        """Return the response as it is sent; an error in the dialect's form."""
+        return super().encode(status, self._error(status, payload) if status >= 400 else payload, headers)
+
+    def _error(self, status: int, envelope: Any) -> Any:
+        """Return the canonical error in the dialect's form; a server under test may have anything wrong in it."""
+        error: object = envelope.get("error") if isinstance(envelope, dict) else None
+        message: object = cast("Body", error).get("message") if isinstance(error, dict) else None
+        return self.codec.refused(status, message)
 
 
 class SpeakingTei(Speaking):
@@ -174,7 +179,7 @@ class SpeakingTei(Speaking):
             kept = {name: value for name, value in answer.headers.items() if name != "content-type"}
             return Answer(status, kept, b"")
         if status >= 400 and answer.headers["content-type"].startswith(_PLAIN):
-            return answer._replace(body=str(payload["error"]).encode())
+            return answer._replace(body=str(self._error(status, payload)["error"]).encode())
         return answer
 
 
