@@ -57,10 +57,10 @@ _EVERYWHERE = (
         "error.envelope",
         "refusal.status",
         "robustness.large-request",
-        "model.any-name",
     ),
     _own("an answer has the dialect's form", "answer.schema"),
 )
+_ANY_MODEL = _own("a model that the server does not have may be a 422, too", "model.any-name")
 _NO_OBJECTS = _not(
     "documents are strings",
     "acceptance.objects",
@@ -78,6 +78,7 @@ _UNTRIED_MEDIA_TYPE = _not("nobody has tried another Content-Type", "refusal.con
 TABLE: dict[str, tuple[Entry, ...]] = {
     "cohere-v2": (
         *_EVERYWHERE,
+        _ANY_MODEL,
         _NO_OBJECTS,
         _REFUSES_UNKNOWN,
         _UNTRIED_MEDIA_TYPE,
@@ -93,6 +94,7 @@ TABLE: dict[str, tuple[Entry, ...]] = {
     ),
     "jina": (
         *_EVERYWHERE,
+        _ANY_MODEL,
         _not("the model is optional", "refusal.model-missing"),
         _not(
             "servers differ in numbers like these, and clients do not send them",
@@ -158,10 +160,12 @@ TABLE: dict[str, tuple[Entry, ...]] = {
             "answer.echo-nothing-added",
         ),
         _own("GET /info names the limit, and more texts are refused", "acceptance.many-documents"),
+        _own("a server that does not cut refuses a text that is too long", "acceptance.long-document"),
         _own("the kind of an error fits its status", "error.code"),
     ),
     "voyage": (
         *_EVERYWHERE,
+        _ANY_MODEL,
         _NO_OBJECTS,
         _REFUSES_UNKNOWN,
         _UNTRIED_MEDIA_TYPE,

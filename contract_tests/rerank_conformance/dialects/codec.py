@@ -168,11 +168,13 @@ class Codec:
 
 
 def _result(result: Body, score: str) -> Body:
-    """Return a result in the canonical form; an echo that is null is absent, and a text stands in an object."""
+    """Return a result in the canonical form; an echo that is null is absent, as is a null in it, and a text stands in an object."""
     decoded = {"relevance_score" if name == score else name: value for name, value in result.items()}
     document: object = decoded.get("document")
     if isinstance(document, str):
         return {**decoded, "document": {"text": document}}
+    if isinstance(document, dict):
+        return {**decoded, "document": {name: value for name, value in document.items() if value is not None}}
     if document is None:
         decoded.pop("document", None)
     return decoded

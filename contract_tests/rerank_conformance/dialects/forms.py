@@ -3,7 +3,7 @@
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -112,24 +112,25 @@ def _echo_nothing_added(codec: Codec, seen: Seen) -> Iterator[Judgement]:
 # many documents, any model
 
 
-def _many_documents(codec: Codec, seen: Seen) -> Iterator[Judgement]:
-    refused = frozenset({413, 422}) if codec.name == "tei" else frozenset({400, 413, 422})
-    expected = f"200 with a ranking, or {_listed(refused)}"
-    for exchange in seen.exchanges:
-        if exchange.probe.rule == "acceptance.many-documents":
-            yield judged(exchange, expected, lambda answer: answer.status in {200, *refused})
+def _within_limits(rule: str) -> Form:
+    """Return the judge of legal requests that a server may refuse for a limit of its own, and then cleanly."""
+
+    def judge(codec: Codec, seen: Seen) -> Iterator[Judgement]:
+        refused = frozenset({413, 422}) if codec.name == "tei" else frozenset({400, 413, 422})
+        expected = f"200 with a ranking, or {_listed(refused)}"
+        for exchange in seen.exchanges:
+            if exchange.probe.rule == rule:
+                yield judged(exchange, expected, lambda answer: answer.status in {200, *refused})
+
+    return judge
 
 
 def _any_model(codec: Codec, seen: Seen) -> Iterator[Judgement]:
     del codec
     honest = {200, 400, 403, 404, 422}
-    return iter(
-        [
-            judged(exchange, _listed(honest), lambda answer: answer.status in honest)
-            for exchange in seen.exchanges
-            if exchange.probe.rule == "model.any-name"
-        ]
-    )
+    for exchange in seen.exchanges:
+        if exchange.probe.rule == "model.any-name":
+            yield judged(exchange, _listed(honest), lambda answer: answer.status in honest)
 
 
 def _large_request(codec: Codec, seen: Seen) -> Iterator[Judgement]:
@@ -143,7 +144,7 @@ def _large_request(codec: Codec, seen: Seen) -> Iterator[Judgement]:
             yield None if good else Finding("200, 400, 413 or 422", described(exchange), exchange)
 
 
-def _listed(statuses: Any) -> str:
+def _listed(statuses: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(statuses)))
 
 
@@ -247,7 +248,8 @@ _FORMS: Mapping[str, Form] = {
     "answer.schema": _schema,
     "answer.echo-present": _echo_present,
     "answer.echo-nothing-added": _echo_nothing_added,
-    "acceptance.many-documents": _many_documents,
+    "acceptance.long-document": _within_limits("acceptance.long-document"),
+    "acceptance.many-documents": _within_limits("acceptance.many-documents"),
     "model.any-name": _any_model,
     "robustness.large-request": _large_request,
     "refusal.status": _refusal_status,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import NamedTuple
 
@@ -16,10 +16,11 @@ from rerank_conformance.dialects.translation import WireProbe
 from rerank_conformance.exchanges import Probe
 from rerank_conformance.probes import DOCUMENTS, QUERY
 from rerank_conformance.report import ConformanceLevel, Level
-from rerank_conformance.rules import RULES, Rule, rule_set
+from rerank_conformance.rules import RULES, Finding, Judgement, Rule, Seen, rule_set
 from rerank_conformance.rules.acceptance import accepted, each
 from rerank_conformance.rules.levels import group_of
 from rerank_conformance.rules.refusals import refused
+from rerank_conformance.rules.rule import Judge
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,35 @@ def _applied(rule: Rule, codec: Codec) -> DialectRule:
     found = entry(codec.name, rule.id)
     if found is None and _is_derived(rule):
         return DialectRule(**parts, dialect=codec.name, not_applicable="the field is one of OpenRouter alone")
+    if found is not None and found.how == "not applicable":
+        return DialectRule(**parts, dialect=codec.name, not_applicable=found.reason)
+    if rule.id.startswith(("refusal.", "schema.")):
+        parts["judge"] = _by_contract(rule.judge, codec)
     if found is None:
         return DialectRule(**parts, dialect=codec.name)
-    if found.how == "not applicable":
-        return DialectRule(**parts, dialect=codec.name, not_applicable=found.reason)
     parts["level"] = found.level or rule.level
     if found.how == "own form":
         parts["judge"] = judge_of(codec, rule.id)
         parts["source"] = place(codec, SOURCES[f"{rule.id.partition('.')[0]}."])
     return DialectRule(**parts, dialect=codec.name)
+
+
+def _by_contract(judge: Judge, codec: Codec) -> Judge:
+    """Return the judge, with what it says of a request by the dialect's contract and statuses."""
+    statuses = " or ".join(map(str, codec.refusals))
+
+    def judge_by(seen: Seen) -> Iterator[Judgement]:
+        for judgement in judge(replace(seen, by=codec.contract)):
+            if isinstance(judgement, Finding) and judgement.expected.startswith(_REFUSED):
+                expected = statuses + judgement.expected.removeprefix(_REFUSED)
+                yield replace(judgement, expected=expected)
+            else:
+                yield judgement
+
+    return judge_by
+
+
+_REFUSED = "400"
 
 
 def _is_derived(rule: Rule) -> bool:
@@ -117,7 +138,7 @@ _OWN: Mapping[str, tuple[_Own, ...]] = {
     ),
     "voyage": (
         _Own("refusal.unknown-fields", "MUST", "A field that the contract does not know is refused", f"{REQUEST}/additionalProperties", (*_UNKNOWN, {"top_n": 1})),
-        _Own("refusal.document-empty", "MUST", "An empty text is refused", f"{_PROPERTIES}/documents/items/minLength", ({"documents": ["Paris", ""]}, {"documents": [""]})),
+        _Own("refusal.text-empty", "MUST", "An empty text is refused", f"{_PROPERTIES}/documents/items/minLength", ({"documents": ["Paris", ""]}, {"documents": [""]})),
         _Own("acceptance.top-n-null", "MUST", "A top_k of null is as good as none", f"{_PROPERTIES}/top_k/type", ({"top_k": None},), "acceptance.top-n"),
     ),
 }  # fmt: skip
@@ -176,7 +197,8 @@ def _of_requirement(one: Requirement, codec: Codec) -> _Own:
 
 
 def _made(one: _Own, codec: Codec) -> DialectRule:
-    judge = each(one.id, accepted if one.id.startswith("acceptance.") else refused)
+    is_accepting = one.id.startswith("acceptance.")
+    judge = each(one.id, accepted) if is_accepting else _by_contract(refused(one.id), codec)
     source = place(codec, one.pointer)
     return DialectRule(
         one.id, one.level, one.requirement, source, judge, quick=False, since="1.1.0", thorough=True,
