@@ -27,12 +27,13 @@ from click.testing import CliRunner
 from rerank_conformance import Report, broken, check, contract, generation
 from rerank_conformance.altered import each, listing, refusing, scoring, taking
 from rerank_conformance.cli import main
+from rerank_conformance.expected import read_expected
 from rerank_conformance.generation import generated
 from rerank_conformance.probes import probes, smoke
 from rerank_conformance.reference import Answer, Reference
 from rerank_conformance.reference.asgi import app, running
 from rerank_conformance.reference.inprocess import InProcess
-from rerank_conformance.report import RuleResult, read_expected, verdict, with_known
+from rerank_conformance.report import RuleResult, verdict, with_known
 from rerank_conformance.rules import RULES, Finding, Seen
 from rerank_conformance.running import _curl
 from rerank_conformance.target import Budget, Line

@@ -156,7 +156,7 @@ def _imported(target: str, config: pytest.Config) -> Any:
 
 
 def _settings(config: pytest.Config) -> dict[str, Any]:
-    from rerank_conformance.report import read_expected  # noqa: PLC0415 - see the module
+    from rerank_conformance.expected import read_expected  # noqa: PLC0415 - see the module
     from rerank_conformance.rules import RULES, rule_set  # noqa: PLC0415 - likewise
 
     option = config.getoption

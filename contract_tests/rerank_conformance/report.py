@@ -1,7 +1,7 @@
 """The report of a check, rule by rule, as values and as JSON."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Literal, get_args
 
 import msgspec
@@ -54,7 +54,8 @@ class RuleResult(msgspec.Struct, frozen=True, kw_only=True):
     """Further failures of the same rule, at most `FURTHER_EXAMPLES`."""
     reason: str | None = None
     """The reason why the rule was skipped, undecided, known or in error; of a pass, that a failure had been expected."""
-
+    issue: str | None = None
+    """The link to the issue of an expected failure."""
     touched: tuple[str, ...] = ()
     """The rules that fail by the same crash alone; they are skipped."""
 
@@ -193,27 +194,17 @@ def _known(rule: RuleResult, reason: str | None) -> RuleResult:
     if reason is None:
         return rule
     if rule.verdict == "fail":
-        return msgspec.structs.replace(rule, verdict="known", reason=reason)
+        return msgspec.structs.replace(rule, verdict="known", reason=reason, issue=issue_of(reason))
     if rule.verdict == "pass":
         note = f"unexpected pass: take it off the expected failures ({reason})"
-        return msgspec.structs.replace(rule, reason=note)
+        return msgspec.structs.replace(rule, reason=note, issue=issue_of(reason))
     return rule
 
 
-def read_expected(path: Path, known_ids: Collection[str]) -> dict[str, str]:
-    """Read the expected failures of a file: on each line a rule's id and, after `#`, the reason.
+_LINK = re.compile(r"https?://[^\s<>\"'`]*[^\s<>\"'`.,;:!?)\]]")
 
-    Raises:
-        ValueError: A line names an unknown rule.
-        OSError: The file cannot be read.
-    """
-    expected: dict[str, str] = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        rule, _, why = (part.strip() for part in line.partition("#"))
-        if not rule:
-            continue
-        if rule not in known_ids:
-            msg = f"{path}:{number}: no rule is named {rule!r}; `rerank-conformance rules` lists them"
-            raise ValueError(msg)
-        expected[rule] = why or "expected to fail"
-    return expected
+
+def issue_of(reason: str) -> str | None:
+    """Return the link to the issue in the reason of an expected failure, which is its first web address."""
+    found = _LINK.search(reason)
+    return found[0] if found else None
