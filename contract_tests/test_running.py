@@ -764,6 +764,20 @@ def test_expected_failures(tmp_path: Path):
         read_expected(file, RULES)
 
 
+@pytest.mark.parametrize(
+    ("target", "base_path", "says"),
+    [
+        (Reference(), "v1", "does not begin with /"),
+        (Reference(), "/v1#x", "holds a query or a fragment"),
+        ("http://127.0.0.1:9/v1", "/v1", "add the path to the URL"),
+    ],
+)
+def test_base_path_is_checked(target, base_path: str, says: str):
+    """A base path that cannot be is refused before anything is sent."""
+    with pytest.raises(ValueError, match=says):
+        check(target, quick=True, base_path=base_path)
+
+
 def test_known_only():
     """A failure that nobody expected stays one."""
     [rule] = with_known([_rule("fail")], {"c.d": "x"})

@@ -109,6 +109,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         """The rules that passed though they were expected to fail."""
         return tuple(rule for rule in self.rules if rule.verdict == "pass" and rule.reason)
 
+    @property
+    def not_judged(self) -> str | None:
+        """The one reason why nothing could be judged, as where nothing ranks at the address; None if a rule passed."""
+        reasons = {rule.reason for rule in self.of("undecided")}
+        return reasons.pop() if len(reasons) == 1 and not self.of("pass", "known") else None
+
     def of(self, *outcomes: Outcome) -> tuple[RuleResult, ...]:
         """Return the rules with one of these outcomes."""
         return tuple(rule for rule in self.rules if rule.verdict in outcomes)
