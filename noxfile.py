@@ -54,11 +54,12 @@ def group(name: str) -> list[str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Code by ruff, and the contract by Redocly, Spectral, openapi-spec-validator and schemathesis."""
+    """Code by ruff, the contract by Redocly, Spectral, openapi-spec-validator and schemathesis, and workflows by actionlint."""
     session.install(*group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("python", "contract_tests/lint/run.py")
+    session.run("python", "contract_tests/lint/workflows.py")
     session.run("pytest", "-q", "contract_tests/test_lint.py", env={"RERANK_LINT": "required"})
 
 

@@ -33,7 +33,7 @@ from openrouter_rerank import (
 
 HERE = Path(__file__).resolve().parent
 KEY = "sk-interop"
-JUDGING = 180  # seconds, for the conformance kit
+JUDGING = 900  # seconds, for the conformance kit
 
 Asked = dict[str, Any]
 
