@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import gguf
 import numpy as np
 
-WIDTH, HEADS, INNER, LONGEST = 32, 2, 64, 8192
+WIDTH, HEADS, INNER, LONGEST = 32, 2, 64, 4096
 SEED = 4
 CONTROLS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 CHARACTERS = string.ascii_lowercase + string.digits + string.punctuation
