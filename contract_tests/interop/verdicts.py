@@ -17,6 +17,7 @@ from rerank_conformance.report import LEVELS, Report
 from rerank_conformance.reports.words import VERDICTS, failed, grouped_causes, visible
 
 PATIENCE = 1800  # seconds, for one check
+TIMEOUT = "120"  # seconds, for one answer: a busy machine must not decide a verdict
 LONGEST = 160  # characters of what a server answered
 HEAD = """\
 # Servers and the contract
@@ -71,7 +72,7 @@ def judge(server: Server) -> Report:
     with TemporaryDirectory(prefix="interop-check-") as home:
         file = Path(home, "report.json")
         check = [sys.executable, "-m", "rerank_conformance", "check", server.base_url, "--json", file]
-        check += ["--model", server.model, "--key-env", "INTEROP_KEY", "--seed", "1", "--timeout", "30"]
+        check += ["--model", server.model, "--key-env", "INTEROP_KEY", "--seed", "1", "--timeout", TIMEOUT]
         environment = os.environ | {"INTEROP_KEY": KEY}
         try:
             # it ends with 1 where a server is not conformant
