@@ -39,6 +39,7 @@ SERVERS = """\
 `Reranker` and `AsyncReranker` must give the indices and scores of the server's own answer, best first, with the caller's own
 documents; or the one error that is typed for it. llama.cpp ranks by a model of random weights, so its order means nothing. The
 LiteLLM proxy has no database, and `rerank serve --compat` behind it.
+[Servers and the contract](servers.md) has what the conformance kit says of them.
 """
 
 

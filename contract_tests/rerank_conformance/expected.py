@@ -2,10 +2,9 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
-from rerank_conformance.report import Report, RuleResult, issue_of
+from rerank_conformance.report import Report, RuleResult, issue_of, nearest
 
 _NO_REASON = "expected to fail"
 _COLUMN = 2  # blanks between a rule and its reason
@@ -59,8 +58,7 @@ def _entry(line: str) -> tuple[str, str]:
 def _problem(rule: str, known_ids: Collection[str]) -> str:
     if len(rule.split()) > 1:
         return f"{rule[:80]!r} is not one rule; put each rule on its own line, and the reason after #"
-    near = get_close_matches(rule, known_ids, 1)
-    hint = f"did you mean {near[0]!r}?" if near else "`rerank-conformance rules` lists them"
+    hint = nearest(rule, known_ids) or "`rerank-conformance rules` lists them"
     return f"no rule is named {rule[:80]!r}; {hint}"
 
 

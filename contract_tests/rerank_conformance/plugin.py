@@ -195,6 +195,7 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
     if problem := base_path_problem(settings.get("base_path", "")):
         msg = f"--target-base-path: {problem}"
         raise pytest.UsageError(msg)
+    settings["key_env"] = option("target_key_env")
     settings["key"] = os.environ.get(str(option("target_key_env")), "").strip() or None
     if "contract_version" in settings:
         try:
