@@ -22,6 +22,7 @@ from rerank_conformance import contract, generation
 from rerank_conformance.capabilities import Capability, applicable, find, with_capabilities
 from rerank_conformance.contract import Contract
 from rerank_conformance.exchanges import KEY, WRONG_KEY, Exchange, Fault, Form, Probe
+from rerank_conformance.lasting import with_lasting
 from rerank_conformance.probes import MODEL, probes, smoke
 from rerank_conformance.report import (
     FURTHER_EXAMPLES,
@@ -160,6 +161,9 @@ async def _check(target: Target, settings: Settings) -> Report:
     )
     async with Line(target, settings.key, budget) as line:
         exchanges, why_not, fault = await _exchange(line, settings, rules)
+        if why_not is None:
+            again = partial(line.send, is_repeat=True)
+            exchanges = await with_lasting(exchanges, smoke(settings.model), again)
         seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key), by=settings.contract)
         missing = find(seen, expect_auth=settings.expect_auth)
         judged = [_judged(rule, seen, settings, why_not, missing) for rule in rules]

@@ -146,22 +146,29 @@ class Line:
         except Exception:  # noqa: BLE001, S110 - how a server takes its leave is not judged
             pass
 
-    async def send(self, probe: Probe) -> Exchange:
-        """Send the probe and return what came of it; never raise for what a server does."""
+    async def send(self, probe: Probe, *, is_repeat: bool = False) -> Exchange:
+        """Send the probe and return what came of it; never raise for what a server does.
+
+        Args:
+            probe: The request.
+            is_repeat: The request was sent before, and is not counted among the probes again.
+        """
         if probe.form in RAW_FORMS and probe.form not in self._raw:
             return Exchange(probe, Fault("unsent", "was not sent: a server in process has no connections"))
         async with self._gate:
             began = time.monotonic()
-            outcome, attempts, passing = await self._patiently(probe)
+            outcome, attempts, passing = await self._patiently(probe, is_repeat=is_repeat)
             return Exchange(probe, outcome, time.monotonic() - began, attempts, tuple(passing))
 
-    async def _patiently(self, probe: Probe) -> tuple[Answer | Fault, int, list[int]]:
+    async def _patiently(
+        self, probe: Probe, *, is_repeat: bool
+    ) -> tuple[Answer | Fault, int, list[int]]:
         closed = 0
         outcome: Answer | Fault = Fault("unsent", "was not sent")
         passing: list[int] = []
         failed = False
         for attempt in range(1 + _RETRIES):
-            refusal = self._take(first=attempt == 0)
+            refusal = self._take(first=attempt == 0 and not is_repeat)
             if refusal:
                 return (refusal if attempt == 0 else outcome), attempt, passing
             await self._turn()

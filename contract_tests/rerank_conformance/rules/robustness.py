@@ -38,13 +38,14 @@ def answered(seen: Seen) -> Iterator[Judgement]:
 )
 def transient_errors(seen: Seen) -> Iterator[Judgement]:
     """Errors that pass when the request is repeated, and prove nothing by themselves."""
-    attempts = sum(exchange.attempts for exchange in seen.exchanges)
-    failed = [status for exchange in seen.exchanges for status in exchange.passing if status >= 500]
+    passing = [exchange for exchange in seen.exchanges if not exchange.lasting]
+    attempts = sum(exchange.attempts for exchange in passing)
+    failed = [status for exchange in passing for status in exchange.passing if status >= 500]
     if len(failed) < _FEWEST_TRANSIENT or len(failed) <= _TRANSIENT_SHARE * attempts:
         yield None
         return
     statuses = ", ".join(f"{count} times {status}" for status, count in sorted(Counter(failed).items()))
-    shown = next(one for one in seen.exchanges if any(status >= 500 for status in one.passing))
+    shown = next(one for one in passing if any(status >= 500 for status in one.passing))
     actual = f"{len(failed)} of {attempts}: {statuses}"
     yield Finding(f"at most {_TRANSIENT_SHARE:.0%} of the attempts", actual, shown)
 
