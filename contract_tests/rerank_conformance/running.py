@@ -227,7 +227,7 @@ async def _exchange(
         )
     if line.budget.max_requests is not None and line.budget.max_requests < 1 + len(by_hand):
         by_hand.sort(key=lambda probe: not probe.quick)
-    exchanges = [first]
+    exchanges: list[Exchange] = [first]
     done, planned = 1, 1 + len(by_hand) + (_GENERATED_ABOUT if made is not None else 0)
 
     async def send(probe: Probe) -> Exchange:
@@ -238,23 +238,25 @@ async def _exchange(
             settings.progress(done, planned)
         return exchange
 
+    # these take as long as their pauses, in which the others are sent
+    beside = asyncio.gather(*(send(probe) for probe in by_hand if probe.phase == "beside"))
     exchanges += await in_order(by_hand, send)
     if made is not None:
         try:
             generated = await made
         except Exception as error:  # noqa: BLE001 - a fault of the kit is never the server's, and never passed over
             return (
-                exchanges,
+                [*exchanges, *await beside],
                 None,
                 f"the requests could not be generated: {type(error).__name__}: {error}"[:300],
             )
         planned = done + len(generated)
         exchanges += await asyncio.gather(*map(send, generated))
-    return exchanges, None, None
+    return [*exchanges, *await beside], None, None
 
 
 async def in_order(by_hand: Sequence[Probe], send: Callable[[Probe], Awaitable[Exchange]]) -> list[Exchange]:
-    """Send the requests that are written by hand, phase by phase, and return the exchanges."""
+    """Send the requests that are written by hand, phase by phase, and return the exchanges; those beside others are left out."""
     exchanges: list[Exchange] = []
     for phase in ("refuse", "rank"):
         exchanges += await asyncio.gather(*(send(probe) for probe in by_hand if probe.phase == phase))
@@ -541,6 +543,7 @@ _FORMS: Mapping[Form, tuple[str, ...]] = {
     # the first request is not in the line; its answer is not the matter
     "after-head": (),
     "after-refusal": (),
+    "after-pause": (),
 }
 _AUTHORIZATIONS: Mapping[str, str] = {
     "key": f"Bearer {KEY}",

@@ -22,6 +22,7 @@ from urllib.parse import quote, urlsplit
 import anyio.to_thread
 import httpx
 
+from rerank_conformance import wire
 from rerank_conformance.exchanges import (
     KEY,
     RAW_FORMS,
@@ -50,6 +51,7 @@ _REPEATS = (
 _LATER = frozenset(
     {408, 429, 503, 529}
 )  # overload: every request waits. Of other statuses only the one is repeated.
+_PAUSING: tuple[Form, ...] = ("after-pause",)
 _PAUSE = 0.05  # seconds before the first repeat of one request; doubled for each
 _HANGS = 3  # timeouts in a row, or
 _HANGS_IN_ALL = 8  # timeouts, after which the rest is not sent
@@ -133,7 +135,7 @@ class Line:
         self._anew = self._client
         self._raw: dict[Form, httpx.AsyncClient] = {}
         if isinstance(self.target, str):
-            for form in RAW_FORMS:
+            for form in (*RAW_FORMS, *_PAUSING):
                 client = httpx.AsyncClient(transport=OneConnection(form), timeout=self.budget.timeout)
                 self._raw[form] = await self._stack.enter_async_context(client)
             self._anew = await self._stack.enter_async_context(_client(self.target, self.budget, kept=0))
@@ -155,14 +157,14 @@ class Line:
         """
         if probe.form in RAW_FORMS and probe.form not in self._raw:
             return Exchange(probe, Fault("unsent", "was not sent: a server in process has no connections"))
+        if probe.form in _PAUSING and probe.form not in self._raw:
+            await asyncio.sleep(wire.PAUSE)  # a server in process has no connection that could be idle
         async with self._gate:
             began = time.monotonic()
             outcome, attempts, passing = await self._patiently(probe, is_repeat=is_repeat)
             return Exchange(probe, outcome, time.monotonic() - began, attempts, tuple(passing))
 
-    async def _patiently(
-        self, probe: Probe, *, is_repeat: bool
-    ) -> tuple[Answer | Fault, int, list[int]]:
+    async def _patiently(self, probe: Probe, *, is_repeat: bool) -> tuple[Answer | Fault, int, list[int]]:
         closed = 0
         outcome: Answer | Fault = Fault("unsent", "was not sent")
         passing: list[int] = []
@@ -251,8 +253,9 @@ class Line:
             return self._own_fault(error)
         limit = _LARGEST + _PER_BYTE_SENT * len(probe.content)
         began = False
+        pause = wire.PAUSE if probe.form in _PAUSING else 0
         try:
-            async with asyncio.timeout(self.budget.timeout):
+            async with asyncio.timeout(self.budget.timeout + pause):
                 response = await client.send(request, stream=True)
                 began = True
                 try:

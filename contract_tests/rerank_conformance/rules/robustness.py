@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from rerank_conformance.exchanges import RAW_FORMS, Exchange, Fault
-from rerank_conformance.rules.acceptance import described
+from rerank_conformance.rules.acceptance import described, judged
 from rerank_conformance.rules.rule import RESPONSES, RULES, Finding, Judgement, Seen, rule
 
 
@@ -21,7 +21,9 @@ def answered(seen: Seen) -> Iterator[Judgement]:
     """Judge resets, garbage, and bodies without end."""
     for exchange in seen.exchanges:
         outcome = exchange.outcome
-        if exchange.probe.form in RAW_FORMS:  # a rule of transport judges these
+        if (
+            exchange.probe.form in RAW_FORMS or exchange.probe.form == "after-pause"
+        ):  # other rules judge these
             continue
         if not isinstance(outcome, Fault):
             yield None
@@ -52,6 +54,35 @@ def transient_errors(seen: Seen) -> Iterator[Judgement]:
 
 _TRANSIENT_SHARE = 0.05
 _FEWEST_TRANSIENT = 3  # fewer may be chance
+
+
+@rule(
+    "robustness.after-pause",
+    "A request on a connection that was idle for some seconds gets its own ranking, as before",
+    RESPONSES,
+    quick=False,
+    since="1.1.0",
+)
+def after_pause(seen: Seen) -> Iterator[Judgement]:
+    """Compare one request before and after a pause; a server whose scores are others each time breaks another rule."""
+    before, after = seen.named("rank-before-pause"), seen.named("rank-after-pause")
+    if before is None or after is None or not before.ranked or not seen.close(0.0, seen.noise):
+        return
+    outcome, expected = after.outcome, "200 with a ranking, as before the pause"
+    if isinstance(outcome, Fault) and outcome.kind == "broken":
+        yield Finding(expected, outcome.message, after)
+        return
+    verdict = judged(after, expected, lambda answer: answer.status == 200)
+    same = before.scores.keys() == after.scores.keys() and all(
+        seen.close(score, after.scores[index]) for index, score in before.scores.items()
+    )
+    if verdict is None and not same:
+        verdict = Finding(f"the scores of before: {_shown(before)}", _shown(after), after)
+    yield verdict
+
+
+def _shown(exchange: Exchange) -> str:
+    return ", ".join(f"{index} ({score:.6g})" for index, score in exchange.scores.items()) or "no scores"
 
 
 @rule(
