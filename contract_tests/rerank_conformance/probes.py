@@ -361,8 +361,8 @@ def _keys(model: str) -> Iterator[Probe]:
         ("wrong-key", "wrong-key", "wrong", body, True),
         ("empty-key", "wrong-key", "empty", body, False),
         ("longer-key", "similar-key", "longer", body, False),
-        ("shorter-key", "similar-key", "shorter", body, False),
-        ("no-key-wrong-body", "before-body", "none", {**body, "documents": []}, False),
+        ("shorter-key", "similar-key", "shorter", body, True),
+        ("no-key-wrong-body", "before-body", "none", {**body, "documents": []}, True),
         ("wrong-key-no-json", "before-body", "wrong", b"{", False),
     )
     for name, rule, auth, value, quick in table:
@@ -402,6 +402,7 @@ def _keys(model: str) -> Iterator[Probe]:
             body=body,
             auth="none",
             path=path,
+            quick=number == 1,
             since="1.1.0",
         )
 
@@ -653,8 +654,9 @@ _ACCEPTS = (
     "application/*;q=0.5",
     "",
 )
-_MEGABYTE = 1_100_000
-_CLIENTS: tuple[dict[str, str], ...] = (
+TITLE = "Suche f\u00fcr K\u00f6che \u691c\u7d22"
+MEGABYTE = 1_100_000
+CLIENTS: tuple[dict[str, str], ...] = (
     {"User-Agent": "python-requests/2.32.3", "Accept-Encoding": "gzip, deflate", "Accept": "*/*"},
     {
         "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0",
@@ -690,19 +692,18 @@ def _forms_of_http(model: str) -> Iterator[Probe]:
 
     # JSON allows blanks between tokens: a large body that costs a model nothing
     text = json.dumps(body).encode()
-    large, chunked = (text[:-1] + b" " * count + text[-1:] for count in (_MEGABYTE, 200_000))
+    large, chunked = (text[:-1] + b" " * count + text[-1:] for count in (MEGABYTE, 200_000))
     yield sent("chunked", "chunked-body", form="chunked")
     yield sent("chunked-large", "chunked-body", form="chunked", sent=chunked)
     for number, accepted in enumerate(_ACCEPTS, 1):
         yield sent(f"accept-{number}", "accept", headers={"Accept": accepted})
     yield sent("accept-events", "event-stream", headers={"Accept": "text/event-stream"})
-    for number, more in enumerate(_CLIENTS, 1):
+    for number, more in enumerate(CLIENTS, 1):
         yield sent(f"client-{number}", "client-headers", headers=more)
     yield sent("origin", "origin", headers=_BROWSER)
     yield sent("query-string", "query-string", path="/rerank?api-version=2024-05-01&x=")
     yield sent("expect", "expect", headers={"Expect": "100-continue"})
-    title = "Suche f\u00fcr K\u00f6che \u691c\u7d22"
-    yield sent("header-bytes", "header-bytes", headers={"X-OpenRouter-Title": title})
+    yield sent("header-bytes", "header-bytes", headers={"X-OpenRouter-Title": TITLE})
     yield sent("long-header", "long-headers", headers={"Baggage": f"key={'v' * 6000}"})
     many = {f"X-Example-{number}": "v" * 50 for number in range(60)}
     yield sent("many-headers", "long-headers", headers=many)
@@ -745,8 +746,8 @@ def _shuffled(documents: Sequence[Any]) -> list[Any]:
 def _neighbours(model: str) -> Iterator[Probe]:
     """Yield the same documents in other company: in other orders, batches and lengths, and beside images."""
 
-    def legal(name: str, rule: str, documents: Sequence[Any], **more: Any) -> Probe:
-        return _legal(name, rule, _body(model, documents, **more), since="1.1.0")
+    def legal(name: str, rule: str, documents: Sequence[Any], *, quick: bool = False, **more: Any) -> Probe:
+        return _legal(name, rule, _body(model, documents, **more), quick=quick, since="1.1.0")
 
     # one more than a batch of any power of two up to it
     batch = [f"Page {number}: {DOCUMENTS[number % 6]}" for number in range(65)]
@@ -759,8 +760,10 @@ def _neighbours(model: str) -> Iterator[Probe]:
         # of many lengths, with the words of the query many times or not at all: scores that are apart
         notes = [f"Note {n}:{' The capital, France.' * (n % 7)} {DOCUMENTS[n % 6]}" for n in range(count)]
         notes[count - 93] = f"{QUERY} The capital of France is Paris. " * 4  # the best, and late
-        yield legal(f"rank-long-{count}", "robustness.large-request", notes)
-        yield legal(f"rank-long-{count}-mixed", "robustness.large-request", _shuffled(notes))
+        quick = count < 1000
+        yield legal(f"rank-long-{count}", "robustness.large-request", notes, quick=quick)
+        mixed = _shuffled(notes)
+        yield legal(f"rank-long-{count}-mixed", "robustness.large-request", mixed, quick=quick)
     yield legal("rank-long-1000-top", "robustness.large-request", notes, top_n=20)
     pictured = [
         {"image": IMAGE},
@@ -772,7 +775,7 @@ def _neighbours(model: str) -> Iterator[Probe]:
         {"image": OTHER_IMAGE},
     ]
     yield legal("accept-images-jpeg", "acceptance.images", [{"image": JPEG}, DOCUMENTS[2]])
-    yield legal("rank-images", "acceptance.images", pictured)
+    yield legal("rank-images", "acceptance.images", pictured, quick=True)
     yield legal("rank-images-mixed", "acceptance.images", _shuffled(pictured))
     yield legal("rank-images-mixed-top", "acceptance.images", _shuffled(pictured), top_n=2)
     yield legal("rank-images-top", "acceptance.images", pictured, top_n=2)
@@ -790,12 +793,12 @@ SPECIAL = (
 """Texts that hold what is special to tokenizers."""
 _TOKENS = ("<|endoftext|>", "[SEP]", "</s>")
 SCRIPTS = {
-    "cyrillic": ("Столица Франции", "Столица Франции — Париж.", "У скрипки четыре струны."),
+    "cyrillic": ("Столица Франции", "Столица Франции — Париж.", "У скрипки четыре струны."),  # noqa: RUF001
     "arabic": ("عاصمة فرنسا", "عاصمة فرنسا هي باريس", "للكمان أربعة أوتار"),
     "greek": (
         "πρωτεύουσα της Γαλλίας",
-        "Η πρωτεύουσα της Γαλλίας είναι το Παρίσι",
-        "Το βιολί έχει τέσσερις χορδές",
+        "Η πρωτεύουσα της Γαλλίας είναι το Παρίσι",  # noqa: RUF001
+        "Το βιολί έχει τέσσερις χορδές",  # noqa: RUF001
     ),
 }
 """A query, a document that answers it, and one that does not."""
@@ -875,4 +878,5 @@ def _texts(model: str) -> Iterator[Probe]:
             body = _body(model, query=_ASKING + filling[: length - 250] + query)
             phase: Phase = "alone" if number == 2 else "rank"
             own = "acceptance.plain" if length < 1000 else "robustness.large-request"
-            yield legal(f"rank-query-{length}-{number}", own, body, phase=phase)
+            quick = length == 700
+            yield legal(f"rank-query-{length}-{number}", own, body, phase=phase, quick=quick)

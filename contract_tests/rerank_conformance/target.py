@@ -389,6 +389,8 @@ class _TooMuch(Exception):
 async def _read(response: httpx.Response, limit: int) -> bytes:
     """Return the body, unpacked, as long as it is within the limit at every step."""
     packing = response.headers.get("content-encoding", "identity").strip().lower() or "identity"
+    if response.is_stream_consumed:  # httpx has unpacked what a transport of this process gave it whole
+        packing = "identity"
     unpacker = None
     if packing in {"gzip", "x-gzip", "deflate"}:
         unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
