@@ -87,7 +87,8 @@ def is_json(exchange: Exchange) -> Iterator[Judgement]:
         return
     good = isinstance(answer.value, dict)
     found = answer.body[:80].decode("utf-8", "replace")
-    yield None if good else Finding("a JSON object", f"{len(answer.body)} bytes: {found!r}", exchange)
+    what = answer.not_json or f"JSON of {len(answer.body)} bytes that is not an object: {found!r}"
+    yield None if good else Finding("a JSON object", what, exchange)
 
 
 @rule(
@@ -214,7 +215,7 @@ def index_unique(exchange: Exchange) -> Iterator[Judgement]:
 )
 def index_points_at_echo(exchange: Exchange) -> Iterator[Judgement]:
     """Index and echo belong together."""
-    for place, sent, echo in _echoes(exchange):
+    for place, sent, echo in exchange.echoes:
         other = _is_echo_of_another(exchange, sent, echo)
         index = exchange.results[place]["index"]
         what = f"results[{place}] has index {index} and echoes another document: {short(echo.get('text'))}"
@@ -380,14 +381,6 @@ def _kind(document: Any) -> str:
     return "text"
 
 
-def _echoes(exchange: Exchange) -> Iterator[tuple[int, Any, Mapping[str, Any]]]:
-    """Return the place of each result, the document that it points at, and its echo."""
-    for place, one in enumerate(exchange.results):
-        index, echo = one.get("index"), one.get("document")
-        if is_index(index) and 0 <= index < len(exchange.probe.documents) and isinstance(echo, dict):
-            yield place, exchange.probe.documents[index], cast("Mapping[str, Any]", echo)
-
-
 def _is_echo_of_another(exchange: Exchange, sent: Any, echo: Mapping[str, Any]) -> bool:
     text = echo.get("text")
     if text is None or text == text_of(sent):
@@ -426,7 +419,7 @@ def _what_is_altered(sent: str, echo: object) -> str:
 def _register_altered(slug: str, requirement: str) -> None:
     @_each(f"answer.{slug}", requirement, f"{SCHEMA}/ResultDocument")
     def check(exchange: Exchange) -> Iterator[Judgement]:
-        for place, document, echo in _echoes(exchange):
+        for place, document, echo in exchange.echoes:
             sent, found = text_of(document), echo.get("text")
             if sent is None or _is_echo_of_another(exchange, document, echo):
                 continue
@@ -463,7 +456,7 @@ for _slug, _requirement in _ALTERED.items():
 )
 def echo_image(exchange: Exchange) -> Iterator[Judgement]:
     """Judge the echo of each image."""
-    for place, document, echo in _echoes(exchange):
+    for place, document, echo in exchange.echoes:
         if isinstance(document, dict) and "image" in document:
             sent, found = cast("Mapping[str, Any]", document)["image"], echo.get("image")
             what = f"results[{place}].document.image is {short(found) if 'image' in echo else 'missing'}"
@@ -478,7 +471,7 @@ def echo_image(exchange: Exchange) -> Iterator[Judgement]:
 )
 def echo_nothing_added(exchange: Exchange) -> Iterator[Judgement]:
     """Texts and images that the document does not have; of other names the contract says nothing."""
-    for place, document, echo in _echoes(exchange):
+    for place, document, echo in exchange.echoes:
         sent: Any = document if isinstance(document, dict) else {"text": document}
         added = next((name for name in ("text", "image") if name in echo and name not in sent), None)
         what = f"results[{place}].document.{added} is {short(echo.get(added or ''))}"
@@ -570,10 +563,11 @@ def _ids(seen: Seen) -> Sequence[tuple[str, Exchange]]:
 )
 def id_unique(seen: Seen) -> Iterator[Judgement]:
     """No id twice."""
-    before: set[str] = set()
+    before: dict[str, Exchange] = {}
     for name, exchange in _ids(seen):
-        yield Finding("another id in each answer", f"{name!r} again", exchange) if name in before else None
-        before.add(name)
+        first = before.setdefault(name, exchange)
+        again = first is not exchange
+        yield Finding("another id in each answer", f"{name!r} again", exchange, first) if again else None
 
 
 def _register_derived(one: Requirement) -> None:

@@ -22,6 +22,8 @@ class Finding:
     expected: str
     actual: str
     exchange: Exchange | None
+    compared: Exchange | None = None
+    """The exchange before it, if only two of them show it."""
 
 
 @dataclass(frozen=True)
