@@ -89,7 +89,6 @@ def _shown(exchange: Exchange) -> str:
     "robustness.large-request",
     "A large request is ranked, or refused with 400 or 413",
     f"{RESPONSES}/413",
-    quick=False,
     since="1.1.0",
 )
 def large_request(seen: Seen) -> Iterator[Judgement]:
