@@ -82,7 +82,7 @@ _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
     (
         "images",
         "SHOULD",
-        False,
+        True,
         "Documents with an image are accepted if the model accepts images",
         f"{SCHEMA}/ImageDocument",
     ),
