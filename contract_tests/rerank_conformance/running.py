@@ -35,7 +35,15 @@ from rerank_conformance.report import (
 from rerank_conformance.rules import Finding, Rule, Seen, Undecided, rule_set
 from rerank_conformance.rules.rule import TOLERANCE
 from rerank_conformance.shrinking import shrinkable, smallest
-from rerank_conformance.target import Budget, Line, Target, is_live, name_of, refusal
+from rerank_conformance.target import (
+    Budget,
+    Line,
+    Target,
+    base_path_problem,
+    is_live,
+    name_of,
+    refusal,
+)
 
 QUICK = 40
 """Requests in a quick check, at most; repeats of what a server could not answer for the moment are not counted."""
@@ -77,9 +85,14 @@ class Settings:
     """Is told how many requests are done and how many are planned, each time more is known."""
     contract_version: str | None = None
     """The contract that the server is held to, with the rules that there were then; the newest if None."""
+    base_path: str = ""
+    """The path under which an app, or a transport, has `/rerank`; a URL names it itself."""
 
     def __post_init__(self) -> None:
-        """Refuse a level that does not exist, before anything is sent."""
+        """Refuse a level and a base path that cannot be, before anything is sent."""
+        if problem := base_path_problem(self.base_path):
+            message = f"base_path: {problem}"
+            raise ValueError(message)
         if self.level not in LEVELS:
             message = f"level: {self.level!r} is not a conformance level; use one of {', '.join(LEVELS)}"
             raise ValueError(message)
@@ -130,6 +143,8 @@ def check(target: Target, **settings: Any) -> Report:
     if isinstance(target, str) and (problem := refusal(target)):
         message = f"target: {problem}"
         raise ValueError(message)
+    if isinstance(target, str) and settings.get("base_path"):
+        raise ValueError("base_path: it is for an app or a transport; add the path to the URL")
     chosen = Settings(**settings)
     if not chosen.quick and find_spec("schemathesis") is None:  # to be told now, and not when half is sent
         raise ModuleNotFoundError("no module named 'schemathesis'", name="schemathesis")
@@ -173,7 +188,7 @@ async def _check(target: Target, settings: Settings) -> Report:
         rate=rate,
         concurrency=settings.concurrency,
     )
-    async with Line(target, settings.key, budget) as line:
+    async with Line(target, settings.key, budget, settings.base_path) as line:
         exchanges, why_not, fault = await _exchange(line, settings, rules)
         if why_not is None:
             again = partial(line.send, is_repeat=True)

@@ -89,6 +89,15 @@ def refusal(url: str) -> str | None:
     return None
 
 
+def base_path_problem(path: str) -> str | None:
+    """Return why a text cannot be the base path of an app; None if it can."""
+    if path and not path.startswith("/"):
+        return f"{path[:80]!r} does not begin with /"
+    if "?" in path or "#" in path:
+        return f"{path[:80]!r} holds a query or a fragment; give the path that has /rerank right under it"
+    return None
+
+
 def name_of(target: Target) -> str:
     """Return the target in a report: its URL, or what it is."""
     if isinstance(target, str):
@@ -140,6 +149,8 @@ class Line:
     target: Target
     key: str | None = field(repr=False)
     budget: Budget
+    base_path: str = ""
+    """The path before `/rerank` in an app or a transport."""
     requests: int = 0
     probes: int = 0
     repeats: int = 0
@@ -147,7 +158,8 @@ class Line:
     base: str = ""
 
     def __post_init__(self) -> None:
-        self.base = self.target.rstrip("/") if isinstance(self.target, str) else "http://localhost"
+        url = self.target if isinstance(self.target, str) else f"http://localhost{self.base_path}"
+        self.base = url.rstrip("/")
         self._stack = AsyncExitStack()
         self._pace = Pace(self.budget.concurrency)
         self._gate = Gate(self._pace)
