@@ -33,7 +33,7 @@ from rerank_conformance.reference.speaking import speaking
 from rerank_conformance.report import Report
 from rerank_conformance.reports.comparison import compare
 from rerank_conformance.rules import RULES
-from rerank_conformance.running import check, failures
+from rerank_conformance.running import QUICK, check, failures
 from rerank_conformance.target import Budget
 
 KEY = "key-of-the-test"
@@ -411,6 +411,14 @@ def test_answers_are_decoded(name: str, wire: object, headers: dict[str, str], c
     found = decoded(answer, CODECS[name])  # type: ignore[arg-type]
     assert isinstance(found, DecodedAnswer)
     assert (found.wire, found.body) == (wire, answer.body)
+
+
+@DIALECTS
+def test_quick_check_stays_within_its_budget(name: str):
+    """A quick check of each dialect ends decided, within the requests that it may send."""
+    report = judged(name, quick=True)
+    assert report.of("fail", "undecided", "error") == ()
+    assert report.requests <= QUICK
 
 
 def test_faults_are_not_decoded():

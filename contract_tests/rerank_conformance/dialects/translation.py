@@ -31,6 +31,17 @@ _ECHOED = frozenset(
     }
 )
 """The requests that ask for the documents in the answer, where a dialect has them on request."""
+NOT_QUICK = frozenset(
+    {
+        "rank-full",  # the first request of a check is the same, and stands for it
+        "refuse-document-empty-object",
+        "refuse-not-an-object",
+        "refuse-top-n-boolean",
+        "refuse-top-n-null",
+        "rank-images",
+    }
+)
+"""Requests that a quick check of a dialect, which has no packed ones, leaves out to stay within its budget."""
 _INFO = "/info"
 
 
@@ -64,7 +75,7 @@ class Sender(Protocol):
         """The budget of the check."""
         ...
 
-    async def send(self, probe: Probe) -> Exchange:
+    async def send(self, probe: Probe, *, is_repeat: bool = False) -> Exchange:
         """Send a request and return the exchange."""
         ...
 
@@ -84,7 +95,7 @@ class Translated:
         """The budget of the check."""
         return self._line.budget
 
-    async def send(self, probe: Probe) -> Exchange:
+    async def send(self, probe: Probe, *, is_repeat: bool = False) -> Exchange:
         """Encode and send a request, and return the decoded exchange."""
         if not self._asked:
             self._asked = True
@@ -92,7 +103,7 @@ class Translated:
         wire = probe if isinstance(probe, WireProbe) and probe.sent is not None else self.translated(probe)
         if wire is None:
             return Exchange(probe, Fault("unsent", f"was not sent: {self.codec.name} has no form for it"))
-        exchange = await self._line.send(wire)
+        exchange = await self._line.send(wire, is_repeat=is_repeat)
         return replace(exchange, outcome=decoded(exchange.outcome, self.codec))
 
     async def _ask_for_limit(self) -> None:
