@@ -287,7 +287,7 @@ class Recorder:
         self.sent: list[Probe] = []
         self.answers = answers or {}
 
-    async def send(self, probe: Probe) -> Exchange:
+    async def send(self, probe: Probe, *, is_repeat: bool = False) -> Exchange:
         """Record the request, and answer it from the table."""
         self.sent.append(probe)
         return Exchange(probe, self.answers.get(probe.path, Fault("unsent", "was not sent")))
