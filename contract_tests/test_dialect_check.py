@@ -328,7 +328,7 @@ def json_answer(value: object) -> Answer:
     """Return an answer of the check."""
     from rerank_conformance.exchanges import Answer as Received
 
-    return Received(200, {"content-type": "application/json"}, json.dumps(value).encode())  # type: ignore[return-value]
+    return Received(200, {"content-type": "application/json"}, json.dumps(value).encode())
 
 
 LIMITS: dict[str, tuple[object, int]] = {
@@ -408,7 +408,7 @@ def test_answers_are_decoded(name: str, wire: object, headers: dict[str, str], c
     """Each form of an answer has its canonical form; what is wrong in the one is wrong in the other."""
     assert CODECS[name].decode(wire, headers) == canonical
     answer = json_answer(wire)
-    found = decoded(answer, CODECS[name])  # type: ignore[arg-type]
+    found = decoded(answer, CODECS[name])
     assert isinstance(found, DecodedAnswer)
     assert (found.wire, found.body) == (wire, answer.body)
 

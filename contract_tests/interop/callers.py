@@ -63,7 +63,8 @@ def voyage(root: str, request: Request) -> Outcome:
 
     client = voyageai.Client(api_key=request["key"], base_url=f"{root}/v1", timeout=TIMEOUT, max_retries=0)
     answer = client.rerank(request["query"], request["documents"], model=MODEL, top_k=request["top_n"])
-    return outcome(answer.results, {"total_tokens": answer.total_tokens})
+    results = [result._asdict() for result in answer.results]
+    return outcome(results, {"total_tokens": answer.total_tokens})
 
 
 def litellm_route(provider: str, path: str) -> Callable[[str, Request], Outcome]:

@@ -1,5 +1,8 @@
 """The codec of the flat form: Jina, vLLM, llama.cpp, infinity, LocalAI, Xinference, SiliconFlow."""
 
+# What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from collections.abc import Mapping
 from typing import Any, ClassVar
 

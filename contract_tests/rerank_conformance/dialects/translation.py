@@ -137,7 +137,7 @@ class Translated:
         by_body = probe.legal is not None and not (probe.legal is False and probe.headers)
         if by_body and _is_legal(content, codec) is not probe.legal:
             return None
-        return WireProbe(**{**_fields(probe), "sent": content, "echo": echo})
+        return _wire(probe, sent=content, echo=echo)
 
     def _is_carried(self, probe: Probe) -> bool:
         body = cast("Body", probe.body) if isinstance(probe.body, dict) else {}
@@ -162,13 +162,13 @@ class Translated:
                 body = self.codec.read(cast("Body", body))
                 if legal and contract.load().request.violation(body) is not None:
                     legal = None  # the dialect says nothing of a value that the canonical form forbids
-            yield WireProbe(
-                **{**_fields(probe), "body": body, "legal": legal, "sent": probe.content, "echo": echo}
-            )
+            yield _wire(probe, body=body, legal=legal, sent=probe.content, echo=echo)
 
 
-def _fields(probe: Probe) -> dict[str, Any]:
-    return {name: getattr(probe, name) for name in Probe.__dataclass_fields__}
+def _wire(probe: Probe, **changes: Any) -> WireProbe:
+    """Return a request with its bytes in a dialect."""
+    same: dict[str, Any] = {name: getattr(probe, name) for name in Probe.__dataclass_fields__}
+    return WireProbe(**{**same, **changes})
 
 
 def _is_legal(content: bytes, codec: Codec) -> bool:
