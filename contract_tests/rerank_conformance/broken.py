@@ -657,8 +657,8 @@ _TEXTS: Mapping[str, Server] = {
         lambda b: any("<|endoftext|>" in text for text in (b["query"], *map(_text, b["documents"]))),
     ),
     "acceptance.query-ends": refusing(
-        "Refuses a query that does not begin with a letter.",
-        lambda b: b["query"].strip() and not b["query"][0].isalnum(),
+        "Refuses a query that begins with a blank or a punctuation mark.",
+        lambda b: b["query"].strip() and not b["query"][0].isalnum() and b["query"][0] not in "<[",
     ),
     "acceptance.limits-in-characters": refusing(
         "Counts the bytes of a session_id in Latin.",
