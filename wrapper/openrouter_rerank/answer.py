@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from openrouter_rerank.addresses import redirect_step
-from openrouter_rerank.decoding import decode, plain, pruned, well_formed
+from openrouter_rerank.decoding import decode, plain, pruned
 from openrouter_rerank.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -34,6 +34,7 @@ from openrouter_rerank.errors import (
 from openrouter_rerank.failures import UNSENT, class_names, explain
 from openrouter_rerank.operations import LARGEST_ERROR, Answer, Failure, Outcome, Send
 from openrouter_rerank.ranking import Content, Hit, Ranking, Usage
+from openrouter_rerank.readers import billed, count, flag, members, number, text
 from openrouter_rerank.redaction import Redactor
 from openrouter_rerank.settings import LIST_PATH, RANKING_PATH, Settings
 from openrouter_rerank.wordings import Cause, cause_of, is_no_address, words_of
@@ -299,63 +300,9 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
 
 def _usage(body: _Body, redactor: Redactor) -> Usage:
     """Return the usage, from Cohere's place where the contract's does not have it."""
-    usage, meta = members(body.usage), members(body.meta)
-    billed = members(meta.get("billed_units"))
-    search_units = count(usage.get("search_units"))
-    if search_units is None:
-        search_units = count(billed.get("search_units"))
-    total_tokens = _tokens(usage)
-    if total_tokens is None:
-        total_tokens = _tokens(billed)
-    if total_tokens is None and search_units is None:
-        # What is billed by search names its tokens all the same. Xinference counts those of the input twice.
-        total_tokens = count(members(meta.get("tokens")).get("input_tokens"))
-        total_tokens = _tokens(members(body.tokens)) if total_tokens is None else total_tokens
+    usage = members(body.usage)
     read = {name: _scalar(kind, usage.get(name), redactor) for name, kind in USAGE.items()}
-    return Usage(**(read | {"search_units": search_units, "total_tokens": total_tokens}))
-
-
-def _tokens(usage: Mapping[str, Any]) -> int | None:
-    """Return the number of tokens: the total, or that of what goes in and what comes out."""
-    if usage.get("total_tokens") is not None:
-        return count(usage["total_tokens"])
-    for taken, given in (("input_tokens", "output_tokens"), ("prompt_tokens", "completion_tokens")):
-        found = count(usage.get(taken))
-        if found is not None:
-            return found + (count(usage.get(given)) or 0)
-    return None
-
-
-def members(value: object) -> Mapping[str, Any]:
-    """Return the members of an object; none for anything else."""
-    return cast(Mapping[str, Any], value) if isinstance(value, dict) else {}
-
-
-def number(value: object) -> float | None:
-    """Convert a number to float; return None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
-
-
-def count(value: object) -> int | None:
-    """Convert an integer, also one written as 1.0; return None for anything else."""
-    found = number(value)
-    # A larger one is no count, and does not fit where it is kept.
-    return int(found) if found is not None and found.is_integer() and abs(found) < 2**53 else None
-
-
-def text(value: object) -> str | None:
-    """Return a string in valid UTF-8; None for anything else."""
-    return well_formed(value) if isinstance(value, str) else None
-
-
-def flag(value: object) -> bool | None:
-    """Return a boolean; None for anything else."""
-    return value if isinstance(value, bool) else None
+    return Usage(**(read | billed(usage, members(body.meta), members(body.tokens))))
 
 
 _READERS: Mapping[type, Callable[[object], Any]] = {str: text, int: count, float: number, bool: flag}

@@ -12,12 +12,13 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import msgspec
 
 from openrouter_rerank.addresses import sibling_path
-from openrouter_rerank.answer import ErrorEnvelope, answered, count, decoded, malformed, members, number, text
+from openrouter_rerank.answer import ErrorEnvelope, answered, decoded, malformed
 from openrouter_rerank.core import attempts
 from openrouter_rerank.decoding import well_formed
 from openrouter_rerank.errors import RerankError
 from openrouter_rerank.models import ModelInfo
 from openrouter_rerank.operations import LARGEST_ANSWER, Answer, Outcome, Secrets, Send, Step
+from openrouter_rerank.readers import count, members, number, text
 from openrouter_rerank.request import seconds
 from openrouter_rerank.settings import LIST_PATH, RANKING_PATH, Settings
 from openrouter_rerank_api.api.models import list_models
