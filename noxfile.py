@@ -299,7 +299,7 @@ def generate_into(session: nox.Session, destination: Path) -> None:
         f"--output-path={destination}",
         "--fail-on-warning",
     )
-    written = [str(destination / f"{name}.py") for name in ("options", "answers")]
+    written = [str(destination / f"{name}.py") for name in ("options", "answers", "dialects")]
     for file in written:
         session.run("python", f"generator-templates/write_{Path(file).stem}.py", "openapi.yaml", file)
     # as the hooks in generator-config.yml do with the other files

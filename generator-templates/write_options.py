@@ -55,8 +55,9 @@ if TYPE_CHECKING:
 class Writer:
     """The TypedDicts that a request needs, in the order in which they depend on each other."""
 
-    def __init__(self, schemas: Mapping[str, Schema]) -> None:
+    def __init__(self, schemas: Mapping[str, Schema], prefix: str = "") -> None:
         self.schemas = schemas
+        self.prefix = prefix
         self.classes: dict[str, str] = {}
         self.open: list[str] = []
 
@@ -74,9 +75,18 @@ class Writer:
             return [*([f"Literal[{present}]"] if present else []), *(["None"] if None in values else [])]
         branches = [branch for keyword in COMBINED for branch in schema.get(keyword, ())]
         kinds = schema.get("type", [])
+        if sum(map(self._is_object, branches)) > 1:  # msgspec takes one type of mappings in a union
+            branches = [{"type": "object"} if self._is_object(branch) else branch for branch in branches]
         found = [written for branch in branches for written in self.types_of(branch)]
         found += [self._bounded(kind, schema) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
         return list(dict.fromkeys(found)) or ["Any"]
+
+    def _is_object(self, schema: Schema) -> bool:
+        """Return True if a schema, or the one that it refers to, allows objects alone."""
+        return any(
+            one.get("type") == "object"
+            for one in (schema, *(self.schemas[name] for name in self._referenced(schema)))
+        )
 
     def _reference(self, name: str) -> str:
         schema = self.schemas[name]
@@ -84,11 +94,12 @@ class Writer:
             return self.type_of(schema)
         if not schema.get("properties"):
             return "Mapping[str, Any]"
-        if f"{name}Dict" not in self.classes:
-            self.write(f"{name}Dict", name, schema["properties"], nullable=False)
+        class_name = f"{self.prefix}{name}Dict"
+        if class_name not in self.classes:
+            self.write(class_name, name, schema["properties"], nullable=False)
             if schema.get("additionalProperties"):
-                self.open.append(f"{name}Dict")
-        return f"{name}Dict"
+                self.open.append(class_name)
+        return class_name
 
     def _bounded(self, kind: str, schema: Schema) -> str:
         if kind == "array":
