@@ -14,7 +14,7 @@ from openrouter_rerank import forks
 from openrouter_rerank.bulk import split_by_words
 from openrouter_rerank.bulk.large import ByWords
 from openrouter_rerank.client import AsyncReranker, Reranker
-from openrouter_rerank.defaults import BASE_URL, DEADLINE, MODEL
+from openrouter_rerank.defaults import DEADLINE, MODEL
 from openrouter_rerank.documents import Sendable
 from openrouter_rerank.operations import Secrets
 from openrouter_rerank.pickling import refuse_to_pickle
@@ -22,6 +22,7 @@ from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.redaction import Key
 from openrouter_rerank.retries import Retries
 from openrouter_rerank.settings import settings
+from openrouter_rerank_api.dialects import DIALECTS
 from openrouter_rerank_api.types import Model
 
 T = TypeVar("T")
@@ -88,7 +89,8 @@ class Setup(msgspec.Struct, frozen=True):
             raise ValueError(message)
         settings(
             key=Key(""),
-            base_url=BASE_URL if self.client["base_url"] is None else self.client["base_url"],
+            dialect=self.client.get("dialect") or DIALECTS[0],
+            base_url=self.client["base_url"],
             deadline=DEADLINE if self.client["deadline"] is None else self.client["deadline"],
             retries=Retries(),
             app_title=None,
