@@ -128,9 +128,8 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
 
     def refusal(self, name: str) -> str:
         """Return the message for a field that this dialect cannot carry."""
-        having = [repr(other) for other, fields in REQUESTS.items() if name in fields]
-        where = f"only {' and '.join(having)}" if having else "only 'openrouter'"
-        return f"{name}: the dialect {self.name!r} has no such field, {where} has; leave it out"
+        having = " or ".join(repr(other) for other, fields in REQUESTS.items() if name in fields)
+        return f"{name}: the dialect {self.name!r} has no such field (dialect {having} has it); leave it out"
 
     def _bare(self, model: Any) -> Any:
         prefix = next((one for one in self.prefixes if str(model).startswith(one)), "")
