@@ -776,6 +776,55 @@ def test_a_refused_number(shell: Shell) -> None:
     assert len(ranking) == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "status", "body"),
+    [
+        (
+            "jina",
+            422,
+            {
+                "detail": [
+                    {
+                        "type": "too_long",
+                        "loc": ["body", "documents"],
+                        "msg": "List should have at most 2048 items after validation, not 3000",
+                    }
+                ]
+            },
+        ),
+        ("jina", 400, {"detail": "too much", "code": "INPUT_TOKEN_LIMIT_EXCEEDED"}),
+        (
+            "jina",
+            500,
+            {"error": {"code": 500, "message": "input is too large to process", "type": "server_error"}},
+        ),
+        (
+            "jina",
+            400,
+            {"code": 20042, "message": "batch size 65 > maximum allowed batch size 64", "data": None},
+        ),
+        ("tei", 413, {"error": "batch size 40 > maximum allowed batch size 32", "error_type": "validation"}),
+        ("voyage", 400, {"detail": "The number of documents cannot exceed 1000."}),
+        ("cohere-v2", 400, {"message": "invalid request: too many documents"}),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_sizes(name: str, status: int, body: Any) -> None:
+    """A refusal by a size is one in the form of each vendor, so that its list is halved."""
+    sent: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(status, json=body)
+
+    client = httpx.Client(transport=httpx.MockTransport(handle))
+    with reranker(name, http_client=client) as made, pytest.raises(RerankError) as caught:
+        made.rerank("q", ["a", "b"])
+    assert getattr(caught.value, "too_large", None) is True
+    numbers = [len(json.loads(request.content)[codec(name).documents]) for request in sent]
+    assert numbers[:2] == [2, 1]
+
+
 def test_blank_documents(shell: Shell) -> None:
     """An empty text that a dialect refuses is refused before sending, with the option that leaves it out."""
     sent: list[httpx.Request] = []
