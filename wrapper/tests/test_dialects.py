@@ -241,6 +241,7 @@ ANSWERS: list[tuple[str, Any, dict[str, Any] | None]] = [
         {"results": [], "meta": {"tokens": {"input_tokens": 3}}},
         {"results": [], "usage": {"total_tokens": 3}},
     ),
+    ("jina", {"results": [], "model": "/models/random.gguf"}, {"results": []}),
     ("jina", {"results": None}, None),
     (
         "jina",
@@ -721,6 +722,20 @@ def test_no_key(monkeypatch: pytest.MonkeyPatch, name: Any, variable: str) -> No
     monkeypatch.delenv(variable, raising=False)
     with pytest.raises(ValueError, match=f"no API key.*{variable}"):
         Reranker(dialect=name)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "step"),
+    [(None, r"\(api_key or JINA_API_KEY\)"), (BASE, r"\(api_key\)")],
+)
+def test_the_key_in_an_error(base_url: str | None, step: str) -> None:
+    """An error names the variable of the key that is sent to its server, and no other."""
+    client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(401, json={"detail": "no"})))
+    with (
+        Reranker(KEY, dialect="jina", base_url=base_url, http_client=client) as made,
+        pytest.raises(AuthenticationError, match=f"Check the key {step}"),
+    ):
+        made.rerank("q", ["a"])
 
 
 @pytest.mark.parametrize(
