@@ -6,9 +6,7 @@ import html
 import json
 import math
 import random
-import shutil
 import socket
-import subprocess
 import sys
 import threading
 import zlib
@@ -34,7 +32,6 @@ from rerank_conformance.reference.asgi import app, running
 from rerank_conformance.reference.inprocess import InProcess
 from rerank_conformance.report import RuleResult, read_expected, verdict, with_known
 from rerank_conformance.rules import RULES, Finding, Seen
-from rerank_conformance.running import _curl
 from rerank_conformance.target import Budget, Line
 
 KEY = "sk-test-0123456789"
@@ -94,10 +91,10 @@ def test_quick_rules_have_quick_probes():
 
 def test_generated_requests_replay():
     """One seed gives one list of requests, another seed another."""
-    generation._generated.cache_clear()
-    first = [probe.content for probe in generated("m", SEED, 20)]
-    generation._generated.cache_clear()
-    assert [probe.content for probe in generated("m", SEED, 20)] == first
+    generation.cases_of.cache_clear()
+    first = [probe.content for probe in generated("m", SEED, 20, cache=False)]
+    generation.cases_of.cache_clear()
+    assert [probe.content for probe in generated("m", SEED, 20, cache=False)] == first
     assert [probe.content for probe in generated("m", SEED + 1, 20)] != first
 
 
@@ -117,8 +114,7 @@ def test_reference_over_http():
         report = check(url, key=KEY, seed=SEED)
     assert {rule.id: rule.verdict for rule in report.rules if rule.verdict != "pass"} == {}
     assert report.verdict == "conformant"
-    assert report.requests < 1500
-    assert report.elapsed_s < 30
+    assert report.requests <= 800
 
 
 def test_quick():
@@ -302,30 +298,6 @@ def test_key_in_a_disguise(spelled, key):
 async def _exchanges(server, key):
     async with Line(server, key, Budget()) as line:
         return [await line.send(probe) for probe in [smoke(), *probes()][:120]]
-
-
-def test_curl():
-    """The command in a report sends the same value, whatever the size and the characters of the body."""
-    from rerank_conformance.exchanges import Exchange, Fault
-
-    for probe in probes():
-        command = _curl(Exchange(probe, Fault("unsent", "x")), "http://127.0.0.1:1")
-        assert len(command) < 8000, probe.name
-        assert command.isascii()
-        assert command.isprintable() or "\n" in command
-
-
-@pytest.mark.skipif(shutil.which("sh") is None, reason="the commands are for a POSIX shell")
-@pytest.mark.parametrize("value", ["plain", "Suche für Köche", "100 % für Köche", "é\\n'\"$HOME`é", "日本7"])
-def test_a_quoted_header(value):
-    """A shell reads a header of a curl line as it was sent, though the line is ASCII."""
-    from rerank_conformance.running import _quoted
-
-    quoted = _quoted(f"X-Title: {value}")
-    read = subprocess.run(["sh", "-c", f"printf '%s' {quoted}"], capture_output=True, check=True).stdout
-
-    assert quoted.isascii()
-    assert read.decode() == f"X-Title: {value}"
 
 
 def test_a_crash_stays_at_the_first_level_that_it_breaks():

@@ -129,7 +129,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         )
     terminalreporter.line(
         f"{report.target}, contract {report.contract_version}: "
-        f"{report.requests} requests, {report.elapsed_s:.1f} s, seed {report.seed}"
+        f"{report.sent}, {report.elapsed_s:.1f} s, seed {report.seed}"
     )
     for rule in report.unexpected_passes:
         terminalreporter.line(f"{rule.id}: {rule.reason}")
@@ -164,6 +164,7 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
     settings: dict[str, Any] = {
         name: option(f"target_{name}") for name in names if option(f"target_{name}") is not None
     }
+    settings["key_env"] = option("target_key_env")
     settings["key"] = os.environ.get(str(option("target_key_env")), "").strip() or None
     if "contract_version" in settings:
         try:

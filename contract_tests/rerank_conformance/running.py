@@ -4,11 +4,6 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import asyncio
-import base64
-import gzip
-import json
-import random
-import shlex
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +16,8 @@ from typing import Any
 from rerank_conformance import contract, generation
 from rerank_conformance.capabilities import Capability, applicable, find, with_capabilities
 from rerank_conformance.contract import Contract
-from rerank_conformance.exchanges import KEY, WRONG_KEY, Exchange, Fault, Form, Probe
+from rerank_conformance.evidence import KEY_ENV, Commands
+from rerank_conformance.exchanges import Exchange, Fault, Probe
 from rerank_conformance.probes import MODEL, probes, smoke
 from rerank_conformance.report import (
     FURTHER_EXAMPLES,
@@ -43,7 +39,6 @@ QUICK = 40
 """Requests in a quick check, at most; repeats of what a server could not answer for the moment are not counted."""
 FULL = 1500
 """Requests in a full check, at most, counted in the same way."""
-_INLINE = 1500  # characters of a body that a command line may hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +46,15 @@ class Settings:
     """Settings of a check."""
 
     key: str | None = field(default=None, repr=False)
+    key_env: str = KEY_ENV
+    """The environment variable that holds the key, for the commands of the report."""
+    key_file: str | None = None
+    """The file that holds the key, if a file does, for the same commands."""
     model: str = MODEL
     quick: bool = False
     max_requests: int | None = None
     seed: int = 0
+    """Of the generated requests: the same one gives the same requests, with the same installed versions."""
     rules: Sequence[str] = ()
     """Beginnings of the ids of the rules that are judged; all if empty."""
     timeout: float = 10.0
@@ -68,6 +68,9 @@ class Settings:
     """The reasons of expected failures, by rule."""
     rate: float | None = None
     concurrency: int = 16
+    """Requests in flight, at most; fewer where the server bears fewer."""
+    cache: bool = True
+    """Keep the generated requests in the user's cache directory."""
     progress: Callable[[int, int], None] | None = None
     """Is told how many requests are done and how many are planned, each time more is known."""
     contract_version: str | None = None
@@ -88,6 +91,17 @@ class Settings:
         """
         return contract.load(self.contract_version)
 
+    def commands(self, base: str) -> Commands:
+        """Return the commands that send requests of the check to this address again."""
+        key = self.key or ""
+        return Commands(
+            base=base,
+            has_key=bool(key),
+            key_env=self.key_env,
+            key_file=self.key_file,
+            key_has_letters=key != key.swapcase(),
+        )
+
     def selected(self) -> list[Rule]:
         """Return the selected rules.
 
@@ -104,7 +118,7 @@ def check(target: Target, **settings: Any) -> Report:
 
     Args:
         target: A URL under which `/rerank` lies, an ASGI app, an httpx transport or a `Reference`.
-        settings: See `Settings`; without `seed` a new one is taken, which the report names.
+        settings: See `Settings`.
 
     Raises:
         TypeError: The target is none of these, or a setting is unknown.
@@ -114,7 +128,6 @@ def check(target: Target, **settings: Any) -> Report:
     if isinstance(target, str) and (problem := refusal(target)):
         message = f"target: {problem}"
         raise ValueError(message)
-    settings.setdefault("seed", random.SystemRandom().randrange(2**31))
     chosen = Settings(**settings)
     if not chosen.quick and find_spec("schemathesis") is None:  # to be told now, and not when half is sent
         raise ModuleNotFoundError("no module named 'schemathesis'", name="schemathesis")
@@ -174,7 +187,8 @@ async def _check(target: Target, settings: Settings) -> Report:
             judged = await _shrunk(line, seen, settings, judged)
         judged = one_finding_for_a_crash(judged)
     results = with_known(
-        [one.result(line.base, settings.contract.version) for one in judged], settings.expected
+        [one.result(settings.commands(line.base), settings.contract.version) for one in judged],
+        settings.expected,
     )
     by_level = verdicts(results, strict=settings.strict, quick=settings.quick)
     return Report(
@@ -186,6 +200,7 @@ async def _check(target: Target, settings: Settings) -> Report:
         verdicts=by_level,
         quick=settings.quick,
         requests=line.requests,
+        repeats=line.repeats,
         elapsed_s=round(time.monotonic() - began, 3),
         seed=settings.seed,
         rules=results,
@@ -219,6 +234,7 @@ async def _exchange(
                 settings.model,
                 settings.seed,
                 contract_version=settings.contract_version,
+                cache=settings.cache,
             )
         )
     if line.budget.max_requests is not None and line.budget.max_requests < 1 + len(by_hand):
@@ -312,7 +328,7 @@ class _Judged:
     touched: tuple[str, ...] = ()
     """The rules that fail by the same crashes alone."""
 
-    def result(self, base: str, version: str) -> RuleResult:
+    def result(self, commands: Commands, version: str) -> RuleResult:
         finding = self.finding
         return RuleResult(
             id=self.rule.id,
@@ -324,20 +340,37 @@ class _Judged:
             verdict=self.outcome,
             expected=finding.expected if finding else None,
             actual=finding.actual if finding else None,
-            curl=_curl(finding.exchange, base) if finding and finding.exchange else None,
-            examples=tuple(self._examples(base)),
+            curl=_curl(finding, commands) if finding else None,
+            mend=self.rule.mend if finding else None,
+            examples=tuple(self._examples(commands)),
             reason=self.reason,
             touched=self.touched,
         )
 
-    def _examples(self, base: str) -> Iterator[Example]:
-        """Yield further findings that say something else than the first and than each other."""
-        told = {self.finding.actual} if self.finding else set[str]()
+    def _examples(self, commands: Commands) -> Iterator[Example]:
+        """Yield further findings that differ from the first and from each other, those with another expectation first."""
+        if self.finding is None:
+            return
+        expected, actual = {self.finding.expected}, {self.finding.actual}
+        found: list[Finding] = []
         for one in self.findings[1:]:
-            if one.actual not in told and len(told) <= FURTHER_EXAMPLES:
-                told.add(one.actual)
-                curl = _curl(one.exchange, base) if one.exchange else None
-                yield Example(expected=one.expected, actual=one.actual, curl=curl)
+            if one.expected not in expected and len(found) < FURTHER_EXAMPLES:
+                expected.add(one.expected)
+                actual.add(one.actual)
+                found.append(one)
+        for one in self.findings[1:]:
+            if one.actual not in actual and len(found) < FURTHER_EXAMPLES:
+                actual.add(one.actual)
+                found.append(one)
+        for one in found:
+            yield Example(expected=one.expected, actual=one.actual, curl=_curl(one, commands))
+
+
+def _curl(finding: Finding, commands: Commands) -> str | None:
+    """Return the commands that show a finding again."""
+    if finding.exchange is None:
+        return None
+    return commands.of(*([finding.compared] if finding.compared else []), finding.exchange)
 
 
 def _judged(  # noqa: PLR0911 - one for each outcome
@@ -489,68 +522,6 @@ def _plainness(finding: Finding) -> tuple[bool, int]:
     if exchange is None:
         return True, 0
     return exchange.probe.phase == "generate", len(exchange.probe.content)
-
-
-def _curl(exchange: Exchange, base: str) -> str:
-    """Return a command that sends the probe again; the key comes from the environment."""
-    probe = exchange.probe
-    headers = {"Content-Type": "application/json", **probe.headers}
-    words = ["curl", "-sS", "-i", *_FORMS[probe.form]]
-    if probe.method != "POST":
-        words += ["-X", probe.method]
-    words += [shlex.quote(f"{base}{probe.path}")]
-    for name, value in headers.items():
-        words += ["-H", _quoted(f"{name}: {value}")]
-    authorization = _AUTHORIZATIONS[probe.auth]
-    if authorization:
-        words += ["-H", f'"Authorization: {authorization}"']
-    content = probe.content
-    if isinstance(probe.body, (dict, list)) and not probe.name.startswith("accept-escapes"):
-        content = json.dumps(probe.body, ensure_ascii=True).encode("ascii")
-    if not content and probe.method != "POST":
-        return " ".join(words)
-    if len(content) <= _INLINE and _printable(content):
-        return " ".join([*words, "--data-binary", shlex.quote(content.decode("ascii"))])
-    packed = base64.b64encode(gzip.compress(content, mtime=0)).decode("ascii")
-    return " ".join([f"printf %s {packed} | base64 -d | gunzip |", *words, "--data-binary", "@-"])
-
-
-def _quoted(header: str) -> str:
-    """Quote a header for a POSIX shell, in ASCII."""
-    if header.isascii():
-        return shlex.quote(header)
-    escapes = {ord("\\"): "\\\\", ord("%"): "%%"}
-    octal = "".join(
-        escapes.get(byte, chr(byte)) if byte < 128 else f"\\{byte:03o}" for byte in header.encode("utf-8")
-    )
-    return f'"$(printf {shlex.quote(octal)})"'
-
-
-def _printable(content: bytes) -> bool:
-    return all(32 <= byte < 127 or byte in b"\n\t" for byte in content)
-
-
-_FORMS: Mapping[Form, tuple[str, ...]] = {
-    "usual": (),
-    "chunked": ("-H", "'Transfer-Encoding: chunked'"),
-    "http-1.0": ("--http1.0",),
-    # the first request is not in the line; its answer is not the matter
-    "after-head": (),
-    "after-refusal": (),
-}
-_AUTHORIZATIONS: Mapping[str, str] = {
-    "key": f"Bearer {KEY}",
-    "lower-case": f"bearer {KEY}",
-    "basic": f"Basic {KEY}",
-    "bare": KEY,
-    "none": "",
-    "empty": "Bearer",
-    "wrong": f"Bearer {WRONG_KEY}",
-    "longer": f"Bearer {KEY}x",
-    "shorter": "Bearer ${OPENROUTER_API_KEY%?}",
-    "other-end": "Bearer ${OPENROUTER_API_KEY%?}~",
-    "other-case": f"Bearer $(printf %s {KEY} | tr a-zA-Z A-Za-z)",
-}
 
 
 def _version() -> str:

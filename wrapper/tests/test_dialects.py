@@ -940,7 +940,7 @@ def test_the_key_of_the_cache() -> None:
             "2 results where at most 1",
         ),
         ("jina", {"results": None}, "it has no results"),
-        ("jina", {}, "it has no results (it has nothing)"),
+        ("jina", {}, "it has no results, only nothing"),
         ("jina", {"results": [7]}, "breaks the contract"),
         ("tei", {"error": "no such endpoint"}, "no such endpoint"),
         ("jina", b"{", "is not JSON"),
