@@ -470,6 +470,8 @@ class _Examiner:
         yield from self._ask(QUESTIONS[2], 3)
         yield from self._ask(QUESTIONS[3], 6)
         yield from self._ask(QUESTIONS[0], 0)
+        if not self._facts.get("objects"):
+            yield from self._ask(QUESTIONS[0], 5)
         yield from self._ask(QUESTIONS[4], 4)
         yield from self._ask(QUESTIONS[1], 4)
         yield from self._ask_top_n()
@@ -622,7 +624,12 @@ class _Examiner:
         """Add what the rankings prove."""
         if not self._observed:
             return
-        self._problems += verdicts.judge(self._observed)
+        found = verdicts.judge(self._observed)
+        if any(one.severity == "error" for one in found):
+            # What such scores say of the end of a text says nothing.
+            self._problems = [one for one in self._problems if one.code != "truncates"]
+            self._facts.pop("cuts", None)
+        self._problems += found
         first, asked = verdicts.separation(self._observed)
         if asked:
             self._facts["relevant_first"] = f"{first} of {asked}"

@@ -19,12 +19,10 @@ _LEAST = 4
 def judge(observed: Sequence[Observation]) -> list[Problem]:
     """Return the problems of the rankings.
 
-    A fault of one kind hides those that follow from it: nothing is said of the order of invalid scores.
+    A fault hides those that follow from it: nothing is said of the order of invalid scores.
     """
-    found = [*_first(_invalid(observed), _shifted(observed), _meaning(observed))]
-    found += _unsorted(observed)
-    found += _dropped(observed)
-    return found + _top_n(observed)
+    warnings = [*_unsorted(observed), *_dropped(observed), *_top_n(observed)]
+    return [*_first(_invalid(observed), _shifted(observed), _meaning(observed), warnings)]
 
 
 def separation(observed: Sequence[Observation]) -> tuple[int, int]:
