@@ -12,7 +12,15 @@ from openrouter_rerank.redaction import Key, mask, reveal
 if TYPE_CHECKING:
     from openrouter_rerank.certificates import Verify
 
-__all__ = ["CODES", "Configuration", "Diagnosis", "Problem", "diagnose"]
+__all__ = [
+    "CODES",
+    "Configuration",
+    "Diagnosis",
+    "Problem",
+    "diagnose",
+    "is_live",
+    "key_variable",
+]
 
 
 def diagnose(  # noqa: PLR0913 - all by keyword
@@ -55,10 +63,10 @@ def diagnose(  # noqa: PLR0913 - all by keyword
         >>> [problem.code for problem in diagnosis.problems], diagnosis.is_usable
         (['unreachable'], False)
     """
-    from openrouter_rerank.doctor import addresses, shell  # noqa: PLC0415 - they import httpx
+    from openrouter_rerank.doctor import shell  # noqa: PLC0415 - it imports httpx
 
     api_key, url = mask(api_key), mask(url)
-    variable = key_env or key_variable(addresses.complete(url))
+    variable = key_env or key_variable(url)
     if reveal(api_key) is None:
         api_key = mask(os.environ.get(variable, "").strip())
     key: Key | None = shell.given_key(api_key) if reveal(api_key) else None
@@ -75,9 +83,24 @@ def diagnose(  # noqa: PLR0913 - all by keyword
 
 
 def key_variable(url: str) -> str:
-    """Return the environment variable of the key for an address."""
-    from openrouter_rerank.dialects import codec  # noqa: PLC0415 - see above
-    from openrouter_rerank.doctor import addresses  # noqa: PLC0415 - see above
+    """Return the environment variable of the key for an address.
 
-    vendor = addresses.vendor_of(url)
+    Raises:
+        ValueError: The URL can never work.
+    """
+    from openrouter_rerank.dialects import codec  # noqa: PLC0415 - likewise
+    from openrouter_rerank.doctor import addresses  # noqa: PLC0415 - likewise
+
+    vendor = addresses.vendor_of(addresses.complete(url))
     return (codec(vendor).key_variable if vendor else None) or KEY_VARIABLE
+
+
+def is_live(url: str) -> bool:
+    """Return True if the address is of another machine, where calls may cost money.
+
+    Raises:
+        ValueError: The URL can never work.
+    """
+    from openrouter_rerank.doctor import addresses  # noqa: PLC0415 - likewise
+
+    return addresses.is_live(addresses.complete(url))

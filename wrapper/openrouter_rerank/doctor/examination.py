@@ -340,11 +340,15 @@ class _Examiner:
         variable = self._subject.key_variable
         if reason is Reason.TLS:
             base = addresses.base_of(f"https{self._url.removeprefix('http')}")
-            return self._fail("tls", f"{_bare(self._url)}: the port speaks https, not http", f"write base_url={base!r}")
+            return self._fail(
+                "tls", f"{_bare(self._url)}: the port speaks https, not http", f"write base_url={base!r}"
+            )
         if reason is Reason.KEY:
             self._facts["key"] = "needed"
             if self._subject.has_key:
-                return self._fail("wrong_key", says, f"check the key in {variable}, and what its account allows")
+                return self._fail(
+                    "wrong_key", says, f"check the key in {variable}, and what its account allows"
+                )
             return self._fail("needs_key", says, f"set {variable}, or name another variable with --key-env")
         code, do = _ENDS[reason]
         return self._fail(code, says, do)
@@ -357,7 +361,9 @@ class _Examiner:
         given = self._subject.model
         about_model = refusal.reason is Reason.MODEL
         wording = f"{_bare(self._url)}: {refusal.says}"
-        names = f"one of {', '.join(listed[:8])}" if listed else "the name that the server's documentation has"
+        names = (
+            f"one of {', '.join(listed[:8])}" if listed else "the name that the server's documentation has"
+        )
         if given is not None:
             if about_model:
                 raise self._fail("unknown_model", wording, f"pass --model with {names}")
@@ -416,7 +422,9 @@ class _Examiner:
                 f"{_bare(self._url)}: it does not speak the dialect {given!r} but {found!r}",
                 f"pass dialect={found!r} (--dialect {found})",
             )
-        for name in dict.fromkeys((found, *(("jina", "cohere-v2", "openrouter") if _shape(found) == "results" else ()))):
+        for name in dict.fromkeys(
+            (found, *(("jina", "cohere-v2", "openrouter") if _shape(found) == "results" else ()))
+        ):
             self._codec = codec(name)
             if (yield from self._works()):
                 break
@@ -447,7 +455,10 @@ class _Examiner:
         question, documents = _moved(QUESTIONS[1], 1)
         names = [self._model]
         if by.model == "required":
-            names = [self._model or (None if by.name == "openrouter" and self._asked_model == MODEL else self._asked_model)]
+            names = [
+                self._model
+                or (None if by.name == "openrouter" and self._asked_model == MODEL else self._asked_model)
+            ]
         elif by.model == "optional" and self._model is None:
             names = [None, self._asked_model]
         for name in dict.fromkeys(names):
@@ -520,7 +531,11 @@ class _Examiner:
         if isinstance(outcome, Ranked):
             self._observe(question, documents, outcome.rows, 2)
         elif isinstance(outcome, Refusal) and outcome.reason not in _PASSING:
-            self._report("ignores_top_n", f"top_n: it is refused: {outcome.says}", "leave top_n out, and cut the ranking yourself")
+            self._report(
+                "ignores_top_n",
+                f"top_n: it is refused: {outcome.says}",
+                "leave top_n out, and cut the ranking yourself",
+            )
 
     def _check_key(self) -> Generator[Step, Any, None]:
         if not self._subject.has_key:
@@ -590,7 +605,11 @@ class _Examiner:
             self._facts["characters"] = taken
             self._facts["cuts"] = bool(cut_at)
         if refused is not None:
-            limit = f"{taken:,} characters are taken, {refused[0]:,} are not" if taken else f"{refused[0]:,} characters are too many"
+            limit = (
+                f"{taken:,} characters are taken, {refused[0]:,} are not"
+                if taken
+                else f"{refused[0]:,} characters are too many"
+            )
             self._report(
                 "context_limit",
                 f"documents: {limit}: {refused[1]}",

@@ -54,7 +54,9 @@ class Refusal(NamedTuple):
 
 _LONGEST = 240
 
-_WANTS_TLS = re.compile(rb"plain HTTP request was sent to HTTPS|HTTP request to an HTTPS|to an SSL-enabled", re.IGNORECASE)
+_WANTS_TLS = re.compile(
+    rb"plain HTTP request was sent to HTTPS|HTTP request to an HTTPS|to an SSL-enabled", re.IGNORECASE
+)
 _NO_RERANKER = re.compile(
     r"""
     \bnot\ (a\ )?re-?rank | (does|do|did)(\ not|n't)\ support\ (the\ )?(re-?rank|scor) | re-?rank\w*\ (is\ )?(not\ (supported|enabled)|disabled)
@@ -79,8 +81,13 @@ _LOADING = re.compile(
     r"\bload(ing|s)?\b|\bnot (yet )?(ready|loaded|initiali[sz]ed)|\bwarm(ing)?[ -]?up\b|\bstarting\b|\bunhealthy\b|initiali[sz]ing|being loaded|\bcold start",
     re.IGNORECASE,
 )
-_BUSY = re.compile(r"\boverload|\bcapacity\b|\bbusy\b|\btoo many\b|\brate.?limit|\bqueue\b|\bthrottl", re.IGNORECASE)
-_UPSTREAM = re.compile(r"\bupstream\b|\bbad gateway\b|\bgateway time|\bno healthy\b|\bproxy\b|\bnginx\b|\bcloudflare\b", re.IGNORECASE)
+_BUSY = re.compile(
+    r"\boverload|\bcapacity\b|\bbusy\b|\btoo many\b|\brate.?limit|\bqueue\b|\bthrottl", re.IGNORECASE
+)
+_UPSTREAM = re.compile(
+    r"\bupstream\b|\bbad gateway\b|\bgateway time|\bno healthy\b|\bproxy\b|\bnginx\b|\bcloudflare\b",
+    re.IGNORECASE,
+)
 
 
 def of(reply: Reply) -> Refusal:
@@ -115,7 +122,9 @@ def _reason(reply: Reply, body: object) -> Reason:  # noqa: C901, PLR0911, PLR09
         return _behind_5xx(reply, words, cause)
     if cause is Cause.ADDRESS:
         return Reason.ABSENT
-    names_model = error.get("param") == "model" or _MODEL_CODES.search(str(error.get("code") or error.get("type") or ""))
+    names_model = error.get("param") == "model" or _MODEL_CODES.search(
+        str(error.get("code") or error.get("type") or "")
+    )
     if cause is Cause.MODEL or names_model or _located(body, "model"):
         return Reason.MODEL
     if cause is Cause.SIZE:

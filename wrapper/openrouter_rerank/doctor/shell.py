@@ -158,9 +158,7 @@ class _Sender:
         found: Mapping[str, str] = self._redactor.headers(
             {name.lower(): value for name, value in response.headers.items()}
         )
-        return Reply(
-            response.status_code, found, self._redactor.data(b"".join(pieces)), monotonic() - began
-        )
+        return Reply(response.status_code, found, self._redactor.data(b"".join(pieces)), monotonic() - began)
 
     def _late(self, began: float) -> NoReply:
         return NoReply(

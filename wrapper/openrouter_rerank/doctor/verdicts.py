@@ -219,31 +219,35 @@ def _degenerate(observed: Sequence[Observation]) -> Iterator[Problem]:
 
 def _random(observed: Sequence[Observation]) -> Iterator[Problem]:
     """Report that the same request, or the same documents in another order, have quite different scores."""
-    repeated: list[bool] = []
-    moved: list[bool] = []
-    for number, one in enumerate(observed):
-        for other in observed[number + 1 :]:
-            if one.query != other.query or not (one.is_whole and other.is_whole):
-                continue
-            if set(one.texts) != set(other.texts):
-                continue
-            if list(one.texts) == list(other.texts):
-                repeated.append(_has_changed(one, other))
-            else:
-                moved.append(_has_changed(one, other) and _is_reordered(one, other))
-    do = "check the server's batching and cache, and that dropout is off; the order cannot be trusted"
-    if any(repeated):
-        yield problem(
-            "random_scores", "scores: the same request has other scores when it is sent again", do
-        )
-    elif moved and all(moved) and _follow_places(observed):
-        yield problem(
-            "random_scores", "scores: they belong to places in the list, whatever documents are there", do
-        )
-    elif len(moved) > 1 and all(moved):
-        yield problem(
-            "random_scores", "scores: the same documents in another order have other scores", do
-        )
+    pairs = [
+        (one, other)
+        for one, other in combinations(observed, 2)
+        if one.query == other.query and one.is_whole and other.is_whole and set(one.texts) == set(other.texts)
+    ]
+    repeated = [pair for pair in pairs if list(pair[0].texts) == list(pair[1].texts)]
+    moved = [pair for pair in pairs if pair not in repeated]
+    if any(_has_changed(*pair) for pair in repeated):
+        says = "the same request has other scores when it is sent again"
+    elif moved and _follow_places(observed):
+        says = "they belong to places in the list, whatever documents are there"
+    elif len({one.query for one, _ in moved}) > 1 and _is_unrelated(moved):
+        says = "the same documents in another order have other scores"
+    else:
+        return
+    do = "check the server's batching and cache, and that dropout is off; its order cannot be trusted"
+    yield problem("random_scores", f"scores: {says}", do)
+
+
+def _is_unrelated(moved: Sequence[tuple[Observation, Observation]]) -> bool:
+    """Return True if the order of the documents says little of the order of the scores of the other request.
+
+    Models that look at all documents at once change their scores a little, and the order of what is irrelevant.
+    """
+    products = [product for pair in moved for product in _products(*pair)]
+    opposing = sum(product < 0 for product in products)
+    agreeing = sum(product > 0 for product in products)
+    changed = sum(_has_changed(*pair) for pair in moved)
+    return changed * 2 > len(moved) and opposing * 4 >= agreeing
 
 
 def _has_changed(one: Observation, other: Observation) -> bool:
@@ -254,11 +258,10 @@ def _has_changed(one: Observation, other: Observation) -> bool:
     return sum(abs(first[text] - second[text]) > noise for text in first) * 2 >= len(first)
 
 
-def _is_reordered(one: Observation, other: Observation) -> bool:
-    """Return True if a good part of all pairs of documents change their order."""
+def _products(one: Observation, other: Observation) -> list[float]:
+    """Return a number for each pair of documents: negative if the two rankings disagree on its order."""
     first, second = one.by_text, other.by_text
-    products = [(first[a] - first[b]) * (second[a] - second[b]) for a, b in combinations(first, 2)]
-    return sum(product < 0 for product in products) * 4 >= sum(product > 0 for product in products)
+    return [(first[a] - first[b]) * (second[a] - second[b]) for a, b in combinations(first, 2)]
 
 
 def _follow_places(observed: Sequence[Observation]) -> bool:

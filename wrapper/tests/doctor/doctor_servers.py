@@ -203,7 +203,9 @@ class Spec:
     def rank(self, asked: Mapping[str, Any]) -> Result:
         """Return the ranking."""
         texts = [text_of(document) for document in asked.get("texts", asked.get("documents", []))]
-        parsed = Parsed(asked["query"], texts, asked.get("top_k" if self.form == "voyage" else "top_n"), asked)
+        parsed = Parsed(
+            asked["query"], texts, asked.get("top_k" if self.form == "voyage" else "top_n"), asked
+        )
         name = "score" if self.form == "tei" else "relevance_score"
         scores = self.scorer(parsed.query, texts)
         results: Rows = [{"index": place, name: score} for place, score in enumerate(scores)]
@@ -403,9 +405,7 @@ HEALTHY: Mapping[str, Healthy] = {
         ),
         "openrouter",
     ),
-    "Xinference": Healthy(
-        Spec("jina", models=("bge-reranker",), more=XINFERENCE, error=as_detail), "jina"
-    ),
+    "Xinference": Healthy(Spec("jina", models=("bge-reranker",), more=XINFERENCE, error=as_detail), "jina"),
     "without echo and usage": Healthy(
         Spec(more={"id": None, "usage": None, "provider": None, "model": None}), "openrouter"
     ),
@@ -480,7 +480,9 @@ def shifted(by: int, *, around: bool) -> Callable[[Rows, Parsed], Rows]:
 
     def change(results: Rows, parsed: Parsed) -> Rows:
         size = len(parsed.texts) if around else 10**6
-        return [{**one, "index": (one["index"] + by) % size if around else one["index"] + by} for one in results]
+        return [
+            {**one, "index": (one["index"] + by) % size if around else one["index"] + by} for one in results
+        ]
 
     return change
 
@@ -624,7 +626,9 @@ LOADING = {"error": {"code": 503, "message": "Loading model", "type": "unavailab
 ENUM = {"detail": [{"loc": ["body", "model"], "msg": "Input should be 'jina-reranker-v3'", "type": "enum"}]}
 NO_MODEL = {"code": 20012, "message": "Model does not exist. Please check it carefully.", "data": None}
 TOO_LARGE = {"error": {"code": 500, "message": "input is too large to process. increase the batch size"}}
-LITELLM_MODEL = as_litellm(400, "rerank: Invalid model name passed in model=x. Call `/v1/models` to view them")
+LITELLM_MODEL = as_litellm(
+    400, "rerank: Invalid model name passed in model=x. Call `/v1/models` to view them"
+)
 
 ODD: Mapping[str, Odd] = {
     # the address
@@ -633,7 +637,9 @@ ODD: Mapping[str, Odd] = {
     "at the root": Odd(Spec(paths=("/rerank",), url="/api/v7"), "wrong_path"),
     "whole, at the root": Odd(Spec("tei", ("/rerank",), "/v1/rerank"), "wrong_path"),
     "at an address that OpenAPI tells": Odd(
-        Spec(paths=("/x/y/rerank",), openapi={"paths": {"/x/y/rerank": {}, "/z": {}}}), "wrong_path", says="/x/y"
+        Spec(paths=("/x/y/rerank",), openapi={"paths": {"/x/y/rerank": {}, "/z": {}}}),
+        "wrong_path",
+        says="/x/y",
     ),
     "redirects elsewhere": Odd(
         Spec(before=always(301, "", {"location": "https://elsewhere.example/rerank"})),
@@ -647,14 +653,17 @@ ODD: Mapping[str, Odd] = {
     ),
     "embeddings alone": Odd(Spec(paths=(), url="/v1/embeddings"), "not_rerank"),
     "embeddings in place of a ranking": Odd(
-        Spec(before=posting(200, {"object": "list", "data": [{"index": 0, "embedding": [0.5]}]})), "not_rerank"
+        Spec(before=posting(200, {"object": "list", "data": [{"index": 0, "embedding": [0.5]}]})),
+        "not_rerank",
     ),
     "a web page": Odd(Spec(before=always(200, "<!doctype html><p>Hello</p>", HTML), url=""), "not_rerank"),
     "an API without rerank": Odd(Spec(paths=(), openapi={"paths": {"/v1/embeddings": {}}}), "not_rerank"),
     "LM Studio": Odd(
         Spec(before=always(200, {"error": "Unexpected endpoint or method. (POST /v1/rerank)"})), "not_rerank"
     ),
-    "llama.cpp without --reranking": Odd(Spec("jina", before=posting(501, {"error": LLAMA_501})), "not_rerank"),
+    "llama.cpp without --reranking": Odd(
+        Spec("jina", before=posting(501, {"error": LLAMA_501})), "not_rerank"
+    ),
     "TEI with an embedding model": Odd(
         Spec(*TEI, before=posting(424, {"error": "model is not a re-ranker model", "error_type": "Backend"})),
         "not_rerank",
@@ -673,7 +682,9 @@ ODD: Mapping[str, Odd] = {
     "no key, as 400": Odd(Spec(before=posting(400, {"message": "API key not valid"})), "needs_key"),
     "another key": Odd(Spec(key=KEY), "wrong_key", OTHER_KEY),
     "another key, Voyage": Odd(
-        Spec("voyage", before=posting(401, {"detail": "Provided API key is invalid."})), "wrong_key", OTHER_KEY
+        Spec("voyage", before=posting(401, {"detail": "Provided API key is invalid."})),
+        "wrong_key",
+        OTHER_KEY,
     ),
     "no credits": Odd(
         Spec(before=posting(402, {"error": {"code": 402, "message": "Insufficient credits"}})),
@@ -704,7 +715,9 @@ ODD: Mapping[str, Odd] = {
         "loading",
     ),
     "loading, empty": Odd(Spec(before=posting(503, "")), "loading"),
-    "500": Odd(Spec(before=posting(500, {"error": {"code": 500, "message": "Internal error"}})), "server_error"),
+    "500": Odd(
+        Spec(before=posting(500, {"error": {"code": 500, "message": "Internal error"}})), "server_error"
+    ),
     "500 as text": Odd(Spec(before=posting(500, "Internal Server Error")), "server_error"),
     "500 later": Odd(
         Spec(before=later(500, {"error": {"code": 500, "message": "Internal error"}})), "server_error"
@@ -727,7 +740,9 @@ ODD: Mapping[str, Odd] = {
     "constant for a query": Odd(Spec(scorer=by_query), "constant_scores"),
     "the same for all queries": Odd(Spec("jina", scorer=by_document), "constant_scores"),
     "vanishing": Odd(Spec("jina", scorer=nudged(0, 1e-30)), "degenerate_scores"),
-    "vanishing, without a meaning": Odd(Spec("jina", scorer=nudged(0, 1e-20, untrained)), "degenerate_scores"),
+    "vanishing, without a meaning": Odd(
+        Spec("jina", scorer=nudged(0, 1e-20, untrained)), "degenerate_scores"
+    ),
     "saturated": Odd(Spec(scorer=nudged(1 - 1e-9, 1e-10)), "degenerate_scores"),
     "nearly constant": Odd(Spec(scorer=nudged(0.5, 1e-9)), "degenerate_scores"),
     "NaN": Odd(Spec(scorer=spoiled(math.nan)), "invalid_scores"),
@@ -780,7 +795,9 @@ ODD: Mapping[str, Odd] = {
     "a context limit, llama.cpp": Odd(
         Spec(
             "jina",
-            refuse=refuse_if(lambda asked: max(map(len, map(text_of, asked["documents"]))) > 5_000, 500, TOO_LARGE),
+            refuse=refuse_if(
+                lambda asked: max(map(len, map(text_of, asked["documents"]))) > 5_000, 500, TOO_LARGE
+            ),
         ),
         "context_limit",
     ),

@@ -37,7 +37,9 @@ def test_a_healthy_server_has_no_problem_and_a_configuration_that_works(
         assert found.configuration.python is not None
         exec(found.configuration.python, names)  # noqa: S102 - it is to be pasted
         with names["reranker"] as reranker:
-            ranking = reranker.rerank("Who wrote Hamlet?", ["Penguins cannot fly.", "Shakespeare wrote Hamlet."])
+            ranking = reranker.rerank(
+                "Who wrote Hamlet?", ["Penguins cannot fly.", "Shakespeare wrote Hamlet."]
+            )
             assert sorted(hit.index for hit in ranking) == [0, 1]
             if found.facts["separation"] == "clear":
                 assert ranking[0].index == 1
