@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
 from statistics import median
@@ -27,7 +28,6 @@ from openrouter_rerank.doctor.probes import (
 from openrouter_rerank.doctor.refusals import Reason, Refusal
 from openrouter_rerank.doctor.report import Configuration, Diagnosis, Problem, problem
 from openrouter_rerank.readers import members, text
-from openrouter_rerank_api.dialects import DIALECTS
 
 Step: TypeAlias = Ask | Wait
 Outcome: TypeAlias = Reply | NoReply
@@ -69,7 +69,7 @@ class Subject(NamedTuple):
     max_requests: int = MAX_REQUESTS
 
 
-class _Finished(Exception):  # noqa: N818 - it is no error
+class _Finished(Exception):
     """The end of the examination, because of a problem or of the limit of requests."""
 
 
@@ -263,17 +263,23 @@ class _Examiner:
         return None
 
     def _explain_silence(self, outcome: NoReply, url: str) -> Generator[Step, Any, None]:
-        """Report a request without a response."""
-        if outcome.is_cut and url.startswith("http:"):
-            secure = f"https{url.removeprefix('http')}"
-            other = yield from self._send(Ask("GET", secure, with_key=False))
-            if isinstance(other, Reply) or (other.code == "tls" and "certificate" in other.says):
-                self._wants_tls(url)
+        """Report a request without a response; try the other scheme, without the key, if that can be the cause."""
+        scheme, _, rest = url.partition("://")
+        other = "https" if scheme == "http" else "http"
+        if outcome.is_cut:
+            found = yield from self._send(Ask("GET", f"{other}://{rest}", with_key=False))
+            speaks = isinstance(found, Reply) and refusals.of(found).reason is not Reason.TLS
+            if speaks or (isinstance(found, NoReply) and found.code == "tls" and "certificate" in found.says):
+                raise self._other_scheme(url)
         raise self._fail(outcome.code, f"{_bare(url)}: {outcome.says}", outcome.do)
 
-    def _wants_tls(self, url: str) -> None:
-        base = addresses.base_of(f"https{url.removeprefix('http')}")
-        raise self._fail("tls", f"{_bare(url)}: the port speaks https, not http", f"write base_url={base!r}")
+    def _other_scheme(self, url: str) -> _Finished:
+        scheme, _, rest = url.partition("://")
+        other = "https" if scheme == "http" else "http"
+        base = addresses.base_of(f"{other}://{rest}")
+        return self._fail(
+            "tls", f"{_bare(url)}: the port speaks {other}, not {scheme}", f"write base_url={base!r}"
+        )
 
     def _look_up(self, tried: set[str]) -> Generator[Step, Any, list[addresses.Candidate]]:
         """Read the server's own OpenAPI document for other addresses."""
@@ -339,10 +345,7 @@ class _Examiner:
         reason, says = refusal.reason, f"{_bare(self._url)}: {refusal.says}{while_doing}"
         variable = self._subject.key_variable
         if reason is Reason.TLS:
-            base = addresses.base_of(f"https{self._url.removeprefix('http')}")
-            return self._fail(
-                "tls", f"{_bare(self._url)}: the port speaks https, not http", f"write base_url={base!r}"
-            )
+            return self._other_scheme(self._url)
         if reason is Reason.KEY:
             self._facts["key"] = "needed"
             if self._subject.has_key:
@@ -632,7 +635,7 @@ class _Examiner:
         if software:
             self._facts["software"] = software
         named = text(body.get("model"))
-        if named and "/" != named[:1]:
+        if named and named[:1] != "/":
             self._facts["model"] = named
         usage = cast(Codec, self._codec).decode(reply.headers, reply.json) or {}
         self._facts["usage"] = sorted(members(usage.get("usage")))
@@ -785,8 +788,6 @@ def _retry_after(reply: Reply) -> float | None:
 
 def _limit_in(words: str, sent: int) -> int | None:
     """Return the limit that an error names: the largest number below that of the documents sent."""
-    import re  # noqa: PLC0415
-
     words = words.partition("(")[2]
     numbers = [int(found) for found in re.findall(r"(?<![\d.])\d{1,6}(?![\d.]*\d)", words)]
     return max((number for number in numbers if 0 < number < sent), default=None)
@@ -800,6 +801,3 @@ def _bare(url: str) -> str:
 def with_elapsed(diagnosis: Diagnosis, seconds: float) -> Diagnosis:
     """Return the diagnosis with the seconds that the shell measured."""
     return msgspec.structs.replace(diagnosis, elapsed_s=round(seconds, 3))
-
-
-ALL_DIALECTS = DIALECTS

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple, cast
 
+import msgspec
+
 from openrouter_rerank.decoding import plain
 from openrouter_rerank.dialects import Codec
 from openrouter_rerank.readers import members
@@ -95,10 +97,10 @@ class NoReply(NamedTuple):
     do: str
     seconds: float
     is_cut: bool = False
-    """True if the server closed the connection."""
+    """True if the other scheme may be that of the port: the server closed the connection, or TLS came to no end."""
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True):
     """A result as the server sent it."""
 
     index: object

@@ -157,7 +157,7 @@ def _in_success(reply: Reply, body: object, words: str) -> Reason:
     return Reason.PAGE if reply.is_html else Reason.OTHER_API
 
 
-def _behind_5xx(reply: Reply, words: str, cause: Cause | None) -> Reason:  # noqa: PLR0911 - likewise
+def _behind_5xx(reply: Reply, words: str, cause: Cause | None) -> Reason:
     if cause is Cause.SIZE:
         return Reason.SIZE
     if _LOADING.search(words) and not reply.is_html:

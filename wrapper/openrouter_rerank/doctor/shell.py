@@ -57,10 +57,10 @@ def examine_url(  # noqa: PLR0913 - the arguments of `diagnose`
         codec(dialect)
     whole_number("max_requests", max_requests)
     seconds("timeout", timeout)
-    header = {} if key is None else key.header()
+    header = Masked({} if key is None else key.header())
     redactor = Redactor(
         [
-            *secrets_in_headers(header.items()),
+            *secrets_in_headers(header.reveal().items()),
             *secrets_in_url(given.reveal()),
             *secrets_in_environment(),
         ]
@@ -68,7 +68,7 @@ def examine_url(  # noqa: PLR0913 - the arguments of `diagnose`
     subject = Subject(
         given.reveal(),
         given.reveal().partition("?")[0],
-        bool(header),
+        bool(header.reveal()),
         key_variable,
         model,
         dialect,
@@ -78,7 +78,7 @@ def examine_url(  # noqa: PLR0913 - the arguments of `diagnose`
     context = ssl_context(check_verify(verify))
     began = monotonic()
     with _client(context, proxy) as client:
-        sender = _Sender(client, Masked(header), redactor, timeout, proxy)
+        sender = _Sender(client, header, redactor, timeout, proxy)
         diagnosis = _run(subject, sender)
     return _redacted(with_elapsed(diagnosis, monotonic() - began), redactor)
 
@@ -131,8 +131,9 @@ class _Sender:
         began = monotonic()
         try:
             return self._exchange(ask, began)
-        except httpx.TimeoutException:
-            return self._late(began)
+        except httpx.TimeoutException as error:
+            # A server of plain http waits for the rest of what it takes for a request.
+            return self._late(began)._replace(is_cut=isinstance(error, httpx.ConnectTimeout))
         except httpx.HTTPError as error:
             return self._failure(error, ask, monotonic() - began)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from openrouter_rerank.doctor.probes import Observation, is_score, place_of
 from openrouter_rerank.doctor.report import Problem, problem
@@ -311,7 +311,7 @@ def _unsorted(observed: Sequence[Observation]) -> Iterator[Problem]:
     """Report results that are not sorted by score."""
     for one in observed:
         scores = [float(row.score) for row in one.rows if is_score(row.score)]  # type: ignore[arg-type]
-        if any(before < after for before, after in zip(scores, scores[1:], strict=False)):
+        if any(before < after for before, after in pairwise(scores)):
             yield problem(
                 "unsorted",
                 "results: they are not sorted by score",

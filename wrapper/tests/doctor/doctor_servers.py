@@ -180,7 +180,7 @@ class Spec:
             return 200, {"object": "list", "data": [{"id": name} for name in self.models]}
         return 404, self.wrong(404, "Not Found")
 
-    def problem(self, asked: Mapping[str, Any]) -> Result | None:
+    def problem(self, asked: Mapping[str, Any]) -> Result | None:  # noqa: PLR0911 - one for each rule
         """Return the refusal of a request that breaks the dialect or a limit."""
         documents = asked.get("texts" if self.form == "tei" else "documents")
         if not documents:
