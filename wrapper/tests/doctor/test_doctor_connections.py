@@ -207,7 +207,7 @@ def tracebacks(error: BaseException) -> Generator[dict[str, Any]]:
 )
 def test_a_wrong_argument_is_refused_without_a_secret(arguments: dict[str, Any]):
     """Neither the message nor a local variable has the key or the address."""
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=r".") as caught:
         diagnose(**arguments)
     assert SECRET not in str(caught.value)
     for variables in tracebacks(caught.value):
