@@ -13,15 +13,18 @@ from http import HTTPStatus
 from math import isfinite
 from operator import attrgetter
 from time import time
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from openrouter_rerank.addresses import redirect_step
+from openrouter_rerank.calls import PreparedCall
 from openrouter_rerank.decoding import decode, plain, pruned
 from openrouter_rerank.errors import (
     APIConnectionError,
     APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
     InvalidResponseError,
     RerankError,
     ResponseError,
@@ -39,19 +42,21 @@ from openrouter_rerank.redaction import Redactor
 from openrouter_rerank.settings import LIST_PATH, RANKING_PATH, Settings
 from openrouter_rerank.wordings import Cause, cause_of, is_no_address, words_of
 from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
+from openrouter_rerank_api.dialects import DIALECTS
 from openrouter_rerank_api.types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from openrouter_rerank.dialects.codec import Codec
 
 T = TypeVar("T")
 
 log = logging.getLogger("openrouter_rerank")
 
 
-def read(  # noqa: PLR0913, PLR0917 - what was asked, and what came
-    outcome: Outcome, send: Send, own: list[T], limit: int, min_score: float | None, settings: Settings
-) -> partial[Ranking[T]] | RerankError:
+def read(outcome: Outcome, send: Send, prepared: PreparedCall[T]) -> partial[Ranking[T]] | RerankError:
     """Return the ranking, for the caller to complete with what the call adds; or the error that the outcome amounts to."""
-    answer = answered(outcome, send, settings)
-    return answer if isinstance(answer, RerankError) else _ranking(answer, own, limit, min_score, settings)
+    answer = answered(outcome, send, prepared.settings)
+    return answer if isinstance(answer, RerankError) else _ranking(answer, prepared)
 
 
 def answered(outcome: Outcome, send: Send, settings: Settings) -> Answer | RerankError:
@@ -158,9 +163,10 @@ _MOST_MEMBERS = 10_000
 _FIRST_STEP = 1024
 
 
-def malformed(problem: str, answer: Answer, settings: Settings) -> InvalidResponseError:
-    """Return the error of a 2xx response that breaks the contract, with the problem."""
-    message = f"{settings.where} answered {answer.status}, but {problem}. Nothing of it was used; report it to the server"
+def malformed(problem: str, answer: Answer, settings: Settings, hint: str = "") -> InvalidResponseError:
+    """Return the error of a 2xx response that breaks the contract, with the problem and the dialect that it looks like."""
+    step = f". {hint}" if hint else "; report it to the server"
+    message = f"{settings.where} answered {answer.status}, but {problem}. Nothing of it was used{step}"
     return InvalidResponseError(
         settings.redactor.text(message),
         status=answer.status,
@@ -222,33 +228,67 @@ def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings
     except msgspec.ValidationError as error:
         if _error_of(answer.body) is not None:
             return _status_error(answer, settings)
-        return malformed(f"its body breaks the contract: {error}", answer, settings)
+        hint = _dialect_hint(plain(answer.body), settings)
+        return malformed(f"its body breaks the contract: {error}", answer, settings, hint)
     except msgspec.DecodeError as error:
-        kind = answer.headers.get("content-type", "no content type")
-        hint = "; check base_url" if _is_html(answer) else ""
-        problem = f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}{hint}"
-        return malformed(problem, answer, settings)
+        return _not_json(error, answer, settings)
     # some servers send an empty one beside what was asked for
     return _status_error(answer, settings) if body.error else body
 
 
-def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answer can be none
-    answer: Answer, own: list[T], limit: int, min_score: float | None, settings: Settings
-) -> partial[Ranking[T]] | RerankError:
-    def fail(problem: str) -> InvalidResponseError:
-        return malformed(problem, answer, settings)
+def _not_json(error: msgspec.DecodeError, answer: Answer, settings: Settings) -> InvalidResponseError:
+    kind = answer.headers.get("content-type", "no content type")
+    hint = "; check base_url" if _is_html(answer) else ""
+    problem = f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}{hint}"
+    return malformed(problem, answer, settings)
 
-    body = decoded(answer, _decoder, settings)
+
+_any_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
+
+
+def _translated(answer: Answer, settings: Settings, codec: Codec) -> _Body | ResponseError:
+    """Decode a 2xx body of another dialect; return a ResponseError if it carries an error or is malformed."""
+    try:
+        told = decode(answer.body, _any_decoder)
+    except msgspec.DecodeError as error:
+        return _not_json(error, answer, settings)
+    canonical = codec.decode(answer.headers, told)
+    if canonical is None:
+        canonical = {"error": members(told).get("error")}
+    if canonical.get("error"):
+        return _status_error(answer, settings)
+    try:
+        return msgspec.convert(canonical, _Body)
+    except msgspec.ValidationError as error:
+        hint = _dialect_hint(told, settings)
+        return malformed(f"its body breaks the contract: {error}", answer, settings, hint)
+
+
+def _dialect_hint(told: object, settings: Settings) -> str:
+    """Return a sentence that names the dialect of a body, if it is not that of the request."""
+    from openrouter_rerank.dialects import hint  # noqa: PLC0415 - errors alone need it
+
+    return hint(DIALECTS[0] if settings.codec is None else settings.codec.name, told)
+
+
+def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answer can be none
+    answer: Answer, prepared: PreparedCall[T]
+) -> partial[Ranking[T]] | RerankError:
+    own, limit, min_score, settings = prepared.own, prepared.limit, prepared.min_score, prepared.settings
+    codec = settings.codec
+
+    def fail(problem: str, hint: str = "") -> InvalidResponseError:
+        return malformed(problem, answer, settings, hint)
+
+    body = decoded(answer, _decoder, settings) if codec is None else _translated(answer, settings, codec)
     if isinstance(body, ResponseError):
         return body
     if isinstance(body.results, Unset):
         told = plain(answer.body)
-        names = (
-            ", ".join(sorted(cast(dict[str, Any], told))[:10])
-            if isinstance(told, dict) and told
-            else "nothing"
-        )
-        return fail(f"it has no results (it has {names}); is base_url an API of this contract?")
+        names = ", ".join(sorted(members(told))[:10]) or ("a list" if told else "nothing")
+        problem = f"it has no results (it has {names})"
+        hint = _dialect_hint(told, settings)
+        return fail(problem if hint else f"{problem}; is base_url an API of this contract?", hint)
 
     indices = list(map(_index, body.results))
     scores = list(map(_relevance, body.results))
@@ -293,9 +333,16 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
         headers=answer.headers,
         reordered=reordered,
         unranked=unranked,
-        _content=Content(answer.body, redactor),
+        _content=Content(
+            answer.body, redactor, None if codec is None else _canonical(codec, answer, prepared)
+        ),
         **{name: _scalar(kind, getattr(body, name), redactor) for name, kind in ANSWER.items()},
     )
+
+
+def _canonical(codec: Codec, answer: Answer, prepared: PreparedCall[Any]) -> Callable[[bytes], bytes]:
+    """Return a function of the body of a dialect that gives the canonical one."""
+    return partial(codec.canonical, headers=answer.headers, documents=prepared.wire, model=prepared.model)
 
 
 def _usage(body: _Body, redactor: Redactor) -> Usage:
@@ -317,7 +364,10 @@ def _scalar(kind: type, value: object, redactor: Redactor) -> Any:
 def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     # All that follows is read of what is redacted.
     answer = _shown(answer, settings)
-    envelope = pruned(_error_of(answer.body))
+    whole, codec = plain(answer.body), settings.codec
+    if whole is None and not _is_html(answer):
+        whole = answer.body.decode("utf-8", "replace")
+    envelope = pruned(_error_of(answer.body) if codec is None else _told(codec, answer.status, whole))
     told: dict[str, Any] = cast(dict[str, Any], envelope) if isinstance(envelope, dict) else {}
     code = _code(told.get("code"))
     metadata = {name: value for name, value in told.items() if name not in ("code", "message", "metadata")}
@@ -328,7 +378,7 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     common: dict[str, Any] = {
         "status": answer.status,
         "body": answer.body,
-        "request_id": request_id_of(answer.headers),
+        "request_id": request_id_of(answer.headers) or (codec and text(metadata.get("request_id"))),
         "retry_after": _retry_after(answer, metadata),
         "code": code,
         "metadata": metadata,
@@ -338,16 +388,32 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
         hint = ". Check base_url" if is_no_address(words_of(told)) else ""
         message = f"{settings.where} answered {answer.status} with an error and no code for it: {says}{hint}"
         return InvalidResponseError(message, **common)
-    status = cast(int, code) if succeeded else answer.status
+    status = answer.status if codec is None and not succeeded else cast(int, code)
     html = _is_html(answer)
-    cause = cause_of(status, words_of(told) if told else says, told | metadata, html=html)
+    # The words of a dialect are those of its own form.
+    words = words_of(told if codec is None else whole) if told else says
+    cause = cause_of(status, words, told | metadata, html=html)
     retryable = _retryable(status, metadata, cause)
     inside = f" inside a {answer.status}" if succeeded else ""
     message = (
         f"{_title(status)}{inside} from {_sender(answer.status, settings)}: {says}. "
         f"{_what_next(status, answer, cause, settings, retryable=retryable)}"
     )
+    if class_of(status) in _OF_ANOTHER_DIALECT and (hint := _dialect_hint(whole, settings)):
+        message = f"{message.rstrip('.')}. {hint}"
     return class_of(status)(message, retryable=retryable, too_large=cause is Cause.SIZE, **common)
+
+
+# The errors that a request in another dialect meets.
+_OF_ANOTHER_DIALECT = (BadRequestError, AuthenticationError)
+
+
+def _told(codec: Codec, status: int, whole: object) -> dict[str, Any]:
+    """Return the error of another dialect as the canonical envelope."""
+    if status < 300:
+        status = _code(members(members(whole).get("error")).get("code")) or status
+    error = codec.error(status, whole)
+    return {"message": error.message, "code": error.code, "metadata": dict(error.details)}
 
 
 def _sender(status: int, settings: Settings) -> str:
@@ -390,7 +456,7 @@ def _what_next(  # noqa: PLR0911 - one next step for each cause
         return "Try again later"  # the server says so, whatever its status
     if class_of(status) is ServerError and not retryable:
         return _MENDED_BY[Cause.REQUEST]
-    return next_step(status)
+    return next_step(status) if settings.codec is None else settings.codec.next_step(next_step(status))
 
 
 _MENDED_BY: Mapping[Cause, str] = {

@@ -37,6 +37,9 @@ Listing: TypeAlias = Generator[Step, Any, list[ModelInfo]]
 def models(settings: Settings, *, timeout: float | None, extra_headers: Mapping[str, str] | None) -> Listing:
     """Return the models of all pages, within one deadline."""
     began = monotonic()
+    if settings.codec is not None:
+        message = f"models(): the dialect {settings.codec.name!r} has no list of models; see the documentation of the server"
+        raise ValueError(message)
     if extra_headers is not None:
         settings = settings.with_headers(extra_headers)
     # There is no content to have a type.

@@ -3,7 +3,8 @@
     Reranker(cache=MemoryCache())
     Reranker(cache=DiskCache(path))
 
-The key is made of the address, the model, the query, the documents in their order, `top_n`, `provider` and `extra_body`. The
+The key is made of the address, the dialect, the model, the query, the documents in their order, `top_n`, `provider`, the fields
+that a dialect has, and `extra_body`. The
 API key, `session_id`, `user`, `trace` and headers are not in it: clients whose answers differ by those want caches of their
 own. Only rankings are remembered, and what is found is checked like an answer that has just come. A cache that fails, or
 holds what is no answer, costs a call nothing but the time: the request is made.
@@ -84,9 +85,12 @@ def key_of(prepared: PreparedCall[Any]) -> str:
     extra = dict(options["extra_body"] or {})
     if extra or any(options[name] is not None for name in unsent):
         kept = {name: extra[name] for name in sorted(extra.keys() - unsent.keys())}
-        content = body(prepared.query, prepared.wire, {**options, **unsent, "extra_body": kept})
+        changed = {**options, **unsent, "extra_body": kept}
+        content = body(prepared.query, prepared.wire, changed, codec=prepared.settings.codec)
+    codec = prepared.settings.codec
     # The number is that of the form in which answers are kept.
-    return sha256(b"\n".join((b"1", prepared.settings.url.encode(), content))).hexdigest()
+    form = b"1" if codec is None else f"1 {codec.name}".encode()
+    return sha256(b"\n".join((form, prepared.settings.url.encode(), content))).hexdigest()
 
 
 def _recalled(value: object, prepared: PreparedCall[T]) -> Ranking[T] | None:
@@ -99,7 +103,7 @@ def _recalled(value: object, prepared: PreparedCall[T]) -> Ranking[T] | None:
         return None
     send = Send(prepared.headers, prepared.content, prepared.timeout, LARGEST_ANSWER)
     answer = Answer(200, httpx.Headers(kept.headers), kept.body)
-    complete = read(answer, send, prepared.own, prepared.limit, prepared.min_score, prepared.settings)
+    complete = read(answer, send, prepared)
     if isinstance(complete, RerankError):
         log.debug("what the cache holds is no ranking: %s", complete)
         return None

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from openrouter_rerank.decoding import plain
+from openrouter_rerank.defaults import KEY_VARIABLE
 from openrouter_rerank.readers import billed, count, items, members, text
 from openrouter_rerank_api.dialects import REQUESTS
 
@@ -126,9 +128,8 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
 
     def refusal(self, name: str) -> str:
         """Return the message for a field that this dialect cannot carry."""
-        having = [repr(other) for other, fields in REQUESTS.items() if name in fields]
-        where = f"only {' and '.join(having)}" if having else "only 'openrouter'"
-        return f"{name}: the dialect {self.name!r} has no such field, {where} has; leave it out"
+        having = " or ".join(repr(other) for other, fields in REQUESTS.items() if name in fields)
+        return f"{name}: the dialect {self.name!r} has no such field (dialect {having} has it); leave it out"
 
     def _bare(self, model: Any) -> Any:
         prefix = next((one for one in self.prefixes if str(model).startswith(one)), "")
@@ -203,7 +204,27 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
             result["document"] = {name: value for name, value in kept.items() if value is not None}
         return result
 
+    def canonical(
+        self, body: bytes, *, headers: Mapping[str, str], documents: Sequence[object], model: str
+    ) -> bytes:
+        """Return the canonical JSON text of an answer, with the model and the documents of the request where it has none."""
+        answer = self.decode(headers, plain(body))
+        if answer is None:
+            return body
+        answer["model"] = text(answer.get("model")) or model
+        for result in map(members, answer["results"]):
+            place = count(result.get("index"))
+            if "document" not in result and place is not None and place < len(documents):
+                sent = documents[place]
+                cast("dict[str, Any]", result)["document"] = {"text": sent} if isinstance(sent, str) else sent
+        return msgspec.json.encode({name: value for name, value in answer.items() if value is not None})
+
     # --------------------------------------------------------------------------------------------------------- errors
+
+    def next_step(self, sentence: str) -> str:
+        """Return the advice of an error, with this vendor's key in place of OpenRouter's."""
+        own = f"api_key or {self.key_variable}" if self.key_variable else "api_key"
+        return sentence.replace(f"api_key or {KEY_VARIABLE}", own)
 
     def error(self, status: int, body: object) -> Envelope:
         """Return the error that a body tells: plain data, or text where it is not JSON."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from openrouter_rerank.dialects.codec import Codec
+import msgspec
+
+from openrouter_rerank.dialects.codec import Codec, Envelope
 from openrouter_rerank.readers import members
 
 _WORDS = re.compile(
@@ -32,6 +34,14 @@ def is_error(body: object) -> bool:
     )
 
 
+def refine(envelope: Envelope) -> Envelope:
+    """Return the id of an error as that of the request."""
+    details = dict(envelope.details)
+    if "id" in details:
+        details["request_id"] = details.pop("id")
+    return msgspec.structs.replace(envelope, details=details)
+
+
 CODEC = Codec(
     name="cohere-v2",
     title="Cohere",
@@ -41,4 +51,5 @@ CODEC = Codec(
     prefixes=("cohere/",),
     is_answer=is_answer,
     is_error=is_error,
+    refine=refine,
 )
