@@ -267,7 +267,7 @@ class _Examiner:
         scheme, _, rest = url.partition("://")
         other = "https" if scheme == "http" else "http"
         if outcome.is_cut:
-            found = yield from self._send(Ask("GET", f"{other}://{rest}", with_key=False))
+            found = yield from self._send(Ask("GET", f"{other}://{rest}", with_key=False, is_quick=True))
             speaks = isinstance(found, Reply) and refusals.of(found).reason is not Reason.TLS
             if speaks or (isinstance(found, NoReply) and found.code == "tls" and "certificate" in found.says):
                 raise self._other_scheme(url)
@@ -499,9 +499,7 @@ class _Examiner:
         if isinstance(outcome, Ranked):
             self._observe(moved, documents, outcome.rows)
         elif isinstance(outcome, Refusal):
-            code = _ENDS.get(outcome.reason, _ENDS[Reason.SERVER])[0]
-            if code not in {one.code for one in self._problems}:
-                self._refused(outcome, ", where other requests were answered")
+            raise self._refused(outcome, ", where other requests were answered")
         else:
             raise self._fail(outcome.code, f"{_bare(self._url)}: {outcome.says}", outcome.do)
 
@@ -680,7 +678,6 @@ class _Examiner:
 
     def _configuration(self, base: str, by: Codec) -> Configuration:
         """Return the lines that use the server as it was found."""
-        needs_key = self._subject.has_key and self._facts.get("key") != "not needed"
         variable = self._subject.key_variable
         is_default = by.name == "openrouter"
         arguments = [f"base_url={base!r}"]
@@ -693,16 +690,22 @@ class _Examiner:
             options += ["--model", self._model]
         if self._max_documents is not None and self._max_documents < by.max_documents:
             arguments.append(f"max_documents={self._max_documents}")
-        key = f'os.environ["{variable}"]' if needs_key else '""'
-        imports = "import os; " if needs_key else ""
-        python = f"{imports}from openrouter_rerank import Reranker; reranker = Reranker({', '.join([key, *arguments])})"
+        imports = unset = ""
+        if self._subject.has_key and self._facts.get("key") != "not needed":
+            if not is_default or variable != KEY_VARIABLE:
+                imports = "import os; "
+                arguments.append(f'api_key=os.environ["{variable}"]')
+                options += ["--key-env", variable]
+        elif is_default:
+            # OpenRouter's key would be sent to a server that needs none.
+            arguments.append('api_key=""')
+            unset = f"{KEY_VARIABLE}= "
+        made = f"reranker = Reranker({', '.join(arguments)})"
+        documents = shlex.join(["printf", r"%s\n", DOCUMENTS[6], DOCUMENTS[3]])
         words = shlex.join(["rerank", "rank", QUESTIONS[1].query, *options])
-        if not needs_key:
-            words = f"{KEY_VARIABLE}= {words}"
-        elif variable != KEY_VARIABLE:
-            words = f'{KEY_VARIABLE}="${variable}" {words}'
-        lines = shlex.join(["printf", r"%s\n", DOCUMENTS[6], DOCUMENTS[3]])
-        return Configuration(python, f"{lines} | {words}")
+        return Configuration(
+            f"{imports}from openrouter_rerank import Reranker; {made}", f"{documents} | {unset}{words}"
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------- helpers

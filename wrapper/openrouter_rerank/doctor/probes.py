@@ -50,6 +50,8 @@ class Ask(NamedTuple):
     url: str
     body: Mapping[str, Any] | None = None
     with_key: bool = True
+    is_quick: bool = False
+    """True if a few seconds are enough for the answer."""
 
 
 class Wait(NamedTuple):

@@ -34,6 +34,8 @@ from openrouter_rerank.version import VERSION
 
 _LARGEST = 4 * 2**20
 """The largest body that is read; that of 256 echoed documents is far below."""
+_QUICK = 2.0
+"""Seconds for a request that needs no ranking."""
 
 
 def examine_url(  # noqa: PLR0913 - the arguments of `diagnose`
@@ -128,16 +130,18 @@ class _Sender:
         self._proxy = proxy
 
     def send(self, ask: Ask) -> Reply | NoReply:
+        """Send a request and return its outcome."""
         began = monotonic()
+        timeout = min(self._timeout, _QUICK) if ask.is_quick else self._timeout
         try:
-            return self._exchange(ask, began)
+            return self._exchange(ask, began, timeout)
         except httpx.TimeoutException as error:
             # A server of plain http waits for the rest of what it takes for a request.
-            return self._late(began)._replace(is_cut=isinstance(error, httpx.ConnectTimeout))
+            return _late(began, timeout)._replace(is_cut=isinstance(error, httpx.ConnectTimeout))
         except httpx.HTTPError as error:
             return self._failure(error, ask, monotonic() - began)
 
-    def _exchange(self, ask: Ask, began: float) -> Reply | NoReply:
+    def _exchange(self, ask: Ask, began: float, timeout: float) -> Reply | NoReply:
         headers = dict(self._header.reveal()) if ask.with_key else {}
         content = None
         if ask.body is not None:
@@ -146,7 +150,7 @@ class _Sender:
         pieces: list[bytes] = []
         size = 0
         with self._client.stream(
-            ask.method, ask.url, headers=headers, content=content, timeout=self._timeout
+            ask.method, ask.url, headers=headers, content=content, timeout=timeout
         ) as response:
             # A timeout of httpx bounds each read alone, so that a server could send drop by drop.
             for piece in response.iter_bytes():
@@ -154,20 +158,12 @@ class _Sender:
                 size += len(piece)
                 if size > _LARGEST:
                     break
-                if monotonic() - began > self._timeout:
-                    return self._late(began)
+                if monotonic() - began > timeout:
+                    return _late(began, timeout)
         found: Mapping[str, str] = self._redactor.headers(
             {name.lower(): value for name, value in response.headers.items()}
         )
         return Reply(response.status_code, found, self._redactor.data(b"".join(pieces)), monotonic() - began)
-
-    def _late(self, began: float) -> NoReply:
-        return NoReply(
-            "timeout",
-            f"no complete response within {self._timeout:g} s",
-            "check that the server is up and not overloaded; a first call may load the model",
-            monotonic() - began,
-        )
 
     def _failure(self, error: httpx.HTTPError, ask: Ask, elapsed: float) -> NoReply:
         error = self._redactor.exception(error)
@@ -181,6 +177,15 @@ class _Sender:
             code = "tls"
         is_cut = not names.isdisjoint({"ReadError", "WriteError", "RemoteProtocolError"})
         return NoReply(code, explanation.problem, explanation.step, elapsed, is_cut)
+
+
+def _late(began: float, timeout: float) -> NoReply:
+    return NoReply(
+        "timeout",
+        f"no complete response within {timeout:g} s",
+        "check that the server is up and not overloaded; a first call may load the model",
+        monotonic() - began,
+    )
 
 
 def _redacted(diagnosis: Diagnosis, redactor: Redactor) -> Diagnosis:

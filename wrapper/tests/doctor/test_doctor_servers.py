@@ -1,11 +1,19 @@
 """Servers on loopback, healthy and odd, and their diagnoses."""
 
+import json
+import shlex
 from urllib.parse import urlsplit
 
 import pytest
+
+pytest.importorskip("click", reason="the extra `cli` is not installed")
+pytest.importorskip("rich", reason="the extra `cli` is not installed")
+
+from click.testing import CliRunner
 from doctor_servers import HEALTHY, ODD, Healthy, Odd
 
 from openrouter_rerank import Reranker
+from openrouter_rerank.cli.app import app
 from openrouter_rerank.doctor import CODES, diagnose
 from openrouter_rerank.testing import serving
 
@@ -22,7 +30,7 @@ def host_of(url: str) -> str:
 def test_a_healthy_server_has_no_problem_and_a_configuration_that_works(
     case: Healthy, monkeypatch: pytest.MonkeyPatch
 ):
-    """Of a healthy server only its limits are reported; its dialect and address are found, and the line works."""
+    """Of a healthy server only its limits are reported; its dialect and address are found, and the lines work."""
     monkeypatch.setenv("OPENROUTER_API_KEY", case.api_key)
     with serving(case.spec.play()) as server:
         host = host_of(server.url)
@@ -43,6 +51,15 @@ def test_a_healthy_server_has_no_problem_and_a_configuration_that_works(
             assert sorted(hit.index for hit in ranking) == [0, 1]
             if found.facts["separation"] == "clear":
                 assert ranking[0].index == 1
+        documents, _, line = (found.configuration.shell or "").partition(" | ")
+        words = shlex.split(line)
+        unset = words[0].startswith("OPENROUTER_API_KEY=")
+        result = CliRunner(env={"OPENROUTER_API_KEY": None} if unset else {}).invoke(
+            app, [*words[1 + unset :], "--format", "json"], input="\n".join(shlex.split(documents)[2:])
+        )
+        assert result.exit_code == 0, result.output
+        hits = json.loads(result.stdout)["hits"]
+        assert sorted(hit["index"] for hit in hits) == [0, 1]
 
 
 @pytest.mark.parametrize("case", ODD.values(), ids=ODD)
