@@ -84,15 +84,15 @@ def lines(found: Diagnosis) -> Iterator[str]:
     verdict = "usable" if found.is_usable else f"{errors} problem{'s'[: errors != 1]}"
     yield one_line(f"{found.base_url}: {verdict}; {dialect}")
     for problem in found.problems:
-        yield one_line(f"  {problem.severity} {problem.code}: {problem.says}")
-        yield one_line(f"    do: {problem.do}")
+        yield f"  {problem.severity} {problem.code}: {one_line(problem.says)}"
+        yield f"    do: {one_line(problem.do)}"
     for name, value in found.facts.items():
-        yield one_line(f"  {name.replace('_', ' ')}: {_shown(value)}")
-    yield f"  {found.requests} requests in {found.elapsed_s:.2f} s"
+        yield f"  {one_line(name.replace('_', ' '))}: {one_line(_shown(value))}"
+    yield f"  {found.requests} request{'s'[: found.requests != 1]} in {found.elapsed_s:.2f} s"
     for name, value in (("Python", found.configuration.python), ("Shell", found.configuration.shell)):
         if value is not None:
             yield f"{name}:"
-            yield one_line(f"  {value}")
+            yield f"  {one_line(value)}"
 
 
 def _shown(value: object) -> str:

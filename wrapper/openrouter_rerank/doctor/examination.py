@@ -492,6 +492,10 @@ class _Examiner:
         yield from self._check_key()
         yield from self._check_many()
         yield from self._check_long()
+        if "models" not in self._facts and not self._is_late():
+            listed = yield from self._list_models(self._url)
+            if listed:
+                self._facts["models"] = listed
 
     def _ask(self, question: Question, by: int) -> Generator[Step, Any, None]:
         moved, documents = _moved(question, by)
