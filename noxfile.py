@@ -54,7 +54,7 @@ def group(name: str) -> list[str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Code by ruff, and the contract by Redocly, Spectral, openapi-spec-validator and schemathesis."""
+    """Code by ruff, and all contracts by Redocly, Spectral, openapi-spec-validator and schemathesis."""
     session.install(*group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -201,7 +201,7 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def upstream(session: nox.Session) -> None:
-    """Compare the vendor's document with the contract: `-- FILE-OR-URL`; nothing else needs a network."""
+    """Compare a vendor's document with the contract: `-- [--dialect NAME] FILE-OR-URL`; nothing else needs a network."""
     session.install(*group("compare"))
     session.run("python", "contract_tests/upstream/run.py", *session.posargs)
 
@@ -258,7 +258,7 @@ def lowest(session: nox.Session, what: str) -> None:
 
 @nox.session(default=False)
 def generate(session: nox.Session) -> None:
-    """Make generated/ anew from openapi.yaml."""
+    """Make generated/ anew from openapi.yaml and contracts/dialects."""
     session.install(*group("generate"))
     shutil.rmtree(GENERATED, ignore_errors=True)
     generate_into(session, GENERATED)
@@ -267,7 +267,7 @@ def generate(session: nox.Session) -> None:
 
 @nox.session
 def drift(session: nox.Session) -> None:
-    """Prove that generated/ is what openapi.yaml generates: the same files, byte for byte."""
+    """Prove that generated/ is what the contracts generate: the same files, byte for byte."""
     session.install(*group("generate"))
     shutil.rmtree(session.create_tmp())
     fresh = Path(session.create_tmp()) / GENERATED.name
@@ -279,8 +279,8 @@ def drift(session: nox.Session) -> None:
     problems += [f"{path} differs" for path in differing + unread]
     if problems:
         session.error(
-            f"generated/ is not what openapi.yaml generates: {'; '.join(problems)}. "
-            "It is never edited by hand: change openapi.yaml, generator-config.yml or generator-templates/, "
+            f"generated/ is not what the contracts generate: {'; '.join(problems)}. "
+            "It is never edited by hand: change openapi.yaml, contracts/dialects, generator-config.yml or generator-templates/, "
             "then run `nox -s generate` and commit what it makes"
         )
     session.log(f"{len(here)} files, byte for byte")

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from importlib import metadata
 import pytest
 
 from rerank_conformance import check, contract
-from rerank_conformance.broken import BROKEN
+from rerank_conformance.broken import BROKEN, VARIANTS
 from rerank_conformance.reference import Reference
 from rerank_conformance.report import Report
 
@@ -126,12 +127,21 @@ def test_nobody_there():
         (["check", "http://["], "names a host"),
         (["check", "http://h.example:x/"], "names a host"),
         (["check", "http://127.0.0.1:9", "--rule", "no.such"], "no rule begins with"),
+        (
+            ["check", "http://127.0.0.1:9", "--rule", "anser.index-uniqe"],
+            "did you mean 'answer.index-unique'?",
+        ),
+        (["check", "http://127.0.0.1:9", "--rule", "refussal."], "did you mean 'refusal.'?"),
         (["check", "http://127.0.0.1:9", "--level", "perfect"], "'ranking', 'interface', 'strict'"),
+        (["check", "http://127.0.0.1:9", "--level", "strickt"], "did you mean 'strict'?"),
         (["check", "http://me:hush-hush@127.0.0.1:9"], "user name or password"),
         (["check", "http://127.0.0.1:9/api?key=hush-hush"], "query"),
         (["check", "http://127.0.0.1:9", "--contract-version", "0.0.1"], "there is no contract"),
         (["check", "https://h.example/api/v1"], "No key"),
-        (["serve", "--broken", "no.such"], "no such server"),
+        (["serve", "--broken", "no.such"], "no server is named 'no.such'"),
+        (["serve", "--broken", "no.such"], "serve --list"),
+        (["serve", "--broken", "answer.index_unique"], "did you mean 'answer.index-unique'?"),
+        (["serve", "--variant", "logit"], "did you mean 'logits'?"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
@@ -143,6 +153,78 @@ def test_what_cannot_be_run(arguments, says):
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert "hush-hush" not in done.stdout + done.stderr
+
+
+def test_the_servers_are_listed():
+    """`serve --list` has every broken server below its section, and every legal one, each in one sentence."""
+    done = run("serve", "--list")
+
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    listed = {line.split()[0]: line for line in lines if line.startswith("  ")}
+    assert listed.keys() == {*BROKEN, *VARIANTS}
+    assert all(line.endswith(".") for line in listed.values())
+    heads = [line for line in lines if line.startswith("--broken: ")]
+    assert heads == sorted({f"--broken: {name.partition('.')[0]}" for name in BROKEN})
+
+
+def test_the_same_again(tmp_path):
+    """The report names the whole command line: every option that shapes the run, quoted, with the seed and without the key."""
+    known, key = tmp_path / "known failures.txt", tmp_path / "it's a key.txt"
+    known.write_text("answer.id-present  # on its way\n", "utf-8")
+    key.write_text("sk-test-of-the-command", "utf-8")
+    given = [
+        "--rule",
+        "answer.",
+        "--rule",
+        "error.code",
+        "--quick",
+        "--model",
+        'it\'s "mine"',
+        "--timeout",
+        "3.5",
+    ]
+    given += [
+        "--key-file",
+        str(key),
+        "--expected-failures",
+        str(known),
+        "--level",
+        "ranking",
+        "--expect-auth",
+    ]
+    file = tmp_path / "r.json"
+    with served() as url:
+        done = run("check", url, *given, "--json", str(file), "--html", str(tmp_path / "r.html"))
+
+    report = json.loads(file.read_bytes())
+    words = shlex.split(report["command"])
+    assert words[:3] == ["rerank-conformance", "check", url]
+    assert words[-2:] == ["--seed", str(report["seed"])]
+    assert sorted(words[3:-2]) == sorted(given)
+    assert f"again: {report['command']}" in done.stdout.splitlines()
+    assert "sk-test-of-the-command" not in report["command"]
+
+
+@pytest.mark.parametrize("option", ["--key-env", "--key-file"])
+def test_evidence_names_where_the_key_is(tmp_path, option):
+    """A curl line reads the key from the variable or the file that the check had it from."""
+    key = tmp_path / "it's a key.txt"
+    key.write_text("sk-test-of-the-command", "utf-8")
+    value, says = ("MY_KEY", "Bearer $MY_KEY") if option == "--key-env" else (str(key), "=$(cat ")
+    with served("--broken", "answer.index-in-range") as url:
+        done = subprocess.run(
+            [*COMMAND, "check", url, "--quick", option, value],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "MY_KEY": "sk-test-of-the-command"},
+        )
+
+    curls = [line for line in done.stdout.splitlines() if line.startswith("    curl: ")]
+    assert curls
+    assert all(says in line for line in curls)
+    assert "sk-test-of-the-command" not in done.stdout
 
 
 def test_every_report(tmp_path):

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from lint.run import FILES
+
 ROOT = Path(__file__).resolve().parents[1]
 LINT = ROOT / "contract_tests" / "lint" / "run.py"
 TEXT = (ROOT / "openapi.yaml").read_text("utf-8")
@@ -211,6 +213,61 @@ DEFECTS: dict[str, Defect] = {
 }
 
 
+DIALECTS = {file.stem: file for file in sorted((ROOT / "contracts" / "dialects").glob("*.yaml"))}
+
+
+def ranking(contract: Json) -> Json | list[Json]:
+    """Return the first example of an answer of 200."""
+    examples = operation(contract)["responses"]["200"]["content"]["application/json"]["examples"]
+    reference: str = next(iter(examples.values()))["$ref"]
+    value: Json | list[Json] = example(contract, reference.rpartition("/")[2])
+    return value
+
+
+def results(contract: Json) -> list[Json]:
+    """Return the results of that example, wherever the dialect has them."""
+    answer = ranking(contract)
+    found: list[Json] = answer if isinstance(answer, list) else answer.get("results", answer.get("data"))
+    return found
+
+
+OF_DIALECTS: dict[str, tuple[str, Plant, str]] = {
+    "an invalid request in an example": (
+        "/value/query",
+        lambda c: example(c, first_request(c)).update(query=1),
+        "redocly no-invalid-media-type-examples",
+    ),
+    "an invalid answer in an example": (
+        "/0/index",
+        lambda c: results(c)[0].update(index="first"),
+        "redocly no-invalid-media-type-examples",
+    ),
+    "a result without a position in an example": (
+        "/1",
+        lambda c: results(c)[1].pop("index"),
+        "redocly no-invalid-media-type-examples",
+    ),
+    "an invalid example of a property": (
+        "/properties/query/example",
+        lambda c: member(c, "RerankRequest", "query").update(example=1),
+        "redocly no-invalid-schema-examples",
+    ),
+    "a property without a description": (
+        "/properties/query",
+        lambda c: member(c, "RerankRequest", "query").pop("description"),
+        "spectral property-description",
+    ),
+}
+"""A change that makes the contract of any dialect wrong: where, the change, and the `tool rule` that must notice it."""
+
+
+def first_request(contract: Json) -> str:
+    """Return the name of the first example of a request."""
+    examples = operation(contract)["requestBody"]["content"]["application/json"]["examples"]
+    name: str = next(iter(examples.values()))["$ref"]
+    return name.rpartition("/")[2]
+
+
 def lint(*files: Path) -> Found:
     """Return the findings by the stem of their file, as `tool rule` and the pointer."""
     run = subprocess.run(
@@ -274,3 +331,37 @@ def test_defect_of_the_text_is_found(old: str, new: str, tools: set[str], tmp_pa
     file = tmp_path / "openapi.yaml"
     file.write_text(TEXT.replace(old, new, 1), "utf-8")
     assert tools <= {rule.split()[0] for rule, _ in lint(file)["openapi"]}
+
+
+@pytest.fixture(scope="module")
+def found_in_dialects(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """Lint the contract of each dialect, and a copy with all defects as `<name>-broken`."""
+    folder = tmp_path_factory.mktemp("dialects")
+    copies = {folder / f"{name}-broken.json": file for name, file in DIALECTS.items()}
+    for copy, file in copies.items():
+        contract: Json = yaml.safe_load(file.read_text("utf-8"))
+        for _, plant, _ in OF_DIALECTS.values():
+            plant(contract)
+        copy.write_text(json.dumps(contract), "utf-8")
+    return lint(*copies, *copies.values())
+
+
+def test_every_contract_is_linted() -> None:
+    """Without arguments, the contract and that of each dialect are linted."""
+    assert DIALECTS
+    assert [ROOT / "openapi.yaml", *DIALECTS.values()] == FILES
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_contract_of_a_dialect_is_clean(name: str, found_in_dialects: Found) -> None:
+    """The contract of each dialect is clean."""
+    assert found_in_dialects[name] == set()
+
+
+@pytest.mark.parametrize("defect", OF_DIALECTS)
+@pytest.mark.parametrize("name", DIALECTS)
+def test_defect_of_a_dialect_is_found(name: str, defect: str, found_in_dialects: Found) -> None:
+    """Each planted defect is found in the contract of each dialect, at its place."""
+    place, _, rule = OF_DIALECTS[defect]
+    findings = found_in_dialects[f"{name}-broken"]
+    assert any(rule == found and place in pointer for found, pointer in findings), findings

@@ -44,13 +44,21 @@ def report(*rules, **more):
         "requests": 12,
         "elapsed_s": 3.25,
         "seed": 7,
+        "command": "rerank-conformance check http://h --model 'a b' --seed 7",
     }
     return Report(rules=rules or (result(),), **{**values, **more})
 
 
 EVERY = report(
     result(name="answer.passed"),
-    result("fail", "answer.failed", expected="a thing", actual="another", curl="curl -sS http://h/rerank"),
+    result(
+        "fail",
+        "answer.failed",
+        expected="a thing",
+        actual="another",
+        curl="curl -sS http://h/rerank",
+        mend="Change another into a thing.",
+    ),
     result("fail", "answer.advice", "SHOULD", expected="a thing", actual="another"),
     result("known", "error.known", expected="a thing", actual="another", reason="on its way"),
     result("undecided", "error.undecided", reason="it was overloaded"),
@@ -177,7 +185,7 @@ def test_page_is_whole():
         "KeyError: 3",
     ):
         assert said in made
-    assert "The same requests again" in made
+    assert "The same again: <code>rerank-conformance check http://h --model" in made
     assert contract.find("1.0.0").read_text("utf-8").splitlines()[-1] in made
 
 
@@ -228,6 +236,23 @@ def test_page_escapes():
 def test_pages_repeat():
     """One report makes one page, byte for byte."""
     assert page.of_report(EVERY) == page.of_report(Report.from_json(EVERY.to_json()))
+
+
+def test_every_form_has_the_hint_and_the_command_of_the_run():
+    """The page, the summary and the terminal say how servers usually mend it, and how to run the same again."""
+    texts = [
+        unescape(page.of_report(EVERY)),
+        summary.render(EVERY),
+        "\n".join(terminal.lines(EVERY)),
+        shown(EVERY, width=200),
+    ]
+    for text in texts:
+        assert "Change another into a thing." in text
+        assert str(EVERY.command) in text
+    assert "Change another into a thing." in junit.render(EVERY)
+    without = msgspec.structs.replace(EVERY, command=None)
+    assert "again" not in "\n".join(terminal.lines(without))
+    assert "The same again" not in page.of_report(without) + summary.render(without)
 
 
 # JUnit
@@ -405,7 +430,8 @@ def test_plain_lines():
     assert " ".join(made[0].split()) == "FAIL strict MUST The requirement of answer.failed (answer.failed)"
     assert "    curl: curl -sS http://h/rerank" in made
     assert made[-1] == shown(EVERY).splitlines()[-1]
-    assert "unexpected pass" in made[-2]
+    assert made[-2] == f"again: {EVERY.command}"
+    assert "unexpected pass" in made[-3]
 
 
 @pytest.mark.parametrize("show", [shown, lambda made: "\n".join(terminal.lines(made))])
@@ -650,7 +676,7 @@ def test_reports_keep_the_schema():
         value = json.loads(made.to_json())
         by_report.validate(value)
         for name in value:
-            is_new = name in {"conformance_level", "verdicts", "quick"}
+            is_new = name in {"conformance_level", "verdicts", "quick", "command"}
             assert by_report.is_valid({key: value[key] for key in value if key != name}) == is_new, name
     value = json.loads(compare({"a": EVERY, "b": broken}).to_json())
     by_comparison.validate(value)

@@ -64,6 +64,7 @@ REPORT = Report(
     requests=1234,
     elapsed_s=12.3,
     seed=2**31,
+    command=f"rerank-conformance check https://h.example/{'path/' * 30} --model x --seed {2**31}",
     rules=RULES,
     verdicts=verdicts(RULES),
 )
@@ -110,6 +111,7 @@ PAGES["many"] = page.of_report(
                     expected="an integer",
                     actual=LONG,
                     curl=CURL,
+                    mend=rule.mend,
                     examples=(Example(expected="an integer", actual=LONG, curl=CURL),) * 2,
                 )
                 for rule in RULE_SET.values()
@@ -263,11 +265,12 @@ def test_causes_come_first_and_are_folded(opened):
     assert tab.get_by_text("Something of whole.passed holds").is_visible()
 
 
-def test_many_failures_fit_a_phone(opened):
+@pytest.mark.parametrize("phone", [PHONE, {"width": 390, "height": 844}], ids=["small", "usual"])
+def test_many_failures_fit_a_phone(opened, phone):
     """At 22 failures, with three examples each, the page takes at most five screens of a phone."""
-    tab = opened("many", viewport=PHONE, has_touch=True, is_mobile=True)
+    tab = opened("many", viewport=phone, has_touch=True, is_mobile=True)
     assert tab.locator("details.finding.fail").count() == 22
-    assert tab.evaluate("document.documentElement.scrollHeight") <= 5 * PHONE["height"]
+    assert tab.evaluate("document.documentElement.scrollHeight") <= 5 * phone["height"]
 
 
 def focus(tab):

@@ -6,9 +6,7 @@ import html
 import json
 import math
 import random
-import shutil
 import socket
-import subprocess
 import sys
 import threading
 import zlib
@@ -34,7 +32,6 @@ from rerank_conformance.reference.asgi import app, running
 from rerank_conformance.reference.inprocess import InProcess
 from rerank_conformance.report import RuleResult, read_expected, verdict, with_known
 from rerank_conformance.rules import RULES, Finding, Seen
-from rerank_conformance.running import _curl
 from rerank_conformance.target import Budget, Line
 
 KEY = "sk-test-0123456789"
@@ -302,30 +299,6 @@ def test_key_in_a_disguise(spelled, key):
 async def _exchanges(server, key):
     async with Line(server, key, Budget()) as line:
         return [await line.send(probe) for probe in [smoke(), *probes()][:120]]
-
-
-def test_curl():
-    """The command in a report sends the same value, whatever the size and the characters of the body."""
-    from rerank_conformance.exchanges import Exchange, Fault
-
-    for probe in probes():
-        command = _curl(Exchange(probe, Fault("unsent", "x")), "http://127.0.0.1:1")
-        assert len(command) < 8000, probe.name
-        assert command.isascii()
-        assert command.isprintable() or "\n" in command
-
-
-@pytest.mark.skipif(shutil.which("sh") is None, reason="the commands are for a POSIX shell")
-@pytest.mark.parametrize("value", ["plain", "Suche für Köche", "100 % für Köche", "é\\n'\"$HOME`é", "日本7"])
-def test_a_quoted_header(value):
-    """A shell reads a header of a curl line as it was sent, though the line is ASCII."""
-    from rerank_conformance.running import _quoted
-
-    quoted = _quoted(f"X-Title: {value}")
-    read = subprocess.run(["sh", "-c", f"printf '%s' {quoted}"], capture_output=True, check=True).stdout
-
-    assert quoted.isascii()
-    assert read.decode() == f"X-Title: {value}"
 
 
 def test_a_crash_stays_at_the_first_level_that_it_breaks():

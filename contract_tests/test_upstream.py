@@ -1282,3 +1282,74 @@ def test_address_that_is_none_is_one_line(url: str, message: str, capsys: pytest
     assert error.count("\n") == 1
     assert message in error
     assert "secret" not in error
+
+
+# The contracts of the dialects.
+
+SHARED = ROOT.parent / "shared/data/dialects"
+OFFICIAL = {"cohere-v2": "cohere-v2", "jina": "flat-jina", "tei": "tei", "voyage": "voyage"}
+"""For each dialect, the vendor's document in SHARED, which is the vendor's and so not in the repository."""
+
+
+@pytest.mark.parametrize("dialect", run.DIALECTS)
+def test_contract_of_a_dialect_differs_from_the_vendors_on_purpose_alone(
+    dialect: str, capsys: pytest.CaptureFixture[str]
+):
+    """Every difference from the vendor's document has a reason, and no entry is stale."""
+    file = SHARED / f"{OFFICIAL.get(dialect, dialect)}-official.yaml"
+    if not file.is_file():
+        pytest.skip(f"{file} is not here: it is the vendor's")
+    code, out, error = ran(capsys, file, "--dialect", dialect)
+    assert (code, error) == (0, ""), out
+    (line,) = out.splitlines()
+    assert ": 0 new, " in line
+    assert line.endswith(" accepted, 0 stale entries")
+
+
+def of_request(document: Json) -> Json:
+    """Return the schema of the request of a dialect."""
+    (post,) = (item["post"] for item in document["paths"].values() if "post" in item)
+    schema = post["requestBody"]["content"]["application/json"]["schema"]
+    found: Json = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return found
+
+
+@pytest.mark.parametrize("dialect", run.DIALECTS)
+def test_change_of_a_vendor_is_found(dialect: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A new field, a new bound, a new type and a new status of a vendor are found, with the files to change."""
+    document: Json = plain(documents.read(str(run.DIALECTS[dialect])).data)
+    fields = of_request(document)["properties"]
+    fields["query"]["maxLength"] = 77
+    fields["min_score"] = {"type": "number"}
+    name = next(name for name, field in fields.items() if field.get("type") == "array")
+    fields[name] = {"type": "string"}
+    responses = document["paths"]["/rerank"]["post"]["responses"]
+    responses["418"] = responses["429"]
+    file = tmp_path / "vendor.json"
+    file.write_text(json.dumps(document), "utf-8")
+    code, out, _ = ran(capsys, file, "--dialect", dialect)
+    assert code == 1
+    assert "POST /rerank request query: maxLength\n" in out
+    assert "POST /rerank request min_score: field\n" in out
+    assert f"POST /rerank request {name}: type\n" in out
+    assert "POST /rerank 418: status\n" in out
+    assert f"change {documents.shorten_path(run.DIALECTS[dialect])}. " in out
+    assert f"to {documents.shorten_path(run.HERE)}/dialects/{dialect}.yaml, each" in out
+
+
+def test_new_dialect_needs_no_list(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """A dialect without a list of accepted differences is compared like any other."""
+    monkeypatch.setitem(run.DIALECTS, "new", run.DIALECTS["tei"])
+    assert ran(capsys, run.DIALECTS["tei"], "--dialect", "new")[0] == 0
+    file = tmp_path / "none.yaml"
+    code, _, error = ran(capsys, run.DIALECTS["tei"], "--dialect", "new", "--accepted", file)
+    assert (code, error.startswith(f"upstream: {file} does not exist")) == (2, True)
+
+
+def test_unknown_dialect_is_one_line(capsys: pytest.CaptureFixture[str]):
+    """A dialect without a contract is refused, and the others are named."""
+    with pytest.raises(SystemExit):
+        run.main(["vendor.yaml", "--dialect", "nobody"])
+    assert "invalid choice: 'nobody'" in capsys.readouterr().err

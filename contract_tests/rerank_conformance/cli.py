@@ -1,24 +1,37 @@
 """The command `rerank-conformance`: check a server, compare reports, list the rules, or serve a server to try a check on."""
 
+import inspect
 import io
 import json
 import os
 import platform
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib import metadata
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from rerank_conformance import contract
-from rerank_conformance.report import LEVELS, Report, read_expected
+from rerank_conformance.report import LEVELS, Report, nearest, read_expected
 from rerank_conformance.target import is_live, refusal
 
 _STDOUT = "-"
+
+
+class _Level(click.Choice[str]):
+    """A conformance level; the nearest one is suggested for a misspelt one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if (near := nearest(str(value), LEVELS)) and value not in LEVELS:
+            self.fail(f"{value!r} is not a level; {near}", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class _Failed(click.ClickException):
@@ -71,7 +84,7 @@ def main() -> None:
 @click.option("--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file that holds the key.")  # fmt: skip
 @click.option("--expected-failures", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of rules that the server is known to break: an id on each line, a reason after #.")  # fmt: skip
 @click.option("--contract-version", metavar="VERSION", help="Hold the server to this version of the contract: its schemas, and the rules that there were then.  [default: this kit's]")  # fmt: skip
-@click.option("--level", type=click.Choice(LEVELS), metavar="LEVEL", default="strict", show_default=True, help="The level that decides the exit code: ranking (texts, indices and scores), interface (errors, keys, limits and every documented form, too), strict (everything).")  # fmt: skip
+@click.option("--level", type=_Level(LEVELS), metavar="LEVEL", default="strict", show_default=True, help="The level that decides the exit code: ranking (texts, indices and scores), interface (errors, keys, limits and every documented form, too), strict (everything).")  # fmt: skip
 @click.option("--strict", is_flag=True, help="A SHOULD counts as a MUST.")
 @click.option("--expect-auth", is_flag=True, help="Judge a server that needs no key as one that does.")
 @click.option("--yes", is_flag=True, help="Do not ask before calling a live server.")
@@ -90,10 +103,14 @@ def check(url: str, **options: Any) -> NoReturn:
     rules: tuple[str, ...] = options["rules"]
     for prefix in rules:
         if not any(name.startswith(prefix) for name in RULES):
-            message = f"no rule begins with {prefix!r}; `rerank-conformance rules` lists them"
+            sections = {f"{name.partition('.')[0]}." for name in RULES}
+            near = nearest(prefix, [*RULES, *sections])
+            message = f"no rule begins with {prefix!r}; {near or '`rerank-conformance rules` lists them'}"
             raise click.BadParameter(message, param_hint="--rule")
     settings: dict[str, Any] = {
         "key": _key(options["key_env"], options["key_file"]),
+        "key_env": options["key_env"],
+        "key_file": None if options["key_file"] is None else str(options["key_file"]),
         "quick": options["quick"],
         "max_requests": options["max_requests"],
         "rules": rules,
@@ -122,10 +139,32 @@ def check(url: str, **options: Any) -> NoReturn:
     except (KeyboardInterrupt, click.Abort) as error:
         # click's own code for this is the one for a server that does not conform
         raise _Failed("Stopped, and nothing is reported") from error
+    report = msgspec.structs.replace(report, command=_same_again(click.get_current_context(), report.seed))
     show(report, err=_STDOUT in files.values())
     for name, file in files.items():
         _write(file, makers[name](report))
     sys.exit(report.exit_code)
+
+
+_NO_PART_OF_A_RUN = frozenset({"json", "junit", "html", "summary", "badge", "yes", "seed"})
+
+
+def _same_again(context: click.Context, seed: int) -> str:
+    """Return the command line of this run, with its seed and every option that shapes it."""
+    words = ["rerank-conformance", "check", str(context.params["url"])]
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        is_default = context.get_parameter_source(name) is ParameterSource.DEFAULT
+        if isinstance(parameter, click.Argument) or name in _NO_PART_OF_A_RUN or is_default:
+            continue
+        value = context.params[name]
+        if parameter.multiple:
+            words += [word for one in value for word in (parameter.opts[0], str(one))]
+        elif isinstance(parameter, click.Option) and parameter.is_flag:
+            words += [parameter.opts[0]] if value else []
+        else:
+            words += [parameter.opts[0], str(value)]
+    return shlex.join([*words, "--seed", str(seed)])
 
 
 def _run(url: str, settings: dict[str, Any]) -> Report:
@@ -279,6 +318,7 @@ def rules(*, as_json: bool) -> None:
             "conformance_level",
             "level_reason",
             "requirement",
+            "mend",
             "source",
             "since",
             "quick",
@@ -297,22 +337,30 @@ def rules(*, as_json: bool) -> None:
 @main.command()
 @click.option("--broken", metavar="RULE", help="Serve the server that breaks this rule.")
 @click.option("--variant", metavar="NAME", help="Serve a server that is legal in another way.")
+@click.option(
+    "--list", "listed", is_flag=True, help="List the broken servers by section, and the legal ones."
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; any that is free if 0.")
 @click.option("--key-env", metavar="NAME", help="Let in only the key in this environment variable.")
-def serve(broken: str | None, variant: str | None, port: int, key_env: str | None) -> None:
+def serve(broken: str | None, variant: str | None, port: int, key_env: str | None, *, listed: bool) -> None:
     """Serve the reference server, or one to try a check on, at 127.0.0.1."""
     from rerank_conformance.reference import Reference, asgi  # noqa: PLC0415 - see check
 
     if broken and variant:
         raise click.UsageError("--broken and --variant exclude each other")
     make: Any = Reference
-    if broken or variant:
+    if broken or variant or listed:
         from rerank_conformance import broken as servers  # noqa: PLC0415 - likewise
 
+        if listed:
+            for line in _servers(servers.BROKEN, servers.VARIANTS):
+                click.echo(line)
+            return
         known: Any = servers.BROKEN if broken else servers.VARIANTS
-        name = broken or variant
+        option, name = ("--broken", broken) if broken else ("--variant", variant)
         if name not in known:
-            msg = f"no such server: {name}; there are {', '.join(sorted(known))}"
+            near = nearest(str(name), known) or "`rerank-conformance serve --list` lists them"
+            msg = f"{option}: no server is named {name!r}; {near}"
             raise click.UsageError(msg)
         make = known[name]
     keys = {os.environ.get(key_env, "")} if key_env else None
@@ -320,6 +368,17 @@ def serve(broken: str | None, variant: str | None, port: int, key_env: str | Non
         asgi.serve(make(keys=keys), port=port, ready=click.echo)
     except (OSError, ValueError) as error:
         raise _Failed(str(error)) from error
+
+
+def _servers(broken: Mapping[str, Any], variants: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines that list the servers: each with what it does in one sentence."""
+    width = max(map(len, (*broken, *variants)))
+    for section, names in groupby(sorted(broken), lambda name: name.partition(".")[0]):
+        yield f"--broken: {section}"
+        yield from (f"  {name:{width}}  {inspect.getdoc(broken[name])}" for name in names)
+        yield ""
+    yield "--variant: legal servers"
+    yield from (f"  {name:{width}}  {inspect.getdoc(make)}" for name, make in variants.items())
 
 
 if __name__ == "__main__":

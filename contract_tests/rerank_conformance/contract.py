@@ -195,9 +195,9 @@ def _violation(error: ValidationError) -> Violation:
     reasons = list(_reasons(error))
     # the branch that fits furthest into the value is the one that was meant
     deepest = max((reason.instance_path for reason in reasons), key=len)
-    messages = dict.fromkeys(_message(reason) for reason in reasons if reason.instance_path == deepest)
     source = error.absolute_keyword_location or ""
-    return Violation(_place(deepest), ", or ".join(messages), source.removeprefix(_BASE))
+    message = _message([reason for reason in reasons if reason.instance_path == deepest])
+    return Violation(_place(deepest), message, source.removeprefix(_BASE))
 
 
 def _reasons(error: ValidationError) -> Iterator[ValidationError]:
@@ -215,8 +215,26 @@ def _is_of_another_type(branch: Sequence[ValidationError], path: Sequence[str | 
     return any(error.kind.name == "type" and error.instance_path == path for error in branch)
 
 
-def _message(error: ValidationError) -> str:
-    return error.message.replace(_VALUE, _short(error.instance))
+def _message(reasons: Sequence[ValidationError]) -> str:
+    """Return the reasons, all of one place, in words: the types that are allowed together, then the others."""
+    types: list[str] = []
+    others: list[str] = []
+    for reason in reasons:
+        match reason.kind:
+            case ValidationErrorKind.Type(names):
+                types += names
+            case _:
+                others.append(reason.message.replace(_VALUE, _short(reason.instance)))
+    named = sorted(dict.fromkeys(types), key="null".__eq__)  # null is the last that one expects
+    if named:
+        others.insert(0, f"{_short(reasons[0].instance)} is not {' or '.join(map(_with_article, named))}")
+    return ", or ".join(dict.fromkeys(others))
+
+
+def _with_article(name: str) -> str:
+    if name == "null":
+        return name
+    return f"an {name}" if name[0] in "aeio" else f"a {name}"
 
 
 def _place(path: Iterable[str | int]) -> str:

@@ -102,6 +102,17 @@ class Requirement:
             return f"A value of another type in {self.field} is refused"
         return f"A value of {self.field} beyond its {self.keyword} is refused"
 
+    @property
+    def mend(self) -> str:
+        """The usual fix for a failure of the rule."""
+        if self.kind == "acceptance":
+            return f"Declare {self.field} in the request model with the type of the contract, and ignore it if you do not use it."
+        if self.kind == "answer":
+            return f"Write {self.field} with the type and the bounds of the contract, or leave it out if it is not required."
+        if self.keyword == "type":
+            return f"Validate {self.field} with a strict type, without conversion, also if you do not use it."
+        return f"Validate the {self.keyword} of {self.field}, and answer 400 beyond it."
+
 
 @cache
 def requirements(version: str | None = None) -> tuple[Requirement, ...]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeGuard, cast
+from typing import Any, Literal, NoReturn, TypeGuard, cast
 
 Phase = Literal["smoke", "refuse", "rank", "alone", "generate"]
 """The phase of a request: those of one are sent at the same time, but `alone` one after the other."""
@@ -110,6 +110,11 @@ class Answer:
             return json.loads(self.body.decode("utf-8"))
         except (ValueError, RecursionError):
             return None
+
+    @property
+    def not_json(self) -> str | None:
+        """The reason why the body is not JSON, with the place; None if it is."""
+        return not_json(self.body)
 
     @property
     def media_type(self) -> str:
@@ -222,6 +227,38 @@ def is_number(value: object) -> TypeGuard[float]:
 def text_of(document: Any) -> str | None:
     """Return the text of a document as it was sent; None for an image alone."""
     return document if isinstance(document, str) else document.get("text")
+
+
+def not_json(body: bytes, *, constants: bool = True) -> str | None:
+    """Return the reason why bytes cannot be read as JSON, with the place; None if they can.
+
+    Args:
+        body: The bytes.
+        constants: Read NaN and infinities, which JSON does not have, too.
+    """
+    if not body.strip():
+        return "Not JSON: the body is empty"
+    try:
+        json.loads(body.decode("utf-8"), parse_constant=None if constants else _refuse_constant)
+    except json.JSONDecodeError as error:
+        near = body.decode("utf-8")[error.pos : error.pos + _NEAR]
+        found = f"found {json.dumps(near)}" if near else "the body ends"
+        return f"Not JSON: {error.msg} at line {error.lineno}, column {error.colno}; {found}"
+    except UnicodeDecodeError as error:
+        return f"Not JSON: byte {error.start} is not UTF-8; found 0x{body[error.start]:02x}"
+    except RecursionError:
+        return "The body is nested too deeply to read"
+    except ValueError as error:
+        return f"Not JSON: {str(error).partition(':')[0]}"
+    return None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    message = f"{name} is not a number in JSON"
+    raise ValueError(message)
+
+
+_NEAR = 20  # characters of what is not JSON that a message quotes
 
 
 def transient_status(probe: Probe, answer: Answer) -> int | None:

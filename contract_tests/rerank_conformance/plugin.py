@@ -164,6 +164,7 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
     settings: dict[str, Any] = {
         name: option(f"target_{name}") for name in names if option(f"target_{name}") is not None
     }
+    settings["key_env"] = option("target_key_env")
     settings["key"] = os.environ.get(str(option("target_key_env")), "").strip() or None
     if "contract_version" in settings:
         try:

@@ -1,5 +1,6 @@
 """The report of a check, rule by rule, as values and as JSON."""
 
+import difflib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -49,7 +50,9 @@ class RuleResult(msgspec.Struct, frozen=True, kw_only=True):
     expected: str | None = None
     actual: str | None = None
     curl: str | None = None
-    """A command that shows the failure again; the key in it is `$OPENROUTER_API_KEY`."""
+    """Commands for a shell that show the failure again, one on a line; in place of the key they name its variable."""
+    mend: str | None = None
+    """The usual fix; set on failures."""
     examples: tuple[Example, ...] = ()
     """Further failures of the same rule, at most `FURTHER_EXAMPLES`."""
     reason: str | None = None
@@ -90,6 +93,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_s: float
     seed: int
     rules: tuple[RuleResult, ...]
+    command: str | None = None
+    """The command that runs the same check again; None if no command line ran it."""
     complete: Literal[True] = True
     """The end mark: it comes last in the JSON, so that a truncated report is not read as a report."""
 
@@ -200,6 +205,12 @@ def _known(rule: RuleResult, reason: str | None) -> RuleResult:
     return rule
 
 
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """Return a question that suggests the known name nearest to a misspelt one; None if none is near."""
+    found = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"did you mean {found[0]!r}?" if found else None
+
+
 def read_expected(path: Path, known_ids: Collection[str]) -> dict[str, str]:
     """Read the expected failures of a file: on each line a rule's id and, after `#`, the reason.
 
@@ -213,7 +224,8 @@ def read_expected(path: Path, known_ids: Collection[str]) -> dict[str, str]:
         if not rule:
             continue
         if rule not in known_ids:
-            msg = f"{path}:{number}: no rule is named {rule!r}; `rerank-conformance rules` lists them"
+            near = nearest(rule, known_ids)
+            msg = f"{path}:{number}: no rule is named {rule!r}; {near or '`rerank-conformance rules` lists them'}"
             raise ValueError(msg)
         expected[rule] = why or "expected to fail"
     return expected

@@ -4,11 +4,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import asyncio
-import base64
-import gzip
-import json
 import random
-import shlex
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +17,8 @@ from typing import Any
 from rerank_conformance import contract, generation
 from rerank_conformance.capabilities import Capability, applicable, find, with_capabilities
 from rerank_conformance.contract import Contract
-from rerank_conformance.exchanges import KEY, WRONG_KEY, Exchange, Fault, Form, Probe
+from rerank_conformance.evidence import KEY_ENV, Commands
+from rerank_conformance.exchanges import Exchange, Fault, Probe
 from rerank_conformance.probes import MODEL, probes, smoke
 from rerank_conformance.report import (
     FURTHER_EXAMPLES,
@@ -43,7 +40,6 @@ QUICK = 40
 """Requests in a quick check, at most; repeats of what a server could not answer for the moment are not counted."""
 FULL = 1500
 """Requests in a full check, at most, counted in the same way."""
-_INLINE = 1500  # characters of a body that a command line may hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +47,10 @@ class Settings:
     """Settings of a check."""
 
     key: str | None = field(default=None, repr=False)
+    key_env: str = KEY_ENV
+    """The environment variable that holds the key, for the commands of the report."""
+    key_file: str | None = None
+    """The file that holds the key, if a file does, for the same commands."""
     model: str = MODEL
     quick: bool = False
     max_requests: int | None = None
@@ -87,6 +87,17 @@ class Settings:
             ValueError: There is none of that version.
         """
         return contract.load(self.contract_version)
+
+    def commands(self, base: str) -> Commands:
+        """Return the commands that send requests of the check to this address again."""
+        key = self.key or ""
+        return Commands(
+            base=base,
+            has_key=bool(key),
+            key_env=self.key_env,
+            key_file=self.key_file,
+            key_has_letters=key != key.swapcase(),
+        )
 
     def selected(self) -> list[Rule]:
         """Return the selected rules.
@@ -174,7 +185,8 @@ async def _check(target: Target, settings: Settings) -> Report:
             judged = await _shrunk(line, seen, settings, judged)
         judged = one_finding_for_a_crash(judged)
     results = with_known(
-        [one.result(line.base, settings.contract.version) for one in judged], settings.expected
+        [one.result(settings.commands(line.base), settings.contract.version) for one in judged],
+        settings.expected,
     )
     by_level = verdicts(results, strict=settings.strict, quick=settings.quick)
     return Report(
@@ -312,7 +324,7 @@ class _Judged:
     touched: tuple[str, ...] = ()
     """The rules that fail by the same crashes alone."""
 
-    def result(self, base: str, version: str) -> RuleResult:
+    def result(self, commands: Commands, version: str) -> RuleResult:
         finding = self.finding
         return RuleResult(
             id=self.rule.id,
@@ -324,20 +336,37 @@ class _Judged:
             verdict=self.outcome,
             expected=finding.expected if finding else None,
             actual=finding.actual if finding else None,
-            curl=_curl(finding.exchange, base) if finding and finding.exchange else None,
-            examples=tuple(self._examples(base)),
+            curl=_curl(finding, commands) if finding else None,
+            mend=self.rule.mend if finding else None,
+            examples=tuple(self._examples(commands)),
             reason=self.reason,
             touched=self.touched,
         )
 
-    def _examples(self, base: str) -> Iterator[Example]:
-        """Yield further findings that say something else than the first and than each other."""
-        told = {self.finding.actual} if self.finding else set[str]()
+    def _examples(self, commands: Commands) -> Iterator[Example]:
+        """Yield further findings that differ from the first and from each other, those with another expectation first."""
+        if self.finding is None:
+            return
+        expected, actual = {self.finding.expected}, {self.finding.actual}
+        found: list[Finding] = []
         for one in self.findings[1:]:
-            if one.actual not in told and len(told) <= FURTHER_EXAMPLES:
-                told.add(one.actual)
-                curl = _curl(one.exchange, base) if one.exchange else None
-                yield Example(expected=one.expected, actual=one.actual, curl=curl)
+            if one.expected not in expected and len(found) < FURTHER_EXAMPLES:
+                expected.add(one.expected)
+                actual.add(one.actual)
+                found.append(one)
+        for one in self.findings[1:]:
+            if one.actual not in actual and len(found) < FURTHER_EXAMPLES:
+                actual.add(one.actual)
+                found.append(one)
+        for one in found:
+            yield Example(expected=one.expected, actual=one.actual, curl=_curl(one, commands))
+
+
+def _curl(finding: Finding, commands: Commands) -> str | None:
+    """Return the commands that show a finding again."""
+    if finding.exchange is None:
+        return None
+    return commands.of(*([finding.compared] if finding.compared else []), finding.exchange)
 
 
 def _judged(  # noqa: PLR0911 - one for each outcome
@@ -489,68 +518,6 @@ def _plainness(finding: Finding) -> tuple[bool, int]:
     if exchange is None:
         return True, 0
     return exchange.probe.phase == "generate", len(exchange.probe.content)
-
-
-def _curl(exchange: Exchange, base: str) -> str:
-    """Return a command that sends the probe again; the key comes from the environment."""
-    probe = exchange.probe
-    headers = {"Content-Type": "application/json", **probe.headers}
-    words = ["curl", "-sS", "-i", *_FORMS[probe.form]]
-    if probe.method != "POST":
-        words += ["-X", probe.method]
-    words += [shlex.quote(f"{base}{probe.path}")]
-    for name, value in headers.items():
-        words += ["-H", _quoted(f"{name}: {value}")]
-    authorization = _AUTHORIZATIONS[probe.auth]
-    if authorization:
-        words += ["-H", f'"Authorization: {authorization}"']
-    content = probe.content
-    if isinstance(probe.body, (dict, list)) and not probe.name.startswith("accept-escapes"):
-        content = json.dumps(probe.body, ensure_ascii=True).encode("ascii")
-    if not content and probe.method != "POST":
-        return " ".join(words)
-    if len(content) <= _INLINE and _printable(content):
-        return " ".join([*words, "--data-binary", shlex.quote(content.decode("ascii"))])
-    packed = base64.b64encode(gzip.compress(content, mtime=0)).decode("ascii")
-    return " ".join([f"printf %s {packed} | base64 -d | gunzip |", *words, "--data-binary", "@-"])
-
-
-def _quoted(header: str) -> str:
-    """Quote a header for a POSIX shell, in ASCII."""
-    if header.isascii():
-        return shlex.quote(header)
-    escapes = {ord("\\"): "\\\\", ord("%"): "%%"}
-    octal = "".join(
-        escapes.get(byte, chr(byte)) if byte < 128 else f"\\{byte:03o}" for byte in header.encode("utf-8")
-    )
-    return f'"$(printf {shlex.quote(octal)})"'
-
-
-def _printable(content: bytes) -> bool:
-    return all(32 <= byte < 127 or byte in b"\n\t" for byte in content)
-
-
-_FORMS: Mapping[Form, tuple[str, ...]] = {
-    "usual": (),
-    "chunked": ("-H", "'Transfer-Encoding: chunked'"),
-    "http-1.0": ("--http1.0",),
-    # the first request is not in the line; its answer is not the matter
-    "after-head": (),
-    "after-refusal": (),
-}
-_AUTHORIZATIONS: Mapping[str, str] = {
-    "key": f"Bearer {KEY}",
-    "lower-case": f"bearer {KEY}",
-    "basic": f"Basic {KEY}",
-    "bare": KEY,
-    "none": "",
-    "empty": "Bearer",
-    "wrong": f"Bearer {WRONG_KEY}",
-    "longer": f"Bearer {KEY}x",
-    "shorter": "Bearer ${OPENROUTER_API_KEY%?}",
-    "other-end": "Bearer ${OPENROUTER_API_KEY%?}~",
-    "other-case": f"Bearer $(printf %s {KEY} | tr a-zA-Z A-Za-z)",
-}
 
 
 def _version() -> str:

@@ -1,7 +1,7 @@
-"""Compare the vendor's published OpenAPI document with the contract, by the meaning of both.
+"""Compare a vendor's published OpenAPI document with the contract, by the meaning of both.
 
 Only the contract's paths are read in the vendor's document, with all that they refer to. Intended differences are listed
-in accepted.yaml, each with its reason.
+in accepted.yaml, each with its reason; those of a dialect in dialects/NAME.yaml.
 
 Exit codes: 0 no difference but accepted ones, 1 a new difference, 2 the documents cannot be compared.
 """
@@ -17,7 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script
 
 from compare import documents
-from compare.descriptions import ABSENT
+from compare.descriptions import ABSENT, Pair
 from compare.differences import Comparison, Difference, compare
 from compare.locations import root
 from compare.operations import Api, read_api
@@ -26,6 +26,8 @@ from upstream import accepted
 
 HERE = Path(__file__).resolve().parent
 CONTRACT = HERE.parents[1] / "openapi.yaml"
+DIALECTS = {file.stem: file for file in sorted((HERE.parents[1] / "contracts" / "dialects").glob("*.yaml"))}
+"""The contract of each dialect."""
 RERANK = "/rerank"
 OURS = {"operationId", "explode"}
 """Kinds of difference that change nothing on the wire: names of generated functions, and `explode` of a single value."""
@@ -149,9 +151,10 @@ def describe(one: Difference) -> str:
 
 
 def report(
-    compared: Comparison, settled: accepted.Settled, ours: Api, theirs: Api, *, everything: bool
+    compared: Comparison, settled: accepted.Settled, apis: Pair[Api], listed: Path, *, everything: bool
 ) -> Iterator[str]:
     """Yield the lines for a person: new differences, accepted ones if wanted, stale entries, and a summary."""
+    ours, theirs = apis
     for group in accepted.group(settled.new, compared.visits):
         yield from format_group(group, ours.document, theirs.document)
     if everything:
@@ -165,8 +168,8 @@ def report(
     new, stale, lines = len(settled.new), len(settled.stale), theirs.document.text.count("\n")
     if new:
         yield (
-            f"{count(new, 'new difference')}. Where the vendor is right, change openapi.yaml. Where the contract differs on "
-            f"purpose, add the output of `--accept` to accepted.yaml, each entry with its reason"
+            f"{count(new, 'new difference')}. Where the vendor is right, change {ours.document.name}. Where the contract "
+            f"differs on purpose, add the output of `--accept` to {documents.shorten_path(listed)}, each entry with its reason"
         )
     yield (
         f"{theirs.document.name} (OpenAPI {theirs.document.data['openapi']}, "
@@ -237,9 +240,12 @@ def parser() -> argparse.ArgumentParser:
         "--prefix", help="the text before /rerank in the document's paths, if several end in it"
     )
     made.add_argument(
-        "--accepted", type=Path, default=HERE / "accepted.yaml", metavar="FILE", help="accepted.yaml"
+        "--dialect", choices=DIALECTS, help="compare with the contract of this dialect, in contracts/dialects"
     )
-    made.add_argument("--contract", default=str(CONTRACT), metavar="FILE", help="openapi.yaml")
+    made.add_argument(
+        "--accepted", type=Path, metavar="FILE", help="default: accepted.yaml, or dialects/NAME.yaml"
+    )
+    made.add_argument("--contract", type=Path, metavar="FILE", help="default: openapi.yaml, or the dialect's")
     made.add_argument(
         "--patience",
         type=float,
@@ -253,9 +259,13 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare the documents that the command line names, and return the exit code."""
     options = parser().parse_args(arguments)
+    own = HERE / "dialects" / f"{options.dialect}.yaml" if options.dialect else HERE / "accepted.yaml"
+    listed = options.accepted or own
+    source = options.contract or DIALECTS.get(options.dialect, CONTRACT)
     try:
-        entries = accepted.read_entries(options.accepted)
-        contract = documents.read(documents.shorten_path(Path(options.contract)))
+        is_missing = options.dialect and listed == own and not own.is_file()  # as for a new dialect
+        entries = [] if is_missing else accepted.read_entries(listed)
+        contract = documents.read(documents.shorten_path(source))
         vendor = documents.read(options.document, patience=options.patience)
         ours, theirs = read_vendor(vendor, contract, options.prefix)
         compared = compare(ours, theirs)
@@ -272,7 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         groups = accepted.group(settled.new, compared.visits)
         print_lines([accepted.format_entries(groups)] if groups else [])
     else:
-        print_lines(report(compared, settled, ours, theirs, everything=options.all))
+        print_lines(report(compared, settled, (ours, theirs), listed, everything=options.all))
     return 1 if settled.new else 0
 
 

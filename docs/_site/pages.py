@@ -74,7 +74,7 @@ def rules() -> str:
         "",
         "A MUST that is broken makes a server nonconformant. A SHOULD is what models may honestly do otherwise; with `--strict` it",
         "counts too. `--quick` judges those that are marked quick. Each names the place in the contract that it comes from.",
-        "[Does a server speak `/rerank`?](conformance.md) says how to check.",
+        "[Does a server speak `/rerank`?](conformance.md) says how to check. Each rule ends with the usual fix.",
         "",
         "Each rule belongs to a level, by what a client loses when a server breaks it. A level includes the ones before it:",
         "",
@@ -96,7 +96,7 @@ def _item(rule: Rule) -> str:
     quick = ", quick" if rule.quick else ""
     since = f", since {rule.since}" if rule.since != "1.0.0" else ""
     place = f"[contract](../openapi.yaml{rule.source})"
-    return f"- `{rule.id}` **{rule.level}**{quick}{since}: {rule.requirement}. ({place})"
+    return f"- `{rule.id}` **{rule.level}**{quick}{since}: {rule.requirement}. ({place}) *Usual fix:* {rule.mend}"
 
 
 def statuses() -> str:

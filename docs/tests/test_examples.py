@@ -290,6 +290,7 @@ def test_every_language():
     """No block is in a language that no test here knows."""
     assert {block.language for block in BLOCKS} <= {
         "python",
+        "js",  # test_conform.py
         "console",
         "sh",
         "text",

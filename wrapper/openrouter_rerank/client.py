@@ -16,7 +16,7 @@ from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, overload
 
 from openrouter_rerank.defaults import DEADLINE
-from openrouter_rerank.documents import Sendable
+from openrouter_rerank.documents import D, Listed, Sendable
 from openrouter_rerank.models import ModelInfo
 from openrouter_rerank.operations import BackOff, Load, Parallel, Recall, Remember, Send, Step, Wait
 from openrouter_rerank.protocols import AsyncHttpClient, Cache, HttpClient
@@ -429,9 +429,49 @@ class Reranker(_Base[HttpClient]):
     def rerank(
         self,
         query: str,
+        documents: Listed[D],
+        *,
+        key: None = None,
+        on_error: Literal["raise"] = "raise",
+        **options: Unpack[CallOptions],
+    ) -> Ranking[D]: ...
+    @overload
+    def rerank(  # type: ignore[overload-overlap] # with key=None
+        self,
+        query: str,
+        documents: Listed[D],
+        *,
+        key: None = None,
+        on_error: Literal["raise", "keep_order"],
+        **options: Unpack[CallOptions],
+    ) -> Ranking[D] | OriginalOrder[D]: ...
+    @overload
+    def rerank(  # type: ignore[overload-cannot-match] # documents of several types # pyright: ignore[reportOverlappingOverload]
+        self,
+        query: str,
+        documents: Listed[Sendable],
+        *,
+        key: None = None,
+        on_error: Literal["raise"] = "raise",
+        **options: Unpack[CallOptions],
+    ) -> Ranking[Sendable]: ...
+    @overload
+    def rerank(  # type: ignore[overload-cannot-match, overload-overlap] # likewise # pyright: ignore[reportOverlappingOverload]
+        self,
+        query: str,
+        documents: Listed[Sendable],
+        *,
+        key: None = None,
+        on_error: Literal["raise", "keep_order"],
+        **options: Unpack[CallOptions],
+    ) -> Ranking[Sendable] | OriginalOrder[Sendable]: ...
+    @overload
+    def rerank(
+        self,
+        query: str,
         documents: Iterable[T],
         *,
-        key: Callable[[T], Sendable] | str | None = None,
+        key: Callable[[T], Sendable] | str | None,
         on_error: Literal["raise"] = "raise",
         **options: Unpack[CallOptions],
     ) -> Ranking[T]: ...
@@ -441,7 +481,7 @@ class Reranker(_Base[HttpClient]):
         query: str,
         documents: Iterable[T],
         *,
-        key: Callable[[T], Sendable] | str | None = None,
+        key: Callable[[T], Sendable] | str | None,
         on_error: Literal["raise", "keep_order"],
         **options: Unpack[CallOptions],
     ) -> Ranking[T] | OriginalOrder[T]: ...
@@ -515,7 +555,7 @@ class Reranker(_Base[HttpClient]):
     @overload
     def rerank_many(
         self,
-        requests: Iterable[RerankRequest[T] | tuple[str, Iterable[T]]],
+        requests: Iterable[RerankRequest[T] | tuple[str, Listed[T]]],
         *,
         concurrency: int = 8,
         requests_per_minute: float | None = None,
@@ -730,9 +770,49 @@ class AsyncReranker(_Base[AsyncHttpClient]):
     async def rerank(
         self,
         query: str,
+        documents: Listed[D],
+        *,
+        key: None = None,
+        on_error: Literal["raise"] = "raise",
+        **options: Unpack[CallOptions],
+    ) -> Ranking[D]: ...
+    @overload
+    async def rerank(  # type: ignore[overload-overlap] # with key=None
+        self,
+        query: str,
+        documents: Listed[D],
+        *,
+        key: None = None,
+        on_error: Literal["raise", "keep_order"],
+        **options: Unpack[CallOptions],
+    ) -> Ranking[D] | OriginalOrder[D]: ...
+    @overload
+    async def rerank(  # type: ignore[overload-cannot-match] # documents of several types
+        self,
+        query: str,
+        documents: Listed[Sendable],
+        *,
+        key: None = None,
+        on_error: Literal["raise"] = "raise",
+        **options: Unpack[CallOptions],
+    ) -> Ranking[Sendable]: ...
+    @overload
+    async def rerank(  # type: ignore[overload-cannot-match, overload-overlap] # likewise
+        self,
+        query: str,
+        documents: Listed[Sendable],
+        *,
+        key: None = None,
+        on_error: Literal["raise", "keep_order"],
+        **options: Unpack[CallOptions],
+    ) -> Ranking[Sendable] | OriginalOrder[Sendable]: ...
+    @overload
+    async def rerank(
+        self,
+        query: str,
         documents: Iterable[T],
         *,
-        key: Callable[[T], Sendable] | str | None = None,
+        key: Callable[[T], Sendable] | str | None,
         on_error: Literal["raise"] = "raise",
         **options: Unpack[CallOptions],
     ) -> Ranking[T]: ...
@@ -742,7 +822,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         query: str,
         documents: Iterable[T],
         *,
-        key: Callable[[T], Sendable] | str | None = None,
+        key: Callable[[T], Sendable] | str | None,
         on_error: Literal["raise", "keep_order"],
         **options: Unpack[CallOptions],
     ) -> Ranking[T] | OriginalOrder[T]: ...
@@ -763,8 +843,8 @@ class AsyncReranker(_Base[AsyncHttpClient]):
     @overload
     def rerank_many(
         self,
-        requests: Iterable[RerankRequest[T] | tuple[str, Iterable[T]]]
-        | AsyncIterable[RerankRequest[T] | tuple[str, Iterable[T]]],
+        requests: Iterable[RerankRequest[T] | tuple[str, Listed[T]]]
+        | AsyncIterable[RerankRequest[T] | tuple[str, Listed[T]]],
         *,
         concurrency: int = 8,
         requests_per_minute: float | None = None,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import difflib
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -34,6 +34,20 @@ class Document(msgspec.Struct, frozen=True):
 
 Sendable: TypeAlias = str | Mapping[str, Any] | Document | Path | bytes
 """A document that can be sent: a text, a mapping with `text` and/or `image`, a `Document`, an image."""
+
+D = TypeVar("D", bound="str | Mapping[str, Any] | Document | Path | bytes")
+D_co = TypeVar("D_co", covariant=True)
+
+
+class Collected(Protocol[D_co]):
+    """A list, tuple, set, array or other collection, but not a str: its `in` takes nothing but a str."""
+
+    def __iter__(self) -> Iterator[D_co]: ...
+    def __contains__(self, item: object, /) -> bool: ...
+
+
+Listed: TypeAlias = Collected[T] | Iterator[T]
+"""Documents that can be sent as they are; a single text is none, which a type checker reports."""
 
 Wire: TypeAlias = "str | TextDocument | ImageDocument"
 

@@ -82,8 +82,25 @@ DEFAULTS: Mapping[str, Any] = {
 """The values of options that neither the caller nor the client sets; those of all others are None."""
 
 
-_RENAMED: Mapping[str, str] = {"chunk": "splitter"}
-"""Options of the first edition that a call takes, with those that replace them."""
+_RENAMED: Mapping[str, str] = {
+    "chunk": "splitter",  # in the first edition
+    "max_results": "top_n",
+    "max_retries": "retries",
+    "threshold": "min_score",
+    "token": "api_key",
+    "top_k": "top_n",
+    "url": "base_url",
+}
+"""Names of arguments in other libraries and in the first edition, with ours."""
+
+_IN_HITS = "it is not needed, as each hit holds your own document"
+_NEEDLESS: Mapping[str, str] = {
+    "rank_fields": "pass key, a function of a document to the text to send",
+    "return_documents": _IN_HITS,
+    "return_text": _IN_HITS,
+    "texts": "pass the texts as documents",
+}
+"""Arguments of other libraries that have no counterpart here, with what to do instead."""
 
 
 def refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -101,6 +118,8 @@ def refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> No
             hint = "pass it to each call of rerank(), as the type of the result depends on it"
         elif name == "dialect" or name in LocalOptions.__annotations__:
             hint = "set it where the reranker is made"
+        elif name in _NEEDLESS:
+            hint = _NEEDLESS[name]
         elif close:
             hint = f"did you mean {close!r}?"
         else:

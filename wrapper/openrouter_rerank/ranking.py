@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 from abc import ABCMeta
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, overload
 
 import msgspec
@@ -30,7 +31,16 @@ class Hit(HitFields[T], frozen=True):
         score: Its relevance as the model gave it (`relevance_score` on the wire): finite, higher is more. The scale is
             the model's own.
         document: The object that the caller passed in, itself.
+
+    Example:
+        >>> index, score, document, *_ = Hit(0, 0.98, "Berlin is in Germany.")
+        >>> document
+        'Berlin is in Germany.'
     """
+
+    def __iter__(self) -> Iterator[Any]:
+        """Return the values in the order of the fields, so that `index, score, document, *_ = hit` works."""
+        return iter(msgspec.structs.astuple(self))
 
     def moved(self, index: int, document: U) -> Hit[U]:
         """Return the same hit for a document at another position."""
@@ -247,6 +257,18 @@ class Ranking(AnswerFields, Sequence[Hit[T]], frozen=True, eq=False, kw_only=Tru
         """The scores, highest first."""
         return [hit.score for hit in self.hits]
 
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return a dict for each hit, best first: `index`, `score`, `document`, and what else the answer says of it."""
+        return [msgspec.structs.asdict(hit) for hit in self.hits]
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame` with a row for each hit, best first, and the columns of `to_dicts`.
+
+        Raises:
+            ImportError: pandas is not installed; it comes with no extra of this package.
+        """
+        return _table(self.to_dicts())
+
     def __len__(self) -> int:
         return len(self.hits)
 
@@ -304,6 +326,10 @@ class UnscoredHit(msgspec.Struct, Generic[T], frozen=True):
     document: T
     score: None = None
 
+    def __iter__(self) -> Iterator[Any]:
+        """Return the values in the order of those of a `Hit`."""
+        return iter((self.index, self.score, self.document))
+
 
 class OriginalOrder(Sequence[UnscoredHit[T]]):
     """The documents in the order in which they were passed in, as ranking them failed: a sequence of `UnscoredHit`.
@@ -347,6 +373,14 @@ class OriginalOrder(Sequence[UnscoredHit[T]]):
         """Seconds from the call to the error, waits included."""
         return self.reason.elapsed
 
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return a dict for each hit, with its `index`, its `document` and None as its `score`."""
+        return [dict(zip(("index", "score", "document"), hit, strict=True)) for hit in self.hits]
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame`, as `Ranking.to_pandas` does; its scores are missing values."""
+        return _table(self.to_dicts())
+
     @property
     def documents(self) -> list[T]:
         """The caller's documents, in their order."""
@@ -377,6 +411,15 @@ class OriginalOrder(Sequence[UnscoredHit[T]]):
         if len(self) > _SHOWN:
             lines.append(f"  ... {len(self) - _SHOWN} more")
         return "\n".join([f"<OriginalOrder: {len(self)} of {self.total} documents, {self.reason}>", *lines])
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    table = import_module("pandas").DataFrame(
+        rows, columns=list(rows[0]) if rows else ["index", "score", "document", *HIT]
+    )
+    return table.astype(
+        {"index": "int64", "score": "float64"}
+    )  # in an empty table, and without scores, they are objects
 
 
 _SHOWN = 5

@@ -217,7 +217,7 @@ def _unescaped(escape: bytes) -> bytes:
         return b""
     if escape[:1] != b"%" and b"x" not in escape.lower() and b"u" not in escape.lower():
         return bytes([int(escape[-3:], 8)])
-    return bytes([int(_HEX.search(escape)[1], 16)])  # type: ignore[index] # as _ESCAPE has it
+    return bytes([int(_HEX.search(escape)[1], 16)])  # type: ignore[index] # as _ESCAPE has it # pyright: ignore[reportOptionalSubscript, reportUnknownArgumentType]
 
 
 class _Characters(dict[bytes, bytes]):

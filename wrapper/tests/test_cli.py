@@ -277,7 +277,11 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
         ["rank", "--local", " ", LIBRARY],
         ["query is blank; pass a query. See 'rerank rank --help'"],
     ),
-    "no such command": (["order"], ["No such command 'order'. See 'rerank --help'"]),
+    "no such command": (
+        ["order"],
+        ["no such command: 'order'; the commands are rank, batch,", "See 'rerank --help'"],
+    ),
+    "a misspelt command": (["rnak"], ["no such command: 'rnak'; did you mean 'rank'? See 'rerank --help'"]),
     "no such option": (
         ["rank", "--topn", "3", "q"],
         ["No such option '--topn'. Did you mean '--top-n'? See"],

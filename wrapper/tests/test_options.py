@@ -22,6 +22,15 @@ DOCUMENTS = ["a", "b"]
     [
         (lambda: Reranker(KEY, apikey="x"), "Reranker() has no argument 'apikey'; did you mean 'api_key'?"),
         (lambda: AsyncReranker(KEY, top_k=1), "AsyncReranker() has no argument 'top_k'; did you mean"),
+        (lambda: Reranker.local(foo=1), "local() has no argument 'foo'; to send it as a key of the request"),
+        (lambda: FakeReranker().rerank("q", [], top_k=1), "no argument 'top_k'; did you mean 'top_n'?"),
+        (lambda: Reranker(KEY, max_retries=1), "no argument 'max_retries'; did you mean 'retries'?"),
+        (lambda: FakeReranker().rerank("q", [], threshold=1), "'threshold'; did you mean 'min_score'?"),
+        (
+            lambda: FakeReranker().rerank("q", [], return_documents=True),
+            "it is not needed, as each hit holds",
+        ),
+        (lambda: FakeReranker().rerank("q", [], rank_fields=["a"]), "'rank_fields'; pass key, a function of"),
         (lambda: Reranker.local(modle="m"), "local() has no argument 'modle'; did you mean 'model'?"),
         (lambda: FakeReranker().rerank("q", [], quux=1), "rerank() has no argument 'quux'; to send it as a"),
         (lambda: FakeReranker().rerank("q", [], cache=1), "no argument 'cache'; set it where the reranker"),

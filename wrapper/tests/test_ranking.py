@@ -13,7 +13,16 @@ import msgspec
 import pytest
 
 from driving import answered, call, finish, ranked
-from openrouter_rerank import Hit, InvalidResponseError, Ranking, Usage, answer
+from openrouter_rerank import (
+    APIConnectionError,
+    Hit,
+    InvalidResponseError,
+    OriginalOrder,
+    Ranking,
+    UnscoredHit,
+    Usage,
+    answer,
+)
 from openrouter_rerank.ranking import NOTHING_BILLED, agreed, sum_usage
 from openrouter_rerank.redaction import Redactor
 from shells import Shell
@@ -55,6 +64,35 @@ def test_sequence() -> None:
     assert ranking.count(first) == 1
     with pytest.raises(IndexError):
         ranking[2]
+
+
+def test_a_hit_unpacks_in_the_order_of_its_fields() -> None:
+    """A hit unpacks to its index, score and document; one without a score to the same places."""
+    assert [(index, score, document) for index, score, document, *_ in whole()] == [
+        (2, 0.9, "c"),
+        (0, 0.25, "a"),
+    ]
+    assert list(UnscoredHit(1, "b")) == [1, None, "b"]
+
+
+def test_dicts_and_tables() -> None:
+    """A ranking is a list of dicts, and a table with typed columns, also if it is empty or was not ranked."""
+    pandas = pytest.importorskip("pandas")
+    kept: OriginalOrder[str] = OriginalOrder(
+        (UnscoredHit(0, "a"),), total=1, reason=APIConnectionError("no answer")
+    )
+
+    assert whole().to_dicts() == [
+        {"index": 2, "score": 0.9, "document": "c"},
+        {"index": 0, "score": 0.25, "document": "a"},
+    ]
+    assert kept.to_dicts() == [{"index": 0, "score": None, "document": "a"}]
+    for ranking in (whole(), kept, Ranking[str](hits=(), total=0)):
+        table = ranking.to_pandas()
+        expected = {"index": ranking.indices, "score": ranking.scores, "document": ranking.documents}
+        expected_table = pandas.DataFrame(expected).astype({"index": "int64", "score": "float64"})
+        pandas.testing.assert_frame_equal(table, expected_table, check_dtype=len(ranking) > 0)
+        assert str(table.dtypes["score"]) == "float64"
 
 
 def test_an_empty_ranking_is_false() -> None:

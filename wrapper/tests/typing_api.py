@@ -1,5 +1,7 @@
 """The public API as a caller writes it, for the type checkers: it is read by them, and never run."""
 
+# pyright: reportUnnecessaryTypeIgnoreComment=error
+
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,7 +240,7 @@ def many_results_keep_the_type_of_the_documents(
         assert_type(result.unwrap(), Ranking[Page] | OriginalOrder[Page])
     assert_type(reranker.rerank_many([("q", ["a", "b"])]), Results[str])
     assert_type(reranker.rerank_many(mappings), Results[Any])
-    RerankRequest("q", pages, key=len)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    RerankRequest("q", pages, key=len)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 async def so_do_async_ones(reranker: AsyncReranker, requests: AsyncIterable[RerankRequest[Page]]) -> None:
@@ -246,3 +248,40 @@ async def so_do_async_ones(reranker: AsyncReranker, requests: AsyncIterable[Rera
     assert_type(reranker.rerank_many([("q", ["a", "b"])]), AsyncResults[str])
     async for result in reranker.rerank_many(requests):
         assert_type(result, Result[Page])
+
+
+def documents_of_several_types(reranker: Reranker, unknown: Any) -> None:
+    """Accept a list whose documents are of several types."""
+    ranking: Ranking[Any] = reranker.rerank("q", ["a", {"text": "b"}, Document(text="c"), Path("d.png")])
+    assert_type(ranking.indices, list[int])
+    assert_type(reranker.rerank("q", unknown), Ranking[Any])
+    assert_type(reranker.rerank("q", (text for text in ["a", "b"])), Ranking[str])
+    assert_type(reranker.rerank("q", {"a", "b"}), Ranking[str])
+    assert_type(ranking.to_dicts(), list[dict[str, Any]])
+    for index, score, document, *_ in ranking:
+        del index, score, document
+
+
+async def mistakes_that_type_checkers_find(
+    reranker: Reranker, twin: AsyncReranker, pages: list[Page], texts: list[str]
+) -> None:
+    """Refuse wrong uses; each line would fail at run time too."""
+    # One text is not a list of texts.
+    reranker.rerank("q", "abc")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
+    await twin.rerank("q", "abc")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
+    RerankRequest("q", "abc")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+    reranker.rerank_many([("q", "abc")])  # type: ignore[arg-type] # pyright: ignore[reportArgumentType, reportCallIssue]
+    # Objects need a key.
+    reranker.rerank("q", pages)  # type: ignore[type-var] # pyright: ignore[reportArgumentType, reportCallIssue]
+    await twin.rerank("q", pages)  # type: ignore[type-var] # pyright: ignore[reportArgumentType, reportCallIssue]
+    reranker.rerank("q", [1, 2])  # type: ignore[type-var] # pyright: ignore[reportArgumentType, reportCallIssue]
+    reranker.rerank("q", pages, key=len)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType, reportCallIssue]
+    # Misspelt arguments and keys.
+    reranker.rerank("q", texts, top_k=3)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
+    reranker.rerank("q", texts, provider={"data_colection": "deny"})  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
+    Reranker(apikey="key")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    Reranker.local(foo=1)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    # Values of another type.
+    reranker.rerank("q", texts, top_n="3")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
+    reranker.rerank("q", texts, blank="drop")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
+    Reranker(retries=3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

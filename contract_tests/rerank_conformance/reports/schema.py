@@ -37,6 +37,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     "Report": {
         **_RUN,
         "rules": "Every rule that was asked for, in the order of the kit.",
+        "command": "The command line that runs the same check again; null if none ran it.",
         "complete": "The end mark, which comes last: a report without it was cut off.",
     },
     "RuleResult": {
@@ -49,7 +50,8 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "line": "The line of that place in openapi.yaml, from 1.",
         "expected": "What the rule asks for in the case at hand; set on failures.",
         "actual": "What came instead; set on failures. It may quote what the server sent.",
-        "curl": "A command that shows it again. The key in it is $OPENROUTER_API_KEY.",
+        "curl": "Commands for a POSIX shell that show it again, one on a line. In place of the key they name its variable.",
+        "mend": "How servers usually mend it; set on failures.",
         "touched": "The rules that fail by the same crash alone, and are skipped.",
         "examples": "Further failures of the rule, at most two.",
         "reason": "Why it was skipped, undecided, known or in error; on a pass, that a failure had been expected.",
@@ -84,7 +86,9 @@ _OPTIONAL = {  # reports have them since they were added
     "conformance_level",
     "verdicts",
     "quick",
+    "command",
     "examples",
+    "mend",
     "touched",
 }
 

@@ -29,6 +29,8 @@ def _lines(report: Report) -> Iterator[str]:
     numbers = f"{report.requests} requests, {report.elapsed_s:.1f} s, seed {report.seed}"
     yield ""
     yield f"Contract {_text(report.contract_version)}, rerank-conformance {_text(report.tool_version)}: {numbers}."
+    if report.command is not None:
+        yield from ("", "The same again:", "", *_fenced(visible(report.command)))
 
 
 def _cause(cause: Cause) -> Iterator[str]:
@@ -47,14 +49,20 @@ def _cause(cause: Cause) -> Iterator[str]:
     for example in rule.examples:
         facts += [("also", example.actual), ("curl", example.curl)]
     facts.append(("touches", ", ".join(rule.touched)))
+    if rule.mend:
+        yield from ("", f"  Usual fix: {_text(rule.mend)}")
     block = visible("\n".join(f"{name}: {value}" for name, value in facts if value))
     if not block:
         return
-    # a fence that is longer than any in the text, so that no server can end it
+    yield from ("", "  <details><summary>Evidence</summary>", "")
+    yield from (f"  {line}" for line in _fenced(block))
+    yield from ("", "  </details>", "")
+
+
+def _fenced(block: str) -> Iterator[str]:
+    """Yield a block of text in a fence that is longer than any in the text, so that no server can end it."""
     fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", block))])
-    yield from ("", "  <details><summary>Evidence</summary>", "", f"  {fence}text")
-    yield from (f"  {line}" for line in block.split("\n"))
-    yield from (f"  {fence}", "", "  </details>", "")
+    yield from (f"{fence}text", *block.split("\n"), fence)
 
 
 def _text(text: str) -> str:

@@ -102,6 +102,8 @@ def lines(report: Report) -> Iterator[str]:
         yield from _plain(cause, report.contract_version)
     for rule in report.unexpected_passes:
         yield visible(f"PASS      {rule.level:6} {rule.id}: {rule.reason}")
+    if report.command is not None:
+        yield visible(f"again: {report.command}")
     yield summary(report)
 
 
@@ -131,6 +133,7 @@ def _facts(rule: RuleResult, version: str) -> list[tuple[str, str]]:
         "expected": rule.expected,
         "actual": rule.actual,
         "reason": rule.reason,
+        "mend": rule.mend,
         "curl": rule.curl,
         "contract": place(rule, version),
         "touches": ", ".join(rule.touched),
@@ -155,7 +158,7 @@ def show(report: Report, on: Console) -> None:
         on.print(Text(visible(f"{rule.id} passed, though it was expected to fail: {rule.reason}")))
     on.print(_sections(report))
     on.print()
-    on.print(Text(visible(report.target), "dim"), soft_wrap=True)
+    on.print(Text(visible(report.command or report.target), "dim"), soft_wrap=True)
     on.print(Text(summary(report), f"bold {_colour(report.verdict)}"), soft_wrap=True)
 
 

@@ -87,7 +87,8 @@ def is_json(exchange: Exchange) -> Iterator[Judgement]:
         return
     good = isinstance(answer.value, dict)
     found = answer.body[:80].decode("utf-8", "replace")
-    yield None if good else Finding("a JSON object", f"{len(answer.body)} bytes: {found!r}", exchange)
+    what = answer.not_json or f"JSON of {len(answer.body)} bytes that is not an object: {found!r}"
+    yield None if good else Finding("a JSON object", what, exchange)
 
 
 @rule(
@@ -570,10 +571,11 @@ def _ids(seen: Seen) -> Sequence[tuple[str, Exchange]]:
 )
 def id_unique(seen: Seen) -> Iterator[Judgement]:
     """No id twice."""
-    before: set[str] = set()
+    before: dict[str, Exchange] = {}
     for name, exchange in _ids(seen):
-        yield Finding("another id in each answer", f"{name!r} again", exchange) if name in before else None
-        before.add(name)
+        first = before.setdefault(name, exchange)
+        again = first is not exchange
+        yield Finding("another id in each answer", f"{name!r} again", exchange, first) if again else None
 
 
 def _register_derived(one: Requirement) -> None:

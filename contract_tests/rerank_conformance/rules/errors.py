@@ -84,9 +84,9 @@ def envelope(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judge
     error = _error(answer)
     if error:
         value = {**value, "error": {**error, **({"code": 400} if "code" in error else {})}}
-    violation = by.responses[400].violation(value)
+    wrong = answer.not_json or by.responses[400].violation(value)
     expected = '{"error": {"code": ..., "message": "..."}}'
-    yield Finding(expected, f"{described(exchange)}: {violation}", exchange) if violation else None
+    yield Finding(expected, f"{wrong} ({described(exchange)})", exchange) if wrong else None
 
 
 @_each(

@@ -42,11 +42,13 @@ def _differing(seen: Seen, one: Exchange, other: Exchange) -> tuple[list[tuple[A
     return [found for found in both if not seen.close(found[1], found[2])], len(both)
 
 
-def _finding(differing: Sequence[tuple[Any, float, float]], count: int, other: Exchange) -> Finding:
+def _finding(
+    differing: Sequence[tuple[Any, float, float]], count: int, one: Exchange, other: Exchange
+) -> Finding:
     document, before, after = max(differing, key=lambda found: abs(found[1] - found[2]))
     text = json.dumps(document, ensure_ascii=False)[:60]
     actual = f"{after:.6g} for {text}; {len(differing)} of {count} documents have another score"
-    return Finding(f"{before:.6g}, its score in another list", actual, other)
+    return Finding(f"{before:.6g}, its score in another list", actual, other, one)
 
 
 @rule(
@@ -64,7 +66,7 @@ def one_score_in_long_lists(seen: Seen) -> Iterator[Judgement]:
         pair = _scored(seen, names)
         if len(pair) == 2:
             differing, count = _differing(seen, *pair)
-            yield _finding(differing, count, pair[1]) if differing else None
+            yield _finding(differing, count, *pair) if differing else None
 
 
 @rule(
@@ -82,7 +84,7 @@ def order_in_long_lists(seen: Seen) -> Iterator[Judgement]:
         if len(pair) == 2:
             differing, count = _differing(seen, *pair)
             bad = len(differing) > _MANY * count
-            yield _finding(differing, count, pair[1]) if bad else None
+            yield _finding(differing, count, *pair) if bad else None
 
 
 @rule(
@@ -99,7 +101,7 @@ def padding(seen: Seen) -> Iterator[Judgement]:
         pair = _scored(seen, ("rank-full", name))
         if len(pair) == 2:
             differing, count = _differing(seen, *pair)
-            yield _finding(differing, count, pair[1]) if differing else None
+            yield _finding(differing, count, *pair) if differing else None
 
 
 @rule(
@@ -124,4 +126,4 @@ def images(seen: Seen) -> Iterator[Judgement]:
         pair = _scored(seen, names)
         if len(pair) == 2:
             differing, count = _differing(seen, *pair)
-            yield _finding(differing, count, pair[1]) if differing else None
+            yield _finding(differing, count, *pair) if differing else None

@@ -1,16 +1,19 @@
 """Illegal requests are refused as the client's fault: one rule for each way in which a request is illegal."""
 
+import json
 from collections.abc import Iterator
 
+from rerank_conformance.contract import Contract
 from rerank_conformance.derived import requirements
-from rerank_conformance.exchanges import Exchange
+from rerank_conformance.exchanges import Probe, not_json
 from rerank_conformance.report import Level
-from rerank_conformance.rules.acceptance import described, each, judged
+from rerank_conformance.rules.acceptance import described, judged
 from rerank_conformance.rules.rule import (
     POST,
     RESPONSES,
     SCHEMA,
     Finding,
+    Judge,
     Judgement,
     Seen,
     rule,
@@ -20,9 +23,28 @@ _REQUEST = f"{SCHEMA}/RerankRequest"
 _OF = f"{_REQUEST}/properties"
 
 
-def refused(exchange: Exchange) -> Judgement:
-    """Return a finding if a request was not refused as the client's fault; with which status is another rule's."""
-    return judged(exchange, "400, nothing ranked", lambda answer: 400 <= answer.status < 500)
+def refused(name: str) -> Judge:
+    """Return a judge of a rule's own requests: they are refused as the client's fault, with whatever status."""
+
+    def judge(seen: Seen) -> Iterator[Judgement]:
+        for exchange in seen.exchanges:
+            if exchange.probe.rule == name:
+                yield judged(
+                    exchange, to_refuse(exchange.probe, seen.by), lambda answer: 400 <= answer.status < 500
+                )
+
+    return judge
+
+
+def to_refuse(probe: Probe, by: Contract) -> str:
+    """Return the expected refusal of an illegal request, with the offending field and its value."""
+    media_type = probe.headers.get("Content-Type")
+    if media_type is not None:
+        return f"400 (Content-Type {media_type})"
+    if wrong := not_json(probe.content, constants=False):
+        return f"400 ({wrong})"
+    violation = by.request.violation(json.loads(probe.content))
+    return f"400 ({violation})" if violation else "400"
 
 
 _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
@@ -57,13 +79,13 @@ _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
 )  # fmt: skip
 for _slug, _level, _quick, _requirement, _source in _TABLE:
     _id = f"refusal.{_slug}"
-    rule(_id, _requirement, _source, level=_level, quick=_quick, thorough=True)(each(_id, refused))
+    rule(_id, _requirement, _source, level=_level, quick=_quick, thorough=True)(refused(_id))
 
 
 for _one in requirements():
     if _one.kind == "refusal":
         rule(_one.id, _one.requirement, _one.source, quick=False, thorough=True, since=_one.since)(
-            each(_one.id, refused)
+            refused(_one.id)
         )
 
 
@@ -83,4 +105,4 @@ def status(seen: Seen) -> Iterator[Judgement]:
             # what is generated names models that no server has
             fitting = {400, 413, 404} if probe.phase == "generate" else {400, 413}
             good = answer.status in fitting
-            yield None if good else Finding("400", described(exchange), exchange)
+            yield None if good else Finding(to_refuse(probe, seen.by), described(exchange), exchange)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import wraps
 from itertools import pairwise
 from typing import Any, cast
@@ -58,7 +59,7 @@ def _is_prefix(seen: Seen, full: Exchange, cut: Exchange) -> Judgement:
     if bad is None:
         return None
     actual = f"with top_n {cut.probe.top_n}: {_shown(cut)}; document {bad[1]} is not among the best there"
-    return Finding(f"the beginning of the longer ranking: {_shown(full)}", actual, cut)
+    return Finding(f"the beginning of the longer ranking: {_shown(full)}", actual, cut, full)
 
 
 @rule("relation.top-n-best", "top_n returns the best documents, not the first ones", _TOP_N)
@@ -125,7 +126,8 @@ def _between(first: str, second: str) -> Callable[[_Comparison], Judge]:
                 if isinstance(pair, Undecided):
                     yield pair
                 else:
-                    yield from compare(seen, *pair)
+                    for one in compare(seen, *pair):
+                        yield replace(one, compared=pair[0]) if isinstance(one, Finding) else one
 
         return judge
 
@@ -242,17 +244,19 @@ def one_score(seen: Seen) -> Iterator[Judgement]:
     short = [one for one in seen.ranked() if _is_plain(one, first) and len(one.probe.documents) <= 100]
     long = [one for name in _LONG_LISTS if (one := seen.named(name)) is not None]
     for lists in (short, long):
-        known: dict[str, float] = {}
+        known: dict[str, tuple[float, Exchange]] = {}
         for exchange in lists:
             bad = None
             for text, here in _scores_of([exchange]).items():
-                scores = [known.setdefault(text, here[0]), *here]
-                bad = bad or (None if seen.close(min(scores), max(scores)) else (text, scores))
+                score, first_list = known.setdefault(text, (here[0], exchange))
+                scores = [score, *here]
+                bad = bad or (None if seen.close(min(scores), max(scores)) else (text, scores, first_list))
             if bad:
-                text, scores = bad
+                text, scores, before = bad
                 other = max(scores[1:], key=lambda score: abs(score - scores[0]))
                 actual = f"{other!r} for {text[:60]!r} as one of {len(exchange.probe.documents)} documents"
-                yield Finding(f"{scores[0]!r}, its score in another list", actual, exchange)
+                compared = None if before is exchange else before
+                yield Finding(f"{scores[0]!r}, its score in another list", actual, exchange, compared)
             else:
                 yield None
 
@@ -312,7 +316,7 @@ def whole_request(seen: Seen) -> Iterator[Judgement]:
             telling = len(set(one.scores.values())) > 1 or first == "rank-document-end-1"
             same = telling and one.scores == other.scores and one.order == other.order
             expected = f"other positions, or other scores, for {what}"
-            yield Finding(expected, f"the same again: {_shown(other)}", other) if same else None
+            yield Finding(expected, f"the same again: {_shown(other)}", other, one) if same else None
 
 
 @rule(
@@ -333,7 +337,7 @@ def together(seen: Seen) -> Iterator[Judgement]:
             by_itself, beside = pair
             bad = _apart(seen, by_itself, beside)
             actual = f"{_shown(beside)} beside others"
-            yield Finding(f"{_shown(by_itself)}, as alone", actual, beside) if bad else None
+            yield Finding(f"{_shown(by_itself)}, as alone", actual, beside, by_itself) if bad else None
 
 
 @rule(

@@ -9,6 +9,7 @@ from rerank_conformance.contract import Contract
 from rerank_conformance.exchanges import Exchange
 from rerank_conformance.report import ConformanceLevel, Level
 from rerank_conformance.rules.levels import group_of
+from rerank_conformance.rules.mending import mend_of
 
 TOLERANCE = 0.01
 """The default tolerance: the largest difference between two scores that count as equal."""
@@ -21,6 +22,8 @@ class Finding:
     expected: str
     actual: str
     exchange: Exchange | None
+    compared: Exchange | None = None
+    """The exchange before it, if only two of them show it."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,11 @@ class Rule:
     def level_reason(self) -> str:
         """The reason for the conformance level, in one sentence."""
         return group_of(self.id).reason
+
+    @property
+    def mend(self) -> str | None:
+        """The usual fix for a failure; a test requires one of every rule."""
+        return mend_of(self.id)
 
 
 RULES: dict[str, Rule] = {}

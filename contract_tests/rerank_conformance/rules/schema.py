@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from rerank_conformance.exchanges import Exchange, Fault
 from rerank_conformance.rules.acceptance import described
+from rerank_conformance.rules.refusals import to_refuse
 from rerank_conformance.rules.rule import POST, RESPONSES, Finding, Judgement, Seen, Undecided, rule
 
 _REQUEST = f"{POST}/requestBody"
@@ -60,7 +61,7 @@ def negative_data(seen: Seen) -> Iterator[Judgement]:
         answer = exchange.answer
         if answer is not None and exchange.probe.legal is False and answer.status < 500:
             good = answer.status >= 400
-            yield None if good else Finding("400, nothing ranked", described(exchange), exchange)
+            yield None if good else Finding(to_refuse(exchange.probe, seen.by), described(exchange), exchange)
 
 
 @rule(

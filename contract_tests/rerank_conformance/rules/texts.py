@@ -59,7 +59,7 @@ def _read_to_end(name: str, requirement: str, level: Level, lengths: tuple[int, 
             if pair is not None:
                 expected = f"other scores for queries that differ after {length} characters"
                 bad = _is_same(*pair)
-                yield Finding(expected, "the same in every digit", pair[1]) if bad else None
+                yield Finding(expected, "the same in every digit", pair[1], pair[0]) if bad else None
             exchange = seen.named(f"rank-document-{length}")
             if exchange is not None and exchange.ranked and {0, 1} <= exchange.scores.keys():
                 expected = f"two scores for documents that differ after {length} characters"
@@ -104,4 +104,5 @@ def query_ends(seen: Seen) -> Iterator[Judgement]:
             is_flat = len(set(exchange.scores.values())) == 1 < len(set(pair[0].scores.values()))
             good = first in exchange.scores and seen.close(exchange.scores[first], best) and not is_flat
             actual = "one score for all documents" if is_flat else f"document {exchange.order[0]} first"
-            yield None if good else Finding(f"document {first} first, as without them", actual, exchange)
+            expected = f"document {first} first, as without them"
+            yield None if good else Finding(expected, actual, exchange, pair[0])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, Unpack, cast
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, Unpack, cast, overload
 
 import msgspec
 
-from openrouter_rerank.documents import nearest
+from openrouter_rerank.documents import Listed, nearest
 from openrouter_rerank.options import CALL, CallOptions, refuse_unknown
 from openrouter_rerank.ranking import OriginalOrder, Ranking
 
@@ -31,6 +31,26 @@ class RerankRequest(Generic[T]):
 
     __slots__ = ("documents", "key", "on_error", "options", "query")
 
+    @overload
+    def __init__(
+        self,
+        query: str,
+        documents: Listed[T],
+        *,
+        key: None = None,
+        on_error: Literal["raise", "keep_order"] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        query: str,
+        documents: Iterable[T],
+        *,
+        key: Callable[[T], Any] | str | None,
+        on_error: Literal["raise", "keep_order"] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> None: ...
     def __init__(
         self,
         query: str,
@@ -61,7 +81,7 @@ class RerankRequest(Generic[T]):
             return NotImplemented
         return all(getattr(self, name) == getattr(cast(Any, other), name) for name in RerankRequest.__slots__)
 
-    __hash__ = None  # type: ignore[assignment] # it has lists
+    __hash__ = None  # type: ignore[assignment] # it has lists # pyright: ignore[reportAssignmentType]
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -73,7 +93,7 @@ class RerankRequest(Generic[T]):
 FIELDS = ("query", "documents", "key", "on_error", *sorted(CALL))
 """The names of a request's arguments."""
 
-Requestable: TypeAlias = "RerankRequest[Any] | Mapping[str, Any] | tuple[str, Iterable[Any]]"
+Requestable: TypeAlias = "RerankRequest[Any] | Mapping[str, Any] | tuple[str, Listed[Any]]"
 """A `RerankRequest`, a mapping with the same keys, or a pair of a query and its documents."""
 
 

@@ -51,9 +51,14 @@ class _Commands(OneLine, click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
         if cmd_name not in COMMANDS:
-            return None
+            if ctx.resilient_parsing:
+                return None
+            from openrouter_rerank.documents import nearest  # noqa: PLC0415 - a misspelt name alone needs it
+
+            close = nearest(cmd_name, COMMANDS)
+            hint = f"did you mean {close!r}?" if close else f"the commands are {', '.join(COMMANDS)}"
+            ctx.fail(f"no such command: {cmd_name!r}; {hint}")
         command: click.Command = import_module(f"openrouter_rerank.cli.{cmd_name}").command
         return command
 

@@ -42,7 +42,7 @@ _ENDING = (BudgetExceededError, AuthenticationError, InsufficientCreditsError)
 # This many retryable failures in a row are an outage and not the rows' own failures.
 _OUTAGE = 50
 # Seconds between two lines about progress, if there is no terminal for a bar.
-_REPORT_EVERY = 10.0
+_REPORT_EVERY = 5.0
 # The summary names this many types of errors, each with this many characters of its first message.
 _KINDS = 3
 _SAID = 160

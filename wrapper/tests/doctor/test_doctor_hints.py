@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from openrouter_rerank import RerankError, Reranker, Retries
+from openrouter_rerank import Reranker, RerankError, Retries
 from openrouter_rerank.testing import Request, Script, answer, envelope, results, serving, unused_address
 
 HTML = b"<!doctype html><p>Hello</p>"
