@@ -470,7 +470,8 @@ def _what_next(  # noqa: PLR0911 - one next step for each cause
         return "Try again later"  # the server says so, whatever its status
     if class_of(status) is ServerError and not retryable:
         return _MENDED_BY[Cause.REQUEST]
-    return next_step(status) if settings.codec is None else settings.codec.next_step(next_step(status))
+    codec, step = settings.codec, next_step(status)
+    return step if codec is None else codec.next_step(step, settings.where)
 
 
 _MENDED_BY: Mapping[Cause, str] = {

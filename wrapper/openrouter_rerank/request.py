@@ -157,10 +157,8 @@ def check_options(given: Mapping[str, Any], codec: Codec | None) -> None:
     """
     if codec is None:
         for name in given.keys() & SUMMARIES.keys():
-            having = " and ".join(repr(dialect) for dialect, known in REQUESTS.items() if name in known)
-            message = (
-                f"{name}: only the dialect {having} has this field; pass dialect=, or send it in extra_body"
-            )
+            having = " or ".join(repr(dialect) for dialect, known in REQUESTS.items() if name in known)
+            message = f"{name}: OpenRouter has no such field (dialect {having} has it); pass dialect=, or use extra_body"
             raise ValueError(message)
     for name in given.keys() & _OPTIONS.keys():
         _OPTIONS[name](name, given[name])

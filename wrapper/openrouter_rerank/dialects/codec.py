@@ -182,6 +182,8 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         answer: dict[str, Any] = {
             name: fields[name] for name in ("id", "model", "provider", "error") if name in fields
         }
+        if str(answer.get("model")).startswith("/"):
+            del answer["model"]  # llama.cpp names the path of its file where none was asked for
         answer["results"] = [self._result(item) for item in items(cast("object", listed))]
         usage = dict(members(fields.get("usage")))
         usage |= billed(usage, members(fields.get("meta")), members(fields.get("tokens")))
@@ -221,9 +223,9 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
 
     # --------------------------------------------------------------------------------------------------------- errors
 
-    def next_step(self, sentence: str) -> str:
-        """Return the advice of an error, with this vendor's key in place of OpenRouter's."""
-        own = f"api_key or {self.key_variable}" if self.key_variable else "api_key"
+    def next_step(self, sentence: str, url: str) -> str:
+        """Return the advice of an error from an address, with the key that is sent there in place of OpenRouter's."""
+        own = f"api_key or {self.key_variable}" if self.is_of_vendor(url) else "api_key"
         return sentence.replace(f"api_key or {KEY_VARIABLE}", own)
 
     def error(self, status: int, body: object) -> Envelope:
