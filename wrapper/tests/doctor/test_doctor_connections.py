@@ -123,10 +123,10 @@ def test_a_server_that_stops_answering():
     assert code_of(found) == "timeout"
 
 
-@pytest.mark.parametrize("url", [unused_address(), "http://no-such-host.invalid/v1", "no-such-host.invalid"])
-def test_an_address_that_nothing_listens_at(url: str):
+@pytest.mark.parametrize("url", [None, "http://no-such-host.invalid/v1", "no-such-host.invalid"])
+def test_an_address_that_nothing_listens_at(url: str | None):
     """Refused, and not resolved."""
-    found = diagnose(url, api_key="")
+    found = diagnose(url or unused_address(), api_key="")
     assert code_of(found) == "unreachable"
     assert found.requests == 1
     assert found.dialect == "unknown"

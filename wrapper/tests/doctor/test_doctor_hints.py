@@ -54,9 +54,10 @@ def test_the_command_is_named(status: int, body: Any, is_named: bool):
         assert message.count(f"`rerank doctor {server.url}/rerank`") == is_named, message
 
 
-@pytest.mark.parametrize("url", [unused_address(), "http://no-such-host.invalid/v1"])
-def test_the_command_is_named_if_nothing_is_reached(url: str):
-    """Refused, and not resolved."""
+@pytest.mark.parametrize("url", [None, "http://no-such-host.invalid/v1"], ids=["refused", "not resolved"])
+def test_the_command_is_named_if_nothing_is_reached(url: str | None):
+    """With the address that was tried."""
+    url = url or unused_address()
     assert f"`rerank doctor {url}/rerank`" in message_of(url)
 
 
