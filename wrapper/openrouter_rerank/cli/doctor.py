@@ -50,7 +50,7 @@ def command(  # noqa: PLR0913 - one argument for each option
     """Find out what is wrong with the server at URL, and what to write to use it.
 
     URL is the base URL, the whole address of /rerank, or a part of it, the server's documentation, or another operation
-    of the same server. The requests are real: some 15 small ones, one with 256 short documents, and up to three with
+    of the same server. The requests are real: some 15 small ones, one with 300 short documents, and up to three with
     documents of 2,000 to 32,000 characters.
 
     \b

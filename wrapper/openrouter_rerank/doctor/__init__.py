@@ -36,7 +36,7 @@ def diagnose(  # noqa: PLR0913 - all by keyword
 ) -> Diagnosis:
     """Examine a rerank server: its address, dialect, key, model, limits and ranking.
 
-    It sends real requests, which a vendor may bill: some 15 small ones, one with 256 short documents and one to three with
+    It sends real requests, which a vendor may bill: some 15 small ones, one with 300 short documents and one to three with
     documents of 2,000 to 32,000 characters.
 
     Args:

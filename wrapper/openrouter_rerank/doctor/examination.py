@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple, TypeAlias, cast
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -37,10 +38,10 @@ MAX_REQUESTS = 25
 
 # Seconds after which no optional probe begins, so that a slow server is diagnosed in reasonable time.
 _PATIENCE = 20.0
-_TRIES = 3
+_TRIES, _MORE_TRIES = 3, 5
 _PAUSE = 0.4
 _LONGEST_PAUSE = 2.0
-_MANY = 256
+_MANY = 300
 _LONG = 32_000
 _SHORTER = (8_000, 2_000)
 # What passes, at least at most servers.
@@ -146,7 +147,8 @@ class _Examiner:
                 return Ranked(rows, outcome)
             refusal = refusals.of(outcome)
             tries += 1
-            if refusal.reason not in _PASSING or tries == _TRIES:
+            # A server that has answered is there, and refuses for the moment.
+            if refusal.reason not in _PASSING or tries == (_MORE_TRIES if self._times else _TRIES):
                 return refusal
             if refusal.reason is Reason.RATE:
                 self._facts["rate_limited"] = True
@@ -155,7 +157,7 @@ class _Examiner:
             yield Wait(pause)
 
     def _get(self, url: str) -> Generator[Step, Any, Outcome]:
-        return (yield from self._send(Ask("GET", url)))
+        return (yield from self._send(Ask("GET", url, is_quick=True)))
 
     def _report(self, code: str, says: str, do: str, **more: Any) -> None:
         self._problems.append(problem(code, says, do, **more))
@@ -312,6 +314,8 @@ class _Examiner:
                 f"{shown}: it redirects to {_bare(location)}",
                 "use the address of the API itself; redirects are not followed, as the key would go along",
             )
+        if not (listed or pages or "operations" in self._facts):
+            listed = yield from self._find_operations()
         if listed or "operations" in self._facts:
             kind = "an API without a rerank operation"
         elif pages or (isinstance(page, Reply) and is_page and page.is_html):
@@ -329,6 +333,21 @@ class _Examiner:
             f"{shown}: {kind}{says}",
             "use the address of a rerank server, or start this one with a reranker",
         )
+
+    def _find_operations(self) -> Generator[Step, Any, list[str]]:
+        """Return the operations of other APIs that the server has; the empty request is refused before it costs anything."""
+        for name in ("/chat/completions", "/embeddings", "/embed"):
+            for place in addresses.siblings(self._url, name):
+                reply = yield from self._send(Ask("POST", place, {}, is_quick=True))
+                if isinstance(reply, Reply) and refusals.of(reply).reason not in (
+                    Reason.ABSENT,
+                    Reason.REDIRECT,
+                    Reason.PAGE,
+                    Reason.PROXY,
+                ):
+                    self._facts["operations"] = [urlsplit(place).path]
+                    return [name]
+        return []
 
     # ------------------------------------------------------------------------------------------------------- refusals
 

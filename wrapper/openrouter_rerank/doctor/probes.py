@@ -167,11 +167,13 @@ def rows_of(codec: Codec, reply: Reply) -> list[Row] | None:
 
 
 def _names_scores(codec: Codec, body: object) -> bool:
-    """Return True if the results of a body are objects, and one of them at least has the score of the dialect."""
+    """Return True if the results of a body are objects, of which one has the score of the dialect, or that are called so."""
     listed = body if codec.results is None else members(body).get(codec.results)
     if not isinstance(listed, list):
         return False
     items = [members(item) for item in cast("list[object]", listed)]
+    if codec.results == "results" and any("index" in item and "score" not in item for item in items):
+        return True  # without a score, but nothing else has results with an index
     return not items or any(name in item for item in items for name in codec.scores)
 
 

@@ -33,7 +33,7 @@ from openrouter_rerank.request import seconds, whole_number
 from openrouter_rerank.version import VERSION
 
 _LARGEST = 4 * 2**20
-"""The largest body that is read; that of 256 echoed documents is far below."""
+"""The largest body that is read; that of 300 echoed documents is far below."""
 _QUICK = 2.0
 """Seconds for a request that needs no ranking."""
 

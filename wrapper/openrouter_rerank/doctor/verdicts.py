@@ -180,8 +180,7 @@ def _is_tied(one: Observation) -> bool:
 def _meaning(observed: Sequence[Observation]) -> Sequence[Problem]:
     plain = [one for one in observed if not one.top_n and one.relevant is not None]
     return _first(
-        [*_constant(plain)],
-        [*_degenerate(plain)],
+        [*_constant(plain), *_degenerate(plain)],
         [*_random(plain)],
         [*_ignored_query(plain)],
         [*_inverted(plain)],
@@ -210,7 +209,7 @@ def _degenerate(observed: Sequence[Observation]) -> Iterator[Problem]:
         says = f"scores: all are next to zero (at most {max(scores, key=abs):.3g})"
     elif low > 1 - _VANISHING and high <= 1:
         says = f"scores: all are next to 1 (at least {low!r})"
-    elif high - low < _VANISHING * max(abs(low), abs(high)):
+    elif low < high and high - low < _VANISHING * max(abs(low), abs(high)):
         says = f"scores: all are nearly the same ({low!r} to {high!r})"
     else:
         return
@@ -294,9 +293,13 @@ def _inverted(observed: Sequence[Observation]) -> Iterator[Problem]:
 
 
 def _is_last(one: Observation) -> bool:
-    """Return True if every other document has a higher score than the relevant one."""
-    relevant = one.relevant or 0
-    return all(score > one.scores[relevant] for place, score in one.scores.items() if place != relevant)
+    """Return True if every other document has a higher score than the relevant one, or if it is the last of the lowest."""
+    scores, relevant = one.scores, one.relevant or 0
+    lowest = [
+        place for place, score in scores.items() if score == scores[relevant]
+    ]  # in the order of the results
+    is_lowest = scores[relevant] == min(scores.values()) < max(scores.values())
+    return is_lowest and lowest[-1] == relevant == list(scores)[-1]
 
 
 def _is_low(one: Observation) -> bool:

@@ -324,6 +324,11 @@ def turn_ties(results: Rows, parsed: Parsed) -> Rows:
     return sorted(results, key=lambda result: (-result[name], -result["index"]))
 
 
+def renamed(results: Rows, parsed: Parsed) -> Rows:
+    """Name the scores as TEI does."""
+    return [{"index": one["index"], "score": one["relevance_score"]} for one in results]
+
+
 class Healthy(NamedTuple):
     """A healthy server, and the expected diagnosis."""
 
@@ -389,6 +394,7 @@ HEALTHY: Mapping[str, Healthy] = {
         ),
         "jina",
     ),
+    "scores under another name": Healthy(Spec("jina", results=renamed), "jina"),
     "infinity under a prefix": Healthy(
         Spec("jina", ("/own/prefix/rerank",), "/own/prefix", most=100, error=as_detail),
         "jina",
@@ -451,6 +457,11 @@ def always(
 ) -> Callable[[Request, int], Result]:
     """Answer every request so."""
     return lambda request, number: (status, body, headers or {})
+
+
+def only_embeddings(request: Request, number: int) -> Result | None:
+    """Have the embeddings of OpenAI."""
+    return (422, {"detail": "input: Field required"}) if request.target == "/v1/embeddings" else None
 
 
 def posting(status: int, body: Any) -> Callable[[Request, int], Result | None]:
@@ -516,6 +527,17 @@ def as_strings(results: Rows, parsed: Parsed) -> Rows:
 def by_index(results: Rows, parsed: Parsed) -> Rows:
     """Keep the order of the request."""
     return sorted(results, key=lambda one: one["index"])
+
+
+def reversed_scores(results: Rows, parsed: Parsed) -> Rows:
+    """Give the best score to the worst document."""
+    scores = [one["relevance_score"] for one in results]
+    return [{**one, "relevance_score": score} for one, score in zip(results[::-1], scores, strict=True)]
+
+
+def without_scores(results: Rows, parsed: Parsed) -> Rows:
+    """Send indices alone."""
+    return [{"index": one["index"]} for one in results]
 
 
 def ascending(results: Rows, parsed: Parsed) -> Rows:
@@ -652,6 +674,9 @@ ODD: Mapping[str, Odd] = {
         Spec(before=always(200, {"object": "chat.completion", "choices": []})), "not_rerank"
     ),
     "embeddings alone": Odd(Spec(paths=(), url="/v1/embeddings"), "not_rerank"),
+    "embeddings at another operation": Odd(
+        Spec(paths=(), before=only_embeddings), "not_rerank", says="without a rerank operation"
+    ),
     "embeddings in place of a ranking": Odd(
         Spec(before=posting(200, {"object": "list", "data": [{"index": 0, "embedding": [0.5]}]})),
         "not_rerank",
@@ -736,7 +761,15 @@ ODD: Mapping[str, Odd] = {
     "resets": Odd(Spec(before=lambda request, number: End.RESET), "unreachable"),
     # the scores
     "constant": Odd(Spec(scorer=constant(0.5)), "constant_scores"),
-    "constant, zero": Odd(Spec(*TEI, scorer=constant(0.0)), "constant_scores"),
+    "constant, zero": Odd(
+        Spec(*TEI, scorer=constant(0.0)), "constant_scores", more=frozenset({"degenerate_scores"})
+    ),
+    "constant, one": Odd(
+        Spec(scorer=constant(1.0)), "degenerate_scores", more=frozenset({"constant_scores"})
+    ),
+    "constant, 1e-30": Odd(
+        Spec(scorer=constant(1e-30)), "degenerate_scores", more=frozenset({"constant_scores"})
+    ),
     "constant for a query": Odd(Spec(scorer=by_query), "constant_scores"),
     "the same for all queries": Odd(Spec("jina", scorer=by_document), "constant_scores"),
     "vanishing": Odd(Spec("jina", scorer=nudged(0, 1e-30)), "degenerate_scores"),
@@ -752,9 +785,11 @@ ODD: Mapping[str, Odd] = {
     "text": Odd(Spec(scorer=as_words), "invalid_scores"),
     "infinite": Odd(Spec(scorer=spoiled(math.inf)), "invalid_scores"),
     "NaN for long texts": Odd(Spec(scorer=spoiled_if_long(math.nan)), "invalid_scores"),
+    "no scores": Odd(Spec(results=without_scores), "invalid_scores"),
     "null, TEI": Odd(Spec(*TEI, scorer=spoiled(None)), "invalid_scores"),
     "inverted": Odd(Spec(scorer=inverted(lexical)), "inverted_order"),
     "inverted, distances": Odd(Spec(scorer=distance), "inverted_order"),
+    "inverted, ranks alone": Odd(Spec(results=reversed_scores), "inverted_order"),
     "inverted, Voyage": Odd(Spec("voyage", scorer=inverted(sharp)), "inverted_order"),
     "random": Odd(Spec(scorer=random), "random_scores"),
     "random, TEI": Odd(Spec(*TEI, scorer=random), "random_scores"),
@@ -789,7 +824,7 @@ ODD: Mapping[str, Odd] = {
     "a batch limit without a number": Odd(
         Spec("jina", refuse=refuse_if(lambda asked: len(asked["documents"]) > 50, 413, "Payload Too Large")),
         "batch_limit",
-        says="32",
+        says="max_documents=37",
     ),
     "a context limit": Odd(Spec(longest=4_000), "context_limit"),
     "a context limit, llama.cpp": Odd(
