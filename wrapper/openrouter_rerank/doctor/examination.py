@@ -100,7 +100,8 @@ class _Examiner:
         self._codec: Codec | None = codec(subject.dialect) if subject.dialect else None
         self._knows_dialect = False
         self._model = subject.model
-        self._asked_model = subject.model
+        self._asked_model: str | None = subject.model
+        self._wraps = False
         self._max_documents: int | None = None
         self._observed: list[Observation] = []
 
@@ -251,6 +252,7 @@ class _Examiner:
         for form in forms:
             outcome = yield from self._rank(url, form, self._read_any)
             if isinstance(outcome, Ranked):
+                self._wraps = form is objects
                 return outcome
             if refused.reason is Reason.TEXTS:
                 return None
@@ -469,6 +471,8 @@ class _Examiner:
         if takes:
             self._observed.append(observation)
         self._facts["objects"] = takes
+        if self._wraps:
+            self._facts["strings"] = False
         return takes
 
     def _works(self) -> Generator[Step, Any, bool]:
@@ -536,7 +540,8 @@ class _Examiner:
     def _body(
         self, query: str, documents: Sequence[str], *, by: Codec, model: str | None, top_n: int | None = None
     ) -> Mapping[str, Any]:
-        fields: dict[str, Any] = {"query": query, "documents": list(documents), "top_n": top_n}
+        listed = _objects(documents) if self._wraps else list(documents)
+        fields: dict[str, Any] = {"query": query, "documents": listed, "top_n": top_n}
         if by.model != "absent":
             fields["model"] = model or (MODEL if by.model == "required" else None)
         return by.encode(fields)
@@ -682,8 +687,7 @@ class _Examiner:
             scores = [score for one in self._observed for score in one.scores.values()]
             self._facts["scale"] = scale
             self._facts["scores"] = [min(scores), max(scores)]
-        if self._times:
-            self._facts["seconds_per_call"] = round(median(self._times), 4)
+        self._facts["seconds_per_call"] = round(median(self._times), 4)
 
     def _diagnosis(self) -> Diagnosis:
         base = addresses.base_of(self._url)
@@ -727,7 +731,9 @@ class _Examiner:
         documents = shlex.join(["printf", r"%s\n", DOCUMENTS[6], DOCUMENTS[3]])
         words = shlex.join(["rerank", "rank", QUESTIONS[1].query, *options])
         return Configuration(
-            f"{imports}from openrouter_rerank import Reranker; {made}", f"{documents} | {unset}{words}"
+            f"{imports}from openrouter_rerank import Reranker; {made}",
+            # The command sends strings.
+            None if self._wraps else f"{documents} | {unset}{words}",
         )
 
 

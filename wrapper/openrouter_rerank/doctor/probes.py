@@ -159,10 +159,8 @@ def rows_of(codec: Codec, reply: Reply) -> list[Row] | None:
     body = reply.json
     if not _names_scores(codec, body):
         return None
-    decoded = codec.decode(reply.headers, body)
-    if decoded is None:
-        return None
-    rows = [members(item) for item in cast("list[object]", decoded["results"])]
+    decoded = codec.decode(reply.headers, body) or {}
+    rows = [members(item) for item in cast("list[object]", decoded.get("results", []))]
     return [Row(row.get("index"), row.get("relevance_score"), _echo(row.get("document"))) for row in rows]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
+from typing import cast
 
 from openrouter_rerank.doctor.probes import Observation, is_score, place_of
 from openrouter_rerank.doctor.report import Problem, problem
@@ -313,7 +314,7 @@ def _is_low(one: Observation) -> bool:
 def _unsorted(observed: Sequence[Observation]) -> Iterator[Problem]:
     """Report results that are not sorted by score."""
     for one in observed:
-        scores = [float(row.score) for row in one.rows if is_score(row.score)]  # type: ignore[arg-type]
+        scores = [float(cast(float, row.score)) for row in one.rows if is_score(row.score)]
         if any(before < after for before, after in pairwise(scores)):
             yield problem(
                 "unsorted",

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import pytest
 import trustme
-from doctor_servers import KEY, Spec
 
+from doctor_servers import KEY, Spec
 from openrouter_rerank import diagnose
 from openrouter_rerank.doctor import Diagnosis
 from openrouter_rerank.testing import End, Request, Script, answer, serving, unused_address
@@ -226,3 +226,22 @@ def test_the_key_goes_to_no_other_host():
             assert any(request.headers.get("authorization") for request in server.requests)
         assert not other.requests
     assert code_of(found) == "wrong_path"
+
+
+def test_a_body_without_end_is_cut():
+    """No more than some megabytes are read."""
+
+    def script(request: Request) -> Script:
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"
+        while True:
+            yield b" " * 2**20
+
+    with serving(script) as server:
+        found = diagnose(server.url, api_key="", max_requests=1)
+    assert found.facts["stopped"]
+
+
+def test_a_url_of_another_type():
+    """It is refused."""
+    with pytest.raises(ValueError, match="URL"):
+        diagnose(5)  # type: ignore[arg-type] # as a caller without a checker may

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+
 from doctor_servers import (
     HEALTHY,
     KEY,
@@ -21,7 +22,6 @@ from doctor_servers import (
     untrained,
     weak,
 )
-
 from openrouter_rerank.dialects import codec
 from openrouter_rerank.doctor import Diagnosis, addresses, refusals, verdicts
 from openrouter_rerank.doctor.examination import Subject, examine
@@ -38,18 +38,18 @@ from openrouter_rerank.doctor.probes import (
     rows_of,
 )
 from openrouter_rerank.doctor.refusals import Reason
-from openrouter_rerank.testing import Request
+from openrouter_rerank.testing import End, Request
 
 HOST = "http://host.test"
 
 
 def played(
-    spec: Spec, *, seconds: float = 0.01, key: str = "", **subject: Any
+    spec: Spec, *, seconds: float = 0.01, key: str = "", host: str = HOST, **subject: Any
 ) -> tuple[Diagnosis, list[Ask]]:
     """Run an examination against a server, without sockets and clocks; return the diagnosis and the requests."""
     script = spec.play()
     asked: list[Ask] = []
-    examination = examine(Subject(HOST + spec.url, HOST + spec.url, bool(key), **subject))
+    examination = examine(Subject(host + spec.url, host + spec.url, bool(key), **subject))
     outcome: Reply | NoReply | None = None
     while True:
         try:
@@ -62,7 +62,7 @@ def played(
         asked.append(step)
         headers = {"authorization": f"Bearer {key}"} if step.with_key and key else {}
         body = b"" if step.body is None else json.dumps(step.body).encode()
-        request = Request(len(asked), step.method, step.url.removeprefix(HOST), headers, body)
+        request = Request(len(asked), step.method, step.url.removeprefix(host), headers, body)
         outcome = NoReply("unreachable", "closed", "look", seconds)
         for sent in script(request):
             if isinstance(sent, bytes):
@@ -119,6 +119,82 @@ def test_no_healthy_server_takes_more_than_the_requests_allowed(name: str):
     found, asked = played(case.spec, key=case.api_key, model=case.model)
     assert len(asked) <= 25
     assert {problem.code for problem in found.problems} == case.warns
+
+
+@pytest.mark.parametrize(
+    ("host", "spec", "dialect"),
+    [
+        ("https://api.cohere.com", Spec("cohere-v2", ("/v2/rerank",), "/v2", objects=True), "cohere-v2"),
+        ("https://api.cohere.com", Spec("cohere-v2", ("/v2/rerank",), ""), "cohere-v2"),
+        ("https://api.jina.ai", Spec("jina", models=("jina-reranker-v2-base-multilingual",)), "jina"),
+        ("https://api.voyageai.com", Spec("voyage", models=("rerank-2.5",)), "voyage"),
+        ("https://openrouter.ai", Spec(paths=("/api/v1/rerank",), url="/api/v1"), "openrouter"),
+    ],
+)
+def test_a_vendor_is_known_by_its_host(host: str, spec: Spec, dialect: str):
+    """It is asked in its own dialect for its own model, from the first request on."""
+    found, asked = played(spec, host=host)
+    assert found.dialect == dialect
+    assert found.is_usable
+    model = (spec.models or [None])[0]
+    assert model is None or {ask.body["model"] for ask in asked if ask.body} == {model}
+
+
+def test_a_server_that_takes_objects_alone():
+    """It is usable, and not by the command, which sends strings."""
+
+    def refuse(asked: Any) -> Any:
+        strings = any(isinstance(document, str) for document in asked["documents"])
+        return (400, {"message": "documents must be objects"}) if strings else None
+
+    found, _ = played(Spec(refuse=refuse))
+    assert found.problems == ()
+    assert found.facts["strings"] is False
+    assert found.configuration.python is not None
+    assert found.configuration.shell is None
+
+
+def answering(condition: Any, outcome: Any) -> Spec:
+    """Return a server that answers so to the requests of a kind."""
+    return Spec(
+        key=KEY, before=lambda request, number: outcome if number and condition(request, number) else None
+    )
+
+
+FAILED = (500, {"error": {"code": 500, "message": "Internal error"}})
+
+
+@pytest.mark.parametrize(
+    ("spec", "codes"),
+    [
+        (answering(lambda request, number: number > 2, FAILED), {"server_error"}),
+        (answering(lambda request, number: number > 2, End.CLOSE), {"unreachable"}),
+        (answering(lambda request, number: number > 5, End.CLOSE), {"unreachable"}),
+        (answering(lambda request, number: "top_n" in request.json, FAILED), set()),
+        (answering(lambda request, number: "authorization" not in request.headers, FAILED), set()),
+        (answering(lambda request, number: len(request.json["documents"]) > 20, End.CLOSE), set()),
+        (answering(lambda request, number: len(request.body) > 50_000, End.CLOSE), set()),
+    ],
+    ids=["second form", "second form, closed", "later", "top_n", "no key", "many", "long"],
+)
+def test_a_failure_counts_where_it_shows_that_the_server_is_unusable(spec: Spec, codes: set[str]):
+    """What fails for a limit alone is a fact, or nothing."""
+    found, _ = played(spec, key=KEY)
+    assert {problem.code for problem in found.problems} == codes
+
+
+def test_a_server_that_answers_one_form_alone():
+    """What no dialect gets an answer to again is refused, and the report says that the first request was answered."""
+    spec = Spec(
+        before=lambda request, number: (
+            (400, {"message": "No"})
+            if number and "rich" not in request.json["documents"][0] and number > 1
+            else None
+        )
+    )
+    found, _ = played(spec)
+    assert {problem.code for problem in found.problems} == {"not_rerank"}
+    assert "where other requests were answered" in found.problems[0].says
 
 
 # --------------------------------------------------------------------------------------------------------------- addresses

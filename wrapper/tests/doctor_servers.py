@@ -324,6 +324,13 @@ def turn_ties(results: Rows, parsed: Parsed) -> Rows:
     return sorted(results, key=lambda result: (-result[name], -result["index"]))
 
 
+def blind_to_objects(results: Rows, parsed: Parsed) -> Rows:
+    """Give all objects the same score."""
+    if isinstance(parsed.asked["documents"][0], str):
+        return results
+    return [{**one, "relevance_score": 0.5} for one in results]
+
+
 def renamed(results: Rows, parsed: Parsed) -> Rows:
     """Name the scores as TEI does."""
     return [{"index": one["index"], "score": one["relevance_score"]} for one in results]
@@ -395,6 +402,7 @@ HEALTHY: Mapping[str, Healthy] = {
         "jina",
     ),
     "scores under another name": Healthy(Spec("jina", results=renamed), "jina"),
+    "objects that are not read": Healthy(Spec("jina", objects=True, results=blind_to_objects), "jina"),
     "infinity under a prefix": Healthy(
         Spec("jina", ("/own/prefix/rerank",), "/own/prefix", most=100, error=as_detail),
         "jina",
@@ -467,6 +475,12 @@ def only_embeddings(request: Request, number: int) -> Result | None:
 def posting(status: int, body: Any) -> Callable[[Request, int], Result | None]:
     """Answer each request for a ranking so."""
     return lambda request, number: (status, body) if number else None
+
+
+def model_first(request: Request, number: int) -> Result | None:
+    """Check the model before the key, as Voyage does."""
+    is_known = not number or request.json.get("model") == "rerank-2.5"
+    return None if is_known else (400, {"detail": "Model x is not supported."})
 
 
 def later(status: int, body: Any) -> Callable[[Request, int], Result | None]:
@@ -700,11 +714,14 @@ ODD: Mapping[str, Odd] = {
         Spec(before=posting(422, {"detail": [{"loc": ["body", "passages"], "msg": "Field required"}]})),
         "not_rerank",
     ),
+    "wants texts and refuses them": Odd(Spec(before=posting(422, "texts: invalid")), "not_rerank"),
+    "refuses everything": Odd(Spec(before=posting(400, {"message": "No"})), "not_rerank", model="x"),
     # the key
     "no key": Odd(Spec(key=KEY), "needs_key"),
     "no key, TEI": Odd(Spec(*TEI, key=KEY), "needs_key"),
     "no key, as 403": Odd(Spec(before=posting(403, {"detail": "Forbidden"})), "needs_key"),
     "no key, as 400": Odd(Spec(before=posting(400, {"message": "API key not valid"})), "needs_key"),
+    "no key, after the model": Odd(Spec("voyage", key=KEY, before=model_first), "needs_key"),
     "another key": Odd(Spec(key=KEY), "wrong_key", OTHER_KEY),
     "another key, Voyage": Odd(
         Spec("voyage", before=posting(401, {"detail": "Provided API key is invalid."})),
