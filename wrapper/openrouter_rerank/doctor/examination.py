@@ -540,11 +540,12 @@ class _Examiner:
     def _body(
         self, query: str, documents: Sequence[str], *, by: Codec, model: str | None, top_n: int | None = None
     ) -> Mapping[str, Any]:
-        listed = _objects(documents) if self._wraps else list(documents)
-        fields: dict[str, Any] = {"query": query, "documents": listed, "top_n": top_n}
+        fields: dict[str, Any] = {"query": query, "documents": list(documents), "top_n": top_n}
         if by.model != "absent":
             fields["model"] = model or (MODEL if by.model == "required" else None)
-        return by.encode(fields)
+        body = by.encode(fields)
+        # Only the default dialect sends objects as they are.
+        return {**body, "documents": _objects(documents)} if self._wraps and by.name == "openrouter" else body
 
     def _observe(
         self, question: Question, documents: Sequence[str], rows: Sequence[Row], top_n: int | None = None
