@@ -19,6 +19,14 @@ else:
     settings.load_profile("any machine")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the requests that are generated in this run for all its processes, and away from the user's."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ["RERANK_CONFORMANCE_CACHE"] = str(shared / "rerank-conformance-cache")
+
+
 @pytest.fixture(autouse=True)
 def _leaks() -> Iterator[None]:
     """Collect garbage after a test that left descriptors open.

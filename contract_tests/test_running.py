@@ -91,10 +91,10 @@ def test_quick_rules_have_quick_probes():
 
 def test_generated_requests_replay():
     """One seed gives one list of requests, another seed another."""
-    generation._generated.cache_clear()
-    first = [probe.content for probe in generated("m", SEED, 20)]
-    generation._generated.cache_clear()
-    assert [probe.content for probe in generated("m", SEED, 20)] == first
+    generation.cases_of.cache_clear()
+    first = [probe.content for probe in generated("m", SEED, 20, cache=False)]
+    generation.cases_of.cache_clear()
+    assert [probe.content for probe in generated("m", SEED, 20, cache=False)] == first
     assert [probe.content for probe in generated("m", SEED + 1, 20)] != first
 
 
@@ -114,8 +114,7 @@ def test_reference_over_http():
         report = check(url, key=KEY, seed=SEED)
     assert {rule.id: rule.verdict for rule in report.rules if rule.verdict != "pass"} == {}
     assert report.verdict == "conformant"
-    assert report.requests < 1500
-    assert report.elapsed_s < 30
+    assert report.requests <= 800
 
 
 def test_quick():

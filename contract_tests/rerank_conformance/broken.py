@@ -512,7 +512,7 @@ class _NoBody(Reference):
 
 
 class _AnyValue(Reference):
-    """Reads JSON that is no object for an empty request."""
+    """Reads JSON that is not an object as an empty request."""
 
     def validate(self, value: object) -> Body:
         return super().validate(cast("Body", value) if isinstance(value, dict) else _LEGAL)

@@ -18,7 +18,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from rerank_conformance import contract
+from rerank_conformance import contract, storage
 from rerank_conformance.report import LEVELS, Report, nearest, read_expected
 from rerank_conformance.target import is_live, refusal
 
@@ -75,11 +75,17 @@ def main() -> None:
 )
 @click.option("--quick", is_flag=True, help="The essential rules alone, in at most 40 requests.")
 @click.option("--max-requests", type=click.IntRange(min=1), help="Send no more requests than this.")
-@click.option("--seed", type=click.IntRange(min=0), help="Generate the requests of an earlier check again.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="Generate other requests, or those of an earlier check.  [default: 0]",
+)
 @click.option("--model", help="The model to ask for.  [default: cohere/rerank-v3.5]")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True, help="Seconds for one answer.")  # fmt: skip
 @click.option("--tolerance", type=click.FloatRange(min=0), help="How far two scores of one document may lie apart.  [default: 0.01]")  # fmt: skip
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Requests in a second.  [default: 5 for a live server]")  # fmt: skip
+@click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Requests in flight, at most. Halved when the server refuses them by 429 or 503, or does not answer in time.  [default: 16]")  # fmt: skip
+@click.option("--no-cache", is_flag=True, help="Neither read nor write the generated requests in the cache directory.")  # fmt: skip
 @click.option("--key-env", default="OPENROUTER_API_KEY", show_default=True, metavar="NAME", help="The environment variable that holds the key.")  # fmt: skip
 @click.option("--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file that holds the key.")  # fmt: skip
 @click.option("--expected-failures", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of rules that the server is known to break: an id on each line, a reason after #.")  # fmt: skip
@@ -118,11 +124,12 @@ def check(url: str, **options: Any) -> NoReturn:
         "strict": options["strict"],
         "level": options["level"],
         "expect_auth": options["expect_auth"],
+        "cache": not options["no_cache"],
         "expected": _expected(options["expected_failures"]),
     }
     settings |= {
         name: options[name]
-        for name in ("seed", "model", "tolerance", "rate", "contract_version")
+        for name in ("seed", "model", "tolerance", "rate", "concurrency", "contract_version")
         if options[name] is not None
     }
     # before anything is sent: what cannot be written then was paid for in vain
@@ -172,8 +179,9 @@ def _run(url: str, settings: dict[str, Any]) -> Report:
     from rerank_conformance.reports import terminal  # noqa: PLC0415 - likewise
 
     # Hypothesis keeps tables of characters, by itself in the directory of the caller
-    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rerank-conformance"
-    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(kept))
+    kept = storage.directory()
+    if kept is not None:
+        os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(kept))
     with terminal.progress(terminal.console(err=True)) as show_progress:
         return running.check(url, progress=show_progress, **settings)
 

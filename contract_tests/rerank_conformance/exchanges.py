@@ -75,18 +75,18 @@ class Probe:
             return self.body
         return b"" if self.body is None else json.dumps(self.body, ensure_ascii=False).encode("utf-8")
 
-    @property
+    @cached_property
     def documents(self) -> Sequence[Any]:
         """The documents of the request; none where it has no list of them."""
         documents: Any = self._object.get("documents")
         return cast("Sequence[Any]", documents) if isinstance(documents, list) else ()
 
-    @property
+    @cached_property
     def top_n(self) -> float | None:
         """The `top_n` of the request."""
         return cast("float | None", self._object.get("top_n"))
 
-    @property
+    @cached_property
     def _object(self) -> dict[str, Any]:
         return cast("dict[str, Any]", self.body) if isinstance(self.body, dict) else {}
 
@@ -116,7 +116,7 @@ class Answer:
         """The reason why the body is not JSON, with the place; None if it is."""
         return not_json(self.body)
 
-    @property
+    @cached_property
     def media_type(self) -> str:
         """The media type, without its parameters, in lower case."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -147,12 +147,12 @@ class Exchange:
     passing: tuple[int, ...] = ()
     """The transient statuses that attempts were answered with, those of a recovered 500 included."""
 
-    @property
+    @cached_property
     def answer(self) -> Answer | None:
         """The answer, if there was one."""
         return self.outcome if isinstance(self.outcome, Answer) else None
 
-    @property
+    @cached_property
     def undecided(self) -> str | None:
         """The reason why nothing can be concluded from this exchange; None if something can."""
         if isinstance(self.outcome, Fault):
@@ -173,7 +173,7 @@ class Exchange:
             return self.outcome.kind == "broken"
         return self.outcome.status == 500
 
-    @property
+    @cached_property
     def ranked(self) -> bool:
         """True if a legal request was answered with 200, and not with an error in place of results."""
         answer = self.answer
@@ -189,6 +189,17 @@ class Exchange:
         return [_indexed(one) for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
     @cached_property
+    def echoes(self) -> list[tuple[int, Any, Mapping[str, Any]]]:
+        """The place of each result, the document that it points at, and its echo, where both are of the right type."""
+        documents = self.probe.documents
+        found: list[tuple[int, Any, Mapping[str, Any]]] = []
+        for place, one in enumerate(self.results):
+            index, echo = one.get("index"), one.get("document")
+            if is_index(index) and 0 <= index < len(documents) and isinstance(echo, dict):
+                found.append((place, documents[index], cast("Mapping[str, Any]", echo)))
+        return found
+
+    @cached_property
     def scores(self) -> dict[int, float]:
         """The score of each index, best first, where both are of the right type."""
         return {
@@ -197,7 +208,7 @@ class Exchange:
             if is_index(one.get("index")) and is_number(one.get("relevance_score"))
         }
 
-    @property
+    @cached_property
     def order(self) -> list[int]:
         """The indexes, best first."""
         return list(self.scores)

@@ -129,7 +129,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         )
     terminalreporter.line(
         f"{report.target}, contract {report.contract_version}: "
-        f"{report.requests} requests, {report.elapsed_s:.1f} s, seed {report.seed}"
+        f"{report.sent}, {report.elapsed_s:.1f} s, seed {report.seed}"
     )
     for rule in report.unexpected_passes:
         terminalreporter.line(f"{rule.id}: {rule.reason}")

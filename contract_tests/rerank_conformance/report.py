@@ -90,6 +90,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     quick: bool = False
     """True if only the essential rules were judged."""
     requests: int
+    repeats: int = 0
+    """Requests of these that were repeats, as the server refused them by 429 or 503, closed the connection or timed out."""
     elapsed_s: float
     seed: int
     rules: tuple[RuleResult, ...]
@@ -102,6 +104,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def exit_code(self) -> int:
         """The exit code of the command: 0 conformant or no failure found, 1 nonconformant, 2 undecided."""
         return EXIT_CODES[self.verdict]
+
+    @property
+    def sent(self) -> str:
+        """The number of requests in words, the repeats apart."""
+        repeated = f" and {self.repeats} repeats of refused ones" if self.repeats else ""
+        return f"{self.requests - self.repeats} requests{repeated}"
 
     @property
     def decisive(self) -> tuple[RuleResult, ...]:

@@ -4,7 +4,6 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import asyncio
-import random
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -55,6 +54,7 @@ class Settings:
     quick: bool = False
     max_requests: int | None = None
     seed: int = 0
+    """Of the generated requests: the same one gives the same requests, with the same installed versions."""
     rules: Sequence[str] = ()
     """Beginnings of the ids of the rules that are judged; all if empty."""
     timeout: float = 10.0
@@ -68,6 +68,9 @@ class Settings:
     """The reasons of expected failures, by rule."""
     rate: float | None = None
     concurrency: int = 16
+    """Requests in flight, at most; fewer where the server bears fewer."""
+    cache: bool = True
+    """Keep the generated requests in the user's cache directory."""
     progress: Callable[[int, int], None] | None = None
     """Is told how many requests are done and how many are planned, each time more is known."""
     contract_version: str | None = None
@@ -115,7 +118,7 @@ def check(target: Target, **settings: Any) -> Report:
 
     Args:
         target: A URL under which `/rerank` lies, an ASGI app, an httpx transport or a `Reference`.
-        settings: See `Settings`; without `seed` a new one is taken, which the report names.
+        settings: See `Settings`.
 
     Raises:
         TypeError: The target is none of these, or a setting is unknown.
@@ -125,7 +128,6 @@ def check(target: Target, **settings: Any) -> Report:
     if isinstance(target, str) and (problem := refusal(target)):
         message = f"target: {problem}"
         raise ValueError(message)
-    settings.setdefault("seed", random.SystemRandom().randrange(2**31))
     chosen = Settings(**settings)
     if not chosen.quick and find_spec("schemathesis") is None:  # to be told now, and not when half is sent
         raise ModuleNotFoundError("no module named 'schemathesis'", name="schemathesis")
@@ -198,6 +200,7 @@ async def _check(target: Target, settings: Settings) -> Report:
         verdicts=by_level,
         quick=settings.quick,
         requests=line.requests,
+        repeats=line.repeats,
         elapsed_s=round(time.monotonic() - began, 3),
         seed=settings.seed,
         rules=results,
@@ -231,6 +234,7 @@ async def _exchange(
                 settings.model,
                 settings.seed,
                 contract_version=settings.contract_version,
+                cache=settings.cache,
             )
         )
     if line.budget.max_requests is not None and line.budget.max_requests < 1 + len(by_hand):

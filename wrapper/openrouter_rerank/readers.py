@@ -9,7 +9,7 @@ from openrouter_rerank.decoding import well_formed
 
 
 def members(value: object) -> Mapping[str, Any]:
-    """Return the members of an object; none for anything else."""
+    """Return the members of an object, or an empty mapping for anything else."""
     return cast(Mapping[str, Any], value) if isinstance(value, dict) else {}
 
 
@@ -31,12 +31,12 @@ def number(value: object) -> float | None:
 def count(value: object) -> int | None:
     """Convert an integer, also one written as 1.0; return None for anything else."""
     found = number(value)
-    # A larger one is no count, and does not fit where it is kept.
+    # A larger number is not a count, and floats are not exact there.
     return int(found) if found is not None and found.is_integer() and abs(found) < 2**53 else None
 
 
 def text(value: object) -> str | None:
-    """Return a string in valid UTF-8; None for anything else."""
+    """Return a string without lone surrogates; None for anything else."""
     return well_formed(value) if isinstance(value, str) else None
 
 
@@ -63,14 +63,14 @@ def billed(
     if total_tokens is None:
         total_tokens = _tokens(units)
     if total_tokens is None and search_units is None:
-        # What is billed by search names its tokens all the same. Xinference counts those of the input twice.
+        # Billing by search reports tokens too, which are not billed. Xinference counts the input's tokens twice.
         total_tokens = count(members(meta.get("tokens")).get("input_tokens"))
         total_tokens = _tokens(tokens) if total_tokens is None else total_tokens
     return {"search_units": search_units, "total_tokens": total_tokens}
 
 
 def _tokens(usage: Mapping[str, Any]) -> int | None:
-    """Return the number of tokens: the total, or that of what goes in and what comes out."""
+    """Return the number of tokens: the total, or the sum of input and output."""
     if usage.get("total_tokens") is not None:
         return count(usage["total_tokens"])
     for taken, given in (("input_tokens", "output_tokens"), ("prompt_tokens", "completion_tokens")):

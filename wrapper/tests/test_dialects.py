@@ -6,7 +6,7 @@ import itertools
 import json
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import msgspec
@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import openrouter_rerank.options
+from driving import settings
 from openrouter_rerank import (
     AuthenticationError,
     BadRequestError,
@@ -29,8 +30,12 @@ from openrouter_rerank import (
     ServerError,
 )
 from openrouter_rerank.bulk.cache import MemoryCache
+from openrouter_rerank.bulk.job import BadBatch, Batch
+from openrouter_rerank.cli import batch
 from openrouter_rerank.cli.app import app
+from openrouter_rerank.core import compose, rerank, send_one
 from openrouter_rerank.dialects import codec, hint
+from openrouter_rerank.operations import Parallel
 from openrouter_rerank.testing import serving
 from openrouter_rerank_api.dialects import DIALECTS as ALL
 from openrouter_rerank_api.dialects import REQUESTS, SUMMARIES
@@ -105,6 +110,8 @@ def test_identity(name: str, query: str, given_documents: list[Any], top_n: int 
     assert wire[one.documents] == plain
     assert wire.get("model") == model(name)
     assert None not in wire.values()
+    if one.top_n is not None:
+        assert wire.get(one.top_n) == (None if top_n is None else min(top_n, len(plain)))
     status, body, headers = VENDORS[name](wire)
     assert status == 200
     answer = one.decode(headers, body)
@@ -772,7 +779,7 @@ def test_an_address_that_is_missing() -> None:
 )
 def test_long_lists(shell: Shell, name: str, number: int, parts: int) -> None:
     """A list is sent in parts by the dialect's own limit, which a caller can change, and is one ranking."""
-    own = [f"document {place}" for place in range(number)]
+    own = [{"text": f"document {place}"} for place in range(number)]
     settings = {"dialect": name, "base_url": BASE, "model": model(name)}
     with shell.open(handler(VENDORS[name]), **settings) as rerank:
         ranking = rerank("q", own)
@@ -781,6 +788,14 @@ def test_long_lists(shell: Shell, name: str, number: int, parts: int) -> None:
     assert not ranking.mixed
     with shell.open(handler(VENDORS[name]), **settings) as rerank:
         assert len(rerank("q", own[:10], max_documents=5).parts) == 2
+
+
+def test_parts_run_at_once() -> None:
+    """No part goes first alone, as no other dialect has providers that the rest would have to follow."""
+    given_settings = settings(dialect="tei", base_url=BASE)
+    step = next(rerank(given_settings, compose(send_one), "q", ["a"] * 70))
+    assert isinstance(step, Parallel)
+    assert len(step.calls) == 3
 
 
 def test_a_refused_number(shell: Shell) -> None:
@@ -893,6 +908,26 @@ def test_the_cache() -> None:
         assert not made.rerank("q", ["a"], max_tokens_per_doc=5).cached
 
 
+def test_the_key_of_the_cache() -> None:
+    """The same body at the same address is another request in another dialect."""
+
+    class Keys:
+        """A cache that is empty, and notes what it is asked for."""
+
+        asked: ClassVar[list[str]] = []
+
+        def get(self, key: str, /) -> None:
+            self.asked.append(key)
+
+        def set(self, key: str, value: bytes, /) -> None:
+            del key, value
+
+    for name in ("voyage", "cohere-v2"):
+        with reranker(name, cache=Keys()) as made:
+            made.rerank("q", ["b"])
+    assert len(set(Keys.asked)) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "body", "problem"),
     [
@@ -905,7 +940,7 @@ def test_the_cache() -> None:
             "2 results where at most 1",
         ),
         ("jina", {"results": None}, "it has no results"),
-        ("jina", {}, "it has no results (it has nothing)"),
+        ("jina", {}, "it has no results, only nothing"),
         ("jina", {"results": [7]}, "breaks the contract"),
         ("tei", {"error": "no such endpoint"}, "no such endpoint"),
         ("jina", b"{", "is not JSON"),
@@ -1019,6 +1054,19 @@ def test_command_line(tmp_path: Path, name: str) -> None:
         assert (code, "no list of models" in error) == (2, True)
     authorizations = [request.headers.get("authorization") for request in server.requests]
     assert authorizations == [None, "Bearer own-key-0123456789", None]
+
+
+def test_a_job_has_its_dialect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dialect is one of the options with which a job is resumed."""
+    table = tmp_path / "in.jsonl"
+    table.write_text('{"query": "q", "documents": ["a", "b"]}\n')
+
+    def opened(job: Batch, *_: object, **__: object) -> None:
+        raise BadBatch(str(job.options))
+
+    monkeypatch.setattr(batch, "opened", opened)
+    code, _, error = run("batch", table, tmp_path / "out.jsonl", "--dialect", "tei", "--base-url", BASE)
+    assert (code, "'dialect': 'tei'" in error) == (2, True)
 
 
 @pytest.mark.parametrize(

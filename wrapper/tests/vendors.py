@@ -15,6 +15,11 @@ Reply: TypeAlias = tuple[int, Any, dict[str, str]]
 Vendor: TypeAlias = Callable[[dict[str, Any]], Reply]
 
 
+def are_texts(documents: list[Any]) -> bool:
+    """Return True if each document is a string."""
+    return all(isinstance(document, str) for document in documents)
+
+
 def order(count: int, asked: int | None) -> list[tuple[int, float]]:
     """Return the places with their scores: the last document is the best, by a logit."""
     places = [(place, (place + 1) / 4 - 2) for place in reversed(range(count))]
@@ -26,7 +31,7 @@ def cohere(body: dict[str, Any]) -> Reply:
     known = {"model", "query", "documents", "top_n", "max_tokens_per_doc", "priority", "relevant_spans"}
     for name in body.keys() - known:
         return 422, {"id": "e-1", "message": f"unknown field: parameter '{name}' is not a valid field"}, {}
-    if not body["documents"]:
+    if not (body["documents"] and are_texts(body["documents"])):
         return 400, {"message": "invalid request: list of documents must not be empty"}, {}
     found = [
         {"index": place, "relevance_score": score}
@@ -58,6 +63,12 @@ def tei(body: dict[str, Any]) -> Reply:
     if "texts" not in body:
         return 422, "Failed to deserialize the JSON body into the target type: missing field `texts` at 1", {}
     texts = body["texts"]
+    if not are_texts(texts):
+        return (
+            422,
+            "Failed to deserialize the JSON body into the target type: texts[0]: invalid type: map",
+            {},
+        )
     if len(texts) > 32:
         message = f"batch size {len(texts)} > maximum allowed batch size 32"
         return 422, {"error": message, "error_type": "Validation"}, {}
@@ -69,7 +80,7 @@ def voyage(body: dict[str, Any]) -> Reply:
     """Rank as Voyage does: unknown fields, empty texts and more than a thousand documents are refused."""
     for name in body.keys() - {"query", "documents", "model", "top_k", "return_documents", "truncation"}:
         return 400, {"detail": f"Argument '{name}' is not supported by our API"}, {}
-    if "" in body["documents"] or len(body["documents"]) > 1000:
+    if "" in body["documents"] or not are_texts(body["documents"]) or len(body["documents"]) > 1000:
         return 400, {"detail": "Input cannot contain empty strings or empty lists"}, {}
     found = [
         {"index": place, "relevance_score": score}

@@ -29,13 +29,14 @@ _RUN = {
     "conformance_level": "The level that decides verdict and exit code, as --level says.",
     "verdicts": "The verdict of each level; empty if the report was written without.",
     "quick": "True if only the essential rules were judged.",
-    "requests": "How many requests were sent.",
+    "requests": "How many requests were sent, the repeats included.",
     "elapsed_s": "How long the check took, in seconds.",
     "seed": "What --seed takes to send the same generated requests again.",
 }
 DESCRIPTIONS: dict[str, dict[str, str]] = {
     "Report": {
         **_RUN,
+        "repeats": "How many of them were sent again, as the server refused them by 429 or 503, closed the connection or timed out.",
         "rules": "Every rule that was asked for, in the order of the kit.",
         "command": "The command line that runs the same check again; null if none ran it.",
         "complete": "The end mark, which comes last: a report without it was cut off.",
@@ -90,6 +91,7 @@ _OPTIONAL = {  # reports have them since they were added
     "examples",
     "mend",
     "touched",
+    "repeats",
 }
 
 

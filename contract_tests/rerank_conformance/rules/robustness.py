@@ -1,4 +1,4 @@
-"""A server answers whatever it is sent."""
+"""Rules of robustness: a server answers every request."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ def _own(seen: Seen, name: str) -> Iterator[Exchange]:
 
 @rule(
     "robustness.answered",
-    "Every request gets an answer that is whole HTTP, of a size that fits it",
+    "Every request gets a complete HTTP response of a plausible size",
     RESPONSES,
 )
 def answered(seen: Seen) -> Iterator[Judgement]:
-    """Judge resets, garbage, and bodies without end."""
+    """Judge resets, garbage and endless bodies."""
     for exchange in seen.exchanges:
         outcome = exchange.outcome
-        if exchange.probe.form in RAW_FORMS:  # a rule of transport judges these
+        if exchange.probe.form in RAW_FORMS:  # judged by the rules of transport
             continue
         if not isinstance(outcome, Fault):
             yield None
@@ -31,13 +31,13 @@ def answered(seen: Seen) -> Iterator[Judgement]:
 
 @rule(
     "robustness.transient-errors",
-    "At most one attempt in twenty is answered with a transient error, of 5xx or in a 200",
+    "At most one attempt in twenty gets a transient error, as a 5xx or in a 200",
     f"{RESPONSES}/502",
     level="SHOULD",
     since="1.1.0",
 )
 def transient_errors(seen: Seen) -> Iterator[Judgement]:
-    """Errors that pass when the request is repeated, and prove nothing by themselves."""
+    """Count the errors that disappear when the request is repeated; a single one proves nothing."""
     attempts = sum(exchange.attempts for exchange in seen.exchanges)
     failed = [status for exchange in seen.exchanges for status in exchange.passing if status >= 500]
     if len(failed) < _FEWEST_TRANSIENT or len(failed) <= _TRANSIENT_SHARE * attempts:
@@ -61,10 +61,10 @@ _FEWEST_TRANSIENT = 3  # fewer may be chance
     since="1.1.0",
 )
 def large_request(seen: Seen) -> Iterator[Judgement]:
-    """Judge a thousand documents, a document and a query of many pages: limits are the model's own, failing is not."""
+    """Judge a thousand documents, and a document and a query of many pages: a limit is allowed, a failure is not."""
     for exchange in _own(seen, "robustness.large-request"):
         answer = exchange.answer
-        # a server that is too slow for it within the time is not judged by it
+        # a server that is too slow to answer in time is not judged
         if answer is not None and not exchange.undecided:
             good = answer.status in {200, 400, 413}
             yield None if good else Finding("200, 400 or 413", described(exchange), exchange)
@@ -72,14 +72,14 @@ def large_request(seen: Seen) -> Iterator[Judgement]:
 
 @rule(
     "robustness.odd-json",
-    "No JSON makes a server fail: huge numbers, names twice, half of a surrogate pair, deep unknown fields",
+    "No JSON makes a server fail: huge numbers, duplicate names, lone surrogates, deeply nested unknown fields",
     f"{RESPONSES}/500",
     level="SHOULD",
     quick=False,
     since="1.1.0",
 )
 def odd_json(seen: Seen) -> Iterator[Judgement]:
-    """JSON that RFC 8259 leaves to the parser: it may be taken or refused, and a 5xx is advised against."""
+    """Judge JSON that RFC 8259 leaves to the parser: a server may accept or refuse it, but should not fail."""
     for exchange in _own(seen, "robustness.odd-json"):
         answer = exchange.answer
         if answer is not None and not exchange.undecided:
@@ -89,12 +89,12 @@ def odd_json(seen: Seen) -> Iterator[Judgement]:
 
 @rule(
     "robustness.no-server-error",
-    "What a server need not take, though it is legal, does not make it fail",
+    "Valid requests that a server may refuse do not make it fail",
     f"{RESPONSES}/500",
     quick=False,
 )
 def no_server_error(seen: Seen) -> Iterator[Judgement]:
-    """Judge requests whose acceptance is a SHOULD: they may be refused, and must not fail."""
+    """Judge requests whose acceptance is a SHOULD: a server may refuse them, but must not fail."""
     for exchange in seen.exchanges:
         answer, name = exchange.answer, exchange.probe.rule
         if name is None or RULES[name].level != "SHOULD" or not exchange.probe.legal:

@@ -1,4 +1,4 @@
-"""HTTP is taken as clients speak it: chunks, Expect, any Accept, odd and long headers, large bodies, one connection."""
+"""Rules of HTTP as clients speak it: chunks, Expect, Accept, unusual headers, large bodies, reused connections."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ def _judge(name: str, also: frozenset[int]) -> Judge:
     def judge(seen: Seen) -> Iterator[Judgement]:
         for exchange in seen.exchanges:
             if exchange.probe.rule == name and not _is_unsendable(exchange):
-                yield _taken(exchange, also)
+                yield _accepted(exchange, also)
 
     return judge
 
@@ -34,7 +34,7 @@ def _is_unsendable(exchange: Exchange) -> bool:
     return cannot and exchange.probe.form in RAW_FORMS
 
 
-def _taken(exchange: Exchange, also: frozenset[int]) -> Judgement:
+def _accepted(exchange: Exchange, also: frozenset[int]) -> Judgement:
     outcome = exchange.outcome
     if isinstance(outcome, Fault) and outcome.kind == "broken" and exchange.probe.form in RAW_FORMS:
         return Finding("200 with a ranking", outcome.message, exchange)
@@ -42,38 +42,50 @@ def _taken(exchange: Exchange, also: frozenset[int]) -> Judgement:
 
 
 _TABLE: tuple[tuple[str, Level, str, str, frozenset[int]], ...] = (
-    ("chunked-body", "MUST", "A body in chunks, without a Content-Length, is read", _BODY, frozenset({413})),
+    (
+        "chunked-body",
+        "MUST",
+        "A chunked body, without a Content-Length, is accepted",
+        _BODY,
+        frozenset({413}),
+    ),
     (
         "accept",
         "MUST",
-        "A ranking is sent to whoever accepts JSON: by the Accept of axios, fetch, browsers and SSE clients, or without one",
+        "A client that accepts JSON gets a ranking: with the Accept of axios, fetch, browsers and SSE clients, and without one",
         f"{RESPONSES}/200/content",
         frozenset(),
     ),
     (
         "event-stream",
         "SHOULD",
-        "Who accepts nothing but an event stream gets JSON, or a refusal",
+        "A client that accepts only an event stream gets JSON, or a refusal",
         f"{RESPONSES}/200/content",
         frozenset({400, 404, 406}),
     ),
     (
         "large-body",
         "MUST",
-        "A body of more than a megabyte is read whole, or refused with 413",
+        "A body of more than a megabyte is accepted, or refused with 413",
         f"{RESPONSES}/413",
         frozenset({413}),
     ),
     (
         "connection",
         "MUST",
-        "A request is ranked on any connection: one to be closed, one of HTTP/1.0, one that had a HEAD or a refusal before",
+        "A request is ranked on any connection: with Connection: close, with HTTP/1.0, and after a HEAD or a refusal",
         _BODY,
         frozenset(),
     ),
     ("expect", "SHOULD", "A request with Expect: 100-continue is ranked", _BODY, frozenset({413})),
-    ("header-bytes", "SHOULD", "A header value in UTF-8 is taken", f"{POST}/parameters", frozenset()),
-    ("long-headers", "SHOULD", "Headers of some thousand bytes are taken", f"{POST}/parameters", frozenset()),
+    ("header-bytes", "SHOULD", "A header value in UTF-8 is accepted", f"{POST}/parameters", frozenset()),
+    (
+        "long-headers",
+        "SHOULD",
+        "Headers of several thousand bytes are accepted",
+        f"{POST}/parameters",
+        frozenset(),
+    ),
 )
 for _slug, _level, _requirement, _source, _also in _TABLE:
     _id = f"transport.{_slug}"
@@ -90,7 +102,7 @@ for _slug, _level, _requirement, _source, _also in _TABLE:
     since="1.1.0",
 )
 def no_content_type(seen: Seen) -> Iterator[Judgement]:
-    """Judge the request; the form of a refusal is judged by the rules of errors."""
+    """Judge the status; the form of a refusal is judged by the rules of errors."""
     for exchange in seen.exchanges:
         answer = exchange.answer
         if (
