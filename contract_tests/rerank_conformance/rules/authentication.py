@@ -19,8 +19,8 @@ _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
     ("no-key", "MUST", True, "A request without a key is answered with 401", f"{RESPONSES}/401"),
     ("wrong-scheme", "MUST", True, "A request with another scheme than Bearer is answered with 401", _SCHEME),
     ("wrong-key", "MUST", True, "A request with an unknown or empty key is answered with 401", f"{RESPONSES}/401"),
-    ("similar-key", "MUST", False, "A request with one letter more or less in its key is answered with 401", f"{RESPONSES}/401"),
-    ("before-body", "MUST", False, "A missing key gets 401 even if the body is invalid", "#/security"),
+    ("similar-key", "MUST", True, "A request with one letter more or less in its key is answered with 401", f"{RESPONSES}/401"),
+    ("before-body", "MUST", True, "A missing key gets 401 even if the body is invalid", "#/security"),
 )  # fmt: skip
 for _slug, _level, _quick, _requirement, _source in _TABLE:
     _id = f"authentication.{_slug}"
@@ -31,7 +31,6 @@ for _slug, _level, _quick, _requirement, _source in _TABLE:
     "authentication.other-address",
     "No other spelling of the URL ranks without a key",
     "#/security",
-    quick=False,
     since="1.1.0",
 )
 def other_address(seen: Seen) -> Iterator[Judgement]:

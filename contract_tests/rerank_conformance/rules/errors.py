@@ -36,7 +36,7 @@ def _is_refused_by_http(exchange: Exchange, answer: Answer) -> bool:
     """Return True if an HTTP server may refuse a form of HTTP before the contract begins."""
     if exchange.probe.form != "usual":
         return True
-    return (exchange.probe.rule or "").startswith("transport.") and answer.status in {406, 413, 417, 431}
+    return (exchange.probe.rule or "").startswith("transport.") and answer.status in {406, 413, 415, 417, 431}
 
 
 def _own(answer: Answer) -> bool:

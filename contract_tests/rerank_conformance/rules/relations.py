@@ -297,6 +297,7 @@ _PAIRS = (
     ("rank-query-end-1", "rank-query-end-2", "queries that differ at their end"),
     ("rank-document-end-1", "rank-document-end-2", "documents that differ at their end"),
     ("rank-late-1", "rank-late-2", "lists that differ in their last documents"),
+    ("rank-same-length-1", "rank-same-length-2", "queries of one length"),
     ("rank-joined-1", "rank-joined-2", "lists that are one text when they are joined"),
 )
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from rerank_conformance.exchanges import RAW_FORMS, Exchange, Fault
-from rerank_conformance.rules.acceptance import described
+from rerank_conformance.rules.acceptance import described, judged
 from rerank_conformance.rules.rule import RESPONSES, RULES, Finding, Judgement, Seen, rule
 
 
@@ -21,7 +21,9 @@ def answered(seen: Seen) -> Iterator[Judgement]:
     """Judge resets, garbage and endless bodies."""
     for exchange in seen.exchanges:
         outcome = exchange.outcome
-        if exchange.probe.form in RAW_FORMS:  # judged by the rules of transport
+        if (
+            exchange.probe.form in RAW_FORMS or exchange.probe.form == "after-pause"
+        ):  # other rules judge these
             continue
         if not isinstance(outcome, Fault):
             yield None
@@ -38,13 +40,14 @@ def answered(seen: Seen) -> Iterator[Judgement]:
 )
 def transient_errors(seen: Seen) -> Iterator[Judgement]:
     """Count the errors that disappear when the request is repeated; a single one proves nothing."""
-    attempts = sum(exchange.attempts for exchange in seen.exchanges)
-    failed = [status for exchange in seen.exchanges for status in exchange.passing if status >= 500]
+    passing = [exchange for exchange in seen.exchanges if not exchange.lasting]
+    attempts = sum(exchange.attempts for exchange in passing)
+    failed = [status for exchange in passing for status in exchange.passing if status >= 500]
     if len(failed) < _FEWEST_TRANSIENT or len(failed) <= _TRANSIENT_SHARE * attempts:
         yield None
         return
     statuses = ", ".join(f"{count} times {status}" for status, count in sorted(Counter(failed).items()))
-    shown = next(one for one in seen.exchanges if any(status >= 500 for status in one.passing))
+    shown = next(one for one in passing if any(status >= 500 for status in one.passing))
     actual = f"{len(failed)} of {attempts}: {statuses}"
     yield Finding(f"at most {_TRANSIENT_SHARE:.0%} of the attempts", actual, shown)
 
@@ -54,10 +57,38 @@ _FEWEST_TRANSIENT = 3  # fewer may be chance
 
 
 @rule(
+    "robustness.after-pause",
+    "A request on a connection that was idle for some seconds gets its own ranking, as before",
+    RESPONSES,
+    quick=False,
+    since="1.1.0",
+)
+def after_pause(seen: Seen) -> Iterator[Judgement]:
+    """Compare one request before and after a pause; a server whose scores are others each time breaks another rule."""
+    before, after = seen.named("rank-before-pause"), seen.named("rank-after-pause")
+    if before is None or after is None or not before.ranked or not seen.close(0.0, seen.noise):
+        return
+    outcome, expected = after.outcome, "200 with a ranking, as before the pause"
+    if isinstance(outcome, Fault) and outcome.kind == "broken":
+        yield Finding(expected, outcome.message, after)
+        return
+    verdict = judged(after, expected, lambda answer: answer.status == 200)
+    same = before.scores.keys() == after.scores.keys() and all(
+        seen.close(score, after.scores[index]) for index, score in before.scores.items()
+    )
+    if verdict is None and not same:
+        verdict = Finding(f"the scores of before: {_shown(before)}", _shown(after), after)
+    yield verdict
+
+
+def _shown(exchange: Exchange) -> str:
+    return ", ".join(f"{index} ({score:.6g})" for index, score in exchange.scores.items()) or "no scores"
+
+
+@rule(
     "robustness.large-request",
     "A large request is ranked, or refused with 400 or 413",
     f"{RESPONSES}/413",
-    quick=False,
     since="1.1.0",
 )
 def large_request(seen: Seen) -> Iterator[Judgement]:

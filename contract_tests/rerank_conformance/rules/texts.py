@@ -87,6 +87,68 @@ _read_to_end(
 )
 
 
+def _told_apart(seen: Seen, name: str, pairs: int, what: str) -> Iterator[Judgement]:
+    """Judge a request whose documents come in pairs, each of one beginning: both with one score were cut there."""
+    exchange = seen.named(name)
+    if exchange is None or not exchange.ranked:
+        return
+    for first in range(0, 2 * pairs, 2):
+        if {first, first + 1} <= exchange.scores.keys():
+            score, other = exchange.scores[first], exchange.scores[first + 1]
+            actual = f"{score:.6g} for documents {first} and {first + 1}"
+            yield Finding(f"two scores for {what}", actual, exchange) if score == other else None
+
+
+def _other_query(seen: Seen, name: str, what: str) -> Iterator[Judgement]:
+    """Judge two queries of one beginning: both with one ranking were cut there."""
+    pair = _pair(seen, f"{name}-1", f"{name}-2")
+    if pair is not None:
+        bad = _is_same(*pair)
+        yield Finding(f"other scores for {what}", "the same in every digit", pair[1]) if bad else None
+
+
+@rule(
+    "relation.every-line",
+    "The ranking depends on every line of a text",
+    f"{_OF}/query/description",
+    quick=False,
+    since="1.1.0",
+)
+def every_line(seen: Seen) -> Iterator[Judgement]:
+    """Judge texts that differ in a later line."""
+    yield from _told_apart(seen, "rank-line-ends", 2, "documents that differ in a later line")
+    yield from _other_query(seen, "rank-query-line", "queries that differ in a later line")
+
+
+@rule(
+    "relation.after-special-tokens",
+    "The ranking depends on what follows the name of a special token in a text",
+    f"{SCHEMA}/RerankDocument",
+    quick=False,
+    since="1.1.0",
+)
+def after_special_tokens(seen: Seen) -> Iterator[Judgement]:
+    """Judge texts that differ behind what is special to a tokenizer."""
+    yield from _told_apart(
+        seen, "rank-after-special", 3, "documents that differ behind a special token's name"
+    )
+    yield from _other_query(seen, "rank-query-special", "queries that differ behind a special token's name")
+
+
+@rule(
+    "relation.other-scripts",
+    "Texts in Cyrillic, Arabic and Greek script are told apart",
+    f"{SCHEMA}/RerankDocument",
+    level="SHOULD",
+    quick=False,
+    since="1.1.0",
+)
+def other_scripts(seen: Seen) -> Iterator[Judgement]:
+    """Judge lists in other scripts, each with one document that answers."""
+    for exchange in seen.under("rank-script-"):
+        yield from _told_apart(seen, exchange.probe.name, 1, "two texts in one script")
+
+
 @rule(
     "relation.query-ends",
     "Blanks at the ends of a query do not change which document is first",

@@ -77,6 +77,27 @@ _TABLE: tuple[tuple[str, Level, str, str, frozenset[int]], ...] = (
         _BODY,
         frozenset(),
     ),
+    (
+        "client-headers",
+        "MUST",
+        "Headers that clients, browsers, proxies and tracers add do not keep a request from being ranked",
+        f"{POST}/parameters",
+        frozenset(),
+    ),
+    (
+        "origin",
+        "SHOULD",
+        "A request from a browser, with an Origin and the headers beside it, is ranked",
+        f"{POST}/parameters",
+        frozenset(),
+    ),
+    (
+        "query-string",
+        "SHOULD",
+        "Parameters in the address that the contract does not know are ignored",
+        f"{POST}/parameters",
+        frozenset(),
+    ),
     ("expect", "SHOULD", "A request with Expect: 100-continue is ranked", _BODY, frozenset({413})),
     ("header-bytes", "SHOULD", "A header value in UTF-8 is accepted", f"{POST}/parameters", frozenset()),
     (
@@ -94,21 +115,25 @@ for _slug, _level, _requirement, _source, _also in _TABLE:
     )
 
 
-@rule(
+def _without_failing(name: str, requirement: str, expected: str) -> None:
+    """Register a rule of requests that may be refused; the form of a refusal is judged by the rules of errors."""
+
+    def judge(seen: Seen) -> Iterator[Judgement]:
+        for exchange in seen.exchanges:
+            answer = exchange.answer
+            if exchange.probe.rule == name and answer is not None and not exchange.undecided:
+                yield None if answer.status < 500 else Finding(expected, described(exchange), exchange)
+
+    rule(name, requirement, f"{_BODY}/content", quick=False, since="1.1.0")(judge)
+
+
+_without_failing(
     "transport.no-content-type",
     "A request without Content-Type is ranked, or refused with 400",
-    f"{_BODY}/content",
-    quick=False,
-    since="1.1.0",
+    "200 or 400",
 )
-def no_content_type(seen: Seen) -> Iterator[Judgement]:
-    """Judge the status; the form of a refusal is judged by the rules of errors."""
-    for exchange in seen.exchanges:
-        answer = exchange.answer
-        if (
-            exchange.probe.rule == "transport.no-content-type"
-            and answer is not None
-            and not exchange.undecided
-        ):
-            good = answer.status < 500
-            yield None if good else Finding("200 or 400", described(exchange), exchange)
+_without_failing(
+    "transport.compressed-body",
+    "A compressed body is read, or refused with 400 or 415",
+    "200, 400 or 415",
+)
