@@ -13,8 +13,8 @@ pytest.importorskip("click", reason="the extra `cli` is not installed")
 pytest.importorskip("rich", reason="the extra `cli` is not installed")
 
 from click.testing import CliRunner, Result
-from doctor_servers import HEALTHY, KEY, ODD, Spec
 
+from doctor_servers import HEALTHY, KEY, ODD, Spec
 from openrouter_rerank.cli import doctor
 from openrouter_rerank.cli.app import app
 from openrouter_rerank.doctor import Configuration, Diagnosis

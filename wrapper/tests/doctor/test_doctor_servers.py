@@ -10,8 +10,8 @@ pytest.importorskip("click", reason="the extra `cli` is not installed")
 pytest.importorskip("rich", reason="the extra `cli` is not installed")
 
 from click.testing import CliRunner
-from doctor_servers import HEALTHY, ODD, Healthy, Odd
 
+from doctor_servers import HEALTHY, ODD, Healthy, Odd
 from openrouter_rerank import Reranker
 from openrouter_rerank.cli.app import app
 from openrouter_rerank.doctor import CODES, diagnose
