@@ -32,7 +32,7 @@ from openrouter_rerank.retries import Retries
 from openrouter_rerank.version import VERSION
 from openrouter_rerank_api.api.models import list_models
 from openrouter_rerank_api.api.rerank import create_rerank
-from openrouter_rerank_api.dialects import DIALECTS
+from openrouter_rerank_api.dialects import DIALECTS, SUMMARIES
 from openrouter_rerank_api.models import RerankRequest
 from openrouter_rerank_api.types import UNSET, Unset
 
@@ -136,7 +136,7 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
             ]
         ),
         # Checked here too, so that a wrong default fails where it was written.
-        defaults=_checked(with_options(_defaults(codec), options), codec),
+        defaults=_checked(with_options(_defaults(codec), options), options, codec),
         timeout=seconds("timeout", TIMEOUT if options.get("timeout") is None else options["timeout"]),
         deadline=None if deadline is None else seconds("deadline", deadline),
         retries=_retries(retries),
@@ -223,7 +223,9 @@ def _categories(value: object) -> str | None:
     return ",".join(cast(list[str], names))
 
 
-_OF_A_CALL: Mapping[str, Any] = {name: DEFAULTS.get(name) for name in CALL - {"timeout", "extra_headers"}}
+_OF_A_CALL: Mapping[str, Any] = {
+    name: DEFAULTS.get(name) for name in CALL - {"timeout", "extra_headers", *SUMMARIES}
+}
 """The default options of a call; timeout and headers are settings of their own."""
 
 
@@ -231,7 +233,8 @@ def _defaults(codec: Codec | None) -> Mapping[str, Any]:
     """Return the default options of a call. OpenRouter's default model is none of another dialect's."""
     if codec is None:
         return _OF_A_CALL
-    return {**_OF_A_CALL, "model": None, "max_documents": codec.max_documents}
+    fields = dict.fromkeys(SUMMARIES)
+    return {**_OF_A_CALL, **fields, "model": None, "max_documents": codec.max_documents}
 
 
 def changed(settings: Settings, given: Mapping[str, Any]) -> Settings:
@@ -241,7 +244,7 @@ def changed(settings: Settings, given: Mapping[str, Any]) -> Settings:
         TypeError, ValueError: An option cannot be followed; the message says which.
     """
     defaults = with_options(settings.defaults, given)
-    changes: dict[str, Any] = {"defaults": _checked(defaults, settings.codec)}
+    changes: dict[str, Any] = {"defaults": _checked(defaults, given, settings.codec)}
     if given.get("timeout") is not None:
         changes["timeout"] = seconds("timeout", given["timeout"])
     if "deadline" in given:
@@ -255,11 +258,13 @@ def changed(settings: Settings, given: Mapping[str, Any]) -> Settings:
     return msgspec.structs.replace(settings, **changes)
 
 
-def _checked(defaults: Mapping[str, Any], codec: Codec | None) -> Mapping[str, Any]:
+def _checked(defaults: Mapping[str, Any], given: Mapping[str, Any], codec: Codec | None) -> Mapping[str, Any]:
+    """Return the default options of a call, validated with those that were given."""
     checked = defaults
     if codec is not None and codec.model == "required" and defaults["model"] is None:
         checked = {**defaults, "model": codec.title}  # a call may name one
-    check_options({name: value for name, value in defaults.items() if value is not None}, codec)
+    named = {**defaults, **given}
+    check_options({name: value for name, value in named.items() if value is not None}, codec)
     body("query", [], checked, codec=codec)
     score(defaults["min_score"])
     return defaults

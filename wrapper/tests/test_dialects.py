@@ -610,6 +610,8 @@ def test_fields_of_dialects(name: str, field: str) -> None:
             with pytest.raises((TypeError, ValueError), match=field):
                 made.rerank("q", ["a"], **{field: [None]})
             return
+        with pytest.raises(ValueError, match=rf"^{field}: .*dialect .* has it"):
+            made.with_options(**{field: VALUES[field]})
         with pytest.raises(ValueError, match=rf"^{field}: .*dialect .* has it") as caught:
             made.rerank("q", ["a"], **{field: VALUES[field]})
         assert all(repr(other) in str(caught.value) for other in DIALECTS if field in REQUESTS[other])
