@@ -148,6 +148,7 @@ DECIDING = [
     "core",
     "decoding",
     "dialects/*",
+    "doctor/*",
     "defaults",
     "documents",
     "errors",

@@ -163,10 +163,24 @@ _MOST_MEMBERS = 10_000
 _FIRST_STEP = 1024
 
 
+# The words of a next step that is about the configuration of the client and does not say what to write.
+_CONFIGURATION = re.compile(
+    r"\b[Cc]heck base_url\b|\bis base_url an\b|\bdialect=|\bapi_key\b|\bname of the model\b"
+)
+
+
+def _with_doctor(message: str, step: str, settings: Settings) -> str:
+    """Add the command that finds the cause to a message whose next step changes the configuration."""
+    if _CONFIGURATION.search(step) is None:
+        return message
+    return f"{message.rstrip('.')}. `rerank doctor {settings.where}` finds the cause"
+
+
 def malformed(problem: str, answer: Answer, settings: Settings, hint: str = "") -> InvalidResponseError:
     """Return the error of a 2xx response that breaks the contract, with the problem and the dialect that it looks like."""
     step = f". {hint}" if hint else "; report it to the server"
-    message = f"{settings.where} answered {answer.status}, but {problem}. No part of it was used{step}"
+    told = f"{problem}. No part of it was used{step}"
+    message = f"{settings.where} answered {answer.status}, but {_with_doctor(told, told, settings)}"
     return InvalidResponseError(
         settings.redactor.text(message),
         status=answer.status,
@@ -387,7 +401,7 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     if succeeded and (code is None or code < 400):
         hint = ". Check base_url" if is_no_address(words_of(told)) else ""
         message = f"{settings.where} answered {answer.status} with an error and no code for it: {says}{hint}"
-        return InvalidResponseError(message, **common)
+        return InvalidResponseError(_with_doctor(message, hint, settings), **common)
     status = answer.status if codec is None and not succeeded else cast(int, code)
     html = _is_html(answer)
     # The words of a dialect are those of its own form.
@@ -395,12 +409,12 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     cause = cause_of(status, words, told | metadata, html=html)
     retryable = _retryable(status, metadata, cause)
     inside = f" inside a {answer.status}" if succeeded else ""
-    message = (
-        f"{_title(status)}{inside} from {_sender(answer.status, settings)}: {says}. "
-        f"{_what_next(status, answer, cause, settings, retryable=retryable)}"
-    )
+    step = _what_next(status, answer, cause, settings, retryable=retryable)
     if class_of(status) in _OF_ANOTHER_DIALECT and (hint := _dialect_hint(whole, settings)):
-        message = f"{message.rstrip('.')}. {hint}"
+        step = f"{step.rstrip('.')}. {hint}"
+    message = _with_doctor(
+        f"{_title(status)}{inside} from {_sender(answer.status, settings)}: {says}. {step}", step, settings
+    )
     return class_of(status)(message, retryable=retryable, too_large=cause is Cause.SIZE, **common)
 
 
@@ -597,7 +611,7 @@ def _connection_error(failure: Failure, settings: Settings, send: Send) -> Reran
         problem = settings.redactor.text(problem)
         if len(problem) > _LONGEST_MESSAGE:
             problem = f"{problem[:_LONGEST_MESSAGE]}..."
-        message = f"cannot reach {route}: {problem}; {step}"
+        message = _with_doctor(f"cannot reach {route}: {problem}; {step}", step, settings)
         result = APIConnectionError(message, retryable=retryable)
     result.__cause__ = None if error is None else settings.redactor.exception(error)
     return result

@@ -797,7 +797,7 @@ def test_forms_of_errors(content: Any, code: int | None, says: str) -> None:
     assert caught.value.code == code
     assert message.startswith("400 Bad Request from https://openrouter.ai/api/v1/rerank: ")
     page = "HTML" in message
-    step = message.partition(". The answer looks like")[0].rstrip(".")
+    step = message.partition(". The answer looks like")[0].partition(". `rerank doctor")[0].rstrip(".")
     assert step.endswith("address" if page else "Change the request; trying it again will not help")
     assert len(message) < 700
     assert "\n" not in message
