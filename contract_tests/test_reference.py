@@ -159,7 +159,7 @@ ILLEGAL: list[tuple[dict[str, object], str]] = [
     ({"model": 5}, "model: 5 is not a string"),
     ({"provider": "Cohere"}, 'provider: "Cohere" is not an object or null'),
     ({"provider": {"order": "Cohere"}}, 'provider.order: "Cohere" is not an array or null'),
-    ({"provider": {"sort": {"by": 1}}}, 'provider.sort.by: 1 is not a string or null'),
+    ({"provider": {"sort": {"by": 1}}}, "provider.sort.by: 1 is not a string or null"),
     ({"documents": NESTED}, "body: a wrong value in it is nested too deeply to say more"),
     ({"trace": {"trace_id": NESTED}}, "body: a wrong value in it is nested too deeply to say more"),
     ({"session_id": "x" * 257}, f'session_id: "{"x" * 40}"... is longer than 256 characters'),
