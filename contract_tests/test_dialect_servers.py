@@ -231,3 +231,24 @@ def test_unknown_dialect_is_told():
         codec("cohere")
     assert codec("openrouter") is None
     assert speaking("openrouter") is Reference
+
+
+@DIALECTS
+def test_facade_ranks_through_the_server(name: str):
+    """Two codecs that share no code agree: the facade's requests are taken, and its answers and errors are read."""
+    from openrouter_rerank import AuthenticationError, Reranker
+
+    documents = [*CANONICAL["documents"], "Bread rises."]
+    model: Any = {"model": "m"} if "model" in CODECS[name].own else {}
+    with running(speaking(name)(keys={KEY})) as url:
+        with Reranker(api_key=KEY, base_url=f"{url}/v1", dialect=name, **model) as reranker:
+            ranking = reranker.rerank(CANONICAL["query"], documents, top_n=2)
+        with (
+            Reranker(api_key="wrong", base_url=f"{url}/v1", dialect=name, **model) as locked_out,
+            pytest.raises(AuthenticationError),
+        ):
+            locked_out.rerank(CANONICAL["query"], documents)
+    assert ranking.indices[0] == 1
+    assert len(ranking) == 2
+    assert ranking[0].document is documents[1]
+    assert (ranking.usage.search_units if name == "cohere-v2" else ranking.usage.total_tokens) is not None

@@ -43,6 +43,11 @@ class DialectRule(Rule):
         """The reason for the conformance level, in one sentence."""
         return group_of(self.like or self.id).reason
 
+    @property
+    def mend(self) -> str | None:
+        """The usual fix; for a rule that is judged by the contract of the dialect, the place in it."""
+        return super().mend if self.source.startswith("#") else f"Answer as {self.source} says."
+
 
 def why_not_applicable(rule: Rule) -> str | None:
     """Return the reason why a rule is not judged in its dialect; None if it is."""
@@ -78,6 +83,7 @@ def _applied(rule: Rule, codec: Codec) -> DialectRule:
     parts["level"] = found.level or rule.level
     if found.how == "own form":
         parts["judge"] = judge_of(codec, rule.id)
+        parts["requirement"] = f"{rule.requirement} (in {codec.name}: {found.reason})"
         parts["source"] = place(codec, SOURCES[f"{rule.id.partition('.')[0]}."])
     return DialectRule(**parts, dialect=codec.name)
 
