@@ -356,6 +356,23 @@ def test_limit_of_documents_is_asked_for(what: str):
     assert ("rank-batches" in sizes) is not limit
 
 
+def test_generated_requests_above_the_limit_are_not_judged():
+    """A generated list that is longer than the server's limit may be refused; a shorter one has to be taken."""
+    translated = Translated(Recorder({"/info": json_answer({"max_client_batch_size": 2})}), CODECS["tei"])
+    send(translated, smoke("m"))
+    made = [
+        Probe(
+            name=f"generated-{count}",
+            phase="generate",
+            body={"query": "q", "texts": ["a"] * count},
+            legal=True,
+        )
+        for count in (2, 3)
+    ]
+    assert [probe.legal for probe in translated.generated(made)] == [True, None]
+    assert [len(probe.documents) for probe in translated.generated(made)] == [2, 3]
+
+
 def test_other_dialects_are_not_asked():
     """A dialect without /info is sent nothing but the request."""
     recorder = Recorder()

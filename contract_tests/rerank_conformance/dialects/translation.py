@@ -107,8 +107,8 @@ class Translated:
         return replace(exchange, outcome=decoded(exchange.outcome, self.codec))
 
     async def _ask_for_limit(self) -> None:
-        """Ask a server that says so for the most documents of a request; one that does not has no limit of its own."""
-        if f"{_INFO}" not in self.codec.contract.document["paths"]:
+        """Ask for the most documents of a request, if the dialect has a way to; without an answer there is no limit."""
+        if _INFO not in self.codec.contract.document["paths"]:
             return
         exchange = await self._line.send(Probe(name="info", phase="smoke", method="GET", path=_INFO))
         value: object = exchange.answer.value if exchange.answer else None
@@ -162,6 +162,8 @@ class Translated:
                 body = self.codec.read(cast("Body", body))
                 if legal and contract.load().request.violation(body) is not None:
                     legal = None  # the dialect says nothing of a value that the canonical form forbids
+                if legal and self._limit is not None and len(body["documents"]) > self._limit:
+                    legal = None  # the server says that it refuses these
             yield _wire(probe, body=body, legal=legal, sent=probe.content, echo=echo)
 
 
