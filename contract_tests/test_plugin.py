@@ -9,6 +9,7 @@ import pytest
 from rerank_conformance.broken import BROKEN
 from rerank_conformance.reference import Reference
 from rerank_conformance.reference.asgi import running
+from rerank_conformance.reference.speaking import speaking
 
 QUICK = ["--pyargs", "rerank_conformance", "--target-quick"]
 
@@ -66,6 +67,20 @@ def test_an_older_version(tmp_path):
     assert done.returncode == 0, done.stdout
     assert "contract 1.0.0" in done.stdout
     assert "error" not in done.stdout
+
+
+def test_a_dialect(tmp_path):
+    """A server of another dialect is judged in it; a rule of that dialect's form names the place in its contract."""
+    chosen = ["--target-dialect", "tei", "-k", "answer.json or refusal.canonical-form"]
+    with running(speaking("tei")()) as url, running(speaking("tei", BROKEN["answer.json"])()) as broken:
+        honest = run(tmp_path, "--pyargs", "rerank_conformance", "--target", url, *chosen)
+        failed = run(tmp_path, "--pyargs", "rerank_conformance", "--target", broken, *chosen)
+
+    assert honest.returncode == 0, honest.stdout
+    assert "2 passed" in honest.stdout.splitlines()[-1]
+    assert "dialect tei" in honest.stdout
+    assert failed.returncode == 1
+    assert "contract: contracts/dialects/tei.yaml:" in failed.stdout
 
 
 def test_a_should_counts_if_it_is_to(tmp_path):
@@ -209,6 +224,7 @@ def test_without_a_target(tmp_path):
         (["http://127.0.0.1:9", "--target-contract-version", "0.9.0"], "", "1.0.0"),
         (["http://127.0.0.1:9", "--target-expected-failures", "none.txt"], "", "none.txt"),
         (["http://127.0.0.1:9", "--target-base-path", "/v1"], "", "add the path to the URL"),
+        (["http://127.0.0.1:9", "--target-dialect", "cohere"], "", "use one of openrouter, cohere-v2"),
         (["os:path", "--target-base-path", "v1"], "", "does not begin with /"),
         (["os:path", "--target-base-path", "/v1?a=b"], "", "holds a query"),
     ],
@@ -222,6 +238,7 @@ def test_without_a_target(tmp_path):
         "version",
         "file",
         "path-of-url",
+        "dialect",
         "path",
         "query",
     ],

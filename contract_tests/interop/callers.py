@@ -57,6 +57,36 @@ def litellm(root: str, request: Request) -> Outcome:
     return outcome(answer.results, answer.meta and answer.meta.get("billed_units"))
 
 
+def voyage(root: str, request: Request) -> Outcome:
+    """Voyage's SDK."""
+    import voyageai  # noqa: PLC0415 - the others need not be there
+
+    client = voyageai.Client(api_key=request["key"], base_url=f"{root}/v1", timeout=TIMEOUT, max_retries=0)
+    answer = client.rerank(request["query"], request["documents"], model=MODEL, top_k=request["top_n"])
+    results = [result._asdict() for result in answer.results]
+    return outcome(results, {"total_tokens": answer.total_tokens})
+
+
+def litellm_route(provider: str, path: str) -> Callable[[str, Request], Outcome]:
+    """Return LiteLLM's function for the dialect of another vendor.
+
+    Args:
+        provider: The vendor, as the beginning of the model's name.
+        path: The path of the address that a user configures.
+    """
+
+    def call(root: str, request: Request) -> Outcome:
+        os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # otherwise it is fetched on import
+        import litellm as sdk  # noqa: PLC0415 - the others need not be there
+
+        sdk.suppress_debug_info = True
+        address = {"api_base": f"{root}{path}", "api_key": request["key"], "timeout": TIMEOUT}
+        answer = sdk.rerank(**asked(request) | {"model": f"{provider}/{MODEL}"}, **address)
+        return outcome(answer.results, answer.meta and answer.meta.get("billed_units"))
+
+    return call
+
+
 def asked(request: Request) -> dict[str, Any]:
     """Return the request in the common form; `top_n` is left out if it is None."""
     given = {name: request[name] for name in ("query", "documents", "top_n") if request[name] is not None}
@@ -75,7 +105,7 @@ def outcome(results: Iterable[Any], usage: Any) -> Outcome:
 
 def failure(error: Exception) -> Outcome:
     """Convert the error that the client raised."""
-    status = getattr(error, "status_code", None)
+    status = getattr(error, "status_code", None) or getattr(error, "http_status", None)
     said = " ".join(str(error).split())[:300]
     return {"error": type(error).__name__, "status": status, "message": said}
 
@@ -85,6 +115,10 @@ CALLERS: dict[str, Callable[[str, Request], Outcome]] = {
     "cohere_v1": cohere_v1,
     "cohere_v2": cohere_v2,
     "litellm": litellm,
+    "litellm_jina": litellm_route("jina_ai", "/v1"),
+    "litellm_tei": litellm_route("huggingface", ""),
+    "litellm_voyage": litellm_route("voyage", "/v1"),
+    "voyage": voyage,
 }
 
 

@@ -54,6 +54,8 @@ class Client(NamedTuple):
     """The address that a user of the client configures."""
     npm: bool = False
     required: bool = True
+    dialect: str = ""
+    """The dialect in which it speaks; empty for the form that the contract has."""
 
 
 CLIENTS = (
@@ -65,6 +67,29 @@ CLIENTS = (
     Client("cohere-ai CohereClientV2 (npm)", "cohere-ai", "cohere", "URL", npm=True),
     Client("AI SDK with @ai-sdk/cohere (npm)", "ai", "ai", "URL/api/v1", npm=True, required=False),
 )
+
+
+IN_DIALECTS = (
+    Client("cohere ClientV2 (Python)", "cohere", "cohere_v2", "URL", dialect="cohere-v2"),
+    Client("cohere-ai CohereClientV2 (npm)", "cohere-ai", "cohere", "URL", npm=True, dialect="cohere-v2"),
+    Client("voyageai Client (Python)", "voyageai", "voyage", "URL/v1", dialect="voyage"),
+    Client("litellm.rerank voyage/ (Python)", "litellm", "litellm_voyage", "URL/v1", dialect="voyage"),
+    Client("litellm.rerank jina_ai/ (Python)", "litellm", "litellm_jina", "URL/v1", dialect="jina"),
+    Client("litellm.rerank huggingface/ (Python)", "litellm", "litellm_tei", "URL", dialect="tei"),
+)
+"""The clients of other vendors, each with the server of its own dialect."""
+
+
+class Form(NamedTuple):
+    """The names of a dialect, for a plain POST."""
+
+    documents: str = "documents"
+    top_n: str = "top_n"
+    results: str = "results"
+    score: str = "relevance_score"
+
+
+FORMS = {"tei": Form("texts", "top_n", "", "score"), "voyage": Form(top_n="top_k", results="data")}
 
 
 class Cell(NamedTuple):
@@ -93,6 +118,19 @@ class Row(NamedTuple):
         return self.client.required and bool(self.plain.problems or self.compat.problems)
 
 
+class DialectRow(NamedTuple):
+    """One line of the table of dialects."""
+
+    client: Client
+    version: str
+    cell: Cell
+
+    @property
+    def failed(self) -> bool:
+        """True if a client that has to work does not."""
+        return self.client.required and bool(self.cell.problems)
+
+
 class CannotRunError(Exception):
     """A client that is not installed, or does not end."""
 
@@ -112,34 +150,67 @@ def table(cache: Path) -> list[Row]:
         return [row(client, plain, compat, home) for client in CLIENTS]
 
 
+def in_dialects(cache: Path) -> list[DialectRow]:
+    """Run every client of a dialect against the server of that dialect."""
+    try:
+        home = npm_packages(cache)
+    except CannotRunError as error:
+        home = error
+    rows: list[DialectRow] = []
+    for dialect in dict.fromkeys(client.dialect for client in IN_DIALECTS):
+        serve = [Path(sys.executable).with_name("rerank"), "serve", "--port=0", "--key-env=INTEROP_KEY"]
+        with serving([*serve, "--dialect", dialect], first_line, {"INTEROP_KEY": KEY}) as url:
+            rows += [dialect_row(one, url, home) for one in IN_DIALECTS if one.dialect == dialect]
+    return rows
+
+
+def dialect_row(client: Client, url: str, home: Path | CannotRunError) -> DialectRow:
+    """Return the result of one client, or the reason why it cannot be run."""
+    found = version_of(client)
+    if found is None:
+        return DialectRow(client, "none", Cell([f"not run: {client.package} is not installed"]))
+    return DialectRow(client, found, cell(client, url, home))
+
+
+def version_of(client: Client) -> str | None:
+    """Return the version of a client; None if it is not installed."""
+    try:
+        return PINS[client.package] if client.npm else version(client.package)
+    except PackageNotFoundError:
+        return None
+
+
+def cell(client: Client, url: str, home: Path | CannotRunError) -> Cell:
+    """Return the results of one client with one server."""
+    try:
+        return judge(outcomes(client, url, home), answers(url, client.dialect))
+    except CannotRunError as error:
+        return Cell([f"not run: {error}"])
+
+
 def row(client: Client, plain: str, compat: str, home: Path | CannotRunError) -> Row:
     """Return the results of one client, or the reason why it cannot be run."""
-    try:
-        found = PINS[client.package] if client.npm else version(client.package)
-    except PackageNotFoundError:
+    found = version_of(client)
+    if found is None:
         missing = Cell([f"not run: {client.package} is not installed"])
         return Row(client, "none", missing, missing)
-    cells: list[Cell] = []
-    for url in (plain, compat):
-        try:
-            cells.append(judge(outcomes(client, url, home), answers(url)))
-        except CannotRunError as error:
-            cells.append(Cell([f"not run: {error}"]))
-    return Row(client, found, *cells)
+    return Row(client, found, cell(client, plain, home), cell(client, compat, home))
 
 
-def answers(url: str) -> list[list[list[float]]]:
+def answers(url: str, dialect: str = "") -> list[list[list[float]]]:
     """Return the server's rankings for a plain POST of each selected request."""
+    form = FORMS.get(dialect, Form())
+    names = {"query": "query", "documents": form.documents, "top_n": form.top_n}
     rankings: list[list[list[float]]] = []
     for request in REQUESTS.values():
-        body = {name: request[name] for name in ("query", "documents", "top_n") if request[name] is not None}
+        body = {wire: request[name] for name, wire in names.items() if request[name] is not None}
         headers = {"Authorization": f"Bearer {request['key']}"}
         answer = httpx.post(
             f"{url}/api/v1/rerank", json={"model": "any", **body}, headers=headers, timeout=20
         )
         if answer.is_success:
-            results = answer.json()["results"]
-            rankings.append([[result["index"], result["relevance_score"]] for result in results])
+            results = answer.json()[form.results] if form.results else answer.json()
+            rankings.append([[result["index"], result[form.score]] for result in results])
     return rankings
 
 

@@ -33,6 +33,12 @@ the server's own answer with the right document first, and ends in an error with
 user. With `--compat` an answer also has what Cohere's clients look for; without it, it is the contract's alone.
 `URL` is the line that `rerank serve` prints. The provider of the AI SDK refuses an answer without `meta`, which only `--compat` has.
 """
+DIALECTS = """\
+## Their clients, in their own dialect
+
+The same requests to `rerank serve --dialect NAME`, by the clients of the vendors that have these forms. TEI has no `top_n`: all
+documents come back.
+"""
 SERVERS = """\
 ## Our facade, their servers
 
@@ -58,6 +64,16 @@ def of_clients(rows: Sequence[clients.Row]) -> str:
     head = ["client", "version", "base URL", "`rerank serve`", "usage", "`--compat`", "usage"]
     cells = [
         [row.client.name, row.version, f"`{row.client.base_url}`", row.plain.verdict, row.plain.usage, row.compat.verdict, row.compat.usage]
+        for row in rows
+    ]  # fmt: skip
+    return table(head, cells)
+
+
+def of_dialects(rows: Sequence[clients.DialectRow]) -> str:
+    """Format the table of clients of other dialects."""
+    head = ["client", "version", "base URL", "`--dialect`", "works", "usage"]
+    cells = [
+        [row.client.name, row.version, f"`{row.client.base_url}`", row.client.dialect, row.cell.verdict, row.cell.usage]
         for row in rows
     ]  # fmt: skip
     return table(head, cells)
@@ -132,6 +148,9 @@ def main() -> int:
         of_others = clients.table(options.cache.resolve())
         failed |= any(row.failed for row in of_others)
         parts += [CLIENTS, of_clients(of_others) + "\n"]
+        in_dialects = clients.in_dialects(options.cache.resolve())
+        failed |= any(row.failed for row in in_dialects)
+        parts += [DIALECTS, of_dialects(in_dialects) + "\n"]
     if options.only in {None, "servers"}:
         rows = servers.table(commands)
         failed |= any(row.failed for row in rows)

@@ -19,6 +19,7 @@ import msgspec
 from click.core import ParameterSource
 
 from rerank_conformance import contract, storage
+from rerank_conformance.dialects import CANONICAL, NAMES
 from rerank_conformance.expected import check_issue, read_expected, read_text, update
 from rerank_conformance.report import LEVELS, Report, nearest
 from rerank_conformance.target import is_live, refusal
@@ -81,7 +82,8 @@ def main() -> None:
     type=click.IntRange(min=0),
     help="Generate other requests, or those of an earlier check.  [default: 0]",
 )
-@click.option("--model", help="The model to ask for.  [default: cohere/rerank-v3.5]")
+@click.option("--dialect", type=click.Choice(NAMES), default=CANONICAL, show_default=True, help="The API that the server speaks: that of the contract, or another vendor's form of it. jina is also that of vLLM, llama.cpp and infinity.")  # fmt: skip
+@click.option("--model", help="The model to ask for.  [default: cohere/rerank-v3.5, or the usual one of the dialect]")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True, help="Seconds for one answer.")  # fmt: skip
 @click.option("--tolerance", type=click.FloatRange(min=0), help="How far two scores of one document may lie apart.  [default: 0.01]")  # fmt: skip
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Requests in a second.  [default: 5 for a live server]")  # fmt: skip
@@ -99,7 +101,8 @@ def main() -> None:
 def check(url: str, **options: Any) -> NoReturn:
     """Check the server that has /rerank right under URL."""
     from rerank_conformance import running  # noqa: PLC0415 - help and usage need none of it
-    from rerank_conformance.rules import RULES, rule_set  # noqa: PLC0415 - likewise
+    from rerank_conformance.dialects.rules import ids  # noqa: PLC0415 - likewise
+    from rerank_conformance.rules import rule_set  # noqa: PLC0415 - likewise
 
     if problem := refusal(url):
         raise click.BadParameter(problem, param_hint="URL")
@@ -109,10 +112,11 @@ def check(url: str, **options: Any) -> NoReturn:
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--contract-version") from error
     rules: tuple[str, ...] = options["rules"]
+    known = ids(options["dialect"])
     for prefix in rules:
-        if not any(name.startswith(prefix) for name in RULES):
-            sections = {f"{name.partition('.')[0]}." for name in RULES}
-            near = nearest(prefix, [*RULES, *sections])
+        if not any(name.startswith(prefix) for name in known):
+            sections = {f"{name.partition('.')[0]}." for name in known}
+            near = nearest(prefix, [*known, *sections])
             message = f"no rule begins with {prefix!r}; {near or '`rerank-conformance rules` lists them'}"
             raise click.BadParameter(message, param_hint="--rule")
     settings: dict[str, Any] = {
@@ -127,7 +131,8 @@ def check(url: str, **options: Any) -> NoReturn:
         "level": options["level"],
         "expect_auth": options["expect_auth"],
         "cache": not options["no_cache"],
-        "expected": _expected(options["expected_failures"]),
+        "expected": _expected(options["expected_failures"], options["dialect"]),
+        "dialect": options["dialect"],
     }
     settings |= {
         name: options[name]
@@ -141,7 +146,7 @@ def check(url: str, **options: Any) -> NoReturn:
         _ask(
             url,
             settings,
-            running.estimate(running.Settings(**settings), has_key=bool(settings["key"])),
+            running.estimate(running.Settings(**running.with_model(settings)), has_key=bool(settings["key"])),
             options["yes"],
         )
         report = _run(url, settings)
@@ -220,13 +225,13 @@ def _key(name: str, file: Path | None) -> str | None:
     return key or None
 
 
-def _expected(file: Path | None) -> dict[str, str]:
-    from rerank_conformance.rules import RULES  # noqa: PLC0415 - see check
+def _expected(file: Path | None, dialect: str) -> dict[str, str]:
+    from rerank_conformance.dialects.rules import ids  # noqa: PLC0415 - see check
 
     if file is None:
         return {}
     try:
-        return read_expected(file, RULES)
+        return read_expected(file, ids(dialect))
     except (ValueError, OSError) as error:
         raise _Failed(str(error)) from error
 
@@ -346,7 +351,7 @@ def expect(report_file: str, file: Path, reason: str | None, issue: str | None, 
     Adds the rules of the level that decides which failed, removes those that
     pass again, and changes no other line. A quick check removes no rule.
     """
-    from rerank_conformance.rules import RULES  # noqa: PLC0415 - see check
+    from rerank_conformance.dialects.rules import ids  # noqa: PLC0415 - see check
 
     if issue is not None and (problem := check_issue(issue)):
         raise click.BadParameter(problem, param_hint="--issue")
@@ -354,7 +359,7 @@ def expect(report_file: str, file: Path, reason: str | None, issue: str | None, 
     _writable({"file": str(file)})
     try:
         text = read_text(file) if file.exists() else ""
-        new = update(file, text, report, RULES, reason=reason, issue=issue, strict=strict)
+        new = update(file, text, report, ids(report.dialect), reason=reason, issue=issue, strict=strict)
     except (ValueError, OSError) as error:
         raise _Failed(str(error)) from error
     if new.text != text:
@@ -404,11 +409,15 @@ def rules(*, as_json: bool) -> None:
 @click.option(
     "--list", "listed", is_flag=True, help="List the broken servers by section, and the legal ones."
 )
+@click.option("--dialect", type=click.Choice(NAMES), default=CANONICAL, show_default=True, help="The API to serve: that of the contract, or another vendor's form of it.")  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; any that is free if 0.")
 @click.option("--key-env", metavar="NAME", help="Let in only the key in this environment variable.")
-def serve(broken: str | None, variant: str | None, port: int, key_env: str | None, *, listed: bool) -> None:
+def serve(  # noqa: PLR0913 - the options of the command
+    broken: str | None, variant: str | None, dialect: str, port: int, key_env: str | None, *, listed: bool
+) -> None:
     """Serve the reference server, or one to try a check on, at 127.0.0.1."""
     from rerank_conformance.reference import Reference, asgi  # noqa: PLC0415 - see check
+    from rerank_conformance.reference.speaking import speaking  # noqa: PLC0415 - likewise
 
     if broken and variant:
         raise click.UsageError("--broken and --variant exclude each other")
@@ -429,7 +438,7 @@ def serve(broken: str | None, variant: str | None, port: int, key_env: str | Non
         make = known[name]
     keys = {os.environ.get(key_env, "")} if key_env else None
     try:
-        asgi.serve(make(keys=keys), port=port, ready=click.echo)
+        asgi.serve(speaking(dialect, make)(keys=keys), port=port, ready=click.echo)
     except (OSError, ValueError) as error:
         raise _Failed(str(error)) from error
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 NAME = "openapi.yaml"
 RELEASED = "contracts"
 """The folder of the released contracts, each as `<version>.yaml`."""
+DIALECTS = f"{RELEASED}/dialects"
+"""The folder of the contracts of other vendors' forms of the API, each as `<name>.yaml`."""
 OPERATION = "#/paths/~1rerank/post"
+JSON = "application/json"
 
 _BASE = "urn:openapi"
 _LONGEST = 40  # characters of a value, or of a key, that a message may quote
@@ -78,13 +81,32 @@ def load(version: str | None = None) -> "Contract":
     return Contract(yaml.load(find(version).read_bytes(), _Loader))  # noqa: S506 - both loaders are safe ones
 
 
+@cache
+def load_dialect(name: str) -> "Contract":
+    """Return the parsed contract of a dialect.
+
+    Args:
+        name: The name of the file in the folder, without its suffix.
+    """
+    file = _root() / DIALECTS / f"{name}.yaml"
+    return Contract(yaml.load(file.read_bytes(), _Loader))  # noqa: S506 - both loaders are safe ones
+
+
 def line_of(pointer: str, version: str | None = None) -> int:
     """Return the line of the contract, from 1, on which the location begins.
+
+    A pointer into the contract of a dialect begins with its path in the repository.
 
     Raises:
         KeyError: Nothing is there.
     """
-    return lines(version)[pointer]
+    file, _, place = pointer.partition("#")
+    return _lines_of_dialect(file)[f"#{place}"] if file else lines(version)[pointer]
+
+
+@cache
+def _lines_of_dialect(path: str) -> Mapping[str, int]:
+    return dict(_places("#", yaml.compose((_root() / path).read_bytes(), _Loader)))
 
 
 @cache
@@ -163,10 +185,16 @@ class Contract:
         self.request = self.schema(self._json(f"{OPERATION}/requestBody"))
         """The body of a request."""
         statuses = self.at(f"{OPERATION}/responses")[1]
+        self.statuses = frozenset(map(int, statuses))
+        """Every status that is documented."""
         self.responses: Mapping[int, Schema] = MappingProxyType(
-            {int(status): self.schema(self._json(f"{OPERATION}/responses/{status}")) for status in statuses}
+            {
+                int(status): self.schema(self._json(f"{OPERATION}/responses/{status}"))
+                for status in statuses
+                if JSON in self.media_types(int(status))
+            }
         )
-        """The body of an answer, by each status that is documented."""
+        """The JSON body of an answer, by each status that has one."""
 
     def schema(self, pointer: str) -> Schema:
         """Return the validator of the schema at a JSON pointer."""
@@ -186,6 +214,10 @@ class Contract:
             if "$ref" in value:
                 here, value = self.at(value["$ref"])
         return here, value
+
+    def media_types(self, status: int) -> frozenset[str]:
+        """Return the media types of an answer with a documented status; none if it has no body."""
+        return frozenset(self.at(f"{OPERATION}/responses/{status}")[1].get("content", ()))
 
     def _json(self, pointer: str) -> str:
         return self.at(f"{pointer}/content/application~1json/schema")[0]

@@ -6,7 +6,7 @@ not say before is judged by rules of this module: one for each keyword, with its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -131,6 +131,19 @@ def requirements(version: str | None = None) -> tuple[Requirement, ...]:
     return tuple(found.values())
 
 
+def of_fields(by: Contract, names: Collection[str], base: Mapping[str, Any]) -> Iterator[Requirement]:
+    """Yield the rules of some fields of the request of a contract.
+
+    Args:
+        by: The contract, of a dialect for instance.
+        names: The names of the fields.
+        base: A legal request without them.
+    """
+    for field in _fields(by, REQUEST, ()):
+        if field.path[0] in names:
+            yield from _of_request(by, field, base)
+
+
 def _requirements(by: Contract) -> Iterator[Requirement]:
     for field in _fields(by, REQUEST, ()):
         yield from _of_request(by, field)
@@ -167,14 +180,17 @@ def _branches(by: Contract, pointer: str, schema: Mapping[str, Any]) -> Iterator
             yield by.at(branch)[0] if "$ref" in schema[keyword][number] else branch
 
 
-def _of_request(by: Contract, field: _Field) -> Iterator[Requirement]:
+_BASE: Mapping[str, Any] = {"model": "m", "query": "q", "documents": ["a", "b"]}
+
+
+def _of_request(by: Contract, field: _Field, base: Mapping[str, Any] = _BASE) -> Iterator[Requirement]:
     def one(kind: Kind, keyword: str, source: str, values: Sequence[object]) -> Iterator[Requirement]:
         """Yield the requirement, with the values that are as legal as it needs them."""
         illegal = kind == "refusal"
         kept = [
             value
             for value in values
-            if (by.request.violation(with_field(by, field.path, value)) is not None) is illegal
+            if (by.request.violation(with_field(by, field.path, value, base)) is not None) is illegal
         ]
         if kept:
             yield Requirement(kind, field.path, keyword, source, by.version, tuple(_once(kept)))
@@ -229,10 +245,11 @@ def _once(values: Sequence[object]) -> Iterator[object]:
             yield value
 
 
-def with_field(by: Contract, path: Sequence[str], value: object) -> dict[str, Any]:
+def with_field(
+    by: Contract, path: Sequence[str], value: object, base: Mapping[str, Any] = _BASE
+) -> dict[str, Any]:
     """Return a plain request with a value in a field; objects on the way have what they require."""
-    body: dict[str, Any] = {"model": "m", "query": "q", "documents": ["a", "b"]}
-    return {**body, path[0]: _within(by, f"{REQUEST}/properties/{path[0]}", path[1:], value)}
+    return {**base, path[0]: _within(by, f"{REQUEST}/properties/{path[0]}", path[1:], value)}
 
 
 def _within(by: Contract, pointer: str, rest: Sequence[str], value: object) -> object:

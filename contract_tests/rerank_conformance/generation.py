@@ -24,6 +24,7 @@ import msgspec
 
 from rerank_conformance import contract, storage
 from rerank_conformance.contract import Contract
+from rerank_conformance.derived import REQUEST
 from rerank_conformance.exchanges import Probe
 
 EXAMPLES = 100
@@ -53,13 +54,14 @@ class _Stored(msgspec.Struct):
     cases: msgspec.Raw
 
 
-def generated(
+def generated(  # noqa: PLR0913 - what the requests depend on
     model: str,
     seed: int,
     examples: int = EXAMPLES,
     contract_version: str | None = None,
     *,
     cache: bool = True,
+    dialect: str | None = None,
 ) -> tuple[Probe, ...]:
     """Return the generated requests without duplicates.
 
@@ -69,21 +71,22 @@ def generated(
         examples: How many random ones are made, at most.
         contract_version: The contract that they are made of; the newest if None.
         cache: Read them from the user's cache directory, or write them there; the requests are the same without.
+        dialect: The dialect of whose contract they are made; None for `openapi.yaml`.
 
     Raises:
         RuntimeError: schemathesis failed.
     """
-    by = contract.load(contract_version)
+    by = contract.load(contract_version) if dialect is None else contract.load_dialect(dialect)
     # of two engines at work in one process the second leaves a whole phase out, and says nothing
     with _ONE_AT_A_TIME:
-        cases = cases_of(seed, examples, contract_version, cache=cache)
+        cases = cases_of(seed, examples, contract_version, cache=cache, dialect=dialect)
     probes: dict[tuple[bytes, str], Probe] = {}
     names: dict[str, None] = {}
     for case in cases:
         body = json.loads(case.content)
         probe = _probe(case, body, model, by)
         probes.setdefault((probe.content, str(probe.headers)), probe)
-        if probe.legal:
+        if probe.legal and "model" in body:
             names.setdefault(body["model"])
     return (*probes.values(), *_models(names, model))
 
@@ -92,9 +95,12 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 @lru_cache(maxsize=4)
-def cases_of(seed: int, examples: int, contract_version: str | None, *, cache: bool) -> tuple[Case, ...]:
+def cases_of(
+    seed: int, examples: int, contract_version: str | None, *, cache: bool, dialect: str | None = None
+) -> tuple[Case, ...]:
     """Return the cases of a seed: from this process, from the cache directory, or made by schemathesis."""
-    document = json.dumps(contract.load(contract_version).document)
+    by = contract.load(contract_version) if dialect is None else contract.load_dialect(dialect)
+    document = json.dumps(by.document)
     key = _key(document, seed, examples)
     stored = _read(key) if cache else None
     if stored is not None:
@@ -241,7 +247,7 @@ def _case(number: int, case: Any) -> Case | None:
 def _probe(case: Case, body: Any, model: str, by: Contract) -> Probe:
     content = case.content
     legal = by.request.violation(body) is None
-    if legal:
+    if legal and "model" in by.at(REQUEST)[1]["properties"]:
         body = {**cast("dict[str, Any]", body), "model": model}
         content = json.dumps(body, ensure_ascii=False)
     return Probe(

@@ -37,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add("--target-quick", action="store_true", help="The essential rules alone, in at most 40 requests.")
     add("--target-model", metavar="NAME", help="The model to ask for.")
+    add("--target-dialect", metavar="NAME", help="The API that the server speaks: openrouter, cohere-v2, jina, tei or voyage.")  # fmt: skip
     add("--target-key-env", metavar="NAME", default="OPENROUTER_API_KEY", help="The environment variable that holds the key.")  # fmt: skip
     add("--target-seed", type=int, metavar="N", help="Generate the requests of an earlier check again.")
     add("--target-max-requests", type=int, metavar="N", help="Send no more requests than this.")
@@ -83,12 +84,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test for each rule."""
     if "rerank_rule" in metafunc.fixturenames:
-        from rerank_conformance import contract  # noqa: PLC0415 - see the module
-        from rerank_conformance.rules import rule_set  # noqa: PLC0415 - likewise
+        from rerank_conformance.running import Settings  # noqa: PLC0415 - see the module
 
         quick = metafunc.config.getoption("target_quick")
-        version = metafunc.config.getoption("target_contract_version") or contract.load().version
-        rules = [rule.id for rule in rule_set(version) if rule.quick or not quick]
+        names = ("contract_version", "dialect")
+        chosen = {name: value for name in names if (value := metafunc.config.getoption(f"target_{name}"))}
+        rules = [rule.id for rule in Settings(**chosen).selected() if rule.quick or not quick]
         metafunc.parametrize("rerank_rule", rules)
 
 
@@ -144,7 +145,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             + (" (decides)" if level == report.conformance_level else "")
         )
     terminalreporter.line(
-        f"{report.target}, contract {report.contract_version}: "
+        f"{report.target}, contract {report.held_to}: "
         f"{report.sent}, {report.elapsed_s:.1f} s, seed {report.seed}"
     )
     for rule in report.unexpected_passes:
@@ -172,8 +173,10 @@ def _imported(target: str, config: pytest.Config) -> Any:
 
 
 def _settings(config: pytest.Config) -> dict[str, Any]:
+    from rerank_conformance.dialects import CANONICAL, codec  # noqa: PLC0415 - likewise
+    from rerank_conformance.dialects.rules import ids  # noqa: PLC0415 - likewise
     from rerank_conformance.expected import read_expected  # noqa: PLC0415 - see the module
-    from rerank_conformance.rules import RULES, rule_set  # noqa: PLC0415 - likewise
+    from rerank_conformance.rules import rule_set  # noqa: PLC0415 - likewise
     from rerank_conformance.target import base_path_problem  # noqa: PLC0415 - likewise
 
     option = config.getoption
@@ -186,6 +189,7 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
         "strict",
         "contract_version",
         "level",
+        "dialect",
         "expect_auth",
         "base_path",
     )
@@ -203,10 +207,15 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
         except ValueError as error:
             msg = f"--target-contract-version: {error}"
             raise pytest.UsageError(msg) from error
+    try:
+        codec(settings.get("dialect", CANONICAL))
+    except ValueError as error:
+        msg = f"--target-dialect: {str(error).removeprefix('dialect: ')}"
+        raise pytest.UsageError(msg) from error
     file: str | None = option("target_expected_failures")
     if file is not None:
         try:
-            settings["expected"] = read_expected(Path(file), RULES)
+            settings["expected"] = read_expected(Path(file), ids(settings.get("dialect", CANONICAL)))
         except (ValueError, OSError) as error:
             raise pytest.UsageError(str(error)) from error
     return settings

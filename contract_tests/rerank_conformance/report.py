@@ -81,6 +81,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     target: str
     contract_version: str
+    dialect: str = "openrouter"
+    """The form of the API by which the server was judged; the version is that of `openapi.yaml` all the same."""
     tool_version: str
     verdict: Verdict
     """The verdict of the conformance level that was asked for."""
@@ -100,6 +102,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The command that runs the same check again; None if no command line ran it."""
     complete: Literal[True] = True
     """The end mark: it comes last in the JSON, so that a truncated report is not read as a report."""
+
+    @property
+    def held_to(self) -> str:
+        """The version of the contract, and the dialect if it is another one."""
+        return held_to(self.contract_version, self.dialect)
 
     @property
     def exit_code(self) -> int:
@@ -156,6 +163,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         if mark.complete is not True:
             raise ValueError('not a whole report: its end mark, "complete": true, is missing')
         return report
+
+
+def held_to(contract_version: str, dialect: str) -> str:
+    """Return the version of the contract that a server was held to, and the dialect if it is another one."""
+    return contract_version if dialect == "openrouter" else f"{contract_version}, dialect {dialect}"
 
 
 class _EndMark(msgspec.Struct):

@@ -13,9 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
-from rerank_conformance import contract, generation
+from rerank_conformance import contract, dialects, generation
 from rerank_conformance.capabilities import Capability, applicable, find, with_capabilities
 from rerank_conformance.contract import Contract
+from rerank_conformance.dialects import CANONICAL
+from rerank_conformance.dialects.rules import own_probes, rules_of, why_not_applicable
+from rerank_conformance.dialects.translation import NOT_QUICK, Sender, Translated
 from rerank_conformance.evidence import KEY_ENV, Commands
 from rerank_conformance.exchanges import Exchange, Fault, Probe
 from rerank_conformance.lasting import with_lasting
@@ -85,11 +88,14 @@ class Settings:
     """Is told how many requests are done and how many are planned, each time more is known."""
     contract_version: str | None = None
     """The contract that the server is held to, with the rules that there were then; the newest if None."""
+    dialect: str = CANONICAL
+    """The form of the API that the server speaks."""
     base_path: str = ""
     """The path under which an app, or a transport, has `/rerank`; a URL names it itself."""
 
     def __post_init__(self) -> None:
-        """Refuse a level and a base path that cannot be, before anything is sent."""
+        """Refuse a level, a dialect and a base path that cannot be, before anything is sent."""
+        dialects.codec(self.dialect)
         if problem := base_path_problem(self.base_path):
             message = f"base_path: {problem}"
             raise ValueError(message)
@@ -124,7 +130,8 @@ class Settings:
             ValueError: There is no contract of that version.
         """
         prefixes = tuple(self.rules)
-        asked = rule_set(self.contract.version)
+        version = self.contract.version
+        asked = rule_set(version) if self.dialect == CANONICAL else rules_of(self.dialect, version)
         return [rule for rule in asked if not prefixes or rule.id.startswith(prefixes)]
 
 
@@ -145,7 +152,7 @@ def check(target: Target, **settings: Any) -> Report:
         raise ValueError(message)
     if isinstance(target, str) and settings.get("base_path"):
         raise ValueError("base_path: it is for an app or a transport; add the path to the URL")
-    chosen = Settings(**settings)
+    chosen = Settings(**with_model(settings))
     if not chosen.quick and find_spec("schemathesis") is None:  # to be told now, and not when half is sent
         raise ModuleNotFoundError("no module named 'schemathesis'", name="schemathesis")
     found: list[Report] = []
@@ -164,6 +171,12 @@ def check(target: Target, **settings: Any) -> Report:
     if failed:
         raise failed[0]
     return found[0]
+
+
+def with_model(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings, with the dialect's usual model if they name none."""
+    codec = dialects.codec(settings.get("dialect", CANONICAL))
+    return {**settings} if codec is None else {"model": codec.model, **settings}
 
 
 def estimate(settings: Settings, *, has_key: bool) -> str:
@@ -188,10 +201,12 @@ async def _check(target: Target, settings: Settings) -> Report:
         rate=rate,
         concurrency=settings.concurrency,
     )
+    codec = dialects.codec(settings.dialect)
     async with Line(target, settings.key, budget, settings.base_path) as line:
-        exchanges, why_not, fault = await _exchange(line, settings, rules)
+        through = line if codec is None else Translated(line, codec)
+        exchanges, why_not, fault = await _exchange(through, settings, rules)
         if why_not is None:
-            again = partial(line.send, is_repeat=True)
+            again = partial(through.send, is_repeat=True)
             exchanges = await with_lasting(exchanges, smoke(settings.model), again)
         seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key), by=settings.contract)
         missing = find(seen, expect_auth=settings.expect_auth)
@@ -204,7 +219,7 @@ async def _check(target: Target, settings: Settings) -> Report:
                 for one in judged
             ]
         if not settings.quick and why_not is None:
-            judged = await _shrunk(line, seen, settings, judged)
+            judged = await _shrunk(through, seen, settings, judged)
         judged = one_finding_for_a_crash(judged)
     results = with_known(
         [one.result(settings.commands(line.base), settings.contract.version) for one in judged],
@@ -214,6 +229,7 @@ async def _check(target: Target, settings: Settings) -> Report:
     return Report(
         target=name_of(target),
         contract_version=settings.contract.version,
+        dialect=settings.dialect,
         tool_version=_version(),
         verdict=by_level[settings.level],
         conformance_level=settings.level,
@@ -228,7 +244,7 @@ async def _check(target: Target, settings: Settings) -> Report:
 
 
 async def _exchange(
-    line: Line, settings: Settings, rules: Sequence[Rule]
+    line: Sender, settings: Settings, rules: Sequence[Rule]
 ) -> tuple[list[Exchange], str | None, str | None]:
     """Every exchange, in the order of a check, why there are no more, and what failed on our side."""
     first = await line.send(smoke(settings.model))
@@ -236,7 +252,10 @@ async def _exchange(
     if why_not:
         return [first], why_not, None
     packed = _packs(settings)
-    by_hand = _needed(_by_hand(settings, packed), rules)
+    planned_by_hand = _by_hand(settings, packed)
+    if isinstance(line, Translated):
+        planned_by_hand = _of_dialect(planned_by_hand, line, settings)
+    by_hand = _needed(planned_by_hand, rules)
     by_hand = [probe for probe in by_hand if _has_such_a_key(probe, settings.key or "")]
     made: asyncio.Future[tuple[Probe, ...]] | None = None
     if not settings.quick and any(rule.id.startswith(_GENERATED) for rule in rules):
@@ -248,12 +267,14 @@ async def _exchange(
                 settings.seed,
                 contract_version=settings.contract_version,
                 cache=settings.cache,
+                dialect=None if settings.dialect == CANONICAL else settings.dialect,
             )
         )
     if line.budget.max_requests is not None and line.budget.max_requests < 1 + len(by_hand):
         by_hand.sort(key=lambda probe: not probe.quick)
     # a quick check has no second request like the first
-    exchanges = [replace(first, probe=replace(first.probe, name="rank-full")) if packed else first]
+    has_one = bool(packed) or (settings.quick and isinstance(line, Translated))
+    exchanges = [replace(first, probe=replace(first.probe, name="rank-full")) if has_one else first]
     done, planned = 1, 1 + len(by_hand) + (_GENERATED_ABOUT if made is not None else 0)
 
     async def send(probe: Probe) -> Exchange:
@@ -277,15 +298,18 @@ async def _exchange(
                 None,
                 f"the requests could not be generated: {type(error).__name__}: {error}"[:300],
             )
+        if isinstance(line, Translated):
+            generated = tuple(line.generated(generated))
         planned = done + len(generated)
         exchanges += await asyncio.gather(*map(send, generated))
     return [*exchanges, *await beside], None, None
 
 
 def _packs(settings: Settings) -> Sequence[Pack]:
-    """Return the packed requests of a check; a full one has none."""
+    """Return the packed requests of a check; a full one, and one of a dialect, has none."""
     is_old = contract.numbers(settings.contract.version) < contract.numbers(_PACKED_SINCE)
-    return () if is_old or not settings.quick else packs(settings.model)
+    has_none = is_old or not settings.quick or settings.dialect != CANONICAL
+    return () if has_none else packs(settings.model)
 
 
 def _by_hand(settings: Settings, packed: Sequence[Pack]) -> list[Probe]:
@@ -299,6 +323,15 @@ def _by_hand(settings: Settings, packed: Sequence[Pack]) -> list[Probe]:
     if not packed:
         return single
     return [probe for probe in single if probe.name not in REPLACED] + [pack.probe for pack in packed]
+
+
+def _of_dialect(planned: Sequence[Probe], line: Translated, settings: Settings) -> list[Probe]:
+    """Return the requests of the rules that apply to the dialect, and of those that only it has."""
+    applicable_ids = {rule.id for rule in rules_of(settings.dialect) if why_not_applicable(rule) is None}
+    carried = line.translations(probe for probe in planned if probe.rule in {None, *applicable_ids})
+    if settings.quick:
+        return [probe for probe in carried if probe.name not in NOT_QUICK]
+    return [*carried, *own_probes(settings.dialect, settings.model)]
 
 
 async def in_order(by_hand: Sequence[Probe], send: Callable[[Probe], Awaitable[Exchange]]) -> list[Exchange]:
@@ -413,6 +446,8 @@ def _curl(finding: Finding, commands: Commands) -> str | None:
 def _judged(  # noqa: PLR0911 - one for each outcome
     rule: Rule, everything: Seen, settings: Settings, why_not: str | None, missing: Sequence[Capability]
 ) -> _Judged:
+    if (reason := why_not_applicable(rule)) is not None:
+        return _Judged(rule, "skip", reason=f"not applicable to {settings.dialect}: {reason}")
     what = applicable(rule, everything, missing)
     seen = what.seen
     try:
@@ -489,7 +524,7 @@ def _is_own_fault(exchange: Exchange, rule: Rule) -> bool:
     return own and isinstance(outcome, Fault) and outcome.kind == "internal"
 
 
-async def _shrunk(line: Line, seen: Seen, settings: Settings, judged: list[_Judged]) -> list[_Judged]:
+async def _shrunk(line: Sender, seen: Seen, settings: Settings, judged: list[_Judged]) -> list[_Judged]:
     """Replace the first failures' requests by the smallest that Hypothesis finds."""
     large = [
         (one, shown)
@@ -529,7 +564,7 @@ def _finding(rule: Rule, exchange: Exchange, seen: Seen) -> Finding | None:
     return next((one for one in rule.judge(alone) if isinstance(one, Finding)), None)
 
 
-async def _smaller(line: Line, seen: Seen, one: _Judged, shown: Exchange) -> _Judged:
+async def _smaller(line: Sender, seen: Seen, one: _Judged, shown: Exchange) -> _Judged:
     loop = asyncio.get_running_loop()
     findings: dict[bytes, Finding] = {}
 

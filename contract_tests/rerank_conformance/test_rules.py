@@ -30,7 +30,8 @@ def test_rule(rerank_result: "RuleResult", pytestconfig: pytest.Config) -> None:
         if example.curl:
             lines.append(f"  curl: {example.curl}")
     version = pytestconfig.getoption("target_contract_version") or contract.load().version
-    lines.append(f"  contract: {contract.name_of(version)}:{result.line} {result.source}")
+    file = contract.name_of(version) if result.source.startswith("#") else result.source.partition("#")[0]
+    lines.append(f"  contract: {file}:{result.line} #{result.source.partition('#')[2]}")
     match result.verdict:
         case "pass":
             return

@@ -1,4 +1,4 @@
-"""Write docs/commands.md, docs/rules.md and docs/statuses.md from the code; `nox -s docs` runs it, a test runs it with --check."""
+"""Write docs/commands.md, docs/rules.md, docs/dialect-rules.md and docs/statuses.md from the code; `nox -s docs` runs it, a test runs it with --check."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from openrouter_rerank.cli.app import app
 from openrouter_rerank.errors import STATUSES
 from rerank_conformance import rules as rule_modules
 from rerank_conformance.cli import main
+from rerank_conformance.dialects import CODECS
+from rerank_conformance.dialects.applicability import TABLE, Entry, entry
+from rerank_conformance.dialects.rules import DialectRule, own_rules, rules_of
 from rerank_conformance.report import LEVELS
 from rerank_conformance.reports.words import MEANINGS
 from rerank_conformance.rules import RULES, Rule
@@ -80,10 +83,7 @@ def rules() -> str:
         "",
         *(f"- **{level}**: {meaning}" for level, meaning in MEANINGS.items()),
     ]
-    sections: dict[str, list[Rule]] = {}
-    for rule in RULES.values():
-        sections.setdefault(rule.id.partition(".")[0], []).append(rule)
-    for name, listed in sections.items():
+    for name, listed in _sections().items():
         lines += ["", f"## {name}", "", _description(name)]
         groups: dict[Group, list[Rule]] = {}
         for rule in sorted(listed, key=lambda rule: LEVELS.index(rule.conformance_level)):
@@ -91,6 +91,14 @@ def rules() -> str:
         for group, alike in groups.items():
             lines += ["", f"**{group.level}**: {group.reason}", "", *map(_item, alike)]
     return "\n".join(lines) + "\n"
+
+
+def _sections() -> dict[str, list[Rule]]:
+    """Return the rules by section."""
+    sections: dict[str, list[Rule]] = {}
+    for rule in RULES.values():
+        sections.setdefault(rule.id.partition(".")[0], []).append(rule)
+    return sections
 
 
 def _description(section: str) -> str:
@@ -104,6 +112,55 @@ def _item(rule: Rule) -> str:
     since = f", since {rule.since}" if rule.since != "1.0.0" else ""
     place = f"[contract](../openapi.yaml{rule.source})"
     return f"- `{rule.id}` **{rule.level}**{quick}{since}: {rule.requirement}. ({place}) *Usual fix:* {rule.mend}"
+
+
+def dialect_rules() -> str:
+    """Return the table of which rule applies to which dialect, and the reasons."""
+    lines = [
+        "# The rules of each dialect",
+        "",
+        "How `rerank-conformance check URL --dialect NAME` judges each of [the rules](rules.md). `nox -s docs` makes this page anew from",
+        "the kit's own table, and a test compares it.",
+        "",
+        "- **same**: the rule applies as it is. Requests are encoded and answers decoded, so that it sees the canonical form.",
+        "- **SHOULD**, **MUST**: the same, at another level than in the canonical form.",
+        "- **own**: the rule is judged by the contract of the dialect.",
+        "- **n/a**: the rule does not apply. A report has it as skipped, with the reason.",
+    ]
+    names = list(CODECS)
+    for section, listed in _sections().items():
+        lines += ["", f"## {section}", "", f"| Rule | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+        lines += [
+            f"| `{rule.id}` | {' | '.join(_applies(name, rule) for name in names)} |" for rule in listed
+        ]
+    for name in names:
+        contract = f"contracts/dialects/{name}.yaml"
+        lines += ["", f"## Why: {name}", "", f"By [{contract}](../{contract}).", ""]
+        lines += [_reason(one) for one in TABLE[name]]
+        own = [rule for rule, _ in own_rules(name)]
+        if own:
+            lines += ["", f"Rules that only {name} has:", "", *map(_own_item, own)]
+    return "\n".join(lines) + "\n"
+
+
+def _applies(name: str, rule: Rule) -> str:
+    applied = next(one for one in rules_of(name) if one.id == rule.id)
+    found = entry(name, rule.id)
+    if isinstance(applied, DialectRule) and applied.not_applicable is not None:
+        return "n/a"
+    if found is not None and found.how == "own form":
+        return "own" + (f", {applied.level}" if applied.level != rule.level else "")
+    return applied.level if applied.level != rule.level else "same"
+
+
+def _reason(one: Entry) -> str:
+    word = {"as it is": f"**{one.level}**", "own form": "**own**", "not applicable": "**n/a**"}[one.how]
+    listed = ", ".join(f"`{rule}*`" if rule.endswith((".", "-")) else f"`{rule}`" for rule in one.rules)
+    return f"- {word} {one.reason}: {listed}."
+
+
+def _own_item(rule: DialectRule) -> str:
+    return f"- `{rule.id}` **{rule.level}** ({rule.conformance_level}): {rule.requirement}. ([contract](../{rule.source}))"
 
 
 def statuses() -> str:
@@ -134,7 +191,12 @@ def _listed() -> str:
     return ", ".join(map(str, found))
 
 
-PAGES = {"commands.md": commands, "rules.md": rules, "statuses.md": statuses}
+PAGES = {
+    "commands.md": commands,
+    "rules.md": rules,
+    "dialect-rules.md": dialect_rules,
+    "statuses.md": statuses,
+}
 
 if __name__ == "__main__":
     for page, text in PAGES.items():

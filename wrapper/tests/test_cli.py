@@ -315,6 +315,10 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
         ["serve", "--key-env", "NO_SUCH_KEY"],
         ["NO_SUCH_KEY is not set; set it, or"],
     ),
+    "extras of a dialect": (
+        ["serve", "--dialect", "tei", "--compat"],
+        ["--compat: ", "serve one of them with --dialect alone"],
+    ),
     "no address of this machine": (
         ["serve", "--port", "0", "--host", "192.0.2.1"],
         ["cannot listen on 192.0.2.1, port 0: "],
@@ -844,6 +848,25 @@ def test_serves_who_has_the_key():
     assert turned_away.status_code == 401
     assert (code, output, error) == (0, "", "")
     assert KEY not in "".join(banner)
+
+
+@posix
+@pytest.mark.parametrize(
+    ("dialect", "path", "results"),
+    [("cohere-v2", "/v2", "results"), ("jina", "/v1", "results"), ("tei", "", ""), ("voyage", "/v1", "data")],
+)
+def test_serves_a_dialect(dialect: str, path: str, results: str):
+    """`--dialect` serves another vendor's form; the banner's curl line is in that form, and works as it is."""
+    with served("--dialect", dialect) as (process, url):
+        assert process.stderr is not None
+        banner = [process.stderr.readline().decode() for _ in range(3)]
+        answer = requested(banner[2])
+        process.send_signal(signal.SIGTERM)
+        code, _, _ = ended(process)
+    assert f"curl {url}{path}/rerank " in banner[2]
+    assert (answer.status_code, code) == (200, 0)
+    ranked = answer.json()[results] if results else answer.json()
+    assert ranked[0]["index"] == 1
 
 
 @posix

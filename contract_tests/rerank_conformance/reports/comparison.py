@@ -7,7 +7,16 @@ from typing import Literal
 
 import msgspec
 
-from rerank_conformance.report import LEVELS, ConformanceLevel, Level, Outcome, Report, RuleResult, Verdict
+from rerank_conformance.report import (
+    LEVELS,
+    ConformanceLevel,
+    Level,
+    Outcome,
+    Report,
+    RuleResult,
+    Verdict,
+    held_to,
+)
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +27,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     target: str
     contract_version: str
+    dialect: str = "openrouter"
+    """The form of the API by which the server was judged."""
     tool_version: str
     verdict: Verdict
     conformance_level: ConformanceLevel = "strict"
@@ -28,6 +39,11 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     elapsed_s: float
     seed: int
+
+    @property
+    def held_to(self) -> str:
+        """The version of the contract, and the dialect if it is another one."""
+        return held_to(self.contract_version, self.dialect)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +104,7 @@ def compare(reports: Mapping[str, Report]) -> Comparison:
             file=file,
             target=report.target,
             contract_version=report.contract_version,
+            dialect=report.dialect,
             tool_version=report.tool_version,
             verdict=report.verdict,
             conformance_level=report.conformance_level,

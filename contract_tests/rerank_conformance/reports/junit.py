@@ -30,6 +30,7 @@ def render(report: Report, *, strict: bool = False) -> str:
     for name in (
         "target",
         "contract_version",
+        "dialect",
         "tool_version",
         "seed",
         "requests",

@@ -89,6 +89,8 @@ def _breaking(name: str) -> Markup:
 
 def _line(version: str | None, rule: RuleResult) -> int | None:
     """Return the line of the contract on this page; None where the report is of a contract that differs there."""
+    if not rule.source.startswith("#"):  # the contract of a dialect, which is not on the page
+        return None
     try:
         here = contract.line_of(rule.source, version)
     except KeyError:

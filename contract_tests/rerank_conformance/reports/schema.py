@@ -21,6 +21,7 @@ _RULE = {
 _RUN = {
     "target": "The URL under which /rerank lies, without user and query; or what was checked in process.",
     "contract_version": "The version of the contract whose rules were judged.",
+    "dialect": "The form of the API by which the server was judged; openrouter is that of the contract.",
     "tool_version": "The version of openrouter-rerank that judged.",
     "verdict": (
         "Of the conformance level that decides. nonconformant: a rule that counts is broken. undecided: none is, but not "
@@ -43,7 +44,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     },
     "RuleResult": {
         **_RULE,
-        "source": "Where the contract says so: a JSON pointer into openapi.yaml.",
+        "source": "Where the contract says so: a JSON pointer into openapi.yaml; into the contract of a dialect, with its path in the repository before it.",
         "verdict": (
             "known: it failed, and that was expected. undecided: nothing could be concluded, as when the server was "
             "overloaded. skip: nothing to judge it by. error: a fault of the kit, never of the server."

@@ -28,7 +28,7 @@ def _lines(report: Report) -> Iterator[str]:
             yield from _cause(cause)
     numbers = f"{report.sent}, {report.elapsed_s:.1f} s, seed {report.seed}"
     yield ""
-    yield f"Contract {_text(report.contract_version)}, rerank-conformance {_text(report.tool_version)}: {numbers}."
+    yield f"Contract {_text(report.held_to)}, rerank-conformance {_text(report.tool_version)}: {numbers}."
     if report.command is not None:
         yield from ("", "The same again:", "", *_fenced(visible(report.command)))
 

@@ -238,9 +238,7 @@ def matrix(comparison: Comparison, *, everything: bool = False) -> Iterator[Text
     for number, server in enumerate(servers, 1):
         line = Text(f"{number:>3}  ")
         line.append(f"{_WORDS[server.verdict]:{_WIDE}}", f"bold {_colour(server.verdict)}")
-        line.append(
-            visible(f"  {server.name}  ({server.requests} requests, contract {server.contract_version})")
-        )
+        line.append(visible(f"  {server.name}  ({server.requests} requests, contract {server.held_to})"))
         yield line
         for level, verdict in server.verdicts.items():
             yield Text(f"     {level:9}  ").append(_WORDS[verdict], _colour(verdict))

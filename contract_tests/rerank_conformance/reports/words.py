@@ -60,7 +60,8 @@ def _shown(character: str) -> str:
 
 def place(rule: RuleResult, version: str) -> str:
     """Return the place in the contract of a version: its file, the pointer into it, and the line."""
-    return f"{contract.name_of(version)}{rule.source}" + (f", line {rule.line}" if rule.line else "")
+    file = contract.name_of(version) if rule.source.startswith("#") else ""
+    return f"{file}{rule.source}" + (f", line {rule.line}" if rule.line else "")
 
 
 def sections(rules: Iterable[RuleResult]) -> dict[str, list[RuleResult]]:

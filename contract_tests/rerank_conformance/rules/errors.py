@@ -15,21 +15,27 @@ Check = Callable[[Exchange, Answer, Contract], Iterator[Judgement]]
 def _each(name: str, requirement: str, source: str) -> Callable[[Check], Check]:
     def register(check: Check) -> Check:
         def judge(seen: Seen) -> Iterator[Judgement]:
-            for exchange in seen.exchanges:
-                answer = exchange.answer
-                if answer is None or exchange.undecided or exchange.probe.method != "POST":
-                    continue
-                if exchange.probe.path != OF_RANKING:  # the contract does not describe other URLs
-                    continue
-                if _is_refused_by_http(exchange, answer):
-                    continue
-                if not 200 <= answer.status < 300:
-                    yield from check(exchange, answer, seen.by)
+            for exchange, answer in errors_of(seen):
+                yield from check(exchange, answer, seen.by)
 
         rule(name, requirement, source)(judge)
         return check
 
     return register
+
+
+def errors_of(seen: Seen) -> Iterator[tuple[Exchange, Answer]]:
+    """Yield the exchanges with errors whose form the contract describes."""
+    for exchange in seen.exchanges:
+        answer = exchange.answer
+        if answer is None or exchange.undecided or exchange.probe.method != "POST":
+            continue
+        if exchange.probe.path != OF_RANKING:  # the contract does not describe other URLs
+            continue
+        if _is_refused_by_http(exchange, answer):
+            continue
+        if not 200 <= answer.status < 300:
+            yield exchange, answer
 
 
 def _is_refused_by_http(exchange: Exchange, answer: Answer) -> bool:

@@ -128,7 +128,8 @@ def no_server_error(seen: Seen) -> Iterator[Judgement]:
     """Judge requests whose acceptance is a SHOULD: a server may refuse them, but must not fail."""
     for exchange in seen.exchanges:
         answer, name = exchange.answer, exchange.probe.rule
-        if name is None or RULES[name].level != "SHOULD" or not exchange.probe.legal:
+        # a rule of a dialect alone is not among them
+        if name not in RULES or RULES[name].level != "SHOULD" or not exchange.probe.legal:
             continue
         if answer is not None and not exchange.undecided:
             bad = answer.status >= 500

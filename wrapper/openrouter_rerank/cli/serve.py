@@ -1,16 +1,22 @@
 """The command `rerank serve`, which runs the reference server for development and tests."""
 
+import json
 import os
 
 import click
 
 from openrouter_rerank.cli.connection import SCORERS
 from openrouter_rerank.cli.errors import BadInput
+from openrouter_rerank_api.dialects import DIALECTS
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_EXAMPLE = (
-    '{"model": "any", "query": "capital of France", "documents": ["Berlin", "Paris, the capital of France"]}'
-)
+_EXAMPLE = {
+    "model": "any",
+    "query": "capital of France",
+    "documents": ["Berlin", "Paris, the capital of France"],
+}
+_PATHS = {"openrouter": "/api/v1", "cohere-v2": "/v2", "tei": ""}
+"""The prefix that each vendor's clients expect; /v1 for others."""
 
 
 @click.command("serve")
@@ -26,6 +32,13 @@ _EXAMPLE = (
     "--scorer", type=click.Choice(SCORERS), default="lexical", show_default=True, help="The scorer."
 )
 @click.option(
+    "--dialect",
+    type=click.Choice(DIALECTS),
+    default=DIALECTS[0],
+    show_default=True,
+    help="The API to serve: that of OpenRouter, or another vendor's form of it.",
+)
+@click.option(
     "--compat", is_flag=True, help="Add the fields to each response that other vendors' clients require."
 )
 @click.option(
@@ -33,11 +46,13 @@ _EXAMPLE = (
     metavar="NAME",
     help="Require the key in this environment variable.  [default: no key]",
 )
-def command(*, host: str, port: int, scorer: str, compat: bool, key_env: str | None) -> None:
+def command(  # noqa: PLR0913 - the options of the command
+    *, host: str, port: int, scorer: str, dialect: str, compat: bool, key_env: str | None
+) -> None:
     """Run a local server of the API until Ctrl-C or SIGTERM. It ranks with BM25; use it for development and tests.
 
     When it is ready, it prints its URL as one line on standard output; messages go to standard error.
-    /rerank is served under /api/v1, /v1, /v2 and the root.
+    /rerank is served under /api/v1, /v1, /v2 and the root; with --dialect, under any prefix.
 
     \b
     Exit codes:
@@ -45,20 +60,24 @@ def command(*, host: str, port: int, scorer: str, compat: bool, key_env: str | N
       2    bad usage, or the address cannot be used
       130  interrupted before it was ready
     """  # noqa: D301 - click takes a backspace as the mark of a block to leave as it is
+    if compat and dialect != DIALECTS[0]:
+        message = "--compat: the fields are those of other dialects; serve one of them with --dialect alone"
+        raise BadInput(message)
     try:
-        from rerank_conformance.reference import Reference  # noqa: PLC0415 - an extra
         from rerank_conformance.reference.asgi import serve  # noqa: PLC0415 - an extra
+        from rerank_conformance.reference.speaking import example, speaking  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         message = f"the server: it needs {error.name}; pip install 'openrouter-rerank[serve]', or '.[serve]' in a clone"
         raise BadInput(message) from error
     keys = None if key_env is None else [_key(key_env)]
     try:
-        reference = Reference(scorer, keys=keys, compat=compat)
+        reference = speaking(dialect)(scorer, keys=keys, compat=compat)
     except ImportError as error:
         raise BadInput(str(error)) from error
 
     def ready(url: str) -> None:
-        click.echo(_banner(url, reference.model, key_env, host), err=True)
+        request = url + _PATHS.get(dialect, "/v1"), json.dumps(example(dialect, _EXAMPLE))
+        click.echo(_banner(request, reference.model, key_env, host), err=True)
         click.echo(url)
 
     try:
@@ -77,12 +96,12 @@ def _key(variable: str) -> str:
     return key
 
 
-def _banner(url: str, model: str, key_env: str | None, host: str) -> str:
+def _banner(request: tuple[str, str], model: str, key_env: str | None, host: str) -> str:
     key = f' -H "Authorization: Bearer ${key_env}"' if key_env else ""
     lines = [
         f"For development and tests only: it ranks with {model}, whatever model is requested.",
         "Press Ctrl-C to stop it. To try it:",
-        f"  curl {url}/api/v1/rerank -H 'Content-Type: application/json'{key} -d '{_EXAMPLE}'",
+        f"  curl {request[0]}/rerank -H 'Content-Type: application/json'{key} -d '{request[1]}'",
     ]
     if host not in _LOOPBACK and not key_env:
         lines.insert(1, f"Anyone who can reach {host} can use it; --key-env requires a key.")
