@@ -1,7 +1,7 @@
 """One adapter per client: `adapters.py NAME` makes one call for each line of stdin, in the environment of that client.
 
 A line of stdin is a JSON object with `url` and `timeout`. A line of stdout is the outcome of the call: `ranking`, or the
-`error` with its class, status and message. The first line of stdout has the facts of the installed package.
+`error` with its class, status and message. A line of `null` gets the facts of the installed package.
 """
 
 import json
@@ -86,9 +86,17 @@ def outcome(rank: Adapter, url: str, timeout: float | None) -> dict[str, Any]:
         return {
             "error": type(error).__name__,
             "status": status if isinstance(status, int) else None,
-            "message": str(error)[:4000],
+            "message": read_message(error)[:4000],
             "pickles": is_picklable(error),
         }
+
+
+def read_message(error: Exception) -> str:
+    """Return the text of an error; an empty string if the client's own `__str__` fails."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a `__str__` of any library may raise anything
+        return ""
 
 
 def is_picklable(error: Exception) -> bool:
@@ -97,7 +105,7 @@ def is_picklable(error: Exception) -> bool:
         copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled in this line
     except Exception:  # noqa: BLE001 - a class of any library may raise anything here
         return False
-    return type(copy) is type(error) and str(copy) == str(error)
+    return type(copy) is type(error) and read_message(copy) == read_message(error)
 
 
 def facts(name: str) -> dict[str, Any]:
@@ -118,12 +126,14 @@ def facts(name: str) -> dict[str, Any]:
 
 
 def main(name: str) -> None:
-    """Print the facts, then the outcome of each call."""
+    """Answer each line of stdin with a line on stdout; the first one says that the client is imported."""
     answers, sys.stdout = sys.stdout, sys.stderr  # some clients print
     import_module(name.replace("-", "_"))
-    print(json.dumps(facts(name)), file=answers, flush=True)
+    print("ready", file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(outcome(ADAPTERS[name], **json.loads(line)), default=repr), file=answers, flush=True)
+        call = json.loads(line)
+        result = facts(name) if call is None else outcome(ADAPTERS[name], **call)
+        print(json.dumps(result, default=repr), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def describe(
         documents: The documents of the call.
         cause: A regular expression for the words that name the cause of the fault.
         bound: The seconds after which a call was given up.
-        has_error: True if the response reports an error, so that no ranking is right.
+        has_error: True if no ranking is right, however valid it looks.
     """
     if seen.seconds is None:
         return f"**still waiting after {bound:g} s**{count(seen.requests, ' ({} requests)')}"
@@ -58,7 +58,7 @@ def describe(
         return f"**no results and no error**{ended}"
     problems = find_problems(seen.ranking, documents)
     if has_error and not problems:
-        problems = ["ignores the error"]
+        problems = ["ignores the fault"]
     if problems:
         return f"**{'; '.join(problems)}**{ended}"
     part = "" if len(seen.ranking) == len(documents) else f" {len(seen.ranking)} of {len(documents)}"

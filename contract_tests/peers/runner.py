@@ -39,16 +39,20 @@ class Worker:
         self._reading = threading.Thread(target=self._read)
         self._reading.start()
         try:
-            self.facts: Facts = json.loads(self.receive(STARTING) or "{}")
+            self.receive(STARTING)  # the client is imported
         except BaseException:
             self.stop()
             raise
 
+    def read_facts(self) -> Facts:
+        """Return the facts of the installed package."""
+        self._send(None)
+        facts: Facts = json.loads(self.receive(STARTING) or "{}")
+        return facts
+
     def call(self, url: str, timeout: float | None) -> None:
         """Begin a call."""
-        assert self._process.stdin  # noqa: S101 - it is a pipe
-        self._process.stdin.write(json.dumps({"url": url, "timeout": timeout}) + "\n")
-        self._process.stdin.flush()
+        self._send({"url": url, "timeout": timeout})
 
     def receive(self, patience: float) -> str | None:
         """Return the next line; None if it did not come in time.
@@ -69,6 +73,11 @@ class Worker:
         self._process.kill()
         self._process.wait()
         self._reading.join()
+
+    def _send(self, line: object) -> None:
+        assert self._process.stdin  # noqa: S101 - it is a pipe
+        self._process.stdin.write(json.dumps(line) + "\n")
+        self._process.stdin.flush()
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
@@ -111,14 +120,14 @@ def observe(peer: Peer, python: str, rows: Iterable[Row], bound: float) -> Gener
     """
     left = list(rows)
     known = False
-    while left:
+    while left or not known:
         with working(peer, python) as worker:
             control = observe_one(worker, peer, CONTROL, STARTING)
             if not control.ranking:
                 message = f"it does not rank a valid response: {control.error} {control.message[:200]}"
                 raise CannotRunError(message)
             if not known:
-                yield worker.facts
+                yield worker.read_facts()
                 known = True
             while left:
                 seen = observe_one(worker, peer, left.pop(0), bound)
