@@ -32,6 +32,7 @@ def error(name: str = "APIError", **more) -> Observation:
         (Observation(1, 0.1, ranking=[]), "ranks 0 of 3"),
         (Observation(1, 0.1, ranking=[(1.0, 0.9, None)]), "**passes on index `1.0`**"),
         (Observation(1, 0.1, ranking=[(True, 0.9, None)]), "**passes on index `True`**"),
+        (Observation(1, 0.1, ranking=[(True, 0.9, "b")]), "**passes on index `True`**"),
         (Observation(1, 0.1, ranking=[(None, 0.9, None)]), "**passes on index `None`**"),
         (Observation(1, 0.1, ranking=[(3, 0.9, None)]), "**passes on index `3`**"),
         (Observation(1, 0.1, ranking=[(-1, 0.9, None)]), "**passes on index `-1`**"),
@@ -150,8 +151,8 @@ def test_page_has_the_cells_of_each_client():
         "### Kinds",
         (
             "| instruction to the server | some-client |\n| --- | --- |\n"
-            "| Return the index -1. | `APIError` |\n"
-            "| Accept the request and never answer. The caller sets `timeout=2`. | `APIError`, cause not named |"
+            "| Return the index -1. `index_negative` | `APIError` |\n"
+            "| Accept the request and never answer. `silent`, `timeout=2` | `APIError`, cause not named |"
         ),
     ]
 
@@ -160,7 +161,7 @@ def test_only_the_tables_are_replaced():
     """What is written by hand around the markers stays, and a page without them is refused."""
     page = f"# Title\n\n{run.BEGIN}\nold\n{run.END}\n\nby hand\n"
     assert run.replace_tables(page, "new") == f"# Title\n\n{run.BEGIN}\n\nnew\n\n{run.END}\n\nby hand\n"
-    for wrong in ("no markers", f"{run.END} {run.BEGIN}", f"{run.BEGIN}{run.END}{run.END}", page + page):
+    for wrong in ("no markers", f"{run.END} {run.BEGIN}", f"{run.BEGIN}{run.END}{run.END}", page + run.BEGIN):
         with pytest.raises(ValueError, match="must each be there once"):
             run.replace_tables(wrong, "new")
     text = (Path(__file__).parents[1] / "docs/why.md").read_text("utf-8")

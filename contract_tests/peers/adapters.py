@@ -113,14 +113,13 @@ def facts(name: str) -> dict[str, Any]:
     found = {one.metadata["Name"].lower().replace("_", "-"): one for one in distributions()}
     for installer in ("pip", "setuptools", "wheel"):  # `python -m venv` brings them, no client does
         found.pop(installer, None)
-    files = [file for one in found.values() for file in one.files or [] if "__pycache__" not in file.parts]
-    sizes = [path.stat().st_size for file in files if (path := file.locate()).is_file()]  # type: ignore[attr-defined]  # a Path, by its documentation
+    recorded = [file.size or 0 for one in found.values() for file in one.files or [] if file.suffix != ".pyc"]
     own = distribution(name)
     return {
         "version": own.version,
         "requires_python": own.metadata["Requires-Python"] or "",
         "packages": len(found) - 1,
-        "megabytes": sum(sizes) / 1e6,
+        "megabytes": sum(recorded) / 1e6,
         "typed": any(file.name == "py.typed" for file in own.files or []),
     }
 

@@ -80,8 +80,9 @@ def find_problems(ranking: Sequence[Result], documents: Sequence[str]) -> list[s
     problems: list[str] = []
     for index, score, document in ranking:
         if not is_index(index, len(documents)):
-            passed_on = f"passes on index {show(index)}"
-            problems.append(passed_on if document is None else f"wrong document for index {show(index)}")
+            # Python takes a negative index from the end.
+            is_wrong = document is not None and isinstance(index, int) and index < 0
+            problems.append(f"{'wrong document for' if is_wrong else 'passes on'} index {show(index)}")
         if not is_number(score):
             problems.append(f"passes on score {show(score)}")
     places = Counter(index for index, _, _ in ranking if is_index(index, len(documents)))

@@ -99,7 +99,8 @@ def tables(columns: Sequence[Column], sections: Mapping[str, Sequence[Row]], bou
     for title, section in sections.items():
         rows = [
             [
-                row.fault.says + (f" The caller sets `timeout={row.timeout:g}`." if row.timeout else ""),
+                f"{row.fault.says} `{row.fault.name}`"
+                + (f", `timeout={row.timeout:g}`" if row.timeout else ""),
                 *(cell(column, row, bound) for column in ran),
             ]
             for row in section

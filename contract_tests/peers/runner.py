@@ -143,8 +143,6 @@ def observe_one(worker: Worker, peer: Peer, row: Row, bound: float) -> Observati
         worker.call(server.url, row.timeout)
         line = worker.receive(bound)
         seconds = time.monotonic() - began
-        if line is None:
-            worker.stop()  # before the server, which would end the call
         return to_observation(server, None if line is None else seconds, json.loads(line or "{}"))
 
 
