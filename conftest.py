@@ -10,6 +10,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # The worker is measured; the processes that its tests start are not.
     os.environ.pop("COVERAGE_PROCESS_START", None)
 
+# On GitHub a check prints annotations beside its report; the tests that are about them say so.
+os.environ.pop("GITHUB_ACTIONS", None)
+
 try:
     from hypothesis import HealthCheck, settings
 except ModuleNotFoundError:  # the tests of an adapter do without

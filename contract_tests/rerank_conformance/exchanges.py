@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NoReturn, TypeGuard, cast
 
-Phase = Literal["smoke", "refuse", "rank", "alone", "generate"]
-"""The phase of a request: those of one are sent at the same time, but `alone` one after the other."""
-Form = Literal["usual", "chunked", "http-1.0", "after-head", "after-refusal"]
-"""The form of HTTP of a request: the usual one, a body in chunks, HTTP/1.0, or another request before it on its connection."""
+Phase = Literal["smoke", "refuse", "rank", "alone", "generate", "beside"]
+"""The phase of a request: those of one are sent at the same time, but `alone` one after the other and `beside` during all others."""
+Form = Literal["usual", "chunked", "http-1.0", "after-head", "after-refusal", "after-pause"]
+"""The form of HTTP of a request: the usual one, a body in chunks, HTTP/1.0, or another request before it on its connection,
+which is then idle for a while in `after-pause`."""
 RAW_FORMS: frozenset[Form] = frozenset({"http-1.0", "after-head", "after-refusal"})
 """The forms that need a connection of their own, which a server in process has not."""
 Auth = Literal[
@@ -146,6 +147,8 @@ class Exchange:
     """The number of times that the request was sent."""
     passing: tuple[int, ...] = ()
     """The transient statuses that attempts were answered with, those of a recovered 500 included."""
+    lasting: bool = False
+    """True if its transient error came again later, each time, while another request was ranked."""
 
     @cached_property
     def answer(self) -> Answer | None:
@@ -157,6 +160,8 @@ class Exchange:
         """The reason why nothing can be concluded from this exchange; None if something can."""
         if isinstance(self.outcome, Fault):
             return self.outcome.message if self.outcome.kind != "broken" else None
+        if self.lasting:
+            return None
         if self.outcome.status in TRANSIENT:
             return f"answered {self.outcome.status} until the time for it was used up"
         if transient_status(self.probe, self.outcome) is not None:
@@ -168,16 +173,18 @@ class Exchange:
 
     @property
     def crashed(self) -> bool:
-        """True if the server failed: 500, or an answer that is not whole HTTP."""
+        """True if the server failed: 500, an answer that is not whole HTTP, or another 5xx that does not pass."""
         if isinstance(self.outcome, Fault):
             return self.outcome.kind == "broken"
-        return self.outcome.status == 500
+        return self.outcome.status == 500 or (self.lasting and self.outcome.status > 500)
 
     @cached_property
     def ranked(self) -> bool:
         """True if a legal request was answered with 200, and not with an error in place of results."""
         answer = self.answer
-        return bool(self.probe.legal) and answer is not None and answer.status == 200 and not self.undecided
+        if answer is None or answer.status != 200 or self.undecided:
+            return False
+        return bool(self.probe.legal) and transient_status(self.probe, answer) is None
 
     @cached_property
     def results(self) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from urllib.parse import quote, urlsplit
 import anyio.to_thread
 import httpx
 
+from rerank_conformance import wire
 from rerank_conformance.exchanges import (
     KEY,
     RAW_FORMS,
@@ -51,6 +52,7 @@ _REPEATS = (
 _LATER = frozenset(
     {408, 429, 503, 529}
 )  # overload: every request waits. Of other statuses only the one is repeated.
+_PAUSING: tuple[Form, ...] = ("after-pause",)
 _PAUSE = 0.05  # seconds before the first repeat of one request; doubled for each
 _PAUSES = (_PAUSE, 0.1, 0.25, 0.5, 1.0, 2.0)  # before the repeats of what was refused without Retry-After
 _GIVEN_UP = (
@@ -84,6 +86,15 @@ def refusal(url: str) -> str | None:
         return "it holds a user name or password, which every report would show; leave them out, and give the key by the environment"
     if parts.query or parts.fragment:
         return "it holds a query or a fragment; give the address that has /rerank right under it"
+    return None
+
+
+def base_path_problem(path: str) -> str | None:
+    """Return why a text cannot be the base path of an app; None if it can."""
+    if path and not path.startswith("/"):
+        return f"{path[:80]!r} does not begin with /"
+    if "?" in path or "#" in path:
+        return f"{path[:80]!r} holds a query or a fragment; give the path that has /rerank right under it"
     return None
 
 
@@ -138,6 +149,8 @@ class Line:
     target: Target
     key: str | None = field(repr=False)
     budget: Budget
+    base_path: str = ""
+    """The path before `/rerank` in an app or a transport."""
     requests: int = 0
     probes: int = 0
     repeats: int = 0
@@ -145,7 +158,8 @@ class Line:
     base: str = ""
 
     def __post_init__(self) -> None:
-        self.base = self.target.rstrip("/") if isinstance(self.target, str) else "http://localhost"
+        url = self.target if isinstance(self.target, str) else f"http://localhost{self.base_path}"
+        self.base = url.rstrip("/")
         self._stack = AsyncExitStack()
         self._pace = Pace(self.budget.concurrency)
         self._gate = Gate(self._pace)
@@ -162,7 +176,7 @@ class Line:
         self._anew = self._client
         self._raw: dict[Form, httpx.AsyncClient] = {}
         if isinstance(self.target, str):
-            for form in RAW_FORMS:
+            for form in (*RAW_FORMS, *_PAUSING):
                 client = httpx.AsyncClient(transport=OneConnection(form), timeout=self.budget.timeout)
                 self._raw[form] = await self._stack.enter_async_context(client)
             self._anew = await self._stack.enter_async_context(_client(self.target, self.budget, kept=0))
@@ -175,15 +189,22 @@ class Line:
         except Exception:  # noqa: BLE001, S110 - how a server takes its leave is not judged
             pass
 
-    async def send(self, probe: Probe) -> Exchange:
-        """Send the probe and return what came of it; never raise for what a server does."""
+    async def send(self, probe: Probe, *, is_repeat: bool = False) -> Exchange:
+        """Send the probe and return what came of it; never raise for what a server does.
+
+        Args:
+            probe: The request.
+            is_repeat: The request was sent before, and is not counted among the probes again.
+        """
         if probe.form in RAW_FORMS and probe.form not in self._raw:
             return Exchange(probe, Fault("unsent", "was not sent: a server in process has no connections"))
+        if probe.form in _PAUSING and probe.form not in self._raw:
+            await asyncio.sleep(wire.PAUSE)  # a server in process has no connection that could be idle
         began = time.monotonic()
         attempts = _Attempts()
         while True:
             async with self._gate.turn(alone=attempts.alone) as turn:
-                unsent = self._take(first=attempts.sent == 0)
+                unsent = self._take(first=attempts.sent == 0 and not is_repeat)
                 if unsent is None:
                     await self._due()
                     # every connection that is kept may have been closed just now
@@ -316,8 +337,9 @@ class Line:
             return self._own_fault(error)
         limit = _LARGEST + _PER_BYTE_SENT * len(probe.content)
         began = False
+        pause = wire.PAUSE if probe.form in _PAUSING else 0
         try:
-            async with asyncio.timeout(self.budget.timeout):
+            async with asyncio.timeout(self.budget.timeout + pause):
                 response = await client.send(request, stream=True)
                 began = True
                 try:
@@ -451,6 +473,8 @@ class _TooMuch(Exception):
 async def _read(response: httpx.Response, limit: int) -> bytes:
     """Return the body, unpacked, as long as it is within the limit at every step."""
     packing = response.headers.get("content-encoding", "identity").strip().lower() or "identity"
+    if response.is_stream_consumed:  # httpx has unpacked what a transport of this process gave it whole
+        packing = "identity"
     unpacker = None
     if packing in {"gzip", "x-gzip", "deflate"}:
         unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 
 import click
 
 from openrouter_rerank.cli.app import app
 from openrouter_rerank.errors import STATUSES
+from rerank_conformance import rules as rule_modules
 from rerank_conformance.cli import main
 from rerank_conformance.report import LEVELS
 from rerank_conformance.reports.words import MEANINGS
@@ -29,7 +29,7 @@ def commands() -> str:
     lines = [
         "# The command lines",
         "",
-        "What `--help` prints. `nox -s docs` makes this page anew, and a test compares it with the commands.",
+        "The output of `--help`. `nox -s docs` writes this page, and a test compares it with the commands.",
         "",
         "From a clone, `pip install '.[cli]'` installs `rerank`, and `pip install '.[conformance]'` `rerank-conformance`.",
         "Guides: [Rank documents](guides/rank.md), [Rank a table](guides/batch.md), [Check a server](conformance.md).",
@@ -69,27 +69,34 @@ def rules() -> str:
     lines = [
         "# The conformance rules",
         "",
-        "What `rerank-conformance check URL` asks of a server: the registry of rules that the command has. `nox -s docs` makes this",
-        "page anew, a test compares it with the registry, and `rerank-conformance rules` lists the same.",
+        "The rules that `rerank-conformance check URL` holds a server to; `rerank-conformance rules` lists them too. `nox -s docs`",
+        "writes this page, and a test compares it with the code.",
         "",
-        "A MUST that is broken makes a server nonconformant. A SHOULD is what models may honestly do otherwise; with `--strict` it",
-        "counts too. `--quick` judges those that are marked quick. Each names the place in the contract that it comes from.",
-        "[Does a server speak `/rerank`?](conformance.md) says how to check. Each rule ends with the usual fix.",
+        "A server that breaks a MUST is nonconformant. A SHOULD is a recommendation, as honest models may differ; with `--strict` it",
+        "counts too. `--quick` judges the rules that are marked quick. Each rule links to its place in the contract.",
+        "[Does a server speak `/rerank`?](conformance.md) says how to check a server. Each rule ends with the usual fix.",
         "",
         "Each rule belongs to a level, by what a client loses when a server breaks it. A level includes the ones before it:",
         "",
         *(f"- **{level}**: {meaning}" for level, meaning in MEANINGS.items()),
     ]
-    for name, of_section in groupby(RULES.values(), lambda rule: rule.id.partition(".")[0]):
-        listed = list(of_section)
-        said = (inspect.getdoc(inspect.getmodule(listed[0].judge)) or "").partition("\n")[0]
-        lines += ["", f"## {name}", "", said]
+    sections: dict[str, list[Rule]] = {}
+    for rule in RULES.values():
+        sections.setdefault(rule.id.partition(".")[0], []).append(rule)
+    for name, listed in sections.items():
+        lines += ["", f"## {name}", "", _description(name)]
         groups: dict[Group, list[Rule]] = {}
         for rule in sorted(listed, key=lambda rule: LEVELS.index(rule.conformance_level)):
             groups.setdefault(group_of(rule.id), []).append(rule)
         for group, alike in groups.items():
             lines += ["", f"**{group.level}**: {group.reason}", "", *map(_item, alike)]
     return "\n".join(lines) + "\n"
+
+
+def _description(section: str) -> str:
+    """Return the docstring of the module that has the rules of a section."""
+    (module,) = (name for name in (section, f"{section}s") if hasattr(rule_modules, name))
+    return inspect.getdoc(getattr(rule_modules, module)) or ""
 
 
 def _item(rule: Rule) -> str:
@@ -135,4 +142,4 @@ if __name__ == "__main__":
         if "--check" not in sys.argv:
             file.write_text(new, "utf-8", newline="\n")
         elif file.read_text("utf-8") != new:
-            sys.exit(f"docs/{page} is not what the programs say any more: `nox -s docs` makes it anew")
+            sys.exit(f"docs/{page} differs from what the code says; run `nox -s docs`")

@@ -56,6 +56,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "touched": "The rules that fail by the same crash alone, and are skipped.",
         "examples": "Further failures of the rule, at most two.",
         "reason": "Why it was skipped, undecided, known or in error; on a pass, that a failure had been expected.",
+        "issue": "The link to the issue of an expected failure.",
     },
     "Example": {
         "expected": "What the rule asks for in this case.",
@@ -91,6 +92,7 @@ _OPTIONAL = {  # reports have them since they were added
     "examples",
     "mend",
     "touched",
+    "issue",
     "repeats",
 }
 

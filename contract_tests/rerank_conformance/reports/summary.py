@@ -39,7 +39,8 @@ def _cause(cause: Cause) -> Iterator[str]:
         names = ", ".join(_text(name) for name in cause.names)
         yield f"- {len(cause.rules)} rules for one reason: {_text(rule.reason or 'no reason was given')} ({names})"
         return
-    yield f"- **{_text(rule.requirement)}** ({_text(rule.id)}, {rule.level})"
+    issue = f", [issue](<{visible(rule.issue)}>)" if rule.issue else ""
+    yield f"- **{_text(rule.requirement)}** ({_text(rule.id)}, {rule.level}{issue})"
     facts = [
         ("expected", rule.expected),
         ("actual", rule.actual),
