@@ -86,7 +86,7 @@ def find_problems(ranking: Sequence[Result], documents: Sequence[str]) -> list[s
         if not is_number(score):
             problems.append(f"passes on score {show(score)}")
     places = Counter(index for index, _, _ in ranking if is_index(index, len(documents)))
-    problems += [f"passes on index {index} {times} times" for index, times in places.items() if times > 1]
+    problems += [f"passes on index {index} ({times} times)" for index, times in places.items() if times > 1]
     scores = [score for _, score, _ in ranking]
     if all(map(is_number, scores)) and scores != sorted(scores, reverse=True):
         problems.append("passes on scores out of order")
