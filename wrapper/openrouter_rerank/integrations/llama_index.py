@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from llama_index.core.bridge.pydantic import SecretStr
 
     from openrouter_rerank.client import AsyncReranker, Reranker
+    from openrouter_rerank_api.dialects import Dialect
 
 _dispatcher = get_dispatcher(__name__)
 
@@ -54,7 +55,7 @@ class OpenRouterRerank(Settings, BaseNodePostprocessor):
             `splitter` may be `split_by_words(300, 50)`, which can be written.
         metadata_mode: Which metadata is sent with a node's text; by default what would be embedded.
         api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
-        base_url, deadline: As for `Reranker`.
+        dialect, base_url, deadline: As for `Reranker`.
         on_error: "keep_order" gives the nodes in their order, the first `top_n` and under their own scores, in place of any
             RerankError, and logs a warning with the reason. "raise" is the default.
         reranker, async_reranker: Ready ones, for all else that can be set; they stay yours to close.
@@ -82,6 +83,7 @@ class OpenRouterRerank(Settings, BaseNodePostprocessor):
         *,
         metadata_mode: MetadataMode = MetadataMode.EMBED,
         api_key: SecretStr | str | None = None,
+        dialect: Dialect | None = None,
         base_url: str | None = None,
         deadline: float | None = None,
         on_error: Literal["raise", "keep_order"] = "raise",
@@ -97,6 +99,7 @@ class OpenRouterRerank(Settings, BaseNodePostprocessor):
             given["callback_manager"] = callback_manager
         super().__init__(
             api_key=secret,
+            dialect=dialect,
             base_url=base_url,
             deadline=deadline,
             on_error=on_error,
