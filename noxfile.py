@@ -71,7 +71,7 @@ def types(session: nox.Session) -> None:
     session.run(
         "mypy",
         "wrapper/tests/typing_api.py",
-        *(f"contract_tests/{name}" for name in ("compare", "changes", "upstream")),
+        *(f"contract_tests/{name}" for name in ("compare", "changes", "peers", "upstream")),
     )
     session.run("pyright")
 
@@ -530,6 +530,28 @@ def interop(session: nox.Session) -> None:
             run += [f"--{name}", server.command(command)]
     pages = ["--markdown", "docs/interop.md", "--verdicts", "docs/servers.md"]
     session.run("python", *run, *(session.posargs or pages))
+
+
+PEERS = {"openrouter-rerank": ".", **{name: name for name in ("openrouter", "cohere", "litellm", "voyageai")}}
+"""The clients that the session `peers` compares, and what to install for each."""
+
+
+@nox.session(default=False)
+def peers(session: nox.Session) -> None:
+    """Compare our facade with other clients, each newest and alone, on faults over loopback, into docs/why.md: ten minutes."""
+    session.install("-e", ".")
+    home = Path(session.create_tmp()).resolve()
+    run = ["contract_tests/peers/run.py"]
+    for name, package in PEERS.items():
+        environment = Environment(home / name)
+        shutil.rmtree(environment.home, ignore_errors=True)
+        try:
+            # Without a reinstallation uv takes an older build of this project from its cache.
+            install(session, environment, "--force-reinstall", package)
+        except nox.command.CommandFailed:
+            session.warn(f"{name} cannot be installed; the page will say so")
+        run.append(f"--python={name}={environment.python}")
+    session.run("python", *run, *(session.posargs or ["--page", "docs/why.md"]))
 
 
 @nox.session(default=False)

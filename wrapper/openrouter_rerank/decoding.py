@@ -40,8 +40,10 @@ def decode(content: bytes, decoder: msgspec.json.Decoder[B]) -> B:
         problem = str(error)
     try:
         return msgspec.convert(_lenient(content), decoder.type)
-    except msgspec.ValidationError:
-        raise
+    except msgspec.ValidationError as error:
+        # The server may have sent NaN, and a message that says null alone misleads.
+        problem = str(error).replace("got `null`", "got `null` or a number that is not finite")
+        raise msgspec.ValidationError(problem) from None
     except (ValueError, RecursionError):
         raise msgspec.DecodeError(problem) from None
 

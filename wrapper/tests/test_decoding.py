@@ -129,6 +129,15 @@ def test_what_can_hurt_is_refused(name: str) -> None:
     assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
 
 
+@pytest.mark.parametrize("name", ["a score of NaN", "a score of Infinity", "a score of 1e999"])
+def test_message_does_not_take_a_number_for_null(name: str) -> None:
+    """The message of a number that is not finite says so, though it is read as null."""
+    with pytest.raises(
+        InvalidResponseError, match=r"`null` or a number that is not finite - at `\$\.results\[0\]"
+    ):
+        finish(call(), answered(200, WRONG[name]))
+
+
 def test_a_body_of_brackets_is_given_up() -> None:
     """Nesting is looked for in so many places and no more, as a hostile body has nothing else."""
     content = b'{"x":' + b"[" * 10**4 + b"[],{}," * 10**6 + b"]" * 10**4 + b"," + RESULTS + b"}"

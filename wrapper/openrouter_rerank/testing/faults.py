@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -97,6 +98,13 @@ def canned(name: str, ends: type[RerankError] | None, says: str, answered: bytes
 def raw(body: str) -> bytes:
     """Return a 200 with a body that `json.dumps` cannot write."""
     return answer(200, body.encode())
+
+
+def without(name: str) -> bytes:
+    """Return a 200 whose only result does not have a field, and is valid otherwise."""
+    body = results((0, 0.9))
+    del body["results"][0][name]
+    return answer(200, body)
 
 
 def once(request: Request, first: Iterable[bytes | float | End]) -> Script:
@@ -272,25 +280,25 @@ canned(
     "index_missing",
     InvalidResponseError,
     "Return a result without an index.",
-    answer(200, {"model": "m", "results": [{"relevance_score": 1}]}),
+    without("index"),
 )
 canned(
     "score_nan",
     InvalidResponseError,
     "Return NaN as a score.",
-    raw('{"results":[{"index":0,"relevance_score":NaN}]}'),
+    answer(200, results((0, math.nan))),
 )
 canned(
     "score_infinity",
     InvalidResponseError,
     "Return infinity as a score.",
-    raw('{"results":[{"index":0,"relevance_score":Infinity}]}'),
+    answer(200, results((0, math.inf))),
 )
 canned(
     "score_1e999",
     InvalidResponseError,
     "Return a score that is too large for a float.",
-    raw('{"results":[{"index":0,"relevance_score":1e999}]}'),
+    raw(json.dumps(results((0, math.inf))).replace("Infinity", "1e999")),
 )
 canned("score_text", InvalidResponseError, "Return text as a score.", answer(200, results((0, "high"))))
 canned("score_null", InvalidResponseError, "Return null as a score.", answer(200, results((0, None))))
@@ -299,7 +307,7 @@ canned(
     "score_missing",
     InvalidResponseError,
     "Return a result without a score.",
-    answer(200, {"model": "m", "results": [{"index": 0}]}),
+    without("relevance_score"),
 )
 canned(
     "more_than_asked",
