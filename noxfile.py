@@ -519,6 +519,7 @@ def docs(session: nox.Session) -> None:
     """Make the site of documentation in site/, warnings as errors, and look at every page of it in Chromium."""
     session.install("-e", f".[all,{','.join([*FRAMEWORKS, 'otel'])}]".replace("_", "-"), *group("docs"))
     session.run("python", "docs/_site/pages.py")
+    session.run("python", "docs/_site/pictures.py")
     site = Path("site").resolve()
     shutil.rmtree(site, ignore_errors=True)
     trees = str(Path(session.create_tmp()).resolve() / "trees")
