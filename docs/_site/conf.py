@@ -42,7 +42,6 @@ suppress_warnings = [
 ]  # two packages have a Usage, and a docstring's names go to neither in that case
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
 

@@ -1,20 +1,28 @@
-"""Write docs/commands.md, docs/rules.md and docs/statuses.md from the code; `nox -s docs` runs it, a test runs it with --check."""
+"""Write the pages of docs/ that follow from the code: commands, rules, statuses, and the table of options.
+
+`nox -s docs` runs it; a test runs it with --check.
+"""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
+from typing import is_typeddict
 
 import click
 
+from openrouter_rerank import Reranker, options
 from openrouter_rerank.cli.app import app
 from openrouter_rerank.errors import STATUSES
+from openrouter_rerank_api.options import SUMMARIES
 from rerank_conformance.cli import main
 from rerank_conformance.report import LEVELS
 from rerank_conformance.reports.words import MEANINGS
@@ -127,7 +135,95 @@ def _listed() -> str:
     return ", ".join(map(str, found))
 
 
-PAGES = {"commands.md": commands, "rules.md": rules, "statuses.md": statuses}
+OPTIONS = re.compile(
+    r"(?<=<!-- options, written by docs/_site/pages.py -->\n).*?(?=<!-- end of options -->)", re.DOTALL
+)
+
+
+def reference() -> str:
+    """Return the page of the library's reference with its tables of options."""
+    page = (DOCS / "api/openrouter_rerank.md").read_text("utf-8")
+    parameters = inspect.signature(Reranker).parameters
+    alone = [name for name in parameters if name not in options.CALL]
+    of_call = [name for name in parameters if name in options.CALL]
+    lines = [
+        "",
+        "Each option of a call is also an argument of the constructor, as the default of every call. There, None stands for the",
+        "value in this table; in a call, None stands for the client's default.",
+        "",
+        *_options(of_call),
+        "",
+        "The constructor alone takes:",
+        "",
+        *_options(alone),
+        "",
+    ]
+    return OPTIONS.sub(lambda _: "\n".join(lines) + "\n", page)
+
+
+def _options(names: list[str]) -> Iterator[str]:
+    """Yield a table of options: name, type, default and meaning."""
+    meanings = _meanings()
+    yield "| Name | Type | Default | Meaning |"
+    yield "|---|---|---|---|"
+    for name in names:
+        parameter = inspect.signature(Reranker).parameters[name]
+        default = options.DEFAULTS.get(name, parameter.default)
+        yield f"| `{name}` | {_type(parameter.annotation)} | `{default!r}` | {meanings[name]} |"
+
+
+def _type(annotation: str) -> str:
+    """Return an annotation as readers write it: without None, bounds, and the second form of a mapping."""
+    if annotation.startswith("C |"):
+        return "`httpx.Client`"
+    plain = re.sub(r"Annotated\[(\w+), [^]]*\]", r"\1", annotation)
+    plain = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " | "), plain)
+    names = [
+        name.replace("'", '"') for name in plain.split(" | ") if name != "None" and not name.endswith("Dict")
+    ]
+    if "Dict" in plain and "Mapping[str, Any]" not in names:
+        names.append("Mapping[str, Any]")
+    return " or ".join(f"`{name}`" for name in names)
+
+
+def _meanings() -> dict[str, str]:
+    """Return the short description of each argument of the constructor."""
+    found = dict(SUMMARIES)
+    for fields in filter(is_typeddict, vars(options).values()):
+        for name, text in _docstrings(fields).items():
+            found.setdefault(name, text if fields.__module__ == options.__name__ else _first(text))
+    arguments = (inspect.getdoc(Reranker) or "").partition("Args:\n")[2].partition("\nRaises:")[0]
+    for names, text in re.findall(r"^ {4}(\S[^:]*): (.*(?:\n {8}.*)*)", arguments, re.MULTILINE):
+        for name in names.split(", "):
+            found.setdefault(name, _first(text))
+    return {name: " ".join(text.split()) for name, text in found.items()}
+
+
+def _docstrings(fields: type) -> dict[str, str]:
+    """Return the docstring below each field of a TypedDict."""
+    (body,) = (
+        node.body for node in ast.parse(inspect.getsource(fields)).body if isinstance(node, ast.ClassDef)
+    )
+    return {
+        field.target.id: ast.literal_eval(text.value)
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+    }
+
+
+def _first(text: str) -> str:
+    """Return the first sentence of a text."""
+    return re.split(r"(?<=\.)\s", text)[0]
+
+
+PAGES = {
+    "commands.md": commands,
+    "rules.md": rules,
+    "statuses.md": statuses,
+    "api/openrouter_rerank.md": reference,
+}
 
 if __name__ == "__main__":
     for page, text in PAGES.items():
@@ -135,4 +231,4 @@ if __name__ == "__main__":
         if "--check" not in sys.argv:
             file.write_text(new, "utf-8", newline="\n")
         elif file.read_text("utf-8") != new:
-            sys.exit(f"docs/{page} is not what the programs say any more: `nox -s docs` makes it anew")
+            sys.exit(f"docs/{page} does not match the code; run `nox -s docs`")
