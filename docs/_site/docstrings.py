@@ -48,7 +48,7 @@ def _without_options(
         signature = inspect.signature(obj)
     except ValueError:  # a class of C
         return None
-    if not options.CALL <= signature.parameters.keys():
+    if not options.CALL.issubset(signature.parameters):
         return None
     kept = [
         one for one in signature.parameters.values() if one.name not in options.LocalOptions.__annotations__

@@ -35,11 +35,11 @@ DOCS = Path(__file__).parents[1]
 def commands() -> str:
     """Return the output of `--help` of each command on a terminal of 80 columns."""
     lines = [
-        "# The command lines",
+        "# Commands",
         "",
-        "What `--help` prints. `nox -s docs` makes this page anew, and a test compares it with the commands.",
+        "This page shows the output of `--help` for each command.",
         "",
-        "From a clone, `pip install '.[cli]'` installs `rerank`, and `pip install '.[conformance]'` `rerank-conformance`.",
+        "In a clone, `pip install '.[cli]'` installs `rerank`, and `pip install '.[conformance]'` installs `rerank-conformance`.",
         "Guides: [Rank documents](guides/rank.md), [Rank a table](guides/batch.md), [Check a server](conformance.md).",
     ]
     for name, command in (("rerank", app), ("rerank-conformance", main)):
@@ -73,20 +73,20 @@ def _help(words: tuple[str, ...]) -> list[str]:
 
 
 def rules() -> str:
-    """Every rule of the conformance kit, by section."""
+    """Return every rule of the conformance kit, by section."""
     lines = [
-        "# The conformance rules",
+        "# Conformance rules",
         "",
-        "What `rerank-conformance check URL` asks of a server: the registry of rules that the command has. `nox -s docs` makes this",
-        "page anew, a test compares it with the registry, and `rerank-conformance rules` lists the same.",
+        "`rerank-conformance check URL` judges a server by these rules; `rerank-conformance rules` lists them too.",
+        "[Check a server](conformance.md) describes the command, and [Make a server conform](guides/conform.md) has two servers that",
+        "keep every rule.",
         "",
-        "A MUST that is broken makes a server nonconformant. A SHOULD is what models may honestly do otherwise; with `--strict` it",
-        "counts too. `--quick` judges those that are marked quick. Each names the place in the contract that it comes from.",
-        "[Does a server speak `/rerank`?](conformance.md) says how to check. Each rule ends with the usual fix.",
+        "Each rule has a level and a force. **MUST**: a server that breaks the rule is nonconformant. **SHOULD**: a recommendation, as",
+        "some models differ here for good reasons; `--strict` counts it as a MUST. A quick rule is judged with `--quick` too.",
         "",
-        "Each rule belongs to a level, by what a client loses when a server breaks it. A level includes the ones before it:",
+        "A level says what a client loses if the server breaks the rule. Each level includes the ones before it:",
         "",
-        *(f"- **{level}**: {meaning}" for level, meaning in MEANINGS.items()),
+        *(f"- *{level}*: {meaning}" for level, meaning in MEANINGS.items()),
     ]
     for name, of_section in groupby(RULES.values(), lambda rule: rule.id.partition(".")[0]):
         listed = list(of_section)
@@ -96,7 +96,7 @@ def rules() -> str:
         for rule in sorted(listed, key=lambda rule: LEVELS.index(rule.conformance_level)):
             groups.setdefault(group_of(rule.id), []).append(rule)
         for group, alike in groups.items():
-            lines += ["", f"**{group.level}**: {group.reason}", "", *map(_item, alike)]
+            lines += ["", f"*{group.level}*: {group.reason}", "", *map(_item, alike)]
     return "\n".join(lines) + "\n"
 
 
@@ -104,7 +104,10 @@ def _item(rule: Rule) -> str:
     quick = ", quick" if rule.quick else ""
     since = f", since {rule.since}" if rule.since != "1.0.0" else ""
     place = f"[contract](../openapi.yaml{rule.source})"
-    return f"- `{rule.id}` **{rule.level}**{quick}{since}: {rule.requirement}. ({place}) *Usual fix:* {rule.mend}"
+    return (
+        f"- `{rule.id}` **{rule.level}**, *{rule.conformance_level}*{quick}{since}: {rule.requirement}. ({place}) "
+        f"**Fix**: {rule.mend}"
+    )
 
 
 def statuses() -> str:
