@@ -203,18 +203,38 @@ def test_every_test_and_check():
         assert step in script.replace(" --quiet", ""), step
 
 
+ELSEWHERE = {
+    "conform.md",  # test_conform.py
+    "fastapi.md",  # test_the_service
+    "frameworks.md",  # `nox -s frameworks` runs its examples, each with its framework
+    "observe.md",  # test_the_traces
+    "ray.md",  # `nox -s frameworks` likewise
+}
+"""The pages whose Python blocks are run by other tests."""
+
+
 def programs(page: Path) -> list[tuple[Block, str | None]]:
-    """Return the plain Python blocks of a page, each with the output that the page shows after it."""
+    """Return the plain Python blocks of a page, each with the output that the page shows after it.
+
+    Files for pytest are left out: wrapper/tests/test_testing.py and test_mocking.py run them, and test_a_fixture_of_your_own.
+    """
     return [
         (block, after.text if after is not None and after.language == "text" else None)
         for block, after in pairwise([*blocks(page), None])
-        if block is not None and block.language == "python" and not block.text.lstrip().startswith(">>>")
+        if block is not None
+        and block.language == "python"
+        and not block.text.lstrip().startswith(">>>")
+        and "def test_" not in block.text
+        and "rerank_target" not in block.text
     ]
 
 
-PROGRAMS = [
-    page for page in PAGES if (page.name == "README.md" or page.parent.name == "guides") and programs(page)
-]
+PROGRAMS = [page for page in PAGES if page.name not in ELSEWHERE and programs(page)]
+
+
+def offline(code: str) -> str:
+    """Return the code with the local mode in place of calls to OpenRouter."""
+    return re.sub(r'\b(Async)?Reranker\((?!"",)', r"\1Reranker.local(", code)
 
 
 @pytest.mark.parametrize("page", PROGRAMS, ids=lambda page: page.stem)
@@ -224,7 +244,7 @@ def test_the_programs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "page"}
     for block, shown in programs(page):
-        code = re.sub(r"\b(Async)?Reranker\(", r"\1Reranker.local(", block.text)
+        code = offline(block.text)
         where = f"{page.relative_to(ROOT)}, line {block.line}"
         with redirect_stdout(StringIO()) as printed:
             exec(compile(code, where, "exec"), names)  # noqa: S102 - the pages are ours
@@ -250,19 +270,29 @@ def test_the_service(monkeypatch):
     assert refused.status_code == 422
 
 
+def test_the_traces():
+    """The page about logs and traces prints what it shows, in a process of its own, as a process has one tracer provider."""
+    pytest.importorskip("opentelemetry.sdk")
+    parts = programs(ROOT / "docs/guides/observe.md")
+    code = "\n".join(offline(block.text) for block, _ in parts)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
+
+    changing = re.compile(r"\d+\.\d+ s$|gen-rerank-\S+", re.MULTILINE)
+    assert ran.returncode == 0, ran.stderr
+    shown = "".join(shown or "" for _, shown in parts)
+    assert changing.sub("", ran.stdout) == changing.sub("", shown)
+
+
 def test_there_are_programs():
     """A good many blocks show their output, so that the test above is not empty."""
     assert sum(shown is not None for page in PROGRAMS for _, shown in programs(page)) >= 15
 
 
 def test_python():
-    """Python is a doctest, a program of the test above, or a test file that another test runs."""
-    others = {block.page for block in of("python") if not block.text.lstrip().startswith(">>>")}
-    run = {page.relative_to(ROOT).as_posix() for page in PROGRAMS}
-    assert others - run == {"docs/testing.md", "docs/conformance.md"}
+    """The pages whose examples other tests run are there, and pytest collects those of the frameworks nowhere else."""
+    assert {page.name for page in PAGES if page.name in ELSEWHERE and of("python")} == ELSEWHERE
     assert "def test_the_tests_of_the_docs" in (ROOT / "wrapper/tests/test_testing.py").read_text("utf-8")
     session = (ROOT / "noxfile.py").read_text("utf-8")
-    # `nox -s frameworks` runs its examples, each with its framework
     assert re.findall(r'"--ignore=(docs/[^"]*)"', session) == ["docs/frameworks.md", "docs/ray.md"]
 
 
