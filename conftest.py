@@ -10,6 +10,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # The worker is measured; the processes that its tests start are not.
     os.environ.pop("COVERAGE_PROCESS_START", None)
 
+# On GitHub a check prints annotations beside its report; the tests that are about them say so.
+os.environ.pop("GITHUB_ACTIONS", None)
+
 try:
     from hypothesis import HealthCheck, settings
 except ModuleNotFoundError:  # the tests of an adapter do without
@@ -17,6 +20,14 @@ except ModuleNotFoundError:  # the tests of an adapter do without
 else:
     settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the requests that are generated in this run for all its processes, and away from the user's."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ["RERANK_CONFORMANCE_CACHE"] = str(shared / "rerank-conformance-cache")
 
 
 @pytest.fixture(autouse=True)

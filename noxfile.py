@@ -54,11 +54,12 @@ def group(name: str) -> list[str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Code by ruff, and all contracts by Redocly, Spectral, openapi-spec-validator and schemathesis."""
+    """Code by ruff, all contracts by Redocly, Spectral, openapi-spec-validator and schemathesis, workflows by actionlint."""
     session.install(*group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("python", "contract_tests/lint/run.py")
+    session.run("python", "contract_tests/lint/workflows.py")
     session.run("pytest", "-q", "contract_tests/test_lint.py", env={"RERANK_LINT": "required"})
 
 
@@ -192,10 +193,12 @@ def changes(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def matrix(session: nox.Session) -> None:
-    """Which servers a check bites and by which rules, beside plain `st run`, into docs/kill-matrix.md: most of an hour."""
+    """Write docs/kill-matrix.md: which servers a check bites, by which rules, beside `st run`; a killed run goes on."""
     session.install("-e", ".[all]")
     session.run(
-        "python", "contract_tests/matrix.py", *(session.posargs or ["--markdown", "docs/kill-matrix.md"])
+        "python",
+        "contract_tests/matrix.py",
+        *(session.posargs or ["--markdown", "docs/kill-matrix.md", "--kept", ".nox/matrix.jsonl"]),
     )
 
 
@@ -506,12 +509,24 @@ def release(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def interop(session: nox.Session) -> None:
-    """Others' clients through `rerank serve`, and our facade through llama.cpp and the LiteLLM proxy, into docs/interop.md."""
+    """Others' clients and servers, run for real, into docs/interop.md and docs/servers.md, and the workflows for servers."""
     session.install("-e", ".[all]", *group("interop"))
-    proxy = Environment(Path(session.create_tmp()).resolve() / "proxy")
+    scratch = Path(session.create_tmp()).resolve()
+    proxy = Environment(scratch / "proxy")
     install(session, proxy, *group("proxy"))
     run = ["contract_tests/interop/run.py", "--litellm", proxy.command("litellm")]
-    session.run("python", *run, *(session.posargs or ["--markdown", "docs/interop.md"]))
+    for name, command in (("infinity", "infinity_emb"), ("vllm", "vllm")):
+        server = Environment(scratch / name)
+        overrides = Path(f"contract_tests/interop/{name}-overrides.txt")
+        more = [f"--override={overrides}"] if overrides.exists() and session.venv_backend == "uv" else []
+        try:
+            install(session, server, *group(name), *more)
+        except nox.command.CommandFailed:
+            session.warn(f"{name} could not be installed: docs/servers.md says so")
+        else:
+            run += [f"--{name}", server.command(command)]
+    pages = ["--markdown", "docs/interop.md", "--verdicts", "docs/servers.md"]
+    session.run("python", *run, *(session.posargs or pages))
 
 
 @nox.session(default=False)

@@ -1284,7 +1284,7 @@ _models: dict[str, tuple[Server, tuple[str, ...]]] = {
     ),
     "model-unknown-bad-gateway": (
         refusing("Passes an unknown model on, and the error of its upstream back.", _another_model, 502),
-        ("robustness.transient-errors",),  # a 502 may be about the moment
+        ("model.any-name",),
     ),
     "model-unknown-unauthorized": (
         refusing("Answers 401 to an unknown model.", _another_model, 401),

@@ -333,6 +333,33 @@ def test_defect_of_the_text_is_found(old: str, new: str, tools: set[str], tmp_pa
     assert tools <= {rule.split()[0] for rule, _ in lint(file)["openapi"]}
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "says"),
+    [
+        ("llama-cpp.yml", "runs-on: ubuntu-latest", "runs-on: ubuntu-oldest", "actionlint runner-label"),
+        ("litellm.yml", "steps:", "step:", "actionlint syntax-check"),
+        ("llama-cpp.yml", "steps.serve.outputs", "steps.none.outputs", "actionlint expression"),
+        ("action.yml", "using: composite", "using: composed", "check-jsonschema"),
+        ("action.yml", "shell: bash", "shel: bash", "check-jsonschema"),
+    ],
+)
+def test_defect_of_a_workflow_is_found(name: str, old: str, new: str, says: str, tmp_path: Path) -> None:
+    """A defect of a workflow, or of action.yml, is found; without it there are no findings."""
+    source = ROOT / ("action.yml" if name == "action.yml" else f"docs/workflows/{name}")
+    file = tmp_path / name
+    text = source.read_text("utf-8")
+    assert old in text
+    results = []
+    for content in (text, text.replace(old, new)):
+        file.write_text(content, "utf-8")
+        command = [sys.executable, LINT.with_name("workflows.py"), "--no-install", file]
+        results.append(subprocess.run(command, capture_output=True, encoding="utf-8", check=False))
+    if "nox -s lint" in results[0].stderr and os.environ.get("RERANK_LINT") != "required":
+        pytest.skip(results[0].stderr.strip())
+    assert [done.returncode for done in results] == [0, 1], results
+    assert says in results[1].stdout
+
+
 @pytest.fixture(scope="module")
 def found_in_dialects(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """Lint the contract of each dialect, and a copy with all defects as `<name>-broken`."""

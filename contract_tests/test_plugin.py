@@ -112,6 +112,66 @@ def test_an_application_by_its_name(tmp_path):
     assert "in process" in done.stdout
 
 
+@pytest.mark.parametrize("base", ["/api/v1", "/api/v1/"])
+def test_a_base_path(tmp_path, base):
+    """An app that has /rerank below a path is judged by --target-base-path; without it, the reason is said once."""
+    (tmp_path / "service.py").write_text(
+        "from starlette.applications import Starlette\n"
+        "from starlette.routing import Mount\n"
+        "from rerank_conformance.reference import Reference, asgi\n"
+        "app = Starlette(routes=[Mount('/api/v1', asgi.app(Reference()))])\n",
+        "utf-8",
+    )
+    arguments = ["-k", "answer.json or answer.model", "--target", "service:app"]
+    done = run(tmp_path, *QUICK, *arguments, "--target-base-path", base)
+    without = run(tmp_path, *QUICK, *arguments)
+
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+    assert without.returncode == 1
+    assert "answered with 404: no /rerank right under this address" in without.stdout
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "xdist"])
+@pytest.mark.parametrize("path", [None, "/wrong"], ids=["nobody", "wrong-path"])
+def test_nothing_ranks_at_the_address(tmp_path, path, workers):
+    """Where nothing ranks there is one error with the reason, and every other rule is skipped."""
+    with running(Reference()) as url:
+        target = "http://127.0.0.1:9" if path is None else url + path
+        done = run(tmp_path, *QUICK, *workers, "-rs", "--target", target)
+
+    last = done.stdout.splitlines()[-1]
+    assert done.returncode == 1
+    assert "1 error" in last
+    assert "failed" not in last
+    assert "passed" not in last
+    assert f"nothing could be judged at {target}: the first request " in done.stdout
+    assert "nothing could be judged; see the error of " in done.stdout
+
+
+def test_what_is_not_applicable_is_skipped(tmp_path):
+    """A missing capability is one failure: the rules that need it are skipped with the reason, as in a check."""
+    with running(BROKEN["acceptance.objects"]()) as url:
+        done = run(tmp_path, *QUICK, "-rs", "--target", url, "-k", "acceptance")
+
+    assert "1 failed" in done.stdout.splitlines()[-1]
+    assert "test_rule[acceptance.objects]" in done.stdout
+    assert (
+        "not applicable: the server does not take documents as objects; see acceptance.objects" in done.stdout
+    )
+
+
+def test_keys_are_expected(tmp_path):
+    """A server that needs no key is judged by the refusals of keys where --target-expect-auth asks for it."""
+    with running(Reference()) as url:
+        arguments = [*QUICK, "--target", url, "-k", "authentication.no-key", "-rs"]
+        lenient = run(tmp_path, *arguments, OPENROUTER_API_KEY="sk-test-of-the-plugin")
+        strict = run(tmp_path, *arguments, "--target-expect-auth", OPENROUTER_API_KEY="sk-test-of-the-plugin")
+
+    assert (lenient.returncode, strict.returncode) == (0, 1)
+    assert "not applicable: the server needs no key" in lenient.stdout
+
+
 def test_a_fixture_of_ones_own(tmp_path):
     """A repository can give its own server as a fixture, and take the test from here."""
     (tmp_path / "test_mine.py").write_text(
@@ -148,8 +208,23 @@ def test_without_a_target(tmp_path):
         (["no_such_module:app"], "", "no_such_module"),
         (["http://127.0.0.1:9", "--target-contract-version", "0.9.0"], "", "1.0.0"),
         (["http://127.0.0.1:9", "--target-expected-failures", "none.txt"], "", "none.txt"),
+        (["http://127.0.0.1:9", "--target-base-path", "/v1"], "", "add the path to the URL"),
+        (["os:path", "--target-base-path", "v1"], "", "does not begin with /"),
+        (["os:path", "--target-base-path", "/v1?a=b"], "", "holds a query"),
     ],
-    ids=["no-key", "no-consent", "scheme", "password", "nothing", "module", "version", "file"],
+    ids=[
+        "no-key",
+        "no-consent",
+        "scheme",
+        "password",
+        "nothing",
+        "module",
+        "version",
+        "file",
+        "path-of-url",
+        "path",
+        "query",
+    ],
 )
 def test_what_cannot_be_judged(tmp_path, arguments, key, says):
     """Bad usage ends the run before any test, with one line that says what is wrong and does not hold the key."""

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from rerank_conformance import wire
+from rerank_conformance.broken import BROKEN
 from rerank_conformance.exchanges import RAW_FORMS, Exchange, Fault
 from rerank_conformance.probes import probes, smoke
 from rerank_conformance.reference import Reference
@@ -80,3 +82,37 @@ def test_a_server_in_process_is_not_judged_by_its_connections():
     assert len(sent) == len(RAW_FORMS)
     assert all(isinstance(one.outcome, Fault) and one.outcome.kind == "unsent" for one in sent)
     assert list(RULES["transport.connection"].judge(Seen(sent))) == []
+
+
+async def paused(target: object) -> list[Exchange]:
+    """Send one request before and after a pause."""
+    beside = [probe for probe in probes() if probe.phase == "beside"]
+    async with Line(target, KEY, Budget(concurrency=4)) as line:
+        plain = [await line.send(smoke())]
+        return plain + await asyncio.gather(*(line.send(probe) for probe in beside))
+
+
+@pytest.mark.parametrize("fault", ["none", "idle-cut", "idle-late"])
+def test_a_fault_of_an_idle_connection_is_bitten(fault, monkeypatch):
+    """A server that cuts a request off after a pause, or sends an earlier answer, is found, and an honest one is not."""
+    monkeypatch.setattr(wire, "PAUSE", 1.5)
+    with serving(Reference(keys={KEY}), fault) as url:
+        sent = asyncio.run(paused(url))
+    assert set(bitten(sent)) == ({"robustness.after-pause"} if fault != "none" else set())
+
+
+def test_a_connection_that_is_closed_in_the_pause_is_legal(monkeypatch):
+    """A server may close an idle connection, and the request then goes on another."""
+    monkeypatch.setattr(wire, "PAUSE", 6)
+    with serving(Reference(keys={KEY})) as url:
+        sent = asyncio.run(paused(url))
+    assert bitten(sent) == {}
+    assert [one.attempts for one in sent] == [1, 1, 1]
+
+
+def test_a_server_in_process_has_a_pause_too(monkeypatch):
+    """State that expires is found without a connection."""
+    monkeypatch.setattr(wire, "PAUSE", 2.5)
+    rule = "robustness.after-pause"
+    assert set(bitten(asyncio.run(paused(BROKEN[rule](keys={KEY}))))) == {rule}
+    assert bitten(asyncio.run(paused(Reference(keys={KEY})))) == {}

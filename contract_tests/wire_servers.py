@@ -1,15 +1,21 @@
 """The reference server on connections that are mishandled as naive servers mishandle them: test data, not in the wheel."""
 
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, cast
 
-from rerank_conformance.reference import Reference
+from rerank_conformance.reference import Answer, Reference
 
-Fault = Literal["none", "head-has-body", "refused-unread", "http-1.0-refused", "http-1.0-chunked"]
+Fault = Literal[
+    "none", "head-has-body", "refused-unread", "http-1.0-refused", "http-1.0-chunked", "idle-cut", "idle-late"
+]
 """One thing that a server on a socket gets wrong; no server in process can."""
+
+
+_IDLE = 1  # seconds after which a connection counts as idle
 
 
 class _Server(ThreadingHTTPServer):
@@ -30,6 +36,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base has it
         """Log nothing."""
+
+    last = 0.0  # when the connection had its last answer
+    kept = Answer(200, {}, b"")  # and which it was
 
     @property
     def fault(self) -> Fault:
@@ -52,6 +61,12 @@ class _Handler(BaseHTTPRequestHandler):
         sent = b"" if refused else self._body()
         method = "GET" if self.fault == "head-has-body" and self.command == "HEAD" else self.command
         answer = reference.answer(method, self.path, dict(self.headers), sent)
+        idle = self.last and time.monotonic() - self.last > _IDLE
+        self.last, earlier, self.kept = time.monotonic(), self.kept, answer
+        if idle and self.fault == "idle-cut":
+            self.close_connection = True
+            return
+        answer = earlier if idle and self.fault == "idle-late" else answer
         old = self.request_version == "HTTP/1.0"
         status = 426 if old and self.fault == "http-1.0-refused" else answer.status
         self.send_response(status)

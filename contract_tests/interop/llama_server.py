@@ -1,6 +1,7 @@
 """llama.cpp's own server on a reranker of random weights, which is made here; it ranks by chance, and says where it listens.
 
-The model is a BERT of one layer that knows single characters. The file has 30 kB, and needs no network.
+The model is a BERT of one layer that knows single characters. The file needs no network. `--write FILE` writes the model alone, for
+another build of llama.cpp.
 """
 
 import os
@@ -12,9 +13,8 @@ from tempfile import TemporaryDirectory
 
 import gguf
 import numpy as np
-import xllamacpp
 
-WIDTH, HEADS, INNER, LONGEST = 32, 2, 64, 2048
+WIDTH, HEADS, INNER, LONGEST = 32, 2, 64, 4096
 SEED = 4
 CONTROLS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 CHARACTERS = string.ascii_lowercase + string.digits + string.punctuation
@@ -77,6 +77,8 @@ def write(path: Path) -> None:
 
 def main() -> None:
     """Serve until SIGTERM to who sends the key in INTEROP_KEY; the URL is the one line on standard output."""
+    import xllamacpp  # noqa: PLC0415 - who writes the model alone has a server already
+
     with TemporaryDirectory(prefix="interop-llama-") as home:
         model = Path(home, "random.gguf")
         write(model)
@@ -97,4 +99,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--write"]:
+        write(Path(sys.argv[2]))
+    else:
+        main()

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-PATIENCE = 120.0  # seconds until a server takes requests; LiteLLM's takes ten
+PATIENCE = 400.0  # seconds until a server takes requests; LiteLLM takes ten, and minutes on a busy machine
 _GRACE = 10.0  # seconds to end before it is killed
 
 
@@ -32,7 +32,7 @@ def serving(
         environment: What its environment has beside this one's.
 
     Raises:
-        NotRunningError: It ended, or took no request within two minutes.
+        NotRunningError: It ended, or took no request within the patience.
     """
     with TemporaryFile("w+", encoding="utf-8") as out, TemporaryFile("w+", encoding="utf-8") as err:
         process = subprocess.Popen(

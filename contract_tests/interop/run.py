@@ -1,4 +1,4 @@
-"""Others' clients through `rerank serve`, and our facade through others' servers: both as tables, run for real.
+"""Others' clients through `rerank serve`, our facade through others' servers, and the verdicts on them, all run for real.
 
 Exit codes: 0 all that is required works, 1 something does not. A client that cannot be run has a row that says so.
 """
@@ -9,11 +9,16 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import clients
 import servers
+import verdicts
+import workflows
 
 ROOT = Path(__file__).resolve().parents[2]
+REQUIRED = ("llama.cpp", "LiteLLM proxy", "rerank serve")
+WORKFLOWS = ("llama-cpp.yml", "litellm.yml")
 HEAD = """\
 # Others' clients and servers
 
@@ -34,12 +39,7 @@ SERVERS = """\
 `Reranker` and `AsyncReranker` must give the indices and scores of the server's own answer, best first, with the caller's own
 documents; or the one error that is typed for it. llama.cpp ranks by a model of random weights, so its order means nothing. The
 LiteLLM proxy has no database, and `rerank serve --compat` behind it.
-"""
-JUDGED = """\
-## What the conformance kit says of them
-
-`rerank-conformance check URL --quick --seed 1`, the essential rules alone. A server that is not conformant can still be used, as the table
-above shows: the facade asks for less than the contract promises.
+[Servers and the contract](servers.md) has what the conformance kit says of them.
 """
 
 
@@ -70,17 +70,34 @@ def of_servers(rows: Sequence[servers.Row]) -> str:
     return table(head, cells)
 
 
-def of_judgements(judgements: Sequence[servers.Judgement]) -> str:
-    """Format the table of verdicts, followed by the MUST rules that each server breaks."""
-    head = ["server", "verdict", "requests", "rules passed", "skipped", "MUSTs broken"]
-    cells = [
-        [one.server, one.verdict, *map(str, (one.requests, one.passed, one.skipped, len(one.broken)))]
-        for one in judgements
-    ]
-    broken = [
-        f"- {one.server}: {', '.join(f'`{rule}`' for rule in one.broken)}" for one in judgements if one.broken
-    ]
-    return "\n".join([table(head, cells), "", "The MUSTs that they break:", "", *broken])
+def of_verdicts(found: Sequence[verdicts.Verdict]) -> str:
+    """Format the page of verdicts."""
+    head = ["server", "version", *(f"`{level}`" for level in verdicts.LEVELS), "requests"]
+    return "\n".join(
+        [table(head, [verdicts.cells(one) for one in found]), "", verdicts.MODELS, *verdicts.causes(found)]
+    )
+
+
+def show(page: str, file: Path | None) -> None:
+    """Print a page, and write it."""
+    print(page)
+    if file:
+        file.write_text(page.rstrip("\n") + "\n", "utf-8")
+
+
+def workflows_run() -> bool:
+    """Run the steps of the workflows that need no container, and return True if each ends with a verdict on its server."""
+    fine = True
+    for name in WORKFLOWS:
+        with TemporaryDirectory(prefix="interop-workflow-") as home:
+            ran = workflows.run_workflow(ROOT / "docs/workflows" / name, Path(home))
+        judged = [value for key, value in ran.outputs.items() if key.endswith(".verdict")]
+        good = judged != [] and set(judged) <= {"conformant", "nonconformant"}
+        print(f"docs/workflows/{name}: {', '.join(judged) or 'no verdict'}")
+        if not good:
+            print(ran.log, file=sys.stderr)
+        fine &= good
+    return fine
 
 
 def main() -> int:
@@ -89,10 +106,16 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "only", nargs="?", choices=("clients", "servers"), help="one of the two  [default: both]"
+        "only",
+        nargs="?",
+        choices=("clients", "servers", "verdicts", "workflows"),
+        help="one part  [default: all]",
     )
     beside = Path(sys.executable).with_name("litellm")
     parser.add_argument("--litellm", type=Path, default=beside, metavar="COMMAND", help="the proxy's command, which may lie in another environment  [default: the one beside this Python]")  # fmt: skip
+    for name in ("infinity", "vllm"):
+        parser.add_argument(f"--{name}", type=Path, metavar="COMMAND", help="its command, in an environment of its own  [default: not run]")  # fmt: skip
+    parser.add_argument("--verdicts", type=Path, metavar="FILE", help="write the verdicts on servers there")
     parser.add_argument("--cache", type=Path, default=ROOT / ".nox", help="where the npm clients are kept")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write what is printed there")
     options = parser.parse_args()
@@ -104,18 +127,23 @@ def main() -> int:
     today = datetime.now().astimezone().date()
     parts = [HEAD, f"Printed on {today} by `{command}` on {system}.\n"]
     failed = False
-    if options.only != "servers":
+    commands = servers.Commands(options.litellm.absolute(), options.infinity, options.vllm)
+    if options.only in {None, "clients"}:
         of_others = clients.table(options.cache.resolve())
         failed |= any(row.failed for row in of_others)
         parts += [CLIENTS, of_clients(of_others) + "\n"]
-    if options.only != "clients":
-        rows, judgements = servers.tables(options.litellm.absolute())
+    if options.only in {None, "servers"}:
+        rows = servers.table(commands)
         failed |= any(row.failed for row in rows)
-        parts += [SERVERS, of_servers(rows) + "\n", JUDGED, of_judgements(judgements) + "\n"]
-    page = "\n".join(parts)
-    print(page)
-    if options.markdown:
-        options.markdown.write_text(page, "utf-8")
+        parts += [SERVERS, of_servers(rows) + "\n"]
+    if len(parts) > 2:
+        show("\n".join(parts), options.markdown)
+    if options.only in {None, "verdicts"}:
+        judged = verdicts.all_verdicts(commands)
+        failed |= any(one.report is None for one in judged if one.server in REQUIRED)
+        show("\n".join([verdicts.HEAD, parts[1], of_verdicts(judged)]), options.verdicts)
+    if options.only in {None, "workflows"}:
+        failed |= not workflows_run()
     if failed:
         print("interop: something that is required does not work: see the tables", file=sys.stderr)
     return int(failed)

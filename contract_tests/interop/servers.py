@@ -1,17 +1,16 @@
-"""Our facade against others' real servers: llama.cpp and the LiteLLM proxy, each started here and stopped again.
+"""Our facade against others' real servers, each started here and stopped again.
 
-What the facade gives, sync and async, is held against what the server answers to a plain POST; then the conformance
-kit judges the server. Nothing here is about speed.
+What the facade gives, sync and async, is held against what the server answers to a plain POST. Nothing here is about speed.
 """
 
 import asyncio
 import json
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +32,7 @@ from openrouter_rerank import (
 
 HERE = Path(__file__).resolve().parent
 KEY = "sk-interop"
-JUDGING = 180  # seconds, for the conformance kit
+STARTING = 300  # seconds, for a short script
 
 Asked = dict[str, Any]
 
@@ -67,18 +66,6 @@ class Row(NamedTuple):
     failed: bool
 
 
-class Judgement(NamedTuple):
-    """The verdict of the conformance kit on a server."""
-
-    server: str
-    verdict: str
-    requests: int
-    passed: int
-    skipped: int
-    broken: list[str]
-    """The ids of the MUSTs that it breaks."""
-
-
 RANKS = (Call("strings", {"documents": DOCUMENTS}), Call("top_n=2", {"documents": DOCUMENTS, "top_n": 2}))
 OBJECTS = [{"text": text} for text in DOCUMENTS]
 WRONG_KEY = Call("a wrong key", {"documents": DOCUMENTS}, AuthenticationError, key="sk-wrong")
@@ -101,26 +88,29 @@ LITELLM = (
 )
 
 
-def tables(litellm: Path) -> tuple[list[Row], list[Judgement]]:
-    """Start the servers, call each with both shells, and have each judged.
+@dataclass(frozen=True)
+class Commands:
+    """The commands of servers that lie in environments of their own; None where it could not be installed."""
 
-    Args:
-        litellm: The command that starts the LiteLLM proxy; it may lie in an environment of its own.
-    """
+    litellm: Path
+    infinity: Path | None = None
+    vllm: Path | None = None
+
+
+def table(commands: Commands) -> list[Row]:
+    """Start the servers, and call each with both shells."""
     rows: list[Row] = []
-    judgements: list[Judgement] = []
     for start, name in (
         (llama, "llama.cpp"),
-        (lambda: proxy(litellm), "LiteLLM proxy"),
+        (lambda: proxy(commands.litellm), "LiteLLM proxy"),
         (ours, "rerank serve"),
     ):
         try:
             with start() as server:
                 rows += [row(server, call) for call in server.calls]
-                judgements.append(judgement(server))
         except (NotRunningError, OSError) as error:
             rows.append(Row(name, "", "", (f"not run: {error}",) * 2, failed=True))
-    return rows, judgements
+    return rows
 
 
 @contextmanager
@@ -167,7 +157,9 @@ def proxy(command: Path) -> Generator[Server]:
         url = f"http://127.0.0.1:{port}"
         run = [command, "--config", config, "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
         offline = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # otherwise it fetches its price list
-        stack.enter_context(serving(run, lambda _: url if alive(url) else None, offline))
+        stack.enter_context(
+            serving(run, lambda _: url if alive(f"{url}/health/liveliness") else None, offline)
+        )
         yield Server("LiteLLM proxy", f"litellm {installed(command)}", f"{url}/v1", "reranker", LITELLM)
 
 
@@ -185,19 +177,71 @@ def ours() -> Generator[Server]:
         )
 
 
+@contextmanager
+def infinity(command: Path) -> Generator[Server]:
+    """Run infinity on a model of random weights."""
+    with _tiny(command) as (model, port):
+        run = [command, "v2", "--model-id", model, "--served-model-name", "tiny", "--device", "cpu"]
+        run += ["--engine", "torch", "--no-bettertransformer", "--no-model-warmup", "--api-key", KEY]
+        run += ["--host", "127.0.0.1", "--port", str(port)]
+        url = f"http://127.0.0.1:{port}"
+        offline = {"HF_HUB_OFFLINE": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0", "DO_NOT_TRACK": "1"}
+        with serving(run, lambda _: url if alive(f"{url}/health") else None, offline):
+            yield Server("infinity", f"infinity-emb {installed(command, 'infinity-emb')}", url, "tiny", ())
+
+
+@contextmanager
+def vllm(command: Path) -> Generator[Server]:
+    """Run vLLM on a CPU, on a model of random weights."""
+    with _tiny(command) as (model, port):
+        run = [
+            command,
+            "serve",
+            model,
+            "--served-model-name",
+            "tiny",
+            "--runner",
+            "pooling",
+            "--dtype",
+            "float32",
+        ]
+        run += ["--api-key", KEY, "--host", "127.0.0.1", "--port", str(port)]
+        url = f"http://127.0.0.1:{port}"
+        offline = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
+        with serving(run, lambda _: url if alive(f"{url}/health") else None, offline):
+            yield Server("vLLM", f"vllm-cpu {installed(command, 'vllm-cpu')}", f"{url}/v1", "tiny", ())
+
+
+@contextmanager
+def _tiny(command: Path) -> Generator[tuple[Path, int]]:
+    """Write the model by the server's own transformers, and yield its directory and a port."""
+    with TemporaryDirectory(prefix="interop-tiny-") as home:
+        write = [python_beside(command), HERE / "tiny_reranker.py", home]
+        done = subprocess.run(write, capture_output=True, encoding="utf-8", timeout=STARTING, check=False)
+        if done.returncode:
+            message = f"the model could not be written: {' '.join(done.stderr.split())[-300:]}"
+            raise NotRunningError(message)
+        yield Path(home), free_port()
+
+
 def alive(url: str) -> bool:
-    """Return True if the proxy accepts requests."""
+    """Return True if a server accepts requests."""
     try:
-        return httpx.get(f"{url}/health/liveliness", timeout=5).is_success
+        return httpx.get(url, timeout=5).is_success
     except httpx.HTTPError:
         return False
 
 
-def installed(command: Path) -> str:
-    """Return the version of litellm in the environment of its command."""
-    ask = "from importlib.metadata import version; print(version('litellm'))"
-    python = command.resolve().with_name(Path(sys.executable).name)
-    done = subprocess.run([python, "-c", ask], capture_output=True, encoding="utf-8", timeout=60, check=False)
+def python_beside(command: Path) -> Path:
+    """Return the Python of the environment of a command."""
+    return command.with_name(Path(sys.executable).name)
+
+
+def installed(command: Path, package: str = "litellm") -> str:
+    """Return the version of a package in the environment of a command."""
+    ask = f"from importlib.metadata import version; print(version({package!r}))"
+    run = [python_beside(command), "-c", ask]
+    done = subprocess.run(run, capture_output=True, encoding="utf-8", timeout=STARTING, check=False)
     return done.stdout.strip() or "of an unknown version"
 
 
@@ -283,49 +327,6 @@ def usage(ranking: Ranking[Any]) -> str:
     """Return the usage of the ranking, without the fields that the server left out."""
     figures = {name: getattr(ranking.usage, name) for name in ("cost", "search_units", "total_tokens")}
     return ", ".join(f"{name} {value:g}" for name, value in figures.items() if value is not None) or "none"
-
-
-def judgement(server: Server) -> Judgement:
-    """Return the verdict of `rerank-conformance check URL --quick`."""
-    with TemporaryDirectory(prefix="interop-check-") as home:
-        report = Path(home, "report.json")
-        check = [
-            sys.executable,
-            "-m",
-            "rerank_conformance",
-            "check",
-            server.base_url,
-            "--quick",
-            "--json",
-            report,
-        ]
-        check += ["--model", server.model, "--key-env", "INTEROP_KEY", "--seed", "1"]
-        try:
-            done = subprocess.run(
-                check,
-                env=os.environ | {"INTEROP_KEY": KEY},
-                capture_output=True,
-                encoding="utf-8",
-                timeout=JUDGING,
-                check=False,  # it ends with 1 where a server is not conformant
-            )
-        except subprocess.TimeoutExpired:
-            message = f"the kit did not end within {JUDGING} s"
-            raise NotRunningError(message) from None
-        try:
-            read = json.loads(report.read_text("utf-8"))
-        except (OSError, ValueError):
-            message = f"the kit gave no report: {' '.join(done.stderr.split())[-300:]}"
-            raise NotRunningError(message) from None
-    rules = read["rules"]
-    return Judgement(
-        server.name,
-        read["verdict"],
-        read["requests"],
-        sum(rule["verdict"] == "pass" for rule in rules),
-        sum(rule["verdict"] == "skip" for rule in rules),
-        [rule["id"] for rule in rules if rule["verdict"] == "fail" and rule["level"] == "MUST"],
-    )
 
 
 def _version(package: str) -> str:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import threading
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -512,7 +513,7 @@ class _NoBody(Reference):
 
 
 class _AnyValue(Reference):
-    """Reads JSON that is no object for an empty request."""
+    """Reads JSON that is not an object as an empty request."""
 
     def validate(self, value: object) -> Body:
         return super().validate(cast("Body", value) if isinstance(value, dict) else _LEGAL)
@@ -645,6 +646,11 @@ def _cut(what: str, characters: int) -> Server:
     return by(what, lambda query, texts: lexical(query, [text[:characters] for text in texts]))
 
 
+def _reading(what: str, change: Callable[[str], str]) -> Server:
+    """Make a server whose model gets the documents changed."""
+    return scoring(what, lambda query, texts, _: lexical(query, [change(text) for text in texts]))
+
+
 _TEXTS: Mapping[str, Server] = {
     "acceptance.special-tokens": refusing(
         "Refuses what is special to its tokenizer.",
@@ -664,6 +670,15 @@ _TEXTS: Mapping[str, Server] = {
     ),
     "relation.read-to-end": _cut("Reads six hundred characters of a document.", 600),
     "relation.long-read-to-end": _cut("Reads two thousand characters of a document.", 2000),
+    "relation.every-line": _reading(
+        "Reads the first line of a document.", lambda t: t.lstrip().partition("\n")[0]
+    ),
+    "relation.after-special-tokens": _reading(
+        "Reads a document as far as the token that separates texts.", lambda t: t.partition("[SEP]")[0]
+    ),
+    "relation.other-scripts": _reading(
+        "Drops what is not ASCII from documents.", lambda t: t.encode("ascii", "ignore").decode()
+    ),
     "relation.query-ends": scoring(
         "Takes what comes before the first blank of a query for the query.",
         lambda query, _, scores: [-score for score in scores] if query[:1].isspace() else scores,
@@ -695,6 +710,13 @@ def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int
     return ByHead
 
 
+class _Exact(Reference):
+    """Compares the address with its query as a whole."""
+
+    def route(self, request: Request) -> None:
+        super().route(replace(request, path=f"{request.path}?{request.query}") if request.query else request)
+
+
 _TRANSPORT: Mapping[str, Server] = {
     "transport.chunked-body": _LengthRead,
     "transport.accept": _by_head(
@@ -713,6 +735,14 @@ _TRANSPORT: Mapping[str, Server] = {
     ),
     "transport.connection": _by_head(
         "Wants connections to be kept.", lambda h: h.get("connection") == "close", 400
+    ),
+    "transport.client-headers": _by_head(
+        "Fails on the header of a tracer.", lambda h: "traceparent" in h, 500
+    ),
+    "transport.origin": _by_head("Refuses requests of browsers.", lambda h: "origin" in h, 403),
+    "transport.query-string": _Exact,
+    "transport.compressed-body": _by_head(
+        "Fails on a body that is compressed.", lambda h: "content-encoding" in h, 500
     ),
     "transport.expect": _by_head("Refuses any expectation.", lambda h: "expect" in h, 417),
     "transport.header-bytes": _by_head(
@@ -889,7 +919,21 @@ class _Flaky(Reference):
         super().admit(request)
 
 
+class _Forgetful(Reference):
+    """Keeps what it knows of a request for two seconds, and scores nothing after that."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._first: dict[str, float] = {}
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        now, ranked = time.monotonic(), super().rank(body)
+        known = now - self._first.setdefault(json.dumps(body, sort_keys=True), now) < 2
+        return ranked if known else [(index, 0.0) for index, _ in ranked]
+
+
 _SCHEMA: Mapping[str, Server] = {
+    "robustness.after-pause": _Forgetful,
     "robustness.transient-errors": _Flaky,
     "robustness.large-request": refusing(
         "Fails on more than five hundred documents.", lambda b: len(b["documents"]) > 500, 500

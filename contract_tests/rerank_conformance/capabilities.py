@@ -63,7 +63,8 @@ def applicable(rule: Rule, seen: Seen, missing: Sequence[Capability]) -> Applica
     reason = None
     for exchange in seen.exchanges:
         needed = None
-        if exchange.crashed:
+        # that a SHOULD may be refused with no crash is a rule of its own
+        if exchange.crashed and rule.id != "robustness.no-server-error":
             needed = _needed(crashed, exchange)
         if accepting and exchange.probe.legal and not exchange.ranked:
             needed = needed or _needed(others, exchange)

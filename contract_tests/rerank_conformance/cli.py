@@ -18,8 +18,9 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from rerank_conformance import contract
-from rerank_conformance.report import LEVELS, Report, nearest, read_expected
+from rerank_conformance import contract, storage
+from rerank_conformance.expected import check_issue, read_expected, read_text, update
+from rerank_conformance.report import LEVELS, Report, nearest
 from rerank_conformance.target import is_live, refusal
 
 _STDOUT = "-"
@@ -75,11 +76,17 @@ def main() -> None:
 )
 @click.option("--quick", is_flag=True, help="The essential rules alone, in at most 40 requests.")
 @click.option("--max-requests", type=click.IntRange(min=1), help="Send no more requests than this.")
-@click.option("--seed", type=click.IntRange(min=0), help="Generate the requests of an earlier check again.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="Generate other requests, or those of an earlier check.  [default: 0]",
+)
 @click.option("--model", help="The model to ask for.  [default: cohere/rerank-v3.5]")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True, help="Seconds for one answer.")  # fmt: skip
 @click.option("--tolerance", type=click.FloatRange(min=0), help="How far two scores of one document may lie apart.  [default: 0.01]")  # fmt: skip
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Requests in a second.  [default: 5 for a live server]")  # fmt: skip
+@click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Requests in flight, at most. Halved when the server refuses them by 429 or 503, or does not answer in time.  [default: 16]")  # fmt: skip
+@click.option("--no-cache", is_flag=True, help="Neither read nor write the generated requests in the cache directory.")  # fmt: skip
 @click.option("--key-env", default="OPENROUTER_API_KEY", show_default=True, metavar="NAME", help="The environment variable that holds the key.")  # fmt: skip
 @click.option("--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file that holds the key.")  # fmt: skip
 @click.option("--expected-failures", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of rules that the server is known to break: an id on each line, a reason after #.")  # fmt: skip
@@ -87,6 +94,7 @@ def main() -> None:
 @click.option("--level", type=_Level(LEVELS), metavar="LEVEL", default="strict", show_default=True, help="The level that decides the exit code: ranking (texts, indices and scores), interface (errors, keys, limits and every documented form, too), strict (everything).")  # fmt: skip
 @click.option("--strict", is_flag=True, help="A SHOULD counts as a MUST.")
 @click.option("--expect-auth", is_flag=True, help="Judge a server that needs no key as one that does.")
+@click.option("--annotations/--no-annotations", default=None, help="Print the causes as annotations of GitHub Actions, ten at most.  [default: on where GITHUB_ACTIONS is true]")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Do not ask before calling a live server.")
 def check(url: str, **options: Any) -> NoReturn:
     """Check the server that has /rerank right under URL."""
@@ -118,11 +126,12 @@ def check(url: str, **options: Any) -> NoReturn:
         "strict": options["strict"],
         "level": options["level"],
         "expect_auth": options["expect_auth"],
+        "cache": not options["no_cache"],
         "expected": _expected(options["expected_failures"]),
     }
     settings |= {
         name: options[name]
-        for name in ("seed", "model", "tolerance", "rate", "contract_version")
+        for name in ("seed", "model", "tolerance", "rate", "concurrency", "contract_version")
         if options[name] is not None
     }
     # before anything is sent: what cannot be written then was paid for in vain
@@ -140,13 +149,20 @@ def check(url: str, **options: Any) -> NoReturn:
         # click's own code for this is the one for a server that does not conform
         raise _Failed("Stopped, and nothing is reported") from error
     report = msgspec.structs.replace(report, command=_same_again(click.get_current_context(), report.seed))
-    show(report, err=_STDOUT in files.values())
+    annotated: bool | None = options["annotations"]
+    if annotated is None:
+        annotated = os.environ.get("GITHUB_ACTIONS") == "true"
+    err = _STDOUT in files.values()
+    if annotated:
+        _show_annotated(report, err=err, strict=options["strict"])
+    else:
+        show(report, err=err)
     for name, file in files.items():
         _write(file, makers[name](report))
     sys.exit(report.exit_code)
 
 
-_NO_PART_OF_A_RUN = frozenset({"json", "junit", "html", "summary", "badge", "yes", "seed"})
+_NO_PART_OF_A_RUN = frozenset({"annotations", "json", "junit", "html", "summary", "badge", "yes", "seed"})
 
 
 def _same_again(context: click.Context, seed: int) -> str:
@@ -172,8 +188,9 @@ def _run(url: str, settings: dict[str, Any]) -> Report:
     from rerank_conformance.reports import terminal  # noqa: PLC0415 - likewise
 
     # Hypothesis keeps tables of characters, by itself in the directory of the caller
-    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rerank-conformance"
-    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(kept))
+    kept = storage.directory()
+    if kept is not None:
+        os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(kept))
     with terminal.progress(terminal.console(err=True)) as show_progress:
         return running.check(url, progress=show_progress, **settings)
 
@@ -256,7 +273,7 @@ def _write(file: str, text: str) -> None:
         click.echo(text.encode(), nl=False)  # JSON is UTF-8, whatever the terminal is
         return
     try:
-        Path(file).write_text(text, "utf-8", newline="\n")
+        Path(file).write_text(text, "utf-8", newline="")
     except OSError as error:
         msg = f"{file} cannot be written: {error.strerror}"
         raise _Failed(msg) from error
@@ -271,6 +288,18 @@ def show(report: Report, *, err: bool = False) -> None:
         terminal.show(report, console)
         return
     for line in terminal.lines(report):
+        click.echo(line, err=err)
+
+
+def _show_annotated(report: Report, *, err: bool, strict: bool) -> None:
+    """Print the report so that no line of it is a workflow command, and then the annotations."""
+    from rerank_conformance.reports import annotations  # noqa: PLC0415 - see check
+
+    stop, resume = annotations.fences()
+    click.echo(stop, err=err)
+    show(report, err=err)
+    click.echo(resume, err=err)
+    for line in annotations.lines(report, strict=strict):
         click.echo(line, err=err)
 
 
@@ -303,6 +332,41 @@ def _read(file: str) -> Report:
     except ValueError as error:
         msg = f"{file}: {error}"
         raise _Failed(msg) from error
+
+
+@main.command()
+@click.argument("report_file", metavar="REPORT.json")
+@click.option("--file", type=click.Path(dir_okay=False, path_type=Path), default=Path("expected-failures.txt"), show_default=True, help="The file of expected failures; it is made if there is none.")  # fmt: skip
+@click.option("--reason", help="The reason of the rules that are added.  [default: what the rule requires]")
+@click.option("--issue", metavar="URL", help="The link to the issue of the rules that are added.")
+@click.option("--strict", is_flag=True, help="Add the SHOULD rules that failed, too.")
+def expect(report_file: str, file: Path, reason: str | None, issue: str | None, *, strict: bool) -> None:
+    """Write or update the file of expected failures from a report: the JSON that `check --json` wrote.
+
+    Adds the rules of the level that decides which failed, removes those that
+    pass again, and changes no other line. A quick check removes no rule.
+    """
+    from rerank_conformance.rules import RULES  # noqa: PLC0415 - see check
+
+    if issue is not None and (problem := check_issue(issue)):
+        raise click.BadParameter(problem, param_hint="--issue")
+    report = _read(report_file)
+    _writable({"file": str(file)})
+    try:
+        text = read_text(file) if file.exists() else ""
+        new = update(file, text, report, RULES, reason=reason, issue=issue, strict=strict)
+    except (ValueError, OSError) as error:
+        raise _Failed(str(error)) from error
+    if new.text != text:
+        _write(str(file), new.text)
+    for rule in new.added:
+        click.echo(f"+ {rule}")
+    for rule in new.removed:
+        click.echo(f"- {rule}: it passes")
+    for rule in new.passing:
+        click.echo(f"  {rule}: it passes a quick check; a whole check decides")
+    kept = len(new.kept) + len(new.passing)
+    click.echo(f"{file}: {len(new.added)} added, {len(new.removed)} removed, {kept} kept")
 
 
 @main.command()

@@ -110,7 +110,7 @@ def numbers(version: str) -> tuple[int, ...]:
         ValueError: It is none.
     """
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
-        message = f"{version!r} is no version of the contract, such as 1.0.0"
+        message = f"{version!r} is not a version of the contract, such as 1.0.0"
         raise ValueError(message)
     return tuple(map(int, version.split(".")))
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NoReturn, TypeGuard, cast
 
-Phase = Literal["smoke", "refuse", "rank", "alone", "generate"]
-"""The phase of a request: those of one are sent at the same time, but `alone` one after the other."""
-Form = Literal["usual", "chunked", "http-1.0", "after-head", "after-refusal"]
-"""The form of HTTP of a request: the usual one, a body in chunks, HTTP/1.0, or another request before it on its connection."""
+Phase = Literal["smoke", "refuse", "rank", "alone", "generate", "beside"]
+"""The phase of a request: those of one are sent at the same time, but `alone` one after the other and `beside` during all others."""
+Form = Literal["usual", "chunked", "http-1.0", "after-head", "after-refusal", "after-pause"]
+"""The form of HTTP of a request: the usual one, a body in chunks, HTTP/1.0, or another request before it on its connection,
+which is then idle for a while in `after-pause`."""
 RAW_FORMS: frozenset[Form] = frozenset({"http-1.0", "after-head", "after-refusal"})
 """The forms that need a connection of their own, which a server in process has not."""
 Auth = Literal[
@@ -75,18 +76,18 @@ class Probe:
             return self.body
         return b"" if self.body is None else json.dumps(self.body, ensure_ascii=False).encode("utf-8")
 
-    @property
+    @cached_property
     def documents(self) -> Sequence[Any]:
         """The documents of the request; none where it has no list of them."""
         documents: Any = self._object.get("documents")
         return cast("Sequence[Any]", documents) if isinstance(documents, list) else ()
 
-    @property
+    @cached_property
     def top_n(self) -> float | None:
         """The `top_n` of the request."""
         return cast("float | None", self._object.get("top_n"))
 
-    @property
+    @cached_property
     def _object(self) -> dict[str, Any]:
         return cast("dict[str, Any]", self.body) if isinstance(self.body, dict) else {}
 
@@ -116,7 +117,7 @@ class Answer:
         """The reason why the body is not JSON, with the place; None if it is."""
         return not_json(self.body)
 
-    @property
+    @cached_property
     def media_type(self) -> str:
         """The media type, without its parameters, in lower case."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -146,17 +147,21 @@ class Exchange:
     """The number of times that the request was sent."""
     passing: tuple[int, ...] = ()
     """The transient statuses that attempts were answered with, those of a recovered 500 included."""
+    lasting: bool = False
+    """True if its transient error came again later, each time, while another request was ranked."""
 
-    @property
+    @cached_property
     def answer(self) -> Answer | None:
         """The answer, if there was one."""
         return self.outcome if isinstance(self.outcome, Answer) else None
 
-    @property
+    @cached_property
     def undecided(self) -> str | None:
         """The reason why nothing can be concluded from this exchange; None if something can."""
         if isinstance(self.outcome, Fault):
             return self.outcome.message if self.outcome.kind != "broken" else None
+        if self.lasting:
+            return None
         if self.outcome.status in TRANSIENT:
             return f"answered {self.outcome.status} until the time for it was used up"
         if transient_status(self.probe, self.outcome) is not None:
@@ -168,16 +173,18 @@ class Exchange:
 
     @property
     def crashed(self) -> bool:
-        """True if the server failed: 500, or an answer that is not whole HTTP."""
+        """True if the server failed: 500, an answer that is not whole HTTP, or another 5xx that does not pass."""
         if isinstance(self.outcome, Fault):
             return self.outcome.kind == "broken"
-        return self.outcome.status == 500
+        return self.outcome.status == 500 or (self.lasting and self.outcome.status > 500)
 
-    @property
+    @cached_property
     def ranked(self) -> bool:
         """True if a legal request was answered with 200, and not with an error in place of results."""
         answer = self.answer
-        return bool(self.probe.legal) and answer is not None and answer.status == 200 and not self.undecided
+        if answer is None or answer.status != 200 or self.undecided:
+            return False
+        return bool(self.probe.legal) and transient_status(self.probe, answer) is None
 
     @cached_property
     def results(self) -> list[dict[str, Any]]:
@@ -189,6 +196,17 @@ class Exchange:
         return [_indexed(one) for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
     @cached_property
+    def echoes(self) -> list[tuple[int, Any, Mapping[str, Any]]]:
+        """The place of each result, the document that it points at, and its echo, where both are of the right type."""
+        documents = self.probe.documents
+        found: list[tuple[int, Any, Mapping[str, Any]]] = []
+        for place, one in enumerate(self.results):
+            index, echo = one.get("index"), one.get("document")
+            if is_index(index) and 0 <= index < len(documents) and isinstance(echo, dict):
+                found.append((place, documents[index], cast("Mapping[str, Any]", echo)))
+        return found
+
+    @cached_property
     def scores(self) -> dict[int, float]:
         """The score of each index, best first, where both are of the right type."""
         return {
@@ -197,7 +215,7 @@ class Exchange:
             if is_index(one.get("index")) and is_number(one.get("relevance_score"))
         }
 
-    @property
+    @cached_property
     def order(self) -> list[int]:
         """The indexes, best first."""
         return list(self.scores)

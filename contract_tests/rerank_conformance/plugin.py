@@ -30,6 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("rerank_conformance", "conformance to the contract of POST /rerank")
     add = group.addoption
     add("--target", metavar="URL", help="The server to judge: the address that has /rerank right under it, or module:app of an ASGI app.")  # fmt: skip
+    add(
+        "--target-base-path",
+        metavar="PATH",
+        help="The path that has /rerank right under it in the app of module:app.",
+    )
     add("--target-quick", action="store_true", help="The essential rules alone, in at most 40 requests.")
     add("--target-model", metavar="NAME", help="The model to ask for.")
     add("--target-key-env", metavar="NAME", default="OPENROUTER_API_KEY", help="The environment variable that holds the key.")  # fmt: skip
@@ -45,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="The level whose rules fail the run.",
     )
     add("--target-strict", action="store_true", help="A SHOULD counts as a MUST.")
+    add("--target-expect-auth", action="store_true", help="Judge a server that needs no key as one that does.")  # fmt: skip
     add("--target-yes", action="store_true", help="Call a server that is not on this machine.")
 
 
@@ -61,6 +67,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if problem := refusal(target):
         msg = f"--target: {problem}"
+        raise pytest.UsageError(msg)
+    if config.getoption("target_base_path"):
+        msg = "--target-base-path: it is for module:app; add the path to the URL of --target"
         raise pytest.UsageError(msg)
     if is_live(target) and not config.stash[_SETTINGS]["key"]:
         variable = config.getoption("target_key_env")
@@ -110,8 +119,15 @@ def rerank_report(
 
 @pytest.fixture
 def rerank_result(rerank_report: Report, rerank_rule: str) -> RuleResult:
-    """Return the outcome of one rule."""
-    return next(result for result in rerank_report.rules if result.id == rerank_rule)
+    """Return the outcome of one rule; where nothing could be judged, the first rule is in error, and the others are skipped."""
+    reason = rerank_report.not_judged
+    result = next(result for result in rerank_report.rules if result.id == rerank_rule)
+    if reason is not None and result.verdict == "undecided":
+        first = rerank_report.of("undecided")[0].id
+        if rerank_rule == first:
+            pytest.fail(f"nothing could be judged at {rerank_report.target}: {reason}", pytrace=False)
+        pytest.skip(f"nothing could be judged; see the error of {first}")
+    return result
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -129,7 +145,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         )
     terminalreporter.line(
         f"{report.target}, contract {report.contract_version}: "
-        f"{report.requests} requests, {report.elapsed_s:.1f} s, seed {report.seed}"
+        f"{report.sent}, {report.elapsed_s:.1f} s, seed {report.seed}"
     )
     for rule in report.unexpected_passes:
         terminalreporter.line(f"{rule.id}: {rule.reason}")
@@ -156,14 +172,29 @@ def _imported(target: str, config: pytest.Config) -> Any:
 
 
 def _settings(config: pytest.Config) -> dict[str, Any]:
-    from rerank_conformance.report import read_expected  # noqa: PLC0415 - see the module
+    from rerank_conformance.expected import read_expected  # noqa: PLC0415 - see the module
     from rerank_conformance.rules import RULES, rule_set  # noqa: PLC0415 - likewise
+    from rerank_conformance.target import base_path_problem  # noqa: PLC0415 - likewise
 
     option = config.getoption
-    names = ("quick", "model", "seed", "max_requests", "timeout", "strict", "contract_version", "level")
+    names = (
+        "quick",
+        "model",
+        "seed",
+        "max_requests",
+        "timeout",
+        "strict",
+        "contract_version",
+        "level",
+        "expect_auth",
+        "base_path",
+    )
     settings: dict[str, Any] = {
         name: option(f"target_{name}") for name in names if option(f"target_{name}") is not None
     }
+    if problem := base_path_problem(settings.get("base_path", "")):
+        msg = f"--target-base-path: {problem}"
+        raise pytest.UsageError(msg)
     settings["key_env"] = option("target_key_env")
     settings["key"] = os.environ.get(str(option("target_key_env")), "").strip() or None
     if "contract_version" in settings:

@@ -1,5 +1,6 @@
 """The requests that are sent, written by hand, in the order in which they are sent; one serves many rules."""
 
+import gzip
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from rerank_conformance.exchanges import RAW_FORMS, Auth, Phase, Probe
 MODEL = "cohere/rerank-v3.5"
 QUERY = "What is the capital of France?"
 OTHER_QUERY = "How do plants turn light into sugar?"
+SAME_LENGTH = "How many strings has a violin?"
+"""A query of as many characters as `QUERY`."""
 DOCUMENTS = (
     "Berlin is the largest city in Germany.",
     "Bread rises because yeast makes gas.",
@@ -119,6 +122,10 @@ _WRONG_PREFERENCES: tuple[dict[str, Any], ...] = (
     {"preferred_max_latency": "1"},
     {"options": []},
 )
+JPEG = (
+    "data:image/jpeg;base64,/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAFA3PEY8MlBGQUZaVVBfeMiCeG5uePWvuZHI////////////////////////////"
+    "////////////////////////wAALCAABAAEBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAA//EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEAAD8Ad//Z"
+)
 OTHER_IMAGE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
 IMAGE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -153,6 +160,7 @@ def probes(
         *_forms_of_http(model),
         *_neighbours(model),
         *_texts(model),
+        *_after_a_pause(model),
     ]
     return [
         probe
@@ -353,8 +361,8 @@ def _keys(model: str) -> Iterator[Probe]:
         ("wrong-key", "wrong-key", "wrong", body, True),
         ("empty-key", "wrong-key", "empty", body, False),
         ("longer-key", "similar-key", "longer", body, False),
-        ("shorter-key", "similar-key", "shorter", body, False),
-        ("no-key-wrong-body", "before-body", "none", {**body, "documents": []}, False),
+        ("shorter-key", "similar-key", "shorter", body, True),
+        ("no-key-wrong-body", "before-body", "none", {**body, "documents": []}, True),
         ("wrong-key-no-json", "before-body", "wrong", b"{", False),
     )
     for name, rule, auth, value, quick in table:
@@ -394,6 +402,7 @@ def _keys(model: str) -> Iterator[Probe]:
             body=body,
             auth="none",
             path=path,
+            quick=number == 1,
             since="1.1.0",
         )
 
@@ -498,6 +507,13 @@ def _rankings(model: str) -> Iterator[Probe]:  # noqa: PLR0915 - a table, in sen
         "X-OpenRouter-Categories": "productivity,unheard-of",
     }
     yield _legal("accept-attribution", "acceptance.attribution", _body(model), headers=named)
+    for number, media_type in enumerate(
+        ("application/json;charset=UTF-8", 'application/json; charset="utf-8"'), 3
+    ):
+        headers = {"Content-Type": media_type}
+        yield _legal(
+            f"accept-charset-{number}", "acceptance.charset", _body(model), headers=headers, since="1.1.0"
+        )
     for number, media_type in enumerate(("application/json; charset=utf-8", "Application/JSON"), 1):
         headers = {"Content-Type": media_type}
         yield _legal(f"accept-charset-{number}", "acceptance.charset", _body(model), headers=headers)
@@ -543,6 +559,9 @@ def _more_rankings(model: str) -> Iterator[Probe]:
     yield legal(
         "rank-late-2", "acceptance.plain", _body(model, [*late[:3], late[4], late[3], late[5]]), phase="alone"
     )
+    for number, query in enumerate((QUERY, SAME_LENGTH), 1):
+        body = _body(model, DOCUMENTS[:5], query)
+        yield legal(f"rank-same-length-{number}", "acceptance.plain", body, phase="alone")
     joined = ("The capital of France ", "is Paris. Bread ", "rises because yeast makes gas.")
     yield legal("rank-joined-1", "acceptance.plain", _body(model, joined))
     joined = ("The capital ", "of France is Paris. ", "Bread rises because yeast makes gas.")
@@ -635,7 +654,33 @@ _ACCEPTS = (
     "application/*;q=0.5",
     "",
 )
-_MEGABYTE = 1_100_000
+TITLE = "Suche f\u00fcr K\u00f6che \u691c\u7d22"
+MEGABYTE = 1_100_000
+CLIENTS: tuple[dict[str, str], ...] = (
+    {"User-Agent": "python-requests/2.32.3", "Accept-Encoding": "gzip, deflate", "Accept": "*/*"},
+    {
+        "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0",
+        "Accept-Language": "de-DE,de;q=0.8,en;q=0.5",
+        "Cookie": 'session=a1; theme; empty=; quoted="x y"',
+        "Cache-Control": "no-cache",
+        "Pragma": "no-cache",
+    },
+    {
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "tracestate": "vendor=a:1,other=b",
+        "X-Request-Id": "not a uuid",
+        "X-Forwarded-For": "203.0.113.7, 198.51.100.2",
+        "X-Forwarded-Proto": "https",
+        "Via": "1.1 proxy",
+    },
+    {"If-None-Match": '"x"', "Range": "bytes=0-9", "Priority": "u=1, i", "DNT": "1"},
+)
+"""Headers by which HTTP says nothing about a POST, as clients, browsers, proxies and tracers add them."""
+_BROWSER = {
+    "Origin": "https://search.example.com",
+    "Sec-Fetch-Mode": "cors",
+    "Sec-Fetch-Site": "cross-site",
+}
 
 
 def _forms_of_http(model: str) -> Iterator[Probe]:
@@ -647,15 +692,18 @@ def _forms_of_http(model: str) -> Iterator[Probe]:
 
     # JSON allows blanks between tokens: a large body that costs a model nothing
     text = json.dumps(body).encode()
-    large, chunked = (text[:-1] + b" " * count + text[-1:] for count in (_MEGABYTE, 200_000))
+    large, chunked = (text[:-1] + b" " * count + text[-1:] for count in (MEGABYTE, 200_000))
     yield sent("chunked", "chunked-body", form="chunked")
     yield sent("chunked-large", "chunked-body", form="chunked", sent=chunked)
     for number, accepted in enumerate(_ACCEPTS, 1):
         yield sent(f"accept-{number}", "accept", headers={"Accept": accepted})
     yield sent("accept-events", "event-stream", headers={"Accept": "text/event-stream"})
+    for number, more in enumerate(CLIENTS, 1):
+        yield sent(f"client-{number}", "client-headers", headers=more)
+    yield sent("origin", "origin", headers=_BROWSER)
+    yield sent("query-string", "query-string", path="/rerank?api-version=2024-05-01&x=")
     yield sent("expect", "expect", headers={"Expect": "100-continue"})
-    title = "Suche f\u00fcr K\u00f6che \u691c\u7d22"
-    yield sent("header-bytes", "header-bytes", headers={"X-OpenRouter-Title": title})
+    yield sent("header-bytes", "header-bytes", headers={"X-OpenRouter-Title": TITLE})
     yield sent("long-header", "long-headers", headers={"Baggage": f"key={'v' * 6000}"})
     many = {f"X-Example-{number}": "v" * 50 for number in range(60)}
     yield sent("many-headers", "long-headers", headers=many)
@@ -664,6 +712,14 @@ def _forms_of_http(model: str) -> Iterator[Probe]:
     for form in sorted(RAW_FORMS):
         yield sent(form, "connection", form=form)
     yield Probe(
+        name="http-compressed",
+        phase="refuse",
+        rule="transport.compressed-body",
+        body=gzip.compress(text, mtime=0),
+        headers={"Content-Encoding": "gzip"},
+        since="1.1.0",
+    )
+    yield Probe(
         name="http-no-content-type",
         phase="refuse",
         rule="transport.no-content-type",
@@ -671,6 +727,14 @@ def _forms_of_http(model: str) -> Iterator[Probe]:
         headers={"Content-Type": ""},
         since="1.1.0",
     )
+
+
+def _after_a_pause(model: str) -> Iterator[Probe]:
+    """Yield one request twice, the second time on a connection that was idle."""
+    body = _body(model, DOCUMENTS, "Which instrument has strings, and how many?")
+    rule = "robustness.after-pause"
+    yield _legal("rank-before-pause", rule, body, phase="beside", since="1.1.0")
+    yield _legal("rank-after-pause", rule, body, phase="beside", form="after-pause", since="1.1.0")
 
 
 def _shuffled(documents: Sequence[Any]) -> list[Any]:
@@ -682,8 +746,8 @@ def _shuffled(documents: Sequence[Any]) -> list[Any]:
 def _neighbours(model: str) -> Iterator[Probe]:
     """Yield the same documents in other company: in other orders, batches and lengths, and beside images."""
 
-    def legal(name: str, rule: str, documents: Sequence[Any], **more: Any) -> Probe:
-        return _legal(name, rule, _body(model, documents, **more), since="1.1.0")
+    def legal(name: str, rule: str, documents: Sequence[Any], *, quick: bool = False, **more: Any) -> Probe:
+        return _legal(name, rule, _body(model, documents, **more), quick=quick, since="1.1.0")
 
     # one more than a batch of any power of two up to it
     batch = [f"Page {number}: {DOCUMENTS[number % 6]}" for number in range(65)]
@@ -696,8 +760,10 @@ def _neighbours(model: str) -> Iterator[Probe]:
         # of many lengths, with the words of the query many times or not at all: scores that are apart
         notes = [f"Note {n}:{' The capital, France.' * (n % 7)} {DOCUMENTS[n % 6]}" for n in range(count)]
         notes[count - 93] = f"{QUERY} The capital of France is Paris. " * 4  # the best, and late
-        yield legal(f"rank-long-{count}", "robustness.large-request", notes)
-        yield legal(f"rank-long-{count}-mixed", "robustness.large-request", _shuffled(notes))
+        quick = count < 1000
+        yield legal(f"rank-long-{count}", "robustness.large-request", notes, quick=quick)
+        mixed = _shuffled(notes)
+        yield legal(f"rank-long-{count}-mixed", "robustness.large-request", mixed, quick=quick)
     yield legal("rank-long-1000-top", "robustness.large-request", notes, top_n=20)
     pictured = [
         {"image": IMAGE},
@@ -708,7 +774,8 @@ def _neighbours(model: str) -> Iterator[Probe]:
         DOCUMENTS[1],
         {"image": OTHER_IMAGE},
     ]
-    yield legal("rank-images", "acceptance.images", pictured)
+    yield legal("accept-images-jpeg", "acceptance.images", [{"image": JPEG}, DOCUMENTS[2]])
+    yield legal("rank-images", "acceptance.images", pictured, quick=True)
     yield legal("rank-images-mixed", "acceptance.images", _shuffled(pictured))
     yield legal("rank-images-mixed-top", "acceptance.images", _shuffled(pictured), top_n=2)
     yield legal("rank-images-top", "acceptance.images", pictured, top_n=2)
@@ -724,6 +791,17 @@ SPECIAL = (
     "##ris \u2581Paris \u0120Paris <0x0A> <extra_id_0>",
 )
 """Texts that hold what is special to tokenizers."""
+_TOKENS = ("<|endoftext|>", "[SEP]", "</s>")
+SCRIPTS = {
+    "cyrillic": ("Столица Франции", "Столица Франции — Париж.", "У скрипки четыре струны."),  # noqa: RUF001
+    "arabic": ("عاصمة فرنسا", "عاصمة فرنسا هي باريس", "للكمان أربعة أوتار"),
+    "greek": (
+        "πρωτεύουσα της Γαλλίας",
+        "Η πρωτεύουσα της Γαλλίας είναι το Παρίσι",  # noqa: RUF001
+        "Το βιολί έχει τέσσερις χορδές",  # noqa: RUF001
+    ),
+}
+"""A query, a document that answers it, and one that does not."""
 ENDS = tuple(
     f"{mark}Paris is in France.{mark}"
     for mark in (
@@ -777,6 +855,18 @@ def _texts(model: str) -> Iterator[Probe]:
         "acceptance.long-document",
         _body(model, ["\u30d1\u30ea\u306f\u90fd" * 1000, *DOCUMENTS[:2]]),
     )
+    lines = [f"{first}{end}" for first in ("A note.\n\n", "A note.\r\n") for end in (*DOCUMENTS[2:5:2],)]
+    yield legal("rank-line-ends", "acceptance.plain", _body(model, [*lines, DOCUMENTS[1]]))
+    behind = [f"A note {token} {end}" for token in _TOKENS for end in (*DOCUMENTS[2:5:2],)]
+    yield legal("rank-after-special", "acceptance.special-tokens", _body(model, [*behind, DOCUMENTS[1]]))
+    for number, query in enumerate((QUERY, OTHER_QUERY), 1):
+        body = _body(model, query=f"One of two questions:\n\n{query}")
+        yield legal(f"rank-query-line-{number}", "acceptance.plain", body)
+        body = _body(model, query=f"{' '.join(_TOKENS)} {query}")
+        yield legal(f"rank-query-special-{number}", "acceptance.special-tokens", body)
+    for name, (query, *texts) in SCRIPTS.items():
+        yield legal(f"rank-script-{name}", "acceptance.unicode", _body(model, texts, query))
+    yield legal("rank-unicode-query", "acceptance.unicode", _body(model, query=" ".join(UNICODE[2:])))
     filling = "A lamp gives light and copper conducts heat. " * 100
     for length in (300, 700, 1800, 4000):
         rule = "acceptance.long-document"
@@ -788,4 +878,5 @@ def _texts(model: str) -> Iterator[Probe]:
             body = _body(model, query=_ASKING + filling[: length - 250] + query)
             phase: Phase = "alone" if number == 2 else "rank"
             own = "acceptance.plain" if length < 1000 else "robustness.large-request"
-            yield legal(f"rank-query-{length}-{number}", own, body, phase=phase)
+            quick = length == 700
+            yield legal(f"rank-query-{length}-{number}", own, body, phase=phase, quick=quick)

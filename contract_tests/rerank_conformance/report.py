@@ -1,8 +1,8 @@
 """The report of a check, rule by rule, as values and as JSON."""
 
 import difflib
+import re
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Literal, get_args
 
 import msgspec
@@ -57,7 +57,8 @@ class RuleResult(msgspec.Struct, frozen=True, kw_only=True):
     """Further failures of the same rule, at most `FURTHER_EXAMPLES`."""
     reason: str | None = None
     """The reason why the rule was skipped, undecided, known or in error; of a pass, that a failure had been expected."""
-
+    issue: str | None = None
+    """The link to the issue of an expected failure."""
     touched: tuple[str, ...] = ()
     """The rules that fail by the same crash alone; they are skipped."""
 
@@ -90,6 +91,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     quick: bool = False
     """True if only the essential rules were judged."""
     requests: int
+    repeats: int = 0
+    """Requests of these that were repeats, as the server refused them by 429 or 503, closed the connection or timed out."""
     elapsed_s: float
     seed: int
     rules: tuple[RuleResult, ...]
@@ -104,6 +107,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return EXIT_CODES[self.verdict]
 
     @property
+    def sent(self) -> str:
+        """The number of requests in words, the repeats apart."""
+        repeated = f" and {self.repeats} repeats of refused ones" if self.repeats else ""
+        return f"{self.requests - self.repeats} requests{repeated}"
+
+    @property
     def decisive(self) -> tuple[RuleResult, ...]:
         """The rules of the level that decides."""
         return self.of_level(self.conformance_level)
@@ -112,6 +121,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def unexpected_passes(self) -> tuple[RuleResult, ...]:
         """The rules that passed though they were expected to fail."""
         return tuple(rule for rule in self.rules if rule.verdict == "pass" and rule.reason)
+
+    @property
+    def not_judged(self) -> str | None:
+        """The one reason why nothing could be judged, as where nothing ranks at the address; None if a rule passed."""
+        reasons = {rule.reason for rule in self.of("undecided")}
+        return reasons.pop() if len(reasons) == 1 and not self.of("pass", "known") else None
 
     def of(self, *outcomes: Outcome) -> tuple[RuleResult, ...]:
         """Return the rules with one of these outcomes."""
@@ -198,10 +213,10 @@ def _known(rule: RuleResult, reason: str | None) -> RuleResult:
     if reason is None:
         return rule
     if rule.verdict == "fail":
-        return msgspec.structs.replace(rule, verdict="known", reason=reason)
+        return msgspec.structs.replace(rule, verdict="known", reason=reason, issue=issue_of(reason))
     if rule.verdict == "pass":
         note = f"unexpected pass: take it off the expected failures ({reason})"
-        return msgspec.structs.replace(rule, reason=note)
+        return msgspec.structs.replace(rule, reason=note, issue=issue_of(reason))
     return rule
 
 
@@ -211,21 +226,10 @@ def nearest(name: str, known: Collection[str]) -> str | None:
     return f"did you mean {found[0]!r}?" if found else None
 
 
-def read_expected(path: Path, known_ids: Collection[str]) -> dict[str, str]:
-    """Read the expected failures of a file: on each line a rule's id and, after `#`, the reason.
+_LINK = re.compile(r"https?://[^\s<>\"'`]*[^\s<>\"'`.,;:!?)\]]")
 
-    Raises:
-        ValueError: A line names an unknown rule.
-        OSError: The file cannot be read.
-    """
-    expected: dict[str, str] = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        rule, _, why = (part.strip() for part in line.partition("#"))
-        if not rule:
-            continue
-        if rule not in known_ids:
-            near = nearest(rule, known_ids)
-            msg = f"{path}:{number}: no rule is named {rule!r}; {near or '`rerank-conformance rules` lists them'}"
-            raise ValueError(msg)
-        expected[rule] = why or "expected to fail"
-    return expected
+
+def issue_of(reason: str) -> str | None:
+    """Return the link to the issue in the reason of an expected failure, which is its first web address."""
+    found = _LINK.search(reason)
+    return found[0] if found else None

@@ -4,7 +4,6 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import asyncio
-import random
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,8 @@ from rerank_conformance.capabilities import Capability, applicable, find, with_c
 from rerank_conformance.contract import Contract
 from rerank_conformance.evidence import KEY_ENV, Commands
 from rerank_conformance.exchanges import Exchange, Fault, Probe
+from rerank_conformance.lasting import with_lasting
+from rerank_conformance.packs import REPLACED, Pack, packs, taken_apart
 from rerank_conformance.probes import MODEL, probes, smoke
 from rerank_conformance.report import (
     FURTHER_EXAMPLES,
@@ -34,7 +35,15 @@ from rerank_conformance.report import (
 from rerank_conformance.rules import Finding, Rule, Seen, Undecided, rule_set
 from rerank_conformance.rules.rule import TOLERANCE
 from rerank_conformance.shrinking import shrinkable, smallest
-from rerank_conformance.target import Budget, Line, Target, is_live, name_of, refusal
+from rerank_conformance.target import (
+    Budget,
+    Line,
+    Target,
+    base_path_problem,
+    is_live,
+    name_of,
+    refusal,
+)
 
 QUICK = 40
 """Requests in a quick check, at most; repeats of what a server could not answer for the moment are not counted."""
@@ -55,6 +64,7 @@ class Settings:
     quick: bool = False
     max_requests: int | None = None
     seed: int = 0
+    """Of the generated requests: the same one gives the same requests, with the same installed versions."""
     rules: Sequence[str] = ()
     """Beginnings of the ids of the rules that are judged; all if empty."""
     timeout: float = 10.0
@@ -68,13 +78,21 @@ class Settings:
     """The reasons of expected failures, by rule."""
     rate: float | None = None
     concurrency: int = 16
+    """Requests in flight, at most; fewer where the server bears fewer."""
+    cache: bool = True
+    """Keep the generated requests in the user's cache directory."""
     progress: Callable[[int, int], None] | None = None
     """Is told how many requests are done and how many are planned, each time more is known."""
     contract_version: str | None = None
     """The contract that the server is held to, with the rules that there were then; the newest if None."""
+    base_path: str = ""
+    """The path under which an app, or a transport, has `/rerank`; a URL names it itself."""
 
     def __post_init__(self) -> None:
-        """Refuse a level that does not exist, before anything is sent."""
+        """Refuse a level and a base path that cannot be, before anything is sent."""
+        if problem := base_path_problem(self.base_path):
+            message = f"base_path: {problem}"
+            raise ValueError(message)
         if self.level not in LEVELS:
             message = f"level: {self.level!r} is not a conformance level; use one of {', '.join(LEVELS)}"
             raise ValueError(message)
@@ -115,7 +133,7 @@ def check(target: Target, **settings: Any) -> Report:
 
     Args:
         target: A URL under which `/rerank` lies, an ASGI app, an httpx transport or a `Reference`.
-        settings: See `Settings`; without `seed` a new one is taken, which the report names.
+        settings: See `Settings`.
 
     Raises:
         TypeError: The target is none of these, or a setting is unknown.
@@ -125,7 +143,8 @@ def check(target: Target, **settings: Any) -> Report:
     if isinstance(target, str) and (problem := refusal(target)):
         message = f"target: {problem}"
         raise ValueError(message)
-    settings.setdefault("seed", random.SystemRandom().randrange(2**31))
+    if isinstance(target, str) and settings.get("base_path"):
+        raise ValueError("base_path: it is for an app or a transport; add the path to the URL")
     chosen = Settings(**settings)
     if not chosen.quick and find_spec("schemathesis") is None:  # to be told now, and not when half is sent
         raise ModuleNotFoundError("no module named 'schemathesis'", name="schemathesis")
@@ -149,7 +168,7 @@ def check(target: Target, **settings: Any) -> Report:
 
 def estimate(settings: Settings, *, has_key: bool) -> str:
     """Return a sentence on what a check will send."""
-    by_hand = probes(has_key=has_key, quick=settings.quick, contract_version=settings.contract_version)
+    by_hand = _by_hand(replace(settings, key="key" if has_key else None), _packs(settings))
     planned = [smoke(), *by_hand]
     ranked = sum(probe.legal is True for probe in planned)
     if settings.quick:
@@ -169,8 +188,11 @@ async def _check(target: Target, settings: Settings) -> Report:
         rate=rate,
         concurrency=settings.concurrency,
     )
-    async with Line(target, settings.key, budget) as line:
+    async with Line(target, settings.key, budget, settings.base_path) as line:
         exchanges, why_not, fault = await _exchange(line, settings, rules)
+        if why_not is None:
+            again = partial(line.send, is_repeat=True)
+            exchanges = await with_lasting(exchanges, smoke(settings.model), again)
         seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key), by=settings.contract)
         missing = find(seen, expect_auth=settings.expect_auth)
         judged = [_judged(rule, seen, settings, why_not, missing) for rule in rules]
@@ -198,6 +220,7 @@ async def _check(target: Target, settings: Settings) -> Report:
         verdicts=by_level,
         quick=settings.quick,
         requests=line.requests,
+        repeats=line.repeats,
         elapsed_s=round(time.monotonic() - began, 3),
         seed=settings.seed,
         rules=results,
@@ -212,15 +235,8 @@ async def _exchange(
     why_not = _stops(first, settings)
     if why_not:
         return [first], why_not, None
-    by_hand = _needed(
-        probes(
-            settings.model,
-            has_key=bool(settings.key),
-            quick=settings.quick,
-            contract_version=settings.contract_version,
-        ),
-        rules,
-    )
+    packed = _packs(settings)
+    by_hand = _needed(_by_hand(settings, packed), rules)
     by_hand = [probe for probe in by_hand if _has_such_a_key(probe, settings.key or "")]
     made: asyncio.Future[tuple[Probe, ...]] | None = None
     if not settings.quick and any(rule.id.startswith(_GENERATED) for rule in rules):
@@ -231,11 +247,13 @@ async def _exchange(
                 settings.model,
                 settings.seed,
                 contract_version=settings.contract_version,
+                cache=settings.cache,
             )
         )
     if line.budget.max_requests is not None and line.budget.max_requests < 1 + len(by_hand):
         by_hand.sort(key=lambda probe: not probe.quick)
-    exchanges = [first]
+    # a quick check has no second request like the first
+    exchanges = [replace(first, probe=replace(first.probe, name="rank-full")) if packed else first]
     done, planned = 1, 1 + len(by_hand) + (_GENERATED_ABOUT if made is not None else 0)
 
     async def send(probe: Probe) -> Exchange:
@@ -246,23 +264,45 @@ async def _exchange(
             settings.progress(done, planned)
         return exchange
 
+    # these take as long as their pauses, in which the others are sent
+    beside = asyncio.gather(*(send(probe) for probe in by_hand if probe.phase == "beside"))
     exchanges += await in_order(by_hand, send)
+    exchanges = await taken_apart(exchanges, packed, partial(line.send, is_repeat=True))
     if made is not None:
         try:
             generated = await made
         except Exception as error:  # noqa: BLE001 - a fault of the kit is never the server's, and never passed over
             return (
-                exchanges,
+                [*exchanges, *await beside],
                 None,
                 f"the requests could not be generated: {type(error).__name__}: {error}"[:300],
             )
         planned = done + len(generated)
         exchanges += await asyncio.gather(*map(send, generated))
-    return exchanges, None, None
+    return [*exchanges, *await beside], None, None
+
+
+def _packs(settings: Settings) -> Sequence[Pack]:
+    """Return the packed requests of a check; a full one has none."""
+    is_old = contract.numbers(settings.contract.version) < contract.numbers(_PACKED_SINCE)
+    return () if is_old or not settings.quick else packs(settings.model)
+
+
+def _by_hand(settings: Settings, packed: Sequence[Pack]) -> list[Probe]:
+    """Return the requests that are written by hand, after the first one."""
+    single = probes(
+        settings.model,
+        has_key=bool(settings.key),
+        quick=settings.quick,
+        contract_version=settings.contract_version,
+    )
+    if not packed:
+        return single
+    return [probe for probe in single if probe.name not in REPLACED] + [pack.probe for pack in packed]
 
 
 async def in_order(by_hand: Sequence[Probe], send: Callable[[Probe], Awaitable[Exchange]]) -> list[Exchange]:
-    """Send the requests that are written by hand, phase by phase, and return the exchanges."""
+    """Send the requests that are written by hand, phase by phase, and return the exchanges; those beside others are left out."""
     exchanges: list[Exchange] = []
     for phase in ("refuse", "rank"):
         exchanges += await asyncio.gather(*(send(probe) for probe in by_hand if probe.phase == phase))
@@ -272,6 +312,7 @@ async def in_order(by_hand: Sequence[Probe], send: Callable[[Probe], Awaitable[E
     return exchanges
 
 
+_PACKED_SINCE = "1.1.0"
 _GENERATED_ABOUT = 450  # requests that are generated, as far as is known before
 _GENERATED = ("schema.", "answer.", "error.", "robustness.", "refusal.status")
 

@@ -22,6 +22,7 @@ from urllib.parse import quote, urlsplit
 import anyio.to_thread
 import httpx
 
+from rerank_conformance import wire
 from rerank_conformance.exchanges import (
     KEY,
     RAW_FORMS,
@@ -33,6 +34,7 @@ from rerank_conformance.exchanges import (
     Probe,
     transient_status,
 )
+from rerank_conformance.pace import Gate, Pace, Turn
 from rerank_conformance.reference import Reference
 from rerank_conformance.wire import OneConnection
 
@@ -50,9 +52,14 @@ _REPEATS = (
 _LATER = frozenset(
     {408, 429, 503, 529}
 )  # overload: every request waits. Of other statuses only the one is repeated.
+_PAUSING: tuple[Form, ...] = ("after-pause",)
 _PAUSE = 0.05  # seconds before the first repeat of one request; doubled for each
-_HANGS = 3  # timeouts in a row, or
-_HANGS_IN_ALL = 8  # timeouts, after which the rest is not sent
+_PAUSES = (_PAUSE, 0.1, 0.25, 0.5, 1.0, 2.0)  # before the repeats of what was refused without Retry-After
+_GIVEN_UP = (
+    3  # refused requests in a row that were given up, after which none is repeated until one is answered
+)
+_HANGS = 3  # timeouts in a row of requests that were alone in flight, or
+_HANGS_IN_ALL = 8  # such timeouts, after which the rest is not sent
 _SHORTEST_SECRET = 8
 _CLOSING = 2  # seconds that connections get to close
 
@@ -82,6 +89,15 @@ def refusal(url: str) -> str | None:
     return None
 
 
+def base_path_problem(path: str) -> str | None:
+    """Return why a text cannot be the base path of an app; None if it can."""
+    if path and not path.startswith("/"):
+        return f"{path[:80]!r} does not begin with /"
+    if "?" in path or "#" in path:
+        return f"{path[:80]!r} holds a query or a fragment; give the path that has /rerank right under it"
+    return None
+
+
 def name_of(target: Target) -> str:
     """Return the target in a report: its URL, or what it is."""
     if isinstance(target, str):
@@ -104,6 +120,26 @@ class Budget:
     rate: float | None = None
     """Requests in a second; None where there is no limit."""
     concurrency: int = 16
+    """Requests in flight, at most."""
+
+
+@dataclass
+class _Attempts:
+    """The attempts of one request."""
+
+    sent: int = 0
+    last: Answer | Fault | None = None
+    alone: bool = False
+    """True if the next one is sent while no other request is in flight."""
+    closed: bool = False
+    """True if a connection was closed, so that the next one takes a new one."""
+    failed: int = 0
+    """Answers with 500 that were repeated."""
+    recovers: bool = False
+    """True if the last answer was 500, and another answer shows that it was transient."""
+    late: int = 0
+    """Other transient errors that were repeated."""
+    passing: list[int] = field(default_factory=list[int])
 
 
 @dataclass
@@ -113,18 +149,25 @@ class Line:
     target: Target
     key: str | None = field(repr=False)
     budget: Budget
+    base_path: str = ""
+    """The path before `/rerank` in an app or a transport."""
     requests: int = 0
     probes: int = 0
+    repeats: int = 0
+    """Requests sent again because the server refused them by 429 or 503, closed the connection or did not answer in time."""
     base: str = ""
 
     def __post_init__(self) -> None:
-        self.base = self.target.rstrip("/") if isinstance(self.target, str) else "http://localhost"
+        url = self.target if isinstance(self.target, str) else f"http://localhost{self.base_path}"
+        self.base = url.rstrip("/")
         self._stack = AsyncExitStack()
-        self._gate = asyncio.Semaphore(self.budget.concurrency)
+        self._pace = Pace(self.budget.concurrency)
+        self._gate = Gate(self._pace)
         self._next = 0.0
         self._waited = 0.0
         self._hangs = 0
         self._hangs_in_all = 0
+        self._given_up = 0
         self._read = 0
         self._secrets = _spellings(self.key or "")
 
@@ -133,7 +176,7 @@ class Line:
         self._anew = self._client
         self._raw: dict[Form, httpx.AsyncClient] = {}
         if isinstance(self.target, str):
-            for form in RAW_FORMS:
+            for form in (*RAW_FORMS, *_PAUSING):
                 client = httpx.AsyncClient(transport=OneConnection(form), timeout=self.budget.timeout)
                 self._raw[form] = await self._stack.enter_async_context(client)
             self._anew = await self._stack.enter_async_context(_client(self.target, self.budget, kept=0))
@@ -146,53 +189,94 @@ class Line:
         except Exception:  # noqa: BLE001, S110 - how a server takes its leave is not judged
             pass
 
-    async def send(self, probe: Probe) -> Exchange:
-        """Send the probe and return what came of it; never raise for what a server does."""
+    async def send(self, probe: Probe, *, is_repeat: bool = False) -> Exchange:
+        """Send the probe and return what came of it; never raise for what a server does.
+
+        Args:
+            probe: The request.
+            is_repeat: The request was sent before, and is not counted among the probes again.
+        """
         if probe.form in RAW_FORMS and probe.form not in self._raw:
             return Exchange(probe, Fault("unsent", "was not sent: a server in process has no connections"))
-        async with self._gate:
-            began = time.monotonic()
-            outcome, attempts, passing = await self._patiently(probe)
-            return Exchange(probe, outcome, time.monotonic() - began, attempts, tuple(passing))
-
-    async def _patiently(self, probe: Probe) -> tuple[Answer | Fault, int, list[int]]:
-        closed = 0
-        outcome: Answer | Fault = Fault("unsent", "was not sent")
-        passing: list[int] = []
-        failed = False
-        for attempt in range(1 + _RETRIES):
-            refusal = self._take(first=attempt == 0)
-            if refusal:
-                return (refusal if attempt == 0 else outcome), attempt, passing
-            await self._turn()
-            # every connection that is kept may have been closed just now
-            usual = self._anew if closed else self._client
-            outcome = await self._once(probe, self._raw.get(probe.form, usual))
-            sent = attempt + 1
-            hung = isinstance(outcome, Fault) and outcome.kind == "timeout"
-            self._hangs = self._hangs + 1 if hung else 0
-            self._hangs_in_all += hung
-            if isinstance(outcome, Fault):
-                closed += outcome.kind == "closed"
-                if outcome.kind == "closed" and closed == 1:
+        if probe.form in _PAUSING and probe.form not in self._raw:
+            await asyncio.sleep(wire.PAUSE)  # a server in process has no connection that could be idle
+        began = time.monotonic()
+        attempts = _Attempts()
+        while True:
+            async with self._gate.turn(alone=attempts.alone) as turn:
+                unsent = self._take(first=attempts.sent == 0 and not is_repeat)
+                if unsent is None:
+                    await self._due()
+                    # every connection that is kept may have been closed just now
+                    usual = self._anew if attempts.closed else self._client
+                    outcome = await self._once(probe, self._raw.get(probe.form, usual))
+                elif attempts.last is not None:
+                    outcome = attempts.last
+                else:
+                    return Exchange(probe, unsent)
+            if unsent is None:
+                attempts.sent += 1
+                attempts.last = outcome
+                if await self._is_repeated(probe, outcome, turn, attempts):
                     continue
-                if outcome.kind == "closed":
+                if isinstance(outcome, Fault) and outcome.kind == "closed":
                     outcome = Fault("broken", outcome.message)
-                return outcome, sent, passing
-            if outcome.status == 500 and attempt < _REPEATS:
-                failed = True
-                await asyncio.sleep(_PAUSE * 2**attempt)
-                continue
-            status = transient_status(probe, outcome)
-            if failed and outcome.status != 500:
-                passing.append(500)
-                failed = False
-            if status is None:
-                return outcome, sent, passing
-            passing.append(status)
-            if not await self._wait(outcome, status, attempt):
-                return outcome, sent, passing
-        return outcome, 1 + _RETRIES, passing
+            elapsed = time.monotonic() - began
+            return Exchange(probe, outcome, elapsed, attempts.sent, tuple(attempts.passing))
+
+    async def _is_repeated(
+        self, probe: Probe, outcome: Answer | Fault, turn: Turn, attempts: "_Attempts"
+    ) -> bool:
+        """Return True if the request is sent again, after the wait before it."""
+        if isinstance(outcome, Fault):
+            return self._is_repeated_after_fault(outcome, turn, attempts)
+        self._hangs = 0
+        if outcome.status == 500 and attempts.failed < _REPEATS:
+            await asyncio.sleep(_PAUSE * 2**attempts.failed)
+            attempts.failed += 1
+            attempts.recovers = True
+            return True
+        status = transient_status(probe, outcome)
+        if attempts.recovers and outcome.status != 500:
+            attempts.passing.append(500)
+            attempts.recovers = False
+        if status is None:
+            self._pace.answer()
+            self._given_up = 0
+            return False
+        if status in _LATER and turn.crowded:
+            # the server may bear fewer requests at a time, which is no error of it
+            self._refuse(turn, attempts)
+            self._postpone(_seconds(outcome.headers.get("retry-after")) or 0.0)
+            return True
+        attempts.passing.append(status)
+        refused = status in _LATER
+        if not await self._wait(outcome, attempts.late, refused=refused):
+            self._given_up += refused
+            return False
+        attempts.late += 1
+        attempts.alone = attempts.alone or refused
+        self.repeats += refused
+        return True
+
+    def _is_repeated_after_fault(self, fault: Fault, turn: Turn, attempts: "_Attempts") -> bool:
+        """Return True if the request is sent again: on a new connection, and then alone."""
+        if fault.kind == "closed" and not attempts.closed:
+            attempts.closed = True
+            return True
+        if fault.kind in {"closed", "timeout", "unreachable"} and turn.crowded:
+            self._refuse(turn, attempts)
+            return True
+        hung = fault.kind == "timeout"
+        self._hangs = self._hangs + 1 if hung else 0
+        self._hangs_in_all += hung
+        return False
+
+    def _refuse(self, turn: Turn, attempts: "_Attempts") -> None:
+        """Lower the pace, and have the request sent again while no other one is in flight."""
+        self._pace.refuse(turn.halvings)
+        self.repeats += 1
+        attempts.alone = True
 
     def _take(self, *, first: bool) -> Fault | None:
         if self._hangs >= _HANGS or self._hangs_in_all >= _HANGS_IN_ALL:
@@ -213,25 +297,34 @@ class Line:
         self.probes += first
         return None
 
-    async def _turn(self) -> None:
+    async def _due(self) -> None:
         """Wait for the moment at which the next request may be sent."""
         now = time.monotonic()
         at = max(now, self._next)
         self._next = at + (1 / self.budget.rate if self.budget.rate else 0)
         await asyncio.sleep(max(0.0, at - now))
 
-    async def _wait(self, answer: Answer, status: int, attempt: int) -> bool:
-        """Wait before a repeat: with every other request where the server asks for it; False if there is no time left."""
+    async def _wait(self, answer: Answer, repeats: int, *, refused: bool) -> bool:
+        """Wait before a repeat: with every other request where the server asks for it; False if the request is given up."""
+        most = len(_PAUSES) if refused else _RETRIES
+        if repeats >= most or (refused and self._given_up >= _GIVEN_UP):
+            return False
         hint = _seconds(answer.headers.get("retry-after"))
-        if attempt >= _RETRIES:
-            return False
-        if hint is None and status not in _LATER:
-            await asyncio.sleep(_PAUSE * 2**attempt)
+        if hint is None and not refused:
+            await asyncio.sleep(_PAUSE * 2**repeats)
             return True
-        asked = 0.5 * 2**attempt if hint is None else hint
-        if self._waited + asked > self.budget.patience:
+        if hint is not None and hint > self.budget.patience:
             return False
-        until = time.monotonic() + asked
+        if not self._postpone(_PAUSES[repeats] if hint is None else hint):
+            # a server that refuses now and then is judged though its time is up
+            await asyncio.sleep(_PAUSE)
+        return True
+
+    def _postpone(self, wait: float) -> bool:
+        """Send nothing for so many seconds; False if the patience for that is used up."""
+        if self._waited + wait > self.budget.patience:
+            return False
+        until = time.monotonic() + wait
         if until > self._next:
             self._waited += max(0.0, until - max(self._next, time.monotonic()))
             self._next = until
@@ -244,8 +337,9 @@ class Line:
             return self._own_fault(error)
         limit = _LARGEST + _PER_BYTE_SENT * len(probe.content)
         began = False
+        pause = wire.PAUSE if probe.form in _PAUSING else 0
         try:
-            async with asyncio.timeout(self.budget.timeout):
+            async with asyncio.timeout(self.budget.timeout + pause):
                 response = await client.send(request, stream=True)
                 began = True
                 try:
@@ -379,6 +473,8 @@ class _TooMuch(Exception):
 async def _read(response: httpx.Response, limit: int) -> bytes:
     """Return the body, unpacked, as long as it is within the limit at every step."""
     packing = response.headers.get("content-encoding", "identity").strip().lower() or "identity"
+    if response.is_stream_consumed:  # httpx has unpacked what a transport of this process gave it whole
+        packing = "identity"
     unpacker = None
     if packing in {"gzip", "x-gzip", "deflate"}:
         unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)

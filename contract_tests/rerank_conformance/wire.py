@@ -1,6 +1,8 @@
 """Requests in forms of HTTP that no client library sends by itself, each on a connection of its own."""
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -9,6 +11,8 @@ import httpx
 
 from rerank_conformance.exchanges import Form
 
+PAUSE = 2.5
+"""Seconds for which a connection is idle before the request of `after-pause`; some servers close it after two or five."""
 _LARGEST = 16 * 1024 * 1024  # bytes of a response; the bound of a check comes after it
 _BLOCK = 65536
 _OF_BODY = frozenset({b"content-length", b"content-type", b"expect"})
@@ -18,7 +22,8 @@ class OneConnection(httpx.AsyncBaseTransport):
     """A transport that opens a connection for each request.
 
     Args:
-        form: `http-1.0` sends HTTP/1.0, `after-head` a HEAD before, `after-refusal` the same without the key before.
+        form: `http-1.0` sends HTTP/1.0, `after-head` a HEAD before, `after-refusal` the same without the key before,
+            `after-pause` the same with another query before, and then nothing for a while.
     """
 
     def __init__(self, form: Form) -> None:
@@ -37,6 +42,8 @@ class OneConnection(httpx.AsyncBaseTransport):
         try:
             for first in self._before(request):
                 await connection.exchange(first)
+                if self._form == "after-pause" and not connection.is_closed:
+                    await connection.stay_idle(PAUSE)
                 if connection.is_closed:  # as a server may do at any time
                     await connection.aclose()
                     connection = await _Connection.open(request.url)
@@ -56,6 +63,11 @@ class OneConnection(httpx.AsyncBaseTransport):
         elif self._form == "after-refusal":
             kept = [(name, value) for name, value in headers if name.lower() != b"authorization"]
             yield httpx.Request(request.method, request.url, headers=kept, content=request.content)
+        elif self._form == "after-pause":
+            body: dict[str, Any] = json.loads(request.content)
+            kept = [(name, value) for name, value in headers if name.lower() != b"content-length"]
+            body["query"] = "An earlier query on this connection"
+            yield httpx.Request(request.method, request.url, headers=kept, content=json.dumps(body).encode())
 
 
 class _Connection:
@@ -83,6 +95,17 @@ class _Connection:
     def is_closed(self) -> bool:
         """True where no other request fits on the connection."""
         return self._state.our_state is not h11.IDLE
+
+    async def stay_idle(self, seconds: float) -> None:
+        """Send nothing for a while; a server may close the connection meanwhile, and must not send."""
+        with anyio.move_on_after(seconds):
+            try:
+                unasked = await self._stream.receive(_BLOCK)
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                self._state.send(h11.ConnectionClosed())
+                return
+            message = f"{len(unasked)} bytes that nobody asked for"
+            raise h11.RemoteProtocolError(message)
 
     async def aclose(self) -> None:
         await anyio.aclose_forcefully(self._stream)

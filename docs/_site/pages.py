@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import is_typeddict
 
@@ -23,6 +23,7 @@ from openrouter_rerank import Reranker, options
 from openrouter_rerank.cli.app import app
 from openrouter_rerank.errors import STATUSES
 from openrouter_rerank_api.options import SUMMARIES
+from rerank_conformance import rules as rule_modules
 from rerank_conformance.cli import main
 from rerank_conformance.report import LEVELS
 from rerank_conformance.reports.words import MEANINGS
@@ -88,16 +89,23 @@ def rules() -> str:
         "",
         *(f"- *{level}*: {meaning}" for level, meaning in MEANINGS.items()),
     ]
-    for name, of_section in groupby(RULES.values(), lambda rule: rule.id.partition(".")[0]):
-        listed = list(of_section)
-        said = (inspect.getdoc(inspect.getmodule(listed[0].judge)) or "").partition("\n")[0]
-        lines += ["", f"## {name}", "", said]
+    sections: dict[str, list[Rule]] = {}
+    for rule in RULES.values():
+        sections.setdefault(rule.id.partition(".")[0], []).append(rule)
+    for name, listed in sections.items():
+        lines += ["", f"## {name}", "", _description(name)]
         groups: dict[Group, list[Rule]] = {}
         for rule in sorted(listed, key=lambda rule: LEVELS.index(rule.conformance_level)):
             groups.setdefault(group_of(rule.id), []).append(rule)
         for group, alike in groups.items():
             lines += ["", f"*{group.level}*: {group.reason}", "", *map(_item, alike)]
     return "\n".join(lines) + "\n"
+
+
+def _description(section: str) -> str:
+    """Return the docstring of the module that has the rules of a section."""
+    (module,) = (name for name in (section, f"{section}s") if hasattr(rule_modules, name))
+    return inspect.getdoc(getattr(rule_modules, module)) or ""
 
 
 def _item(rule: Rule) -> str:

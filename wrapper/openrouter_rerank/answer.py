@@ -1,4 +1,4 @@
-"""An outcome into a ranking or into one error: strict on index and score, lenient on all the rest. It does no I/O."""
+"""Turn an outcome into a ranking or an error: strict on index and score, lenient on everything else."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ T = TypeVar("T")
 log = logging.getLogger("openrouter_rerank")
 
 
-def read(  # noqa: PLR0913, PLR0917 - what was asked, and what came
+def read(  # noqa: PLR0913, PLR0917 - the request and its outcome
     outcome: Outcome, send: Send, own: list[T], limit: int, min_score: float | None, settings: Settings
 ) -> partial[Ranking[T]] | RerankError:
-    """Return the ranking, for the caller to complete with what the call adds; or the error that the outcome amounts to."""
+    """Return the ranking, which the caller completes with the facts of the call, or the error of the outcome."""
     answer = answered(outcome, send, settings)
     return answer if isinstance(answer, RerankError) else _ranking(answer, own, limit, min_score, settings)
 
 
 def answered(outcome: Outcome, send: Send, settings: Settings) -> Answer | RerankError:
-    """Return a successful response with its body decompressed, or the error that the outcome amounts to."""
+    """Return a successful response with its body decompressed, or the error of the outcome."""
     if isinstance(outcome, Failure):
         return _connection_error(outcome, settings, send)
     limit = send.limit(outcome.status)
@@ -73,7 +73,7 @@ def answered(outcome: Outcome, send: Send, settings: Settings) -> Answer | Reran
 def deadline_exceeded(settings: Settings) -> APITimeoutError:
     """Return the error of a call whose deadline passed before anything was sent."""
     return APITimeoutError(
-        f"the deadline ({settings.deadline} s) passed before anything was sent to {settings.where}. Raise it"
+        f"the deadline ({settings.deadline} s) passed before anything was sent to {settings.where}; raise it"
     )
 
 
@@ -87,24 +87,24 @@ def _unpacked(answer: Answer, largest: int) -> tuple[bytes, str | None]:
     if encoding not in ("gzip", "x-gzip", "deflate"):
         return b"", f"its content-encoding ({encoding}) was not asked for"
     problem = None
-    # Some servers leave out the header of zlib that deflate has to have.
+    # Some servers leave out the zlib header that deflate requires.
     for form in (_ANY_FORMAT, _RAW) if encoding == "deflate" else (_ANY_FORMAT,):
         try:
             body = _decompressed(answer.body, form, largest)
             return (body, None) if len(body) <= largest else (b"", _TOO_LARGE)
         except zlib.error as error:
-            problem = problem or f"its body is not {encoding}, though it says so: {error}"
+            problem = problem or f"its body is not {encoding}, despite its content-encoding: {error}"
         except EOFError:
-            problem = problem or f"its body breaks off in the middle of the {encoding}"
+            problem = problem or f"its {encoding} body is truncated"
     return b"", problem
 
 
 def _decompressed(packed: bytes, form: int, largest: int) -> bytes:
-    """Return all members of a compressed body, and no more of them than the limit and one byte.
+    """Decompress all members of a body, up to one byte more than the limit.
 
     Raises:
-        zlib.error: It is not of this form.
-        EOFError: It breaks off.
+        zlib.error: The body does not have this form.
+        EOFError: The body is truncated.
     """
     body = bytearray()
     place = 0
@@ -114,14 +114,14 @@ def _decompressed(packed: bytes, form: int, largest: int) -> bytes:
         while not member.eof:
             if place >= len(packed):
                 raise EOFError
-            # What is left over is copied, so that a body of many small members is not taken whole each time.
+            # In growing steps, as zlib copies the unused rest, which many small members would make quadratic.
             taken = packed[place : place + step]
             body += member.decompress(taken, largest + 1 - len(body))
             if len(body) > largest:
                 return bytes(body)
             place += len(taken) - len(member.unused_data)
             step *= 2
-        # Zeros are padding, and what is neither that nor a member is passed over, as gzip does.
+        # Zeros are padding; anything else that is not a member is ignored, as gzip does.
         place = cast("re.Match[bytes]", _ZEROS.match(packed, place)).end()
         if form == _RAW or packed[place : place + 2] != _GZIP:
             return bytes(body)
@@ -130,7 +130,7 @@ def _decompressed(packed: bytes, form: int, largest: int) -> bytes:
 
 
 def _beginning(answer: Answer, limit: int) -> bytes:
-    """Return what can be read of the body of an error that is too large, or breaks off."""
+    """Return the readable beginning of the body of an error that is too large or truncated."""
     if answer.headers.get("content-encoding", "identity").strip().lower() in ("", "identity"):
         return answer.body[:limit]
     try:
@@ -140,26 +140,26 @@ def _beginning(answer: Answer, limit: int) -> bytes:
 
 
 def _shown(answer: Answer, settings: Settings) -> Answer:
-    """Return what an error keeps of the response: the beginning of its body, without secrets."""
+    """Return the response as an error keeps it: with the beginning of its body, redacted."""
     is_cut = len(answer.body) > LARGEST_ERROR or not answer.whole
     return answer._replace(body=settings.redactor.data(answer.body[:LARGEST_ERROR], is_cut=is_cut))
 
 
 _TOO_LARGE = "its body is larger than a ranking or a list of models can be, and was not read to its end"
-# Of zlib: gzip or zlib, whichever it is; and deflate without a header.
+# Values of zlib's wbits: gzip or zlib by the header, and deflate without a header.
 _ANY_FORMAT = 47
 _RAW = -15
-# What a member of gzip begins with.
+# The first bytes of a gzip member.
 _GZIP = b"\x1f\x8b"
 _ZEROS = re.compile(rb"\0*")
-# A body as large as may be has no more in it, where each is of the size that bgzip makes.
+# The largest body has fewer members of the size that bgzip writes.
 _MOST_MEMBERS = 10_000
 _FIRST_STEP = 1024
 
 
 def malformed(problem: str, answer: Answer, settings: Settings) -> InvalidResponseError:
-    """Return the error of a 2xx response that breaks the contract, with the problem."""
-    message = f"{settings.where} answered {answer.status}, but {problem}. Nothing of it was used; report it to the server"
+    """Return the error of a 2xx response that breaks the contract in this way."""
+    message = f"{settings.where} answered {answer.status}, but {problem}. No part of it was used; report it to the server"
     return InvalidResponseError(
         settings.redactor.text(message),
         status=answer.status,
@@ -172,7 +172,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 def _reading(fields: Iterable[str]) -> Callable[[type[S]], type[S]]:
-    """Return a decorator that adds fields of any type to a struct, as a wrong type in them is not an error."""
+    """Return a decorator that adds fields of any type to a struct, as a wrong type of these is not an error."""
 
     def extended(base: type[S]) -> type[S]:
         added = [(name, Any, None) for name in fields]
@@ -183,7 +183,7 @@ def _reading(fields: Iterable[str]) -> Callable[[type[S]], type[S]]:
 
 @_reading(HIT)
 class _Result(msgspec.Struct):
-    """The fields of a result that a ranking reads. The echo, perhaps megabytes, is skipped and never built."""
+    """The fields of a result that a ranking reads, without the echo, which can be megabytes."""
 
     index: int | float
     relevance_score: float
@@ -200,11 +200,11 @@ B = TypeVar("B", bound=ErrorEnvelope)
 
 @_reading(ANSWER)
 class _Body(ErrorEnvelope):
-    """The fields of an answer that a ranking reads; strict on the results, lenient on the rest."""
+    """The fields of an answer that a ranking reads: strict on the results, lenient on the rest."""
 
     results: list[_Result] | Unset = UNSET
     usage: Any = None
-    # Where servers that follow Cohere say what they bill, and those that follow SiliconFlow.
+    # The billing of servers that follow Cohere, and of those that follow SiliconFlow.
     meta: Any = None
     tokens: Any = None
 
@@ -227,11 +227,11 @@ def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings
         hint = "; check base_url" if _is_html(answer) else ""
         problem = f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}{hint}"
         return malformed(problem, answer, settings)
-    # some servers send an empty one beside what was asked for
+    # Some servers send an empty `error` beside the results.
     return _status_error(answer, settings) if body.error else body
 
 
-def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answer can be none
+def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answer can be invalid
     answer: Answer, own: list[T], limit: int, min_score: float | None, settings: Settings
 ) -> partial[Ranking[T]] | RerankError:
     def fail(problem: str) -> InvalidResponseError:
@@ -247,12 +247,12 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
             if isinstance(told, dict) and told
             else "nothing"
         )
-        return fail(f"it has no results (it has {names}); is base_url an API of this contract?")
+        return fail(f"it has no results, only {names}; is base_url an API of this contract?")
 
     indices = list(map(_index, body.results))
     scores = list(map(_relevance, body.results))
     if not set(map(type, indices)) <= {int}:
-        # JSON knows no integers: 1.0 is one too.
+        # JSON does not distinguish integers: 1.0 is valid too.
         fraction = next((value for value in indices if value != int(value)), None)
         if fraction is not None:
             return fail(f"index {fraction} is not an integer")
@@ -266,8 +266,8 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
         twice = Counter(indices).most_common(1)[0][0]
         return fail(f"index {twice} appears twice")
     redactor = settings.redactor
-    # The decoder makes null of NaN, Infinity and 1e999, which is no score: so every score is finite.
-    # One column for each further field of the contract; without any, nothing more is done for a hit.
+    # Every score is finite, as the decoder makes null of NaN, Infinity and 1e999, which is refused.
+    # There is one column for each further field of the contract.
     columns = [
         [_scalar(kind, getattr(result, name), redactor) for result in body.results]
         for name, kind in HIT.items()
@@ -298,7 +298,7 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
 
 
 def _usage(body: _Body, redactor: Redactor) -> Usage:
-    """Return the usage, from Cohere's place where the contract's does not have it."""
+    """Return the usage, by the contract's fields or else by Cohere's."""
     usage, meta = members(body.usage), members(body.meta)
     billed = members(meta.get("billed_units"))
     search_units = count(usage.get("search_units"))
@@ -308,7 +308,7 @@ def _usage(body: _Body, redactor: Redactor) -> Usage:
     if total_tokens is None:
         total_tokens = _tokens(billed)
     if total_tokens is None and search_units is None:
-        # What is billed by search names its tokens all the same. Xinference counts those of the input twice.
+        # Billing by search reports tokens too, which are not billed. Xinference counts the input's tokens twice.
         total_tokens = count(members(meta.get("tokens")).get("input_tokens"))
         total_tokens = _tokens(members(body.tokens)) if total_tokens is None else total_tokens
     read = {name: _scalar(kind, usage.get(name), redactor) for name, kind in USAGE.items()}
@@ -316,7 +316,7 @@ def _usage(body: _Body, redactor: Redactor) -> Usage:
 
 
 def _tokens(usage: Mapping[str, Any]) -> int | None:
-    """Return the number of tokens: the total, or that of what goes in and what comes out."""
+    """Return the number of tokens: the total, or the sum of input and output."""
     if usage.get("total_tokens") is not None:
         return count(usage["total_tokens"])
     for taken, given in (("input_tokens", "output_tokens"), ("prompt_tokens", "completion_tokens")):
@@ -327,7 +327,7 @@ def _tokens(usage: Mapping[str, Any]) -> int | None:
 
 
 def members(value: object) -> Mapping[str, Any]:
-    """Return the members of an object; none for anything else."""
+    """Return the members of an object, or an empty mapping for anything else."""
     return cast(Mapping[str, Any], value) if isinstance(value, dict) else {}
 
 
@@ -344,12 +344,12 @@ def number(value: object) -> float | None:
 def count(value: object) -> int | None:
     """Convert an integer, also one written as 1.0; return None for anything else."""
     found = number(value)
-    # A larger one is no count, and does not fit where it is kept.
+    # A larger number is not a count, and floats are not exact there.
     return int(found) if found is not None and found.is_integer() and abs(found) < 2**53 else None
 
 
 def text(value: object) -> str | None:
-    """Return a string in valid UTF-8; None for anything else."""
+    """Return a string without lone surrogates; None for anything else."""
     return well_formed(value) if isinstance(value, str) else None
 
 
@@ -362,13 +362,13 @@ _READERS: Mapping[type, Callable[[object], Any]] = {str: text, int: count, float
 
 
 def _scalar(kind: type, value: object, redactor: Redactor) -> Any:
-    """Return a value of its type, without secrets; None for anything else."""
+    """Return a value of this type, redacted; None for anything else."""
     found = _READERS[kind](value)
     return redactor.text(found) if isinstance(found, str) else found
 
 
 def _status_error(answer: Answer, settings: Settings) -> ResponseError:
-    # All that follows is read of what is redacted.
+    # Everything below reads the redacted body.
     answer = _shown(answer, settings)
     envelope = pruned(_error_of(answer.body))
     told: dict[str, Any] = cast(dict[str, Any], envelope) if isinstance(envelope, dict) else {}
@@ -404,7 +404,7 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
 
 
 def _sender(status: int, settings: Settings) -> str:
-    """Name who answered, as far as it can be known."""
+    """Name the server or proxy that answered, as far as it is known."""
     proxy, where = settings.proxy, settings.where
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return f"{proxy or 'a proxy'}, asked for {where}"
@@ -415,10 +415,10 @@ def _sender(status: int, settings: Settings) -> str:
     return f"{where} through {proxy}"
 
 
-# What a proxy answers itself where it cannot reach the server.
+# The statuses of a proxy that cannot reach the server.
 _GATEWAY = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 
-# nginx, Go and Apache, asked for http at a port for https.
+# The messages of nginx, Go and Apache for an http request at a port for https.
 _WANTS_TLS = re.compile(
     rb"plain HTTP request was sent to HTTPS|HTTP request to an HTTPS server|plain HTTP to an SSL-enabled"
 )
@@ -440,7 +440,7 @@ def _what_next(  # noqa: PLR0911 - one next step for each cause
     if answer.status in _GATEWAY and proxy is not None and proxy.forwards(settings.where):
         return f"Try again later; or check {proxy.variable}, or name the host in NO_PROXY"
     if retryable and not is_retryable(status):
-        return "Try again later"  # the server says so, whatever its status
+        return "Try again later"  # as the server says, in spite of its status
     if class_of(status) is ServerError and not retryable:
         return _MENDED_BY[Cause.REQUEST]
     return next_step(status)
@@ -448,7 +448,7 @@ def _what_next(  # noqa: PLR0911 - one next step for each cause
 
 _MENDED_BY: Mapping[Cause, str] = {
     Cause.SIZE: "Send fewer or shorter documents (max_documents, max_bytes, splitter); trying it again will not help",
-    Cause.SERVER_KEY: "The server lacks a valid key of its own; configure it there. Trying it again will not help",
+    Cause.SERVER_KEY: "The server lacks a valid key for its provider; configure it there. Trying it again will not help",
     Cause.MODEL: "Check the name of the model, and that it ranks on this server; trying it again will not help",
     Cause.ADDRESS: "Check base_url: this server has no such operation at that address",
     Cause.REQUEST: "Trying it again will not help; change the request, or the model",
@@ -473,7 +473,7 @@ def _title(status: int) -> str:
 
 
 def _error_of(body: bytes) -> object:
-    """Return the value of `error`, or the whole body if errors have another form."""
+    """Return the value of `error`, or the whole body for other forms of errors."""
     told = plain(body)
     if isinstance(told, dict):
         mapping = cast(dict[str, Any], told)
@@ -485,7 +485,7 @@ def _error_of(body: bytes) -> object:
 
 
 def _code(value: object) -> int | None:
-    """Convert the code to a number; some servers send it as text."""
+    """Return the code as a number, also if it is text, as some servers send it."""
     if isinstance(value, str) and value.isdecimal() and len(value) == _DIGITS:
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 100 <= value < 1000 else None
@@ -510,7 +510,7 @@ def _message(told: Mapping[str, Any], body: bytes, headers: Mapping[str, str]) -
 
 
 def _said(told: Mapping[str, Any]) -> str:
-    """Return the readable message, with the cause that gateways nest below it."""
+    """Return the message, with the cause that gateways nest in it."""
     message = next((told[name] for name in ("message", "detail", "error") if told.get(name)), "")
     said = message if isinstance(message, str) else msgspec.json.encode(message).decode()
     metadata = told.get("metadata")
@@ -526,7 +526,7 @@ def _retryable(status: int, metadata: Mapping[str, Any], cause: Cause | None) ->
 
 
 def _retry_after(answer: Answer, metadata: Mapping[str, Any]) -> float | None:
-    """Seconds to wait: from the header in either form, or from what the body says, or from the limit's reset."""
+    """Return the seconds to wait, by the header in either form, the body, or the reset of the rate limit."""
     header = answer.headers.get("retry-after")
     seconds = None if header is None else _seconds_or_date(header.strip())
     if seconds is None:
@@ -548,7 +548,10 @@ def _seconds_or_date(value: str) -> float | None:
 
 
 def _until_reset(value: str | None) -> float | None:
-    """Its unit is not documented: milliseconds or seconds since 1970, or seconds from now, by its size."""
+    """Return the seconds until a reset, in milliseconds or seconds since 1970, or seconds from now, by its size.
+
+    The unit is not documented.
+    """
     try:
         number = float(value or "")
     except ValueError:

@@ -1,12 +1,12 @@
-"""Send requests over our own connections, or through an injected http client.
+"""Send requests over our own connections, or through an injected HTTP client.
 
-Our own are those of httpcore, which httpx itself stands on. On a small call httpx.Client costs more than all that is ours:
-cookies, redirects and hooks, none of which we want. Each request under way has a connection to itself, because httpcore's
-pool looks at all of its connections for every request, which at 16 of them costs more than the request. And in a thread a
-whole attempt can be bounded only at the socket: a server that sends a byte now and then keeps within every other limit.
+Our own connections are httpcore's, on which httpx is built. On a small call the cookies, redirects and hooks of httpx.Client
+take more time than all of our code, and we need none of them. Each request in flight has its own connection, as httpcore's
+pool searches all connections for every request, which with 16 of them takes longer than the request. In a thread, only the
+socket can bound a whole attempt: a server that sends a byte now and then stays within every other timeout.
 
-A connection is used again only if its last request came to a whole answer. All others are closed, as are those of an event loop
-that has ended and those that a forked process inherits.
+A connection is reused only after a complete response. All others are closed, and so are those of an event loop that has ended
+and those that a forked process inherits.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ from openrouter_rerank.streams import AsyncNetwork
 if TYPE_CHECKING:
     from openrouter_rerank.protocols import AsyncHttpClient, HttpClient
 
-# More at a time wait for one to be free. The number is httpx's own.
+# Further requests wait for a free connection. The number is httpx's.
 _CONNECTIONS = 100
 _ALL_IN_USE = f"all {_CONNECTIONS} connections are in use"
-# A server that does not take a connection by then will not take it later either.
+# A server that does not accept a connection within this time is not expected to accept it later.
 _CONNECT = 10.0
-# An idle connection is not used again after so many seconds; httpx's own number.
+# Seconds after which an idle connection is not reused; the number is httpx's.
 _IDLE = 5.0
-# What is written before the clock is looked at again.
+# The bytes that are written between two checks of the clock.
 _WRITE = 65536
 
 
 class _Phases(dict[str, float]):
-    """The timeouts of a request by phase, each what is left of the whole when the transport asks for it.
+    """The timeouts of a request by phase, each the remaining time when the transport asks for it.
 
-    `sent` says whether the transport has come to sending. Making a connection ends a little before the whole, as
-    httpcore closes what is half made after its own timeout, and not after one of ours.
+    `sent` is True once the transport has begun to send. The timeout of connecting is a little shorter than the whole, as
+    httpcore closes an unfinished connection after its own timeout, but not after ours.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -71,11 +71,11 @@ class _Phases(dict[str, float]):
         """Return the seconds that remain for this phase."""
         self.sent = self.sent or phase in ("write", "read")
         end = self._began + self["connect"] if phase == "connect" else self.end
-        # Never 0, which would tell a socket not to wait at all.
+        # Never 0, which makes a socket non-blocking.
         return max(end - monotonic(), 0.001)
 
-    def late(self, status: int | None) -> Failure:
-        """Return the failure of a request whose time ran out."""
+    def failure(self, status: int | None) -> Failure:
+        """Return the failure of a request that timed out."""
         return Failure(None if self.sent else httpcore.ConnectTimeout("the time was up"), status)
 
 
@@ -91,22 +91,22 @@ _ERRORS: tuple[type[Exception], ...] = (
 )
 
 
-class _Own:
-    """The parts that both kinds of our own connections share."""
+class _OwnConnections:
+    """The base of our own connections, for threads and for tasks."""
 
     inherited = False
     """True in the child of a fork, if the connections cannot be used there."""
 
     def __init__(self, url: str, headers: Secrets, verify: Verify, proxy: Proxy | None) -> None:
-        # Its query may hold a secret, which no local variable has, as a traceback may show it.
+        # Its query may hold a secret, so no local variable, which a traceback could show, has its value.
         self.url = reveal(url)
         self._url = _split(httpx.URL(self.url))
         self._host = (b"Host", httpx.URL(self.url).netloc)
         self._headers = headers
         self._lines = self._encoded(headers)
         self._closed = False
-        # One set of certificates for all, as reading them takes longer than a call; one that is named is always read, so
-        # that a wrong path is found out.
+        # Read once for all connections, as reading certificates takes longer than a call. A path is always read, so that a
+        # wrong one raises here.
         needed = self._url.scheme == b"https" or verify is not True
         self._verify = ssl_context(verify) if needed else verify
         self._proxy = proxy
@@ -139,7 +139,7 @@ def _split(url: httpx.URL) -> httpcore.URL:
     return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
 
-class Connections(_Own):
+class Connections(_OwnConnections):
     """Connections of our own, for threads."""
 
     def __init__(
@@ -156,8 +156,8 @@ class Connections(_Own):
         self._room = _Room(limit)
         forks.register(self)
 
-    def apart(self, limit: int) -> Self:
-        """So many connections to the same server that are none of these: a run of many queries ends its own."""
+    def separate(self, limit: int) -> Self:
+        """Return separate connections to the same server, which a run of many queries can close."""
         return type(self)(mask(self.url), self._headers, limit, verify=self._verify, proxy=self._proxy)
 
     def send(self, step: Send) -> Outcome:
@@ -188,12 +188,12 @@ class Connections(_Own):
             return Failure(error, status)
 
     def close(self) -> None:
-        """Close the connections, those in use as soon as they are not."""
+        """Close the idle connections, and those in use when their request ends."""
         self._closed = True
         self._room.close()
 
     def cut(self) -> None:
-        """Close the connections, those in use too: what is under way fails at once."""
+        """Close all connections; requests in flight fail at once."""
         self._closed = True
         self._room.cut()
 
@@ -207,10 +207,10 @@ class Connections(_Own):
 
 
 class _Lane:
-    """One connection, kept alive, and the network that it is made by. Its sockets are closed when it is no longer used.
+    """A persistent connection, and the network that makes it. Its sockets are closed when the lane is garbage.
 
-    httpcore's pool is a factory alone. It has a lock, which an interrupt can leave taken, and a list of requests, in which one
-    that was cancelled can stay.
+    httpcore's pool is only a factory here: an interrupt can leave its lock acquired, and a cancelled request can stay in its
+    list.
     """
 
     def __init__(self, network: _Clock | AsyncNetwork, pool: Any) -> None:
@@ -221,7 +221,7 @@ class _Lane:
         self._connection: Any = None
 
     def connection(self, request: httpcore.Request) -> Any:
-        """Return the connection, a new one if it cannot be used again for this request."""
+        """Return the connection, or a new one if it cannot be reused for this request."""
         origin = request.url.origin
         kept = self._connection
         if kept is None or not kept.is_idle() or kept.has_expired() or not kept.can_handle_request(origin):
@@ -250,9 +250,9 @@ L = TypeVar("L", bound=_Lane)
 
 
 class _Lanes(Generic[L]):
-    """Lanes that are idle, and those in use.
+    """The idle lanes, and those in use.
 
-    A lane in use is known by a weak reference, so that one whose user ended in any way is not in use any more.
+    The references to lanes in use are weak, so that a lane whose user ended in any way is not in use any more.
     """
 
     def __init__(self, *, closed: bool = False) -> None:
@@ -261,7 +261,7 @@ class _Lanes(Generic[L]):
         self.in_use: WeakSet[L] = WeakSet()
 
     def give_back(self, lane: L, outcome: Outcome | None) -> None:
-        """Keep the lane if its last request ended as it should; else nobody knows what comes over its connection."""
+        """Keep the lane after a complete response; otherwise close it, as its connection is in an unknown state."""
         self.in_use.discard(lane)
         if isinstance(outcome, Answer) and outcome.whole:
             self.idle.append(lane)
@@ -271,32 +271,32 @@ class _Lanes(Generic[L]):
             self.close()
 
     def close(self) -> None:
-        """Close the idle lanes, and those in use when they are given back."""
+        """Close the idle lanes now, and those in use when they are given back."""
         self.closed = True
         while self.idle:
             self.idle.pop().close()
 
     def abandon(self) -> None:
-        """Close all lanes: nobody uses them any more."""
+        """Close all lanes, as none is used any more."""
         self.closed = True
         for lane in (*self.idle, *self.in_use):
             lane.close()
 
 
 class _Room(_Lanes[_ThreadLane]):
-    """The lanes that threads share, so many at most."""
+    """The lanes that threads share, up to a limit."""
 
     def __init__(self, limit: int, *, closed: bool = False) -> None:
         super().__init__(closed=closed)
         self._limit = limit
         self._is_cut = False
-        # Taken by itself, as a signal that comes within `Condition.__enter__` leaves the lock taken. Reentrant, as a
-        # handler of signals or a finalizer may come back here.
+        # Acquired by itself, as a signal during `Condition.__enter__` would leave it acquired. Reentrant, as a signal
+        # handler or a finalizer may call these methods.
         self.lock = RLock()
         self._freed = Condition(self.lock)
 
     def take(self, options: Mapping[str, Any], end: float) -> _ThreadLane | None:
-        """Return a lane for a request that ends by then; None if all are in use until then."""
+        """Return a lane for a request that ends by `end`; None if all are in use until then."""
         with self.lock:
             while len(self.in_use) >= self._limit:
                 if not self._freed.wait(end - monotonic()):
@@ -318,13 +318,13 @@ class _Room(_Lanes[_ThreadLane]):
             super().close()
 
     def abandon(self) -> None:
-        # A call that goes on in the child of a fork gives its lane back to here, and the old lock may be lost.
+        # A call that continues in the child of a fork gives its lane back here, and a lost thread may hold the old lock.
         self.lock = RLock()
         self._freed = Condition(self.lock)
         super().abandon()
 
     def cut(self) -> None:
-        """Close all lanes, and end what those in use do."""
+        """Close all lanes, and abort the requests of those in use."""
         with self.lock:
             self._is_cut = True
             for lane in list(self.in_use):
@@ -333,7 +333,7 @@ class _Room(_Lanes[_ThreadLane]):
 
 
 class _Clock(httpcore.NetworkBackend):
-    """The network, for one request at a time, until that request's end and not a moment longer."""
+    """The network of one request at a time, bounded by the end of that request."""
 
     def __init__(self) -> None:
         self.end = 0.0
@@ -341,7 +341,7 @@ class _Clock(httpcore.NetworkBackend):
         self._cut = False
 
     def left(self, error: type[Exception], end: float = inf) -> float:
-        """Seconds left until its end, or an earlier one; the error where there are none."""
+        """Return the seconds until its end, or an earlier one; raise the error if there are none."""
         seconds = min(self.end, end) - monotonic()
         if seconds <= 0 or self._cut:
             raise error("the time is up")
@@ -351,7 +351,7 @@ class _Clock(httpcore.NetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ARG002 - the clock knows better
+        timeout: float | None = None,  # noqa: ARG002 - the clock has it
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
@@ -371,18 +371,18 @@ class _Clock(httpcore.NetworkBackend):
         return _Stream(stream, self)
 
     def close(self) -> None:
-        """Close the socket, if there is one, without telling the other side more."""
+        """Close the socket, if there is one, without a TLS closure."""
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.close()
 
     def cut(self) -> None:
-        """End it now, whatever another thread does with it."""
+        """Abort the request now, also while another thread uses the socket."""
         self._cut = True
         if self._socket is not None:
             with suppress(OSError):  # it is closed already
-                # Not close(), which leaves a thread that reads from it waiting. And not an encrypted socket's own, which
-                # would forget its encryption under that thread.
+                # Not close(), as a thread that reads would keep waiting. Not the shutdown() of an SSLSocket, which would
+                # drop its encryption while that thread uses it.
                 socket.shutdown(self._socket, SHUT_RDWR)
 
 
@@ -393,11 +393,11 @@ class _Stream(httpcore.NetworkStream):
         self._stream = stream
         self._clock = clock
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the clock knows better
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the clock has it
         """Return the bytes that have arrived."""
         return self._stream.read(max_bytes, self._clock.left(httpcore.ReadTimeout))
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - the clock knows better
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - the clock has it
         """Send all of it."""
         for start in range(0, len(buffer), _WRITE):
             self._stream.write(buffer[start : start + _WRITE], self._clock.left(httpcore.WriteTimeout))
@@ -410,22 +410,22 @@ class _Stream(httpcore.NetworkStream):
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002 - the clock knows better
+        timeout: float | None = None,  # noqa: ARG002 - the clock has it
     ) -> httpcore.NetworkStream:
         """Return the stream with TLS."""
         try:
             return self._start_tls(ssl_context, server_hostname)
         except BaseException:
-            self._clock.close()  # nobody else would: it is no connection's yet
+            self._clock.close()  # no connection has it yet that would close it
             raise
 
     def _start_tls(self, context: ssl.SSLContext, name: str | None) -> httpcore.NetworkStream:
         left = self._clock.left(httpcore.ConnectTimeout)
         plain = self.get_extra_info("socket")
-        if isinstance(plain, ssl.SSLSocket):  # that of a proxy, which no other can be made of
+        if isinstance(plain, ssl.SSLSocket):  # TLS to a proxy, which wrap_socket cannot wrap again
             return self._clock.stream(self._stream.start_tls(context, name, left))
         try:
-            # Known to the clock before the handshake, so that it can be cut, and closed in a forked process.
+            # The clock gets the stream before the handshake, so that it can abort it, and close it in a forked process.
             wrap = partial(context.wrap_socket, plain, server_hostname=name, do_handshake_on_connect=False)
             stream = self._clock.stream(SyncStream(wrap()))
             encrypted: ssl.SSLSocket = stream.get_extra_info("socket")
@@ -443,7 +443,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _Content:
-    """The content of one request. httpcore's own is an async generator, of which trio warns when a request is cut."""
+    """The content of one request. httpcore's own is an async generator, about which trio warns after an abort."""
 
     def __init__(self, content: bytes) -> None:
         self._left = [content]
@@ -457,11 +457,11 @@ class _Content:
         return self._left.pop()
 
 
-class AsyncConnections(_Own):
-    """Connections of our own, for tasks, apart for each event loop.
+class AsyncConnections(_OwnConnections):
+    """Connections of our own for tasks, separate for each event loop.
 
-    Event loops may run one after the other or in turn, in one thread or in several. An idle connection can be closed without
-    its loop, so those of a loop that has ended are closed when the next one comes.
+    Event loops may run one after the other or in turn, in one thread or in several. The connections of a loop that has ended
+    are closed when the next loop appears, as an idle connection can be closed without its loop.
     """
 
     def __init__(
@@ -479,8 +479,8 @@ class AsyncConnections(_Own):
         self._rooms: WeakKeyDictionary[Any, _TaskRoom] = WeakKeyDictionary()
         forks.register(self)
 
-    def apart(self, limit: int) -> Self:
-        """So many connections to the same server that are none of these: a run of many queries ends its own."""
+    def separate(self, limit: int) -> Self:
+        """Return separate connections to the same server, which a run of many queries can close."""
         return type(self)(mask(self.url), self._headers, limit, verify=self._verify, proxy=self._proxy)
 
     def _request(self, step: Send, timeouts: Mapping[str, float]) -> httpcore.Request:
@@ -514,14 +514,14 @@ class AsyncConnections(_Own):
                     finally:
                         room.give_back(lane, ended)
         except TimeoutError:
-            return timeouts.late(status)
+            return timeouts.failure(status)
         except _ERRORS as error:
             return Failure(error, status)
-        # A body that is too large was cut, and the rest of it cancelled.
+        # A body that is too large was truncated by a cancellation.
         return outcome or body.answer()
 
     async def close(self) -> None:
-        """Close the connections of all event loops, those in use as soon as they are not."""
+        """Close the idle connections of all event loops, and those in use when their request ends."""
         with self._lock:
             self._closed = True
             for room in self._rooms.values():
@@ -549,14 +549,14 @@ class AsyncConnections(_Own):
 
 
 class _TaskRoom(_Lanes[_TaskLane]):
-    """The lanes of one event loop, so many at most."""
+    """The lanes of one event loop, up to a limit."""
 
     def __init__(self, limit: int, *, closed: bool) -> None:
         super().__init__(closed=closed)
         self.free = anyio.Semaphore(limit, fast_acquire=True)
 
     def take(self, options: Mapping[str, Any]) -> _TaskLane:
-        """Return a lane; the caller holds `free`."""
+        """Return a lane; the caller has acquired `free`."""
         lane = self.idle.pop() if self.idle else _TaskLane(options)
         self.in_use.add(lane)
         return lane
@@ -580,26 +580,26 @@ def _do_nothing() -> None:
 # ------------------------------------------------------------------------------------------------------------ injected
 
 
-class _Theirs:
-    """The connections of an injected client, which a forked process must not use: the parent does."""
+class _InjectedConnections:
+    """The base of injected clients, whose connections a forked process must not use, as they belong to the parent."""
 
     _process: int | None = None
 
     @property
     def inherited(self) -> bool:
-        """True in the child of a fork, if requests went over the network before."""
+        """True in the child of a fork, if the parent sent requests over the network."""
         return self._process not in (None, getpid())
 
     def _note(self, response: Any) -> None:
-        # httpx has this of every answer that came over a connection.
+        # httpx sets this for every response that came over a connection.
         if "network_stream" in getattr(response, "extensions", ("network_stream",)):
             self._process = getpid()
 
 
-class Injected(_Theirs):
-    """The connections of an injected client, which stay its owner's to close.
+class Injected(_InjectedConnections):
+    """The connections of an injected client, which its owner closes.
 
-    An attempt is bounded at each piece of an answer's body; before that, by what the client's transport bounds.
+    An attempt is bounded at each piece of a response's body, and before that by the timeouts of the client's transport.
     """
 
     def __init__(self, client: HttpClient, url: str) -> None:
@@ -626,26 +626,26 @@ class Injected(_Theirs):
             try:
                 if _is_read(response):
                     return _read_already(response, step)
-                # Not iter_bytes(): it unpacks what is compressed without a limit.
+                # Not iter_bytes(), which decompresses without a limit.
                 return _collect(status, response.headers, response.stream, step, timeouts.end)
             finally:
                 response.close()
         except self._errors as error:
             return Failure(error, status)
 
-    def apart(self, limit: int) -> Self:  # noqa: ARG002 - the client has its own
+    def separate(self, limit: int) -> Self:  # noqa: ARG002 - the client has its own
         """Return these connections, as there are no others."""
         return self
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing, as the owner closes the client."""
 
     def cut(self) -> None:
-        """Nothing: what is under way ends by its timeout."""
+        """Do nothing; requests in flight end by their timeouts."""
 
 
-class AsyncInjected(_Theirs):
-    """The connections of an injected async client, which stay its owner's to close."""
+class AsyncInjected(_InjectedConnections):
+    """The connections of an injected async client, which its owner closes."""
 
     def __init__(self, client: AsyncHttpClient, url: str) -> None:
         _check(client, "httpx.AsyncClient", awaited=True)
@@ -679,18 +679,18 @@ class AsyncInjected(_Theirs):
                 finally:
                     await response.aclose()
         except TimeoutError:
-            return timeouts.late(status)
+            return timeouts.failure(status)
         except self._errors as error:
             return Failure(error, status)
-        # Also of a body that was cut, whose rest was cancelled.
+        # Also for a body that was truncated by a cancellation.
         return body.answer()
 
-    def apart(self, limit: int) -> Self:  # noqa: ARG002 - the client has its own
+    def separate(self, limit: int) -> Self:  # noqa: ARG002 - the client has its own
         """Return these connections, as there are no others."""
         return self
 
     async def close(self) -> None:
-        """Nothing."""
+        """Do nothing, as the owner closes the client."""
 
 
 def _check(client: object, expected: str, *, awaited: bool) -> None:
@@ -741,13 +741,13 @@ def _collect(
 async def _acollect(body: _Body, pieces: AsyncIterable[bytes], scope: anyio.CancelScope) -> None:
     async for piece in pieces:
         if not body.add(piece):
-            # To leave the loop would leave the generators below it to the garbage collector, which trio forbids; to be
-            # cancelled ends them one by one.
+            # Leaving the loop would leave its generators to the garbage collector, which trio forbids; a cancellation ends
+            # them one by one.
             scope.cancel()
 
 
 class _Body:
-    """The body of a response as it comes, up to a limit."""
+    """The body of a response while it is received, up to a limit."""
 
     def __init__(self, status: int, headers: Mapping[str, str], step: Send) -> None:
         self._status = status
@@ -757,13 +757,13 @@ class _Body:
         self._size = 0
 
     def add(self, piece: bytes) -> bool:
-        """Take a piece; True if more may come."""
+        """Add a piece; return True if the limit allows more."""
         self._pieces.append(piece)
         self._size += len(piece)
         return self._size <= self._limit
 
     def answer(self) -> Answer:
-        """Return what came: the beginning of an error that is too large, and nothing of a success that is."""
+        """Return the response; if it is too large, with the beginning of an error's body, or no body for a success."""
         whole = self._size <= self._limit
         content = b"".join(self._pieces)[: self._limit] if whole or self._status >= 300 else b""
         return Answer(self._status, self._headers, content, whole=whole)

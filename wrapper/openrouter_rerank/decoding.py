@@ -111,7 +111,7 @@ def _lenient(content: bytes) -> object:
     """Return the first value of a text that is nearly JSON.
 
     Raises:
-        ValueError: There is no value, or another list or object follows it, so that nobody knows which one counts.
+        ValueError: There is no value, or another list or object follows it, so that it is unknown which one counts.
         RecursionError: The caller's stack is nearly full.
     """
     text = content.decode(json.detect_encoding(content), "replace").lstrip(_PADDING)

@@ -1,4 +1,4 @@
-"""Explain the errors of transports: the problem, the next step, and if a retry can help."""
+"""Explain the errors of transports: the problem, the next step, and whether a retry can help."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from openrouter_rerank.errors import is_retryable
 from openrouter_rerank.proxies import Proxy
 
-# Errors before a byte of the request can have reached the server.
+# Errors that occur before any byte of the request can reach the server.
 UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "SOCKSError"})
 
 
@@ -58,7 +58,7 @@ def explain(error: BaseException, where: str, proxy: Proxy | None) -> Explanatio
             if matches(cause):
                 found = make(cause, peer)
                 return found._replace(problem=f"{found.problem} ({_describe(cause)})")
-    # The innermost error says most: the errors that libraries wrap around it often have no text.
+    # The innermost error is the most specific: the errors that libraries wrap around it often have no text.
     return Explanation(
         f"{peer.name} did not answer ({_describe(causes[-1])})",
         f"check {peer.setting} and the network",
@@ -69,8 +69,8 @@ def explain(error: BaseException, where: str, proxy: Proxy | None) -> Explanatio
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Yield the error and its causes.
 
-    httpcore's pool drops the __cause__ of its errors but keeps it as their argument. Their __context__ may be an error that
-    the caller handles.
+    httpcore's pool drops the __cause__ of its errors but keeps it as an argument. The __context__ is left out, as it may be
+    an error that the caller is handling.
     """
     yield error
     inner = [error.__cause__, *error.args]
@@ -164,12 +164,12 @@ def _explain_dns_failure(_: BaseException, peer: _Peer) -> Explanation:
 def _explain_plain_http(_: BaseException, peer: _Peer) -> Explanation:
     if peer.proxy and peer.proxy.address.startswith("https:"):
         return Explanation(
-            "the proxy speaks http and not TLS at this port",
+            "the proxy speaks http, not TLS, at this port",
             f"write http:// in {peer.setting}, for https addresses too",
             retryable=False,
         )
     return Explanation(
-        "the server speaks http and not TLS at this port",
+        "the server speaks http, not TLS, at this port",
         "write http:// in base_url, or the port for https",
         retryable=False,
     )
@@ -206,7 +206,7 @@ _TABLE: list[tuple[_Matcher, _Maker]] = [
     # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
     (
         _is_refused_certificate(62, 64),
-        _make_fixed("the certificate is that of another host", "check the host in base_url", retryable=False),
+        _make_fixed("the certificate belongs to another host", "check the host in base_url", retryable=False),
     ),
     # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
     (
@@ -259,7 +259,7 @@ _TABLE: list[tuple[_Matcher, _Maker]] = [
     (
         _is_http_of_tls,
         _make_fixed(
-            "the answer is not HTTP but binary, as that of a port for TLS is",
+            "the answer is not HTTP but binary, like that of a port for TLS",
             "write https:// in base_url",
             retryable=False,
         ),

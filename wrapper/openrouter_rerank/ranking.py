@@ -85,11 +85,11 @@ class Part(msgspec.Struct, frozen=True):
     provider: str | None = None
     """The provider that served."""
     usage: Usage = Usage()
-    """What was billed."""
+    """The billed usage."""
     cached: bool = False
-    """Whether a cache answered."""
+    """True if a cache answered."""
     error: RerankError | None = None
-    """Why its documents are not ranked; None where they are."""
+    """The error because of which its documents are not ranked, or None."""
 
 
 class Content:

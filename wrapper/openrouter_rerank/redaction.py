@@ -1,4 +1,4 @@
-"""Secrets: hold them where no repr shows them, and redact them from what a server sends."""
+"""Hold secrets so that no repr shows them, and redact them from what a server sends."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHORTEST_SECRET = 8
 
 
 class Masked(Generic[T]):
-    """A value that no repr shows. It is not a str or a dict, whose content debuggers show whatever their repr says."""
+    """A value that no repr shows. It is not a str or a dict, as debuggers show their content in spite of a repr."""
 
     __slots__ = ("_value",)
 
@@ -70,7 +70,7 @@ def mask_arguments(arguments: dict[str, Any]) -> None:
 
 
 def hides_frames(function: Callable[P, R]) -> Callable[P, R]:
-    """Make the function raise its TypeError or ValueError without frames: their local variables hold secrets."""
+    """Make the function raise TypeError and ValueError without frames, whose local variables hold secrets."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -79,19 +79,19 @@ def hides_frames(function: Callable[P, R]) -> Callable[P, R]:
         except (TypeError, ValueError) as error:
             failure = error.with_traceback(None)
         failure.__cause__ = failure.__context__ = None
-        del args, kwargs  # this frame is shown
+        del args, kwargs  # this frame is part of the traceback
         raise failure
 
     return call
 
 
 class Key:
-    """An API key, given or from the environment, that no repr and no traceback shows."""
+    """An API key, passed in or from the environment, that no repr and no traceback shows."""
 
     __slots__ = ("_value",)
 
     def __init__(self, given: object) -> None:
-        # Nothing is refused here: the frames of an error raised now would have the key among their local variables.
+        # `check` refuses invalid keys: here, the frames of an error would have the key among their local variables.
         given = reveal(given)
         self._value: object = given._value if isinstance(given, Key) else given  # noqa: SLF001 - of its own class
         if given is None:
@@ -106,7 +106,7 @@ class Key:
         """Raise if this cannot be a key.
 
         Raises:
-            TypeError, ValueError: There is no key, or it cannot be sent. The message does not contain it.
+            TypeError, ValueError: There is no key, or it cannot be sent. The message does not contain the key.
         """
         if self._value is None:
             message = (
@@ -123,7 +123,7 @@ class Key:
             )
 
     def header(self) -> dict[str, str]:
-        """Return the header that carries it; none for the empty key."""
+        """Return the header with the key, or no header for an empty key."""
         return {"Authorization": f"Bearer {self._value}"} if self._value else {}
 
 
@@ -134,7 +134,7 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _SECRET_PARAMETER = re.compile(rf"(?:{_SECRET_NAME.pattern}|^code$|^sig$)", re.IGNORECASE)
-# What the issuers of keys put in front, whatever header the key is sent in.
+# Known prefixes of keys, which any header may contain.
 _SECRET_VALUE = re.compile(
     r"(?:bearer|basic)\s|(?:sk|pk|rk)[-_]|eyJ|gh[opsur]_|github_pat_|glpat-|hf_|xox|AIza|AKIA", re.IGNORECASE
 )
@@ -146,11 +146,11 @@ _BASIC = re.compile(r"\s*basic\s+(\S+)", re.IGNORECASE)
 
 
 def secrets_in_headers(headers: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield the secrets of a request: the values of headers that prove who sends it."""
+    """Yield the secrets of a request: the values of headers that authenticate the client."""
     for name, value in headers:
         if not (_SECRET_NAME.search(name) or _SECRET_VALUE.match(value)):
             continue
-        # "Bearer <key>", "a=<session>; b=<other>", or the bare secret.
+        # "Bearer <key>", "a=<session>; b=<other>", or the secret alone.
         secret = _SCHEME.sub("", value, count=1).strip()
         yield secret
         for part in re.split(r"[\s;,]+", secret):
@@ -165,7 +165,7 @@ def secrets_in_headers(headers: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def secrets_in_url(url: str) -> Iterator[str]:
-    """Yield the secrets of an address: its password, and what its query proves who sends with."""
+    """Yield the secrets of a URL: its password, and the parameters of its query that authenticate the client."""
     parts = urlsplit(url)
     user, _, password = parts.netloc.rpartition("@")[0].partition(":")
     yield from (unquote(password or user), password or user)
@@ -175,19 +175,19 @@ def secrets_in_url(url: str) -> Iterator[str]:
 
 
 def secrets_in_environment() -> Iterator[str]:
-    """Yield the passwords of the proxies that the environment names."""
+    """Yield the passwords of the environment's proxies."""
     for name, proxy in getproxies().items():
         if name != "no":
             try:
                 yield from secrets_in_url(proxy if "://" in proxy else f"http://{proxy}")
-            except ValueError:  # it is refused where it is used
+            except ValueError:  # `environment_proxy` refuses it
                 continue
 
 
 # ------------------------------------------------------------------------------------------------------------ redacting
 
-# One character of ASCII as JSON, Python, C, URLs and HTML escape it, and what may stand in front of any character. A run
-# of backslashes is one escape, so that JSON in JSON takes one pass, and no run is looked at twice.
+# An ASCII character as JSON, Python, C, URLs and HTML escape it, and backslashes and NULs before any character. A run of
+# backslashes is one escape, so that JSON in JSON takes a single pass, and no run is searched twice.
 _ESCAPE = re.compile(
     rb"([\\\0]+(?:(?<=\\)(?:u(?:0000)?00[2-7][0-9a-f]|u\{0{0,6}[2-7][0-9a-f]\}|x[2-7][0-9a-f]|[01][0-7]{2}))?"
     rb"|%(?:25)*[2-7][0-9a-f]"
@@ -195,18 +195,18 @@ _ESCAPE = re.compile(
     re.IGNORECASE,
 )
 _HEX = re.compile(rb"([2-7][0-9a-f])\}?$", re.IGNORECASE)
-# How many kinds of escaping may lie in one another.
+# The largest number of nested kinds of escaping.
 _DEPTH = 4
-# The largest number of characters that one escape decodes to if a cut has left it incomplete.
+# The largest number of characters of an incomplete escape at a cut.
 _TORN = 16
-# A name and a password in front of a host. No "/" is looked at twice.
+# A user name and a password before a host. No "/" is searched twice.
 _USERINFO = re.compile(rb"//[^/@\s]+@")
 
 
 def _unescaped(escape: bytes) -> bytes:
-    """Return the character that the escape stands for; nothing for backslashes alone."""
+    """Return the character of an escape, or nothing for backslashes alone."""
     if escape[:1] == b"&":
-        name = escape[escape.rfind(b";", 0, -1) + 1 :].lstrip(b"&")  # behind every "amp;"
+        name = escape[escape.rfind(b";", 0, -1) + 1 :].lstrip(b"&")  # after the last "amp;"
         text = html.unescape(f"&{name.decode('ascii')}")
         return text.encode("ascii") if len(text) == 1 and text.isascii() else escape
     if escape[-1:] in (b"\\", b"\0"):
@@ -217,7 +217,7 @@ def _unescaped(escape: bytes) -> bytes:
 
 
 class _Characters(dict[bytes, bytes]):
-    """The characters that escapes stand for, each computed once."""
+    """The characters of escapes, each computed once."""
 
     def __missing__(self, escape: bytes) -> bytes:
         self[escape] = _unescaped(escape)
@@ -225,7 +225,7 @@ class _Characters(dict[bytes, bytes]):
 
 
 def _decoded(data: bytes) -> tuple[list[bytes], list[bytes]]:
-    """Return the pieces of the data, every second one an escape, and the same pieces unescaped."""
+    """Return the pieces of the data, of which every second one is an escape, and the same pieces unescaped."""
     raw: list[bytes] = _ESCAPE.split(data)
     plain = list(raw)
     plain[1::2] = map(_Characters().__getitem__, raw[1::2])
@@ -233,9 +233,9 @@ def _decoded(data: bytes) -> tuple[list[bytes], list[bytes]]:
 
 
 class Redactor:
-    """A replacement of secrets in what a server sends: in any case, escaped any number of times, in base64 and in hexadecimal.
+    """A redactor of secrets in what a server sends: in upper or lower case, escaped, in base64 and in hexadecimal.
 
-    The time is proportional to the length of the text, whatever the text is made of.
+    The time is proportional to the length of the text, for any text.
     """
 
     __slots__ = ("_longest", "_needles", "_secrets")
@@ -250,17 +250,17 @@ class Redactor:
         return "<redactor>"
 
     def with_secrets(self, secrets: Iterable[str]) -> Redactor:
-        """Return a redactor of these secrets too."""
+        """Return a redactor that redacts these secrets too."""
         return Redactor(self._secrets.union(secrets))
 
     def text(self, text: str) -> str:
-        """Return the text without the secrets."""
+        """Return the text with its secrets redacted."""
         data = text.encode("utf-8", "surrogatepass")
         redacted = self.data(data)
         return text if redacted is data else redacted.decode("utf-8", "surrogatepass")
 
     def data(self, data: bytes, *, is_cut: bool = False) -> bytes:
-        """Return the bytes without the secrets; with `is_cut`, also without the end, which may be a part of one."""
+        """Return the bytes with their secrets redacted; with `is_cut`, also without the end, which may be part of a secret."""
         if not self._needles:
             return data
         spans = self._spans(data, _DEPTH)
@@ -280,7 +280,7 @@ class Redactor:
         return bool(self._needles) and bool(self._spans(data, _DEPTH))
 
     def value(self, value: Any) -> Any:
-        """Return the JSON value without the secrets in its strings."""
+        """Return the JSON value with the secrets in its strings redacted."""
         match value:
             case str():
                 return self.text(value)
@@ -294,7 +294,7 @@ class Redactor:
                 return value
 
     def headers(self, headers: H) -> H:
-        """Return the headers without the secrets, in their names too."""
+        """Return the headers with the secrets in their names and values redacted."""
         raw = cast("list[tuple[bytes, bytes]] | None", getattr(headers, "raw", None))
         if raw is None:
             return cast(H, {self.text(name): self.text(value) for name, value in headers.items()})
@@ -304,9 +304,9 @@ class Redactor:
         return kind([(self.data(name), self.data(value)) for name, value in raw])
 
     def exception(self, error: E) -> E:
-        """Return the error, or a copy of it where it or one of its causes shows a secret.
+        """Return the error, or a redacted copy if the error or one of its causes shows a secret.
 
-        The tracebacks are dropped: the frames of HTTP libraries hold the headers of the request.
+        The tracebacks are dropped, as the frames of HTTP libraries hold the headers of the request.
         """
         chain = _chain(error)
         for one in chain:
@@ -334,7 +334,7 @@ class Redactor:
         return copies
 
     def _spans(self, data: bytes, depth: int) -> list[tuple[int, int]]:
-        """Return where secrets are, at this depth of escaping and below."""
+        """Return the spans of secrets at this depth of escaping and below."""
         folded = data.lower()
         spans: list[tuple[int, int]] = []
         for needle in self._needles:
@@ -349,7 +349,7 @@ class Redactor:
         return spans
 
     def _tail(self, data: bytes) -> int:
-        """Return where the last characters begin, which may be the beginning of a secret that is cut."""
+        """Return the start of the last characters, which may be the beginning of a truncated secret."""
         decoded = data
         levels: list[_Places] = []
         while len(levels) < _DEPTH and _ESCAPE.search(decoded) is not None:
@@ -363,7 +363,7 @@ class Redactor:
 
 
 class _Places:
-    """The places of unescaped characters in the original data."""
+    """The places of unescaped characters, mapped to those of the original data."""
 
     def __init__(self, raw: list[bytes], plain: list[bytes]) -> None:
         self._raw, self._plain = raw, plain
@@ -371,7 +371,7 @@ class _Places:
         self._ends = list(accumulate(map(len, plain)))
 
     def start(self, place: int) -> int:
-        """Return where the character began, backslashes in front of it included."""
+        """Return the original start of a character, with the backslashes before it."""
         piece = bisect_right(self._ends, place)
         if piece == len(self._ends):
             return self._raw_ends[-1]
@@ -383,7 +383,7 @@ class _Places:
         return self._raw_ends[piece] - len(self._raw[piece])
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Return where the characters from start to end stood."""
+        """Return the original span of the characters from start to end."""
         piece = bisect_right(self._ends, end - 1)
         raw_end = self._raw_ends[piece]
         if len(self._raw[piece]) == len(self._plain[piece]):  # not an escape
@@ -399,7 +399,7 @@ def _occurrences(data: bytes, needle: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the spans in order, those that overlap or touch as one."""
+    """Yield the spans in order, with those that overlap or touch merged."""
     start, end = min(spans)
     for first, last in sorted(spans):
         if first > end:
@@ -410,7 +410,7 @@ def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def _forms(secret: str) -> Iterator[bytes]:
-    """Yield the secret as it is, unescaped as the text around it is, in hexadecimal and in base64."""
+    """Yield the forms of a secret to search for: unchanged, unescaped like the text, in hexadecimal and in base64."""
     data = secret.encode("utf-8", "surrogatepass")
     yield data
     yield data.hex().encode()
@@ -419,7 +419,7 @@ def _forms(secret: str) -> Iterator[bytes]:
         plain = b"".join(_decoded(plain)[1])
         if len(plain) >= SHORTEST_SECRET:
             yield plain
-    # At each of the three places that it can have among other bytes, without the letters that depend on the neighbours.
+    # At each of the three possible offsets among other bytes, without the letters that depend on the neighbouring bytes.
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + data)
         inner = encoded[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6]
@@ -428,7 +428,7 @@ def _forms(secret: str) -> Iterator[bytes]:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return the error and everything that it came from."""
+    """Return the error with all its causes and contexts."""
     found: dict[int, BaseException] = {}
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -444,13 +444,13 @@ def _text(error: BaseException) -> str:
 
 
 def _shown(error: BaseException) -> str:
-    """Return all that the error shows of itself."""
+    """Return all texts that an error shows."""
     return f"{_text(error)}\n{error.args!r}\n{vars(error)!r}"
 
 
 def _new(kind: type[BaseException], text: str) -> BaseException:
-    """Return an error of the kind that says the text, whatever the arguments of its class are."""
-    with suppress(Exception):  # its class may need arguments, or more than a message
+    """Return an error of this class with the text as its message, or an Exception if that is impossible."""
+    with suppress(Exception):  # its class may need other arguments than a message
         copy = kind.__new__(kind)
         copy.args = (text,)
         if str(copy) == text:

@@ -26,10 +26,10 @@ _BROKEN = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.
 
 
 class AsyncNetwork(httpcore.AsyncNetworkBackend):
-    """The network for one connection pool. `close` closes all of its sockets, from any thread and without I/O.
+    """The network of one connection pool. `close` closes all its sockets, from any thread and without I/O.
 
-    A socket of asyncio's belongs to a transport of one event loop: closing it takes that loop, and in a forked process it
-    would change what the parent's loop waits for.
+    A socket of asyncio belongs to a transport of one event loop. Closing it needs that loop, and in a forked process it would
+    change what the parent's loop waits for.
     """
 
     def __init__(self) -> None:
@@ -127,8 +127,8 @@ async def _connect(candidate: socket.socket, target: Any) -> None:
 
 
 async def _resolve(host: str, port: int) -> list[Any]:
-    """Return the addresses of the host, of alternating families, as one of them may lead nowhere."""
-    try:  # an address needs no resolver, and no thread for it
+    """Return the addresses of the host, with alternating families, as one family may be unreachable."""
+    try:  # an address needs neither a resolver nor a thread
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         return interleave(await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM))
@@ -143,7 +143,7 @@ class _Socket(ByteStream):
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         while True:
-            # Wait even where something has come: else a server that sends without end would keep the event loop.
+            # Wait also if data is available: otherwise an endless response would block the event loop.
             await anyio.wait_readable(self._socket)
             with suppress(BlockingIOError):
                 data = self._socket.recv(max_bytes)
@@ -168,14 +168,14 @@ class _Socket(ByteStream):
 
 
 class _Stream(httpcore.AsyncNetworkStream):
-    """A connection, plain or encrypted. It has no timeouts: the attempt that uses it is cancelled as a whole."""
+    """A connection, plain or encrypted. It ignores timeouts, as the whole attempt is cancelled."""
 
     def __init__(self, stream: _Socket | TLSStream, connected: socket.socket) -> None:
         self._stream = stream
         self._socket = connected
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
-        """Receive some bytes, none at the end."""
+        """Receive some bytes; b"" at the end."""
         try:
             return await self._stream.receive(max_bytes)
         except anyio.EndOfStream:
@@ -191,7 +191,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             raise httpcore.WriteError(error) from error
 
     async def aclose(self) -> None:
-        """Close the socket, without telling the other side more."""
+        """Close the socket without a TLS closure."""
         await self._stream.aclose()
 
     async def start_tls(
@@ -200,7 +200,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own
     ) -> httpcore.AsyncNetworkStream:
-        """Encrypt the connection, an encrypted one again."""
+        """Encrypt the connection, also if it is encrypted already."""
         try:
             with anyio.fail_after(timeout):
                 encrypted = await TLSStream.wrap(
@@ -217,7 +217,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         return _Stream(encrypted, self._socket)
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what httpcore asks of a connection: its protocol, and whether something has come while it was idle."""
+        """Return the information that httpcore asks for: the TLS object, the socket, or True if the connection is readable."""
         match info:
             case "ssl_object":
                 return self._stream.extra(TLSAttribute.ssl_object, None)  # noqa: S610 - this is not Django

@@ -655,9 +655,9 @@ def _file(name: str, content: str | bytes) -> Callable[[Path], Path]:
 
 GOOD = '{"query": "q", "documents": ["a"]}\n'
 BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
-    "nothing": (_file("in.jsonl", "\n\n"), [], "there is no row in it"),
+    "nothing": (_file("in.jsonl", "\n\n"), [], "it has no rows"),
     "no JSON": (_file("in.jsonl", GOOD + "{"), [], "line 2, column 2: not JSON (Expecting property name"),
-    "a list": (_file("in.jsonl", "[]"), [], "there is no row in it"),
+    "a list": (_file("in.jsonl", "[]"), [], "it has no rows"),
     "a list of lists": (_file("in.jsonl", "[[]]"), [], "line 1: an array is not a row"),
     "not UTF-8": (_file("in.jsonl", b'{"query": "\xff"}'), [], "line 1, column 12: byte 0xff is not UTF-8"),
     "no query": (
@@ -694,17 +694,17 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
     "too few labels": (
         _file("in.jsonl", '{"query": "q", "documents": ["a"], "relevance": []}'),
         [],
-        "no list of whole numbers, one for each document",
+        "not a list of whole numbers, one for each document",
     ),
     "half a label": (
         _file("in.jsonl", '{"query": "q", "documents": ["a"], "relevance": [0.5]}'),
         [],
-        "no list of whole numbers",
+        "not a list of whole numbers",
     ),
     "a column of that name": (
         _file("in.jsonl", '{"query": "q", "documents": [], "model": 1}'),
         [],
-        "named as those to be added: model",
+        "the names of added ones: model",
     ),
     "no such id": (_file("in.jsonl", GOOD), ["--id-column", "no"], "no column 'no'"),
     "an id to know it by": (
@@ -712,7 +712,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
         ["--id-column", "no"],
         "row 1 (no 'r7'): the query",
     ),
-    "another name": (_file("in.dat", GOOD), [], "its name does not say what it is; add --input-format"),
+    "another name": (_file("in.dat", GOOD), [], "its name does not have a known suffix; add --input-format"),
     "CSV without JSON": (
         _file("in.csv", "query,documents\nq,a;b\n"),
         [],
@@ -721,7 +721,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
     "CSV with too few cells": (
         _file("in.csv", "query,documents\nq\n"),
         [],
-        "the row has 1 cells where the header has 2",
+        "the row has 1 cells but the header has 2",
     ),
     "CSV with two of a name": (_file("in.csv", "query,query\n"), [], "two columns are named 'query'"),
     "broken CSV": (_file("in.csv", 'query,documents\n"q,'), [], "line 2: not CSV (unexpected end of data)"),
@@ -729,7 +729,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
     "several types for Parquet": (
         _file("in.jsonl", GOOD[:-2] + ', "n": 1}\n' + GOOD[:-2] + ', "n": "x"}'),
         ["--output-format", "parquet"],
-        "row 2: Parquet cannot hold \"x\" in the column 'n' (a number and a string",
+        "row 2: Parquet cannot hold \"x\" in the column 'n' (it contains a number and a string",
     ),
 }
 
@@ -849,7 +849,7 @@ def test_memory_is_eight_bytes_a_row(tmp_path: Path):
 
 def test_what_is_kept_can_be_read_again():
     """A failure that is none of the server's is kept with its class and message."""
-    assert msgspec.json.decode(msgspec.json.encode(jobs.told(ValueError("x")))) == {
+    assert msgspec.json.decode(msgspec.json.encode(jobs.error_columns(ValueError("x")))) == {
         "type": "ValueError",
         "message": "x",
         "status": None,

@@ -181,7 +181,7 @@ def test_values_of_parquet_that_json_cannot_hold(tmp_path: Path, kind: str):
     with serving(ranking) as server:
         for form in FORMATS:
             result = rerank(tmp_path / "in.parquet", tmp_path / f"out.{form}", "--base-url", server.url)
-            refused(result, 2, says, "cannot be written as JSON", "leave the column out")
+            refused(result, 2, says, "cannot be written as JSON", "drop the column")
         assert server.requests == []
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
 
@@ -274,7 +274,7 @@ UNWRITABLE: dict[str, tuple[str, list[str], int, str]] = {
         "parquet",
         ["1", '"x"'],
         2,
-        "a number and a string are in it (the first value is in row 1)",
+        "it contains a number and a string (the first value is in row 1)",
     ),
     "booleans and numbers": ("parquet", ["true", "1"], 2, "a boolean and a number"),
     "numbers and strings in a list": ("parquet", ['[1, "x"]'], 1, "a number and a string"),
@@ -323,7 +323,9 @@ def test_a_long_value_is_shown_in_part(tmp_path: Path):
 def test_a_label_that_is_a_number_is_refused(tmp_path: Path):
     """Only NaN says that there are no labels."""
     source = written(tmp_path / "in.jsonl", [{"query": "q", "documents": ["x"], "relevance": 1.0}])
-    refused(rerank(source, tmp_path / "out.jsonl", "--local"), 2, "'relevance' is no list of whole numbers")
+    refused(
+        rerank(source, tmp_path / "out.jsonl", "--local"), 2, "'relevance' is not a list of whole numbers"
+    )
 
 
 def test_a_resumed_job_is_checked_too(tmp_path: Path):
@@ -464,7 +466,8 @@ def test_nothing_is_lost_if_the_output_cannot_be_written(tmp_path: Path, monkeyp
             patched.setattr(jobs, "survey", surveyed)
             result = rerank(source, target, "--base-url", server.url)
         said = (
-            "could not be written: division by zero. Nothing is lost: all 3 rows are finished",
+            "it cannot be written: division by zero; run the same command again",
+            "Nothing is lost: all 3 rows are finished",
             "--output-format jsonl",
         )
         refused(result, 1, *said, str(job.journal))
@@ -486,10 +489,10 @@ def test_what_a_server_says_fits_every_format():
         usage=usage,
     )
     row = jobs.Row(query="q", documents=["x"], row=4)
-    found = jobs.kept(Ranked(0, row, ranked))
+    found = jobs.finished_row(Ranked(0, row, ranked))
 
     assert found == FinishedRow(4, [(0, 0.5)], model="\ufffd", cost=1.0, response_id="a\ufffd")
-    assert jobs.told(ValueError("\ud800"))["message"] == "\ufffd"
+    assert jobs.error_columns(ValueError("\ud800"))["message"] == "\ufffd"
 
 
 def test_a_lack_of_room_is_told_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -409,6 +409,32 @@ def test_disk_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     file.close()
 
 
+def test_disk_removes_an_old_answer_that_is_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer is old by the time at which it was made, however often it is used."""
+    path, clock = tmp_path / "x", Clock()
+    monkeypatch.setattr("openrouter_rerank.bulk.cache.time", clock)
+    cache = DiskCache(path, ttl=200)
+    cache.set("a", b"1")
+    clock.advance(150)
+    assert cache.get("a") == b"1"
+    clock.advance(100)
+    assert cache.get("a") is None
+    cache.set("b", b"2")
+
+    file = sqlite3.connect(path)
+    assert file.execute("select key from answers").fetchall() == [("b",)]
+    file.close()
+
+
+@pytest.mark.parametrize(("size", "is_kept"), [(200_000, True), (200_001, False)])
+def test_disk_takes_answers_of_half_its_size(tmp_path: Path, size: int, is_kept: bool) -> None:
+    """An answer of up to half of the limit is kept."""
+    cache = DiskCache(tmp_path / "x", max_bytes=400_000)
+    cache.set("a", bytes(size))
+
+    assert (cache.get("a") is not None) == is_kept
+
+
 def test_disk_keeps_to_its_size(tmp_path: Path) -> None:
     """The file does not grow beyond its limit, what was used last stays, and what is too large is not taken."""
     path = tmp_path / "x"

@@ -214,7 +214,11 @@ BAD_SOURCES: dict[str, tuple[str, bytes, list[str]]] = {
         ["a.jsonl, line 3, column 10: not JSON (Unterminated string"],
     ),
     "NaN as a text": ("a.jsonl", b'{"text": NaN}', ["line 1: the field 'text' holds NaN"]),
-    "half of a surrogate pair": ("a.jsonl", b'{"text": "\\ud800"}', ["line 1, column 11: \\ud800 is half"]),
+    "a lone surrogate": (
+        "a.jsonl",
+        b'{"text": "\\ud800"}',
+        ["line 1, column 11: \\ud800 is a lone surrogate"],
+    ),
     "deep nesting": ("a.jsonl", b"[" * 100_000, ["line 1, column 2: JSON that cannot be read"]),
     "an array": ("a.jsonl", b'[["one"]]', ["line 1: an array is not a document"]),
     "a number": ("a.jsonl", b"1.5", ["line 1: a number is not a document"]),
@@ -234,7 +238,7 @@ BAD_SOURCES: dict[str, tuple[str, bytes, list[str]]] = {
     "a field that is null": (
         "a.jsonl",
         b'{"text": null}',
-        ["line 1: the field 'text' holds null", "mend or remove the row"],
+        ["line 1: the field 'text' holds null", "correct or remove the row"],
     ),
     "a field that is a list": ("a.jsonl", b'{"text": []}', ["holds an array"]),
     "no such column": (
@@ -245,7 +249,7 @@ BAD_SOURCES: dict[str, tuple[str, bytes, list[str]]] = {
     "a row too long": (
         "a.csv",
         b"text\none, two\n",
-        ["a.csv, line 2: the row has 2 cells where the header has 1"],
+        ["a.csv, line 2: the row has 2 cells but the header has 1"],
     ),
     "a row too short": ("a.csv", b"id,text\n1,one\n2\n", ["a.csv, line 3: the row has 1 cells"]),
     "an open quote": ("a.csv", b'text\none\n"two\n\nthree', ["a.csv, line 3: not CSV"]),

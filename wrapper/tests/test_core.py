@@ -875,10 +875,10 @@ def test_an_error_beside_results_that_are_none(found: Any) -> None:
 
 def test_a_200_that_says_what_it_has() -> None:
     """An answer of another API is refused with the names that it has, and a hint at the address."""
-    with pytest.raises(InvalidResponseError, match=r"it has data, object.*base_url"):
+    with pytest.raises(InvalidResponseError, match=r"no results, only data, object.*base_url"):
         finish(call(), answered(200, {"object": "list", "data": []}))
 
-    with pytest.raises(InvalidResponseError, match=r"it has nothing"):
+    with pytest.raises(InvalidResponseError, match=r"no results, only nothing"):
         finish(call(), answered(200, {}))
 
 
@@ -1214,6 +1214,23 @@ def test_a_wait_fits_into_the_deadline(retry_after: str, waits: bool) -> None:
     else:
         with pytest.raises(ServerError):
             running.send(answered(500, retry_after=retry_after))
+
+
+def test_a_wait_that_ends_at_the_deadline_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a wait of all the time that is left, no attempt is possible."""
+    monkeypatch.setattr("openrouter_rerank.core.monotonic", lambda: 100.0)
+    running = call({"deadline": 5})
+    next(running)
+    with pytest.raises(ServerError):
+        running.send(answered(500, retry_after="5"))
+
+
+@pytest.mark.parametrize(("status", "is_error"), [(299, False), (300, True), (500, True)])
+def test_bytes_that_are_read(status: int, is_error: bool) -> None:
+    """Of an error a mebibyte is read; of a success 64 of them, and the echo with six bytes for each byte of the request."""
+    send = sent()
+    largest = 64 * 2**20 + 6 * len(send.content)
+    assert send.limit(status) == (2**20 if is_error else largest)
 
 
 def test_the_deadline_passes_during_a_wait(clock: Clock) -> None:

@@ -148,15 +148,15 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
         "converted from the wrong encoding; convert the original from UTF-16",
     ),
     "UTF-16 cut off": (_bom("one\ntwo", -1), "text", "line 2: not UTF-16-LE (truncated data)"),
-    "half a pair in UTF-16": (_bom("one\na\ud800b"), "text", "line 2, column 2: half of a surrogate pair"),
+    "half a pair in UTF-16": (_bom("one\na\ud800b"), "text", "line 2, column 2: a lone surrogate"),
     "half zero bytes": (b"\1\0\2\0" * 50, "text", "it has NUL bytes"),
     "half zero bytes that are no text": (b"\xff\0" * 49 + b"\0\xd8a\0", "text", "it has NUL bytes"),
-    "bytes": (NO_TEXT, "text", "it has NUL bytes, as binary files have, and UTF-16 without"),
+    "bytes": (NO_TEXT, "text", "it has NUL bytes, like a binary file or UTF-16 without"),
     "a NUL far behind": (b"one\n" * 20_000 + b"a\0b\n", "text", "line 20001: it has a NUL character"),
     "Windows": (
         "Straße „naïve“".encode("cp1252"),
         "text",
-        "line 1, column 5: byte 0xdf is not UTF-8; if it is Western European text of Windows, convert it: iconv -f WINDOWS-1252 -t UTF-8 'a b' > utf8.txt",
+        "line 1, column 5: byte 0xdf is not UTF-8; if it is Western European text from Windows, convert it: iconv -f WINDOWS-1252 -t UTF-8 'a b' > utf8.txt",
     ),
     "Windows in gzip": (
         gzip.compress("Straße".encode("cp1252"), mtime=0),
@@ -172,12 +172,12 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "damaged UTF-8": (
         "é\n".encode() + b"caf\xc3",
         "text",
-        "line 2, column 4: byte 0xc3 is not UTF-8, though other",
+        "line 2, column 4: byte 0xc3 is not UTF-8, although other",
     ),
     "damaged UTF-8 on a line": (
         "é".encode() + b"caf\xc3",
         "text",
-        "line 1, column 5: byte 0xc3 is not UTF-8, though other",
+        "line 1, column 5: byte 0xc3 is not UTF-8, although other",
     ),
     "gzip cut off": (gzip.compress(LINE.encode(), mtime=0)[:-3], "jsonl", "a b: the gzip file is cut off"),
     "gzip damaged": (
@@ -203,7 +203,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "a PDF": (
         b"%PDF-1.7\n%\xe2\xe3",
         "text",
-        "a PDF document, not text; take its text: pdftotext 'a b' text.txt",
+        "a PDF document, not text; extract its text: pdftotext 'a b' text.txt",
     ),
     "Excel": (
         b"PK\x03\x04....[Content_Types].xml..xl/workbook.xml",
@@ -221,7 +221,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "an image": (
         b"\x89PNG\r\n\x1a\n",
         "text",
-        'a PNG image, not text; give JSON lines with the addresses of images: {"image": ',
+        'a PNG image, not text; pass JSON lines with the URLs of images: {"image": ',
     ),
     "SQLite": (b"SQLite format 3\0", "text", "an SQLite database, not text; write a query's rows: sqlite3"),
     "zstd": (
@@ -247,15 +247,23 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     ),
     "an array cut off": (b'["a", "b"', "jsonl", "line 1, column 11: not JSON (expecting ',' or ']'"),
     "an array of one comma": (b'["a",]', "jsonl", "line 1, column 6: not JSON (Expecting value)"),
-    "an array and more": (b'["a"]\n["b"]', "jsonl", "line 2, column 1: there is more behind the array"),
+    "an array and more": (b'["a"]\n["b"]', "jsonl", "line 2, column 1: there is more after the array"),
     "half a pair": (
         (LINE + '{"x": "\\ud83d\\ude00", "text": "a\\ud83d"}').encode(),
         "jsonl",
-        r"line 2, column 33: \ud83d is half of a surrogate pair",
+        r"line 2, column 33: \ud83d is a lone surrogate",
     ),
-    "the other half": (rb'{"text": "\ude00"}', "jsonl", r"line 1, column 11: \ude00 is half"),
-    "half a pair over lines": (b'[\n {"text":\n  "\\ud83d"}]', "jsonl", r"line 3, column 4: \ud83d is half"),
-    "half a pair in an array": (b'["a", "\\ud83d"]', "jsonl", r"line 1, column 8: \ud83d is half"),
+    "the other half": (rb'{"text": "\ude00"}', "jsonl", r"line 1, column 11: \ude00 is a lone surrogate"),
+    "half a pair over lines": (
+        b'[\n {"text":\n  "\\ud83d"}]',
+        "jsonl",
+        r"line 3, column 4: \ud83d is a lone surrogate",
+    ),
+    "half a pair in an array": (
+        b'["a", "\\ud83d"]',
+        "jsonl",
+        r"line 1, column 8: \ud83d is a lone surrogate",
+    ),
     "deep": (b'{"text":' + b"[" * 100_000, "jsonl", "it is nested too deeply"),
     "deep in an array": (
         b"[" * 100_000,
@@ -267,10 +275,10 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "a cell without a column": (
         b"text,n,\na,1,x\n",
         "csv",
-        "line 2: the row has 3 cells where the header has 2; quote cells that hold commas",
+        "line 2: the row has 3 cells but the header has 2; quote cells that contain commas",
     ),
-    "semicolons that are too many": (b"text;n\na;1;2\n", "csv", "quote cells that hold semicolons"),
-    "a delimiter of one's own": (b"sep=|\ntext|n\na\n", "csv", "quote cells that hold '|'"),
+    "semicolons that are too many": (b"text;n\na;1;2\n", "csv", "quote cells that contain semicolons"),
+    "a delimiter of one's own": (b"sep=|\ntext|n\na\n", "csv", "quote cells that contain '|'"),
     "no such end": (b'text,n\n"a,1\n', "csv", "line 2: not CSV (unexpected end of data)"),
     "two columns of a name": (b"text,n,text\n", "csv", "line 1: two columns are named 'text'; rename"),
     "two columns without a name": (b",,text\n", "csv", "two columns are named ''"),

@@ -72,7 +72,9 @@ def test_the_order_is_kept(any_shell: Shell, status: int, kind: Any) -> None:
 def test_top_n_holds_and_min_score_does_not(shell: Shell, client: Any, call: Any, kept: list[str]) -> None:
     """The list is cut to top_n; min_score drops nothing, as there are no scores."""
     with shell.open(broken(400), **client) as rank:
-        assert rank("q", ["a", "b", "c"], on_error="keep_order", **call).documents == kept
+        found = rank("q", ["a", "b", "c"], on_error="keep_order", **call)
+    assert found.documents == kept
+    assert found.total == 3
 
 
 def test_a_spent_budget_keeps_the_order(shell: Shell) -> None:

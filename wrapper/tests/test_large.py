@@ -324,6 +324,19 @@ def test_a_document_that_is_too_large_is_named(shell: Shell) -> None:
         rank("q", ["huge"])
 
 
+def test_halving_ends_for_a_query_that_is_too_large() -> None:
+    """After eight single documents in a row that are too large, the rest is not halved any more."""
+    sizes: list[int] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        sizes.append(len(json.loads(request.content)["documents"]))
+        return httpx.Response(413, json={"error": {"code": 413, "message": "too large"}})
+
+    with reranker(handler) as client, pytest.raises(BadRequestError):
+        client.rerank("q", texts(*range(32)), on_part_error="partial", provider={"order": ["x"]})
+    assert sizes.count(1) == 16
+
+
 def test_halving_keeps_to_the_hundred() -> None:
     """A list is cut at a hundred documents, as a search is billed for each hundred begun; no part is empty."""
     for size in range(2, 1_500):
@@ -725,11 +738,11 @@ def test_pieces_of_one_document_may_be_in_several_parts() -> None:
         (
             lambda text: text,
             TypeError,
-            "document 0: splitter must give .* an iterable of str, and it gave a str",
+            "document 0: splitter must return .* an iterable of str, not str",
         ),
-        (lambda _: None, TypeError, "document 0: .* it gave a NoneType"),
-        (lambda _: [], ValueError, "document 0: splitter gave no piece of it"),
-        (lambda _: [b"a"], TypeError, "document 0: .* one is of type bytes"),
+        (lambda _: None, TypeError, "document 0: .* not NoneType"),
+        (lambda _: [], ValueError, "document 0: splitter returned no pieces"),
+        (lambda _: [b"a"], TypeError, "document 0: .* not bytes"),
     ],
 )
 def test_a_splitter_that_is_none(splitter: Any, error: Any, says: str) -> None:

@@ -90,6 +90,25 @@ def test_refused(name: str, made: Callable[[], Any]) -> None:
     assert not isinstance(caught.value, UnicodeError)
 
 
+@pytest.mark.parametrize(("levels", "is_sent"), [(99, True), (100, False)])
+def test_the_deepest_argument_that_is_sent(levels: int, is_sent: bool) -> None:
+    """Arguments are nested at most 100 deep, `extra_body` itself included."""
+    running = call(extra_body={"x": nested(levels)})
+    if is_sent:
+        next(running)
+    else:
+        with pytest.raises(ValueError, match="nested more than 100 deep"):
+            next(running)
+
+
+@pytest.mark.parametrize(("length", "is_whole"), [(38, True), (39, False)])
+def test_the_longest_value_that_is_shown(length: int, is_whole: bool) -> None:
+    """A message shows 40 characters of a value."""
+    text = shown("x" * length)
+    assert len(text) == 40
+    assert text.endswith("'" if is_whole else "...")
+
+
 def test_a_model_that_is_nested_too_deeply() -> None:
     """A model of the low-level client is checked as a mapping is."""
     from openrouter_rerank_api.models import Trace

@@ -547,9 +547,9 @@ def test_progress(any_shell: Shell):
         usage = {} if b'"q3"' in request.content else {"cost": 0.25, "search_units": 1, "total_tokens": 9}
         return httpx.Response(200, json=body_of((0, 0.9), usage=usage))
 
-    many(any_shell, pairs(4), handler, progress=told.append)
+    many(any_shell, [*pairs(4), ("q", [])], handler, progress=told.append)
 
-    assert [(now.done, now.failed) for now in told] == [(1, 0), (2, 0), (3, 1), (4, 1)]
+    assert [(now.done, now.failed) for now in told] == [(1, 0), (2, 0), (3, 1), (4, 1), (5, 1)]
     last = told[-1]
     assert (last.cost, last.unknown, last.search_units, last.total_tokens) == (0.5, 1, 2, 18)
     assert 0 < last.elapsed < SOON
@@ -1021,6 +1021,7 @@ def test_a_closed_client(any_shell: Shell):
         ({"requests_per_minute": -1}, "requests_per_minute must be more than 0"),
         ({"progress": 3}, "progress must be a function"),
         ({"requests": "q"}, "requests is one str; pass an iterable"),
+        ({"requests": b"q"}, "requests is one bytes"),
         ({"requests": {"query": "q", "documents": []}}, "requests is one dict"),
         ({"requests": 7}, "requests must be an iterable of requests, not int"),
     ],

@@ -555,3 +555,12 @@ def test_the_contracts_own_examples(shell: Shell) -> None:
 
     assert (free.input_modalities, paid.input_modalities) == (("text", "image"), ("text",))
     assert (free.price_per_token, paid.price_per_token, paid.price_per_search) == (None, None, None)
+
+
+def test_a_description_cannot_be_changed() -> None:
+    """The description of a model is a value: it can be a key of a dictionary, and nothing sets its fields."""
+    info = ModelInfo(id="m", input_modalities=("text",))
+
+    assert {info: 1}[ModelInfo(id="m", input_modalities=("text",))] == 1
+    with pytest.raises(AttributeError):
+        setattr(info, "id", "n")  # noqa: B010 - pyright refuses the assignment

@@ -153,7 +153,7 @@ async def test_a_cancelled_call_is_entered() -> None:
     """Cancelling an async call settles it at once: nothing stays set aside."""
     scope = anyio.CancelScope()
 
-    async def never(_: httpx.RerankRequest) -> httpx.Response:
+    async def never(_: httpx.Request) -> httpx.Response:
         scope.cancel()
         await anyio.sleep_forever()
         raise AssertionError
@@ -364,7 +364,8 @@ def test_a_tag_that_is_none(tag: Any, error: Any) -> None:
         ([("q", ["a"] * 100)], Estimate(1, 100, 1)),
         ([("q", ["a"] * 101)], Estimate(1, 101, 2)),
         ([("q", ["a"] * 1_050)], Estimate(2, 1_050, 11)),
-        ([("q", ["a" * 1_990])], Estimate(1, 1, 1)),
+        ([("q", ["a" * 1_995] * 100)], Estimate(1, 100, 1)),
+        ([("q", ["a" * 1_996] * 100)], Estimate(1, 100, 2)),
         ([("q", ["a" * 2_100] * 100)], Estimate(1, 100, 2)),
         ([{"query": "q" * 1_990, "documents": ["a" * 20] * 100}], Estimate(1, 100, 2)),
         ([RerankRequest(query="q", documents=["a b c"], splitter=str.split)], Estimate(1, 3, 1)),
@@ -376,7 +377,7 @@ def test_an_estimate_is_what_is_sent(given: Any, estimate: Any) -> None:
     """dry_run sends nothing, and its numbers are those of the requests that are made then."""
     sent: list[bytes] = []
 
-    def handler(request: httpx.RerankRequest) -> httpx.Response:
+    def handler(request: httpx.Request) -> httpx.Response:
         sent.append(request.content)
         return Scoring(providers=(None,))(request)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import gc
+import inspect
 import os
 import re
 import shutil
@@ -36,7 +37,7 @@ from openrouter_rerank import (
     ServerError,
 )
 from openrouter_rerank.addresses import is_host, redirect_step
-from openrouter_rerank.connections import _Clock
+from openrouter_rerank.connections import AsyncConnections, Connections, _Clock
 from openrouter_rerank.failures import explain
 from openrouter_rerank.network import connect
 from openrouter_rerank.proxies import Proxy, environment_proxy
@@ -685,6 +686,8 @@ def step(location: str | None, asked: str = "http://h/v1/rerank", query: str = "
         ),
         ("http://user:secret@h/v2/rerank", "set base_url to http://h/v2/rerank"),
         ("rerank/", "set base_url to http://h/v1/rerank/"),
+        ("models", "set base_url to http://h/v1"),
+        ("models/", "http://h/v1/models/, which is not an address of this API; check base_url"),
         ("//o/v1/rerank#x", "set base_url to http://o/v1/rerank"),
         ("https://h/v1/rerank", "set base_url to https://h/v1/rerank"),
     ],
@@ -757,6 +760,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     AUTHORITY.cert_pem.write_to_path(str(place / "authority.pem"))
     (place / "empty.pem").write_bytes(b"")
     (place / "empty").mkdir()
+    (place / "named").mkdir()
+    shutil.copy(place / "authority.pem", place / "named/1234567.0")  # seven digits, not eight
     hashed = place / "hashed"
     hashed.mkdir()
     if shutil.which("openssl"):
@@ -810,6 +815,7 @@ def test_verify(form: str, any_shell: Shell, certificates: Path) -> None:
         ("{}/nowhere.pem", ValueError, "no certificates can be read from .*nowhere.pem"),
         ("{}/empty.pem", ValueError, "no certificates can be read from .*empty.pem"),
         ("{}/empty", ValueError, "has no certificates that OpenSSL finds; run `openssl rehash`"),
+        ("{}/named", ValueError, "has no certificates that OpenSSL finds; run `openssl rehash`"),
         ("a\0b", ValueError, "no certificates can be read from"),
         ("", ValueError, "the path is empty"),
         (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ValueError, "one for servers"),
@@ -1006,7 +1012,7 @@ def test_tls_to_a_port_for_http(any_shell: Shell) -> None:
     with (
         speaking(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as place,
         pytest.raises(
-            APIConnectionError, match=r"speaks http and not TLS .*; write http:// in base_url"
+            APIConnectionError, match=r"speaks http, not TLS, .*; write http:// in base_url"
         ) as caught,
     ):
         any_shell.rank(base_url=f"https://{place}/v1")
@@ -1019,7 +1025,7 @@ def test_a_proxy_for_http_named_with_https(shell: Shell, monkeypatch: pytest.Mon
     with speaking(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as place:
         set_environment(monkeypatch, {"HTTPS_PROXY": f"https://{place}"})
         with pytest.raises(
-            APIConnectionError, match=r"the proxy speaks http .*; write http:// in HTTPS_PROXY"
+            APIConnectionError, match=r"the proxy speaks http, not TLS, .*; write http:// in HTTPS_PROXY"
         ):
             shell.rank(base_url="https://rerank.invalid/v1")
 
@@ -1029,7 +1035,7 @@ def test_http_to_a_port_for_tls(any_shell: Shell) -> None:
     with (
         speaking(b"\x15\x03\x01\x00\x02\x02\x46") as place,
         pytest.raises(
-            APIConnectionError, match=r"as that of a port for TLS is .*; write https:// in base_url"
+            APIConnectionError, match=r"like that of a port for TLS .*; write https:// in base_url"
         ) as caught,
     ):
         any_shell.rank(base_url=f"http://{place}/v1")
@@ -1086,7 +1092,7 @@ def test_a_certificate_of_another_host(any_shell: Shell) -> None:
     with (
         serving(well, tls=server_context("other.example")) as server,
         pytest.raises(
-            APIConnectionError, match=r"that of another host .*; check the host in base_url"
+            APIConnectionError, match=r"belongs to another host .*; check the host in base_url"
         ) as caught,
     ):
         any_shell.rank(base_url=server.url, verify=trusting())
@@ -1094,15 +1100,25 @@ def test_a_certificate_of_another_host(any_shell: Shell) -> None:
     assert not caught.value.retryable
 
 
-def test_a_certificate_that_has_expired(shell: Shell) -> None:
-    """The clock or the certificate is what to look at."""
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (9, r"not valid now .* clock"),
+        (10, r"not valid now .* clock"),
+        (62, "belongs to another host"),
+        (64, "belongs to another host"),
+        (18, "cannot be trusted"),
+    ],
+)
+def test_a_refused_certificate(code: int, says: str, shell: Shell) -> None:
+    """OpenSSL's code says why: not yet valid, expired, the name or the address of another host; or else the issuer."""
 
     def handler(_: httpx.Request) -> httpx.Response:
-        error = ssl.SSLCertVerificationError("certificate has expired")
-        error.verify_code = 10
+        error = ssl.SSLCertVerificationError("certificate verify failed")
+        error.verify_code = code
         raise httpx.ConnectError("") from error
 
-    with pytest.raises(APIConnectionError, match=r"not valid now .* clock"):
+    with pytest.raises(APIConnectionError, match=says):
         shell.rank(handler)
 
 
@@ -1218,12 +1234,31 @@ def test_addresses_of_both_families_take_turns(monkeypatch: pytest.MonkeyPatch) 
     assert len(caught.value.__cause__.exceptions) == 5
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_errors_of_addresses(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of a single address is raised as it is; that of several has each message once."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [address] * count)
+        with pytest.raises(OSError, match=r"^[^;]*refused$") as caught:
+            connect("some.example", port, lambda: 5.0)
+    assert isinstance(caught.value, ConnectionRefusedError) == (count == 1)
+
+
 def test_a_name_without_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A resolver that finds nothing and says nothing."""
     resolving(monkeypatch)
 
     with pytest.raises(OSError, match=r"none\.example has no address"):
         connect("none.example", 9, lambda: 5.0)
+
+
+@pytest.mark.parametrize("kind", [Connections, AsyncConnections])
+def test_the_number_of_connections(kind: Any) -> None:
+    """A client has a hundred connections, as an httpx client has."""
+    assert inspect.signature(kind).parameters["limit"].default == 100
 
 
 def test_the_options_of_a_connection() -> None:

@@ -36,6 +36,10 @@ DOCUMENTS = ["a", "b"]
         (lambda: FakeReranker().rerank("q", [], cache=1), "no argument 'cache'; set it where the reranker"),
         (lambda: FakeReranker().with_options(cache=None), "with_options() has no argument 'cache'; set it"),
         (
+            lambda: FakeReranker().rerank("q", [], chunk=str.split),
+            "rerank() has no argument 'chunk'; did you mean 'splitter'?",
+        ),
+        (
             lambda: FakeReranker(on_error="keep_order"),
             "no argument 'on_error'; pass it to each call of rerank()",
         ),
@@ -62,6 +66,21 @@ def test_signatures_name_the_options() -> None:
         assert "int" in str(parameters["top_n"].annotation)
         assert not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     assert "cache" not in inspect.signature(Reranker.with_options).parameters
+
+
+def test_the_documented_defaults() -> None:
+    """These are the values that the documentation has."""
+    parameters = inspect.signature(Reranker).parameters
+    values = {
+        "model": "cohere/rerank-v3.5",
+        "timeout": 60.0,
+        "deadline": 120.0,
+        "max_documents": 1_000,
+        "max_bytes": 30_000_000,
+        "on_part_error": "raise",
+        "blank": "send",
+    }
+    assert {name: parameters[name].default for name in values} == values
 
 
 def test_with_options_changes_a_copy() -> None:

@@ -29,13 +29,14 @@ _RUN = {
     "conformance_level": "The level that decides verdict and exit code, as --level says.",
     "verdicts": "The verdict of each level; empty if the report was written without.",
     "quick": "True if only the essential rules were judged.",
-    "requests": "How many requests were sent.",
+    "requests": "How many requests were sent, the repeats included.",
     "elapsed_s": "How long the check took, in seconds.",
     "seed": "What --seed takes to send the same generated requests again.",
 }
 DESCRIPTIONS: dict[str, dict[str, str]] = {
     "Report": {
         **_RUN,
+        "repeats": "How many of them were sent again, as the server refused them by 429 or 503, closed the connection or timed out.",
         "rules": "Every rule that was asked for, in the order of the kit.",
         "command": "The command line that runs the same check again; null if none ran it.",
         "complete": "The end mark, which comes last: a report without it was cut off.",
@@ -55,6 +56,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "touched": "The rules that fail by the same crash alone, and are skipped.",
         "examples": "Further failures of the rule, at most two.",
         "reason": "Why it was skipped, undecided, known or in error; on a pass, that a failure had been expected.",
+        "issue": "The link to the issue of an expected failure.",
     },
     "Example": {
         "expected": "What the rule asks for in this case.",
@@ -90,6 +92,8 @@ _OPTIONAL = {  # reports have them since they were added
     "examples",
     "mend",
     "touched",
+    "issue",
+    "repeats",
 }
 
 

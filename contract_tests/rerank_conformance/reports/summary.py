@@ -26,7 +26,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from ("", f"## {title} ({sum(len(cause.rules) for cause in causes)})", "")
         for cause in causes:
             yield from _cause(cause)
-    numbers = f"{report.requests} requests, {report.elapsed_s:.1f} s, seed {report.seed}"
+    numbers = f"{report.sent}, {report.elapsed_s:.1f} s, seed {report.seed}"
     yield ""
     yield f"Contract {_text(report.contract_version)}, rerank-conformance {_text(report.tool_version)}: {numbers}."
     if report.command is not None:
@@ -39,7 +39,8 @@ def _cause(cause: Cause) -> Iterator[str]:
         names = ", ".join(_text(name) for name in cause.names)
         yield f"- {len(cause.rules)} rules for one reason: {_text(rule.reason or 'no reason was given')} ({names})"
         return
-    yield f"- **{_text(rule.requirement)}** ({_text(rule.id)}, {rule.level})"
+    issue = f", [issue](<{visible(rule.issue)}>)" if rule.issue else ""
+    yield f"- **{_text(rule.requirement)}** ({_text(rule.id)}, {rule.level}{issue})"
     facts = [
         ("expected", rule.expected),
         ("actual", rule.actual),

@@ -78,7 +78,7 @@ def progress(on: Console) -> Generator[Callable[[int, int], None] | None]:
 
 def summary(report: Report) -> str:
     """Return the verdict and the numbers of the level that decides; it is the last line of every display."""
-    numbers = f"{report.requests} requests, {report.elapsed_s:.1f} s, seed {report.seed}"
+    numbers = f"{report.sent}, {report.elapsed_s:.1f} s, seed {report.seed}"
     level = "" if report.conformance_level == "strict" else f" at level {report.conformance_level}"
     rules = report.decisive
     others = counted(counts(rule for rule in rules if rule.verdict != "fail"))

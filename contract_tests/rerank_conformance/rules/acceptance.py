@@ -1,4 +1,4 @@
-"""Legal requests are answered with a ranking: one rule for each thing that is legal and that servers refuse."""
+"""Valid requests get a ranking: one rule for each valid form that some servers refuse."""
 
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -14,10 +14,10 @@ _REQUEST = f"{SCHEMA}/RerankRequest/properties"
 
 
 def judged(exchange: Exchange, expected: str, is_good: Callable[[Answer], bool]) -> Judgement:
-    """Return a finding if an answer is not a good one, and say so if there is no whole answer."""
+    """Return a finding if the answer is not good, and Undecided if there is no complete answer."""
     answer = exchange.answer
     if exchange.undecided or answer is None:
-        return Undecided(exchange.undecided or "no whole answer came")
+        return Undecided(exchange.undecided or "there is no complete answer")
     return None if is_good(answer) else Finding(expected, described(exchange), exchange)
 
 
@@ -31,7 +31,7 @@ def _is_ranking(answer: Answer) -> bool:
 
 
 def each(name: str, judge: Callable[[Exchange], Judgement]) -> Judge:
-    """Return a judge of a rule's own requests, by the judge of one."""
+    """Return a judge of all requests of a rule, from the judge of one exchange."""
 
     def judge_each(seen: Seen) -> Iterator[Judgement]:
         return (judge(exchange) for exchange in seen.exchanges if exchange.probe.rule == name)
@@ -40,10 +40,10 @@ def each(name: str, judge: Callable[[Exchange], Judgement]) -> Judge:
 
 
 def described(exchange: Exchange) -> str:
-    """Return the answer in a line."""
+    """Return a description of the answer in one line."""
     answer = exchange.answer
     if answer is None:
-        return exchange.undecided or "no whole answer"
+        return exchange.undecided or "no complete answer"
     text = " ".join(answer.body[:400].decode("utf-8", "replace").split())
     return f"{answer.status} {text[:160]}{'...' if len(text) > 160 else ''}".strip()
 
@@ -53,61 +53,61 @@ _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
         "plain",
         "MUST",
         True,
-        "A request with model, query and strings as documents is ranked",
+        "A request with a model, a query and strings as documents is ranked",
         f"{SCHEMA}/RerankRequest",
     ),
     (
         "top-n",
         "MUST",
         True,
-        "Any top_n from 1 is taken, also one above the number of documents",
+        "Every top_n from 1 is accepted, also one above the number of documents",
         f"{_REQUEST}/top_n",
     ),
     (
         "top-n-huge",
         "SHOULD",
         False,
-        "A top_n beyond 64 bits is taken: the contract sets no maximum",
+        "A top_n beyond 64 bits is accepted: the contract sets no maximum",
         f"{_REQUEST}/top_n",
     ),
     (
         "top-n-integral",
         "SHOULD",
         False,
-        "A top_n of 2.0 is taken: JSON Schema counts it among the integers",
+        "A top_n of 2.0 is accepted: JSON Schema counts it as an integer",
         f"{_REQUEST}/top_n",
     ),
-    ("objects", "MUST", True, "Documents are taken as objects with text", f"{SCHEMA}/RerankDocument"),
-    ("mixed", "MUST", True, "Strings and objects are taken in one array", f"{_REQUEST}/documents"),
+    ("objects", "MUST", True, "Documents are accepted as objects with text", f"{SCHEMA}/RerankDocument"),
+    ("mixed", "MUST", True, "Strings and objects are accepted in one array", f"{_REQUEST}/documents"),
     (
         "images",
         "SHOULD",
-        False,
-        "Documents with an image are taken, where the model takes images",
+        True,
+        "Documents with an image are accepted if the model accepts images",
         f"{SCHEMA}/ImageDocument",
     ),
     (
         "blank-documents",
         "MUST",
         True,
-        "Empty and blank documents are taken: they are strings",
+        "Empty and blank documents are accepted: they are strings",
         f"{SCHEMA}/RerankDocument",
     ),
     (
         "unicode",
         "MUST",
         True,
-        "Any character of Unicode is taken, in documents and query",
+        "Every Unicode character is accepted, in documents and query",
         f"{SCHEMA}/RerankDocument",
     ),
     (
         "long-document",
         "MUST",
         False,
-        "A document of some thousand characters is taken",
+        "A document of several thousand characters is accepted",
         f"{SCHEMA}/RerankDocument",
     ),
-    ("many-documents", "MUST", True, "More than a hundred documents are taken", f"{_REQUEST}/documents"),
+    ("many-documents", "MUST", True, "More than a hundred documents are accepted", f"{_REQUEST}/documents"),
     (
         "unknown-fields",
         "MUST",
@@ -115,28 +115,34 @@ _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
         "Fields that the contract does not know are ignored, not refused",
         "#/info/description",
     ),
-    ("provider-null", "MUST", True, "A provider of null is as good as none", f"{_REQUEST}/provider"),
+    (
+        "provider-null",
+        "MUST",
+        True,
+        "A provider of null is accepted like a missing one",
+        f"{_REQUEST}/provider",
+    ),
     (
         "provider",
         "MUST",
         False,
-        "Provider preferences are taken, null for each that is nullable",
+        "Provider preferences are accepted, also null for each nullable one",
         f"{SCHEMA}/ProviderPreferences",
     ),
-    ("observability", "MUST", False, "session_id, user and trace are taken", f"{SCHEMA}/Trace"),
-    ("attribution", "MUST", False, "The headers of attribution are taken", f"{POST}/parameters"),
+    ("observability", "MUST", False, "session_id, user and trace are accepted", f"{SCHEMA}/Trace"),
+    ("attribution", "MUST", False, "The attribution headers are accepted", f"{POST}/parameters"),
     (
         "charset",
         "MUST",
         False,
-        "A Content-Type with a charset, or in capitals, is JSON too",
+        "A JSON Content-Type with a charset, or in capitals, is accepted",
         f"{POST}/requestBody",
     ),
     (
         "escapes",
         "MUST",
         False,
-        "JSON is read as JSON: escapes, blanks between tokens, any order of names",
+        "Every spelling of JSON is accepted: escapes, whitespace between tokens, names in any order",
         f"{POST}/requestBody",
     ),
 )
@@ -145,21 +151,21 @@ _ADDED: tuple[tuple[str, Level, bool, str, str], ...] = (
         "look-alikes",
         "MUST",
         True,
-        "Texts that look like numbers, JSON, markup or addresses are taken as texts",
+        "Texts that look like numbers, JSON, markup or addresses are accepted as texts",
         f"{SCHEMA}/RerankDocument",
     ),
     (
         "other-dialects",
         "SHOULD",
         False,
-        "Fields that clients of other dialects send, such as return_documents, are taken",
+        "Fields that clients of other dialects send, such as return_documents, are accepted",
         "#/info/description",
     ),
     (
         "blank-query",
         "SHOULD",
         False,
-        "An empty or blank query is taken: it is a string",
+        "An empty or blank query is accepted: it is a string",
         f"{_REQUEST}/query/type",
     ),
 )

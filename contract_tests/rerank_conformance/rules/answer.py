@@ -1,4 +1,4 @@
-"""Rules of a ranking by itself: its form, its positions, its scores, its echoes, and that nothing is lost."""
+"""Rules of a single ranking: its form, indices, scores and echoes, and that it is complete."""
 
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -18,10 +18,10 @@ from rerank_conformance.rules.rule import RESPONSES, SCHEMA, Finding, Judgement,
 
 _RESULT = f"{SCHEMA}/RerankResult/properties"
 _RESULTS = f"{SCHEMA}/RerankResponse/properties/results"
-_DESCENDING = 1e-6  # what an honest server may lose by writing a score with fewer digits than it sorted by
+_DESCENDING = 1e-6  # an honest server may write a score with fewer digits than it sorts by
 
 
-def _each(  # noqa: PLR0913 - what a rule is
+def _each(  # noqa: PLR0913 - the parts of a rule
     name: str,
     requirement: str,
     source: str,
@@ -30,7 +30,7 @@ def _each(  # noqa: PLR0913 - what a rule is
     quick: bool = True,
     since: str = "1.0.0",
 ) -> Callable[[Callable[[Exchange], Iterator[Judgement]]], Callable[[Exchange], Iterator[Judgement]]]:
-    """Return a rule that judges every ranking by itself."""
+    """Return a decorator that makes a rule of a function that judges one ranking."""
 
     def register(
         check: Callable[[Exchange], Iterator[Judgement]],
@@ -55,12 +55,12 @@ def _is_object(exchange: Exchange) -> bool:
 
 
 def _has_list(exchange: Exchange) -> bool:
-    """Return True if there is a list of results at all; that there is one is the schema's to say."""
+    """Return True if there is a list of results; the rule of the schema fails if there is none."""
     return isinstance(_value(exchange).get("results"), list)
 
 
 def short(value: object) -> str:
-    """Return a value in a report: its JSON, cut."""
+    """Return the JSON of a value for a report, truncated."""
     text = json.dumps(value, ensure_ascii=True)
     return text if len(text) <= 80 else f"{text[:80]}..."
 
@@ -93,12 +93,12 @@ def is_json(exchange: Exchange) -> Iterator[Judgement]:
 
 @rule(
     "answer.one-reading",
-    "Every parser reads the same in an answer: no NaN, no name twice, no half of a surrogate pair",
+    "All parsers read an answer alike: it has no NaN, no duplicate name and no lone surrogate",
     f"{RESPONSES}/200/content",
     since="1.1.0",
 )
 def one_reading(seen: Seen) -> Iterator[Judgement]:
-    """Rankings and errors, all that is JSON to Python."""
+    """Judge the body of every ranking and error that Python parses as JSON."""
     for exchange in seen.exchanges:
         answer = exchange.answer
         if answer is not None and answer.value is not None:
@@ -107,9 +107,9 @@ def one_reading(seen: Seen) -> Iterator[Judgement]:
 
 
 def _read_differently(body: bytes, sent: bytes) -> str | None:
-    """Return what parsers do not agree about in a body that Python's reads; None where they do.
+    """Return what parsers read differently in a body that Python's parser accepts; None if there is nothing.
 
-    Half of a surrogate pair that the request holds may come back as it was sent, as RFC 8259 allows.
+    A lone surrogate of the request may be echoed, as RFC 8259 allows.
     """
     found: list[str] = []
 
@@ -129,14 +129,14 @@ def _read_differently(body: bytes, sent: bytes) -> str | None:
     try:
         value = json.loads(body, object_pairs_hook=members, parse_constant=found.append, parse_float=number)
         if not found and b"\\u" in body and not _halves(value) <= _halves_sent(sent):
-            found.append("half of a surrogate pair")
+            found.append("a lone surrogate")
     except (ValueError, RecursionError):
         pass
     return found[0] if found else None
 
 
 def _halves(value: object) -> set[str]:
-    """Return the halves of surrogate pairs in the strings of a JSON value."""
+    """Return the lone surrogates in the strings of a JSON value."""
     return set(_HALF.findall(json.dumps(value, ensure_ascii=False)))
 
 
@@ -152,11 +152,11 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 @rule(
     "answer.schema",
-    "A ranking has the form of RerankResponse, in what no other rule looks at",
+    "A ranking is a valid RerankResponse, in all fields that no other rule judges",
     f"{SCHEMA}/RerankResponse",
 )
 def schema(seen: Seen) -> Iterator[Judgement]:
-    """Judge the body by its schema, with the fields mended that have rules of their own."""
+    """Judge the body by its schema, after replacing the fields that have rules of their own with valid ones."""
     for exchange in filter(_is_object, seen.ranked()):
         value: dict[str, Any] = {**_value(exchange), **_MENDED}
         results: Any = value.get("results")
@@ -202,20 +202,20 @@ def index_in_range(exchange: Exchange) -> Iterator[Judgement]:
             yield None if good else Finding(allowed, what, exchange)
 
 
-@_each("answer.index-unique", "No position occurs twice", _RESULTS)
+@_each("answer.index-unique", "No index appears twice", _RESULTS)
 def index_unique(exchange: Exchange) -> Iterator[Judgement]:
-    """Every index at most once."""
+    """Judge that each index appears once."""
     times = Counter(one["index"] for one in exchange.results if is_index(one.get("index")))
     twice = [index for index, count in times.items() if count > 1]
     yield Finding("each index once", f"index {twice[0]} {times[twice[0]]} times", exchange) if twice else None
 
 
 @_each(
-    "answer.index-points-at-echo", "Each index is that of the document that it comes with", f"{_RESULT}/index"
+    "answer.index-points-at-echo", "Each index belongs to the document in the same result", f"{_RESULT}/index"
 )
 def index_points_at_echo(exchange: Exchange) -> Iterator[Judgement]:
-    """Index and echo belong together."""
-    for place, sent, echo in _echoes(exchange):
+    """Judge that no result echoes another document of the request."""
+    for place, sent, echo in exchange.echoes:
         other = _is_echo_of_another(exchange, sent, echo)
         index = exchange.results[place]["index"]
         what = f"results[{place}] has index {index} and echoes another document: {short(echo.get('text'))}"
@@ -236,7 +236,7 @@ def score_number(exchange: Exchange) -> Iterator[Judgement]:
         yield None if is_number(found) else Finding("a finite number", what, exchange)
 
 
-@_each("answer.descending", "The scores descend, compared as numbers", _RESULTS)
+@_each("answer.descending", "The results are sorted by score, highest first", _RESULTS)
 def descending(exchange: Exchange) -> Iterator[Judgement]:
     """Judge the order of the scores."""
     scores = [float(s) for s in (one.get("relevance_score") for one in exchange.results) if is_number(s)]
@@ -253,25 +253,27 @@ def descending(exchange: Exchange) -> Iterator[Judgement]:
 # how many
 
 
-@_each("answer.not-empty", "A ranking has at least one result: there is at least one document", _RESULTS)
+@_each(
+    "answer.not-empty", "A ranking has at least one result, as a request has at least one document", _RESULTS
+)
 def not_empty(exchange: Exchange) -> Iterator[Judgement]:
-    """At least one result."""
+    """Judge the lower bound of the number of results."""
     if _has_list(exchange):
         yield None if exchange.results else Finding("at least one result", "no results", exchange)
 
 
-@_each("answer.at-most-top-n", "There are no more results than top_n", _RESULTS)
+@_each("answer.at-most-top-n", "A ranking has at most top_n results", _RESULTS)
 def at_most_top_n(exchange: Exchange) -> Iterator[Judgement]:
-    """Judge the upper bound."""
+    """Judge the number of results by `top_n`."""
     top_n = exchange.probe.top_n
     if top_n is not None:
         count = len(exchange.results)
         yield None if count <= top_n else Finding(f"at most {top_n} results", f"{count} results", exchange)
 
 
-@_each("answer.at-most-documents", "There are no more results than documents", _RESULTS)
+@_each("answer.at-most-documents", "A ranking has at most one result for each document", _RESULTS)
 def at_most_documents(exchange: Exchange) -> Iterator[Judgement]:
-    """Judge the other upper bound; a position that occurs twice is another rule's."""
+    """Judge the number of results by that of the documents; duplicate indices are judged by another rule."""
     documents, count = len(exchange.probe.documents), len(exchange.results)
     indexes = {one["index"] for one in exchange.results if is_index(one.get("index"))}
     if len(indexes) == count:
@@ -281,12 +283,12 @@ def at_most_documents(exchange: Exchange) -> Iterator[Judgement]:
 
 @_each(
     "answer.top-n-filled",
-    "There are top_n results where there are as many documents",
+    "A ranking has top_n results if the request has that many documents",
     f"{SCHEMA}/RerankRequest/properties/top_n",
     level="SHOULD",
 )
 def top_n_filled(exchange: Exchange) -> Iterator[Judgement]:
-    """As many as were asked for."""
+    """Judge that there are as many results as requested."""
     top_n, count = exchange.probe.top_n, len(exchange.results)
     if top_n is not None and top_n <= len(exchange.probe.documents) and _has_list(exchange):
         yield None if count >= top_n else Finding(f"{top_n} results", f"{count} results", exchange)
@@ -294,13 +296,13 @@ def top_n_filled(exchange: Exchange) -> Iterator[Judgement]:
 
 @_each(
     "answer.top-n-above-count",
-    "All documents are returned where top_n exceeds their number",
+    "All documents are returned if top_n exceeds their number",
     f"{SCHEMA}/RerankRequest/properties/top_n",
 )
 def top_n_above_count(exchange: Exchange) -> Iterator[Judgement]:
-    """All of them."""
+    """Judge that no document is missing."""
     top_n, documents = exchange.probe.top_n, exchange.probe.documents
-    # what is lost for what it is, is lost without a top_n too, and another rule's
+    # blank and identical documents that are lost are judged by rules of their own, without a top_n
     if top_n is None or top_n <= len(documents) or not _has_list(exchange):
         return
     if not {*map(_kind, documents)} & {"blank"}:
@@ -314,22 +316,22 @@ def top_n_above_count(exchange: Exchange) -> Iterator[Judgement]:
 # nothing lost
 
 _LOST: Mapping[str, tuple[str, bool]] = {
-    "complete": ("Without top_n every document is returned", True),
+    "complete": ("All documents are returned if there is no top_n", True),
     "one-document": ("A single document is returned", True),
-    "many-documents": ("Of more than a hundred documents every one is returned", True),
-    "blank-documents": ("Empty and blank documents are returned as any other", True),
-    "identical-documents": ("Of identical documents each one is returned", True),
+    "many-documents": ("All of more than a hundred documents are returned", True),
+    "blank-documents": ("Empty and blank documents are returned like any other", True),
+    "identical-documents": ("All of several identical documents are returned", True),
 }
 
 
 def _lost(exchange: Exchange) -> Iterator[tuple[str, list[int]]]:
-    """Return the kinds of documents in a request without `top_n`, and for each the positions that are missing."""
+    """Yield the kinds of documents in a request without `top_n`, each with the missing positions."""
     documents = exchange.probe.documents
     if exchange.probe.top_n is not None or not _has_list(exchange):
         return
     indexes = [one.get("index") for one in exchange.results]
     there = {index for index in indexes if is_index(index)}
-    # a position twice, or one that is no position: then no one can say which document is missing
+    # with a duplicate or invalid index, it is unknown which document is missing
     if indexes and (len(there) < len(indexes) or not there <= set(range(len(documents)))):
         return
     texts = [json.dumps(document, sort_keys=True) for document in documents]
@@ -381,14 +383,6 @@ def _kind(document: Any) -> str:
     return "text"
 
 
-def _echoes(exchange: Exchange) -> Iterator[tuple[int, Any, Mapping[str, Any]]]:
-    """Return the place of each result, the document that it points at, and its echo."""
-    for place, one in enumerate(exchange.results):
-        index, echo = one.get("index"), one.get("document")
-        if is_index(index) and 0 <= index < len(exchange.probe.documents) and isinstance(echo, dict):
-            yield place, exchange.probe.documents[index], cast("Mapping[str, Any]", echo)
-
-
 def _is_echo_of_another(exchange: Exchange, sent: Any, echo: Mapping[str, Any]) -> bool:
     text = echo.get("text")
     if text is None or text == text_of(sent):
@@ -396,9 +390,9 @@ def _is_echo_of_another(exchange: Exchange, sent: Any, echo: Mapping[str, Any]) 
     return bool(text) and any(text == text_of(other) for other in exchange.probe.documents)
 
 
-@_each("answer.echo-present", "Each result has the document as an object", f"{_RESULT}/document")
+@_each("answer.echo-present", "Each result contains its document as an object", f"{_RESULT}/document")
 def echo_present(exchange: Exchange) -> Iterator[Judgement]:
-    """Return an object as the echo."""
+    """Judge that each echo is an object."""
     for place, one in enumerate(exchange.results):
         good = isinstance(one.get("document"), dict)
         found = short(one["document"]) if "document" in one else "missing"
@@ -406,15 +400,15 @@ def echo_present(exchange: Exchange) -> Iterator[Judgement]:
 
 
 _ALTERED: Mapping[str, str] = {
-    "echo-text": "The text of a document comes back as it was sent, a string as text",
-    "echo-blanks": "Space at the ends of a text comes back, and so does a text that is blank",
-    "echo-unicode": "Every character of a text comes back: other scripts, beyond 16 bits, combined, control",
-    "echo-long": "A long text comes back whole",
+    "echo-text": "The text of a document is returned unchanged, a string as text",
+    "echo-blanks": "Blanks at the ends of a text, and blank texts, are returned unchanged",
+    "echo-unicode": "Every character of a text is returned: other scripts, beyond 16 bits, combined, control",
+    "echo-long": "A long text is returned whole",
 }
 
 
 def _what_is_altered(sent: str, echo: object) -> str:
-    """Return the rule that the echo of this text belongs to."""
+    """Return the rule that judges the echo of this text."""
     if sent != sent.strip() and (not isinstance(echo, str) or echo in (sent, sent.strip())):
         return "echo-blanks"
     if len(sent) > 1000:
@@ -427,7 +421,7 @@ def _what_is_altered(sent: str, echo: object) -> str:
 def _register_altered(slug: str, requirement: str) -> None:
     @_each(f"answer.{slug}", requirement, f"{SCHEMA}/ResultDocument")
     def check(exchange: Exchange) -> Iterator[Judgement]:
-        for place, document, echo in _echoes(exchange):
+        for place, document, echo in exchange.echoes:
             sent, found = text_of(document), echo.get("text")
             if sent is None or _is_echo_of_another(exchange, document, echo):
                 continue
@@ -448,7 +442,7 @@ def _difference(sent: str, found: object) -> str:
     place = next(
         (i for i, (a, b) in enumerate(zip(sent, found, strict=False)) if a != b), min(len(sent), len(found))
     )
-    where = f", different from character {place} on" if place > 30 else ""
+    where = f", which differ from character {place} on" if place > 30 else ""
     return f"{short(found)} ({len(found)} characters{where})"
 
 
@@ -458,13 +452,13 @@ for _slug, _requirement in _ALTERED.items():
 
 @_each(
     "answer.echo-image",
-    "The image of a document comes back as it was sent, where the model takes images",
+    "The image of a document is returned unchanged, if the model accepts images",
     f"{SCHEMA}/ResultDocument/properties/image",
     quick=False,
 )
 def echo_image(exchange: Exchange) -> Iterator[Judgement]:
     """Judge the echo of each image."""
-    for place, document, echo in _echoes(exchange):
+    for place, document, echo in exchange.echoes:
         if isinstance(document, dict) and "image" in document:
             sent, found = cast("Mapping[str, Any]", document)["image"], echo.get("image")
             what = f"results[{place}].document.image is {short(found) if 'image' in echo else 'missing'}"
@@ -473,13 +467,13 @@ def echo_image(exchange: Exchange) -> Iterator[Judgement]:
 
 @_each(
     "answer.echo-nothing-added",
-    "An echo has a text, or an image, only where the document has one",
+    "An echo has a text, or an image, only if the document has one",
     f"{SCHEMA}/ResultDocument",
     since="1.1.0",
 )
 def echo_nothing_added(exchange: Exchange) -> Iterator[Judgement]:
-    """Texts and images that the document does not have; of other names the contract says nothing."""
-    for place, document, echo in _echoes(exchange):
+    """Judge texts and images that the document does not have; the contract allows any other name."""
+    for place, document, echo in exchange.echoes:
         sent: Any = document if isinstance(document, dict) else {"text": document}
         added = next((name for name in ("text", "image") if name in echo and name not in sent), None)
         what = f"results[{place}].document.{added} is {short(echo.get(added or ''))}"
@@ -489,7 +483,7 @@ def echo_nothing_added(exchange: Exchange) -> Iterator[Judgement]:
 # the rest
 
 
-@_each("answer.model", "model is there and a string", f"{SCHEMA}/RerankResponse/properties/model")
+@_each("answer.model", "model is present and a string", f"{SCHEMA}/RerankResponse/properties/model")
 def model(exchange: Exchange) -> Iterator[Judgement]:
     """Judge the type of `model`."""
     value = _value(exchange)
@@ -505,7 +499,7 @@ def model(exchange: Exchange) -> Iterator[Judgement]:
 def _register_optional(name: str) -> None:
     @_each(
         f"answer.{name}",
-        f"{name}, where it is there, is a string",
+        f"{name}, if present, is a string",
         f"{SCHEMA}/RerankResponse/properties/{name}",
     )
     def check(exchange: Exchange) -> Iterator[Judgement]:
@@ -523,7 +517,7 @@ _register_optional("provider")
 
 @_each(
     "answer.usage",
-    "usage, where it is there, has numbers of the right types, none negative",
+    "usage, if present, has numbers of the right types, none negative",
     f"{SCHEMA}/Usage",
 )
 def usage(exchange: Exchange) -> Iterator[Judgement]:
@@ -555,7 +549,7 @@ def _register_present(name: str, why: str) -> None:
 
 
 _register_present("id", "A ranking has an id")
-_register_present("usage", "A ranking says what it was billed by")
+_register_present("usage", "A ranking reports its usage")
 
 
 def _ids(seen: Seen) -> Sequence[tuple[str, Exchange]]:
@@ -565,12 +559,12 @@ def _ids(seen: Seen) -> Sequence[tuple[str, Exchange]]:
 
 @rule(
     "answer.id-unique",
-    "Every ranking has an id of its own",
+    "Every ranking has a unique id",
     f"{SCHEMA}/RerankResponse/properties/id",
     level="SHOULD",
 )
 def id_unique(seen: Seen) -> Iterator[Judgement]:
-    """No id twice."""
+    """Judge that no id appears twice."""
     before: dict[str, Exchange] = {}
     for name, exchange in _ids(seen):
         first = before.setdefault(name, exchange)

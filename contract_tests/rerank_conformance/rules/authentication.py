@@ -1,4 +1,4 @@
-"""Nothing is ranked without a key that the server knows."""
+"""Rules of authentication: nothing is ranked without a key that the server knows."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -18,9 +18,9 @@ def _unauthorized(exchange: Exchange) -> Judgement:
 _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
     ("no-key", "MUST", True, "A request without a key is answered with 401", f"{RESPONSES}/401"),
     ("wrong-scheme", "MUST", True, "A request with another scheme than Bearer is answered with 401", _SCHEME),
-    ("wrong-key", "MUST", True, "A request with a key that is unknown, or empty, is answered with 401", f"{RESPONSES}/401"),
-    ("similar-key", "MUST", False, "A key with a letter more or less is another key: 401", f"{RESPONSES}/401"),
-    ("before-body", "MUST", False, "A missing key gets 401 even if the body is invalid", "#/security"),
+    ("wrong-key", "MUST", True, "A request with an unknown or empty key is answered with 401", f"{RESPONSES}/401"),
+    ("similar-key", "MUST", True, "A request with one letter more or less in its key is answered with 401", f"{RESPONSES}/401"),
+    ("before-body", "MUST", True, "A missing key gets 401 even if the body is invalid", "#/security"),
 )  # fmt: skip
 for _slug, _level, _quick, _requirement, _source in _TABLE:
     _id = f"authentication.{_slug}"
@@ -29,13 +29,12 @@ for _slug, _level, _quick, _requirement, _source in _TABLE:
 
 @rule(
     "authentication.other-address",
-    "No other spelling of the address ranks without a key",
+    "No other spelling of the URL ranks without a key",
     "#/security",
-    quick=False,
     since="1.1.0",
 )
 def other_address(seen: Seen) -> Iterator[Judgement]:
-    """Judge a slash at the end, capitals, a query, an escape, where the address itself is guarded."""
+    """Judge URLs with a slash at the end, capitals, a query or an escape, if the URL itself needs a key."""
     guarded = seen.named("key-no-key")
     if guarded is None or guarded.answer is None or guarded.answer.status != 401:
         return
@@ -47,7 +46,7 @@ def other_address(seen: Seen) -> Iterator[Judgement]:
             yield Finding("401, or 404: nothing ranked", what, exchange) if ranked else None
 
 
-@rule("authentication.nothing-ranked", "A refusal for want of a key holds no results", f"{RESPONSES}/401")
+@rule("authentication.nothing-ranked", "A 401 contains no results", f"{RESPONSES}/401")
 def nothing_ranked(seen: Seen) -> Iterator[Judgement]:
     """Judge the body of each refusal."""
     for exchange in seen.exchanges:
@@ -55,12 +54,12 @@ def nothing_ranked(seen: Seen) -> Iterator[Judgement]:
         if answer is not None and answer.status == 401:
             value: Any = answer.value
             held = isinstance(value, dict) and "results" in cast("dict[str, Any]", value)
-            yield Finding("an error alone", described(exchange), exchange) if held else None
+            yield Finding("only an error", described(exchange), exchange) if held else None
 
 
-@rule("authentication.key-not-shown", "No answer holds the key that was sent", _SCHEME)
+@rule("authentication.key-not-shown", "No answer contains the key that was sent", _SCHEME)
 def key_not_shown(seen: Seen) -> Iterator[Judgement]:
-    """Bodies and headers; the key itself was replaced when they were recorded."""
+    """Judge bodies and headers, in which a placeholder replaced the key when they were recorded."""
     for exchange in seen.exchanges:
         answer = exchange.answer
         if answer is None or exchange.probe.auth in {"none", "empty"}:
@@ -72,7 +71,7 @@ def key_not_shown(seen: Seen) -> Iterator[Judgement]:
 
 @rule(
     "authentication.challenge",
-    "A 401 names the scheme in WWW-Authenticate, as HTTP asks",
+    "A 401 names the scheme in WWW-Authenticate, as HTTP requires",
     f"{RESPONSES}/401",
     level="SHOULD",
 )
@@ -87,13 +86,13 @@ def challenge(seen: Seen) -> Iterator[Judgement]:
 
 @rule(
     "authentication.scheme-case",
-    "The scheme is read in any case, as HTTP asks",
+    "The scheme is accepted in any case, as HTTP requires",
     _SCHEME,
     level="SHOULD",
     quick=False,
 )
 def scheme_case(seen: Seen) -> Iterator[Judgement]:
-    """`bearer` for `Bearer`."""
+    """Judge `bearer` in place of `Bearer`."""
     for exchange in seen.exchanges:
         if exchange.probe.rule == "authentication.scheme-case":
             yield accepted(exchange)

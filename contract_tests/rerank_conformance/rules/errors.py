@@ -1,4 +1,4 @@
-"""Every error has one form; which error it should be is for other rules."""
+"""Rules of errors: all have the same form; other rules judge which error it is."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -19,7 +19,7 @@ def _each(name: str, requirement: str, source: str) -> Callable[[Check], Check]:
                 answer = exchange.answer
                 if answer is None or exchange.undecided or exchange.probe.method != "POST":
                     continue
-                if exchange.probe.path != OF_RANKING:  # another address is not the contract's
+                if exchange.probe.path != OF_RANKING:  # the contract does not describe other URLs
                     continue
                 if _is_refused_by_http(exchange, answer):
                     continue
@@ -36,7 +36,7 @@ def _is_refused_by_http(exchange: Exchange, answer: Answer) -> bool:
     """Return True if an HTTP server may refuse a form of HTTP before the contract begins."""
     if exchange.probe.form != "usual":
         return True
-    return (exchange.probe.rule or "").startswith("transport.") and answer.status in {406, 413, 417, 431}
+    return (exchange.probe.rule or "").startswith("transport.") and answer.status in {406, 413, 415, 417, 431}
 
 
 def _own(answer: Answer) -> bool:
@@ -73,11 +73,11 @@ def content_type(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[J
 
 @_each(
     "error.envelope",
-    "Every error is an ErrorResponse: error with code and message",
+    "Every error is an ErrorResponse: an error with code and message",
     f"{SCHEMA}/ErrorResponse",
 )
 def envelope(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judgement]:
-    """Judge the body by its schema, but for the code."""
+    """Judge the body by its schema, except the code."""
     if not _own(answer):
         return
     value: Any = answer.value
@@ -93,7 +93,7 @@ def envelope(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judge
     "error.code", "The code in an error is the status, as an integer", f"{SCHEMA}/ErrorDetail/properties/code"
 )
 def code(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judgement]:
-    """Code and status."""
+    """Compare the code with the status."""
     del by
     error = _error(answer)
     if _own(answer) and "code" in error:

@@ -156,7 +156,12 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "ranking",
         "Common HTTP clients send every request in this way, and have no ranking if the server refuses it.",
-        ("transport.accept", "transport.chunked-body", "transport.connection"),
+        (
+            "transport.accept",
+            "transport.chunked-body",
+            "transport.client-headers",
+            "transport.connection",
+        ),
     ),
     Group(
         "interface",
@@ -167,6 +172,7 @@ GROUPS: tuple[Group, ...] = (
         "strict",
         "Few HTTP clients send requests in this way.",
         (
+            "transport.compressed-body",
             "transport.event-stream",
             "transport.expect",
             "transport.header-bytes",
@@ -176,7 +182,12 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "interface",
         "A client needs a complete HTTP response to every request, and has to know the limits.",
-        ("robustness.answered", "robustness.large-request", "robustness.transient-errors"),
+        (
+            "robustness.answered",
+            "robustness.after-pause",
+            "robustness.large-request",
+            "robustness.transient-errors",
+        ),
     ),
     Group(
         "strict",

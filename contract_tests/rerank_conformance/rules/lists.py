@@ -1,4 +1,4 @@
-"""A score belongs to its document: in lists of hundreds, beside long texts, beside images."""
+"""Rules of scores in lists of hundreds of documents, beside long texts and beside images."""
 
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -13,7 +13,7 @@ from rerank_conformance.rules.rule import SCHEMA, Finding, Judgement, Seen, Unde
 
 _SCORE = f"{SCHEMA}/RerankResult/properties/relevance_score"
 _LONG = (("rank-long-300", "rank-long-300-mixed"), ("rank-long-1000", "rank-long-1000-mixed"))
-_MANY = 0.1  # the share of documents that have to differ, as a few may tie or be rounded
+_MANY = 0.1  # the share of documents that may differ, as a few may tie or be rounded
 
 
 def _scored(seen: Seen, names: Sequence[str]) -> list[Exchange]:
@@ -23,7 +23,7 @@ def _scored(seen: Seen, names: Sequence[str]) -> list[Exchange]:
 
 
 def _by_document(exchange: Exchange) -> dict[str, tuple[Any, float]]:
-    """Return the documents with their scores, by their JSON, a string as the object with that text."""
+    """Return the documents with their scores, by their JSON; a string has that of the object with its text."""
     documents = exchange.probe.documents
     scored = [(documents[i], score) for i, score in exchange.scores.items() if 0 <= i < len(documents)]
     return {
@@ -53,13 +53,13 @@ def _finding(
 
 @rule(
     "relation.one-score-in-long-lists",
-    "Where each text is scored by itself, it keeps its score wherever it is among hundreds of documents",
+    "If each text is scored by itself, it has the same score at every position among hundreds of documents",
     _SCORE,
     quick=False,
     since="1.1.0",
 )
 def one_score_in_long_lists(seen: Seen) -> Iterator[Judgement]:
-    """Compare two orders of the same documents; a long list may be scored in another way than a short one."""
+    """Compare two orders of the same documents, as long lists may be scored differently from short ones."""
     if not scores_texts_alone(seen):
         return
     for names in _LONG:
@@ -78,7 +78,7 @@ def one_score_in_long_lists(seen: Seen) -> Iterator[Judgement]:
     since="1.1.0",
 )
 def order_in_long_lists(seen: Seen) -> Iterator[Judgement]:
-    """Compare two orders of the same documents, whatever the model compares them with."""
+    """Compare two orders of the same documents, for models that compare documents too."""
     for names in _LONG:
         pair = _scored(seen, names)
         if len(pair) == 2:
@@ -89,14 +89,14 @@ def order_in_long_lists(seen: Seen) -> Iterator[Judgement]:
 
 @rule(
     "relation.padding",
-    "A document's score does not depend on how long the texts beside it are",
+    "A document's score does not depend on the length of the texts beside it",
     _SCORE,
     level="SHOULD",
     quick=False,
     since="1.1.0",
 )
 def padding(seen: Seen) -> Iterator[Judgement]:
-    """Compare short texts among themselves and beside a long one, which a batch is padded to."""
+    """Compare short texts without and with a long one, to whose length a batch is padded."""
     for name in ("rank-beside-long", "rank-beside-long-first"):
         pair = _scored(seen, ("rank-full", name))
         if len(pair) == 2:
@@ -106,7 +106,7 @@ def padding(seen: Seen) -> Iterator[Judgement]:
 
 @rule(
     "relation.images",
-    "Where each text is scored by itself, it keeps its score beside images, and an image its score in any order",
+    "If each text is scored by itself, it keeps its score beside images, and an image keeps its score in any order",
     f"{SCHEMA}/ImageDocument",
     quick=False,
     since="1.1.0",

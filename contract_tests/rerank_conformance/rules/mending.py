@@ -269,6 +269,18 @@ HINTS: tuple[Hint, ...] = (
         ("relation.read-to-end", "relation.long-read-to-end"),
     ),
     Hint(
+        "Pass each text to the tokenizer as a whole, with all its lines; do not read it line by line.",
+        ("relation.every-line",),
+    ),
+    Hint(
+        "Tokenize documents and queries without parsing special tokens (split_special_tokens, parse_special=false).",
+        ("relation.after-special-tokens",),
+    ),
+    Hint(
+        "Remove no characters before the tokenizer; a model that knows Latin script only has to say so in its documentation.",
+        ("relation.other-scripts",),
+    ),
+    Hint(
         "Strip the query before it is tokenized, or check how the tokenizer treats blanks at its ends.",
         ("relation.query-ends",),
     ),
@@ -452,6 +464,10 @@ HINTS: tuple[Hint, ...] = (
         "Read the log of the server at this request, and answer 400 for what the server does not take.",
         ("robustness.no-server-error", "schema.no-server-error"),
     ),
+    Hint(
+        "Let the server close idle connections cleanly and late, and look for caches and state that expire within seconds.",
+        ("robustness.after-pause",),
+    ),
     # transport
     Hint(
         "Read the body until it ends; do not require Content-Length, and let a proxy in front buffer requests.",
@@ -484,6 +500,22 @@ HINTS: tuple[Hint, ...] = (
     Hint(
         "Treat a request without Content-Type as JSON, or answer 400 in the envelope.",
         ("transport.no-content-type",),
+    ),
+    Hint(
+        "Ignore headers that you do not use, and parse those that you use leniently: no header of a client's library is an error.",
+        ("transport.client-headers",),
+    ),
+    Hint(
+        "Leave the check of Origin to browsers: answer with CORS headers, and refuse no request by its Origin.",
+        ("transport.origin",),
+    ),
+    Hint(
+        "Match the path without its query, and ignore parameters that you do not know.",
+        ("transport.query-string",),
+    ),
+    Hint(
+        "Look at Content-Encoding before you parse: decompress the body, or answer 415.",
+        ("transport.compressed-body",),
     ),
     # schema
     Hint(

@@ -1,4 +1,4 @@
-"""Nothing but POST ranks."""
+"""Rules of methods: only POST ranks."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ def _others(seen: Seen) -> Iterator[Exchange]:
 
 @rule(
     "method.refused",
-    "Methods that the contract does not have are refused as the client's fault",
+    "Methods that the contract does not have are refused with a 4xx or 501",
     _PATH,
     thorough=True,
 )
@@ -27,7 +27,7 @@ def refused(seen: Seen) -> Iterator[Judgement]:
         )
 
 
-@rule("method.allow", "A 405 says in Allow which methods there are, as HTTP asks", _PATH, level="SHOULD")
+@rule("method.allow", "A 405 lists the allowed methods in Allow, as HTTP requires", _PATH, level="SHOULD")
 def allow(seen: Seen) -> Iterator[Judgement]:
     """Judge the header."""
     for exchange in _others(seen):
@@ -42,7 +42,7 @@ def allow(seen: Seen) -> Iterator[Judgement]:
 
 @rule(
     "method.envelope",
-    "The refusal of a method has the one form of all errors",
+    "The refusal of a method is an ErrorResponse",
     f"{SCHEMA}/ErrorResponse",
     level="SHOULD",
 )
@@ -57,13 +57,13 @@ def envelope(seen: Seen) -> Iterator[Judgement]:
 
 @rule(
     "method.any",
-    "No method makes the server fail, and none but POST ranks: HEAD, OPTIONS, TRACE, one that nobody knows",
+    "No method makes the server fail, and only POST ranks: also for HEAD, OPTIONS, TRACE and unknown methods",
     _PATH,
     quick=False,
     since="1.1.0",
 )
 def any_method(seen: Seen) -> Iterator[Judgement]:
-    """Judge the methods that proxies, browsers and scanners send; HEAD and OPTIONS may be answered."""
+    """Judge the methods that proxies, browsers and scanners send; HEAD and OPTIONS may get a 2xx."""
     for exchange in seen.exchanges:
         if exchange.probe.rule == "method.any":
             yield judged(exchange, "405, 404 or 501", _is_honest)

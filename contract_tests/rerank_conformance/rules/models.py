@@ -1,4 +1,4 @@
-"""Any model name is legal: a server serves it, or says that there is no such model."""
+"""Rules of models: every name is valid; a server ranks with the model, or answers that it does not have it."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ _HONEST = frozenset({200, 400, 403, 404})
 
 @rule(
     "model.any-name",
-    "Any model name is ranked, or refused with 400 or 404: an unknown one, one with a variant, an odd one",
+    "Any model name is ranked, or refused with 400 or 404: also unknown names, variants and odd names",
     f"{RESPONSES}/404",
     since="1.1.0",
 )

@@ -1,4 +1,4 @@
-"""Illegal requests are refused as the client's fault: one rule for each way in which a request is illegal."""
+"""Invalid requests are refused with a 4xx: one rule for each way in which a request can be invalid."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _OF = f"{_REQUEST}/properties"
 
 
 def refused(name: str) -> Judge:
-    """Return a judge of a rule's own requests: they are refused as the client's fault, with whatever status."""
+    """Return a judge of all requests of a rule: a 4xx refuses them; another rule judges which one."""
 
     def judge(seen: Seen) -> Iterator[Judgement]:
         for exchange in seen.exchanges:
@@ -37,7 +37,7 @@ def refused(name: str) -> Judge:
 
 
 def to_refuse(probe: Probe, by: Contract) -> str:
-    """Return the expected refusal of an illegal request, with the offending field and its value."""
+    """Return the expected refusal of an invalid request, with the offending field and its value."""
     media_type = probe.headers.get("Content-Type")
     if media_type is not None:
         return f"400 (Content-Type {media_type})"
@@ -53,7 +53,7 @@ _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
     ("documents-type", "MUST", True, "documents that are not an array are refused", f"{_OF}/documents/type"),
     ("document-type", "MUST", True, "A document that is neither string nor object is refused", f"{SCHEMA}/RerankDocument"),
     ("document-empty-object", "MUST", True, "A document with neither text nor image is refused", f"{SCHEMA}/RerankDocument"),
-    ("document-text-type", "MUST", False, "A text or image of a document that is not a string is refused", f"{SCHEMA}/TextDocument/properties/text"),
+    ("document-text-type", "MUST", False, "A document whose text or image is not a string is refused", f"{SCHEMA}/TextDocument/properties/text"),
     ("query-missing", "MUST", True, "A request without a query is refused", f"{_REQUEST}/required"),
     ("query-type", "MUST", True, "A query that is not a string is refused", f"{_OF}/query/type"),
     ("model-missing", "MUST", True, "A request without a model is refused", f"{_REQUEST}/required"),
@@ -73,9 +73,9 @@ _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
     ("malformed-json", "MUST", True, "A body that is not JSON is refused", f"{POST}/requestBody"),
     ("not-utf-8", "MUST", False, "A body that is not UTF-8 is refused", f"{POST}/requestBody"),
     ("empty-body", "MUST", False, "An empty body is refused", f"{POST}/requestBody/required"),
-    ("not-an-object", "MUST", True, "A body that is JSON and no object is refused", f"{_REQUEST}/type"),
-    ("content-type", "MUST", True, "A body that is declared as something else than JSON is refused", f"{POST}/requestBody/content"),
-    ("deep-nesting", "MUST", False, "A body that is nested very deeply is refused, and does no harm", f"{SCHEMA}/RerankDocument"),
+    ("not-an-object", "MUST", True, "A JSON body that is not an object is refused", f"{_REQUEST}/type"),
+    ("content-type", "MUST", True, "A body with a Content-Type other than JSON is refused", f"{POST}/requestBody/content"),
+    ("deep-nesting", "MUST", False, "A very deeply nested body is refused, and the server does not fail", f"{SCHEMA}/RerankDocument"),
 )  # fmt: skip
 for _slug, _level, _quick, _requirement, _source in _TABLE:
     _id = f"refusal.{_slug}"
@@ -91,18 +91,18 @@ for _one in requirements():
 
 @rule(
     "refusal.status",
-    "An illegal body is refused with 400, not with the status of something else",
+    "An invalid body is refused with 400, or with 413 if it is too large",
     f"{RESPONSES}/400",
 )
 def status(seen: Seen) -> Iterator[Judgement]:
-    """Which of the documented statuses it is."""
+    """Judge which of the documented statuses it is."""
     documented = seen.by.responses
     for exchange in seen.exchanges:
         probe, answer = exchange.probe, exchange.answer
         if probe.legal is not False or probe.auth != "key" or exchange.undecided or answer is None:
             continue
         if 400 <= answer.status < 500 and answer.status in documented:
-            # what is generated names models that no server has
+            # generated requests name models that no server has
             fitting = {400, 413, 404} if probe.phase == "generate" else {400, 413}
             good = answer.status in fitting
             yield None if good else Finding(to_refuse(probe, seen.by), described(exchange), exchange)

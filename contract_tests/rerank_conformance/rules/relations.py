@@ -1,4 +1,4 @@
-"""Rules of relations between answers; where models may differ honestly, a rule is a SHOULD or has a tolerance."""
+"""Rules of relations between answers; where honest models may differ, a rule is a SHOULD or has a tolerance."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ _Comparison = Callable[[Seen, Exchange, Exchange], Iterator[Judgement]]
 
 
 def _pair(seen: Seen, *names: str) -> Iterator[tuple[Exchange, ...] | Undecided]:
-    """Return the exchanges of these names, once, if all of them hold scores of every result."""
+    """Yield the exchanges of these names, once, if each has a score for every result."""
     found = [seen.named(name) for name in names]
     if any(one is None for one in found):
         return
@@ -40,12 +40,12 @@ def _shown(exchange: Exchange, count: int = 4) -> str:
 
 
 def _worse(seen: Seen, full: Exchange, cut: Exchange) -> tuple[int, int] | None:
-    """Return the first place at which the cut ranking has a document that the full one ranks clearly lower."""
+    """Return the first place of the shorter ranking with a document that the longer one ranks clearly lower."""
     best = full.order
     for place, index in enumerate(cut.order):
         if place >= len(best):
             return place, index
-        # where both are cut, a document that ties with the last one may be in the one and not in the other
+        # if both are limited by top_n, a document that ties with the last one may be in only one of them
         tied = index not in full.scores and full.probe.top_n is not None
         reached = cut.scores[index] if tied else full.scores.get(index, -math.inf)
         wanted = full.scores[best[place]]
@@ -64,15 +64,19 @@ def _is_prefix(seen: Seen, full: Exchange, cut: Exchange) -> Judgement:
 
 @rule("relation.top-n-best", "top_n returns the best documents, not the first ones", _TOP_N)
 def top_n_best(seen: Seen) -> Iterator[Judgement]:
-    """Cut rankings against the full one."""
+    """Compare rankings with a top_n with the full one."""
     for count in (1, 2):
         for pair in _pair(seen, "rank-full", f"rank-top-{count}"):
             yield pair if isinstance(pair, Undecided) else _is_prefix(seen, pair[0], pair[1])
 
 
-@rule("relation.top-n-prefix", "The ranking of a smaller top_n begins that of a larger one", _TOP_N)
+@rule(
+    "relation.top-n-prefix",
+    "The ranking for a smaller top_n is the beginning of that for a larger one",
+    _TOP_N,
+)
 def top_n_prefix(seen: Seen) -> Iterator[Judgement]:
-    """Two cut rankings against each other."""
+    """Compare two rankings with a top_n with each other."""
     for small, large in ((1, 2), (2, 4)):
         for pair in _pair(seen, f"rank-top-{large}", f"rank-top-{small}"):
             yield pair if isinstance(pair, Undecided) else _is_prefix(seen, pair[0], pair[1])
@@ -90,18 +94,18 @@ _CUT = (
     ("rank-long-1000", "rank-long-1000-top"),
     ("rank-images", "rank-images-top"),
 )
-"""Rankings of the same documents, whole and cut, beside those that the rules before this one look at."""
+"""Pairs of a full ranking and one with a top_n of the same documents, beside those of the rules above."""
 
 
 @rule(
     "relation.top-n-of-any",
-    "top_n returns the best documents of any list: a long one, one of objects, any top_n",
+    "top_n returns the best documents of every list: also of long lists, of objects, and for any top_n",
     _TOP_N,
     quick=False,
     since="1.1.0",
 )
 def top_n_of_any(seen: Seen) -> Iterator[Judgement]:
-    """Cut rankings against whole ones; one that is not whole, or not sorted, is another rule's."""
+    """Compare rankings with a top_n with full ones; incomplete or unsorted ones are judged by other rules."""
     for names in _CUT:
         for pair in _pair(seen, *names):
             if isinstance(pair, Undecided):
@@ -117,7 +121,7 @@ def _is_whole(exchange: Exchange) -> bool:
 
 
 def _between(first: str, second: str) -> Callable[[_Comparison], Judge]:
-    """Make a judge of a function that compares the exchanges of two probes, where both have scores."""
+    """Return a decorator that makes a judge of a function that compares the exchanges of two probes with scores."""
 
     def made(compare: _Comparison) -> Judge:
         @wraps(compare)
@@ -137,17 +141,17 @@ def _between(first: str, second: str) -> Callable[[_Comparison], Judge]:
 def _apart(
     seen: Seen, one: Exchange, other: Exchange, place: Callable[[int], int] = lambda index: index
 ) -> bool:
-    """Return True if a document has clearly another score in the other ranking, where it is at another place."""
+    """Return True if a document has a clearly different score in the other ranking; `place` gives its index there."""
     return any(
         place(index) in other.scores and not seen.close(one.scores[index], other.scores[place(index)])
         for index in one.order
     )
 
 
-@rule("relation.repeatable", "The same request gives the same scores again, but for noise", _SCORE)
+@rule("relation.repeatable", "The same request gets the same scores again, apart from noise", _SCORE)
 @_between("rank-full", "rank-again")
 def repeatable(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
-    """Judge the same request twice."""
+    """Compare the answers to the same request."""
     expected = f"{_shown(one)}, each within {seen.tolerance:g}"
     bad = _apart(seen, one, other)
     yield Finding(expected, f"the second time {_shown(other)}", other) if bad else None
@@ -155,12 +159,12 @@ def repeatable(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement
 
 @rule(
     "relation.string-or-object",
-    "A text is ranked alike as a string and as an object",
+    "A text has the same score as a string and as an object",
     f"{SCHEMA}/RerankDocument",
 )
 @_between("rank-full", "accept-objects")
 def string_or_object(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
-    """Judge the same texts in either form."""
+    """Compare the scores of the same texts in both forms."""
     bad = _apart(seen, one, other)
     yield Finding(f"as strings: {_shown(one)}", f"as objects: {_shown(other)}", other) if bad else None
 
@@ -168,12 +172,12 @@ def string_or_object(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Jud
 @rule("relation.query-matters", "The ranking depends on the query", _QUERY)
 @_between("rank-full", "rank-other-query")
 def query_matters(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
-    """Other queries over the same documents: scores that differ by more than noise differ, however little that is."""
+    """Compare two queries over the same documents; any difference beyond noise counts."""
     within = max(_EXACT, _NOISES * seen.noise)
     same = one.order == other.order and all(
         abs(one.scores[index] - other.scores[index]) <= within for index in one.order
     )
-    expected = "another ranking, or other scores, for a query about something else"
+    expected = "another ranking, or other scores, for a query about another subject"
     yield Finding(expected, f"the same again: {_shown(other)}", other) if same else None
 
 
@@ -195,24 +199,24 @@ def document_matters(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Jud
     yield Finding(expected, f"the same positions again: {_shown(other)}", other) if same else None
 
 
-@rule("relation.own-score", "A document has its own score, not that of the document beside it", _SCORE)
+@rule("relation.own-score", "Each document has its own score, not that of a document beside it", _SCORE)
 @_between("rank-full", "rank-reversed")
 def own_score(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
-    """Judge the same documents in reverse: scores that are off by some places there are off by as many the other way."""
+    """Compare with the reversed documents, where scores that are shifted by some places are shifted the other way."""
     del seen
     count = len(one.probe.documents)
     if set(one.scores) != set(range(count)) or set(other.scores) != set(range(count)):
         return
-    # both by the positions of the first request
+    # both are indexed by the positions of the first request
     full = [one.scores[index] for index in range(count)]
     back = [other.scores[count - 1 - index] for index in range(count)]
     off = next((places for places in range(1, count // 2) if _is_off(full, back, places)), None)
-    expected = f"the scores of {_shown(one)} with the documents the other way round"
-    yield Finding(expected, f"{_shown(other)}: each score is {off} off", other) if off else None
+    expected = f"the scores of {_shown(one)} with the documents reversed"
+    yield Finding(expected, f"{_shown(other)}: each score is shifted by {off}", other) if off else None
 
 
 def _is_off(full: Sequence[float], back: Sequence[float], places: int) -> bool:
-    """Return True if every score is found so many places off either way: a model would have to mean it."""
+    """Return True if every score is found so many places away, in both directions, which is not chance."""
     if all(abs(one - other) <= _EXACT for one, other in zip(full, back, strict=True)):
         return False
     for by in (2 * places, -2 * places):
@@ -224,20 +228,20 @@ def _is_off(full: Sequence[float], back: Sequence[float], places: int) -> bool:
 
 
 _BY_ITSELF = ("rank-full", "rank-reversed", "rank-added", "rank-one", "rank-identical")
-"""Lists in other company: a server that gives a text one score in all of them scores each text by itself."""
+"""Lists with other documents: a server that gives a text the same score in all of them scores each text by itself."""
 _BY_ITSELF_WITHIN = 1e-6  # above this it may be a listwise model, whose scores move a little in a short list
 _LONG_LISTS = ("rank-many", "rank-many-reversed", "rank-many-top")
-"""Lists of the same documents. A long list may be scored in another way than a short one, by stages for instance."""
+"""Lists of the same documents. A server may score long lists differently from short ones, for example in stages."""
 
 
 @rule(
     "relation.one-score",
-    "Where each text is scored by itself, it has that score in any list",
+    "If each text is scored by itself, it has the same score in every list",
     _SCORE,
     since="1.1.0",
 )
 def one_score(seen: Seen) -> Iterator[Judgement]:
-    """Return the same texts among others, in batches, as strings and objects; of a listwise model nothing is asked."""
+    """Compare the scores of a text in all lists that contain it; listwise models are not judged."""
     first = seen.named("rank-full")
     if first is None or not scores_texts_alone(seen):
         return
@@ -262,7 +266,7 @@ def one_score(seen: Seen) -> Iterator[Judgement]:
 
 
 def scores_texts_alone(seen: Seen) -> bool:
-    """Return True if a text has one score in all lists that it is in, as where no model compares documents."""
+    """Return True if each text has the same score in all lists, so that the model does not compare documents."""
     some = [seen.named(name) for name in _BY_ITSELF]
     alone = _scores_of(one for one in some if one is not None)
     spread = max((max(scores) - min(scores) for scores in alone.values()), default=math.inf)
@@ -270,7 +274,7 @@ def scores_texts_alone(seen: Seen) -> bool:
 
 
 def _is_plain(exchange: Exchange, first: Exchange) -> bool:
-    """Return True if it asks what the first one asks, of texts, and nothing else."""
+    """Return True if the request differs from the first one only in its texts and `top_n`."""
     body = cast("dict[str, Any]", exchange.probe.body)
     asked = cast("dict[str, Any]", first.probe.body)
     texts = all(isinstance(one, str) or one.keys() == {"text"} for one in exchange.probe.documents)
@@ -293,26 +297,27 @@ _PAIRS = (
     ("rank-query-end-1", "rank-query-end-2", "queries that differ at their end"),
     ("rank-document-end-1", "rank-document-end-2", "documents that differ at their end"),
     ("rank-late-1", "rank-late-2", "lists that differ in their last documents"),
+    ("rank-same-length-1", "rank-same-length-2", "queries of one length"),
     ("rank-joined-1", "rank-joined-2", "lists that are one text when they are joined"),
 )
 
 
 @rule(
     "relation.whole-request",
-    "The ranking depends on the whole request, not on how it begins",
+    "The ranking depends on the whole request, not only on its beginning",
     _QUERY,
     quick=False,
     since="1.1.0",
 )
 def whole_request(seen: Seen) -> Iterator[Judgement]:
-    """Judge requests that begin alike: an answer with the same digits was not made for the second."""
+    """Compare requests with the same beginning; the same scores in every digit mean that the rest was not read."""
     for first, second, what in _PAIRS:
         for pair in _pair(seen, first, second):
             if isinstance(pair, Undecided):
                 yield pair
                 continue
             one, other = pair
-            # one score for everything says nothing, but where texts were cut it is all there can be
+            # a single score for all documents proves nothing, except where texts were truncated
             telling = len(set(one.scores.values())) > 1 or first == "rank-document-end-1"
             same = telling and one.scores == other.scores and one.order == other.order
             expected = f"other positions, or other scores, for {what}"
@@ -321,13 +326,13 @@ def whole_request(seen: Seen) -> Iterator[Judgement]:
 
 @rule(
     "relation.together",
-    "Requests that are made at the same time get the scores that each gets alone",
+    "Concurrent requests get the same scores as each gets alone",
     _SCORE,
     quick=False,
     since="1.1.0",
 )
 def together(seen: Seen) -> Iterator[Judgement]:
-    """Judge the same requests at once, and one after the other: nothing is mixed up between them."""
+    """Compare the answers to the same requests, sent concurrently and one at a time."""
     for alone in seen.under("rank-alone-"):
         name = alone.probe.name.replace("alone", "together")
         for pair in (*_pair(seen, alone.probe.name, name), *_pair(seen, alone.probe.name, f"{name}-again")):
@@ -336,18 +341,18 @@ def together(seen: Seen) -> Iterator[Judgement]:
                 continue
             by_itself, beside = pair
             bad = _apart(seen, by_itself, beside)
-            actual = f"{_shown(beside)} beside others"
+            actual = f"{_shown(beside)} beside other requests"
             yield Finding(f"{_shown(by_itself)}, as alone", actual, beside, by_itself) if bad else None
 
 
 @rule(
     "relation.higher-is-better-in-long-lists",
-    "In a long list, too, a higher score means a more relevant document",
+    "A higher score means a more relevant document in a long list, too",
     _SCORE,
     since="1.1.0",
 )
 def higher_in_long_lists(seen: Seen) -> Iterator[Judgement]:
-    """Not every document that answers is below every one that does not."""
+    """Judge that the documents that answer the query are not all below those that do not."""
     for pair in _pair(seen, "rank-many"):
         if isinstance(pair, Undecided):
             yield pair
@@ -391,7 +396,7 @@ def higher_is_better(seen: Seen) -> Iterator[Judgement]:
     level="SHOULD",
 )
 def relevant_first(seen: Seen) -> Iterator[Judgement]:
-    """Easy questions."""
+    """Judge easy questions."""
     for name, index in (("rank-full", 2), ("rank-other-query", 3)):
         for pair in _pair(seen, name):
             if isinstance(pair, Undecided):
@@ -425,14 +430,14 @@ def order_of_documents(seen: Seen, one: Exchange, other: Exchange) -> Iterator[J
 )
 @_between("rank-full", "rank-added")
 def document_added(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
-    """One document more."""
+    """Compare with a list that has one more document."""
     bad = _apart(seen, one, other)
     yield Finding(f"the scores of {_shown(one)}", f"with one more: {_shown(other)}", other) if bad else None
 
 
-@rule("relation.identical-documents", "Identical documents have one score", _SCORE, level="SHOULD")
+@rule("relation.identical-documents", "Identical documents have the same score", _SCORE, level="SHOULD")
 def identical_documents(seen: Seen) -> Iterator[Judgement]:
-    """Judge the same text at several positions of one request."""
+    """Compare the scores of a text that a request has several times."""
     for pair in _pair(seen, "rank-identical"):
         if isinstance(pair, Undecided):
             yield pair

@@ -28,13 +28,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Undecided:
-    """One exchange that could have shown something and did not."""
+    """An exchange without a conclusion."""
 
     reason: str
 
 
 Judgement = Finding | Undecided | None
-"""None where the rule was kept."""
+"""None if the rule was kept."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Seen:
     """The contract that the server is held to."""
 
     def ranked(self) -> Iterator[Exchange]:
-        """Return the legal requests that were answered with a ranking, generated ones too."""
+        """Return the valid requests that got a ranking, generated ones included."""
         return (exchange for exchange in self.exchanges if exchange.ranked)
 
     def named(self, name: str) -> Exchange | None:
@@ -61,13 +61,13 @@ class Seen:
 
     @cached_property
     def spread(self) -> float:
-        """The widest distance between the best and the worst score of a plain ranking."""
+        """The largest difference between the best and the worst score of a plain ranking."""
         found = [exchange.scores.values() for name in _PLAIN if (exchange := self.named(name))]
         return max((max(scores) - min(scores) for scores in found if scores), default=0.0)
 
     @cached_property
     def noise(self) -> float:
-        """The most by which a score differs when the same request is sent again."""
+        """The largest difference of a score when the same request is sent again."""
         one, again = (self.named(name) for name in ("rank-full", "rank-again"))
         if one is None or again is None:
             return 0.0
@@ -77,9 +77,9 @@ class Seen:
         )
 
     def close(self, one: float, other: float) -> bool:
-        """Return True if two scores may be the same one: a bound on their difference, never a rounding.
+        """Return True if two scores count as equal.
 
-        The bound grows with the spread: logits of 200 and of -200 have noise that a score near zero shows, too.
+        The bound on their difference grows with the spread, as the noise of large logits shows in scores near zero too.
         """
         return abs(one - other) <= self.tolerance * max(1.0, abs(one), abs(other), self.spread)
 
@@ -102,10 +102,10 @@ class Rule:
     quick: bool
     """True if `--quick` has exchanges for it."""
     since: str
-    """The version of the contract whose rule set it belongs to first. A rule of a released set never gets stricter: what
-    is stricter is a new rule, or the same by a probe of a later version."""
+    """The first version of the contract whose rule set contains it. A rule of a released set never gets stricter: a stricter
+    check is a new rule, or a probe of a later version."""
     thorough: bool
-    """True if one exchange without a conclusion leaves the rule undecided, whatever the others say."""
+    """True if a single exchange without a conclusion leaves the rule undecided."""
 
     @property
     def conformance_level(self) -> ConformanceLevel:
@@ -137,7 +137,7 @@ def rule(  # noqa: PLR0913 - the parts of a rule
     thorough: bool = False,
     since: str = "1.0.0",
 ) -> Callable[[Judge], Judge]:
-    """Make the function a rule."""
+    """Return a decorator that registers a judge as a rule."""
 
     def register(judge: Judge) -> Judge:
         if name in RULES:

@@ -1,4 +1,4 @@
-"""Rules of the schema, by requests that are generated from it; their answers are judged by all other rules too."""
+"""Rules of the schema, judged by generated requests; all other rules judge their answers too."""
 
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -18,13 +18,13 @@ def _unsent(seen: Seen) -> Iterator[Judgement]:
     unsent = [e for e in seen.exchanges if e.probe.phase == "generate" and isinstance(e.outcome, Fault)]
     for exchange in unsent[:1]:
         yield Undecided(
-            f"{len(unsent)} of the generated requests have no answer; the first {exchange.undecided}"
+            f"{len(unsent)} of the generated requests have no answer; the first: {exchange.undecided}"
         )
 
 
 def _generated(seen: Seen) -> Iterator[Exchange]:
     for exchange in seen.exchanges:
-        # one with a rule of its own is judged by that one
+        # requests with a rule of their own are judged by that rule
         by_schema = exchange.probe.phase == "generate" and exchange.probe.rule is None
         if by_schema and exchange.answer is not None and not exchange.undecided:
             yield exchange
@@ -32,13 +32,13 @@ def _generated(seen: Seen) -> Iterator[Exchange]:
 
 @rule(
     "schema.positive-data",
-    "Every request that the schema allows is answered with a ranking",
+    "Every request that the schema allows gets a ranking",
     _REQUEST,
     quick=False,
     thorough=True,
 )
 def positive_data(seen: Seen) -> Iterator[Judgement]:
-    """Legal requests."""
+    """Judge valid requests."""
     yield from _unsent(seen)
     for exchange in _generated(seen):
         answer = exchange.answer
@@ -55,7 +55,7 @@ def positive_data(seen: Seen) -> Iterator[Judgement]:
     thorough=True,
 )
 def negative_data(seen: Seen) -> Iterator[Judgement]:
-    """Illegal requests."""
+    """Judge invalid requests."""
     yield from _unsent(seen)
     for exchange in _generated(seen):
         answer = exchange.answer
@@ -72,24 +72,24 @@ def negative_data(seen: Seen) -> Iterator[Judgement]:
     thorough=True,
 )
 def no_server_error(seen: Seen) -> Iterator[Judgement]:
-    """Legal and illegal requests."""
+    """Judge valid and invalid requests."""
     yield from _unsent(seen)
     for exchange in _generated(seen):
         answer = exchange.answer
-        # 501: a method that the server has never heard of
+        # 501: a method that the server does not know
         if answer is not None and answer.status != 501:
             bad = answer.status >= 500
             yield Finding("no 5xx", described(exchange), exchange) if bad else None
 
 
 def _excused(exchange: Exchange) -> set[int]:
-    """Return what else may honestly be answered to a legal request."""
+    """Return the other statuses that an honest server may answer a valid request with."""
     body = cast("dict[str, Any]", exchange.probe.body) if isinstance(exchange.probe.body, dict) else {}
     excused: set[int] = set()
     if any(isinstance(one, dict) and "image" in one for one in exchange.probe.documents):
-        excused |= {400, 404, 413}  # a model of texts alone, no endpoint for images, no such image
+        excused |= {400, 404, 413}  # a text-only model, no endpoint for images, no such image
     if not str(body.get("query", "")).strip():
-        excused.add(400)  # nothing to ask
+        excused.add(400)  # a blank query
     if body.get("provider"):
         excused |= {400, 402, 403, 404}  # no provider fits the preferences
     top_n = exchange.probe.top_n

@@ -1,4 +1,4 @@
-"""A text is read to its end, whatever is in it, and counted in characters."""
+"""Rules of texts: they are read to their end, whatever they contain, and limits count characters."""
 
 from collections.abc import Iterator
 
@@ -14,10 +14,10 @@ _TABLE: tuple[tuple[str, Level, str, str], ...] = (
     (
         "special-tokens",
         "MUST",
-        "What is special to a tokenizer is text, in documents and query",
+        "A tokenizer's special tokens are accepted as text, in documents and query",
         f"{SCHEMA}/RerankDocument",
     ),
-    ("query-ends", "MUST", "A query with blanks or marks at its ends is taken", f"{_OF}/query"),
+    ("query-ends", "MUST", "A query with blanks or punctuation at its ends is accepted", f"{_OF}/query"),
     (
         "limits-in-characters",
         "MUST",
@@ -46,12 +46,12 @@ def _pair(seen: Seen, first: str, second: str) -> tuple[Exchange, Exchange] | No
 
 
 def _is_same(one: Exchange, other: Exchange) -> bool:
-    """Return True for the same scores in every digit; one score for everything is not telling."""
+    """Return True for the same scores in every digit; a single score for all documents proves nothing."""
     return len(set(one.scores.values())) > 1 and one.scores == other.scores and one.order == other.order
 
 
 def _read_to_end(name: str, requirement: str, level: Level, lengths: tuple[int, ...]) -> None:
-    """Register a rule for texts of these lengths, as the probes have them."""
+    """Register a rule for texts of these lengths, which are those of the probes."""
 
     def judge(seen: Seen) -> Iterator[Judgement]:
         for length in lengths:
@@ -70,33 +70,95 @@ def _read_to_end(name: str, requirement: str, level: Level, lengths: tuple[int, 
 
 
 SHORT = (300, 700)
-"""Characters that every model reads: those with the shortest contexts take 256 tokens."""
+"""Characters that every model reads: the shortest contexts have 256 tokens."""
 LONG = (1800, 4000)
-"""Characters that a model may cut; the contract names contexts of 4,096 tokens and more."""
+"""Characters that a model may truncate; the contract names contexts of 4,096 tokens and more."""
 _read_to_end(
     "relation.read-to-end",
-    "The ranking depends on the end of a text of some hundred characters",
+    "The ranking depends on the end of a text of several hundred characters",
     "MUST",
     SHORT,
 )
 _read_to_end(
     "relation.long-read-to-end",
-    "The ranking depends on the end of a text of some thousand characters, unless the model cuts it",
+    "The ranking depends on the end of a text of several thousand characters, unless the model truncates it",
     "SHOULD",
     LONG,
 )
 
 
+def _told_apart(seen: Seen, name: str, pairs: int, what: str) -> Iterator[Judgement]:
+    """Judge a request whose documents come in pairs, each of one beginning: both with one score were cut there."""
+    exchange = seen.named(name)
+    if exchange is None or not exchange.ranked:
+        return
+    for first in range(0, 2 * pairs, 2):
+        if {first, first + 1} <= exchange.scores.keys():
+            score, other = exchange.scores[first], exchange.scores[first + 1]
+            actual = f"{score:.6g} for documents {first} and {first + 1}"
+            yield Finding(f"two scores for {what}", actual, exchange) if score == other else None
+
+
+def _other_query(seen: Seen, name: str, what: str) -> Iterator[Judgement]:
+    """Judge two queries of one beginning: both with one ranking were cut there."""
+    pair = _pair(seen, f"{name}-1", f"{name}-2")
+    if pair is not None:
+        bad = _is_same(*pair)
+        yield Finding(f"other scores for {what}", "the same in every digit", pair[1]) if bad else None
+
+
+@rule(
+    "relation.every-line",
+    "The ranking depends on every line of a text",
+    f"{_OF}/query/description",
+    quick=False,
+    since="1.1.0",
+)
+def every_line(seen: Seen) -> Iterator[Judgement]:
+    """Judge texts that differ in a later line."""
+    yield from _told_apart(seen, "rank-line-ends", 2, "documents that differ in a later line")
+    yield from _other_query(seen, "rank-query-line", "queries that differ in a later line")
+
+
+@rule(
+    "relation.after-special-tokens",
+    "The ranking depends on what follows the name of a special token in a text",
+    f"{SCHEMA}/RerankDocument",
+    quick=False,
+    since="1.1.0",
+)
+def after_special_tokens(seen: Seen) -> Iterator[Judgement]:
+    """Judge texts that differ behind what is special to a tokenizer."""
+    yield from _told_apart(
+        seen, "rank-after-special", 3, "documents that differ behind a special token's name"
+    )
+    yield from _other_query(seen, "rank-query-special", "queries that differ behind a special token's name")
+
+
+@rule(
+    "relation.other-scripts",
+    "Texts in Cyrillic, Arabic and Greek script are told apart",
+    f"{SCHEMA}/RerankDocument",
+    level="SHOULD",
+    quick=False,
+    since="1.1.0",
+)
+def other_scripts(seen: Seen) -> Iterator[Judgement]:
+    """Judge lists in other scripts, each with one document that answers."""
+    for exchange in seen.under("rank-script-"):
+        yield from _told_apart(seen, exchange.probe.name, 1, "two texts in one script")
+
+
 @rule(
     "relation.query-ends",
-    "Blanks at the ends of a query do not turn the ranking around",
+    "Blanks at the ends of a query do not change which document is first",
     f"{_OF}/query",
     level="SHOULD",
     quick=False,
     since="1.1.0",
 )
 def query_ends(seen: Seen) -> Iterator[Judgement]:
-    """Compare who is first with blanks at the ends of the query and without."""
+    """Compare the first document with and without blanks at the ends of the query."""
     for exchange in seen.under("rank-query-blanks-"):
         pair = _pair(seen, "rank-full", exchange.probe.name)
         if pair is not None:
@@ -104,5 +166,5 @@ def query_ends(seen: Seen) -> Iterator[Judgement]:
             is_flat = len(set(exchange.scores.values())) == 1 < len(set(pair[0].scores.values()))
             good = first in exchange.scores and seen.close(exchange.scores[first], best) and not is_flat
             actual = "one score for all documents" if is_flat else f"document {exchange.order[0]} first"
-            expected = f"document {first} first, as without them"
+            expected = f"document {first} first, as without the blanks"
             yield None if good else Finding(expected, actual, exchange, pair[0])

@@ -1,4 +1,4 @@
-"""HTTP is taken as clients speak it: chunks, Expect, any Accept, odd and long headers, large bodies, one connection."""
+"""Rules of HTTP as clients speak it: chunks, Expect, Accept, unusual headers, large bodies, reused connections."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ def _judge(name: str, also: frozenset[int]) -> Judge:
     def judge(seen: Seen) -> Iterator[Judgement]:
         for exchange in seen.exchanges:
             if exchange.probe.rule == name and not _is_unsendable(exchange):
-                yield _taken(exchange, also)
+                yield _accepted(exchange, also)
 
     return judge
 
@@ -34,7 +34,7 @@ def _is_unsendable(exchange: Exchange) -> bool:
     return cannot and exchange.probe.form in RAW_FORMS
 
 
-def _taken(exchange: Exchange, also: frozenset[int]) -> Judgement:
+def _accepted(exchange: Exchange, also: frozenset[int]) -> Judgement:
     outcome = exchange.outcome
     if isinstance(outcome, Fault) and outcome.kind == "broken" and exchange.probe.form in RAW_FORMS:
         return Finding("200 with a ranking", outcome.message, exchange)
@@ -42,38 +42,71 @@ def _taken(exchange: Exchange, also: frozenset[int]) -> Judgement:
 
 
 _TABLE: tuple[tuple[str, Level, str, str, frozenset[int]], ...] = (
-    ("chunked-body", "MUST", "A body in chunks, without a Content-Length, is read", _BODY, frozenset({413})),
+    (
+        "chunked-body",
+        "MUST",
+        "A chunked body, without a Content-Length, is accepted",
+        _BODY,
+        frozenset({413}),
+    ),
     (
         "accept",
         "MUST",
-        "A ranking is sent to whoever accepts JSON: by the Accept of axios, fetch, browsers and SSE clients, or without one",
+        "A client that accepts JSON gets a ranking: with the Accept of axios, fetch, browsers and SSE clients, and without one",
         f"{RESPONSES}/200/content",
         frozenset(),
     ),
     (
         "event-stream",
         "SHOULD",
-        "Who accepts nothing but an event stream gets JSON, or a refusal",
+        "A client that accepts only an event stream gets JSON, or a refusal",
         f"{RESPONSES}/200/content",
         frozenset({400, 404, 406}),
     ),
     (
         "large-body",
         "MUST",
-        "A body of more than a megabyte is read whole, or refused with 413",
+        "A body of more than a megabyte is accepted, or refused with 413",
         f"{RESPONSES}/413",
         frozenset({413}),
     ),
     (
         "connection",
         "MUST",
-        "A request is ranked on any connection: one to be closed, one of HTTP/1.0, one that had a HEAD or a refusal before",
+        "A request is ranked on any connection: with Connection: close, with HTTP/1.0, and after a HEAD or a refusal",
         _BODY,
         frozenset(),
     ),
+    (
+        "client-headers",
+        "MUST",
+        "Headers that clients, browsers, proxies and tracers add do not keep a request from being ranked",
+        f"{POST}/parameters",
+        frozenset(),
+    ),
+    (
+        "origin",
+        "SHOULD",
+        "A request from a browser, with an Origin and the headers beside it, is ranked",
+        f"{POST}/parameters",
+        frozenset(),
+    ),
+    (
+        "query-string",
+        "SHOULD",
+        "Parameters in the address that the contract does not know are ignored",
+        f"{POST}/parameters",
+        frozenset(),
+    ),
     ("expect", "SHOULD", "A request with Expect: 100-continue is ranked", _BODY, frozenset({413})),
-    ("header-bytes", "SHOULD", "A header value in UTF-8 is taken", f"{POST}/parameters", frozenset()),
-    ("long-headers", "SHOULD", "Headers of some thousand bytes are taken", f"{POST}/parameters", frozenset()),
+    ("header-bytes", "SHOULD", "A header value in UTF-8 is accepted", f"{POST}/parameters", frozenset()),
+    (
+        "long-headers",
+        "SHOULD",
+        "Headers of several thousand bytes are accepted",
+        f"{POST}/parameters",
+        frozenset(),
+    ),
 )
 for _slug, _level, _requirement, _source, _also in _TABLE:
     _id = f"transport.{_slug}"
@@ -82,21 +115,25 @@ for _slug, _level, _requirement, _source, _also in _TABLE:
     )
 
 
-@rule(
+def _without_failing(name: str, requirement: str, expected: str) -> None:
+    """Register a rule of requests that may be refused; the form of a refusal is judged by the rules of errors."""
+
+    def judge(seen: Seen) -> Iterator[Judgement]:
+        for exchange in seen.exchanges:
+            answer = exchange.answer
+            if exchange.probe.rule == name and answer is not None and not exchange.undecided:
+                yield None if answer.status < 500 else Finding(expected, described(exchange), exchange)
+
+    rule(name, requirement, f"{_BODY}/content", quick=False, since="1.1.0")(judge)
+
+
+_without_failing(
     "transport.no-content-type",
     "A request without Content-Type is ranked, or refused with 400",
-    f"{_BODY}/content",
-    quick=False,
-    since="1.1.0",
+    "200 or 400",
 )
-def no_content_type(seen: Seen) -> Iterator[Judgement]:
-    """Judge the request; the form of a refusal is judged by the rules of errors."""
-    for exchange in seen.exchanges:
-        answer = exchange.answer
-        if (
-            exchange.probe.rule == "transport.no-content-type"
-            and answer is not None
-            and not exchange.undecided
-        ):
-            good = answer.status < 500
-            yield None if good else Finding("200 or 400", described(exchange), exchange)
+_without_failing(
+    "transport.compressed-body",
+    "A compressed body is read, or refused with 400 or 415",
+    "200, 400 or 415",
+)

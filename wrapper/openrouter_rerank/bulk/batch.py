@@ -1,7 +1,6 @@
-"""A table of queries, each with its documents, ranked row by row: what is checked, what is asked, and what is made of it.
+"""Check the table of a job, make requests of its rows, and write the output.
 
-A job keeps a journal beside its output, `OUT.part`; the output is made of the input and the journal when all rows are there.
-It makes no call itself, and prints nothing.
+A job has a journal beside its output, `OUT.part`. When all rows are finished, input and journal are merged into the output.
 """
 
 from __future__ import annotations
@@ -46,20 +45,19 @@ from openrouter_rerank.options import CallOptions
 from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
 
 _DEPTH = 10
-"""How many places of a ranking the metrics look at."""
+"""The number of hits that the metrics count."""
 
 
 # ------------------------------------------------------------------------------------------------------------ checking
 
 
 def survey(batch: Batch) -> Survey:
-    """Read the whole input, and return what it is.
+    """Read the whole input, and return the facts about it.
 
-    Every row is written to nowhere, once as one that was ranked and once as one that failed: so what passes here can be
-    written later.
+    Every row is also written to a file that discards it, once as ranked and once as failed. So it can be written later.
 
     Raises:
-        BadBatch: The input cannot be read, a row cannot be a request, or a value does not fit the output.
+        BadBatch: The input cannot be read, a row is not a valid request, or a value does not fit the output.
     """
     found = Survey(digest=_digest(batch.source))
     schema = Schema(batch) if batch.output_format == "parquet" else None
@@ -74,7 +72,7 @@ def survey(batch: Batch) -> Survey:
             if schema is not None:
                 schema.add(chunk)
         if found.rows == 0:
-            message = f"{batch.source}: there is no row in it. Name a file with rows"
+            message = f"{batch.source}: it has no rows; name a file with rows"
             raise BadBatch(message)
         _refuse_collisions(found, batch)
         found.schema = None if schema is None else schema.found()
@@ -88,7 +86,7 @@ def survey(batch: Batch) -> Survey:
 
 
 class _Nowhere(io.RawIOBase):
-    """A file that keeps nothing but its size."""
+    """A file that discards its content and counts its size."""
 
     def __init__(self) -> None:
         self._size = 0
@@ -106,7 +104,7 @@ class _Nowhere(io.RawIOBase):
 
 
 def _either(number: int, row: Mapping[str, Any], batch: Batch) -> tuple[FinishedRow, FinishedRow]:
-    """Return what may become of a row: a ranking about as long as they are, and a failure."""
+    """Return both possible outcomes of a row: a ranking of typical size, and a failure."""
     more = [_SAMPLES[kind] for kind in HIT.values()]
     ranking = [(index, _SCORE, *more) for index in range(len(row[batch.documents_column]))]
     values = {name: _SAMPLES[kind] for name, kind in COLUMNS.items()}
@@ -116,7 +114,7 @@ def _either(number: int, row: Mapping[str, Any], batch: Batch) -> tuple[Finished
 
 _SCORE = 0.12345678901234567
 _SAMPLES: Mapping[type, Any] = {str: "n" * 30, int: 0, float: 0.0, bool: False}
-"""Values as they are in an answer; names and ids have some 30 characters."""
+"""Typical values of an answer; names and ids have about 30 characters."""
 
 
 def _note_not_finite(row: Mapping[str, Any], number: int, found: Survey) -> None:
@@ -138,23 +136,23 @@ def _check(row: Mapping[str, Any], number: int, batch: Batch) -> None:
         (batch.documents_column, "--documents-column"),
     ):
         if column not in row:
-            message = f"{where}: there is no column {column!r}, only {', '.join(row)}. Name the right one with {option}"
+            message = f"{where}: there is no column {column!r}, only {', '.join(row)}; name the right one with {option}"
             raise BadBatch(message)
     if batch.id_column is not None and batch.id_column not in row:
         message = (
-            f"{where}: there is no column {batch.id_column!r}, only {', '.join(row)}. Change --id-column"
+            f"{where}: there is no column {batch.id_column!r}, only {', '.join(row)}; change --id-column"
         )
         raise BadBatch(message)
     if batch.id_column is not None:
         where += f" ({batch.id_column} {carried_value(row[batch.id_column])!r})"
     query, documents = row[batch.query_column], row[batch.documents_column]
     if not isinstance(query, str):
-        message = f"{where}: the query (column {batch.query_column!r}) is {kind(query)}, not a string. Mend or remove the row"
+        message = f"{where}: the query (column {batch.query_column!r}) is {kind(query)}, not a string; correct or remove the row"
         raise BadBatch(message)
     if not isinstance(documents, list):
         message = (
-            f"{where}: the documents (column {batch.documents_column!r}) are {kind(documents)}, not an array. "
-            "Mend or remove the row"
+            f"{where}: the documents (column {batch.documents_column!r}) are {kind(documents)}, not an array; "
+            "correct or remove the row"
         )
         raise BadBatch(message)
     for place, document in enumerate(cast(list[object], documents)):
@@ -172,40 +170,40 @@ def _check(row: Mapping[str, Any], number: int, batch: Batch) -> None:
         )
     ):
         message = (
-            f"{where}: the column {RELEVANCE!r} is no list of whole numbers, one for each document. "
-            "Mend it, or rename the column if it is something else"
+            f"{where}: the column {RELEVANCE!r} is not a list of whole numbers, one for each document; "
+            "correct it, or rename the column if it is something else"
         )
         raise BadBatch(message)
 
 
 def _problem(document: object, field: str | None) -> str | None:
-    """Return the reason why a document cannot be sent, if there is one."""
+    """Return the reason why a document cannot be sent, or None."""
     if isinstance(document, str):
         return None
     if not isinstance(document, dict):
-        return f"is {kind(document)}, not a string or an object. Mend or remove the row"
+        return f"is {kind(document)}, not a string or an object; correct or remove the row"
     given = cast(dict[str, Any], document)
     there = {name: value for name, value in given.items() if value is not None}
     names = ", ".join(there) or "nothing"
     if field is not None:
         if field not in given:
-            return f"has no text in {field!r}; it has {names}. Name the right field with --text-field"
+            return f"has no field {field!r}, only {names}; name the right field with --text-field"
         return _problem_of_fields(given, [field])
     if there.keys() - {"text", "image"}:
         return (
-            f"has {names}, and only text and image can be sent. Say which field to rank by with --text-field"
+            f"has {names}, but only text and image can be sent; name the field to rank by with --text-field"
         )
     return (
         _problem_of_fields(there, list(there))
         if there
-        else "has neither text nor image. Mend or remove the row"
+        else "has neither text nor image; correct or remove the row"
     )
 
 
 def _problem_of_fields(document: Mapping[str, Any], fields: Sequence[str]) -> str | None:
     for name in fields:
         if not isinstance(document[name], (str, bytes) if name == "image" else str):
-            return f"has {kind(document[name])} in {name!r}, not a string. Mend or remove the row"
+            return f"has {kind(document[name])} in {name!r}, not a string; correct or remove the row"
     return None
 
 
@@ -215,13 +213,13 @@ def _refuse_collisions(found: Survey, batch: Batch) -> None:
     taken = [name for name in added if name in kept]
     if taken:
         message = (
-            f"{batch.source} has columns of its own that are named as those to be added: {', '.join(taken)}. "
-            "Put something before the added ones with --prefix"
+            f"{batch.source}: it already has columns with the names of added ones: {', '.join(taken)}; "
+            "give the added ones a prefix with --prefix"
         )
         raise BadBatch(message)
 
 
-# -------------------------------------------------------------------------------------------------------------- asking
+# ------------------------------------------------------------------------------------------------------------ requests
 
 
 def documents_of(row: Mapping[str, Any], batch: Batch) -> list[Any]:
@@ -233,7 +231,7 @@ def documents_of(row: Mapping[str, Any], batch: Batch) -> list[Any]:
 
 
 def sendable(documents: list[Any]) -> list[Any]:
-    """Return the documents without the nulls that Arrow adds, as its structs all have the same fields."""
+    """Return the documents without the nulls that Arrow adds so that all structs have the same fields."""
     return [
         {name: value for name, value in cast(dict[str, Any], document).items() if value is not None}
         if isinstance(document, dict)
@@ -260,17 +258,17 @@ class Row(RerankRequest[Any]):
         self.row = row
 
 
-def kept(result: Result[Any]) -> FinishedRow:
+def finished_row(result: Result[Any]) -> FinishedRow:
     """Return the outcome of a `Row`."""
     row: int = result.request.row
     ranking: Any = result.ranking
     if result.error is not None:
-        return FinishedRow(row, error=told(result.error))
+        return FinishedRow(row, error=error_columns(result.error))
     values = {"response_id": ranking.id}
     values |= {name: getattr(ranking, name) for name in ANSWER if name != "id"}
     values |= {name: getattr(ranking.usage, name) for name in USAGE}
     if not ranking.attempts and not ranking.usage.cost:
-        values["cost"] = 0.0  # of no documents nothing is sent
+        values["cost"] = 0.0  # nothing was sent for an empty list of documents
     return FinishedRow(
         row,
         [(hit.index, hit.score, *[_storable(getattr(hit, name)) for name in HIT]) for hit in ranking],
@@ -279,14 +277,17 @@ def kept(result: Result[Any]) -> FinishedRow:
     )
 
 
-def told(error: Exception) -> dict[str, Any]:
-    """Return an error as it stands in a row."""
+def error_columns(error: Exception) -> dict[str, Any]:
+    """Return the value of the column of an error."""
     status = error.status if isinstance(error, ResponseError) else None
     return {"type": type(error).__name__, "message": _storable(str(error)), "status": status}
 
 
 def _storable(value: Any) -> Any:
-    """Return a server's value as every format can hold it: texts without odd characters, integers of 64 bits or None."""
+    """Return a server's value in a form that every format can hold.
+
+    NUL characters and lone surrogates are replaced; an integer of more than 64 bits becomes None.
+    """
     if isinstance(value, str):
         return _UNSTORABLE.sub("\ufffd", value)
     return None if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
@@ -299,7 +300,7 @@ def requests(batch: Batch, journal: Journal, top_n: int | None) -> Iterator[Row]
     """Yield the requests of the unfinished rows.
 
     Raises:
-        BadBatch: The input has changed, and a row of it can be no request.
+        BadBatch: The input has changed, and a row is not a valid request any more.
     """
     for number, row in enumerate(islice(read(batch), journal.rows)):
         if number not in journal:
@@ -322,11 +323,11 @@ def request(row: Mapping[str, Any], number: int, batch: Batch, top_n: int | None
 
 
 class Summary(msgspec.Struct):
-    """How good the order was, before and after; the mean over the rows that have labels."""
+    """The quality of the order before and after ranking: the mean over the rows with labels."""
 
     labelled: int = 0
     unmeasured: int = 0
-    """How many rows have labels that nothing installed can measure by."""
+    """The number of rows with labels, if no evaluator is installed."""
     before: dict[str, float] = msgspec.field(default_factory=dict[str, float])
     after: dict[str, float] = msgspec.field(default_factory=dict[str, float])
 
@@ -335,10 +336,10 @@ METRICS = {"ndcg_cut_10": "nDCG@10", "recip_rank": "MRR@10"}
 
 
 def finish(batch: Batch, found: Survey, journal: Journal) -> Summary:
-    """Make the output of the input and the journal, and remove the journal. It may be killed, and done again.
+    """Merge input and journal into the output, and remove the journal. If it is interrupted, it can be repeated.
 
     Raises:
-        BatchError: It cannot be written, or the input has changed; the journal is whole.
+        BatchError: The output cannot be written, or the input has changed; the journal is intact.
     """
     rate = _rater() if found.labelled else None
     summary = Summary(unmeasured=found.labelled if rate is None else 0)
@@ -377,7 +378,7 @@ def finish(batch: Batch, found: Survey, journal: Journal) -> Summary:
 
 @contextmanager
 def _reporting_any(batch: Batch, found: Survey) -> Generator[None]:
-    """Raise whatever ends the writing as a BatchError that says that nothing is lost."""
+    """Raise any error of the writing as a BatchError that says that nothing is lost."""
     finished = f"all {found.rows} rows are finished and will not be ranked again"
     try:
         with reporting(batch.target, finished):
@@ -386,15 +387,17 @@ def _reporting_any(batch: Batch, found: Survey) -> Generator[None]:
         raise
     except Exception as error:
         message = (
-            f"{batch.target} could not be written: {error}. Nothing is lost: {finished}, as {batch.journal} has them. "
-            "Run the same command again with --output-format jsonl"
+            f"{batch.target}: it cannot be written: {error}; run the same command again with --output-format jsonl. "
+            f"Nothing is lost: {finished}, as {batch.journal} has them"
         )
         raise BatchError(message) from error
 
 
 def _refuse_changed(batch: Batch, found: Survey) -> None:
     if _digest(batch.source) != found.digest:
-        message = f"{batch.source} has changed since it was read. Put it back and run the same command again"
+        message = (
+            f"{batch.source}: it has changed since it was read; restore it and run the same command again"
+        )
         raise BadBatch(message)
 
 
@@ -405,7 +408,7 @@ def _write_rows(
     out: BinaryIO,
     failed: BinaryIO,
 ) -> None:
-    """Write each row of the input with its outcomes: those that are rankings to the one file, failures to the other.
+    """Write each row of the input with its outcomes: rankings to one file, failures to the other.
 
     Raises:
         Unwritable: A value does not fit its file.
@@ -441,7 +444,7 @@ def _results(
 
 
 def _with_images(documents: list[Any]) -> list[Any]:
-    """Return the documents with the bytes of images, which JSON has not, as the data URIs that were sent."""
+    """Return the documents with the bytes of images, which JSON cannot hold, as the data URIs that were sent."""
     return [
         _with_image(cast(dict[str, Any], document))
         if isinstance(document, dict) and isinstance(cast(dict[str, Any], document).get("image"), bytes)
@@ -455,7 +458,7 @@ def _with_image(document: dict[str, Any]) -> dict[str, Any]:
         next(to_wire([{"image": document["image"]}], None, sys.maxsize))
     except StopIteration as done:
         return {**document, "image": done.value[0].image}
-    except ValueError:  # it is not an image, or of none that we know
+    except ValueError:  # it is not an image of a known format
         pass
     return document
 
@@ -483,7 +486,7 @@ def _rater() -> _Rate | None:
     def rate(labels: list[Any], order: list[int]) -> Mapping[str, float]:
         relevance = {"q": {str(index): int(label) for index, label in enumerate(labels)}}
         evaluator = trec.RelevanceEvaluator(relevance, {"ndcg_cut.10", "recip_rank"})
-        # trec_eval sorts by score; places make no ties.
+        # trec_eval sorts by score; by negative places there are no ties.
         run = {str(index): float(-place) for place, index in enumerate(order[:_DEPTH])}
         measured: dict[str, Any] = evaluator.evaluate({"q": run}).get("q", {}) if run else {}
         return {name: float(measured.get(name, 0.0)) for name in METRICS}

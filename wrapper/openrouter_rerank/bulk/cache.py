@@ -1,12 +1,12 @@
-"""Answers that are remembered, by what determines them: in memory, on disk, or wherever the caller's own cache keeps them.
+"""Cache answers in memory, on disk, or in the caller's own cache.
 
     Reranker(cache=MemoryCache())
     Reranker(cache=DiskCache(path))
 
-The key is made of the address, the model, the query, the documents in their order, `top_n`, `provider` and `extra_body`. The
-API key, `session_id`, `user`, `trace` and headers are not in it: clients whose answers differ by those want caches of their
-own. Only rankings are remembered, and what is found is checked like an answer that has just come. A cache that fails, or
-holds what is no answer, costs a call nothing but the time: the request is made.
+The key is a hash of the URL and the request: the model, the query, the documents in their order, and the options that are
+sent. It contains neither the API key nor `session_id`, `user`, `trace` and headers, so clients whose answers differ by those
+need separate caches. Only rankings are cached, and a cached answer is validated like a new one. If the cache fails, or holds
+an invalid answer, the request is sent.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ log = logging.getLogger("openrouter_rerank")
 
 # ------------------------------------------------------------------------------------------------------------- deciding
 
-# They say how the body went over the wire, or are the server's own to its client.
+# Headers of the transfer, and those for a single client.
 _NOT_KEPT = frozenset({"content-encoding", "content-length", "transfer-encoding", "set-cookie"})
 
 
@@ -61,7 +61,7 @@ class _Kept(msgspec.Struct, array_like=True):
 
 
 def cached(send: Handler) -> Handler:
-    """Return a handler that takes a ranking from the cache, or else sends the request and keeps its answer."""
+    """Return a handler that returns a cached ranking, or sends the request and caches its answer."""
 
     def handle(prepared: PreparedCall[Any]) -> Call[Any]:
         key = key_of(prepared)
@@ -78,14 +78,14 @@ def cached(send: Handler) -> Handler:
 
 
 def key_of(prepared: PreparedCall[Any]) -> str:
-    """Return a hash of what determines the answer, and of nothing else."""
+    """Return a hash of everything that determines the answer."""
     options, content = prepared.options, prepared.content
     unsent = dict.fromkeys(("session_id", "user", "trace"))
     extra = dict(options["extra_body"] or {})
     if extra or any(options[name] is not None for name in unsent):
         kept = {name: extra[name] for name in sorted(extra.keys() - unsent.keys())}
         content = body(prepared.query, prepared.wire, {**options, **unsent, "extra_body": kept})
-    # The number is that of the form in which answers are kept.
+    # The number is the version of the format of cached answers.
     return sha256(b"\n".join((b"1", prepared.settings.url.encode(), content))).hexdigest()
 
 
@@ -95,13 +95,13 @@ def _recalled(value: object, prepared: PreparedCall[T]) -> Ranking[T] | None:
     try:
         kept = msgspec.msgpack.decode(cast(bytes, value), type=_Kept)
     except (msgspec.DecodeError, TypeError, ValueError) as error:
-        log.debug("what the cache holds is no answer: %s", error)
+        log.debug("the cached value is not an answer: %s", error)
         return None
     send = Send(prepared.headers, prepared.content, prepared.timeout, LARGEST_ANSWER)
     answer = Answer(200, httpx.Headers(kept.headers), kept.body)
     complete = read(answer, send, prepared.own, prepared.limit, prepared.min_score, prepared.settings)
     if isinstance(complete, RerankError):
-        log.debug("what the cache holds is no ranking: %s", complete)
+        log.debug("the cached answer is not a ranking: %s", complete)
         return None
     return complete(cached=True, usage=NOTHING_BILLED, elapsed=monotonic() - prepared.began)
 
@@ -133,14 +133,14 @@ async def atouch(cache: Cache | None, step: Recall | Remember) -> bytes | None:
 
 
 class MemoryCache:
-    """A cache in the memory of this process, for threads; the answers used least recently are dropped first.
+    """A thread-safe cache in memory that drops the least recently used answers first.
 
     Args:
-        max_entries: The number of answers that it holds.
+        max_entries: The largest number of answers.
         ttl: Seconds for which an answer is kept.
 
     Raises:
-        ImportError: The extra that this needs is not installed; the message names it.
+        ImportError: The extra is not installed; the message names it.
         TypeError, ValueError: A limit is not a positive number.
 
     Example:
@@ -189,9 +189,9 @@ class MemoryCache:
 # -------------------------------------------------------------------------------------------------------------- on disk
 
 
-# Marks a file of SQLite's as one of these: tables of others are no place for answers, nor for removing what is old.
+# Marks an SQLite file as a cache, so that nothing is written to, or deleted from, another database.
 _OURS = int.from_bytes(b"rrk1")
-# Somebody else may have written the file, so nothing that it defines is trusted. An answer that a power cut takes is no loss.
+# Someone else may have written the file, so its schema is not trusted. A power cut may lose answers.
 _SETUP = "pragma trusted_schema = off; pragma synchronous = normal;"
 # In one transaction, so that another process sees all of it or nothing.
 _CREATE = f"""
@@ -202,30 +202,30 @@ create index if not exists by_use on answers (used);
 create index if not exists by_age on answers (made);
 commit;
 """
-# A process that holds the file longer than this is not worth waiting for: in a call, and when the cache is made.
+# The longest waits for another process that has the file: in a call, and when the cache is made.
 _PATIENCE = 1.0
 _OPENING = 30.0
 _RETRY = 0.05
-# The mode that files of earlier versions have, which everybody may read.
+# The mode of the files of earlier versions, which anyone may read.
 _READABLE_BY_ALL = 0o644
 _OURS_ALONE = 0o600
-# The connections of the process that this one was forked from.
+# The connections of the parent process, which a forked process must not close.
 _INHERITED: list[sqlite3.Connection] = []
 
 
 class DiskCache:
-    """A cache in an SQLite file, which threads and processes may share.
+    """A cache in an SQLite file that threads and processes can share.
 
-    The answers used least recently are dropped first. The file contains what the server echoed of your documents, so only
-    you may read it and the directories that are made for it. Nothing in it is ever executed or unpickled.
+    The least recently used answers are dropped first. The file contains the documents that the server echoed, so only you
+    can read it and the directories that are made for it. Nothing in it is executed or unpickled.
 
     Args:
-        path: The file; it is made where it is missing.
-        max_bytes: The size that the file may have.
+        path: The file; it is created if it is missing.
+        max_bytes: The largest size of the file.
         ttl: Seconds for which an answer is kept.
 
     Raises:
-        OSError: The file cannot be made, or is not a cache.
+        OSError: The file cannot be created, or is not a cache.
         TypeError, ValueError: A limit is not a positive number.
     """
 
@@ -233,7 +233,7 @@ class DiskCache:
         path = Path(path)
         max_bytes = int(positive("max_bytes", max_bytes, ""))
         ttl = positive("ttl", ttl, " of seconds")
-        # SQLite has names of its own, such as ":memory:".
+        # SQLite gives names such as ":memory:" a meaning of its own.
         self._path = path.absolute()
         self._max_bytes = max_bytes
         self._ttl = ttl
@@ -255,19 +255,19 @@ class DiskCache:
             if self._file is None:
                 self._file = self._connected(monotonic() + patience)
                 self._closing = finalize(self, self._file.close)
-            with self._file:  # ends what was begun
+            with self._file:  # commits, or rolls back
                 yield self._file
 
     def _after_fork(self) -> None:
         self._lock = Lock()
         if self._file is not None:
-            # SQLite's rule: a connection is neither used nor closed in another process than its own.
+            # SQLite forbids using or closing a connection in another process.
             self._closing.detach()
             _INHERITED.append(self._file)
             self._file = None
 
     def _connected(self, end: float) -> sqlite3.Connection:
-        """Return a connection to the file, set up, however many processes do the same at the same time."""
+        """Return a connection to the file, set up, also if other processes do the same at this time."""
         while True:
             file = sqlite3.connect(
                 self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
@@ -276,7 +276,7 @@ class DiskCache:
                 _set_up(file)
             except sqlite3.Error as error:
                 file.close()
-                # The change to write-ahead logging fails at once, whatever the timeout, where another process makes it.
+                # The change to write-ahead logging ignores the timeout: it fails at once if another process makes it.
                 if not _is_busy(error) or monotonic() > end:
                     raise
                 sleep(_RETRY)
@@ -307,7 +307,7 @@ class DiskCache:
             file.execute("insert or replace into answers values (?, ?, ?, ?)", (key, value, now, now))
             removed = 1
             while removed and self._size(file) > self._max_bytes:
-                # A tenth at a time, so that it need not be done for each answer.
+                # A tenth at a time, so that not every answer needs a deletion.
                 removed = file.execute(
                     "delete from answers where key in (select key from answers order by used "
                     "limit (select count(*) / 10 + 1 from answers))"
@@ -337,7 +337,7 @@ def _set_up(file: sqlite3.Connection) -> None:
         )
     )
     if tables and mark != _OURS:
-        raise sqlite3.DatabaseError("it is a database of something else")
+        raise sqlite3.DatabaseError("it is another database")
     file.executescript(_SETUP)
     if mode != "wal":
         file.execute("pragma journal_mode = wal")
@@ -349,22 +349,22 @@ _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PR
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    """Return True if another process has the file at the moment."""
-    # The lower byte is the kind, the upper ones say more of it.
+    """Return True if another process is using the file."""
+    # The lower byte is the primary error code.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
 
 
 def _make_directory(path: Path) -> None:
-    """Make the directories that are missing, for nobody else to look into."""
+    """Make the missing directories, which only this user can read."""
     if not path.exists():
         _make_directory(path.parent)
         path.mkdir(0o700, exist_ok=True)
 
 
 def _make_private(path: Path) -> None:
-    """Make the file for nobody else to read, before SQLite would for all; what SQLite puts beside it has the same mode.
+    """Create the file so that only this user can read it; SQLite gives its other files the same mode.
 
-    A file of ours that an earlier version left open to all is closed to others. Any other mode was given on purpose.
+    A cache of an earlier version, which anyone could read, becomes private. Any other mode was set on purpose.
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _OURS_ALONE))
@@ -372,12 +372,12 @@ def _make_private(path: Path) -> None:
     if stat.S_IMODE(path.stat().st_mode) != _READABLE_BY_ALL or _mark_of(path) != _OURS:
         return
     for one in (path, *(path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm", "-journal"))):
-        with suppress(OSError):  # it is not there, or somebody else's
+        with suppress(OSError):  # it does not exist, or belongs to someone else
             one.chmod(_OURS_ALONE)
 
 
 def _mark_of(path: Path) -> int:
-    """Return the mark in the head of a file of SQLite's: https://www.sqlite.org/fileformat2.html#application_id."""
+    """Return the application id of an SQLite file: https://www.sqlite.org/fileformat2.html#application_id."""
     with path.open("rb") as file:
         head = file.read(72)
     return int.from_bytes(head[68:])

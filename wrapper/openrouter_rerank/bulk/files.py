@@ -1,4 +1,4 @@
-"""Read rows from text files as people have them: in UTF-8, UTF-16 or UTF-32, plain or gzip, as lines, JSON, CSV or TSV."""
+"""Read rows from text files: lines, JSON, CSV or TSV, in UTF-8, UTF-16 or UTF-32, plain or gzip."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PARQUET = b"PAR1"
 """The first bytes of every Parquet file."""
 
 _GZIP = b"\x1f\x8b\x08"
-_SAMPLE = 65536  # bytes by which a file is recognized
+_SAMPLE = 65536  # the bytes by which a format is recognized
 # The csv module's own limit is 131,072 characters, which a long document exceeds; this is the largest on every system.
 _LONGEST_CELL = 2**31 - 1
 _BOM = "\ufeff"
@@ -33,13 +33,13 @@ _Lines: TypeAlias = Iterator[tuple[int, str]]
 
 
 class BadFile(ValueError):
-    """A file that cannot be read as rows. The message says what it is, and what to do next."""
+    """A file that cannot be read as rows. The message has the problem and the next step."""
 
 
 class Record(NamedTuple):
-    """A row of a file, and the line on which it begins, from 1.
+    """A row of a file, and the number of its first line, from 1.
 
-    The values of a JSON object are `msgspec.Raw`, so that each can be written as it was read.
+    The values of a JSON object are `msgspec.Raw`, so that each can be written exactly as it was read.
     """
 
     value: Any
@@ -53,23 +53,23 @@ def read(name: str, stream: BinaryIO, form: str, needed: Sequence[str]) -> Itera
         name: The file's name, for messages; `-` is standard input.
         stream: Its content.
         form: One of FORMATS.
-        needed: The columns that the caller reads. They tell how the header of a table is separated.
+        needed: The columns that the caller reads, by which the delimiter of a table is recognized.
 
     Raises:
-        BadFile: The file is not text, is damaged, or is not what `form` says.
+        BadFile: The file is not text, is damaged, or does not have the format `form`.
         OSError: It cannot be read.
     """
     return _READERS[form](name, _lines(name, stream), needed)
 
 
 def place(name: str, line: int, column: int | None = None) -> str:
-    """Return the words for a place in a file."""
+    """Describe a place in a file."""
     shown = "standard input" if name == STDIN else name
     return f"{shown}, line {line}" + ("" if column is None else f", column {column}")
 
 
 def kind(value: object) -> str:
-    """Return the words for the type of a JSON value."""
+    """Describe the type of a JSON value."""
     if isinstance(value, float) and not isfinite(value):
         return "NaN or infinity"
     return _KINDS.get(type(value), "a value of a type that is not text")
@@ -87,13 +87,13 @@ _KINDS: Mapping[type, str] = {
 
 
 def is_finite(value: object) -> bool:
-    """Return True if there is neither NaN nor infinity in a JSON value."""
+    """Return True if a JSON value contains neither NaN nor infinity."""
     if isinstance(value, float):
         return isfinite(value)
     if isinstance(value, list):
         values = cast(list[Any], value)  # type: ignore[redundant-cast] # pyright needs it
         kinds = set(map(type, values))
-        if kinds <= {str, int, float}:  # quick, for texts and vectors
+        if kinds <= {str, int, float}:  # a fast path for texts and vectors
             return float not in kinds or all(map(isfinite, [one for one in values if type(one) is float]))
         return all(map(is_finite, values))
     if isinstance(value, dict):
@@ -102,19 +102,21 @@ def is_finite(value: object) -> bool:
 
 
 def is_parquet(head: bytes) -> bool:
-    """Return True if the first bytes of a file are those of a Parquet file, and not of a text."""
+    """Return True if the first bytes are those of a Parquet file, and the file is not a text."""
     return head.startswith(PARQUET) and not _is_text(head)
 
 
 def peek(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
     """Return the first bytes of a stream, and a stream that begins with them."""
     head = stream.read(_SAMPLE)
-    # A terminal that has ended would have to be ended again, were it asked once more.
+    # After the end of input from a terminal, another read would wait for a second one.
     rest = stream if len(head) == _SAMPLE else io.BytesIO()
     return head, io.BufferedReader(_Rejoined(head, rest), _SAMPLE)
 
 
 class _Rejoined(io.RawIOBase):
+    """The first bytes of a stream, followed by the rest of it."""
+
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
         self._head = head
         self._rest = rest
@@ -133,7 +135,7 @@ class _Rejoined(io.RawIOBase):
 
 
 def _lines(name: str, stream: BinaryIO) -> _Lines:
-    """Yield the lines with their numbers, each with its end: \\n, \\r\\n or \\r."""  # noqa: D301 - for the reader of this file
+    """Yield the lines with their numbers; each line keeps its ending (LF, CRLF or CR)."""
     shown = "standard input" if name == STDIN else name
     number = 0
     head, stream = peek(stream)
@@ -148,7 +150,9 @@ def _lines(name: str, stream: BinaryIO) -> _Lines:
         beyond_ascii = False
         for number, line in enumerate(io.TextIOWrapper(stream, encoding, escape, newline=""), 1):
             if "\0" in line:
-                message = f"{place(name, number)}: it has a NUL character, which no text has; remove it"
+                message = (
+                    f"{place(name, number)}: it has a NUL character, which is not allowed in text; remove it"
+                )
                 raise BadFile(message)
             if not line.isascii():
                 wrong = _SURROGATE.search(line)
@@ -170,7 +174,7 @@ def _lines(name: str, stream: BinaryIO) -> _Lines:
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ENCODINGS = (
-    ("utf-32-le", codecs.BOM_UTF32_LE),  # before UTF-16, whose mark it begins with
+    ("utf-32-le", codecs.BOM_UTF32_LE),  # before UTF-16, as its mark begins with that of UTF-16
     ("utf-32-be", codecs.BOM_UTF32_BE),
     ("utf-16-le", codecs.BOM_UTF16_LE),
     ("utf-16-be", codecs.BOM_UTF16_BE),
@@ -185,27 +189,27 @@ def _encoding(head: bytes) -> tuple[str, bytes]:
     return "utf-8", b""
 
 
-def _undecodable(  # noqa: PLR0913 - all that tells one cause from the other
+def _undecodable(  # noqa: PLR0913 - everything by which the cause is recognized
     at: tuple[str, int, int], line: str, encoding: str, head: bytes, *, packed: bool, mixed: bool
 ) -> BadFile:
     name, number, column = at
     where = place(name, number, column + 1)
     if encoding != "utf-8":
-        return BadFile(f"{where}: half of a surrogate pair, which is not a character; mend the text there")
+        return BadFile(f"{where}: a lone surrogate, which is not a character; correct the text there")
     content = line.encode("utf-8", "surrogateescape")
     problem = f"{where}: byte 0x{ord(line[column]) - 0xDC00:02x} is not UTF-8"
-    # Bytes of another encoding are at times those of a character too.
+    # Bytes of another encoding can happen to be a valid character.
     if mixed or 2 * len(_SURROGATE.findall(line)) <= sum(character > "\x7f" for character in line):
-        return BadFile(f"{problem}, though other lines or characters are; mend the text there")
+        return BadFile(f"{problem}, although other lines or characters are; correct the text there")
     if _is_western(content) and _is_western(head):
         return BadFile(
-            f"{problem}; if it is Western European text of Windows, convert it: "
+            f"{problem}; if it is Western European text from Windows, convert it: "
             f"{_converting('WINDOWS-1252', name, packed=packed)}"
         )
-    return BadFile(f"{problem}; save it as UTF-8, or convert it with iconv from the encoding that it has")
+    return BadFile(f"{problem}; save it as UTF-8, or convert it with iconv from its encoding")
 
 
-# More than three such letters and signs stand together in no Western European text, and in most others all the time.
+# Western European text never has more than three such characters in a row; most other scripts often do.
 _EASTERN = re.compile(rb"[\x80-\xff]{4}|[\x81\x8d\x8f\x90\x9d]|[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _MOST_BEYOND_ASCII = 0.25
 
@@ -228,18 +232,18 @@ def _quoted(name: str) -> str:
 
 # ------------------------------------------------------------------------------------------------------ other kinds
 
-_UNPACK = "unpack it, and give a file that is in it"
-_AS_CSV = "save its sheet as CSV UTF-8, and give that file"
-_IMAGE = 'give JSON lines with the addresses of images: {{"image": "https://..."}}'
+_UNPACK = "unpack it, and pass a file from it"
+_AS_CSV = "save its sheet as CSV UTF-8, and pass that file"
+_IMAGE = 'pass JSON lines with the URLs of images: {{"image": "https://..."}}'
 _AS_ROWS = "write its rows as JSON lines, CSV or Parquet"
 _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
-    (0, PARQUET, "a Parquet file", "give it unpacked, with --input-format parquet"),
-    (0, b"%PDF-", "a PDF document", "take its text: pdftotext {name} text.txt"),
+    (0, PARQUET, "a Parquet file", "pass it unpacked, with --input-format parquet"),
+    (0, b"%PDF-", "a PDF document", "extract its text: pdftotext {name} text.txt"),
     (0, b"{\\rtf", "an RTF document", "save it as plain text in UTF-8"),
     (
         0,
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-        "a document of an older Office",
+        "a document of an older Office version",
         "save it as CSV UTF-8 or plain text",
     ),
     (
@@ -268,9 +272,9 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"Obj\x01", "an Avro file", _AS_ROWS),
     (0, b"\x89HDF\r\n", "an HDF5 file", _AS_ROWS),
     (0, b"\x93NUMPY", "a NumPy file", _AS_ROWS),
-    (0, b"\x7fELF", "a program", "give a file of text"),
+    (0, b"\x7fELF", "a program", "pass a text file"),
 )
-# What these are packed in is told by what else is in it.
+# The kinds of zip files, recognized by the names of their members.
 _ZIP = b"PK\x03\x04"
 _ZIPPED: tuple[tuple[bytes, str, str], ...] = (
     (b"opendocument.spreadsheet", "an OpenDocument spreadsheet", _AS_CSV),
@@ -280,17 +284,17 @@ _ZIPPED: tuple[tuple[bytes, str, str], ...] = (
     (b"ppt/", "a PowerPoint file", "save it as plain text in UTF-8"),
     (b"", "a zip archive", _UNPACK),
 )
-# These letters begin words too: without a NUL in its first bytes the file is text.
+# Words can begin with these letters too: a file without a NUL in its first bytes is text.
 _ALSO_TEXT = (b"ORC", b"WEBP", b"GIF8", b"ARROW1", PARQUET, b"Obj\x01")
 
 
 def _refuse_other_kinds(name: str, head: bytes, *, packed: bool) -> None:
-    """Raise BadFile where the first bytes are those of something that is not text."""
+    """Raise BadFile if the first bytes are not those of a text."""
     shown = "standard input" if name == STDIN else name
     found = _kind_of(head)
     if found is not None:
         what, step = found
-        if packed:  # the commands are for what is in it
+        if packed:  # the commands apply to the unpacked file
             what, step = f"{what} within gzip", "decompress it: gzip -dc {name} > plain"
         message = f"{shown}: it is {what}, not text; {step.format(name=_quoted(name))}"
         raise BadFile(message)
@@ -307,19 +311,19 @@ def _refuse_other_kinds(name: str, head: bytes, *, packed: bool) -> None:
         )
         raise BadFile(message)
     message = (
-        f"{shown}: it has NUL bytes, as binary files have, and UTF-16 without a byte order mark; "
-        "give a file of text in UTF-8"
+        f"{shown}: it has NUL bytes, like a binary file or UTF-16 without a byte order mark; "
+        "pass a text file in UTF-8"
     )
     raise BadFile(message)
 
 
-# The byte order marks of UTF-16, taken for letters and written in UTF-8.
+# The byte order marks of UTF-16, read as letters and written in UTF-8.
 _READ_WRONGLY = ("\xff\xfe".encode(), "\xfe\xff".encode())
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 
 
 def _is_utf16(head: bytes, encoding: str) -> bool:
-    """Return True if this is text in UTF-16: many bytes are zero in one place of each two, as in most scripts of Europe."""
+    """Return True for text in UTF-16, by its many zero bytes at every second place, as European scripts have them."""
     high = head[encoding == "UTF-16LE" :: 2]
     if high.count(0) <= len(high) // 2:
         return False
@@ -363,22 +367,22 @@ _HINT = "a line holds one JSON value, or the file one array of rows"
 
 
 def _json(name: str, lines: _Lines, needed: Sequence[str]) -> Iterator[Record]:
-    """Yield the values of JSON lines; of one array; or of objects over several lines."""
+    """Yield the values of JSON lines, of a single array, or of objects that span several lines."""
     del needed
     at_start = True
     for number, line in lines:
         text = line.removeprefix(_BOM)
         if not text.strip():
             continue
-        if at_start and _goes_on(text):
+        if at_start and _is_continued(text):
             yield from _json_over_lines(name, chain([(number, text)], lines))
             return
         at_start = False
         yield Record(json_value(name, number, text.rstrip("\r\n")), number)
 
 
-def _goes_on(text: str) -> bool:
-    """Return True if this line begins an array, or an object that does not end on it."""
+def _is_continued(text: str) -> bool:
+    """Return True if the line begins an array, or an object that does not end on the line."""
     if text.lstrip().startswith("["):
         return True
     try:
@@ -394,7 +398,7 @@ _BLANK = re.compile(f"[ \t\r\n{_BOM}]*")
 
 
 class _Document:
-    """The lines of a file as one text, and the places in it."""
+    """The lines of a file as one text, with the line and column of each position."""
 
     def __init__(self, name: str, lines: Iterable[tuple[int, str]]) -> None:
         self._name = name
@@ -403,7 +407,7 @@ class _Document:
         parts: list[str] = []
         size = 0
         for number, line in lines:
-            part = line.rstrip("\r\n") + "\n"  # no string holds the end of a line
+            part = line.rstrip("\r\n") + "\n"  # JSON strings cannot contain line endings
             self._numbers.append(number)
             self._starts.append(size)
             parts.append(part)
@@ -416,11 +420,11 @@ class _Document:
         return self._numbers[line], position - self._starts[line] + 1
 
     def skip(self, position: int) -> int:
-        """Return the position after the blanks at this one."""
+        """Return the position after the blanks at a position."""
         return cast("re.Match[str]", _BLANK.match(self.text, position)).end()
 
     def next_value(self, position: int) -> tuple[Record, int]:
-        """Return the value at a position, and the position after it and the blanks there."""
+        """Return the value at a position, and the position after it and the blanks that follow."""
         try:
             _, after = json.JSONDecoder().raw_decode(self.text, position)
         except json.JSONDecodeError as error:
@@ -442,14 +446,14 @@ def _json_over_lines(name: str, lines: Iterable[tuple[int, str]]) -> Iterator[Re
     if document.text.startswith("[", position):
         position = yield from _json_array(document, document.skip(position + 1))
         if position < len(document.text):
-            raise document.wrong(position, "there is more behind the array")
+            raise document.wrong(position, "there is more after the array")
     while position < len(document.text):
         record, position = document.next_value(position)
         yield record
 
 
 def _json_array(document: _Document, position: int) -> Generator[Record, None, int]:
-    """Yield the elements of an array, and return the position behind it."""
+    """Yield the elements of an array, and return the position after it."""
     if not document.text.startswith("]", position):
         while True:
             record, position = document.next_value(position)
@@ -467,7 +471,7 @@ def _reason(error: Exception) -> str:
 
 
 def json_value(name: str, line: int, text: str, column: int = 1, *, minify: bool = False) -> Any:
-    """Return a JSON value, where NaN and Infinity are numbers too; the values of an object are `msgspec.Raw`.
+    """Return a JSON value, also with NaN and Infinity; the values of an object are `msgspec.Raw`.
 
     Raises:
         BadFile: It is not JSON.
@@ -480,7 +484,7 @@ def json_value(name: str, line: int, text: str, column: int = 1, *, minify: bool
 
 
 def _read_again(name: str, line: int, text: str, column: int) -> Any:
-    """Return what the strict reader refused, if that is legal otherwise; else raise BadFile with the cause."""
+    """Return a value that the strict decoder refused, such as NaN; raise BadFile with the cause if it is invalid."""
     try:
         value = json.loads(text, parse_float=_finite)
     except json.JSONDecodeError as error:
@@ -490,7 +494,7 @@ def _read_again(name: str, line: int, text: str, column: int) -> Any:
         message = f"{place_of}: not JSON ({error.msg}); {_HINT}"
         raise BadFile(message) from error
     except (ValueError, RecursionError) as error:
-        message = f"{place(name, line)}: JSON that cannot be read ({_reason(error)}); mend the value"
+        message = f"{place(name, line)}: JSON that cannot be read ({_reason(error)}); correct the value"
         raise BadFile(message) from error
     for found in _ESCAPE.finditer(text):
         if found[1]:
@@ -498,12 +502,12 @@ def _read_again(name: str, line: int, text: str, column: int) -> Any:
             at = len(before) - (before.rfind("\n") + 1)
             number = before.count("\n")
             where = place(name, line + number, at + 1 + (0 if number else column - 1))
-            message = f"{where}: {found[0]} is half of a surrogate pair, which is not a character; write both halves, or none"
+            message = f"{where}: {found[0]} is a lone surrogate, which is not a character; write the whole pair, or remove it"
             raise BadFile(message)
     return value
 
 
-# A whole pair, half of one (the group), or any other escape.
+# A surrogate pair, a lone surrogate (the group), or any other escape.
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
 )
@@ -518,7 +522,7 @@ def _finite(literal: str) -> float:
 
 
 class _Feed:
-    """The lines of a table for `csv.reader`, and where the row under way begins."""
+    """The lines of a table for `csv.reader`, and the first line of the current row."""
 
     def __init__(self, lines: Iterable[tuple[int, str]]) -> None:
         self.begins = True
@@ -537,7 +541,7 @@ class _Feed:
         return line.removeprefix(_BOM)
 
 
-_NOTHING = f'{_BOM} ,;\t"\r\n'  # of which rows without a value are made
+_NOTHING = f'{_BOM} ,;\t"\r\n'  # the characters of rows without a value
 _DELIMITERS = (",", ";", "\t")
 _TOLD = re.compile(r'"?sep=([^\r\n"])"?[\r\n]*', re.IGNORECASE)  # Excel's own line before the header
 
@@ -557,11 +561,11 @@ def _table(name: str, lines: _Lines, needed: Sequence[str], *, usual: str) -> It
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            message = f"{place(name, feed.line)}: not CSV ({error}); quote cells that hold {_SAID[delimiter]}, quotes or newlines"
+            message = f"{place(name, feed.line)}: not CSV ({error}); quote cells that contain {_PLURALS[delimiter]}, quotes or newlines"
             raise BadFile(message) from error
         if cells is None:
             return
-        # Excel writes empty rows, and cells without a column's name, where there once was something.
+        # Excel writes empty rows, and cells without a column name, in place of deleted ones.
         if not cells or (len(cells) > 1 and not any(cell.strip() for cell in cells)):
             continue
         if not header:
@@ -575,23 +579,25 @@ def _table(name: str, lines: _Lines, needed: Sequence[str], *, usual: str) -> It
             continue
         if len(cells) < len(header) or any(cells[len(header) :]):
             message = (
-                f"{place(name, feed.line)}: the row has {len(cells)} cells where the header has {len(header)}; "
-                f"quote cells that hold {_SAID[delimiter]}"
+                f"{place(name, feed.line)}: the row has {len(cells)} cells but the header has {len(header)}; "
+                f"quote cells that contain {_PLURALS[delimiter]}"
             )
             raise BadFile(message)
         yield Record(dict(zip(header, cells, strict=False)), feed.line)
 
 
-class _Said(dict[str, str]):
+class _Plurals(dict[str, str]):
+    """The words for delimiters; other delimiters are quoted."""
+
     def __missing__(self, delimiter: str) -> str:
         return repr(delimiter)
 
 
-_SAID = _Said({",": "commas", ";": "semicolons", "\t": "tabs"})
+_PLURALS = _Plurals({",": "commas", ";": "semicolons", "\t": "tabs"})
 
 
 def _delimiter(header: str, needed: Sequence[str], usual: str) -> str:
-    """Return what separates the columns: what makes the needed ones of the header, or else what is there at all."""
+    """Return the delimiter: one that splits the header into the needed columns, or else the only one that splits it."""
     nothing: list[str] = []
     names = {
         delimiter: next(csv.reader([header], delimiter=delimiter), nothing)

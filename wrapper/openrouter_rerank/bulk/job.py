@@ -51,7 +51,9 @@ class Unwritable(Exception):
         shown = bytes(value).decode() if isinstance(value, msgspec.Raw) else repr(value)
         if len(shown) > _SHOWN:
             shown = f"{shown[:_SHOWN]}..."
-        step = "mend it" if form == "JSON" else "write JSON lines with --output-format jsonl, or mend it"
+        step = (
+            "correct it" if form == "JSON" else "write JSON lines with --output-format jsonl, or correct it"
+        )
         super().__init__(f"row {row}: {form} cannot hold {shown} in the column {column!r} ({reason}); {step}")
 
 

@@ -33,7 +33,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 def _with_columns(base: type[S]) -> type[S]:
-    """Add a field for each column that the struct has not, so that a new field of the contract is kept too."""
+    """Add a field for each column that the struct lacks, so that new fields of the contract are recorded too."""
     names = set(base.__struct_fields__)
     added = [(name, kind | None, None) for name, kind in COLUMNS.items() if name not in names]
     return cast("type[S]", msgspec.defstruct(base.__name__, added, bases=(base,), module=base.__module__))
@@ -69,7 +69,7 @@ class Journal:
         """The number of bytes of a torn end that was removed."""
         self.failures: Counter[str] = Counter()
         """The number of failed rows by the type of the error."""
-        self.said: dict[str, str] = {}
+        self.messages: dict[str, str] = {}
         """The message of the first error of each type."""
         self.rows = rows
         """The number of rows of the input."""
@@ -117,14 +117,14 @@ class Journal:
         self._path.unlink()
 
     def is_ours(self, header: Mapping[str, Any], *, damaged: bool) -> bool:
-        """Return True if the file holds a journal, False if it holds none.
+        """Return True if the file contains a journal, False if it is empty.
 
         Args:
-            header: The header of this job; a journal that is cut within it counts as none.
+            header: The header of this job; a file that ends within it counts as empty.
             damaged: True to accept a journal whose header is damaged.
 
         Raises:
-            BadBatch: The file holds something else.
+            BadBatch: The file contains something else.
         """
         self._file.seek(0)
         line = self._file.readline(_LONGEST_HEADER)
@@ -143,7 +143,7 @@ class Journal:
         """Load the finished rows and remove a torn end.
 
         Raises:
-            BadBatch: It is the journal of another job.
+            BadBatch: The journal belongs to another job.
         """
         self._file.seek(0)
         there: Any = msgspec.json.decode(_payload(self._file.readline()) or b"")
@@ -172,7 +172,7 @@ class Journal:
         if finished.error is not None:
             self.failed += 1
             self.failures[finished.error["type"]] += 1
-            self.said.setdefault(finished.error["type"], finished.error["message"])
+            self.messages.setdefault(finished.error["type"], finished.error["message"])
         if finished.cost is not None:
             cost = exact(finished.cost)
             self.spent += cost
@@ -278,7 +278,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(number: int) -> None:
-        # Far behind the end, because others cannot read locked bytes.
+        # Far beyond the end, because other processes cannot read locked bytes.
         os.lseek(number, 2**40, os.SEEK_SET)
         msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
 

@@ -1,7 +1,7 @@
-"""Lists that are too large for one request: split, sent in parts, merged into one ranking. It does no I/O.
+"""Split a list that is too large for one request, and merge the rankings of its parts.
 
-The scores of parts are comparable only under one model and one provider. So where the caller asks for no provider, the first
-part goes alone, and whoever served it has to serve the others too.
+The scores of parts are comparable only under the same model and provider. So if the caller does not choose a provider, the
+first part is sent alone, and the provider that served it has to serve the others too.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ T = TypeVar("T")
 
 log = logging.getLogger("openrouter_rerank")
 
-# Enough to hide the latency, and few enough that a rate limit need not be met.
+# Enough to hide the latency, and few enough to stay below most rate limits.
 _AT_ONCE = 4
-# Searches are billed by the hundred documents: a cut elsewhere costs one more.
+# Searches are billed per hundred documents, so that a cut elsewhere costs one more.
 _SEARCH = 100
-# What naming a provider adds to a request.
+# The bytes that the name of a provider adds to a request.
 _PIN = 200
-# So many documents that are too large by themselves, one after the other, are a query that is: halving mends nothing.
+# After so many single documents in a row that are too large, the query is too large, and halving does not help.
 _MOST_ALONE = 8
 # Errors that every other part would meet too.
 _FOR_ALL = (AuthenticationError, InsufficientCreditsError, BudgetExceededError)
@@ -52,11 +52,11 @@ _FOR_ALL = (AuthenticationError, InsufficientCreditsError, BudgetExceededError)
 def split_by_words(n: int, overlap: int = 0) -> Splitter:
     """Return a splitter of texts into pieces of n words that overlap by `overlap` words.
 
-    A text of no more than n words stays as it is. A word is what stands between blanks; for a script without blanks, or
-    for limits in tokens, give a function of your own.
+    A text of at most n words is not split. Words are separated by white space; for a script without it, or for limits in
+    tokens, pass your own function.
 
     Raises:
-        TypeError, ValueError: n is no int from 1, or `overlap` none from 0 and below n.
+        TypeError, ValueError: n is not an int from 1, or `overlap` is not an int from 0 to n - 1.
 
     Example:
         >>> split_by_words(3, overlap=1)("one two three four five")
@@ -73,7 +73,7 @@ def split_by_words(n: int, overlap: int = 0) -> Splitter:
 
 
 class ByWords(msgspec.Struct, frozen=True):
-    """A splitter that `split_by_words` returns: a value, which can be compared, pickled and written as plain data."""
+    """The splitter of `split_by_words`: a value that can be compared and pickled."""
 
     words: int
     overlap: int = 0
@@ -92,7 +92,7 @@ class ByWords(msgspec.Struct, frozen=True):
 
 
 class _Whole(msgspec.Struct, Generic[T], eq=False):
-    """A list that is split: its pieces, each already in JSON, and the document that each belongs to."""
+    """A split list: its pieces, each encoded as JSON, and the document of each piece."""
 
     prepared: PreparedCall[T]
     send: Handler
@@ -100,11 +100,11 @@ class _Whole(msgspec.Struct, Generic[T], eq=False):
     pieces: list[msgspec.Raw]
     owners: list[int]
     is_cut: bool
-    """True if a document is in more than one piece."""
+    """True if a document has more than one piece."""
 
 
 class _Served(NamedTuple):
-    """A part, by the places of its pieces, and its result."""
+    """The places of a part's pieces, and its result."""
 
     places: range
     outcome: Ranking[int] | RerankError
@@ -167,25 +167,23 @@ def _chunks(document: object, splitter: Splitter, where: str) -> list[object]:
         return [document]
     given = splitter(document)
     if isinstance(given, str) or not isinstance(given, Iterable):
-        message = f"{where}: splitter must give the pieces of a text as an iterable of str, and it gave a {type(given).__name__}"
+        message = f"{where}: splitter must return the pieces of a text as an iterable of str, not {type(given).__name__}"
         raise TypeError(message)
     pieces = list(given)
     if not pieces:
-        message = f"{where}: splitter gave no piece of it; to leave a text whole, give the text itself"
+        message = f"{where}: splitter returned no pieces; to keep a text whole, return [text]"
         raise ValueError(message)
     for piece in pieces:
         if not isinstance(piece, str):
-            message = (
-                f"{where}: splitter must give pieces of type str, and one is of type {type(piece).__name__}"
-            )
+            message = f"{where}: splitter must return pieces of type str, not {type(piece).__name__}"
             raise TypeError(message)
     return [exact(piece) for piece in pieces]
 
 
 def _plan(whole: _Whole[Any]) -> list[range]:
-    """Return the parts, each as large as the limits allow, as fewer parts cost fewer searches."""
+    """Return the parts, each as large as the limits allow: fewer parts cost fewer searches."""
     prepared = whole.prepared
-    # It checks every argument too.
+    # This validates every argument too.
     room = prepared.options["max_bytes"] - len(body(prepared.query, [], prepared.options)) - _PIN
     most = prepared.options["max_documents"]
     ends = [0, *accumulate(len(bytes(piece)) + 1 for piece in whole.pieces)]
@@ -207,7 +205,7 @@ def _halved(part: range) -> list[range]:
 def _serve(
     whole: _Whole[Any], queue: deque[range], provider: str | None, *, lead: bool
 ) -> Generator[Step, Any, list[_Served]]:
-    """Take the parts of the queue one after the other, to its end, or with `lead` to the first that is served."""
+    """Send the parts of the queue one after the other: all of them, or with `lead` up to the first that is served."""
     prepared = whole.prepared
     done: list[_Served] = []
     alone = 0
@@ -240,7 +238,7 @@ def _request(whole: _Whole[Any], part: range, provider: str | None) -> PreparedC
     if provider is not None:
         options["provider"] = {"order": [provider], "allow_fallbacks": False}
     if whole.is_cut:
-        options["top_n"] = None  # the best pieces may all be of one document
+        options["top_n"] = None  # the best pieces may all belong to one document
     wire = whole.pieces[part.start : part.stop]
     return PreparedCall(
         prepared.settings,
@@ -273,7 +271,7 @@ def _merged(whole: _Whole[T], served: Sequence[_Served]) -> Ranking[T]:
     rankings = [part.outcome for part in served if isinstance(part.outcome, Ranking)]
     if not rankings and served:
         raise cast(RerankError, served[0].outcome)
-    # Without a piece is a document whose pieces are all blank.
+    # A document has no piece if all its pieces are blank.
     unranked = set(range(len(prepared.own))).difference(owners)
     missing: set[int] = set()
     best: dict[int, Hit[int]] = {}

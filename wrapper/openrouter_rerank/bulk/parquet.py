@@ -1,4 +1,4 @@
-"""Parquet: its rows as JSON values, the types of JSON values as its own, and tables that it can hold."""
+"""Read Parquet as JSON values, infer its types from JSON values, and write it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def types() -> Mapping[type, Any]:
 
 
 def problems() -> tuple[type[Exception], ...]:
-    """Return the exceptions by which pyarrow refuses a value or a type."""
+    """Return the exceptions that pyarrow raises for a value or a type that it refuses."""
     return (load().ArrowException, ValueError, TypeError, OverflowError)
 
 
@@ -44,10 +44,10 @@ def problems() -> tuple[type[Exception], ...]:
 
 
 def schema_of(name: str, source: Any) -> Any:
-    """Return the schema of a file, whose columns all have names of their own.
+    """Return the schema of a file.
 
     Raises:
-        BadFile: It is not Parquet, or has two columns of one name.
+        BadFile: It is not Parquet, or two columns have the same name.
     """
     schema = _opened(name, source).schema_arrow
     twice = next((column for column in schema.names if schema.names.count(column) > 1), None)
@@ -77,15 +77,15 @@ def _opened(name: str, source: Any) -> Any:
     try:
         return load("pyarrow.parquet").ParquetFile(source)
     except load().ArrowException as error:
-        message = f"{name}: not Parquet ({error}); say what it is with --input-format"
+        message = f"{name}: not Parquet ({error}); pass its format with --input-format"
         raise BadFile(message) from error
 
 
 def rows(name: str, batch: Any, first: int) -> list[dict[str, Any]]:
     """Return the rows of a record batch as JSON values.
 
-    What JSON has no type for is `msgspec.Raw`, as it is written: dates and times by ISO 8601, decimals as strings. Maps
-    are lists of pairs; bytes are bytes, and are written in base64.
+    Values of types that JSON lacks are `msgspec.Raw`: dates and times in ISO 8601, decimals as strings. Maps are lists of
+    pairs. Bytes stay bytes, and are written in base64.
 
     Args:
         name: The file's name, for messages.
@@ -93,7 +93,7 @@ def rows(name: str, batch: Any, first: int) -> list[dict[str, Any]]:
         first: The number of its first row.
 
     Raises:
-        BadFile: A value has no form in JSON.
+        BadFile: A value cannot be written as JSON.
     """
     names = batch.schema.names
     columns = [
@@ -115,14 +115,14 @@ def _json_values(where: str, first: int, name: str, values: Any) -> list[Any]:
             except problems() as error:
                 message = (
                     f"{where} {number}: the column {name!r} has a value of type {values.type} that cannot be written as JSON, "
-                    f"as failed rows are ({error}); mend it, or leave the column out"
+                    f"as failed rows are ({error}); correct it, or drop the column"
                 )
                 raise BadFile(message) from error
         raise
 
 
 def _is_json(type_: Any) -> bool:
-    """Return True if pyarrow's own values of this type are JSON values."""
+    """Return True if pyarrow converts values of this type to JSON values."""
     is_ = load().types
     if is_.is_struct(type_):
         fields = [type_.field(place) for place in range(type_.num_fields)]
@@ -168,7 +168,7 @@ def _json_value(scalar: Any) -> Any:
         return _json_value(scalar.value)
     if is_.is_nested(type_):
         return _nested(scalar)
-    return scalar.as_py() if _is_json(type_) else _written(scalar)
+    return scalar.as_py() if _is_json(type_) else _converted(scalar)
 
 
 def _nested(scalar: Any) -> Any:
@@ -179,13 +179,13 @@ def _nested(scalar: Any) -> Any:
         return [_json_value(value) for value in scalar.values]
     names = [field.name for field in type_]
     if len(set(names)) < len(names):
-        message = "two fields of a struct have one name"
+        message = "two fields of a struct have the same name"
         raise ValueError(message)
     return {name: _json_value(scalar[name]) for name in names}
 
 
-def _written(scalar: Any) -> Any:
-    """Return a value of a type that JSON has not, as it is written."""
+def _converted(scalar: Any) -> Any:
+    """Return the JSON of a value whose type JSON lacks."""
     is_, type_ = load().types, scalar.type
     if is_.is_float16(type_):
         return float(scalar.as_py())
@@ -195,7 +195,7 @@ def _written(scalar: Any) -> Any:
         return _raw(_duration(scalar.value, type_.unit))
     if is_.is_temporal(type_):
         return _raw(_time(str(scalar.cast(load().string()))))
-    return cast(bytes, scalar.as_py())  # an image, or written in base64: Parquet has no other types
+    return cast(bytes, scalar.as_py())  # Parquet has no other types; bytes are images, or written in base64
 
 
 def _is_uuid(type_: Any) -> bool:
@@ -210,7 +210,7 @@ _DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 
 
 def _duration(ticks: int, unit: str) -> str:
-    """Return a duration by ISO 8601."""
+    """Return a duration in ISO 8601."""
     digits = _DIGITS[unit]
     seconds, rest = divmod(abs(ticks), 10**digits)
     fraction = f"{rest:0{digits}d}".rstrip("0") if rest else ""
@@ -221,7 +221,7 @@ _TIME = re.compile(r"(-?[\d-]+)?( )?([\d:]+)?(?:\.(\d*?)0*)?(Z|[+-]\d{2}\d{2})?"
 
 
 def _time(text: str) -> str:
-    """Return what Arrow writes of a date or a time, by ISO 8601."""
+    """Convert Arrow's text of a date or a time to ISO 8601."""
     found = _TIME.fullmatch(text)
     if found is None:
         raise ValueError(text)
@@ -235,21 +235,21 @@ def _time(text: str) -> str:
 
 
 class MixedTypes(Exception):
-    """Values that no column of Parquet can hold together."""
+    """Values that cannot be in one column of Parquet."""
 
 
 class Inference:
-    """The types of the columns of rows of JSON values."""
+    """The types of columns, inferred from JSON values."""
 
     def __init__(self) -> None:
         self._types: dict[str, Any] = {}
         self._first: dict[str, int] = {}
 
     def add(self, name: str, number: int, value: Any) -> None:
-        """Take a value of a column into account.
+        """Add a value of a column.
 
         Raises:
-            MixedTypes: It does not go with those before it, or fits no type.
+            MixedTypes: The value does not fit the earlier ones, or fits no type.
         """
         arrow = load()
         before = self._types.setdefault(name, arrow.null())
@@ -293,7 +293,7 @@ def _integer_type(value: int) -> Any:
 
 def _element_type(values: list[object]) -> Any:
     kinds = set(map(type, values))
-    if kinds in ({str}, {float}):  # quick, for texts and vectors
+    if kinds in ({str}, {float}):  # a fast path for texts and vectors
         return _type_of(values[0])
     type_ = load().null()
     for value in values:
@@ -318,11 +318,11 @@ def _merged(one: Any, other: Any) -> Any:
     numbers = [arrow.int64(), arrow.uint64(), arrow.float64()]
     if one in numbers and other in numbers:
         return max(one, other, key=numbers.index)
-    message = f"{_said(one)} and {_said(other)} are in it"
+    message = f"it contains {_kind_of(one)} and {_kind_of(other)}"
     raise MixedTypes(message)
 
 
-def _said(type_: Any) -> str:
+def _kind_of(type_: Any) -> str:
     is_ = load().types
     if is_.is_list(type_):
         return kind([])
@@ -335,8 +335,8 @@ def _said(type_: Any) -> str:
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-class Blame(Exception):
-    """The value that a table of Parquet cannot hold, by its place in the table."""
+class BadValue(Exception):
+    """A value that Parquet cannot hold, by its place in the table."""
 
     def __init__(self, place: int, name: str, error: Exception) -> None:
         super().__init__(str(error).partition(". Consider")[0])
@@ -347,7 +347,7 @@ def table(schema: Any, columns: Mapping[str, Sequence[Any]]) -> Any:
     """Return a table of JSON values.
 
     Raises:
-        Blame: A value does not fit its type.
+        BadValue: A value does not fit its type.
     """
     arrow = load()
     arrays: list[Any] = []
@@ -356,8 +356,8 @@ def table(schema: Any, columns: Mapping[str, Sequence[Any]]) -> Any:
         try:
             arrays.append(arrow.array(values, field.type))
         except problems() as error:
-            _blame(values, field)
-            raise Blame(0, field.name, error) from error
+            _raise_bad_value(values, field)
+            raise BadValue(0, field.name, error) from error
     return arrow.Table.from_arrays(arrays, schema=schema)
 
 
@@ -372,32 +372,32 @@ class Writer:
         """Write a table.
 
         Raises:
-            Blame: Parquet cannot hold a type or a value of it.
+            BadValue: Parquet cannot hold a type or a value of the table.
         """
         try:
             self._begun().write_table(rows)
         except problems() as error:
             for field in rows.schema:
-                _blame(rows.column(field.name), field)
-            raise Blame(0, rows.schema.names[0], error) from error
+                _raise_bad_value(rows.column(field.name), field)
+            raise BadValue(0, rows.schema.names[0], error) from error
 
     def close(self) -> None:
-        """Write what follows the last table."""
+        """Write the end of the file."""
         self._begun().close()
 
     def _begun(self) -> Any:
-        # Not before the first table, by which a type that cannot be written is shown.
+        # Only with the first table, so that an error for a type can name one of its values.
         if self._writer is None:
             self._writer = load("pyarrow.parquet").ParquetWriter(self._file, self._schema)
         return self._writer
 
 
-def _blame(values: Any, field: Any) -> None:
-    """Raise Blame for the first value that cannot be written alone."""
+def _raise_bad_value(values: Any, field: Any) -> None:
+    """Raise BadValue for the first value that cannot be written alone."""
     arrow, parquet = load(), load("pyarrow.parquet")
     schema = arrow.schema([field])
-    # A type that cannot be written is shown by a value, if there is one.
-    order = sorted(range(len(values)), key=lambda place: not _is_there(values[place]))
+    # Nulls last, so that an error for a type names a value, if there is one.
+    order = sorted(range(len(values)), key=lambda place: not _is_valid(values[place]))
     for place in order:
         one = values[place]
         try:
@@ -409,8 +409,9 @@ def _blame(values: Any, field: Any) -> None:
             with parquet.ParquetWriter(io.BytesIO(), schema) as alone:
                 alone.write_table(arrow.Table.from_arrays([array], schema=schema))
         except problems() as error:
-            raise Blame(place, field.name, error) from error
+            raise BadValue(place, field.name, error) from error
 
 
-def _is_there(value: Any) -> bool:
+def _is_valid(value: Any) -> bool:
+    """Return True if the value is not null."""
     return bool(getattr(value, "is_valid", value is not None))

@@ -1,4 +1,4 @@
-"""The tables of `rerank batch`: rows read from JSON, CSV and Parquet, and written to JSON lines, CSV and Parquet."""
+"""Read the rows of `rerank batch` from JSON, CSV or Parquet, and write them to JSON lines, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _GZIP = ".gz"
 
 
 def input_format(path: Path, given: str | None) -> str:
-    """Return the format of the input, by its first bytes, the option, or its name."""
+    """Return the format of the input by its first bytes, the option or its name."""
     with path.open("rb") as file:
         is_parquet = files.is_parquet(files.peek(file)[0])
     name = path.with_suffix("") if path.suffix.lower() == _GZIP else path
@@ -45,7 +45,7 @@ def input_format(path: Path, given: str | None) -> str:
 
 
 def output_format(path: Path, given: str | None) -> str:
-    """Return the format of the output, by the option or its name."""
+    """Return the format of the output by the option or its name."""
     if path.suffix.lower() == _GZIP:
         message = f"{path}: OUT is not compressed; name it without {_GZIP}"
         raise BadBatch(message)
@@ -54,7 +54,7 @@ def output_format(path: Path, given: str | None) -> str:
 
 def _known(path: Path, found: str | None, option: str, formats: Sequence[str]) -> str:
     if found is None:
-        message = f"{path}: its name does not say what it is; add {option}: {', '.join(formats)}"
+        message = f"{path}: its name does not have a known suffix; add {option}: {', '.join(formats)}"
         raise BadBatch(message)
     if found == "parquet":
         try:
@@ -68,31 +68,31 @@ def _known(path: Path, found: str | None, option: str, formats: Sequence[str]) -
 
 
 class Chunk(NamedTuple):
-    """Some rows of the input, one after the other."""
+    """Consecutive rows of the input."""
 
     first: int
     """The number of the first one, from 1."""
     rows: list[dict[str, Any]]
-    """Their values: JSON values, or `msgspec.Raw` where they are carried over as they are."""
+    """Their JSON values; those that are only copied to the output are `msgspec.Raw`."""
     arrow: Any = None
-    """Of a Parquet file, the same rows as it has them."""
+    """For Parquet, the record batch with the same rows."""
 
 
 def read(batch: Batch) -> Rows:
     """Yield the rows of the input.
 
     Raises:
-        BadBatch: The input cannot be read, or is not what its format says.
+        BadBatch: The input cannot be read, or does not have the format of the job.
     """
     for chunk in chunks(batch):
         yield from chunk.rows
 
 
 def chunks(batch: Batch) -> Iterator[Chunk]:
-    """Yield the rows of the input, some at a time.
+    """Yield the rows of the input in chunks.
 
     Raises:
-        BadBatch: The input cannot be read, or is not what its format says.
+        BadBatch: The input cannot be read, or does not have the format of the job.
     """
     try:
         yield from _parquet(batch) if batch.input_format == "parquet" else _text(batch)
@@ -143,7 +143,7 @@ def _text_rows(batch: Batch, file: BinaryIO) -> Rows:
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     row.pop(ERROR, None)
     labels = row.get(RELEVANCE)
-    if isinstance(labels, float) and isnan(labels):  # as pandas writes that there is nothing
+    if isinstance(labels, float) and isnan(labels):  # pandas writes NaN for a missing value
         row[RELEVANCE] = None
     return row
 
@@ -169,7 +169,7 @@ def _decoded(name: str, line: int, text: str) -> Any:
 
 
 class Writer(Protocol):
-    """Write rows with their results to the output."""
+    """A writer of rows with their results to the output."""
 
     def write(self, chunk: Chunk, places: Sequence[int], results: Sequence[Mapping[str, Any]]) -> None:
         """Write the rows at these places of a chunk, each with its results.
@@ -180,12 +180,12 @@ class Writer(Protocol):
         ...
 
     def close(self) -> None:
-        """Write what follows the last row."""
+        """Write the end of the file."""
         ...
 
 
 def writer(batch: Batch, found: Survey, file: BinaryIO) -> Writer:
-    """Return what writes the output to this file."""
+    """Return the writer of the output to this file."""
     match batch.output_format:
         case "jsonl":
             return _JsonLines(batch, file)
@@ -196,10 +196,10 @@ def writer(batch: Batch, found: Survey, file: BinaryIO) -> Writer:
 
 
 def json_line(row: Mapping[str, Any], number: int) -> bytes:
-    """Return a row as a line of JSON. NaN and infinity, which JSON has not, are null.
+    """Return a row as a line of JSON, with null for NaN and infinity, which JSON lacks.
 
     Raises:
-        Unwritable: A value of it cannot be written as JSON.
+        Unwritable: A value of the row cannot be written as JSON.
     """
     try:
         return msgspec.json.encode(row) + b"\n"
@@ -261,7 +261,7 @@ class _Csv:
 
 
 def cell_text(value: Any) -> str:
-    """Return a value as the text of a cell: texts as they are, null as nothing, and anything else as JSON."""
+    """Return a value as the text of a cell: texts unchanged, null as an empty cell, other values as JSON."""
     if isinstance(value, str):
         return value
     text = msgspec.json.encode(value).decode()
@@ -279,7 +279,7 @@ class _Parquet:
         place: list[Any] = [("index", arrow.int32()), ("score", arrow.float64())]
         place += [(name, types[kind]) for name, kind in HIT.items()]
         if batch.with_documents:
-            # A document may be a text or an object, and a column has one type: objects are written as JSON.
+            # A column has one type, so documents that are objects are written as JSON.
             place.append(("document", arrow.string()))
         kinds = [arrow.list_(arrow.struct(place)), *[types[kind] for kind in COLUMNS.values()]]
         self._added = arrow.schema(list(zip(map(batch.added, RESULTS), kinds, strict=True)))
@@ -294,7 +294,7 @@ class _Parquet:
             added = parquet.table(self._added, self._results(results))
             arrays = self._arrays(chunk, places) + added.columns
             self._writer.write(parquet.load().Table.from_arrays(arrays, schema=self._schema))
-        except parquet.Blame as error:
+        except parquet.BadValue as error:
             place = places[error.place]
             value = {**chunk.rows[place], **results[error.place]}.get(error.name)
             raise Unwritable(chunk.first + place, error.name, value, str(error), "Parquet") from error
@@ -309,7 +309,7 @@ class _Parquet:
                 for name in self._carried.names
             }
             return cast(list[Any], parquet.table(self._carried, values).columns)
-        # By slices, as not every type can be taken by places.
+        # By slices, as pyarrow cannot select single rows for every type.
         table = parquet.load().Table.from_batches([chunk.arrow]).select(self._carried.names)
         slices = [table.slice(run.start, len(run)) for run in _runs(places)]
         return cast(list[Any], parquet.load().concat_tables(slices or [table.slice(0, 0)]).columns)
@@ -334,22 +334,22 @@ def _runs(places: Sequence[int]) -> Iterator[range]:
 
 
 def carried_value(value: Any) -> Any:
-    """Return the JSON value of what is carried over as it is."""
+    """Return the JSON value of a value that is copied to the output."""
     return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
 
 
 class Schema:
-    """Find the schema of the columns that are carried over to Parquet."""
+    """The schema of the columns that are copied to Parquet, found row by row."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._inference = parquet.Inference()
 
     def add(self, chunk: Chunk) -> None:
-        """Take some rows into account.
+        """Add the rows of a chunk.
 
         Raises:
-            Unwritable: A column has values of several types, or of one that Parquet has not.
+            Unwritable: A column has values of several types, or of a type that Parquet lacks.
         """
         if chunk.arrow is not None:
             return

@@ -164,7 +164,7 @@ class Tasks(Run):
         self._given.set()
 
     async def _supervise(self) -> None:
-        self._connections: Any = self._context.connections.apart(self.concurrency)
+        self._connections: Any = self._context.connections.separate(self.concurrency)
         try:
             with self._scope:
                 async with anyio.create_task_group() as self._group:

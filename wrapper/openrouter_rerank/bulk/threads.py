@@ -147,7 +147,7 @@ class Threads(Run):
     def results(self) -> Generator[Result[Any]]:
         """Yield the results. The run begins with the first one, and has ended when the generator is closed."""
         self._process = getpid()
-        self._connections = self._context.connections.apart(self.concurrency)
+        self._connections = self._context.connections.separate(self.concurrency)
         try:
             while not self.finished:
                 # Take one request for each result that is returned, and more only if no result is ready.

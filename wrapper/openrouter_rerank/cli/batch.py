@@ -24,7 +24,16 @@ from openrouter_rerank import (
     RerankError,
 )
 from openrouter_rerank.bulk import batch as jobs
-from openrouter_rerank.bulk.job import FORMATS, INPUT_FORMATS, BadBatch, Batch, BatchError, Survey
+from openrouter_rerank.bulk.job import (
+    COLUMNS,
+    FORMATS,
+    INPUT_FORMATS,
+    PLACE,
+    BadBatch,
+    Batch,
+    BatchError,
+    Survey,
+)
 from openrouter_rerank.bulk.journal import FinishedRow, Journal, opened
 from openrouter_rerank.bulk.tables import input_format, output_format, read
 from openrouter_rerank.cli.chunks import chunk_options, words
@@ -144,11 +153,11 @@ def command(  # noqa: PLR0913 - one argument for each option
     or UTF-16 with a byte order mark, and compressed by gzip or not. A row has a query and a list of documents: texts, or
     objects with text and/or image; with --text-field, objects of any kind. In CSV the list is a JSON array in its cell.
 
-    OUT has the rows in their order with all other columns, and beside them: ranking (a list of index and score, best
-    first), model, provider, cost, search_units, total_tokens, response_id. Rows that fail go unchanged to
-    OUT.failed.jsonl, which can be IN again. Values that OUT cannot hold are reported before anything is sent. From
-    Parquet to JSON, dates and times are written by ISO 8601, decimals as strings, bytes in base64, maps as lists of pairs. With a column relevance (a list of whole numbers, one for each
-    document), nDCG@10 and MRR@10 are reported, before and after ranking.
+    OUT has the rows in their order with all other columns, and adds: ranking (a list with HIT, best first), COLUMNS. Rows
+    that fail go unchanged to OUT.failed.jsonl, which can be IN again. Values that OUT cannot hold are reported before
+    anything is sent. From Parquet to JSON, dates and times are written by ISO 8601, decimals as strings, bytes in base64,
+    maps as lists of pairs. With a column relevance (a list of whole numbers, one for each document), nDCG@10 and MRR@10
+    are reported, before and after ranking.
 
     Interrupt and rerun the same command safely: finished rows are in OUT.part and are not ranked again. Only the rows in
     flight, at most --concurrency, may be billed twice. The first Ctrl-C waits for them, the second does not.
@@ -222,6 +231,10 @@ def command(  # noqa: PLR0913 - one argument for each option
         raise CallFailed(str(error)) from error
 
 
+# The names of the columns, from the contract.
+command.help = (command.help or "").replace("HIT", ", ".join(PLACE)).replace("COLUMNS", ", ".join(COLUMNS))
+
+
 def _surveyed(job: Batch) -> Survey:
     """Read the whole input, and warn of values that are written as null."""
     found = jobs.survey(job)
@@ -246,7 +259,7 @@ def _estimated(job: Batch, found: Survey, top_n: int | None, connection: Connect
         try:
             estimate = reranker.dry_run(rows())
         except (ValueError, TypeError) as error:
-            message = f"{job.source}, row {number}: {error}. Mend the row, or change the options"
+            message = f"{job.source}, row {number}: {error}; correct the row, or change the options"
             raise BadInput(message) from error
     click.echo(
         f"{found.rows:,} rows, {estimate.requests:,} requests, {estimate.documents:,} documents, "
@@ -355,25 +368,25 @@ class _Run:
         if isinstance(error, _ENDING):
             self._stop(error, results)
             return
-        kept = jobs.kept(result)
+        finished = jobs.finished_row(result)
         with self._lock:
             if isinstance(error, RerankError) and error.retryable:
-                self._doubtful.append(kept)
+                self._doubtful.append(finished)
                 self._last = error
                 if len(self._doubtful) >= _OUTAGE:
                     self._stop(error, results)
                 return
             if self._stopped_by is None:
                 self._record_doubtful()
-            self._journal.record(kept)
+            self._journal.record(finished)
             unknown = self._limited and self._journal.unknown > 0
             self._limited = self._limited and not unknown
         if unknown:
             self._note("--max-cost cannot hold: the server does not say what its rankings cost")
 
     def _record_doubtful(self) -> None:
-        for kept in self._doubtful:
-            self._journal.record(kept)
+        for finished in self._doubtful:
+            self._journal.record(finished)
         self._doubtful.clear()
 
     def _end(self) -> None:
@@ -390,7 +403,7 @@ class _Run:
     def _failures(self) -> Iterator[str]:
         journal = self._journal
         for kind, number in journal.failures.most_common(_KINDS):
-            yield f"{number:,} by {kind} ({shorten(one_line(journal.said[kind]), _SAID, placeholder='…')})"
+            yield f"{number:,} by {kind} ({shorten(one_line(journal.messages[kind]), _SAID, placeholder='…')})"
         rest = sum(number for _, number in journal.failures.most_common()[_KINDS:])
         if rest:
             yield f"{rest:,} by others"

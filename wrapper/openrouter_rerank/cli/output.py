@@ -129,10 +129,13 @@ def write(output: bytes) -> None:
         raise CallFailed(message) from error
 
 
+HIT_NAMES = ("index", "score", *HIT, "document", "file", "line")
+"""The names of the members of a hit."""
+
+
 def _hit(hit: Hit[Row]) -> dict[str, Any]:
-    value, file, line = hit.document
-    more = {name: getattr(hit, name) for name in HIT}
-    return {"index": hit.index, "score": hit.score, **more, "document": value, "file": file, "line": line}
+    more = (getattr(hit, name) for name in HIT)
+    return dict(zip(HIT_NAMES, (hit.index, hit.score, *more, *hit.document), strict=True))
 
 
 def _facts(ranking: Ranking[Row]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from openrouter_rerank.cli.chunks import chunk_options, words
 from openrouter_rerank.cli.connection import Connection, connect, connection_options
 from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed, one_line
 from openrouter_rerank.cli.rows import Row
+from openrouter_rerank_api.answers import ANSWER
 
 
 @click.command("rank", epilog=EXIT_CODES)
@@ -69,8 +70,8 @@ def command(  # noqa: PLR0913 - one argument for each option
 
     \b
     --format table  rank, score, index, document; then model, provider, cost, time
-    --format jsonl  one line each: {"index", "score", "document", "file", "line"}
-    --format json   one object: id, model, provider, usage, elapsed, ..., "hits"
+    --format jsonl  one line each: {HIT}
+    --format json   one object: ANSWER, usage, elapsed, ..., "hits"
     """  # noqa: D301 - click takes a backspace as the mark of a block to leave as it is
 
     def text(row: Row) -> str:
@@ -109,3 +110,11 @@ def command(  # noqa: PLR0913 - one argument for each option
     rows.note_not_finite(documents)
     show = output.explained if explain else output.FORMATS[output_format or output.default_format()]
     output.write(show(ranking, text))
+
+
+# The names of the fields, from the contract.
+command.help = (
+    (command.help or "")
+    .replace("HIT", ", ".join(f'"{name}"' for name in output.HIT_NAMES))
+    .replace("ANSWER", ", ".join(ANSWER))
+)

@@ -50,7 +50,7 @@ class Row(NamedTuple):
             return text
         where = tables.place(self.file, self.line)
         if field in self.value:
-            message = f"{where}: the field {field!r} holds {tables.kind(text)} where a string is needed; mend or remove the row"
+            message = f"{where}: the field {field!r} holds {tables.kind(text)} where a string is needed; correct or remove the row"
         else:
             there = ", ".join(self.value) or "an empty object"
             message = f"{where}: there is no field {field!r}, only {there}; say which field to rank by with --text-field"

@@ -201,7 +201,7 @@ class Pair:
         return self.__copy__()
 
     def __reduce__(self) -> Any:
-        return Pair, ()  # connections are made anew
+        return Pair, ()  # connections are made again
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pair)  # adapters are equal whose settings are

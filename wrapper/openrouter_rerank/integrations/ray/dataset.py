@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from openrouter_rerank.bulk.batch import kept, told
+from openrouter_rerank.bulk.batch import error_columns, finished_row
 from openrouter_rerank.bulk.cache import DiskCache
 from openrouter_rerank.bulk.job import ERROR
 from openrouter_rerank.bulk.journal import FinishedRow
@@ -259,12 +259,12 @@ class OpenRouterRerank:
                         ended = ended or result.error
                         self._member.end(result.error)
                         results.drain()
-                row = kept(result)
+                row = finished_row(result)
                 found[row.row] = row
         ended = ended or gate.ended
         if ended is not None and self._job.stop_on_error:
             raise ended
-        rest = None if ended is None else told(ended)
+        rest = None if ended is None else error_columns(ended)
         rows = [found.get(number) or FinishedRow(number, error=rest) for number in range(batch.num_rows)]
         return tables.with_results(batch, rows, columns)
 

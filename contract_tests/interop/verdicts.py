@@ -1,0 +1,121 @@
+"""The verdict of the conformance kit on others' real servers at each level, as docs/servers.md."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import servers
+from processes import NotRunningError
+from servers import KEY, Commands, Server
+
+from rerank_conformance.report import LEVELS, Report
+from rerank_conformance.reports.words import VERDICTS, failed, grouped_causes, visible
+
+PATIENCE = 1800  # seconds, for one check
+TIMEOUT = "120"  # seconds, for one answer: a busy machine must not decide a verdict
+LONGEST = 160  # characters of what a server answered
+HEAD = """\
+# Servers and the contract
+
+The verdict of `rerank-conformance check` on servers of others, each the real thing, started on one machine without a network.
+`nox -s interop` makes this page anew. [Choose a level](conformance.md#choose-a-level) says what the levels are. A server that
+does not reach a level can still be used: [this client](interop.md) asks for less than the contract promises.
+"""
+MODELS = """\
+llama.cpp, infinity and vLLM rank by a model of random weights, which no rule of level `ranking` but advice
+(`relation.relevant-first`) depends on. The LiteLLM proxy has `rerank serve --compat` behind it. TEI is not in a package, so it is
+not here; its `/rerank` takes `texts` in place of `documents`. Workflows for each are in
+[Check a server in CI](guides/ci.md).
+"""
+
+
+class Verdict(NamedTuple):
+    """The report on one server, or the reason why there is none."""
+
+    server: str
+    version: str
+    report: Report | None
+    reason: str = ""
+
+
+def all_verdicts(commands: Commands) -> list[Verdict]:
+    """Start each server, and have it judged."""
+    litellm, infinity, vllm = commands.litellm, commands.infinity, commands.vllm
+    starts: dict[str, Callable[[], AbstractContextManager[Server]] | None] = {
+        "llama.cpp": servers.llama,
+        "LiteLLM proxy": lambda: servers.proxy(litellm),
+        "infinity": infinity and (lambda: servers.infinity(infinity)),
+        "vLLM": vllm and (lambda: servers.vllm(vllm)),
+        "rerank serve": servers.ours,
+    }
+    return [verdict(name, start) for name, start in starts.items()]
+
+
+def verdict(name: str, start: Callable[[], AbstractContextManager[Server]] | None) -> Verdict:
+    """Start one server, and have it judged."""
+    if start is None:
+        return Verdict(name, "", None, "it could not be installed")
+    try:
+        with start() as server:
+            return Verdict(name, server.version, judge(server))
+    except (NotRunningError, OSError) as error:
+        return Verdict(name, "", None, str(error))
+
+
+def judge(server: Server) -> Report:
+    """Return the report of a whole check, made by the command."""
+    with TemporaryDirectory(prefix="interop-check-") as home:
+        file = Path(home, "report.json")
+        check = [sys.executable, "-m", "rerank_conformance", "check", server.base_url, "--json", file]
+        check += ["--model", server.model, "--key-env", "INTEROP_KEY", "--seed", "1", "--timeout", TIMEOUT]
+        environment = os.environ | {"INTEROP_KEY": KEY}
+        try:
+            # it ends with 1 where a server is not conformant
+            done = subprocess.run(
+                check, env=environment, capture_output=True, encoding="utf-8", timeout=PATIENCE, check=False
+            )
+            return Report.from_json(file.read_bytes())
+        except subprocess.TimeoutExpired:
+            message = f"the check did not end within {PATIENCE} s"
+            raise NotRunningError(message) from None
+        except OSError:
+            message = f"the check gave no report: {' '.join(done.stderr.split())[-300:]}"
+            raise NotRunningError(message) from None
+
+
+def cells(one: Verdict) -> list[str]:
+    """Return the row of a server in the table."""
+    if one.report is None:
+        return [one.server, f"not run: {one.reason}", *[""] * (len(LEVELS) + 1)]
+    report = one.report
+    levels = [
+        f"{VERDICTS[report.verdicts[level]].lower()}: {failed(report.of_level(level))}" for level in LEVELS
+    ]
+    return [one.server, one.version, *levels, str(report.requests)]
+
+
+def causes(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Yield the causes of each verdict in words, the heaviest first."""
+    for one in verdicts:
+        if one.report is None:
+            continue
+        yield f"## {one.server}\n"
+        grouped = grouped_causes(one.report)
+        if not grouped:
+            yield "Nothing failed.\n"
+        for title, found in grouped.items():
+            yield f"{title}:\n"
+            for cause in found:
+                rule = cause.rule
+                names = ", ".join(f"`{name}`" for name in cause.names)
+                said = " ".join(visible(rule.actual or rule.reason or "").split())
+                shown = f"{said[:LONGEST]}…" if len(said) > LONGEST else said
+                shown = shown.replace("`", "'")
+                what = rule.requirement if len(cause.rules) == 1 else f"{len(cause.rules)} rules"
+                yield f"- **{cause.level}** {what} ({names}): `{shown}`"
+            yield ""

@@ -1,0 +1,54 @@
+"""Transient errors that are not transient: a 5xx that one request gets every time, while others are ranked."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
+
+from rerank_conformance.exchanges import Exchange, Probe, transient_status
+
+Send = Callable[[Probe], Awaitable[Exchange]]
+
+_RULES = 6  # of which one request each is sent again; a server that fails more has enough to mend
+_OF_GENERATED = 2
+_TIMES = 2
+
+
+async def with_lasting(exchanges: Sequence[Exchange], plain: Probe, send: Send) -> list[Exchange]:
+    """Return the exchanges, with those marked whose transient error comes every time.
+
+    Each is sent again between plain requests. A plain request that is not ranked means that the server as a whole has trouble,
+    from which nothing follows. Two plain requests in a row keep a server that fails every second time from being blamed.
+
+    Args:
+        exchanges: Everything that was sent.
+        plain: A request that was ranked before.
+        send: Sends a request that is not counted again.
+    """
+    lasting: set[tuple[str, int]] = set()
+    for exchange in _chosen(exchanges):
+        for _ in range(_TIMES):
+            found = [await send(probe) for probe in (plain, exchange.probe, plain)]
+            if not (found[0].ranked and found[2].ranked and _failure(found[1])):
+                break
+        else:
+            lasting.add(_kind(exchange))
+    return [
+        replace(one, lasting=True) if _failure(one) and _kind(one) in lasting else one for one in exchanges
+    ]
+
+
+def _failure(exchange: Exchange) -> int | None:
+    """Return the transient 5xx of an exchange; None if it ended in another way. 429 and 408 are limits, and no failures."""
+    status = transient_status(exchange.probe, exchange.answer) if exchange.answer else None
+    return status if status is not None and status >= 500 else None
+
+
+def _kind(exchange: Exchange) -> tuple[str, int]:
+    """Return the key of requests that fail for one reason: a generated one stands for itself alone."""
+    return exchange.probe.rule or exchange.probe.name, _failure(exchange) or 0
+
+
+def _chosen(exchanges: Sequence[Exchange]) -> Iterator[Exchange]:
+    failed = [one for one in exchanges if _failure(one)]
+    by_rule = {one.probe.rule: one for one in reversed(failed) if one.probe.rule}
+    yield from list(by_rule.values())[-_RULES:]
+    yield from [one for one in failed if not one.probe.rule][:_OF_GENERATED]

@@ -1,0 +1,121 @@
+"""The checks of `st run` on a server in this process: its requests are made once, and only their responses are judged.
+
+`st run` spends most of its time on making requests, and with one seed they are the same for every server as long as none of its
+checks fails. So they are recorded against the reference, whose responses pass, and sent to each server. Where a server responds as
+the reference did, the checks would say the same again.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
+
+from rerank_conformance import contract
+from rerank_conformance.reference import Answer, Reference
+
+KEY = "sk-or-v1-the-right-key"
+_ENFORCED = {401, 403, *range(300, 400)}  # statuses that schemathesis takes for a refusal of a key
+_ID = "gen-rerank-1"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A request of `st run`, and what the reference responds."""
+
+    case: Any
+    request: Any
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    answer: Answer
+
+    def send(self, server: Reference, **changed: str) -> Answer:
+        """Return the response of a server."""
+        return server.answer(self.method, self.path, {**self.headers, **changed}, self.body)
+
+
+def failed_checks(make: Callable[..., Reference]) -> list[str]:
+    """Return the checks that `st run` fails the server by.
+
+    Args:
+        make: The server; it takes what `Reference` takes.
+    """
+    found = dict.fromkeys(_failures(make(keys={KEY}, new_id=lambda: _ID)))
+    return list(found)
+
+
+def _failures(server: Reference) -> Iterator[str]:
+    from schemathesis.core.failures import FailureGroup  # noqa: PLC0415 - takes a moment
+    from schemathesis.core.transport import Response  # noqa: PLC0415
+    from schemathesis.specs.openapi.checks import ignored_auth  # noqa: PLC0415
+
+    everything = recorded()
+    for one in everything:
+        answer = one.send(server)
+        if answer == one.answer:
+            continue
+        response = Response(
+            status_code=answer.status,
+            headers={name: [value] for name, value in answer.headers.items()},
+            content=answer.body,
+            request=one.request,
+            elapsed=0.0,
+            verify=True,
+            message="Any",
+        )
+        try:
+            one.case.validate_response(response, headers=one.headers, excluded_checks=[ignored_auth])
+        except FailureGroup as failures:
+            yield from (type(failure).__name__ for failure in failures.exceptions)
+    ranked = next(one for one in everything if one.answer.status == 200)
+    for key in ("", "Bearer wrong"):
+        answer = ranked.send(server, authorization=key)
+        if 200 <= ranked.send(server).status < 300 and answer.status not in _ENFORCED:
+            yield ignored_auth.__name__
+
+
+@cache
+def recorded() -> list[Recorded]:
+    """Return the requests of `st run` on this contract, with its defaults and the seed 1."""
+    from schemathesis import openapi  # noqa: PLC0415 - takes a moment
+    from schemathesis.config import SchemathesisConfig  # noqa: PLC0415
+    from schemathesis.engine import events, from_schema  # noqa: PLC0415
+
+    reference = Reference(keys={KEY}, new_id=lambda: _ID)
+    sent: dict[str, tuple[str, str, dict[str, str], bytes, Answer]] = {}
+
+    def app(environ: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
+        headers = {
+            name[5:].replace("_", "-").lower(): environ[name] for name in environ if name[:5] == "HTTP_"
+        }
+        if environ.get("CONTENT_TYPE"):
+            headers["content-type"] = environ["CONTENT_TYPE"]
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        request = environ["REQUEST_METHOD"], environ["PATH_INFO"], headers, body
+        answer = reference.answer(*request)
+        sent[headers.get("x-schemathesis-testcaseid", "")] = (*request, answer)
+        start(f"{answer.status} Any", list(answer.headers.items()))
+        return [answer.body]
+
+    document = cast("dict[str, Any]", json.loads(json.dumps(contract.load().document)))
+    document["paths"] = {"/rerank": document["paths"]["/rerank"]}
+    config = SchemathesisConfig.from_dict(
+        {
+            "seed": 1,
+            "continue-on-failure": True,
+            "headers": {"Authorization": f"Bearer {KEY}"},
+            "generation": {"database": "none"},
+        }
+    )
+    schema = openapi.from_dict(document, config=config)
+    schema.app = app
+    found: list[Recorded] = []
+    for event in from_schema(schema).execute():
+        if isinstance(event, events.ScenarioFinished):
+            for name, node in event.recorder.cases.items():
+                interaction = event.recorder.interactions.get(name)
+                if interaction is not None and interaction.response is not None and name in sent:
+                    found.append(Recorded(node.value, interaction.response.request, *sent[name]))
+    return found
