@@ -92,17 +92,18 @@ def run(tmp_path, server):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     (tmp_path / "service.py").write_text(SERVICE, "utf-8")
     (known,) = (block.text for block in of("text") if "answer.echo-present" in block.text)
-    (tmp_path / "known.txt").write_text(known, "utf-8")
+    (tmp_path / "expected-failures.txt").write_text(known, "utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.endswith(("_KEY", "_PROXY"))}
     environment |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "80",
         "NO_COLOR": "1",
         "PYTHONPATH": str(tmp_path),
+        "URL": server,
     }
 
     def run(command: str) -> subprocess.CompletedProcess[str]:
-        command = re.sub(rf"{re.escape(SHOWN)}\b|(OTHER-)?URL\b", server, command)
+        command = re.sub(rf"{re.escape(SHOWN)}\b|(?<!\$)(OTHER-)?URL\b", server, command)
         return subprocess.run(
             ["bash", "-c", command],
             cwd=tmp_path,
@@ -321,6 +322,8 @@ def test_every_language():
     assert {block.language for block in BLOCKS} <= {
         "python",
         "js",  # test_conform.py
+        "yaml",  # an extract of a workflow
+        "{literalinclude}",  # the workflows, which `nox -s lint` checks
         "console",
         "sh",
         "text",
