@@ -261,7 +261,7 @@ def lowest(session: nox.Session, what: str) -> None:
 
 @nox.session(default=False)
 def generate(session: nox.Session) -> None:
-    """Make generated/ anew from openapi.yaml and contracts/dialects."""
+    """Write generated/ from openapi.yaml and contracts/dialects."""
     session.install(*group("generate"))
     shutil.rmtree(GENERATED, ignore_errors=True)
     generate_into(session, GENERATED)
