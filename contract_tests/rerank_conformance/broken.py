@@ -110,7 +110,7 @@ _ACCEPTANCE: Mapping[str, Server] = {
     ),
     "acceptance.top-n": refusing(
         "Refuses a top_n above the number of documents.",
-        lambda b: len(b["documents"]) < b.get("top_n", 0) < 2**40,
+        lambda b: len(b["documents"]) < b.get("top_n", 0) < 2**31,
     ),
     "acceptance.top-n-huge": refusing(
         "Refuses a top_n beyond 64 bits.", lambda b: b.get("top_n", 0) >= 2**63

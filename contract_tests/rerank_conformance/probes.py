@@ -436,7 +436,7 @@ def _rankings(model: str) -> Iterator[Probe]:  # noqa: PLR0915 - a table, in sen
     yield _legal("rank-top-all", "acceptance.top-n", _body(model, top_n=len(DOCUMENTS)))
     yield _legal("rank-top-more", "acceptance.top-n", _body(model, top_n=len(DOCUMENTS) + 1), quick=True)
     yield _legal("rank-top-thousand", "acceptance.top-n", _body(model, top_n=1000))
-    yield _legal("rank-top-32-bits", "acceptance.top-n", _body(model, top_n=2**31))
+    yield _legal("rank-top-32-bits", "acceptance.top-n-huge", _body(model, top_n=2**31))
     yield _legal("rank-top-integral", "acceptance.top-n-integral", _body(model, top_n=2.0))
     yield _legal("rank-top-huge", "acceptance.top-n-huge", _body(model, top_n=2**70))
     yield _legal("rank-again", "acceptance.plain", _body(model), quick=True)

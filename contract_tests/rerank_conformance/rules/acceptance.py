@@ -67,7 +67,7 @@ _TABLE: tuple[tuple[str, Level, bool, str, str], ...] = (
         "top-n-huge",
         "SHOULD",
         False,
-        "A top_n beyond 64 bits is accepted: the contract sets no maximum",
+        "A top_n that needs more than 32 or 64 bits is accepted: the contract sets no maximum",
         f"{_REQUEST}/top_n",
     ),
     (
