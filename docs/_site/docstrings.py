@@ -46,7 +46,7 @@ def _without_options(
         return None
     try:
         signature = inspect.signature(obj)
-    except ValueError:  # a class of C
+    except (TypeError, ValueError):  # a cached property, or a class of C
         return None
     if not options.CALL.issubset(signature.parameters):
         return None
