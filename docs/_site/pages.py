@@ -82,7 +82,7 @@ def rules() -> str:
         "[Check a server](conformance.md) describes the command, and [Make a server conform](guides/conform.md) has two servers that",
         "keep every rule.",
         "",
-        "Each rule has a level and a force. **MUST**: a server that breaks the rule is nonconformant. **SHOULD**: a recommendation, as",
+        "Each rule has a level, and is a MUST or a SHOULD. A server that breaks a MUST is nonconformant. A SHOULD is a recommendation, as",
         "some models differ here for good reasons; `--strict` counts it as a MUST. A quick rule is judged with `--quick` too.",
         "",
         "A level says what a client loses if the server breaks the rule. Each level includes the ones before it:",

@@ -224,6 +224,23 @@ def test_dark(page, scheme):
     assert brightness < 150 if scheme == "dark" else brightness > 650
 
 
+@pytest.mark.parametrize("chosen", ["dark", "light"])
+def test_the_contract_follows_the_site(browser, address, chosen):
+    """The page of Redoc has the colours that were chosen on another page, and leads back to the site."""
+    other = {"dark": "light", "light": "dark"}[chosen]
+    with opened(browser, address, "docs/rules.html", color_scheme=other) as (tab, complaints, _):
+        tab.evaluate("theme => localStorage.setItem('theme', theme)", chosen)
+        tab.goto(urljoin(address, DRAWN), wait_until="load")
+        tab.locator("[data-section-id]").first.wait_for()
+        ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        brightness = sum(map(int, ground[4:-1].split(", ")))
+        assert brightness < 150 if chosen == "dark" else brightness > 650
+        assert tab.evaluate(CONTRAST)["poor"] == []
+        tab.get_by_role("navigation", name="Site").get_by_role("link").first.click()
+        tab.wait_for_url("**/docs/index.html")
+        assert complaints == []
+
+
 def test_first(browser, address):
     """The address of the site leads to its first page."""
     with opened(browser, address, "") as (tab, complaints, elsewhere):

@@ -14,7 +14,7 @@ document.addEventListener("DOMContentLoaded", () => {
   form.innerHTML = `
     <label>Words <input type="search" name="words" autocomplete="off" placeholder="top_n, score, key …"></label>
     <label>Level <select name="level"><option value="">all</option></select></label>
-    <label>Force <select name="force"><option value="">all</option><option>MUST</option><option>SHOULD</option></select></label>
+    <label>MUST or SHOULD <select name="force"><option value="">all</option><option>MUST</option><option>SHOULD</option></select></label>
     <output role="status"></output>`;
   for (const level of new Set(levels.values())) form.elements.level.add(new Option(level));
   // the address keeps the choice, so that a filtered page can be linked to
