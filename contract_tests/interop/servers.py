@@ -29,6 +29,7 @@ from openrouter_rerank import (
     RerankError,
     StatusError,
 )
+from openrouter_rerank_api.dialects import Dialect
 
 HERE = Path(__file__).resolve().parent
 KEY = "sk-interop"
@@ -44,6 +45,7 @@ class Call(NamedTuple):
     asked: Asked
     error: type[StatusError] | None = None
     key: str = KEY
+    dialect: Dialect = "openrouter"
 
 
 class Server(NamedTuple):
@@ -71,11 +73,15 @@ OBJECTS = [{"text": text} for text in DOCUMENTS]
 WRONG_KEY = Call("a wrong key", {"documents": DOCUMENTS}, AuthenticationError, key="sk-wrong")
 LLAMA = (
     *RANKS,
+    Call("dialect jina, documents as objects", {"documents": OBJECTS}, dialect="jina"),
+    Call("dialect tei, documents as objects", {"documents": OBJECTS, "top_n": 2}, dialect="tei"),
     Call("documents as objects, which it does not take", {"documents": OBJECTS}, BadRequestError),
     WRONG_KEY,
 )
 LITELLM = (
     *RANKS,
+    Call("dialect jina", {"documents": DOCUMENTS, "top_n": 2}, dialect="jina"),
+    Call("dialect cohere-v2", {"documents": DOCUMENTS, "top_n": 2}, dialect="cohere-v2"),
     Call("documents as objects", {"documents": OBJECTS}),
     Call("a model that it does not have", {"documents": DOCUMENTS, "model": "none"}, BadRequestError),
     # without a database it cannot look a key up, and says so with 400
@@ -257,6 +263,8 @@ def row(server: Server, call: Call) -> Row:
 def plain(server: Server, call: Call) -> list[tuple[int, float]]:
     """Return the server's answer to a plain POST, best first."""
     body = {"model": server.model, "query": QUERY, **call.asked}
+    if call.dialect != "openrouter":
+        body["documents"] = DOCUMENTS  # other dialects send objects as their texts
     headers = {"Authorization": f"Bearer {call.key}"}
     answer = httpx.post(f"{server.base_url}/rerank", json=body, headers=headers, timeout=30)
     results = answer.raise_for_status().json()["results"]
@@ -269,8 +277,9 @@ def settings(server: Server, call: Call) -> Asked:
     """Return the arguments of both rerankers."""
     return {
         "api_key": call.key,
+        "dialect": call.dialect,
         "base_url": server.base_url,
-        "model": server.model,
+        "model": None if call.dialect == "tei" else server.model,
         "timeout": 30.0,
         "deadline": 60.0,
     }

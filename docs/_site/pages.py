@@ -22,6 +22,7 @@ import click
 from openrouter_rerank import Reranker, options
 from openrouter_rerank.cli.app import app
 from openrouter_rerank.errors import STATUSES
+from openrouter_rerank_api.dialects import DialectOptions
 from openrouter_rerank_api.options import SUMMARIES
 from rerank_conformance import rules as rule_modules
 from rerank_conformance.cli import main
@@ -156,13 +157,20 @@ def reference() -> str:
     page = (DOCS / "api/openrouter_rerank.md").read_text("utf-8")
     parameters = inspect.signature(Reranker).parameters
     alone = [name for name in parameters if name not in options.CALL]
-    of_call = [name for name in parameters if name in options.CALL]
+    of_dialects = [
+        name for name in parameters if name in options.CALL & DialectOptions.__annotations__.keys()
+    ]
+    of_call = [name for name in parameters if name in options.CALL and name not in of_dialects]
     lines = [
         "",
         "Each option of a call is also an argument of the constructor, as the default of every call. There, None stands for the",
         "value in this table; in a call, None stands for the client's default.",
         "",
         *_options(of_call),
+        "",
+        "Only some [dialects](../dialects.md) have these; in any other they raise ValueError:",
+        "",
+        *_options(of_dialects),
         "",
         "The constructor alone takes:",
         "",

@@ -16,6 +16,7 @@ from types import ModuleType
 
 import pytest
 
+from openrouter_rerank import Reranker
 from rerank_conformance.reference import Reference, asgi
 
 ROOT = Path(__file__).parents[2]
@@ -206,6 +207,7 @@ def test_every_test_and_check():
 
 ELSEWHERE = {
     "conform.md",  # test_conform.py
+    "dialects.md",  # test_the_lines_of_dialects
     "fastapi.md",  # test_the_service
     "frameworks.md",  # `nox -s frameworks` runs its examples, each with its framework
     "observe.md",  # test_the_traces
@@ -251,6 +253,23 @@ def test_the_programs(page, tmp_path, monkeypatch):
             exec(compile(code, where, "exec"), names)  # noqa: S102 - the pages are ours
         if shown is not None:
             assert printed.getvalue() == shown, where
+
+
+def test_the_lines_of_dialects(monkeypatch):
+    """Each line of the page about other vendors makes a reranker, and its programs print what the page shows."""
+    page = ROOT / "docs/dialects.md"
+    for name in ("OPENROUTER_API_KEY", "CO_API_KEY", "JINA_API_KEY", "VOYAGE_API_KEY"):
+        monkeypatch.setenv(name, "key-of-the-environment")
+    lines = re.findall(r"^\| [^|]+ \| `(Reranker\(.*\))` \|$", page.read_text("utf-8"), re.MULTILINE)
+    assert len(lines) >= 15
+    for line in lines:
+        with eval(line, {"Reranker": Reranker, "KEY": "key-of-the-caller"}) as reranker:  # noqa: S307 - the pages are ours
+            assert "/rerank" in repr(reranker)
+    names: dict[str, object] = {}
+    for block, shown in programs(page):
+        with redirect_stdout(StringIO()) as printed:
+            exec(block.text, names)  # noqa: S102 - as above
+        assert printed.getvalue() == (shown or ""), block.line
 
 
 def test_the_service(monkeypatch):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from openrouter_rerank.bulk.cache import DiskCache, MemoryCache
     from openrouter_rerank.bulk.large import split_by_words
     from openrouter_rerank.bulk.many import RerankRequest
+    from openrouter_rerank.doctor import Diagnosis, diagnose
 
 __version__ = VERSION
 
@@ -41,6 +42,7 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BudgetExceededError",
+    "Diagnosis",
     "DiskCache",
     "Document",
     "Hit",
@@ -62,13 +64,19 @@ __all__ = [
     "StatusError",
     "UnscoredHit",
     "Usage",
+    "diagnose",
     "split_by_words",
 ]
 
 del VERSION
 
 # Imported when first used, as most applications need none of them.
-_LAZY = frozenset({"DiskCache", "MemoryCache", "RerankRequest", "split_by_words"})
+_LAZY = {
+    **dict.fromkeys(
+        ["DiskCache", "MemoryCache", "RerankRequest", "split_by_words"], "openrouter_rerank.bulk"
+    ),
+    **dict.fromkeys(["Diagnosis", "diagnose"], "openrouter_rerank.doctor"),
+}
 _RENAMED = {
     "BadRequest": "BadRequestError",
     "BudgetExceeded": "BudgetExceededError",
@@ -87,7 +95,7 @@ _RENAMED = {
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(import_module("openrouter_rerank.bulk"), name)
+        return getattr(import_module(_LAZY[name]), name)
     if name in _RENAMED:
         from warnings import warn  # noqa: PLC0415 - needed for old names only
 

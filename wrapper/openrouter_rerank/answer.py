@@ -13,15 +13,18 @@ from http import HTTPStatus
 from math import isfinite
 from operator import attrgetter
 from time import time
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from openrouter_rerank.addresses import redirect_step
-from openrouter_rerank.decoding import decode, plain, pruned, well_formed
+from openrouter_rerank.calls import PreparedCall
+from openrouter_rerank.decoding import decode, plain, pruned
 from openrouter_rerank.errors import (
     APIConnectionError,
     APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
     InvalidResponseError,
     RerankError,
     ResponseError,
@@ -34,23 +37,26 @@ from openrouter_rerank.errors import (
 from openrouter_rerank.failures import UNSENT, class_names, explain
 from openrouter_rerank.operations import LARGEST_ERROR, Answer, Failure, Outcome, Send
 from openrouter_rerank.ranking import Content, Hit, Ranking, Usage
+from openrouter_rerank.readers import billed, count, flag, members, number, text
 from openrouter_rerank.redaction import Redactor
 from openrouter_rerank.settings import LIST_PATH, RANKING_PATH, Settings
 from openrouter_rerank.wordings import Cause, cause_of, is_no_address, words_of
 from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
+from openrouter_rerank_api.dialects import DIALECTS
 from openrouter_rerank_api.types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from openrouter_rerank.dialects.codec import Codec
 
 T = TypeVar("T")
 
 log = logging.getLogger("openrouter_rerank")
 
 
-def read(  # noqa: PLR0913, PLR0917 - the request and its outcome
-    outcome: Outcome, send: Send, own: list[T], limit: int, min_score: float | None, settings: Settings
-) -> partial[Ranking[T]] | RerankError:
+def read(outcome: Outcome, send: Send, prepared: PreparedCall[T]) -> partial[Ranking[T]] | RerankError:
     """Return the ranking, which the caller completes with the facts of the call, or the error of the outcome."""
-    answer = answered(outcome, send, settings)
-    return answer if isinstance(answer, RerankError) else _ranking(answer, own, limit, min_score, settings)
+    answer = answered(outcome, send, prepared.settings)
+    return answer if isinstance(answer, RerankError) else _ranking(answer, prepared)
 
 
 def answered(outcome: Outcome, send: Send, settings: Settings) -> Answer | RerankError:
@@ -157,9 +163,24 @@ _MOST_MEMBERS = 10_000
 _FIRST_STEP = 1024
 
 
-def malformed(problem: str, answer: Answer, settings: Settings) -> InvalidResponseError:
-    """Return the error of a 2xx response that breaks the contract in this way."""
-    message = f"{settings.where} answered {answer.status}, but {problem}. No part of it was used; report it to the server"
+# The words of a next step that is about the configuration of the client and does not say what to write.
+_CONFIGURATION = re.compile(
+    r"\b[Cc]heck base_url\b|\bis base_url an\b|\bdialect=|\bapi_key\b|\bname of the model\b"
+)
+
+
+def _with_doctor(message: str, step: str, settings: Settings) -> str:
+    """Add the command that finds the cause to a message whose next step changes the configuration."""
+    if _CONFIGURATION.search(step) is None:
+        return message
+    return f"{message.rstrip('.')}. `rerank doctor {settings.where}` finds the cause"
+
+
+def malformed(problem: str, answer: Answer, settings: Settings, hint: str = "") -> InvalidResponseError:
+    """Return the error of a 2xx response that breaks the contract, with the problem and the dialect that it looks like."""
+    step = f". {hint}" if hint else "; report it to the server"
+    told = f"{problem}. No part of it was used{step}"
+    message = f"{settings.where} answered {answer.status}, but {_with_doctor(told, told, settings)}"
     return InvalidResponseError(
         settings.redactor.text(message),
         status=answer.status,
@@ -221,33 +242,67 @@ def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings
     except msgspec.ValidationError as error:
         if _error_of(answer.body) is not None:
             return _status_error(answer, settings)
-        return malformed(f"its body breaks the contract: {error}", answer, settings)
+        hint = _dialect_hint(plain(answer.body), settings)
+        return malformed(f"its body breaks the contract: {error}", answer, settings, hint)
     except msgspec.DecodeError as error:
-        kind = answer.headers.get("content-type", "no content type")
-        hint = "; check base_url" if _is_html(answer) else ""
-        problem = f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}{hint}"
-        return malformed(problem, answer, settings)
+        return _not_json(error, answer, settings)
     # Some servers send an empty `error` beside the results.
     return _status_error(answer, settings) if body.error else body
 
 
-def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answer can be invalid
-    answer: Answer, own: list[T], limit: int, min_score: float | None, settings: Settings
-) -> partial[Ranking[T]] | RerankError:
-    def fail(problem: str) -> InvalidResponseError:
-        return malformed(problem, answer, settings)
+def _not_json(error: msgspec.DecodeError, answer: Answer, settings: Settings) -> InvalidResponseError:
+    kind = answer.headers.get("content-type", "no content type")
+    hint = "; check base_url" if _is_html(answer) else ""
+    problem = f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}{hint}"
+    return malformed(problem, answer, settings)
 
-    body = decoded(answer, _decoder, settings)
+
+_any_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
+
+
+def _translated(answer: Answer, settings: Settings, codec: Codec) -> _Body | ResponseError:
+    """Decode a 2xx body of another dialect; return a ResponseError if it carries an error or is malformed."""
+    try:
+        told = decode(answer.body, _any_decoder)
+    except msgspec.DecodeError as error:
+        return _not_json(error, answer, settings)
+    canonical = codec.decode(answer.headers, told)
+    if canonical is None:
+        canonical = {"error": members(told).get("error")}
+    if canonical.get("error"):
+        return _status_error(answer, settings)
+    try:
+        return msgspec.convert(canonical, _Body)
+    except msgspec.ValidationError as error:
+        hint = _dialect_hint(told, settings)
+        return malformed(f"its body breaks the contract: {error}", answer, settings, hint)
+
+
+def _dialect_hint(told: object, settings: Settings) -> str:
+    """Return a sentence that names the dialect of a body, if it is not that of the request."""
+    from openrouter_rerank.dialects import hint  # noqa: PLC0415 - errors alone need it
+
+    return hint(DIALECTS[0] if settings.codec is None else settings.codec.name, told)
+
+
+def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answer can be invalid
+    answer: Answer, prepared: PreparedCall[T]
+) -> partial[Ranking[T]] | RerankError:
+    own, limit, min_score, settings = prepared.own, prepared.limit, prepared.min_score, prepared.settings
+    codec = settings.codec
+
+    def fail(problem: str, hint: str = "") -> InvalidResponseError:
+        return malformed(problem, answer, settings, hint)
+
+    body = decoded(answer, _decoder, settings) if codec is None else _translated(answer, settings, codec)
     if isinstance(body, ResponseError):
         return body
     if isinstance(body.results, Unset):
         told = plain(answer.body)
-        names = (
-            ", ".join(sorted(cast(dict[str, Any], told))[:10])
-            if isinstance(told, dict) and told
-            else "nothing"
-        )
-        return fail(f"it has no results, only {names}; is base_url an API of this contract?")
+        names = ", ".join(sorted(members(told))[:10]) or ("a list" if told else "nothing")
+        problem = f"it has no results, only {names}"
+        hint = _dialect_hint(told, settings)
+        return fail(problem if hint else f"{problem}; is base_url an API of this contract?", hint)
 
     indices = list(map(_index, body.results))
     scores = list(map(_relevance, body.results))
@@ -292,70 +347,23 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
         headers=answer.headers,
         reordered=reordered,
         unranked=unranked,
-        _content=Content(answer.body, redactor),
+        _content=Content(
+            answer.body, redactor, None if codec is None else _canonical(codec, answer, prepared)
+        ),
         **{name: _scalar(kind, getattr(body, name), redactor) for name, kind in ANSWER.items()},
     )
 
 
+def _canonical(codec: Codec, answer: Answer, prepared: PreparedCall[Any]) -> Callable[[bytes], bytes]:
+    """Return a function of the body of a dialect that gives the canonical one."""
+    return partial(codec.canonical, headers=answer.headers, documents=prepared.wire, model=prepared.model)
+
+
 def _usage(body: _Body, redactor: Redactor) -> Usage:
     """Return the usage, by the contract's fields or else by Cohere's."""
-    usage, meta = members(body.usage), members(body.meta)
-    billed = members(meta.get("billed_units"))
-    search_units = count(usage.get("search_units"))
-    if search_units is None:
-        search_units = count(billed.get("search_units"))
-    total_tokens = _tokens(usage)
-    if total_tokens is None:
-        total_tokens = _tokens(billed)
-    if total_tokens is None and search_units is None:
-        # Billing by search reports tokens too, which are not billed. Xinference counts the input's tokens twice.
-        total_tokens = count(members(meta.get("tokens")).get("input_tokens"))
-        total_tokens = _tokens(members(body.tokens)) if total_tokens is None else total_tokens
+    usage = members(body.usage)
     read = {name: _scalar(kind, usage.get(name), redactor) for name, kind in USAGE.items()}
-    return Usage(**(read | {"search_units": search_units, "total_tokens": total_tokens}))
-
-
-def _tokens(usage: Mapping[str, Any]) -> int | None:
-    """Return the number of tokens: the total, or the sum of input and output."""
-    if usage.get("total_tokens") is not None:
-        return count(usage["total_tokens"])
-    for taken, given in (("input_tokens", "output_tokens"), ("prompt_tokens", "completion_tokens")):
-        found = count(usage.get(taken))
-        if found is not None:
-            return found + (count(usage.get(given)) or 0)
-    return None
-
-
-def members(value: object) -> Mapping[str, Any]:
-    """Return the members of an object, or an empty mapping for anything else."""
-    return cast(Mapping[str, Any], value) if isinstance(value, dict) else {}
-
-
-def number(value: object) -> float | None:
-    """Convert a number to float; return None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
-
-
-def count(value: object) -> int | None:
-    """Convert an integer, also one written as 1.0; return None for anything else."""
-    found = number(value)
-    # A larger number is not a count, and floats are not exact there.
-    return int(found) if found is not None and found.is_integer() and abs(found) < 2**53 else None
-
-
-def text(value: object) -> str | None:
-    """Return a string without lone surrogates; None for anything else."""
-    return well_formed(value) if isinstance(value, str) else None
-
-
-def flag(value: object) -> bool | None:
-    """Return a boolean; None for anything else."""
-    return value if isinstance(value, bool) else None
+    return Usage(**(read | billed(usage, members(body.meta), members(body.tokens))))
 
 
 _READERS: Mapping[type, Callable[[object], Any]] = {str: text, int: count, float: number, bool: flag}
@@ -370,7 +378,10 @@ def _scalar(kind: type, value: object, redactor: Redactor) -> Any:
 def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     # Everything below reads the redacted body.
     answer = _shown(answer, settings)
-    envelope = pruned(_error_of(answer.body))
+    whole, codec = plain(answer.body), settings.codec
+    if whole is None and not _is_html(answer):
+        whole = answer.body.decode("utf-8", "replace")
+    envelope = pruned(_error_of(answer.body) if codec is None else _told(codec, answer.status, whole))
     told: dict[str, Any] = cast(dict[str, Any], envelope) if isinstance(envelope, dict) else {}
     code = _code(told.get("code"))
     metadata = {name: value for name, value in told.items() if name not in ("code", "message", "metadata")}
@@ -381,7 +392,7 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     common: dict[str, Any] = {
         "status": answer.status,
         "body": answer.body,
-        "request_id": request_id_of(answer.headers),
+        "request_id": request_id_of(answer.headers) or (codec and text(metadata.get("request_id"))),
         "retry_after": _retry_after(answer, metadata),
         "code": code,
         "metadata": metadata,
@@ -390,17 +401,33 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     if succeeded and (code is None or code < 400):
         hint = ". Check base_url" if is_no_address(words_of(told)) else ""
         message = f"{settings.where} answered {answer.status} with an error and no code for it: {says}{hint}"
-        return InvalidResponseError(message, **common)
-    status = cast(int, code) if succeeded else answer.status
+        return InvalidResponseError(_with_doctor(message, hint, settings), **common)
+    status = answer.status if codec is None and not succeeded else cast(int, code)
     html = _is_html(answer)
-    cause = cause_of(status, words_of(told) if told else says, told | metadata, html=html)
+    # The words of a dialect are those of its own form.
+    words = words_of(told if codec is None else whole) if told else says
+    cause = cause_of(status, words, told | metadata, html=html)
     retryable = _retryable(status, metadata, cause)
     inside = f" inside a {answer.status}" if succeeded else ""
-    message = (
-        f"{_title(status)}{inside} from {_sender(answer.status, settings)}: {says}. "
-        f"{_what_next(status, answer, cause, settings, retryable=retryable)}"
+    step = _what_next(status, answer, cause, settings, retryable=retryable)
+    if class_of(status) in _OF_ANOTHER_DIALECT and (hint := _dialect_hint(whole, settings)):
+        step = f"{step.rstrip('.')}. {hint}"
+    message = _with_doctor(
+        f"{_title(status)}{inside} from {_sender(answer.status, settings)}: {says}. {step}", step, settings
     )
     return class_of(status)(message, retryable=retryable, too_large=cause is Cause.SIZE, **common)
+
+
+# The errors that a request in another dialect meets.
+_OF_ANOTHER_DIALECT = (BadRequestError, AuthenticationError)
+
+
+def _told(codec: Codec, status: int, whole: object) -> dict[str, Any]:
+    """Return the error of another dialect as the canonical envelope."""
+    if status < 300:
+        status = _code(members(members(whole).get("error")).get("code")) or status
+    error = codec.error(status, whole)
+    return {"message": error.message, "code": error.code, "metadata": dict(error.details)}
 
 
 def _sender(status: int, settings: Settings) -> str:
@@ -443,7 +470,8 @@ def _what_next(  # noqa: PLR0911 - one next step for each cause
         return "Try again later"  # as the server says, in spite of its status
     if class_of(status) is ServerError and not retryable:
         return _MENDED_BY[Cause.REQUEST]
-    return next_step(status)
+    codec, step = settings.codec, next_step(status)
+    return step if codec is None else codec.next_step(step, settings.where)
 
 
 _MENDED_BY: Mapping[Cause, str] = {
@@ -583,7 +611,7 @@ def _connection_error(failure: Failure, settings: Settings, send: Send) -> Reran
         problem = settings.redactor.text(problem)
         if len(problem) > _LONGEST_MESSAGE:
             problem = f"{problem[:_LONGEST_MESSAGE]}..."
-        message = f"cannot reach {route}: {problem}; {step}"
+        message = _with_doctor(f"cannot reach {route}: {problem}; {step}", step, settings)
         result = APIConnectionError(message, retryable=retryable)
     result.__cause__ = None if error is None else settings.redactor.exception(error)
     return result

@@ -40,9 +40,10 @@ class PreparedCall(msgspec.Struct, Generic[T], frozen=True, eq=False):
 
     @property
     def model(self) -> str:
-        """The requested model."""
+        """The requested model; empty where none is asked for."""
         extra = self.options["extra_body"]
-        return str(extra["model"] if extra and "model" in extra else self.options["model"])
+        model = extra["model"] if extra and "model" in extra else self.options["model"]
+        return "" if model is None else str(model)
 
     @property
     def limit(self) -> int:

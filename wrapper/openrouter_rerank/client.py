@@ -15,7 +15,7 @@ from time import sleep
 from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, overload
 
-from openrouter_rerank.defaults import BASE_URL, DEADLINE
+from openrouter_rerank.defaults import DEADLINE
 from openrouter_rerank.documents import D, Listed, Sendable
 from openrouter_rerank.models import ModelInfo
 from openrouter_rerank.operations import BackOff, Load, Parallel, Recall, Remember, Send, Step, Wait
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from openrouter_rerank.local import Scorer
     from openrouter_rerank.options import CallOptions, ClientOptions, LocalOptions
     from openrouter_rerank.settings import Settings
+    from openrouter_rerank_api.dialects import Dialect
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -121,7 +122,8 @@ class _Base(ABC, Generic[C]):
         self,
         api_key: str | None = None,
         *,
-        base_url: str = BASE_URL,
+        dialect: Dialect = "openrouter",
+        base_url: str | None = None,
         deadline: float | None = DEADLINE,
         retries: Retries = Retries(),  # noqa: B008 - a frozen value
         app_title: str | None = None,
@@ -136,10 +138,9 @@ class _Base(ABC, Generic[C]):
     ) -> None:
         from openrouter_rerank.options import CALL, names_of, refuse_unknown
         from openrouter_rerank.redaction import Key, mask, mask_arguments
-        from openrouter_rerank.settings import settings
+        from openrouter_rerank.settings import codec_of, key_variable, settings
 
         # A traceback with local variables must not show what may hold a secret.
-        key = Key(api_key)
         passed = {
             "api_key": bool(api_key),
             "extra_headers": bool(options.get("extra_headers")),
@@ -149,17 +150,18 @@ class _Base(ABC, Generic[C]):
             "verify": type(verify).__name__ == "SSLContext",
         }
         self._not_pickled = tuple(name for name, is_passed in passed.items() if is_passed)
-        base_url = mask(base_url)
+        api_key, base_url = mask(api_key), mask(base_url)
         app_title, app_referer, app_categories = mask(app_title), mask(app_referer), mask(app_categories)
-        del api_key
         mask_arguments(cast("dict[str, Any]", options))
         if not options.keys() <= CALL:
             names = list(options)
             cast("dict[str, Any]", options).clear()  # a misspelt api_key is a secret too
             refuse_unknown(type(self).__name__, names, names_of(type(self)))
+        key = Key(api_key, key_variable(codec_of(dialect), base_url))
         key.check()
         self._settings: Settings = settings(
             key=key,
+            dialect=dialect,
             base_url=base_url,
             deadline=deadline,
             retries=retries,
@@ -362,7 +364,9 @@ class _Base(ABC, Generic[C]):
     def __repr__(self) -> str:
         if not hasattr(self, "_settings"):  # a debugger looks at one whose arguments were refused
             return f"<{type(self).__name__}, not made>"
-        return f"<{type(self).__name__} {self._settings.where}, model {self._settings.defaults['model']}>"
+        its = self._settings
+        dialect = "" if its.codec is None else f", dialect {its.codec.name}"
+        return f"<{type(self).__name__} {its.where}{dialect}, model {its.defaults['model']}>"
 
 
 class Reranker(_Base[HttpClient]):
@@ -377,10 +381,15 @@ class Reranker(_Base[HttpClient]):
     A forked process may use it, over connections of its own. The ledger there begins as a copy.
 
     Args:
-        api_key: The API key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
-        base_url: The address under which `/rerank` lies.
-        model, top_n, min_score, provider, session_id, user, trace, extra_body, extra_headers: Defaults for every call;
-            see `rerank`. To the last two a call adds its own entries, to the others it gives another value.
+        api_key: The API key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none. In
+            another dialect the default is the vendor's variable (CO_API_KEY, JINA_API_KEY, VOYAGE_API_KEY) at the vendor's
+            own address, and no key at any other.
+        dialect: The API that the server speaks: "openrouter" (the default), "cohere-v2", "jina" (also vLLM, llama.cpp,
+            infinity), "tei" or "voyage". An option that the dialect cannot carry raises ValueError before anything is sent.
+        base_url: The address under which `/rerank` lies; by default the vendor's of the dialect.
+        model, top_n, min_score, provider, session_id, user, trace, extra_body, extra_headers, and the fields of a dialect:
+            Defaults for every call; see `rerank`. A call adds its entries to `extra_body` and `extra_headers`, and replaces
+            the others. In another dialect, `model` has no default.
         timeout: Seconds within which one attempt must be answered completely.
         deadline: Seconds within which a call must end, with all its attempts, waits and queueing; None for no limit.
         retries: When a failed attempt is repeated; see `Retries`.
@@ -505,6 +514,8 @@ class Reranker(_Base[HttpClient]):
             session_id: Groups calls for observability; at most 256 characters.
             user: Your id of the end user, for observability.
             trace: Names for observability tools.
+            max_tokens_per_doc, truncation, instruction, ...: Fields that only some dialects have; see docs/dialects.md. In
+                another dialect they raise ValueError.
             timeout: Seconds within which one attempt must be answered completely.
             extra_body: Further keys of the request, sent as they are. They override the arguments.
             extra_headers: Further headers. They override ours.

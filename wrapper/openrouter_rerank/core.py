@@ -62,18 +62,19 @@ def rerank(
     chosen = settings.defaults
     if given:
         chosen = with_options(chosen, given)
-        check_options(given)
+        check_options(given, settings.codec)
     own = as_list(documents)
     min_score = score(chosen["min_score"])
     if "extra_headers" in given:
         settings = settings.with_headers(given["extra_headers"])
     per_attempt = seconds("timeout", given["timeout"]) if "timeout" in given else settings.timeout
     wire = yield from to_wire(own, key, settings.max_image_bytes, allow_empty=chosen["blank"] == "skip")
+    codec = settings.codec
     prepared = PreparedCall(
         settings,
         query,
         own,
-        cast(list[Any], wire),
+        cast(list[Any], wire) if codec is None else list(map(codec.document, wire, range(len(wire)))),
         chosen,
         settings.headers,
         per_attempt,
@@ -114,7 +115,7 @@ def split(send: Handler) -> Handler:
         own, options = prepared.own, prepared.options
         is_refused = False
         if not own or (len(own) <= options["max_documents"] and options["splitter"] is None):
-            content = body(prepared.query, prepared.wire, options, prepared.indices)
+            content = body(prepared.query, prepared.wire, options, prepared.indices, prepared.settings.codec)
             if not own:
                 return Ranking(hits=(), total=0)
             if len(own) == 1 or len(content) <= options["max_bytes"]:
@@ -186,7 +187,7 @@ class _Request(msgspec.Struct, Generic[T], eq=False):
         """Return the ranking, or the error that the outcome of an attempt amounts to."""
         prepared = self.prepared
         self.answered += 1
-        result = read(outcome, send, prepared.own, prepared.limit, prepared.min_score, prepared.settings)
+        result = read(outcome, send, prepared)
         if isinstance(result, RerankError):
             self.is_unsure = self.is_unsure or _may_be_billed(outcome)
             name_blank(result, prepared)

@@ -241,7 +241,7 @@ def _row_of(status: int) -> StatusRow:
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
     """Return the server's id of a request, from the first header that has one."""
-    names = ("x-generation-id", "request-id", "x-request-id", "cf-ray")
+    names = ("x-generation-id", "request-id", "x-request-id", "x-debug-trace-id", "cf-ray")
     return next((headers[name] for name in names if headers.get(name)), None)
 
 

@@ -269,3 +269,11 @@ _TABLE: list[tuple[_Matcher, _Maker]] = [
     (_is(ConnectionError), _make_broken("the connection was reset")),
     (_is_broken, _make_broken("the connection was lost")),
 ]
+
+
+def is_tls(error: BaseException) -> bool:
+    """Return True if TLS failed, or if one side spoke TLS and the other did not."""
+    return any(
+        isinstance(cause, ssl.SSLError) or _is_handshake_cut(cause) or _is_http_of_tls(cause)
+        for cause in _causes(error)
+    )

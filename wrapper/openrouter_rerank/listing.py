@@ -12,12 +12,13 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import msgspec
 
 from openrouter_rerank.addresses import sibling_path
-from openrouter_rerank.answer import ErrorEnvelope, answered, count, decoded, malformed, members, number, text
+from openrouter_rerank.answer import ErrorEnvelope, answered, decoded, malformed
 from openrouter_rerank.core import attempts
 from openrouter_rerank.decoding import well_formed
 from openrouter_rerank.errors import RerankError
 from openrouter_rerank.models import ModelInfo
 from openrouter_rerank.operations import LARGEST_ANSWER, Answer, Outcome, Secrets, Send, Step
+from openrouter_rerank.readers import count, members, number, text
 from openrouter_rerank.request import seconds
 from openrouter_rerank.settings import LIST_PATH, RANKING_PATH, Settings
 from openrouter_rerank_api.api.models import list_models
@@ -36,6 +37,9 @@ Listing: TypeAlias = Generator[Step, Any, list[ModelInfo]]
 def models(settings: Settings, *, timeout: float | None, extra_headers: Mapping[str, str] | None) -> Listing:
     """Return the models of all pages, within one deadline."""
     began = monotonic()
+    if settings.codec is not None:
+        message = f"models(): the dialect {settings.codec.name!r} has no list of models; see the documentation of the server"
+        raise ValueError(message)
     if extra_headers is not None:
         settings = settings.with_headers(extra_headers)
     # There is no content to have a type.

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from openrouter_rerank.defaults import DEADLINE, MAX_BYTES, MAX_DOCUMENTS, MAX_IMAGE_BYTES, MODEL, TIMEOUT
 from openrouter_rerank.documents import nearest
 from openrouter_rerank.retries import Retries
+from openrouter_rerank_api.dialects import DialectOptions
 from openrouter_rerank_api.options import RerankOptions
 
 if TYPE_CHECKING:
     from openrouter_rerank.protocols import Cache, Splitter
 
 
-class CallOptions(RerankOptions, total=False):
-    """The options of a call: the fields of a request (openapi.yaml#/components/schemas/RerankRequest), and ours.
+class CallOptions(RerankOptions, DialectOptions, total=False):
+    """The options of a call: the fields of a request (openapi.yaml, and contracts/dialects/ for other dialects), and ours.
 
     None stands for the client's default.
     """
@@ -115,7 +116,7 @@ def refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> No
         close = nearest(_RENAMED.get(name, name), names)
         if name == "on_error":
             hint = "pass it to each call of rerank(), as the type of the result depends on it"
-        elif name in LocalOptions.__annotations__:
+        elif name == "dialect" or name in LocalOptions.__annotations__:
             hint = "set it where the reranker is made"
         elif name in _NEEDLESS:
             hint = _NEEDLESS[name]

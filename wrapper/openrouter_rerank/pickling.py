@@ -40,6 +40,7 @@ def arguments_of(settings: Settings) -> dict[str, Any]:
     headers = {name: value for name, value in settings.headers.items() if name != _KEY_HEADER}
     return {
         **{name: value for name, value in settings.defaults.items() if value is not None},
+        **({} if settings.codec is None else {"dialect": settings.codec.name}),
         "base_url": settings.url,
         "timeout": settings.timeout,
         "deadline": settings.deadline,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from abc import ABCMeta
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, overload
 
@@ -95,11 +95,17 @@ class Part(msgspec.Struct, frozen=True):
 class Content:
     """The body of an answer: redacted when it is first read, parsed when it is first asked for."""
 
-    __slots__ = ("_body", "_parsed", "_redactor")
+    __slots__ = ("_body", "_canonical", "_parsed", "_redactor")
 
-    def __init__(self, body: bytes = b"", redactor: Redactor | None = None) -> None:
+    def __init__(
+        self,
+        body: bytes = b"",
+        redactor: Redactor | None = None,
+        canonical: Callable[[bytes], bytes] | bytes | None = None,
+    ) -> None:
         self._body = body
         self._redactor = redactor
+        self._canonical = canonical
         self._parsed: RerankResponse | None = None
 
     @property
@@ -123,11 +129,19 @@ class Content:
         from openrouter_rerank_api.api.rerank import create_rerank  # noqa: PLC0415
 
         if self._parsed is None:
-            self._parsed = cast("RerankResponse", create_rerank.parse(200, self.body))
+            canonical = self._translated()
+            body = self.body if canonical is None else canonical
+            self._parsed = cast("RerankResponse", create_rerank.parse(200, body))
         return self._parsed
 
-    def __reduce__(self) -> tuple[type[Content], tuple[bytes]]:
-        return Content, (self.body,)
+    def _translated(self) -> bytes | None:
+        """Return the canonical form of the body; None if the body is canonical itself."""
+        if callable(self._canonical):
+            self._canonical = self._canonical(self.body)
+        return self._canonical
+
+    def __reduce__(self) -> tuple[type[Content], tuple[bytes, None, bytes | None]]:
+        return Content, (self.body, None, self._translated())
 
 
 class _Meta(msgspec.StructMeta, ABCMeta):
@@ -199,6 +213,9 @@ class Ranking(AnswerFields, Sequence[Hit[T]], frozen=True, eq=False, kw_only=Tru
     @property
     def response(self) -> RerankResponse:
         """The typed response of the low-level client, with unknown fields in `additional_properties`.
+
+        In another dialect it is the answer in the canonical form, with the documents as they were sent and the model that
+        was asked for (empty if none was), where the server does not echo them; `body` is the answer as it came.
 
         Raises:
             InvalidResponseError: The response breaks the contract in a part that a ranking does not need, such as the echo

@@ -86,16 +86,20 @@ def hides_frames(function: Callable[P, R]) -> Callable[P, R]:
 
 
 class Key:
-    """An API key, passed in or from the environment, that no repr and no traceback shows."""
+    """An API key, passed in or from the environment, that no repr and no traceback shows.
 
-    __slots__ = ("_value",)
+    Without a variable, there is no key unless one is given.
+    """
 
-    def __init__(self, given: object) -> None:
+    __slots__ = ("_value", "_variable")
+
+    def __init__(self, given: object, variable: str | None = KEY_VARIABLE) -> None:
         # `check` refuses invalid keys: here, the frames of an error would have the key among their local variables.
         given = reveal(given)
         self._value: object = given._value if isinstance(given, Key) else given  # noqa: SLF001 - of its own class
+        self._variable = variable
         if given is None:
-            self._value = os.environ.get(KEY_VARIABLE, "").strip() or None
+            self._value = "" if variable is None else os.environ.get(variable, "").strip() or None
         elif isinstance(given, str):
             self._value = given.strip() or given
 
@@ -110,7 +114,7 @@ class Key:
         """
         if self._value is None:
             message = (
-                f"no API key: pass api_key=, or set {KEY_VARIABLE}. To rank without one, use Reranker.local(); "
+                f"no API key: pass api_key=, or set {self._variable}. To rank without one, use Reranker.local(); "
                 "for a server that takes none, pass api_key=''"
             )
             raise ValueError(message)

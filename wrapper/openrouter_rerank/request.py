@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from types import UnionType
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     Union,
@@ -24,9 +25,13 @@ from attrs import fields
 from openrouter_rerank.checks import LONGEST_TIME, as_float, positive, shown
 from openrouter_rerank.documents import exact, nearest
 from openrouter_rerank_api.api.rerank import create_rerank
+from openrouter_rerank_api.dialects import REQUESTS, SUMMARIES
 from openrouter_rerank_api.models import RerankRequest
 from openrouter_rerank_api.options import OPEN, WIRE_TYPES
 from openrouter_rerank_api.types import Model, encode
+
+if TYPE_CHECKING:
+    from openrouter_rerank.dialects.codec import Codec
 
 
 def with_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,18 +149,23 @@ _OPTIONS: Mapping[str, Callable[[str, object], object]] = {
 }
 
 
-def check_options(given: Mapping[str, Any]) -> None:
-    """Check those arguments that say how a call is made, and are never sent.
+def check_options(given: Mapping[str, Any], codec: Codec | None) -> None:
+    """Check those arguments that say how a call is made, and are never sent; refuse fields of other dialects.
 
     Raises:
         TypeError, ValueError: One of them cannot be followed; the message says which.
     """
+    if codec is None:
+        for name in given.keys() & SUMMARIES.keys():
+            having = " or ".join(repr(dialect) for dialect, known in REQUESTS.items() if name in known)
+            message = f"{name}: OpenRouter has no such field (dialect {having} has it); pass dialect=, or use extra_body"
+            raise ValueError(message)
     for name in given.keys() & _OPTIONS.keys():
         _OPTIONS[name](name, given[name])
 
 
-def _field(name: str, value: object) -> Any:
-    """Return the value of a field of the request as plain data, checked against the contract.
+def _field(name: str, value: object, expected: Any) -> Any:
+    """Return the value of a field of the request as plain data, checked by its type in the contract.
 
     Raises:
         TypeError: It has the wrong type.
@@ -163,10 +173,10 @@ def _field(name: str, value: object) -> Any:
     """
     plain: Any = _plain(name, value)
     try:
-        msgspec.convert(plain, WIRE_TYPES[name])
+        msgspec.convert(plain, expected)
     except msgspec.ValidationError as error:
         raise _refusal(name, plain, str(error)) from None
-    _refuse_unknown_keys(name, plain, WIRE_TYPES[name])
+    _refuse_unknown_keys(name, plain, expected)
     return plain
 
 
@@ -234,40 +244,76 @@ def _typed_dicts(expected: object) -> list[Any]:
 
 
 def body(
-    query: object, wire: list[Any], arguments: Mapping[str, Any], indices: Sequence[int] | None = None
+    query: object,
+    wire: list[Any],
+    arguments: Mapping[str, Any],
+    indices: Sequence[int] | None = None,
+    codec: Codec | None = None,
 ) -> bytes:
     """Validate the arguments, and return the JSON text of a request with these documents.
 
-    `indices` are the caller's, by which an error names a document; by default the places in the list.
+    `indices` are the caller's, by which an error names a document; by default the places in the list. `codec` is that of
+    another dialect.
 
     Raises:
         TypeError, ValueError: An argument cannot be sent, or is misspelt; the message says which.
     """
+    try:
+        return (
+            _canonical(query, wire, arguments)
+            if codec is None
+            else _encoded(query, wire, arguments, indices, codec)
+        )
+    except UnicodeEncodeError as error:
+        # All else was checked before.
+        place = next(place for place, document in enumerate(wire) if not _is_encodable(document))
+        where = f"document {place if indices is None else indices[place]}"
+        raise _lone_surrogate(where, error) from None
+
+
+def _extra(arguments: Mapping[str, Any], own: Iterable[str]) -> dict[str, Any]:
+    """Return the further keys of a request, of which none may be in the place of an argument of `rerank`."""
+    extra = cast("dict[str, Any]", _as_json("extra_body", mapping("extra_body", arguments["extra_body"])))
+    for name in own:
+        if name in extra:
+            message = f"extra_body: {name} is an argument of rerank(); pass it there, where the answer is checked by it"
+            raise ValueError(message)
+    return extra
+
+
+def _encoded(
+    query: object, wire: list[Any], arguments: Mapping[str, Any], indices: Sequence[int] | None, codec: Codec
+) -> bytes:
+    """Return the body of a request in another dialect."""
+    given: dict[str, Any] = {"query": _string("query", query), "documents": wire}
+    for name in (*WIRE_TYPES, *SUMMARIES):
+        if (value := arguments[name]) is not None:
+            # What the dialect does not have, the codec refuses.
+            expected = WIRE_TYPES.get(name, codec.fields.get(name))
+            given[name] = value if expected is None else _field(name, value, expected)
+    extra = _extra(arguments, filter(None, ("query", "documents", "top_n", codec.documents, codec.top_n)))
+    model = {"model": extra["model"]} if "model" in extra and codec.model != "absent" else {}
+    return encode({**codec.encode({**given, **model}, indices), **extra})
+
+
+def _canonical(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
     given: dict[str, Any] = {
-        name: _field(name, value) for name in WIRE_TYPES if (value := arguments[name]) is not None
+        name: _field(name, value, WIRE_TYPES[name])
+        for name in WIRE_TYPES
+        if (value := arguments[name]) is not None
     }
     if "top_n" in given:
         # Some servers refuse what openapi.yaml allows: a top_n above the number of documents.
         given["top_n"] = min(given["top_n"], len(wire))
     request = RerankRequest(query=_string("query", query), documents=wire, **given)
-    extra = cast("dict[str, Any]", _as_json("extra_body", mapping("extra_body", arguments["extra_body"])))
-    for name in ("query", "documents", "top_n"):
-        if name in extra:
-            message = f"extra_body: {name} is an argument of rerank(); pass it there, where the answer is checked by it"
-            raise ValueError(message)
+    extra = _extra(arguments, ("query", "documents", "top_n"))
     known = {attribute.name for attribute in fields(RerankRequest) if attribute.init}
     for name, value in extra.items():
         if name in known:
             setattr(request, name, value)
         else:
             request.additional_properties[name] = value
-    try:
-        return cast(bytes, create_rerank.get_kwargs(body=request)["content"])
-    except UnicodeEncodeError as error:
-        # All else was checked before.
-        place = next(place for place, document in enumerate(wire) if not _is_encodable(document))
-        where = f"document {place if indices is None else indices[place]}"
-        raise _lone_surrogate(where, error) from None
+    return cast(bytes, create_rerank.get_kwargs(body=request)["content"])
 
 
 # More than any request has; further down Python's own limit is near, and where it lies depends on the caller.

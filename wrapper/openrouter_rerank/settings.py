@@ -11,7 +11,7 @@ import msgspec
 from openrouter_rerank.addresses import operation_url
 from openrouter_rerank.certificates import Verify, check_verify
 from openrouter_rerank.checks import positive
-from openrouter_rerank.defaults import MAX_IMAGE_BYTES, TIMEOUT
+from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE, MAX_IMAGE_BYTES, TIMEOUT
 from openrouter_rerank.ledger import Ledger
 from openrouter_rerank.operations import Secrets
 from openrouter_rerank.options import CALL, DEFAULTS
@@ -32,10 +32,12 @@ from openrouter_rerank.retries import Retries
 from openrouter_rerank.version import VERSION
 from openrouter_rerank_api.api.models import list_models
 from openrouter_rerank_api.api.rerank import create_rerank
+from openrouter_rerank_api.dialects import DIALECTS, SUMMARIES
 from openrouter_rerank_api.models import RerankRequest
 from openrouter_rerank_api.types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from openrouter_rerank.dialects.codec import Codec
     from openrouter_rerank.protocols import Cache
 
 _EMPTY = RerankRequest(model="", query="", documents=[])
@@ -46,6 +48,8 @@ LIST_PATH: str = list_models.get_kwargs()["url"]
 class Settings(msgspec.Struct, frozen=True):
     """The validated settings that all calls of a client share."""
 
+    codec: Codec | None
+    """The codec of another dialect."""
     url: str
     where: str
     headers: Secrets
@@ -84,7 +88,8 @@ class Settings(msgspec.Struct, frozen=True):
 def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
     *,
     key: Key,
-    base_url: str,
+    dialect: str,
+    base_url: str | None,
     deadline: float | None,
     retries: Retries,
     app_title: str | None,
@@ -105,13 +110,20 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
     """
     if has_client and verify is not True:
         raise ValueError("verify: the http_client has its own certificates; set them where it is made")
+    codec = codec_of(dialect)
+    if codec is not None:
+        _refuse_attribution(
+            codec, app_title=app_title, app_referer=app_referer, app_categories=app_categories
+        )
     headers = merged(
         _own_headers(key, app_title, app_referer, app_categories),
         options.get("extra_headers"),
         "extra_headers",
     )
-    url = Masked(operation_url(base_url, RANKING_PATH))
+    path = RANKING_PATH if codec is None else codec.path
+    url = Masked(operation_url(_address(codec, base_url), path))
     return Settings(
+        codec=codec,
         url=url.reveal(),
         # The address for messages: a query may hold a secret.
         where=url.reveal().partition("?")[0],
@@ -124,7 +136,7 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
             ]
         ),
         # Checked here too, so that a wrong default fails where it was written.
-        defaults=_checked(with_options(_OF_A_CALL, options)),
+        defaults=_checked(with_options(_defaults(codec), options), options, codec),
         timeout=seconds("timeout", TIMEOUT if options.get("timeout") is None else options["timeout"]),
         deadline=None if deadline is None else seconds("deadline", deadline),
         retries=_retries(retries),
@@ -134,6 +146,48 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         verify=check_verify(verify),
         proxy=None if has_client else environment_proxy(mask(url.reveal())),
     )
+
+
+def codec_of(dialect: object) -> Codec | None:
+    """Return the codec of a dialect; None for that of openapi.yaml, which needs none.
+
+    Raises:
+        ValueError: There is no such dialect.
+    """
+    if dialect == DIALECTS[0]:
+        return None
+    from openrouter_rerank.dialects import codec  # noqa: PLC0415 - other dialects alone need it
+
+    return codec(dialect)
+
+
+@hides_frames
+def key_variable(codec: Codec | None, base_url: object) -> str | None:
+    """Return the environment variable of the key. A vendor's key goes to the vendor alone, and OpenRouter's to no other dialect."""
+    if codec is None:
+        return KEY_VARIABLE
+    url = reveal(base_url)
+    is_vendor = codec.base_url is not None if url is None else codec.is_of_vendor(str(url))
+    return codec.key_variable if is_vendor else None
+
+
+@hides_frames
+def _address(codec: Codec | None, base_url: str | None) -> str:
+    if reveal(base_url) is not None:
+        return cast(str, base_url)
+    if codec is None:
+        return BASE_URL
+    if codec.base_url is None:
+        message = f"base_url: the dialect {codec.name!r} has no address of its own; pass that of your server"
+        raise ValueError(message)
+    return codec.base_url
+
+
+def _refuse_attribution(codec: Codec, **given: object) -> None:
+    for name, value in given.items():
+        if value is not None:
+            message = f"{name}: the dialect {codec.name!r} has no such header; leave it out"
+            raise ValueError(message)
 
 
 _MOST_IMAGE_BYTES = 2**30
@@ -169,8 +223,18 @@ def _categories(value: object) -> str | None:
     return ",".join(cast(list[str], names))
 
 
-_OF_A_CALL: Mapping[str, Any] = {name: DEFAULTS.get(name) for name in CALL - {"timeout", "extra_headers"}}
+_OF_A_CALL: Mapping[str, Any] = {
+    name: DEFAULTS.get(name) for name in CALL - {"timeout", "extra_headers", *SUMMARIES}
+}
 """The default options of a call; timeout and headers are settings of their own."""
+
+
+def _defaults(codec: Codec | None) -> Mapping[str, Any]:
+    """Return the default options of a call. OpenRouter's default model is none of another dialect's."""
+    if codec is None:
+        return _OF_A_CALL
+    fields = dict.fromkeys(SUMMARIES)
+    return {**_OF_A_CALL, **fields, "model": None, "max_documents": codec.max_documents}
 
 
 def changed(settings: Settings, given: Mapping[str, Any]) -> Settings:
@@ -179,7 +243,8 @@ def changed(settings: Settings, given: Mapping[str, Any]) -> Settings:
     Raises:
         TypeError, ValueError: An option cannot be followed; the message says which.
     """
-    changes: dict[str, Any] = {"defaults": _checked(with_options(settings.defaults, given))}
+    defaults = with_options(settings.defaults, given)
+    changes: dict[str, Any] = {"defaults": _checked(defaults, given, settings.codec)}
     if given.get("timeout") is not None:
         changes["timeout"] = seconds("timeout", given["timeout"])
     if "deadline" in given:
@@ -193,10 +258,15 @@ def changed(settings: Settings, given: Mapping[str, Any]) -> Settings:
     return msgspec.structs.replace(settings, **changes)
 
 
-def _checked(defaults: Mapping[str, Any]) -> Mapping[str, Any]:
-    body("query", [], defaults)
+def _checked(defaults: Mapping[str, Any], given: Mapping[str, Any], codec: Codec | None) -> Mapping[str, Any]:
+    """Return the default options of a call, validated with those that were given."""
+    checked = defaults
+    if codec is not None and codec.model == "required" and defaults["model"] is None:
+        checked = {**defaults, "model": codec.title}  # a call may name one
+    named = {**defaults, **given}
+    check_options({name: value for name, value in named.items() if value is not None}, codec)
+    body("query", [], checked, codec=codec)
     score(defaults["min_score"])
-    check_options({name: value for name, value in defaults.items() if value is not None})
     return defaults
 
 

@@ -533,7 +533,15 @@ def test_another_server_may_go_without_a_key(key: str | None):
 def test_the_key_is_in_no_frame(monkeypatch: pytest.MonkeyPatch):
     """An option with a wrong value raises without the key in the local variables of our frames."""
     monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
-    server: Server = {"local": False, "scorer": None, "base_url": "nowhere", "timeout": None, "ca_file": None}
+    server: Server = {
+        "local": False,
+        "scorer": None,
+        "dialect": None,
+        "base_url": "nowhere",
+        "key_env": None,
+        "timeout": None,
+        "ca_file": None,
+    }
 
     with click.Context(app), pytest.raises(click.UsageError) as caught:
         connect(Reranker, model=None, blank=None, fields={}, **server)

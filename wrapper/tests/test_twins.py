@@ -17,6 +17,7 @@ import openrouter_rerank
 import openrouter_rerank.bulk
 import openrouter_rerank.options
 from openrouter_rerank import AsyncReranker, Reranker
+from openrouter_rerank_api.dialects import SUMMARIES
 from openrouter_rerank_api.options import WIRE_TYPES
 
 
@@ -94,6 +95,7 @@ def test_per_call_arguments_are_client_defaults_too() -> None:
     assert client - local == {
         "api_key",
         "base_url",
+        "dialect",
         "app_title",
         "app_referer",
         "app_categories",
@@ -106,7 +108,12 @@ def test_every_argument_is_documented() -> None:
     """The docstrings name each argument that the contract does not describe."""
     for function in (Reranker, Reranker.rerank, Reranker.models):
         document = function.__doc__
-        for name in set(inspect.signature(function).parameters) - {"self", "documents"} - set(WIRE_TYPES):
+        for name in (
+            set(inspect.signature(function).parameters)
+            - {"self", "documents"}
+            - set(WIRE_TYPES)
+            - set(SUMMARIES)
+        ):
             assert f"{name}:" in (document or "") or f"{name}," in (document or "")
 
 

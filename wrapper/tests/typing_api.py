@@ -29,6 +29,7 @@ from openrouter_rerank.bulk import AsyncResults, RerankRequest, Result, Results,
 from openrouter_rerank.bulk.cache import DiskCache, MemoryCache
 from openrouter_rerank.bulk.money import Estimate
 from openrouter_rerank.ledger import Ledger, Totals
+from openrouter_rerank_api.dialects import Dialect
 from openrouter_rerank_api.models import ProviderPreferences, RerankResponse, Trace
 
 
@@ -248,6 +249,18 @@ async def so_do_async_ones(reranker: AsyncReranker, requests: AsyncIterable[Rera
     assert_type(reranker.rerank_many([("q", ["a", "b"])]), AsyncResults[str])
     async for result in reranker.rerank_many(requests):
         assert_type(result, Result[Page])
+
+
+def dialects_are_names(dialect: Dialect) -> None:
+    """A dialect is one of the names, and its fields are options with their types."""
+    reranker = Reranker(dialect="tei", base_url="http://localhost:8080", truncate=True)
+    assert_type(reranker.rerank("q", ["a"], truncation_direction="Left"), Ranking[str])
+    assert_type(reranker.with_options(raw_scores=True), Reranker)
+    AsyncReranker(dialect=dialect, base_url=None)
+    Reranker(dialect="cohere")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    reranker.rerank("q", ["a"], truncation_direction="Up")  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+    reranker.rerank("q", ["a"], max_tokens_per_doc="5")  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+    RerankRequest("q", ["a"], instruction="by place")
 
 
 def documents_of_several_types(reranker: Reranker, unknown: Any) -> None:

@@ -3,10 +3,10 @@
     Reranker(cache=MemoryCache())
     Reranker(cache=DiskCache(path))
 
-The key is a hash of the URL and the request: the model, the query, the documents in their order, and the options that are
-sent. It contains neither the API key nor `session_id`, `user`, `trace` and headers, so clients whose answers differ by those
-need separate caches. Only rankings are cached, and a cached answer is validated like a new one. If the cache fails, or holds
-an invalid answer, the request is sent.
+The key is a hash of the URL, the dialect and the request: the model, the query, the documents in their order, and the options
+that are sent. It contains neither the API key nor `session_id`, `user`, `trace` and headers, so clients whose answers differ by
+those need separate caches. Only rankings are cached, and a cached answer is validated like a new one. If the cache fails, or
+holds an invalid answer, the request is sent.
 """
 
 from __future__ import annotations
@@ -84,9 +84,12 @@ def key_of(prepared: PreparedCall[Any]) -> str:
     extra = dict(options["extra_body"] or {})
     if extra or any(options[name] is not None for name in unsent):
         kept = {name: extra[name] for name in sorted(extra.keys() - unsent.keys())}
-        content = body(prepared.query, prepared.wire, {**options, **unsent, "extra_body": kept})
-    # The number is the version of the format of cached answers.
-    return sha256(b"\n".join((b"1", prepared.settings.url.encode(), content))).hexdigest()
+        changed = {**options, **unsent, "extra_body": kept}
+        content = body(prepared.query, prepared.wire, changed, codec=prepared.settings.codec)
+    codec = prepared.settings.codec
+    # The number is that of the form in which answers are kept.
+    form = b"1" if codec is None else f"1 {codec.name}".encode()
+    return sha256(b"\n".join((form, prepared.settings.url.encode(), content))).hexdigest()
 
 
 def _recalled(value: object, prepared: PreparedCall[T]) -> Ranking[T] | None:
@@ -99,7 +102,7 @@ def _recalled(value: object, prepared: PreparedCall[T]) -> Ranking[T] | None:
         return None
     send = Send(prepared.headers, prepared.content, prepared.timeout, LARGEST_ANSWER)
     answer = Answer(200, httpx.Headers(kept.headers), kept.body)
-    complete = read(answer, send, prepared.own, prepared.limit, prepared.min_score, prepared.settings)
+    complete = read(answer, send, prepared)
     if isinstance(complete, RerankError):
         log.debug("the cached answer is not a ranking: %s", complete)
         return None

@@ -137,6 +137,9 @@ def send_in_parts(prepared: PreparedCall[T], send: Handler, *, is_refused: bool)
 
 
 def _has_provider(prepared: PreparedCall[Any]) -> bool:
+    """Return True if the provider of the parts is settled: the caller names one, or the dialect has none."""
+    if prepared.settings.codec is not None:
+        return True
     return prepared.options["provider"] is not None or "provider" in (prepared.options["extra_body"] or {})
 
 
@@ -184,7 +187,8 @@ def _plan(whole: _Whole[Any]) -> list[range]:
     """Return the parts, each as large as the limits allow: fewer parts cost fewer searches."""
     prepared = whole.prepared
     # This validates every argument too.
-    room = prepared.options["max_bytes"] - len(body(prepared.query, [], prepared.options)) - _PIN
+    codec = prepared.settings.codec
+    room = prepared.options["max_bytes"] - len(body(prepared.query, [], prepared.options, codec=codec)) - _PIN
     most = prepared.options["max_documents"]
     ends = [0, *accumulate(len(bytes(piece)) + 1 for piece in whole.pieces)]
     parts: list[range] = []
@@ -240,6 +244,7 @@ def _request(whole: _Whole[Any], part: range, provider: str | None) -> PreparedC
     if whole.is_cut:
         options["top_n"] = None  # the best pieces may all belong to one document
     wire = whole.pieces[part.start : part.stop]
+    indices = [prepared.indices[owner] for owner in whole.owners[part.start : part.stop]]
     return PreparedCall(
         prepared.settings,
         prepared.query,
@@ -250,8 +255,8 @@ def _request(whole: _Whole[Any], part: range, provider: str | None) -> PreparedC
         prepared.timeout,
         prepared.began,
         None,
-        [prepared.indices[owner] for owner in whole.owners[part.start : part.stop]],
-        body(prepared.query, wire, options),
+        indices,
+        body(prepared.query, wire, options, indices, prepared.settings.codec),
     )
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "rank": "Rank documents by their relevance to a query.",
     "batch": "Rank the rows of a table, each a query with its documents.",
     "models": "List the rerank models with their context lengths and prices.",
+    "doctor": "Find out what is wrong with a server, and what to write to use it.",
     "serve": "Run a local server of the API, for development and tests.",
 }
 

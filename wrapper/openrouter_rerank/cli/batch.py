@@ -37,7 +37,7 @@ from openrouter_rerank.bulk.job import (
 from openrouter_rerank.bulk.journal import FinishedRow, Journal, opened
 from openrouter_rerank.bulk.tables import input_format, output_format, read
 from openrouter_rerank.cli.chunks import chunk_options, words
-from openrouter_rerank.cli.connection import Connection, connect, connection_options
+from openrouter_rerank.cli.connection import Connection, connect, connection_options, dialect_of
 from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, BadInput, CallFailed, one_line
 from openrouter_rerank.defaults import MODEL
 from openrouter_rerank.ledger import exact, is_reached
@@ -192,6 +192,7 @@ def command(  # noqa: PLR0913 - one argument for each option
                 "base_url": (connection["base_url"] or "").partition("?")[0],
                 # Left out by default, so that journals of earlier versions still match.
                 **({"blank": "skip"} if connection["blank"] == "skip" else {}),
+                **({} if connection["dialect"] is None else {"dialect": connection["dialect"]}),
             },
         )
         if source.resolve() in {path.resolve() for path in job.written}:
@@ -207,7 +208,7 @@ def command(  # noqa: PLR0913 - one argument for each option
                     message = f"--max-cost is reached: {run.state()}. Raise it to go on"
                     raise CallFailed(message)
                 with connect(Reranker, max_cost=max_cost, **connection) as reranker:
-                    model = connection["model"] or MODEL
+                    model = connection["model"] or (MODEL if dialect_of(connection) == "openrouter" else "")
                     reranker.ledger.carry_over(model, spent=journal.spent, largest=journal.largest)
                     requests = jobs.requests(job, journal, top_n)
                     run.rank(

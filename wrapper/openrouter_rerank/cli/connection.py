@@ -25,7 +25,9 @@ class Server(TypedDict):
 
     local: bool
     scorer: str | None
+    dialect: str | None
     base_url: str | None
+    key_env: str | None
     timeout: float | None
     ca_file: str | None
 
@@ -54,8 +56,14 @@ _OPTIONS = (
     click.option(
         "--base-url",
         metavar="URL",
-        help="Another server of the same API. The key from OPENROUTER_API_KEY is sent to it, if set.  "
-        f"[default: {BASE_URL}]",
+        help="Another server. Without --dialect, the key from OPENROUTER_API_KEY is sent to it, if set.  "
+        f"[default: {BASE_URL}, or the vendor's of the dialect]",
+    ),
+    click.option(
+        "--key-env",
+        metavar="NAME",
+        help="The environment variable with the API key.  [default: OPENROUTER_API_KEY; at the vendor's own address of a "
+        "dialect CO_API_KEY, JINA_API_KEY or VOYAGE_API_KEY, at any other none]",
     ),
     click.option(
         "--timeout",
@@ -106,12 +114,17 @@ def _kinds(expected: Any) -> list[Any]:
 
 def connection_options(command: C) -> C:
     """Add the options to a command's function, which takes them as `**connection: Unpack[Connection]`."""
-    from openrouter_rerank_api.options import SUMMARIES, WIRE_TYPES  # noqa: PLC0415 - `rerank --help` does without
+    from openrouter_rerank_api import dialects  # noqa: PLC0415 - `rerank --help` does without
+    from openrouter_rerank_api.options import SUMMARIES, WIRE_TYPES  # noqa: PLC0415 - likewise
 
     # The model and top_n have short options of their own.
     types = {name: expected for name, expected in WIRE_TYPES.items() if name not in ("model", "top_n")}
-    types["extra_body"] = Mapping
     summaries = {**SUMMARIES, "extra_body": "Further keys of the request, sent as they are."}
+    for name, summary in dialects.SUMMARIES.items():
+        having = {dialect: known[name] for dialect, known in dialects.REQUESTS.items() if name in known}
+        types[name] = next(iter(having.values()))
+        summaries[name] = f"{summary}  [--dialect {' or '.join(having)}]"
+    types["extra_body"] = Mapping
 
     @wraps(command)
     def collected(**given: Any) -> Any:
@@ -126,9 +139,39 @@ def connection_options(command: C) -> C:
 
 def server_options(command: C) -> C:
     """Add the options of a server alone; the function takes them as `**server: Unpack[Server]`."""
+    from openrouter_rerank_api.dialects import DIALECTS  # noqa: PLC0415 - `rerank --help` does without
+
     for option in reversed(_OPTIONS):
         command = option(command)
-    return command
+    return click.option(
+        "--dialect",
+        type=click.Choice(DIALECTS),
+        help=f"The API that the server speaks; jina is also that of vLLM, llama.cpp and infinity.  [default: {DIALECTS[0]}]",
+    )(command)
+
+
+def dialect_of(connection: Server) -> Any:
+    """Return the name of the dialect."""
+    return connection["dialect"] or "openrouter"
+
+
+def key_of(connection: Server) -> str | None:
+    """Return the API key, masked, as a traceback can show local variables; None for that of the dialect's vendor.
+
+    Raises:
+        BadInput: The named variable has no key.
+    """
+    name = connection["key_env"]
+    if name is None and dialect_of(connection) != "openrouter":
+        return None
+    # Many tools set an empty variable for a missing key, and another server may need none.
+    key = mask(os.environ.get(name or KEY_VARIABLE, "").strip())
+    if name is not None and not reveal(key):
+        message = (
+            f"--key-env: the environment variable {name} is empty or not set; set it, or leave --key-env out"
+        )
+        raise BadInput(message)
+    return key
 
 
 def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpack[Connection]) -> R:
@@ -139,16 +182,14 @@ def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpac
         click.UsageError: An option has an invalid value.
     """
     local, scorer, base_url = connection["local"], connection["scorer"], connection["base_url"]
-    for option, value in (("--base-url", base_url), ("--ca-file", connection["ca_file"])):
-        if local and value is not None:
+    for option in ("--dialect", "--base-url", "--key-env", "--ca-file"):
+        if local and cast("Mapping[str, Any]", connection)[option[2:].replace("-", "_")] is not None:
             message = f"--local: cannot be combined with {option}; leave one of them out"
             raise BadInput(message)
     if scorer is not None and not local:
         raise BadInput("--scorer: needs --local; add --local, or use --model")
-    # Many tools set an empty variable for a missing key, and another server may need none.
-    # Masked, as a traceback can show local variables.
-    key = mask(os.environ.get(KEY_VARIABLE, "").strip())
-    if not (reveal(key) or local or base_url):
+    key = key_of(connection)
+    if not (key is None or reveal(key) or local or base_url):
         message = f"no API key: set {KEY_VARIABLE}, or rank offline with --local"
         raise BadInput(message)
     given = {
@@ -164,7 +205,7 @@ def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpac
         if local:
             return kind.local(scorer, **defaults)
         defaults |= _trust(connection["ca_file"])
-        return kind(key, base_url=base_url or BASE_URL, **defaults)
+        return kind(key, dialect=dialect_of(connection), base_url=base_url, **defaults)
     except ImportError as error:
         raise BadInput(str(error)) from error
     except (ValueError, TypeError) as error:

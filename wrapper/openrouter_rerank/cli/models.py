@@ -11,7 +11,7 @@ import msgspec
 from openrouter_rerank import ModelInfo, Reranker, RerankError
 from openrouter_rerank.cli import output
 from openrouter_rerank.cli.connection import Server, connect, server_options
-from openrouter_rerank.cli.errors import EXIT_CODES, CallFailed, one_line
+from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed, one_line
 from openrouter_rerank.defaults import BASE_URL
 
 _UNKNOWN = "unknown"
@@ -75,7 +75,7 @@ def command(*, output_format: str | None, **server: Unpack[Server]) -> None:
     --format jsonl  one line each: {"id", "name", "context_length", "price_per_search", "price_per_token", ...}
     --format json   one object: {"models": [...]}
     """  # noqa: D301 - click takes a backspace as the mark of a block to leave as it is
-    if not server["local"]:
+    if not (server["local"] or server["dialect"]):
         # A server that is named may be called without a key; the list needs none.
         server["base_url"] = server["base_url"] or BASE_URL
     with connect(Reranker, model=None, blank=None, fields={}, **server) as reranker:
@@ -83,6 +83,8 @@ def command(*, output_format: str | None, **server: Unpack[Server]) -> None:
             models = reranker.models()
         except RerankError as error:
             raise CallFailed(str(error)) from error
+        except ValueError as error:
+            raise BadInput(str(error)) from error
     output.write(FORMATS[output_format or output.default_format()](models))
 
 

@@ -34,6 +34,7 @@ class Settings(Options):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
+    dialect: Any = None
     base_url: Any = None
     deadline: Any = None
     on_error: Any = "raise"
@@ -79,7 +80,7 @@ class Settings(Options):
         return Setup(
             options={name: fields[name] for name in CALL},
             on_error=fields["on_error"],
-            client={name: fields[name] for name in ("base_url", "deadline")},
+            client={name: fields[name] for name in ("dialect", "base_url", "deadline")},
             key=None if secret is None else getattr(secret, "get_secret_value", lambda: secret),
             key_source=secret,
             reranker=fields["reranker"],

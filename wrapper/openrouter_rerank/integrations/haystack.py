@@ -11,13 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from openrouter_rerank.client import AsyncReranker, Reranker
-from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE
+from openrouter_rerank.defaults import KEY_VARIABLE
 from openrouter_rerank.documents import Document as TextAndImage
 from openrouter_rerank.documents import Sendable
 from openrouter_rerank.integrations.pair import Pair, Setup, plain, splitter_of
 from openrouter_rerank.options import CALL, CallOptions, document, names_of, refuse_unknown
 from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.redaction import hides_frames
+from openrouter_rerank_api.dialects import DIALECTS, Dialect
 
 try:
     from haystack import Document, component, default_from_dict, default_to_dict
@@ -54,7 +55,8 @@ class OpenRouterRanker:
         top_k: The largest number of documents.
         score_threshold: The lowest score that a document may have. The scale is the model's own.
         api_key: The key; by default from the environment variable OPENROUTER_API_KEY. None sends none.
-        api_base_url: The address under which `/rerank` lies.
+        dialect: The API that the server speaks, as for `Reranker`. It also determines the default variable of the key.
+        api_base_url: The address under which `/rerank` lies; by default the vendor's of the dialect.
         meta_fields_to_embed: The fields of a document's meta to send before its content.
         meta_data_separator: The separator between these and the content.
         deadline: As for `Reranker`.
@@ -90,7 +92,8 @@ class OpenRouterRanker:
         score_threshold: float | None = None,
         *,
         api_key: Secret | None = _FROM_ENVIRONMENT,
-        api_base_url: str = BASE_URL,
+        dialect: Dialect = "openrouter",
+        api_base_url: str | None = None,
         meta_fields_to_embed: list[str] | None = None,
         meta_data_separator: str = "\n",
         deadline: float | None = None,
@@ -107,6 +110,7 @@ class OpenRouterRanker:
         self.top_k = top_k
         self.score_threshold = score_threshold
         self.api_key = api_key
+        self.dialect: Dialect = dialect
         self.api_base_url = api_base_url
         self.meta_fields_to_embed = meta_fields_to_embed or []
         self.meta_data_separator = meta_data_separator
@@ -125,15 +129,18 @@ class OpenRouterRanker:
 
     def _setup(self) -> Setup:
         is_ready = self.reranker is not None or self.async_reranker is not None
+        has_own_key = is_ready or self.dialect != DIALECTS[0]
         options = {name: getattr(self, _RENAMED.get(name, name)) for name in CALL}
         return Setup(
             options=options,
             on_error=self.on_error,
             client={
-                "base_url": None if is_ready and self.api_base_url == BASE_URL else self.api_base_url,
+                "dialect": None if self.dialect == DIALECTS[0] else self.dialect,
+                "base_url": self.api_base_url,
                 "deadline": self.deadline,
             },
-            key=None if is_ready and self.api_key == _FROM_ENVIRONMENT else self._key,
+            # OpenRouter's key goes to no server of another dialect.
+            key=None if has_own_key and self.api_key == _FROM_ENVIRONMENT else self._key,
             key_source=self.api_key,
             reranker=self.reranker,
             async_reranker=self.async_reranker,
@@ -232,6 +239,7 @@ class OpenRouterRanker:
             top_k=self.top_k,
             score_threshold=self.score_threshold,
             api_key=self.api_key and self.api_key.to_dict(),
+            dialect=self.dialect,
             api_base_url=self.api_base_url,
             meta_fields_to_embed=self.meta_fields_to_embed,
             meta_data_separator=self.meta_data_separator,

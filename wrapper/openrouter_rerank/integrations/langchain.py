@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from openrouter_rerank.client import AsyncReranker, Reranker
+    from openrouter_rerank_api.dialects import Dialect
 
 
 class OpenRouterRerank(Settings, BaseDocumentCompressor):
@@ -44,7 +45,7 @@ class OpenRouterRerank(Settings, BaseDocumentCompressor):
         model, top_n, min_score, provider, timeout, splitter, blank: As for `Reranker.rerank`, and all its other options.
             `splitter` may be `split_by_words(300, 50)`, which can be dumped.
         api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
-        base_url, deadline: As for `Reranker`.
+        dialect, base_url, deadline: As for `Reranker`.
         on_error: "raise" (the default), or "keep_order", which returns copies of the first `top_n` documents in their original
             order, without `relevance_score`, in place of any RerankError. A warning in the log has the reason.
         reranker, async_reranker: Ready rerankers with other settings. You close them.
@@ -68,6 +69,7 @@ class OpenRouterRerank(Settings, BaseDocumentCompressor):
         self,
         *,
         api_key: SecretStr | str | None = None,
+        dialect: Dialect | None = None,
         base_url: str | None = None,
         deadline: float | None = None,
         on_error: Literal["raise", "keep_order"] = "raise",
@@ -80,6 +82,7 @@ class OpenRouterRerank(Settings, BaseDocumentCompressor):
         given = self._known(options)
         super().__init__(
             api_key=secret,
+            dialect=dialect,
             base_url=base_url,
             deadline=deadline,
             on_error=on_error,

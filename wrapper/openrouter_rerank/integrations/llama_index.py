@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from llama_index.core.bridge.pydantic import SecretStr
 
     from openrouter_rerank.client import AsyncReranker, Reranker
+    from openrouter_rerank_api.dialects import Dialect
 
 _dispatcher = get_dispatcher(__name__)
 
@@ -53,7 +54,7 @@ class OpenRouterRerank(Settings, BaseNodePostprocessor):
             `splitter` may be `split_by_words(300, 50)`, which can be written.
         metadata_mode: The metadata to send with a node's text; by default that which would be embedded.
         api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
-        base_url, deadline: As for `Reranker`.
+        dialect, base_url, deadline: As for `Reranker`.
         on_error: "raise" (the default), or "keep_order", which returns the first `top_n` nodes in their original order and with
             their own scores, in place of any RerankError. A warning in the log has the reason.
         reranker, async_reranker: Ready rerankers with other settings. You close them.
@@ -81,6 +82,7 @@ class OpenRouterRerank(Settings, BaseNodePostprocessor):
         *,
         metadata_mode: MetadataMode = MetadataMode.EMBED,
         api_key: SecretStr | str | None = None,
+        dialect: Dialect | None = None,
         base_url: str | None = None,
         deadline: float | None = None,
         on_error: Literal["raise", "keep_order"] = "raise",
@@ -96,6 +98,7 @@ class OpenRouterRerank(Settings, BaseNodePostprocessor):
             given["callback_manager"] = callback_manager
         super().__init__(
             api_key=secret,
+            dialect=dialect,
             base_url=base_url,
             deadline=deadline,
             on_error=on_error,

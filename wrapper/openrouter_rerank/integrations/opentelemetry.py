@@ -135,7 +135,7 @@ def _of_request(prepared: PreparedCall[Any]) -> dict[str, Any]:
     top_n = prepared.options["top_n"]
     attributes = _texts(
         {
-            "reranker.model_name": prepared.model,
+            "reranker.model_name": prepared.model or None,
             "session.id": prepared.options["session_id"],
             "user.id": prepared.options["user"],
         }

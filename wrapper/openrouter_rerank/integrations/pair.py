@@ -14,14 +14,15 @@ from openrouter_rerank import forks
 from openrouter_rerank.bulk import split_by_words
 from openrouter_rerank.bulk.large import ByWords
 from openrouter_rerank.client import AsyncReranker, Reranker
-from openrouter_rerank.defaults import BASE_URL, DEADLINE, MODEL
+from openrouter_rerank.defaults import DEADLINE, MODEL
 from openrouter_rerank.documents import Sendable
 from openrouter_rerank.operations import Secrets
 from openrouter_rerank.pickling import refuse_to_pickle
 from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.redaction import Key
 from openrouter_rerank.retries import Retries
-from openrouter_rerank.settings import settings
+from openrouter_rerank.settings import codec_of, settings
+from openrouter_rerank_api.dialects import DIALECTS
 from openrouter_rerank_api.types import Model
 
 T = TypeVar("T")
@@ -57,9 +58,15 @@ class Setup(msgspec.Struct, frozen=True):
     def model(self) -> str:
         """The model that calls ask for; empty for a ready reranker of another make."""
         if self.options["model"] is not None or not self.is_ready:
-            return str(self.options["model"] or MODEL)
+            default = MODEL if codec_of(self.dialect) is None else ""
+            return str(self.options["model"] or default)
         inside = getattr(self.reranker or self.async_reranker, "_settings", None)
-        return str(inside.defaults["model"]) if inside else ""
+        return str(inside.defaults["model"] or "") if inside else ""
+
+    @property
+    def dialect(self) -> str:
+        """The name of the dialect."""
+        return self.client["dialect"] or DIALECTS[0]
 
     @property
     def given(self) -> dict[str, Any]:
@@ -88,7 +95,8 @@ class Setup(msgspec.Struct, frozen=True):
             raise ValueError(message)
         settings(
             key=Key(""),
-            base_url=BASE_URL if self.client["base_url"] is None else self.client["base_url"],
+            dialect=self.dialect,
+            base_url=self.client["base_url"],
             deadline=DEADLINE if self.client["deadline"] is None else self.client["deadline"],
             retries=Retries(),
             app_title=None,

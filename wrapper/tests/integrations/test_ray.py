@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from shells import KEY
+from vendors import VENDORS, script
 
 pytest.importorskip(
     "ray", reason="Ray is not installed here; `nox -s 'frameworks(framework=\"ray\")'` has it"
@@ -137,6 +138,20 @@ def test_ranked(session):
     assert job.totals() == Totals(
         calls=20, attempts=20, search_units=20, total_tokens=180, cost=20 * COST, unknown=0
     )
+
+
+def test_a_dialect(session, monkeypatch):
+    """A job ranks in a dialect, and sends its server neither OpenRouter's key nor its default model."""
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    with serving(script(VENDORS["tei"])) as server:
+        job = Job(dialect="tei", base_url=server.url, top_n=1, truncate=True)
+        found = by_id(job.rank(blocks(10)))
+
+    assert [row["indices"] for row in found] == [[2]] * 10
+    assert [row["total_tokens"] for row in found] == [11] * 10
+    assert all(request.json.keys() == {"query", "texts", "truncate"} for request in server.requests)
+    assert not any("authorization" in request.headers for request in server.requests)
+    assert job.totals().total_tokens == 110
 
 
 def test_unknown_usage(session):
@@ -315,6 +330,8 @@ REFUSED = [
     pytest.param({"api_key": "", "verify": ssl.create_default_context()}, TypeError, "a path", id="verify"),
     pytest.param({"api_key": "", "scorer": "lexical"}, ValueError, "local=True", id="scorer"),
     pytest.param({"local": True, "base_url": "http://x.invalid"}, ValueError, "base_url", id="local"),
+    pytest.param({"local": True, "dialect": "jina"}, ValueError, "dialect", id="local dialect"),
+    pytest.param({"dialect": "tei"}, ValueError, "base_url", id="no address"),
 ]
 
 

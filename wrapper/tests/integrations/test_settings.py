@@ -22,8 +22,10 @@ from openrouter_rerank import AsyncReranker, BadRequestError, RateLimitError, Re
 from openrouter_rerank.bulk import split_by_words
 from openrouter_rerank.options import CALL
 from openrouter_rerank.testing import AsyncFakeReranker, FakeReranker, answer, envelope, serving
+from openrouter_rerank_api.dialects import SUMMARIES
 from openrouter_rerank_api.models import ProviderPreferences
 from shells import KEY
+from vendors import VENDORS, script
 
 TEXTS = ["a", "b", "c"]
 SCORES = {"a": 0.7, "b": 0.8, "c": 0.9, "": 0.0}
@@ -167,7 +169,8 @@ def test_every_option_is_an_argument(adapter: Adapter) -> None:
     """An adapter takes all options of a call, and has each as an attribute."""
     made = adapter.make(api_key="", **VALUES, extra_headers={"X-A": "1"})
 
-    assert {*VALUES, "extra_headers"} == CALL
+    assert {*VALUES, "extra_headers", *SUMMARIES} == CALL
+    assert set(SUMMARIES) <= set(inspect.signature(adapter.cls.__init__).parameters)
     for name, value in VALUES.items():
         assert getattr(made, adapter.names.get(name, name)) == value
     assert "on_part_error" in str(inspect.signature(adapter.cls.__init__))
@@ -183,6 +186,23 @@ def test_every_option_reaches_the_request(adapter: Adapter) -> None:
             adapter.change(made, **sent)
         adapter.rank(made)
         assert fake.calls[-1].options == sent
+
+
+async def test_a_dialect(adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adapter ranks in a dialect, also read back and sync or not; OpenRouter's key and model stay at home."""
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    with serving(script(VENDORS["tei"])) as server:
+        made = adapter.make(dialect="tei", base_url=server.url, truncate=True, top_n=2)
+        for one in (made, adapter.read_back(made), copy.copy(made)):
+            assert [text for text, _ in adapter.rank(one)] == ["c", "b"]
+            assert [text for text, _ in await adapter.arank(one)] == ["c", "b"]
+            await (one.close_async() if adapter.module == "haystack" else one.aclose())
+    assert [request.json for request in server.requests] == [
+        {"query": "q", "texts": TEXTS, "truncate": True}
+    ] * 6
+    assert not any("authorization" in request.headers for request in server.requests)
+    with pytest.raises(ValueError, match="user: the dialect 'tei' has no such field"):
+        adapter.make(dialect="tei", base_url="http://server.example", user="u")
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda adapter: adapter])

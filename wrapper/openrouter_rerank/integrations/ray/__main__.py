@@ -14,9 +14,8 @@ import click
 from openrouter_rerank import Reranker
 from openrouter_rerank.bulk.job import ERROR
 from openrouter_rerank.cli.app import OneLine
-from openrouter_rerank.cli.connection import Connection, connect, connection_options
+from openrouter_rerank.cli.connection import Connection, connect, connection_options, dialect_of, key_of
 from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed, one_line
-from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE
 from openrouter_rerank.integrations.ray.dataset import Job, ray
 
 # The smallest number of rows in a file of OUT. Rows that are ranked and not written are lost if the command dies.
@@ -137,7 +136,7 @@ def command(  # noqa: PLR0913 - one argument for each option
         raise BadInput(message)
     with connect(Reranker, max_cost=max_cost, **connection):
         pass  # checks the options and the key
-    settings: dict[str, Any] = {"top_n": top_n}
+    settings: dict[str, Any] = {"top_n": top_n, **connection["fields"]}
     if connection["model"] is not None:
         settings["model"] = connection["model"]
     if connection["blank"] is not None:
@@ -159,11 +158,11 @@ def command(  # noqa: PLR0913 - one argument for each option
                 requests_per_minute=requests_per_minute,
                 max_cost=max_cost,
                 cache=cache,
-                base_url=connection["base_url"] or BASE_URL,
+                dialect=dialect_of(connection),
+                base_url=connection["base_url"],
                 local=connection["local"],
                 scorer=connection["scorer"],
-                # As in `connect`: another server may need no key.
-                api_key=os.environ.get(KEY_VARIABLE, ""),
+                api_key=key_of(connection),
                 **settings,
             )
             dataset = ray.data.read_parquet(_absolute(source))

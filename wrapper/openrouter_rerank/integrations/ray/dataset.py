@@ -19,12 +19,13 @@ from openrouter_rerank.bulk.many import RerankRequest
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.threads import Results, Threads
 from openrouter_rerank.client import Reranker
-from openrouter_rerank.defaults import BASE_URL
 from openrouter_rerank.errors import AuthenticationError, BudgetExceededError, InsufficientCreditsError
 from openrouter_rerank.integrations.ray.limits import LimiterClient, LimiterUnavailable, Limits, RemoteGate
 from openrouter_rerank.ledger import Ledger, Totals
-from openrouter_rerank.redaction import Key
+from openrouter_rerank.redaction import Key, mask, reveal
 from openrouter_rerank.retries import Retries
+from openrouter_rerank.settings import codec_of, key_variable
+from openrouter_rerank_api.dialects import Dialect
 
 try:
     # Dynamic, as the type checkers run without Ray.
@@ -61,7 +62,8 @@ class Job:
         cache: A file on each machine for a `DiskCache`, so that a batch that Ray repeats there is not billed again.
         api_key: The key; by default that of the environment here, which goes to the actors with the job. The empty string
             sends none.
-        base_url: The address under which `/rerank` lies.
+        dialect: The API that the server speaks, as for `Reranker`.
+        base_url: The address under which `/rerank` lies; by default the vendor's of the dialect.
         local: Rank offline in the actors themselves. Use it for development and tests.
         scorer: The scorer of `local`: "lexical", "semantic", or a function.
         settings: The other arguments of `Reranker`, except `http_client`: model, top_n, min_score, provider, timeout,
@@ -99,13 +101,16 @@ class Job:
         stop_on_error: bool = False,
         cache: str | Path | None = None,
         api_key: str | None = None,
-        base_url: str = BASE_URL,
+        dialect: Dialect = "openrouter",
+        base_url: str | None = None,
         local: bool = False,
         scorer: Any = None,
         **settings: Any,
     ) -> None:
         # Not a string: Ray shows an operator's arguments in its dashboard and exports them.
-        self._key = Key("" if local else api_key)
+        api_key, base_url = mask(api_key), mask(base_url)
+        self._key = Key("" if local else api_key, key_variable(codec_of(dialect), base_url))
+        base_url = reveal(base_url)
         del api_key
         self.columns = tables.Columns(
             query=query_column,
@@ -118,15 +123,16 @@ class Job:
         self.limited = max_cost is not None
         self.stop_on_error = stop_on_error
         self._cache = None if cache is None else Path(cache)
+        self._dialect: Dialect = dialect
         self._base_url = base_url
         self._scorer = scorer
         self._local = local
         self._settings = settings
         if scorer is not None and not local:
             raise ValueError("scorer says what ranks with local=True; leave it out, or rank locally")
-        if local and base_url != BASE_URL:
+        if local and (base_url is not None or codec_of(dialect) is not None):
             raise ValueError(
-                "local=True ranks without any server, so there is no base_url. Leave one of them out"
+                "local=True ranks without any server, so there is no base_url or dialect. Leave one of them out"
             )
         if "http_client" in settings:
             raise TypeError("http_client: each actor makes its own; it cannot be passed in")
@@ -200,7 +206,7 @@ class Job:
             settings["max_cost"] = max_cost
         if self._local:
             return _Reranker.local(self._scorer, **settings)
-        return _Reranker(cast(str, self._key), base_url=self._base_url, **settings)
+        return _Reranker(cast(str, self._key), dialect=self._dialect, base_url=self._base_url, **settings)
 
 
 class OpenRouterRerank:
@@ -291,7 +297,7 @@ class _Reranker(Reranker):
         member = LimiterClient(
             channel,
             name,
-            model=str(extra.get("model", settings.defaults["model"])),
+            model=str(extra.get("model", settings.defaults["model"]) or ""),
             timeout=settings.timeout,
             deadline=settings.deadline,
             max_cost=max_cost,

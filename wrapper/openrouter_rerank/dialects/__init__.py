@@ -1,0 +1,38 @@
+"""The forms in which other vendors have the same idea: one codec for each, loaded when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from openrouter_rerank.dialects.codec import Codec, Envelope
+from openrouter_rerank_api.dialects import DIALECTS
+
+__all__ = ["Codec", "Envelope", "codec", "hint"]
+
+
+def codec(name: object) -> Codec:
+    """Return the codec of a dialect.
+
+    Raises:
+        ValueError: There is no such dialect; the message lists them.
+    """
+    if name not in DIALECTS:
+        message = f"dialect must be one of {', '.join(map(repr, DIALECTS))}, not {name!r:.40}"
+        raise ValueError(message)
+    module = import_module(f"openrouter_rerank.dialects.{str(name).replace('-', '_')}")
+    return cast(Codec, module.CODEC)
+
+
+def hint(name: str, body: object) -> str:
+    """Return a sentence that names the dialect of a body, or an empty text where the body shows no other dialect.
+
+    Args:
+        name: The dialect in which the request was made.
+        body: The body of the answer or the error: plain data, or text where it is not JSON.
+    """
+    alike = [one for one in map(codec, DIALECTS) if one.looks_like(body)]
+    if not alike or name in {one.name for one in alike}:
+        return ""
+    found = alike[0]
+    return f"The answer looks like {found.title}'s{found.also}; pass dialect={found.name!r}"

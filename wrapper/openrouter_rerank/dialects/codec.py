@@ -1,0 +1,261 @@
+"""The codec of a dialect: what differs from the canonical form, as data, and the translation that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
+
+import msgspec
+
+from openrouter_rerank.decoding import plain
+from openrouter_rerank.defaults import KEY_VARIABLE
+from openrouter_rerank.readers import billed, count, items, members, text
+from openrouter_rerank_api.dialects import REQUESTS
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """The error of a dialect in canonical terms."""
+
+    message: str
+    """The vendor's message; empty where it has none."""
+    code: int
+    """The status that the error amounts to."""
+    details: Mapping[str, Any] = {}
+    """The other members of the error, with the vendor's name for its kind as `error_type`."""
+
+
+def _as_it_is(envelope: Envelope) -> Envelope:
+    return envelope
+
+
+class Codec(msgspec.Struct, frozen=True, kw_only=True):
+    """The form of requests, answers and errors of one dialect."""
+
+    name: str
+    title: str
+    """The vendor or server, as messages name it."""
+    also: str = ""
+    """Others that have the same form, as messages name them."""
+    path: str = "/rerank"
+    """The path of the operation under the base URL."""
+    base_url: str | None = None
+    """The vendor's own address; None where everyone runs their own server."""
+    hosts: Sequence[str] = ()
+    """The vendor's hosts. The key of `key_variable` goes to no other."""
+    key_variable: str | None = None
+    """The environment variable of the vendor's key."""
+    model: Literal["required", "optional", "absent"] = "required"
+    prefixes: Sequence[str] = ()
+    """The names of the vendor that other APIs put before its models."""
+    documents: str = "documents"
+    """The name of the documents in a request."""
+    top_n: str | None = "top_n"
+    """The name of `top_n` in a request; None where the client cuts the answer."""
+    constants: Mapping[str, Any] = {}
+    """Fields that are sent unless the caller sets them."""
+    max_documents: int = 1000
+    """The number of documents above which a list is sent in parts by default."""
+    takes_images: bool = False
+    takes_empty: bool = True
+    """True if a document may be the empty text."""
+    results: str | None = "results"
+    """The name of the results in an answer; None where the answer is the list."""
+    scores: Sequence[str] = ("relevance_score",)
+    """The names of the score in a result, the first that is there."""
+    is_answer: Callable[[object], bool]
+    """Return True if a body is an answer of this form, and of no other."""
+    is_error: Callable[[object], bool]
+    """Return True if a body is an error of this form, and of no other."""
+    usage_header: str | None = None
+    """The header that has the number of tokens."""
+    refine: Callable[[Envelope], Envelope] = _as_it_is
+    """Return the error with what only this vendor has."""
+
+    def looks_like(self, body: object) -> bool:
+        """Return True if a body, plain data or text, can only be of this dialect."""
+        return self.is_answer(body) or self.is_error(body)
+
+    def is_of_vendor(self, url: str) -> bool:
+        """Return True if a URL belongs to the vendor itself."""
+        parts = urlsplit(url)
+        return parts.scheme == "https" and parts.hostname in self.hosts
+
+    # ------------------------------------------------------------------------------------------------------- requests
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        """The fields of a request, with their types."""
+        return REQUESTS[self.name]
+
+    def wire_name(self, name: str) -> str | None:
+        """Return the name of a canonical field in a request, or None where this dialect has no such field."""
+        name = {"documents": self.documents, "top_n": self.top_n or ""}.get(name, name)
+        return name if name in self.fields else None
+
+    def encode(self, fields: Mapping[str, Any], indices: Sequence[int] | None = None) -> dict[str, Any]:
+        """Return the body of a request by its canonical fields; None stands for a field that is left out.
+
+        Args:
+            fields: The query, the documents, and the options with the names that callers use.
+            indices: The numbers by which an error names the documents; by default their places.
+
+        Raises:
+            ValueError: The dialect cannot carry a field; nothing is dropped.
+        """
+        documents = cast("Sequence[object]", fields["documents"])
+        given = {name: value for name, value in fields.items() if value is not None and name != "documents"}
+        if self.model == "required" and "model" not in given:
+            message = f"model: the dialect {self.name!r} needs one; pass the name of {self.title}'s model"
+            raise ValueError(message)
+        wire: dict[str, Any] = {}
+        for name, value in given.items():
+            if name == "top_n" and self.top_n is None:
+                continue  # the client cuts the answer
+            if name == "provider" and not value:
+                continue  # it has no preference
+            known = self.wire_name(name)
+            if known is None:
+                raise ValueError(self.refusal(name))
+            wire[known] = min(value, len(documents)) if name == "top_n" else value
+        if "model" in wire:
+            wire["model"] = self._bare(wire["model"])
+        places = range(len(documents)) if indices is None else indices
+        wire[self.documents] = [
+            self._sent(document, place) for place, document in zip(places, documents, strict=True)
+        ]
+        return {**self.constants, **wire}
+
+    def refusal(self, name: str) -> str:
+        """Return the message for a field that this dialect cannot carry."""
+        having = " or ".join(repr(other) for other, fields in REQUESTS.items() if name in fields)
+        return f"{name}: the dialect {self.name!r} has no such field (dialect {having} has it); leave it out"
+
+    def _bare(self, model: Any) -> Any:
+        prefix = next((one for one in self.prefixes if str(model).startswith(one)), "")
+        return str(model).removeprefix(prefix) if prefix else model
+
+    def document(self, document: object, index: int) -> object:
+        """Return a document as the dialect has it: the text of an object, or an object with an image.
+
+        Raises:
+            ValueError: It has an image, and the dialect takes none; or an image beside a text.
+        """
+        if isinstance(document, str | msgspec.Raw):
+            return document
+        if isinstance(document, Mapping):
+            has = cast("Mapping[str, object]", document)
+            own, image = text(has.get("text")), text(has.get("image"))
+        else:
+            own, image = text(getattr(document, "text", None)), text(getattr(document, "image", None))
+        if image is None:
+            return own or ""
+        if not self.takes_images:
+            message = f"document {index}: the dialect {self.name!r} takes no images; send its text alone"
+            raise ValueError(message)
+        if own is not None:
+            message = f"document {index}: the dialect {self.name!r} takes a text or an image, not both; send one of them"
+            raise ValueError(message)
+        return {"image": image}
+
+    def _sent(self, document: object, index: int) -> object:
+        sent = self.document(document, index)
+        if not self.takes_empty and (sent == "" or (isinstance(sent, msgspec.Raw) and bytes(sent) == b'""')):
+            message = (
+                f"document {index}: {self.title} refuses an empty text; "
+                "pass blank='skip' (--blank skip) to leave it out"
+            )
+            raise ValueError(message)
+        return sent
+
+    # -------------------------------------------------------------------------------------------------------- answers
+
+    def decode(self, headers: Mapping[str, str], body: object) -> dict[str, Any] | None:
+        """Return the canonical answer; None if the body has no results of this dialect.
+
+        The results are not checked: an index or a score may be anything.
+        """
+        fields = members(body)
+        listed = body if self.results is None else fields.get(self.results)
+        if not isinstance(listed, list):
+            return None
+        answer: dict[str, Any] = {
+            name: fields[name] for name in ("id", "model", "provider", "error") if name in fields
+        }
+        if str(answer.get("model")).startswith("/"):
+            del answer["model"]  # llama.cpp names the path of its file where none was asked for
+        answer["results"] = [self._result(item) for item in items(cast("object", listed))]
+        usage = dict(members(fields.get("usage")))
+        usage |= billed(usage, members(fields.get("meta")), members(fields.get("tokens")))
+        if self.usage_header is not None:
+            usage["total_tokens"] = _digits(headers.get(self.usage_header))
+        usage = {name: value for name, value in usage.items() if value is not None}
+        return {**answer, "usage": usage} if usage else answer
+
+    def _result(self, item: object) -> object:
+        has = members(item)
+        if not has:
+            return item
+        score = next((has[name] for name in self.scores if name in has), None)
+        result: dict[str, Any] = {"index": has.get("index"), "relevance_score": score}
+        echo = has.get("document", has.get("text"))
+        if isinstance(echo, str):
+            result["document"] = {"text": echo}
+        elif members(echo):
+            kept = {name: text(members(echo).get(name)) for name in ("text", "image")}
+            result["document"] = {name: value for name, value in kept.items() if value is not None}
+        return result
+
+    def canonical(
+        self, body: bytes, *, headers: Mapping[str, str], documents: Sequence[object], model: str
+    ) -> bytes:
+        """Return the canonical JSON text of an answer, with the model and the documents of the request where it has none."""
+        answer = self.decode(headers, plain(body))
+        if answer is None:
+            return body
+        answer["model"] = text(answer.get("model")) or model
+        for result in map(members, answer["results"]):
+            place = count(result.get("index"))
+            if "document" not in result and place is not None and place < len(documents):
+                sent = documents[place]
+                cast("dict[str, Any]", result)["document"] = {"text": sent} if isinstance(sent, str) else sent
+        return msgspec.json.encode({name: value for name, value in answer.items() if value is not None})
+
+    # --------------------------------------------------------------------------------------------------------- errors
+
+    def next_step(self, sentence: str, url: str) -> str:
+        """Return the advice of an error from an address, with the key that is sent there in place of OpenRouter's."""
+        own = f"api_key or {self.key_variable}" if self.is_of_vendor(url) else "api_key"
+        return sentence.replace(f"api_key or {KEY_VARIABLE}", own)
+
+    def error(self, status: int, body: object) -> Envelope:
+        """Return the error that a body tells: plain data, or text where it is not JSON."""
+        fields = members(body)
+        told = members(fields.get("error")) or fields
+        message = body if isinstance(body, str) else _message(told)
+        details = {name: value for name, value in told.items() if name != "message"}
+        kind = next((told[name] for name in ("error_type", "code", "type") if text(told.get(name))), None)
+        if kind is not None:
+            details["error_type"] = kind
+        return self.refine(Envelope(message.strip(), status, details))
+
+
+def _message(told: Mapping[str, Any]) -> str:
+    said = [_said(told.get(name)) for name in ("message", "detail", "error")]
+    return next(filter(None, said), "")
+
+
+def _said(value: object) -> str:
+    """Return what a value says: a text, or the problems that FastAPI lists, each with its place."""
+    if isinstance(value, str):
+        return value
+    problems = [members(item) for item in items(value)]
+    return "; ".join(
+        f"{'.'.join(map(str, items(problem.get('loc'))))}: {problem['msg']}"
+        for problem in problems
+        if isinstance(problem.get("msg"), str)
+    )
+
+
+def _digits(value: str | None) -> int | None:
+    return count(int(value)) if value is not None and value.isascii() and value.isdecimal() else None

@@ -1,0 +1,55 @@
+"""The flat form: Jina's, and that of vLLM, llama.cpp, infinity, LocalAI, Xinference, SiliconFlow and LiteLLM."""
+
+from __future__ import annotations
+
+import msgspec
+
+from openrouter_rerank.dialects.codec import Codec, Envelope
+from openrouter_rerank.readers import items, members
+
+_NO_BALANCE = "AUTHZ_INSUFFICIENT_BALANCE"
+
+
+def is_answer(body: object) -> bool:
+    """Return True for results with a model or tokens, and with nothing that only OpenRouter or Cohere tells."""
+    fields = members(body)
+    usage, meta = members(fields.get("usage")), members(fields.get("meta"))
+    of_others = "provider" in fields or "cost" in usage or meta.get("api_version") or meta.get("billed_units")
+    return isinstance(fields.get("results"), list) and not of_others
+
+
+def is_error(body: object) -> bool:
+    """Return True for the errors of Jina, of FastAPI, of OpenAI's form with a type, and of SiliconFlow."""
+    fields = members(body)
+    detail, error = fields.get("detail"), members(fields.get("error"))
+    return (
+        (isinstance(detail, str) and bool(fields.keys() & {"code", "request_id", "errors"}))
+        or any({"loc", "msg"} <= members(problem).keys() for problem in items(detail))
+        or ("message" in error and isinstance(error.get("type"), str))
+        or {"code", "message", "data"} <= fields.keys()
+    )
+
+
+def refine(envelope: Envelope) -> Envelope:
+    """Return the status for an account without credits, which Jina gives as 403."""
+    if envelope.details.get("error_type") == _NO_BALANCE:
+        return msgspec.structs.replace(envelope, code=402)
+    return envelope
+
+
+CODEC = Codec(
+    name="jina",
+    title="Jina",
+    also=" (vLLM, llama.cpp and infinity have the same form)",
+    base_url="https://api.jina.ai/v1",
+    hosts=("api.jina.ai",),
+    key_variable="JINA_API_KEY",
+    model="optional",
+    # Jina has echoed the documents by default; the caller has them.
+    constants={"return_documents": False},
+    takes_images=True,
+    scores=("relevance_score", "score"),
+    is_answer=is_answer,
+    is_error=is_error,
+    refine=refine,
+)

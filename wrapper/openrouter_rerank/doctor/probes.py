@@ -1,0 +1,229 @@
+"""The requests that a diagnosis sends, and the reading of their answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from openrouter_rerank.decoding import plain
+from openrouter_rerank.dialects import Codec
+from openrouter_rerank.readers import members
+
+DOCUMENTS = (
+    "Bananas ripen faster when they are kept beside apples.",
+    "Mount Everest, at 8,849 metres above the sea, is the highest mountain on Earth; it stands on the border of Nepal and Tibet.",
+    "The invoice is due within thirty days of delivery.",
+    "Shakespeare wrote Hamlet around 1600.",
+    "A bicycle chain should be cleaned and oiled every few weeks, more often in wet weather, or it will rust and wear out the gears.",
+    "To bake bread, mix flour, water, salt and yeast, let the dough rise for an hour, and put it in a hot oven.",
+    "Penguins cannot fly.",
+    "The violin has four strings and is played with a bow.",
+)
+"""Documents of unrelated subjects and different lengths: one list for all queries, so that no bias of a model for a document
+looks like an answer to the query."""
+
+
+class Question(NamedTuple):
+    """A query and the place of the one document that answers it, whose words it shares."""
+
+    query: str
+    relevant: int
+
+
+QUESTIONS = (
+    Question("What is the highest mountain on Earth?", 1),
+    Question("Who wrote Hamlet?", 3),
+    Question("How many strings does the violin have?", 7),
+    Question("How do I bake bread with yeast?", 5),
+    Question("Can penguins fly?", 6),
+)
+
+
+class Ask(NamedTuple):
+    """A request for the shell to send."""
+
+    method: str
+    url: str
+    body: Mapping[str, Any] | None = None
+    with_key: bool = True
+    is_quick: bool = False
+    """True if a few seconds are enough for the answer."""
+
+
+class Wait(NamedTuple):
+    """A pause for the shell to make."""
+
+    seconds: float
+
+
+class Reply(NamedTuple):
+    """A response, redacted."""
+
+    status: int
+    headers: Mapping[str, str]
+    """The headers, by names in lower case."""
+    body: bytes
+    seconds: float
+
+    @property
+    def is_html(self) -> bool:
+        """True if the body is a web page."""
+        kind = self.headers.get("content-type", "")
+        return "html" in kind or self.body[:200].lstrip().lower().startswith((b"<!doctype", b"<html"))
+
+    @property
+    def json(self) -> object:
+        """The body as plain data, in which NaN and infinity are numbers; None where it is not JSON."""
+        try:
+            return cast(object, json.loads(self.body))
+        except (ValueError, RecursionError):
+            return plain(self.body)
+
+    @property
+    def told(self) -> object:
+        """The body as plain data, or as text where it is not JSON."""
+        found = self.json
+        return self.body[:4000].decode("utf-8", "replace") if found is None else found
+
+
+class NoReply(NamedTuple):
+    """A request without a response."""
+
+    code: str
+    """The code of the problem: "unreachable", "tls", "timeout" or "proxy_error"."""
+    says: str
+    do: str
+    seconds: float
+    is_cut: bool = False
+    """True if the other scheme may be that of the port: the server closed the connection, or TLS came to no end."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A result as the server sent it."""
+
+    index: object
+    score: object
+    echo: object = None
+
+
+class Observation(NamedTuple):
+    """A request for a ranking, and the results that came of it."""
+
+    query: str
+    relevant: int | None
+    """The place of the document that answers the query; None where there is no such document."""
+    texts: Sequence[str]
+    rows: Sequence[Row]
+    top_n: int | None = None
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """The valid scores by the places of their documents."""
+        return {
+            place: float(cast(float, row.score))
+            for row in self.rows
+            if (place := place_of(row.index)) is not None
+            and 0 <= place < len(self.texts)
+            and is_score(row.score)
+        }
+
+    @property
+    def by_text(self) -> dict[str, float]:
+        """The valid scores by the texts of their documents."""
+        return {self.texts[place]: score for place, score in self.scores.items()}
+
+    @property
+    def is_whole(self) -> bool:
+        """True if each document has a valid score."""
+        return len(self.scores) == len(self.texts)
+
+
+def place_of(index: object) -> int | None:
+    """Return an index as an integer; None where it is not one."""
+    if isinstance(index, bool) or not isinstance(index, int | float) or not isfinite(index):
+        return None
+    return int(index) if index == int(index) else None
+
+
+def is_score(value: object) -> bool:
+    """Return True if the value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def rows_of(codec: Codec, reply: Reply) -> list[Row] | None:
+    """Return the results of an answer in this dialect; None where it has none."""
+    body = reply.json
+    if not _names_scores(codec, body):
+        return None
+    decoded = codec.decode(reply.headers, body) or {}
+    rows = [members(item) for item in cast("list[object]", decoded.get("results", []))]
+    return [Row(row.get("index"), row.get("relevance_score"), _echo(row.get("document"))) for row in rows]
+
+
+def _names_scores(codec: Codec, body: object) -> bool:
+    """Return True if the results of a body are objects, of which one has the score of the dialect, or that are called so."""
+    listed = body if codec.results is None else members(body).get(codec.results)
+    if not isinstance(listed, list):
+        return False
+    items = [members(item) for item in cast("list[object]", listed)]
+    if codec.results == "results" and any("index" in item and "score" not in item for item in items):
+        return True  # without a score, but nothing else has results with an index
+    return not items or any(name in item for item in items for name in codec.scores)
+
+
+def _echo(document: object) -> object:
+    return members(document).get("text")
+
+
+def rotated(by: int) -> list[str]:
+    """Return the documents in the same circular order, begun at another one."""
+    return [*DOCUMENTS[by:], *DOCUMENTS[:by]]
+
+
+def many(count: int) -> list[str]:
+    """Return a list of that many different documents."""
+    return [f"{DOCUMENTS[number % len(DOCUMENTS)]} ({number})" for number in range(count)]
+
+
+# Sentences that share no word with the questions below but the smallest.
+_FILLER = (
+    "Our committee met again after lunch to go over the minutes. ",
+    "Several members had brought their own notes and asked for more time. ",
+    "Nobody objected when another date was proposed for late autumn. ",
+    "Coffee was served while two volunteers counted old chairs. ",
+    "Afterwards everyone agreed to send comments by letter. ",
+)
+LONG_QUERY = "Which lighthouse keeper discovered the sunken treasure?"
+_ANSWER = "The lighthouse keeper Anselm discovered the sunken treasure."
+_OTHER = "A gardener called Beatrix repainted several wooden fences."
+
+
+class LongTexts(NamedTuple):
+    """Texts of one length that differ in their meaning at the beginning or at the end alone."""
+
+    answer_last: str
+    other_last: str
+    answer_first: str
+
+    def documents(self) -> list[str]:
+        """Return the texts, and a short one for comparison."""
+        return [*self, DOCUMENTS[6]]
+
+
+def long_texts(characters: int) -> LongTexts:
+    """Return texts of about that many characters."""
+    filler = ""
+    number = 0
+    pieces: list[str] = []
+    size = 0
+    while size < characters:
+        piece = _FILLER[(number * 7 + number // 5) % len(_FILLER)]
+        pieces.append(piece)
+        size += len(piece)
+        number += 1
+    filler = "".join(pieces)
+    return LongTexts(f"{filler}{_ANSWER}", f"{filler}{_OTHER}", f"{_ANSWER} {filler.rstrip()}")

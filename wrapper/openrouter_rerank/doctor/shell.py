@@ -1,0 +1,205 @@
+"""Send the requests of an examination with httpx."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping
+from time import monotonic, sleep
+from typing import Any, cast
+
+import httpx
+import msgspec
+
+from openrouter_rerank.certificates import Verify, check_verify, ssl_context
+from openrouter_rerank.dialects import codec
+from openrouter_rerank.doctor import addresses
+from openrouter_rerank.doctor.examination import MAX_REQUESTS, Subject, examine, with_elapsed
+from openrouter_rerank.doctor.probes import Ask, NoReply, Reply, Wait
+from openrouter_rerank.doctor.report import Diagnosis
+from openrouter_rerank.failures import class_names, explain, is_tls
+from openrouter_rerank.proxies import Proxy, environment_proxy
+from openrouter_rerank.redaction import (
+    Key,
+    Masked,
+    Redactor,
+    hides_frames,
+    mask,
+    secrets_in_environment,
+    secrets_in_headers,
+    secrets_in_url,
+)
+from openrouter_rerank.request import seconds, whole_number
+from openrouter_rerank.version import VERSION
+
+_LARGEST = 4 * 2**20
+"""The largest body that is read; that of 300 echoed documents is far below."""
+_QUICK = 2.0
+"""Seconds for a request that needs no ranking."""
+
+
+def examine_url(  # noqa: PLR0913 - the arguments of `diagnose`
+    url: str,
+    *,
+    key: Key | None,
+    key_variable: str,
+    model: str | None,
+    dialect: str | None,
+    max_requests: int = MAX_REQUESTS,
+    timeout: float,
+    verify: Verify,
+) -> Diagnosis:
+    """Examine a server over the network.
+
+    Raises:
+        TypeError, ValueError: An argument can never work; nothing was sent.
+    """
+    given: Masked[str] = Masked(addresses.complete(mask(url)))
+    if dialect is not None:
+        codec(dialect)
+    whole_number("max_requests", max_requests)
+    seconds("timeout", timeout)
+    header = Masked({} if key is None else key.header())
+    redactor = Redactor(
+        [
+            *secrets_in_headers(header.reveal().items()),
+            *secrets_in_url(given.reveal()),
+            *secrets_in_environment(),
+        ]
+    )
+    subject = Subject(
+        given.reveal(),
+        given.reveal().partition("?")[0],
+        bool(header.reveal()),
+        key_variable,
+        model,
+        dialect,
+        max_requests,
+    )
+    proxy = environment_proxy(mask(given.reveal()))
+    context = ssl_context(check_verify(verify))
+    began = monotonic()
+    with _client(context, proxy) as client:
+        sender = _Sender(client, header, redactor, timeout, proxy)
+        diagnosis = _run(subject, sender)
+    return _redacted(with_elapsed(diagnosis, monotonic() - began), redactor)
+
+
+def _client(context: ssl.SSLContext, proxy: Proxy | None) -> httpx.Client:
+    through = None if proxy is None else httpx.Proxy(proxy.address, auth=_credentials(proxy))
+    headers = {"User-Agent": f"openrouter-rerank/{VERSION}", "Accept": "application/json"}
+    return httpx.Client(
+        verify=context, proxy=through, headers=headers, trust_env=False, follow_redirects=False
+    )
+
+
+def _credentials(proxy: Proxy) -> tuple[str, str] | None:
+    return None if proxy.auth is None else (proxy.auth[0].decode(), proxy.auth[1].decode())
+
+
+def _run(subject: Subject, sender: _Sender) -> Diagnosis:
+    examination = examine(subject)
+    outcome: Reply | NoReply | None = None
+    while True:
+        try:
+            step = examination.send(outcome)
+        except StopIteration as end:
+            return cast(Diagnosis, end.value)
+        if isinstance(step, Wait):
+            sleep(step.seconds)
+            outcome = None
+        else:
+            outcome = sender.send(step)
+
+
+class _Sender:
+    """Sends one request after the other; the answers come back redacted."""
+
+    def __init__(
+        self,
+        client: httpx.Client,
+        header: Masked[dict[str, str]],
+        redactor: Redactor,
+        timeout: float,
+        proxy: Proxy | None,
+    ) -> None:
+        self._client = client
+        self._header = header
+        self._redactor = redactor
+        self._timeout = timeout
+        self._proxy = proxy
+
+    def send(self, ask: Ask) -> Reply | NoReply:
+        """Send a request and return its outcome."""
+        began = monotonic()
+        timeout = min(self._timeout, _QUICK) if ask.is_quick else self._timeout
+        try:
+            return self._exchange(ask, began, timeout)
+        except httpx.TimeoutException as error:
+            # A server of plain http waits for the rest of what it takes for a request.
+            return _late(began, timeout)._replace(is_cut=isinstance(error, httpx.ConnectTimeout))
+        except httpx.HTTPError as error:
+            return self._failure(error, ask, monotonic() - began)
+
+    def _exchange(self, ask: Ask, began: float, timeout: float) -> Reply | NoReply:
+        headers = dict(self._header.reveal()) if ask.with_key else {}
+        content = None
+        if ask.body is not None:
+            headers["Content-Type"] = "application/json"
+            content = json.dumps(ask.body).encode()
+        pieces: list[bytes] = []
+        size = 0
+        with self._client.stream(
+            ask.method, ask.url, headers=headers, content=content, timeout=timeout
+        ) as response:
+            # A timeout of httpx bounds each read alone, so that a server could send drop by drop.
+            for piece in response.iter_bytes():
+                pieces.append(piece)
+                size += len(piece)
+                if size > _LARGEST:
+                    break
+                if monotonic() - began > timeout:
+                    return _late(began, timeout)
+        found: Mapping[str, str] = self._redactor.headers(
+            {name.lower(): value for name, value in response.headers.items()}
+        )
+        return Reply(response.status_code, found, self._redactor.data(b"".join(pieces)), monotonic() - began)
+
+    def _failure(self, error: httpx.HTTPError, ask: Ask, elapsed: float) -> NoReply:
+        error = self._redactor.exception(error)
+        where = ask.url.partition("?")[0]
+        explanation = explain(error, where, self._proxy)
+        names = class_names(error)
+        code = "unreachable"
+        if "ProxyError" in names:
+            code = "proxy_error"
+        elif is_tls(error):
+            code = "tls"
+        is_cut = not names.isdisjoint({"ReadError", "WriteError", "RemoteProtocolError"})
+        return NoReply(code, explanation.problem, explanation.step, elapsed, is_cut)
+
+
+def _late(began: float, timeout: float) -> NoReply:
+    return NoReply(
+        "timeout",
+        f"no complete response within {timeout:g} s",
+        "check that the server is up and not overloaded; a first call may load the model",
+        monotonic() - began,
+    )
+
+
+def _redacted(diagnosis: Diagnosis, redactor: Redactor) -> Diagnosis:
+    built: Any = msgspec.to_builtins(diagnosis)
+    return msgspec.convert(redactor.value(built), Diagnosis)
+
+
+@hides_frames
+def given_key(api_key: str | None) -> Key | None:
+    """Return the key as it was given; None for none.
+
+    Raises:
+        TypeError, ValueError: It cannot be sent. The message does not contain it.
+    """
+    key = Key(api_key)
+    key.check()
+    return key
