@@ -1204,7 +1204,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     ),
     "unavailable-for-invalid": (
         refused_as("Answers 503 to illegal requests, so that clients try again.", 400, 503),
-        (),
+        ("refusal.documents-missing",),
     ),
     "rate-limited-for-invalid": (refused_as("Answers 429 to illegal requests.", 400, 429), ()),
     "any-media-type": (_AnyType, ("refusal.content-type",)),

@@ -203,6 +203,8 @@ def test_the_local_mode_by_ones_own_scorer():
     report = check(reference_transport(lambda _, texts: [1 / (1 + len(text)) for text in texts]), seed=0)
 
     assert {rule.id for rule in report.of("fail") if rule.level == "MUST"} == {
+        "relation.after-special-tokens",
+        "relation.every-line",
         "relation.query-matters",
         "relation.read-to-end",
         "relation.whole-request",

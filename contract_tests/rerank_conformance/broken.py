@@ -657,8 +657,8 @@ _TEXTS: Mapping[str, Server] = {
         lambda b: any("<|endoftext|>" in text for text in (b["query"], *map(_text, b["documents"]))),
     ),
     "acceptance.query-ends": refusing(
-        "Refuses a query that does not begin with a letter.",
-        lambda b: b["query"].strip() and not b["query"][0].isalnum(),
+        "Refuses a query that begins with a blank or a punctuation mark.",
+        lambda b: b["query"].strip() and not b["query"][0].isalnum() and b["query"][0] not in "<[",
     ),
     "acceptance.limits-in-characters": refusing(
         "Counts the bytes of a session_id in Latin.",
@@ -998,6 +998,10 @@ BROKEN: Mapping[str, Server] = MappingProxyType(
 )
 """The maker of a server by the rule that it breaks; its docstring says in one line how."""
 
+_WITHIN = {
+    "relation.every-line": "a score that ignores the query or the document ignores each of its lines",
+    "relation.after-special-tokens": "it ignores what follows a special token, too",
+}
 UNAVOIDABLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "method.refused": {"method.any": "a server that fails on GET fails on the others, too"},
@@ -1024,9 +1028,11 @@ UNAVOIDABLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "relation.query-matters": {
             "relation.whole-request": "a query that is not read is not read to its end",
             "relation.read-to-end": "nor is a longer one",
+            **_WITHIN,
         },
         "relation.own-score": {
-            "relation.read-to-end": "a score of another document does not show the end of its own"
+            "relation.read-to-end": "a score of another document does not show the end of its own",
+            **_WITHIN,
         },
         "relation.whole-request": {
             "relation.read-to-end": "a query that is cut after sixty characters is cut before some hundred"

@@ -9,7 +9,7 @@ from typing import Any, cast
 from rerank_conformance import contract
 from rerank_conformance.derived import REQUEST
 from rerank_conformance.exchanges import Exchange, Probe, text_of
-from rerank_conformance.rules import Rule, Seen
+from rerank_conformance.rules import RULES, Rule, Seen
 
 _ACCEPTING = ("acceptance.", "schema.positive-data", "robustness.large-request")
 """The rules that judge if a request is accepted, by the beginning of their ids."""
@@ -63,9 +63,11 @@ def applicable(rule: Rule, seen: Seen, missing: Sequence[Capability]) -> Applica
     reason = None
     for exchange in seen.exchanges:
         needed = None
-        # that a SHOULD may be refused with no crash is a rule of its own
-        if exchange.crashed and rule.id != "robustness.no-server-error":
+        if exchange.crashed:
             needed = _needed(crashed, exchange)
+            # Where a capability is only recommended, its absence is a refusal; a crash breaks a MUST.
+            if needed and rule.id == "robustness.no-server-error" and RULES[needed.rule].level == "SHOULD":
+                needed = None
         if accepting and exchange.probe.legal and not exchange.ranked:
             needed = needed or _needed(others, exchange)
         if needed is None:

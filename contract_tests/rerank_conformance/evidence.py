@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rerank_conformance import wire
 from rerank_conformance.exchanges import WRONG_KEY, Auth, Exchange, Probe
 
 KEY_ENV = "OPENROUTER_API_KEY"
@@ -57,6 +58,11 @@ class Commands:
                 body = content.argument if content.is_inline else "''"
                 sent = [url, *_headers(_with_defaults(probe)), "--data-binary", body]
                 return [*sent, "--next", "-sS", "-i"]
+            case "after-pause":
+                body = _Content(wire.earlier(probe.content)).argument
+                sent = [url, *_headers(_with_defaults(probe)), *key, "--data-binary", body]
+                # curl sends no more than so many requests in a minute, the second one when its time has come
+                return ["--rate", f"{60 / wire.PAUSE:.0f}/m", *sent, "--next", "-sS", "-i"]
             case "http-1.0":
                 return ["--http1.0"]
             case _:

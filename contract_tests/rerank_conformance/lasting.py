@@ -37,9 +37,14 @@ async def with_lasting(exchanges: Sequence[Exchange], plain: Probe, send: Send) 
 
 
 def _failure(exchange: Exchange) -> int | None:
-    """Return the transient 5xx of an exchange; None if it ended in another way. 429 and 408 are limits, and no failures."""
-    status = transient_status(exchange.probe, exchange.answer) if exchange.answer else None
-    return status if status is not None and status >= 500 else None
+    """Return the transient 5xx of an exchange; None if it ended in another way.
+
+    429 and 408 are limits and not failures. A 200 with an error in place of results stays undecided, as it may come from a
+    provider behind the server.
+    """
+    answer = exchange.answer
+    failed = answer is not None and answer.status >= 500 and transient_status(exchange.probe, answer)
+    return answer.status if answer is not None and failed else None
 
 
 def _kind(exchange: Exchange) -> tuple[str, int]:

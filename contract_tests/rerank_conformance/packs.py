@@ -26,9 +26,11 @@ class Pack:
     def fails(self, exchange: Exchange) -> bool:
         """Return True if the parts have to be sent."""
         answer = exchange.answer
-        if exchange.undecided:
+        if answer is None:
+            return not exchange.undecided
+        if answer.status in _LIMITS:
             return False
-        if answer is None or answer.status not in self.served:
+        if exchange.undecided or answer.status not in self.served:
             return True
         scores = exchange.scores
         return any(
@@ -41,6 +43,9 @@ def packs(model: str) -> tuple[Pack, ...]:
     """Return the packed requests of a quick check."""
     return (_fields(model), _texts(model), _pairs(model), _name(model), _odd(model))
 
+
+_LIMITS = (408, 429)
+"""Statuses that say nothing about what was sent."""
 
 REPLACED = frozenset(
     {

@@ -213,7 +213,7 @@ class Line:
                 elif attempts.last is not None:
                     outcome = attempts.last
                 else:
-                    return Exchange(probe, unsent)
+                    return Exchange(probe, unsent, attempts=0)
             if unsent is None:
                 attempts.sent += 1
                 attempts.last = outcome

@@ -18,6 +18,12 @@ _BLOCK = 65536
 _OF_BODY = frozenset({b"content-length", b"content-type", b"expect"})
 
 
+def earlier(content: bytes) -> bytes:
+    """Return the body of the request that comes before one of `after-pause`: the same with another query."""
+    body: dict[str, Any] = json.loads(content)
+    return json.dumps({**body, "query": "An earlier query on this connection"}).encode()
+
+
 class OneConnection(httpx.AsyncBaseTransport):
     """A transport that opens a connection for each request.
 
@@ -64,10 +70,8 @@ class OneConnection(httpx.AsyncBaseTransport):
             kept = [(name, value) for name, value in headers if name.lower() != b"authorization"]
             yield httpx.Request(request.method, request.url, headers=kept, content=request.content)
         elif self._form == "after-pause":
-            body: dict[str, Any] = json.loads(request.content)
             kept = [(name, value) for name, value in headers if name.lower() != b"content-length"]
-            body["query"] = "An earlier query on this connection"
-            yield httpx.Request(request.method, request.url, headers=kept, content=json.dumps(body).encode())
+            yield httpx.Request(request.method, request.url, headers=kept, content=earlier(request.content))
 
 
 class _Connection:
