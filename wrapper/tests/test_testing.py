@@ -585,4 +585,5 @@ def test_nothing_of_ours_imports_the_kit() -> None:
     root = Path(openrouter_rerank.__file__).parent
     for path in root.rglob("*.py"):
         if "testing" not in path.parts:
-            assert "openrouter_rerank.testing" not in path.read_text(encoding="utf-8"), path
+            imports = r"^\s*(from|import) openrouter_rerank\.testing"  # an example in a docstring may use it
+            assert not re.search(imports, path.read_text(encoding="utf-8"), re.MULTILINE), path
