@@ -264,7 +264,7 @@ def lowest(session: nox.Session, what: str) -> None:
 
 @nox.session(default=False)
 def generate(session: nox.Session) -> None:
-    """Make generated/ anew from openapi.yaml and contracts/dialects."""
+    """Write generated/ from openapi.yaml and contracts/dialects."""
     session.install(*group("generate"))
     shutil.rmtree(GENERATED, ignore_errors=True)
     generate_into(session, GENERATED)
@@ -559,6 +559,7 @@ def docs(session: nox.Session) -> None:
     """Make the site of documentation in site/, warnings as errors, and look at every page of it in Chromium."""
     session.install("-e", f".[all,{','.join([*FRAMEWORKS, 'otel'])}]".replace("_", "-"), *group("docs"))
     session.run("python", "docs/_site/pages.py")
+    session.run("python", "docs/_site/pictures.py")
     site = Path("site").resolve()
     shutil.rmtree(site, ignore_errors=True)
     trees = str(Path(session.create_tmp()).resolve() / "trees")

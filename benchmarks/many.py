@@ -195,12 +195,12 @@ def main() -> int:
         [
             "# Performance of many queries",
             (
-                "What a run of many small requests costs beside a hand-written loop of tasks over raw httpx, against a canned "
-                "server of its own process on the same machine; `nox -s bench` makes this page anew."
+                "The throughput of many small requests beside a hand-written loop of tasks over raw httpx, against a canned "
+                "server in a process of its own on the same machine. `nox -s bench` writes this page."
             ),
             f"Printed by `{command}` on {machine_line}",
             (
-                f"Each request has {DOCUMENTS} documents; {concurrency} are under way at a time. Ratios are to the first row, "
+                f"Each request has {DOCUMENTS} documents; {concurrency} are in flight. Ratios are to the first row, "
                 f"within each round of {arguments.each:,} requests ({arguments.rounds} rounds). The long run makes "
                 f"{arguments.requests:,} requests in a process of its own."
             ),

@@ -326,8 +326,8 @@ class Start(NamedTuple):
 
 
 LEAD = (
-    "What a call costs beside raw httpx with json and beside other clients, against a canned server of its own process on "
-    "the same machine; `nox -s bench` makes this page anew."
+    "The cost of a call beside raw httpx with json and beside other clients, against a canned server in a process of its own on "
+    "the same machine. `nox -s bench` writes this page."
 )
 
 # Not the bare package, which could put off its own imports until a name is asked for.

@@ -20,18 +20,18 @@ ROOT = Path(__file__).resolve().parents[2]
 REQUIRED = ("llama.cpp", "LiteLLM proxy", "rerank serve")
 WORKFLOWS = ("llama-cpp.yml", "litellm.yml")
 HEAD = """\
-# Others' clients and servers
+# Clients and servers of others
 
-Which clients of others rank through `rerank serve`, and what our facade makes of others' servers. Each is the real thing,
-started on one machine without a network. `nox -s interop` makes this page anew.
+Other vendors' clients against `rerank serve`, and this project's client against other servers. Each runs for real, on one machine
+without a network. `nox -s interop` writes this page.
 """
 CLIENTS = """\
-## Their clients, our server
+## Other clients with this server
 
-Each client is asked for a ranking, for the best 2, and with a wrong key. It works if it gives the indices and the scores of
-the server's own answer with the right document first, and ends in an error with the status 401. "Usage" is what it shows its
-user. With `--compat` an answer also has what Cohere's clients look for; without it, it is the contract's alone.
-`URL` is the line that `rerank serve` prints. The provider of the AI SDK refuses an answer without `meta`, which only `--compat` has.
+Each client sends a request for a ranking, one for the best 2, and one with a wrong key. It passes ("yes") if it returns the server's
+indices and scores with the right document first, and raises an error with the status 401 for the wrong key. "Usage" is the usage
+that its user sees. With `--compat` a response also has the fields that Cohere's clients read. `URL` is the line that `rerank serve`
+prints. The provider of the AI SDK refuses a response without `meta`, which only `--compat` adds.
 """
 DIALECTS = """\
 ## Their clients, in their own dialect
@@ -40,12 +40,11 @@ The same requests to `rerank serve --dialect NAME`, by the clients of the vendor
 documents come back.
 """
 SERVERS = """\
-## Our facade, their servers
+## This client with other servers
 
-`Reranker` and `AsyncReranker` must give the indices and scores of the server's own answer, best first, with the caller's own
-documents; or the one error that is typed for it. llama.cpp ranks by a model of random weights, so its order means nothing. The
-LiteLLM proxy has no database, and `rerank serve --compat` behind it.
-[Servers and the contract](servers.md) has what the conformance kit says of them.
+`Reranker` and `AsyncReranker` must return the server's indices and scores, best first, with the caller's own documents, or raise the
+right error. llama.cpp has a model of random weights, so its order has no meaning. The LiteLLM proxy has no database, and forwards to
+`rerank serve --compat`. [Servers and the contract](servers.md) has the verdicts of the conformance check.
 """
 
 

@@ -22,15 +22,14 @@ LONGEST = 160  # characters of what a server answered
 HEAD = """\
 # Servers and the contract
 
-The verdict of `rerank-conformance check` on servers of others, each the real thing, started on one machine without a network.
-`nox -s interop` makes this page anew. [Choose a level](conformance.md#choose-a-level) says what the levels are. A server that
-does not reach a level can still be used: [this client](interop.md) asks for less than the contract promises.
+The verdicts of `rerank-conformance check` on other vendors' servers, run for real on one machine without a network. `nox -s interop`
+writes this page. [Choose a level](conformance.md#choose-a-level) describes the levels. A server that reaches no level can still be
+used: [this client](interop.md) needs less than the contract promises.
 """
 MODELS = """\
-llama.cpp, infinity and vLLM rank by a model of random weights, which no rule of level `ranking` but advice
-(`relation.relevant-first`) depends on. The LiteLLM proxy has `rerank serve --compat` behind it. TEI is not in a package, so it is
-not here; its `/rerank` takes `texts` in place of `documents`. Workflows for each are in
-[Check a server in CI](guides/ci.md).
+llama.cpp, infinity and vLLM have a model of random weights. In level `ranking`, only the recommendation `relation.relevant-first`
+depends on the model. The LiteLLM proxy forwards to `rerank serve --compat`. TEI is missing, as no package has it; its `/rerank` takes
+`texts` in place of `documents`. [Check a server in CI](guides/ci.md) has a workflow for each.
 """
 
 

@@ -1,4 +1,4 @@
-"""The command `rerank-conformance`: check a server, compare reports, list the rules, or serve a server to try a check on."""
+"""The command `rerank-conformance`: check a server, compare reports, list the rules, or run a test server."""
 
 import inspect
 import io
@@ -54,7 +54,7 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the versions of the package, the contract and Python, and exit.")  # fmt: skip
 def main() -> None:
-    """Judge any server by the contract of POST /rerank.
+    """Check a server against the contract of POST /rerank.
 
     Exit codes: 0 conformant, or no failure found by --quick; 1 nonconformant;
     2 undecided or could not run.
@@ -69,37 +69,40 @@ def main() -> None:
 @click.argument("url")
 @click.option("--json", metavar="FILE", help="Write the report as JSON; - for standard output.")
 @click.option("--junit", metavar="FILE", help="Write the report as JUnit XML.")
-@click.option("--html", metavar="FILE", help="Write the report as a page that stands by itself.")
+@click.option("--html", metavar="FILE", help="Write the report as an HTML page.")
 @click.option("--summary", metavar="FILE", help="Write a summary as Markdown.")
 @click.option("--badge", metavar="FILE", help="Write a badge as SVG.")
 @click.option(
     "--rule", "rules", multiple=True, metavar="ID-PREFIX", help="Judge only these rules. Repeatable."
 )
-@click.option("--quick", is_flag=True, help="The essential rules alone, in at most 40 requests.")
-@click.option("--max-requests", type=click.IntRange(min=1), help="Send no more requests than this.")
+@click.option("--quick", is_flag=True, help="Judge only the essential rules, in at most 40 requests.")
+@click.option(
+    "--max-requests", metavar="N", type=click.IntRange(min=1), help="Send no more requests than this."
+)
 @click.option(
     "--seed",
+    metavar="N",
     type=click.IntRange(min=0),
     help="Generate other requests, or those of an earlier check.  [default: 0]",
 )
 @click.option("--dialect", type=click.Choice(NAMES), default=CANONICAL, show_default=True, help="The API that the server speaks: that of the contract, or another vendor's form of it. jina is also that of vLLM, llama.cpp and infinity.")  # fmt: skip
-@click.option("--model", help="The model to ask for.  [default: cohere/rerank-v3.5, or the usual one of the dialect]")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True, help="Seconds for one answer.")  # fmt: skip
-@click.option("--tolerance", type=click.FloatRange(min=0), help="How far two scores of one document may lie apart.  [default: 0.01]")  # fmt: skip
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Requests in a second.  [default: 5 for a live server]")  # fmt: skip
-@click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Requests in flight, at most. Halved when the server refuses them by 429 or 503, or does not answer in time.  [default: 16]")  # fmt: skip
-@click.option("--no-cache", is_flag=True, help="Neither read nor write the generated requests in the cache directory.")  # fmt: skip
+@click.option("--model", metavar="NAME", help="The model to ask for.  [default: cohere/rerank-v3.5, or the usual one of the dialect]")  # fmt: skip
+@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True, help="Seconds to wait for a response.")  # fmt: skip
+@click.option("--tolerance", metavar="SCORE", type=click.FloatRange(min=0), help="The allowed difference of two scores of one document.  [default: 0.01]")  # fmt: skip
+@click.option("--rate", metavar="N", type=click.FloatRange(min=0, min_open=True), help="Send at most this many requests per second.  [default: 5 for a remote server, else no limit]")  # fmt: skip
+@click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="The number of requests in flight. It is halved when the server is overloaded.  [default: 16]")  # fmt: skip
+@click.option("--no-cache", is_flag=True, help="Do not use the cache of generated requests.")  # fmt: skip
 @click.option("--key-env", default="OPENROUTER_API_KEY", show_default=True, metavar="NAME", help="The environment variable that holds the key.")  # fmt: skip
 @click.option("--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file that holds the key.")  # fmt: skip
 @click.option("--expected-failures", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of rules that the server is known to break: an id on each line, a reason after #.")  # fmt: skip
-@click.option("--contract-version", metavar="VERSION", help="Hold the server to this version of the contract: its schemas, and the rules that there were then.  [default: this kit's]")  # fmt: skip
-@click.option("--level", type=_Level(LEVELS), metavar="LEVEL", default="strict", show_default=True, help="The level that decides the exit code: ranking (texts, indices and scores), interface (errors, keys, limits and every documented form, too), strict (everything).")  # fmt: skip
-@click.option("--strict", is_flag=True, help="A SHOULD counts as a MUST.")
-@click.option("--expect-auth", is_flag=True, help="Judge a server that needs no key as one that does.")
-@click.option("--annotations/--no-annotations", default=None, help="Print the causes as annotations of GitHub Actions, ten at most.  [default: on where GITHUB_ACTIONS is true]")  # fmt: skip
-@click.option("--yes", is_flag=True, help="Do not ask before calling a live server.")
+@click.option("--contract-version", metavar="VERSION", help="Judge the server by this version of the contract.  [default: the newest]")  # fmt: skip
+@click.option("--level", type=_Level(LEVELS), metavar="LEVEL", default="strict", show_default=True, help="The level that decides the exit code: ranking (texts, indices and scores), interface (also errors, keys, limits and every documented form), strict (everything).")  # fmt: skip
+@click.option("--strict", is_flag=True, help="Count a SHOULD as a MUST.")
+@click.option("--expect-auth", is_flag=True, help="Judge a server that needs no key as if it did.")
+@click.option("--annotations/--no-annotations", default=None, help="Print up to ten causes as annotations of GitHub Actions.  [default: on if GITHUB_ACTIONS is true]")  # fmt: skip
+@click.option("--yes", is_flag=True, help="Call a remote server without asking.")
 def check(url: str, **options: Any) -> NoReturn:
-    """Check the server that has /rerank right under URL."""
+    """Check a server. URL is the address that has /rerank right under it."""
     from rerank_conformance import running  # noqa: PLC0415 - help and usage need none of it
     from rerank_conformance.dialects.rules import ids  # noqa: PLC0415 - likewise
     from rerank_conformance.rules import rule_set  # noqa: PLC0415 - likewise
@@ -152,7 +155,7 @@ def check(url: str, **options: Any) -> NoReturn:
         report = _run(url, settings)
     except (KeyboardInterrupt, click.Abort) as error:
         # click's own code for this is the one for a server that does not conform
-        raise _Failed("Stopped, and nothing is reported") from error
+        raise _Failed("Interrupted; no report was written") from error
     report = msgspec.structs.replace(report, command=_same_again(click.get_current_context(), report.seed))
     annotated: bool | None = options["annotations"]
     if annotated is None:
@@ -220,7 +223,7 @@ def _key(name: str, file: Path | None) -> str | None:
         msg = f"The key file {file} cannot be read: {error.strerror}"
         raise _Failed(msg) from error
     if not (key.isascii() and key.isprintable()):
-        msg = f"The key in {file or name} holds what no header can carry: printable ASCII alone"
+        msg = f"The key in {file or name} has characters that a header cannot carry; use printable ASCII"
         raise _Failed(msg)
     return key or None
 
@@ -247,7 +250,7 @@ def _ask(url: str, settings: dict[str, Any], estimate: str, yes: bool) -> None: 
     if yes:
         return
     if not sys.stdin.isatty():
-        raise _Failed("This server is not on this machine, and calls may cost money: say --yes to go on")
+        raise _Failed("This server is not on this machine, and calls may cost money; pass --yes to go on")
     if not click.confirm("This server is not on this machine, and calls may cost money. Go on?", err=True):
         raise _Failed("Nothing was sent")
 
@@ -257,7 +260,7 @@ def _writable(files: dict[str, str]) -> dict[str, str]:
     named = list(files.values())
     for option, file in files.items():
         if named.count(file) > 1:
-            msg = f"{file} is given twice, and the last report would take the place of the others"
+            msg = f"{file} is given twice; give each report a file of its own"
             raise click.BadParameter(msg, param_hint=f"--{option}")
         path = Path(file)
         if file == _STDOUT or (path.exists() and not path.is_file() and not path.is_dir()):
@@ -311,10 +314,13 @@ def _show_annotated(report: Report, *, err: bool, strict: bool) -> None:
 @main.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--json", "json_file", metavar="FILE", help="Write the matrix as JSON; - for standard output.")
-@click.option("--html", metavar="FILE", help="Write the matrix as a page that stands by itself.")
-@click.option("--all", "everything", is_flag=True, help="Show the rules that every server passes, too.")
+@click.option("--html", metavar="FILE", help="Write the matrix as an HTML page.")
+@click.option("--all", "everything", is_flag=True, help="Also show the rules that every server passes.")
 def compare(files: tuple[str, ...], json_file: str | None, html: str | None, *, everything: bool) -> None:
-    """Compare servers by their reports: the JSON that `check --json` wrote."""
+    """Compare servers by their JSON reports.
+
+    Each FILE is a report that `check --json` wrote.
+    """
     from rerank_conformance.reports import comparison, page, terminal  # noqa: PLC0415 - see check
 
     named = {"json": json_file, "html": html}
@@ -341,15 +347,16 @@ def _read(file: str) -> Report:
 
 @main.command()
 @click.argument("report_file", metavar="REPORT.json")
-@click.option("--file", type=click.Path(dir_okay=False, path_type=Path), default=Path("expected-failures.txt"), show_default=True, help="The file of expected failures; it is made if there is none.")  # fmt: skip
-@click.option("--reason", help="The reason of the rules that are added.  [default: what the rule requires]")
-@click.option("--issue", metavar="URL", help="The link to the issue of the rules that are added.")
-@click.option("--strict", is_flag=True, help="Add the SHOULD rules that failed, too.")
+@click.option("--file", type=click.Path(dir_okay=False, path_type=Path), default=Path("expected-failures.txt"), show_default=True, help="The file of expected failures; it is created if missing.")  # fmt: skip
+@click.option("--reason", help="The reason for the added rules.  [default: the requirement of the rule]")
+@click.option("--issue", metavar="URL", help="A link to the issue of the added rules.")
+@click.option("--strict", is_flag=True, help="Also add the failed SHOULD rules.")
 def expect(report_file: str, file: Path, reason: str | None, issue: str | None, *, strict: bool) -> None:
-    """Write or update the file of expected failures from a report: the JSON that `check --json` wrote.
+    """Write or update the file of expected failures.
 
-    Adds the rules of the level that decides which failed, removes those that
-    pass again, and changes no other line. A quick check removes no rule.
+    REPORT.json is a report that `check --json` wrote. Failed rules of the
+    level that decides are added, rules that pass again are removed, and no
+    other line changes. A quick check removes no rule.
     """
     from rerank_conformance.dialects.rules import ids  # noqa: PLC0415 - see check
 
@@ -375,7 +382,7 @@ def expect(report_file: str, file: Path, reason: str | None, issue: str | None, 
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def rules(*, as_json: bool) -> None:
     """List the rules with their levels."""
     from rerank_conformance.rules import RULES  # noqa: PLC0415 - see check
@@ -404,18 +411,25 @@ def rules(*, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--broken", metavar="RULE", help="Serve the server that breaks this rule.")
-@click.option("--variant", metavar="NAME", help="Serve a server that is legal in another way.")
+@click.option("--broken", metavar="RULE", help="Run the server that breaks this rule.")
+@click.option("--variant", metavar="NAME", help="Run an unusual server that is legal.")
+@click.option("--list", "listed", is_flag=True, help="List the broken and the legal servers.")
 @click.option(
-    "--list", "listed", is_flag=True, help="List the broken servers by section, and the legal ones."
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="The port; 0 for any free one.",
+)
+@click.option(
+    "--key-env", metavar="NAME", help="Require the key in this environment variable.  [default: no key]"
 )
 @click.option("--dialect", type=click.Choice(NAMES), default=CANONICAL, show_default=True, help="The API to serve: that of the contract, or another vendor's form of it.")  # fmt: skip
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; any that is free if 0.")
-@click.option("--key-env", metavar="NAME", help="Let in only the key in this environment variable.")
 def serve(  # noqa: PLR0913 - the options of the command
     broken: str | None, variant: str | None, dialect: str, port: int, key_env: str | None, *, listed: bool
 ) -> None:
-    """Serve the reference server, or one to try a check on, at 127.0.0.1."""
+    """Run the reference server, or a test server, on 127.0.0.1."""
     from rerank_conformance.reference import Reference, asgi  # noqa: PLC0415 - see check
     from rerank_conformance.reference.speaking import speaking  # noqa: PLC0415 - likewise
 

@@ -35,24 +35,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PATH",
         help="The path that has /rerank right under it in the app of module:app.",
     )
-    add("--target-quick", action="store_true", help="The essential rules alone, in at most 40 requests.")
+    add("--target-quick", action="store_true", help="Judge only the essential rules, in at most 40 requests.")
     add("--target-model", metavar="NAME", help="The model to ask for.")
     add("--target-dialect", metavar="NAME", help="The API that the server speaks: openrouter, cohere-v2, jina, tei or voyage.")  # fmt: skip
     add("--target-key-env", metavar="NAME", default="OPENROUTER_API_KEY", help="The environment variable that holds the key.")  # fmt: skip
-    add("--target-seed", type=int, metavar="N", help="Generate the requests of an earlier check again.")
+    add("--target-seed", type=int, metavar="N", help="Generate other requests, or those of an earlier check.")
     add("--target-max-requests", type=int, metavar="N", help="Send no more requests than this.")
-    add("--target-timeout", type=float, metavar="S", default=10.0, help="Seconds for one answer.")
+    add("--target-timeout", type=float, metavar="S", default=10.0, help="Seconds to wait for a response.")
     add("--target-expected-failures", metavar="FILE", help="Rules that the server is known to break.")
-    add("--target-contract-version", metavar="VERSION", help="Judge by the rules of this version of the contract.")  # fmt: skip
+    add("--target-contract-version", metavar="VERSION", help="Judge the server by this version of the contract.")  # fmt: skip
     add(
         "--target-level",
         choices=("ranking", "interface", "strict"),
         default="strict",
         help="The level whose rules fail the run.",
     )
-    add("--target-strict", action="store_true", help="A SHOULD counts as a MUST.")
-    add("--target-expect-auth", action="store_true", help="Judge a server that needs no key as one that does.")  # fmt: skip
-    add("--target-yes", action="store_true", help="Call a server that is not on this machine.")
+    add("--target-strict", action="store_true", help="Count a SHOULD as a MUST.")
+    add("--target-expect-auth", action="store_true", help="Judge a server that needs no key as if it did.")  # fmt: skip
+    add("--target-yes", action="store_true", help="Call a remote server.")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -42,7 +42,6 @@ suppress_warnings = [
 ]  # two packages have a Usage, and a docstring's names go to neither in that case
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
 
@@ -54,6 +53,7 @@ html_additional_pages = {"index": "first.html"}
 html_static_path = ["static"]
 html_favicon = "static/icon.svg"
 html_css_files = ["site.css"]
+html_js_files = ["rules.js"]
 html_show_sphinx = False
 html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}

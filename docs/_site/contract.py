@@ -49,10 +49,10 @@ class Source(Parser):
         page += nodes.paragraph(
             "",
             "",
-            nodes.Text("The contract by line. "),
-            nodes.reference("", "Drawn for reading", refuri=f"{DRAWN}.html"),
-            nodes.Text(", and "),
-            nodes.reference("", "the file", refuri=name, classes=["file"]),
+            nodes.Text("The contract by line. See also the "),
+            nodes.reference("", "HTTP API reference", refuri=f"{DRAWN}.html"),
+            nodes.Text(" and the "),
+            nodes.reference("", "file", refuri=name, classes=["file"]),
             nodes.Text("."),
         )
         lines = HtmlFormatter(linenos="inline", linespans="line", cssclass="highlight contract")

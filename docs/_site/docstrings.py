@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
 from sphinx.ext.napoleon import Config, GoogleDocstring
 from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.inspect import stringify_signature
+
+from openrouter_rerank import options
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -34,8 +38,32 @@ def _one_signature(_app: Sphinx) -> None:
     client.overloads.clear()
 
 
+def _without_options(
+    _app: Sphinx, _what: str, _name: str, obj: Any, _flags: Any, _arguments: str | None, _result: str | None
+) -> tuple[str, str | None] | None:
+    """Show `**options` in place of each option, as the page has a table of them."""
+    if not (inspect.isroutine(obj) or inspect.isclass(obj)):
+        return None
+    try:
+        signature = inspect.signature(obj)
+    except (TypeError, ValueError):  # a cached property, or a class of C
+        return None
+    if not options.CALL.issubset(signature.parameters):
+        return None
+    kept = [
+        one for one in signature.parameters.values() if one.name not in options.LocalOptions.__annotations__
+    ]
+    if kept and kept[0].name in {"self", "cls"}:
+        kept = kept[1:]
+    kept.append(inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD))
+    shown = stringify_signature(signature.replace(parameters=kept), unqualified_typehints=True)
+    arguments, _, returned = shown.partition(" -> ")
+    return arguments, None if inspect.isclass(obj) else returned
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Tell Sphinx when to ask."""
+    """Register the functions with Sphinx."""
     app.connect("builder-inited", _one_signature)
     app.connect("autodoc-process-docstring", _as_rest)
+    app.connect("autodoc-process-signature", _without_options)
     return {"parallel_read_safe": False}

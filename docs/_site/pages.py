@@ -1,19 +1,29 @@
-"""Write docs/commands.md, docs/rules.md, docs/dialect-rules.md and docs/statuses.md from the code; `nox -s docs` runs it, a test runs it with --check."""
+"""Write the pages of docs/ that follow from the code: commands, rules, those of dialects, statuses, and the table of options.
+
+`nox -s docs` runs it; a test runs it with --check.
+"""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import is_typeddict
 
 import click
 
+from openrouter_rerank import Reranker, options
 from openrouter_rerank.cli.app import app
 from openrouter_rerank.errors import STATUSES
+from openrouter_rerank_api.dialects import DialectOptions
+from openrouter_rerank_api.options import SUMMARIES
 from rerank_conformance import rules as rule_modules
 from rerank_conformance.cli import main
 from rerank_conformance.dialects import CODECS
@@ -30,11 +40,11 @@ DOCS = Path(__file__).parents[1]
 def commands() -> str:
     """Return the output of `--help` of each command on a terminal of 80 columns."""
     lines = [
-        "# The command lines",
+        "# Commands",
         "",
-        "The output of `--help`. `nox -s docs` writes this page, and a test compares it with the commands.",
+        "This page shows the output of `--help` for each command.",
         "",
-        "From a clone, `pip install '.[cli]'` installs `rerank`, and `pip install '.[conformance]'` `rerank-conformance`.",
+        "In a clone, `pip install '.[cli]'` installs `rerank`, and `pip install '.[conformance]'` installs `rerank-conformance`.",
         "Guides: [Rank documents](guides/rank.md), [Rank a table](guides/batch.md), [Check a server](conformance.md).",
     ]
     for name, command in (("rerank", app), ("rerank-conformance", main)):
@@ -68,20 +78,20 @@ def _help(words: tuple[str, ...]) -> list[str]:
 
 
 def rules() -> str:
-    """Every rule of the conformance kit, by section."""
+    """Return every rule of the conformance kit, by section."""
     lines = [
-        "# The conformance rules",
+        "# Conformance rules",
         "",
-        "The rules that `rerank-conformance check URL` holds a server to; `rerank-conformance rules` lists them too. `nox -s docs`",
-        "writes this page, and a test compares it with the code.",
+        "`rerank-conformance check URL` judges a server by these rules; `rerank-conformance rules` lists them too.",
+        "[Check a server](conformance.md) describes the command, and [Make a server conform](guides/conform.md) has two servers that",
+        "keep every rule.",
         "",
-        "A server that breaks a MUST is nonconformant. A SHOULD is a recommendation, as honest models may differ; with `--strict` it",
-        "counts too. `--quick` judges the rules that are marked quick. Each rule links to its place in the contract.",
-        "[Does a server speak `/rerank`?](conformance.md) says how to check a server. Each rule ends with the usual fix.",
+        "Each rule has a level, and is a MUST or a SHOULD. A server that breaks a MUST is nonconformant. A SHOULD is a recommendation, as",
+        "some models differ here for good reasons; `--strict` counts it as a MUST. A quick rule is judged with `--quick` too.",
         "",
-        "Each rule belongs to a level, by what a client loses when a server breaks it. A level includes the ones before it:",
+        "A level says what a client loses if the server breaks the rule. Each level includes the ones before it:",
         "",
-        *(f"- **{level}**: {meaning}" for level, meaning in MEANINGS.items()),
+        *(f"- *{level}*: {meaning}" for level, meaning in MEANINGS.items()),
     ]
     for name, listed in _sections().items():
         lines += ["", f"## {name}", "", _description(name)]
@@ -89,7 +99,7 @@ def rules() -> str:
         for rule in sorted(listed, key=lambda rule: LEVELS.index(rule.conformance_level)):
             groups.setdefault(group_of(rule.id), []).append(rule)
         for group, alike in groups.items():
-            lines += ["", f"**{group.level}**: {group.reason}", "", *map(_item, alike)]
+            lines += ["", f"*{group.level}*: {group.reason}", "", *map(_item, alike)]
     return "\n".join(lines) + "\n"
 
 
@@ -111,7 +121,10 @@ def _item(rule: Rule) -> str:
     quick = ", quick" if rule.quick else ""
     since = f", since {rule.since}" if rule.since != "1.0.0" else ""
     place = f"[contract](../openapi.yaml{rule.source})"
-    return f"- `{rule.id}` **{rule.level}**{quick}{since}: {rule.requirement}. ({place}) *Usual fix:* {rule.mend}"
+    return (
+        f"- `{rule.id}` **{rule.level}**, *{rule.conformance_level}*{quick}{since}: {rule.requirement}. ({place}) "
+        f"**Fix**: {rule.mend}"
+    )
 
 
 def dialect_rules() -> str:
@@ -191,11 +204,102 @@ def _listed() -> str:
     return ", ".join(map(str, found))
 
 
+OPTIONS = re.compile(
+    r"(?<=<!-- options, written by docs/_site/pages.py -->\n).*?(?=<!-- end of options -->)", re.DOTALL
+)
+
+
+def reference() -> str:
+    """Return the page of the library's reference with its tables of options."""
+    page = (DOCS / "api/openrouter_rerank.md").read_text("utf-8")
+    parameters = inspect.signature(Reranker).parameters
+    alone = [name for name in parameters if name not in options.CALL]
+    of_dialects = [
+        name for name in parameters if name in options.CALL & DialectOptions.__annotations__.keys()
+    ]
+    of_call = [name for name in parameters if name in options.CALL and name not in of_dialects]
+    lines = [
+        "",
+        "Each option of a call is also an argument of the constructor, as the default of every call. There, None stands for the",
+        "value in this table; in a call, None stands for the client's default.",
+        "",
+        *_options(of_call),
+        "",
+        "Only some [dialects](../dialects.md) have these; in any other they raise ValueError:",
+        "",
+        *_options(of_dialects),
+        "",
+        "The constructor alone takes:",
+        "",
+        *_options(alone),
+        "",
+    ]
+    return OPTIONS.sub(lambda _: "\n".join(lines) + "\n", page)
+
+
+def _options(names: list[str]) -> Iterator[str]:
+    """Yield a table of options: name, type, default and meaning."""
+    meanings = _meanings()
+    yield "| Name | Type | Default | Meaning |"
+    yield "|---|---|---|---|"
+    for name in names:
+        parameter = inspect.signature(Reranker).parameters[name]
+        default = options.DEFAULTS.get(name, parameter.default)
+        yield f"| `{name}` | {_type(parameter.annotation)} | `{default!r}` | {meanings[name]} |"
+
+
+def _type(annotation: str) -> str:
+    """Return an annotation as readers write it: without None, bounds, and the second form of a mapping."""
+    if annotation.startswith("C |"):
+        return "`httpx.Client`"
+    plain = re.sub(r"Annotated\[(\w+), [^]]*\]", r"\1", annotation)
+    plain = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " | "), plain)
+    names = [
+        name.replace("'", '"') for name in plain.split(" | ") if name != "None" and not name.endswith("Dict")
+    ]
+    if "Dict" in plain and "Mapping[str, Any]" not in names:
+        names.append("Mapping[str, Any]")
+    return " or ".join(f"`{name}`" for name in names)
+
+
+def _meanings() -> dict[str, str]:
+    """Return the short description of each argument of the constructor."""
+    found = dict(SUMMARIES)
+    for fields in filter(is_typeddict, vars(options).values()):
+        for name, text in _docstrings(fields).items():
+            found.setdefault(name, text if fields.__module__ == options.__name__ else _first(text))
+    arguments = (inspect.getdoc(Reranker) or "").partition("Args:\n")[2].partition("\nRaises:")[0]
+    for names, text in re.findall(r"^ {4}(\S[^:]*): (.*(?:\n {8}.*)*)", arguments, re.MULTILINE):
+        for name in names.split(", "):
+            found.setdefault(name, _first(text))
+    return {name: " ".join(text.split()) for name, text in found.items()}
+
+
+def _docstrings(fields: type) -> dict[str, str]:
+    """Return the docstring below each field of a TypedDict."""
+    (body,) = (
+        node.body for node in ast.parse(inspect.getsource(fields)).body if isinstance(node, ast.ClassDef)
+    )
+    return {
+        field.target.id: ast.literal_eval(text.value)
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+    }
+
+
+def _first(text: str) -> str:
+    """Return the first sentence of a text."""
+    return re.split(r"(?<=\.)\s", text)[0]
+
+
 PAGES = {
     "commands.md": commands,
     "rules.md": rules,
     "dialect-rules.md": dialect_rules,
     "statuses.md": statuses,
+    "api/openrouter_rerank.md": reference,
 }
 
 if __name__ == "__main__":
@@ -204,4 +308,4 @@ if __name__ == "__main__":
         if "--check" not in sys.argv:
             file.write_text(new, "utf-8", newline="\n")
         elif file.read_text("utf-8") != new:
-            sys.exit(f"docs/{page} differs from what the code says; run `nox -s docs`")
+            sys.exit(f"docs/{page} does not match the code; run `nox -s docs`")

@@ -93,17 +93,18 @@ def run(tmp_path, server):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     (tmp_path / "service.py").write_text(SERVICE, "utf-8")
     (known,) = (block.text for block in of("text") if "answer.echo-present" in block.text)
-    (tmp_path / "known.txt").write_text(known, "utf-8")
+    (tmp_path / "expected-failures.txt").write_text(known, "utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.endswith(("_KEY", "_PROXY"))}
     environment |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "80",
         "NO_COLOR": "1",
         "PYTHONPATH": str(tmp_path),
+        "URL": server,
     }
 
     def run(command: str) -> subprocess.CompletedProcess[str]:
-        command = re.sub(rf"{re.escape(SHOWN)}\b|(OTHER-)?URL\b", server, command)
+        command = re.sub(rf"{re.escape(SHOWN)}\b|(?<!\$)(OTHER-)?URL\b", server, command)
         return subprocess.run(
             ["bash", "-c", command],
             cwd=tmp_path,
@@ -204,18 +205,39 @@ def test_every_test_and_check():
         assert step in script.replace(" --quiet", ""), step
 
 
+ELSEWHERE = {
+    "conform.md",  # test_conform.py
+    "dialects.md",  # test_the_lines_of_dialects
+    "fastapi.md",  # test_the_service
+    "frameworks.md",  # `nox -s frameworks` runs its examples, each with its framework
+    "observe.md",  # test_the_traces
+    "ray.md",  # `nox -s frameworks` likewise
+}
+"""The pages whose Python blocks are run by other tests."""
+
+
 def programs(page: Path) -> list[tuple[Block, str | None]]:
-    """Return the plain Python blocks of a page, each with the output that the page shows after it."""
+    """Return the plain Python blocks of a page, each with the output that the page shows after it.
+
+    Files for pytest are left out: wrapper/tests/test_testing.py and test_mocking.py run them, and test_a_fixture_of_your_own.
+    """
     return [
         (block, after.text if after is not None and after.language == "text" else None)
         for block, after in pairwise([*blocks(page), None])
-        if block is not None and block.language == "python" and not block.text.lstrip().startswith(">>>")
+        if block is not None
+        and block.language == "python"
+        and not block.text.lstrip().startswith(">>>")
+        and "def test_" not in block.text
+        and "rerank_target" not in block.text
     ]
 
 
-PROGRAMS = [
-    page for page in PAGES if (page.name == "README.md" or page.parent.name == "guides") and programs(page)
-]
+PROGRAMS = [page for page in PAGES if page.name not in ELSEWHERE and programs(page)]
+
+
+def offline(code: str) -> str:
+    """Return the code with the local mode in place of calls to OpenRouter."""
+    return re.sub(r'\b(Async)?Reranker\((?!"",)', r"\1Reranker.local(", code)
 
 
 @pytest.mark.parametrize("page", PROGRAMS, ids=lambda page: page.stem)
@@ -225,7 +247,7 @@ def test_the_programs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "page"}
     for block, shown in programs(page):
-        code = re.sub(r"\b(Async)?Reranker\(", r"\1Reranker.local(", block.text)
+        code = offline(block.text)
         where = f"{page.relative_to(ROOT)}, line {block.line}"
         with redirect_stdout(StringIO()) as printed:
             exec(compile(code, where, "exec"), names)  # noqa: S102 - the pages are ours
@@ -268,19 +290,29 @@ def test_the_service(monkeypatch):
     assert refused.status_code == 422
 
 
+def test_the_traces():
+    """The page about logs and traces prints what it shows, in a process of its own, as a process has one tracer provider."""
+    pytest.importorskip("opentelemetry.sdk")
+    parts = programs(ROOT / "docs/guides/observe.md")
+    code = "\n".join(offline(block.text) for block, _ in parts)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
+
+    changing = re.compile(r"\d+\.\d+ s$|gen-rerank-\S+", re.MULTILINE)
+    assert ran.returncode == 0, ran.stderr
+    shown = "".join(shown or "" for _, shown in parts)
+    assert changing.sub("", ran.stdout) == changing.sub("", shown)
+
+
 def test_there_are_programs():
     """A good many blocks show their output, so that the test above is not empty."""
     assert sum(shown is not None for page in PROGRAMS for _, shown in programs(page)) >= 15
 
 
 def test_python():
-    """Python is a doctest, a program of the test above, or a test file that another test runs."""
-    others = {block.page for block in of("python") if not block.text.lstrip().startswith(">>>")}
-    run = {page.relative_to(ROOT).as_posix() for page in PROGRAMS}
-    assert others - run == {"docs/testing.md", "docs/conformance.md"}
+    """The pages whose examples other tests run are there, and pytest collects those of the frameworks nowhere else."""
+    assert {page.name for page in PAGES if page.name in ELSEWHERE and of("python")} == ELSEWHERE
     assert "def test_the_tests_of_the_docs" in (ROOT / "wrapper/tests/test_testing.py").read_text("utf-8")
     session = (ROOT / "noxfile.py").read_text("utf-8")
-    # `nox -s frameworks` runs its examples, each with its framework
     assert re.findall(r'"--ignore=(docs/[^"]*)"', session) == ["docs/frameworks.md", "docs/ray.md"]
 
 
@@ -309,6 +341,8 @@ def test_every_language():
     assert {block.language for block in BLOCKS} <= {
         "python",
         "js",  # test_conform.py
+        "yaml",  # an extract of a workflow
+        "{literalinclude}",  # the workflows, which `nox -s lint` checks
         "console",
         "sh",
         "text",

@@ -1,4 +1,4 @@
-"""The built site in a real browser, every page of it, at the width of a phone, in the light and in the dark.
+"""The built site in a real browser: every page, at the widths of a phone and of a desk, in light and dark mode.
 
 `nox -s docs` builds the site and names it in RERANK_SITE. They need Chromium as `chromium` on the PATH, and Playwright to drive
 it; where one is missing they skip and say so.
@@ -27,6 +27,7 @@ if CHROMIUM is None:
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: `pip install playwright`")
 
 PHONE = {"width": 360, "height": 740}
+WIDE = {"width": 1280, "height": 800}
 PAGES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html"))
 DRAWN = "docs/redoc.html"
 FIRST = "index.html"
@@ -45,6 +46,9 @@ WHAT_IS_THERE = """
 """
 
 
+CONTENTS = "document.documentElement.scrollWidth"
+
+
 @dataclass
 class Looked:
     """The observations of one page in one colour scheme."""
@@ -54,7 +58,8 @@ class Looked:
     text: str
     title: str
     language: str
-    width: int
+    widths: dict[int, int]
+    """The width of the contents at each width of the window."""
     ground: str
     poor: list[list[str]]
     complaints: list[str]
@@ -121,9 +126,13 @@ def looked(browser, address):
         for page in READ:
             with opened(browser, address, page, color_scheme=scheme) as (tab, complaints, elsewhere):
                 there = tab.evaluate(WHAT_IS_THERE)
+                widths = {PHONE["width"]: tab.evaluate(CONTENTS)}
+                tab.set_viewport_size(WIDE)
+                tab.wait_for_function(f"innerWidth === {WIDE['width']}")
+                widths[WIDE["width"]] = tab.evaluate(CONTENTS)
                 pages[page] = Looked(
                     **there,
-                    width=tab.evaluate("document.documentElement.scrollWidth"),
+                    widths=widths,
                     ground=tab.evaluate("getComputedStyle(document.body).backgroundColor"),
                     poor=tab.evaluate(CONTRAST)["poor"],
                     complaints=complaints,
@@ -198,9 +207,10 @@ def test_links(page, looked, address):
             assert unquote(place) in looked["light"][name].ids, f"{target}#{place}"
 
 
-def test_phone(page):
-    """At 360 pixels nothing reaches over the edge of the page."""
-    assert page.width == PHONE["width"]
+@pytest.mark.parametrize("width", [PHONE["width"], WIDE["width"]])
+def test_width(page, width):
+    """Nothing reaches over the edge of the page."""
+    assert page.widths[width] == width
 
 
 def test_contrast(page):
@@ -212,6 +222,23 @@ def test_dark(page, scheme):
     """The pages follow a dark colour scheme."""
     brightness = sum(map(int, page.ground[4:-1].split(", ")))
     assert brightness < 150 if scheme == "dark" else brightness > 650
+
+
+@pytest.mark.parametrize("chosen", ["dark", "light"])
+def test_the_contract_follows_the_site(browser, address, chosen):
+    """The page of Redoc has the colours that were chosen on another page, and leads back to the site."""
+    other = {"dark": "light", "light": "dark"}[chosen]
+    with opened(browser, address, "docs/rules.html", color_scheme=other) as (tab, complaints, _):
+        tab.evaluate("theme => localStorage.setItem('theme', theme)", chosen)
+        tab.goto(urljoin(address, DRAWN), wait_until="load")
+        tab.locator("[data-section-id]").first.wait_for()
+        ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        brightness = sum(map(int, ground[4:-1].split(", ")))
+        assert brightness < 150 if chosen == "dark" else brightness > 650
+        assert tab.evaluate(CONTRAST)["poor"] == []
+        tab.get_by_role("navigation", name="Site").get_by_role("link").first.click()
+        tab.wait_for_url("**/docs/index.html")
+        assert complaints == []
 
 
 def test_first(browser, address):
@@ -241,3 +268,29 @@ def test_a_rule_leads_to_its_line(browser, address):
         playwright.expect(place).to_be_in_viewport()
         line = int(urldefrag(tab.url).fragment.removeprefix("line-"))
         assert (SITE / "openapi.yaml").read_text("utf-8").splitlines()[line - 1].strip() == "index:"
+
+
+def test_rules_are_filtered(browser, address):
+    """The filter of the rules works by keyboard alone, says how many it shows, and is kept in the address."""
+    with opened(browser, address, "docs/rules.html") as (tab, complaints, _):
+        status, rules = tab.get_by_role("status"), tab.locator("section section li")
+        playwright.expect(status).to_have_text(f"{rules.count()} of {rules.count()} rules")
+        tab.get_by_label("Words").focus()
+        tab.keyboard.type("top_n integer")
+        tab.keyboard.press("Tab")
+        tab.keyboard.type("ranking")
+        tab.keyboard.press("Tab")
+        tab.keyboard.type("MUST")
+        shown = rules.filter(visible=True)
+        playwright.expect(status).to_have_text(f"{shown.count()} of {rules.count()} rules")
+        assert 0 < shown.count() < rules.count()
+        for text in shown.all_inner_texts():
+            assert "top_n" in text
+            assert "MUST, ranking" in text
+        tab.reload()
+        playwright.expect(status).to_have_text(f"{shown.count()} of {rules.count()} rules")
+        assert tab.get_by_label("Level").input_value() == "ranking"
+        tab.get_by_label("Words").fill("no rule has these words")
+        playwright.expect(status).to_have_text(f"0 of {rules.count()} rules")
+        assert tab.locator("section section").filter(visible=True).count() == 0
+        assert complaints == []

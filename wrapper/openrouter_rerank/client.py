@@ -184,15 +184,15 @@ class _Base(ABC, Generic[C]):
     def local(cls, scorer: Scorer | str | None = None, **options: Unpack[LocalOptions]) -> Self:
         """Return a reranker that ranks in this process, without a key or a network. Use it for development and tests.
 
-        A call takes the same way as a remote one, through the reference server of the conformance kit.
+        A call is served by the reference server of the conformance kit.
 
         Args:
-            scorer: "lexical" (the default), "semantic", or a function of the query and the texts that gives each text a
-                score. What a cache remembers of a function holds for this one reranker.
-            defaults: As for the constructor, but for `retries`: a scorer that failed is not asked again.
+            scorer: "lexical" (the default), "semantic", or a function of the query and the texts that returns a score for
+                each text. Cached results of a function are used by this reranker alone.
+            options: As for the constructor. By default a failed scorer is not retried.
 
         Raises:
-            ImportError: The extra that this needs is not installed; the message names it.
+            ImportError: An extra is not installed; the message names it.
         """
         from openrouter_rerank.local import address_of
         from openrouter_rerank.options import names_of, refuse_unknown
@@ -214,11 +214,11 @@ class _Base(ABC, Generic[C]):
         either closes both.
 
         Args:
-            options: As for the constructor; None leaves a default as it is, and means no limit for `deadline`.
+            options: As for the constructor. None keeps the default; for `deadline` it means no limit.
 
         Raises:
-            ValueError, TypeError: An option can never work, or does not exist.
-            RuntimeError: It is closed.
+            ValueError, TypeError: An option is invalid, or does not exist.
+            RuntimeError: The reranker is closed.
 
         Example:
             >>> with Reranker.local(top_n=3) as reranker:
@@ -370,41 +370,44 @@ class _Base(ABC, Generic[C]):
 
 
 class Reranker(_Base[HttpClient]):
-    """Ranks documents by their relevance to a query. Threads may share it; close it, or use it in `with`.
+    """A client that ranks documents by their relevance to a query. Threads may share it; close it, or use it in `with`.
 
-    Copies (by `copy`, `deepcopy` or `with_options`) share its connections, ledger and cache; closing one closes all. A
-    pickle has the settings: where it is loaded the connections are new, the ledger is empty, and the key is that of the
-    environment. A reranker with `api_key`, `extra_headers`, a query in `base_url`, `max_cost` or `http_client` cannot be
-    pickled (TypeError), and one with a function can if the function can.
-    A process that is forked may go on with it, over connections of its own. The ledger there begins with a copy.
+    Copies (by `copy`, `deepcopy` or `with_options`) share its connections, ledger and cache; closing one closes all.
+
+    A pickle contains the settings. Where it is loaded, the connections are new, the ledger is empty, and the key is read
+    from the environment. A reranker with `api_key`, `extra_headers`, a query in `base_url`, `max_cost` or `http_client`
+    cannot be pickled (TypeError). A function among the options must be picklable itself.
+
+    A forked process may use it, over connections of its own. The ledger there begins as a copy.
 
     Args:
         api_key: The API key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none. In
             another dialect the default is the vendor's variable (CO_API_KEY, JINA_API_KEY, VOYAGE_API_KEY) at the vendor's
             own address, and no key at any other.
         dialect: The API that the server speaks: "openrouter" (the default), "cohere-v2", "jina" (also vLLM, llama.cpp,
-            infinity), "tei" or "voyage". What it cannot carry is a ValueError before anything is sent.
+            infinity), "tei" or "voyage". An option that the dialect cannot carry raises ValueError before anything is sent.
         base_url: The address under which `/rerank` lies; by default the vendor's of the dialect.
         model, top_n, min_score, provider, session_id, user, trace, extra_body, extra_headers, and the fields of a dialect:
-            Defaults for every call; see `rerank`. Without `model` another dialect sends none, or asks for one. To the last two a call adds its own entries, to the others it gives another value.
-        timeout: Seconds within which one attempt has to be answered whole.
-        deadline: Seconds within which a call has to end, with all its attempts, waits and queueing; None for no limit.
-        retries: When a failed attempt is tried again; see `Retries`.
-        app_title, app_referer, app_categories: Your application's name, URL and categories, for the vendor's
-            statistics.
+            Defaults for every call; see `rerank`. A call adds its entries to `extra_body` and `extra_headers`, and replaces
+            the others. In another dialect, `model` has no default.
+        timeout: Seconds within which one attempt must be answered completely.
+        deadline: Seconds within which a call must end, with all its attempts, waits and queueing; None for no limit.
+        retries: When a failed attempt is repeated; see `Retries`.
+        app_title: The name of your application, for the vendor's statistics.
+        app_referer: The URL of your application, for the vendor's statistics.
+        app_categories: The categories of your application, for the vendor's statistics.
         max_image_bytes: The largest image that is sent from a `Path` or bytes; 20 MiB by default.
         tag, max_documents, max_bytes, on_part_error, splitter, blank: Defaults for every call; see `rerank`.
-        max_cost: US dollars that the calls of this client may cost, as far as the server says what they cost. A call is
-            refused (`BudgetExceededError`) where the cost so far, what is set aside for calls under way, and the largest cost
-            of a call of its model so far would pass it. So it is passed by no more than what calls under way cost beyond
-            the largest before them. Of a model's first calls nothing is known: they are made while anything is left, in
-            `rerank_many` one alone until it has told. What the server tells no cost of is not held back at all.
+        max_cost: US dollars that the calls of this client may cost. A call is refused (`BudgetExceededError`) if the cost so
+            far, the amount reserved for calls in flight, and the largest cost of a call of its model would exceed it. The
+            first calls of a model have an unknown cost and are sent while anything is left; `rerank_many` sends the first
+            one alone. A call whose cost the server does not report is not limited.
         cache: The cache of answers; see `openrouter_rerank.bulk.cache`. None by default.
-        verify: The certificates to trust: a path to a file or directory in PEM form, an `ssl.SSLContext`, or False to
-            trust any server. True (the default) takes those of SSL_CERT_FILE or SSL_CERT_DIR, and otherwise certifi's.
-        http_client: An `httpx.Client` (or one that works like it) to send with: for proxies, certificates, tests. It
-            stays yours to close; `timeout` is used in place of its own. In a forked process it raises RuntimeError if this
-            reranker has used it before the fork: its connections are the parent's. Give the child a client of its own.
+        verify: The certificates to trust: a path to a PEM file or directory, an `ssl.SSLContext`, or False to trust any
+            server. True (the default) uses SSL_CERT_FILE or SSL_CERT_DIR, and certifi's if neither is set.
+        http_client: An `httpx.Client` (or a compatible one) to send with, for proxies, certificates and tests. You close
+            it; `timeout` replaces its own. A forked process needs a client of its own: if this reranker has used the client
+            before the fork, it raises RuntimeError in the child.
 
     Raises:
         ValueError: There is no key, or an argument has a value that can never work.
@@ -497,56 +500,55 @@ class Reranker(_Base[HttpClient]):
     ) -> Ranking[T] | OriginalOrder[T]:
         """Return the documents by relevance to the query, best first; each hit contains your own object.
 
-        An argument that is None takes the client's default. An empty list gives an empty ranking without a request.
+        None as an argument stands for the client's default. An empty list gives an empty ranking without a request.
 
         Args:
-            query: The text to compare the documents with.
-            documents: Any iterable of str, of mappings with `text` and/or `image`, of `Document`, of images (`Path`,
-                bytes), or, with `key`, of anything.
+            query: The text to compare the documents with. A blank query raises ValueError.
+            documents: An iterable of str, of mappings with `text` and/or `image`, of `Document`, or of images (`Path`,
+                bytes). With `key`, the documents may be any objects.
             key: A function that returns the part of a document to send, or the name of a field.
             model: The model, as `author/name`.
-            top_n: How many hits at most, from 1; more than there are documents is as good as all.
-            min_score: Leave out hits below this score (a hit of just this score stays). The scale is the model's own.
-            provider: Which providers may serve, and which are preferred.
+            top_n: The largest number of hits, at least 1. If it exceeds the number of documents, all are returned.
+            min_score: The lowest score that a hit may have. The scale is the model's own.
+            provider: Which providers may serve the request, and which are preferred.
             session_id: Groups calls for observability; at most 256 characters.
             user: Your id of the end user, for observability.
             trace: Names for observability tools.
             max_tokens_per_doc, truncation, instruction, ...: Fields that only some dialects have; see docs/dialects.md. In
-                another dialect they are a ValueError.
-            timeout: Seconds within which one attempt has to be answered whole.
-            extra_body: Further keys of the request, sent as they are; they win over the arguments.
-            extra_headers: Further headers; they win over ours.
-            tag: A name under which the ledger sums up such calls; it is never sent.
-            max_documents: More documents than this (1,000 by default) are sent in parts, at most four at a time, and merged
-                into one ranking; a list or a part that the server finds too large is halved (a 413, or an error whose words name a
-                size or a number of documents). One deadline holds for all. Scores are comparable under one model and one provider only: where `provider`
-                is not given, the one that serves the first part has to serve the others too, and `ranking.mixed` says
-                where parts were served by different ones all the same.
-            max_bytes: A request larger than this (30 MB by default) is sent in parts too.
-            on_part_error: "raise" (the default) ends the call with the first part that fails; "partial" gives the
-                documents of the other parts, with the rest in `ranking.unranked`. If no part succeeds it raises.
-                Documents that a server leaves out of its answer are in there under both.
-            splitter: A function of a text to its pieces, such as `openrouter_rerank.bulk.split_by_words(300, 50)`. The pieces are
-                ranked, and the score of a document is the highest of its pieces. Documents with an image stay whole.
-            blank: "send" (the default) sends documents with a blank text, which many servers refuse; "skip" leaves them
-                out and lists them in `ranking.unranked`. Blank is a text of white space and invisible characters
-                (zero-width space, byte order mark) without an image, no text at all, and a blank piece of `splitter`.
-            on_error: "keep_order" gives the documents in the order in which they came (the first `top_n`, blank ones
-                included; `min_score` is ignored, as there are no scores) in place of any RerankError, BudgetExceededError included. Such an `OriginalOrder`
-                says `reranked=False`, and the error is its `reason`. Other errors are raised.
+                another dialect they raise ValueError.
+            timeout: Seconds within which one attempt must be answered completely.
+            extra_body: Further keys of the request, sent as they are. They override the arguments.
+            extra_headers: Further headers. They override ours.
+            tag: A name under which the ledger sums up calls. It is never sent.
+            max_documents: The number of documents above which a list is sent in parts (1,000 by default), at most four at a
+                time, and merged into one ranking. If the server reports that a list or a part is too large, it is halved.
+                All parts share one deadline. Scores are comparable only under one model and one provider. Without
+                `provider`, the provider of the first part must serve the others; `ranking.mixed` is True if different
+                providers served them.
+            max_bytes: The size of a request above which it is sent in parts (30 MB by default).
+            on_part_error: The effect of a failed part. "raise" (the default) ends the call. "partial" returns the documents
+                of the other parts and lists the rest in `ranking.unranked`; it raises if no part succeeds.
+            splitter: A function of a text to its pieces, such as `openrouter_rerank.split_by_words(300, 50)`. The score of a
+                document is the highest of its pieces. Documents with an image stay whole.
+            blank: The handling of documents with a blank text and no image. "send" (the default) sends them, which many
+                servers refuse; "skip" leaves them out and lists them in `ranking.unranked`. A text of white space and
+                invisible characters, such as a zero-width space, is blank.
+            on_error: "raise" (the default), or "keep_order", which returns the first `top_n` documents in their original
+                order in place of any RerankError. The result is an `OriginalOrder`: its `reranked` is False, and its
+                `reason` is the error. Other errors are raised.
 
         Raises:
-            ValueError, TypeError: An argument can never work; nothing was sent.
+            ValueError, TypeError: An argument is invalid, such as a blank query; nothing was sent.
             OSError: An image file could not be read; nothing was sent.
-            RuntimeError: It is closed.
-            BadRequestError: The server refuses the request: change the call.
-            AuthenticationError: The key is wrong, or may not do this.
+            RuntimeError: The reranker is closed.
+            BadRequestError: The server refuses the request; change the call.
+            AuthenticationError: The key is wrong, or lacks the permission.
             InsufficientCreditsError: The account has no credits left.
             RateLimitError: Too many requests, after all retries.
             ServerError: The server or its provider failed, after all retries.
-            InvalidResponseError: The server's answer breaks the contract.
-            BudgetExceededError: It may cost more than is left of `max_cost`; nothing was sent.
-            APIConnectionError: No usable answer came, after all retries; `APITimeoutError` where time ran out.
+            InvalidResponseError: The response breaks the contract.
+            BudgetExceededError: The call may exceed `max_cost`; nothing was sent.
+            APIConnectionError: The connection failed, after all retries; `APITimeoutError` if time ran out.
         """
         if "extra_headers" in options:
             options["extra_headers"] = _mask(options["extra_headers"])
@@ -586,30 +588,29 @@ class Reranker(_Base[HttpClient]):
     ) -> Results[Any]:
         """Return an iterator over the results of many requests, several of which run at a time.
 
-        Requests are taken as results are asked for, at most four times `concurrency` ahead, so that millions need no
-        memory. With `ordered`, results that come early wait for their turn within that number: one slow request holds up
-        the rest no sooner, and no later.
+        Requests are read as results are taken, at most four times `concurrency` ahead, so millions of requests fit into
+        memory. With `ordered`, early results wait for their turn within that number.
 
-        A request that fails, or can be none, is a result that carries its error; the others go on. What the server refuses
-        as too much (429, 503, 529) makes all wait together, halves what is under way, and costs a call no attempt: it goes
-        on until its deadline. A call's deadline begins with its first request. An error of the iterable itself is raised
-        after the results of what was begun. An exhausted `max_cost` ends the run.
+        A request that fails or is invalid is a result with its error; the others go on. When rate-limited (429, 503, 529),
+        all requests back off together and fewer are sent; a call loses no attempt by that. The deadline of a call begins
+        with its first request. If the iterable of requests raises, the error is raised after the results in flight. An
+        exhausted `max_cost` ends the run.
 
-        Leaving the loop gives up what is under way (an iterator that you keep in a variable, close, or use in `with`); an injected `http_client` is waited for instead, as nothing can end
-        its requests before their timeout.
+        Leaving the loop cancels the requests in flight. If you keep the iterator in a variable, close it or use it in
+        `with`. Requests of an injected `http_client` cannot be cancelled; closing waits for them.
 
         Args:
-            requests: `RerankRequest`s, mappings with the same keys, or pairs of a query and its documents. They are taken in your
-                own thread, or by one task at a time.
-            concurrency: How many requests may be under way at a time. There are fewer while the server refuses some.
-            requests_per_minute: How many requests may start in a minute; they are spaced evenly.
-            ordered: Results in the order of the requests; else as they come.
-            stop_on_error: End with the first result that is an error.
-            progress: Called before each result with how far the run has come, in your own thread or task.
+            requests: `RerankRequest`s, mappings with the same keys, or pairs of a query and its documents. They are read in
+                your own thread, or by one task at a time.
+            concurrency: The number of requests in flight. It is reduced while the server limits the rate.
+            requests_per_minute: The number of requests that start in a minute, evenly spaced.
+            ordered: True for results in the order of the requests, False for results as soon as they are ready.
+            stop_on_error: End the run with the first error.
+            progress: A function that is called with the progress before each result, in your own thread or task.
 
         Raises:
-            ValueError, TypeError: An argument can never work.
-            RuntimeError: It is closed, or the run began before this process was forked.
+            ValueError, TypeError: An argument is invalid.
+            RuntimeError: The reranker is closed, or the run began before this process was forked.
 
         Example:
             >>> pairs = [("Where is Berlin?", ["In Germany."]), ("Where is Paris?", ["In France."])]
@@ -637,14 +638,13 @@ class Reranker(_Base[HttpClient]):
     def dry_run(self, requests: Iterable[Requestable]) -> Estimate:
         """Return the numbers of requests, documents, searches and bytes that `rerank_many` would send.
 
-        Nothing is sent, and images are read. A request that can never work raises what it would raise then. What a cache
-        would answer, and what is sent again, is not foreseen.
+        Nothing is sent; images are read. An invalid request raises its error. Cache hits and retries are not predicted.
 
         Args:
             requests: As for `rerank_many`.
 
         Raises:
-            ValueError, TypeError: A request can never work; a note of the error says which.
+            ValueError, TypeError: A request is invalid; a note of the error names it.
             OSError: An image file could not be read.
 
         Example:
@@ -662,19 +662,19 @@ class Reranker(_Base[HttpClient]):
         """Return the models that rank, from all pages of the server's list. It costs nothing.
 
         Args:
-            timeout: Seconds within which one attempt at one page has to be answered whole; the client's by default. All
-                pages together have the client's `deadline`.
-            extra_headers: Further headers; they win over ours.
+            timeout: Seconds within which one attempt for one page must be answered completely; the client's by default.
+                All pages share the client's `deadline`.
+            extra_headers: Further headers. They override ours.
 
         Raises:
-            ValueError, TypeError: An argument can never work; nothing was sent.
-            RuntimeError: It is closed.
-            BadRequestError: The server refuses the request; with `status` 404 it has no list of models.
-            AuthenticationError: The key is wrong, or may not do this.
+            ValueError, TypeError: An argument is invalid; nothing was sent.
+            RuntimeError: The reranker is closed.
+            BadRequestError: The server refuses the request; `status` is 404 if it has no list of models.
+            AuthenticationError: The key is wrong, or lacks the permission.
             RateLimitError: Too many requests, after all retries.
             ServerError: The server failed, after all retries.
-            InvalidResponseError: The server's answer breaks the contract, or its list does not end.
-            APIConnectionError: No usable answer came, after all retries; `APITimeoutError` where time ran out.
+            InvalidResponseError: The response breaks the contract, or the list does not end.
+            APIConnectionError: The connection failed, after all retries; `APITimeoutError` if time ran out.
         """
         from openrouter_rerank.listing import models
 
@@ -683,7 +683,7 @@ class Reranker(_Base[HttpClient]):
         return self._run(models(self._settings, timeout=timeout, extra_headers=extra_headers))
 
     def close(self) -> None:
-        """Close the connections, unless they belong to an injected client. No call is taken after it."""
+        """Close the connections, unless they belong to an injected client. Later calls raise RuntimeError."""
         self._life.is_over = True
         self._connections.close()
 
@@ -914,7 +914,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         return await self._run(models(self._settings, timeout=timeout, extra_headers=extra_headers))
 
     async def aclose(self) -> None:
-        """Close the connections, unless they belong to an injected client. No call is taken after it."""
+        """Close the connections, unless they belong to an injected client. Later calls raise RuntimeError."""
         self._life.is_over = True
         await self._connections.close()
 

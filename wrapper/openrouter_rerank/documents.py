@@ -27,9 +27,9 @@ class Document(msgspec.Struct, frozen=True):
     """
 
     text: str | None = None
-    """Its text."""
+    """The text."""
     image: str | Path | bytes | None = None
-    """Its image: an http(s) URL or a data URI as a string, or a file or its bytes, sent as a data URI."""
+    """The image: an http(s) URL or a data URI as a string, or a `Path` or bytes, which are sent as a data URI."""
 
 
 Sendable: TypeAlias = str | Mapping[str, Any] | Document | Path | bytes
@@ -47,7 +47,7 @@ class Collected(Protocol[D_co]):
 
 
 Listed: TypeAlias = Collected[T] | Iterator[T]
-"""Documents that can be sent as they are; a single text is none, which a type checker reports."""
+"""Documents that can be sent as they are. A type checker reports a single text."""
 
 Wire: TypeAlias = "str | TextDocument | ImageDocument"
 
@@ -56,7 +56,7 @@ def as_list(documents: Iterable[T]) -> list[T]:
     """Return the documents as a list.
 
     Raises:
-        TypeError: They are a single document, or nothing that can be iterated over.
+        TypeError: The argument is a single document, or not iterable.
     """
     if isinstance(documents, str | bytes | Mapping | Document):
         message = f"documents is one {type(cast(object, documents)).__name__}; pass a list of documents"
@@ -87,8 +87,8 @@ def to_wire(
     With `allow_empty`, a document with neither text nor image, or for which `key` gives None, is the empty text.
 
     Raises:
-        TypeError: A document is of no kind that can be sent.
-        ValueError: A document has an unknown key, neither text nor image, or an image that is none.
+        TypeError: A document has a type that cannot be sent.
+        ValueError: A document has an unknown key, neither text nor image, or an invalid image.
     """
     if key is None and set(map(type, documents)) <= {str}:
         return cast(list[Wire], documents)
@@ -103,7 +103,7 @@ def to_wire(
 
 
 def text_of(document: object) -> str | None:
-    """Return the text or the image's address by which a person knows the document, or None."""
+    """Return the text of a document, or the address of its image, for display; None without either."""
     if isinstance(document, str):
         return document
     if isinstance(document, Mapping):

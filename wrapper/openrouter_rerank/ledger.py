@@ -28,30 +28,30 @@ def is_reached(limit: Decimal, spent: Decimal) -> bool:
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """Sums over calls. What is not known is in no sum; `unknown` says for how many calls that is so."""
+    """Sums over calls. Unknown values are not included; `unknown` counts the calls that have them."""
 
     calls: int = 0
     """The number of calls, failed ones and each part of a split list included."""
     attempts: int = 0
     """The number of requests that these calls sent."""
     cached: int = 0
-    """The number of calls that a cache answered; they sent nothing and cost nothing."""
+    """The number of cache hits. They send nothing and cost nothing."""
     search_units: int = 0
-    """Searches that were billed, as far as they are known."""
+    """The known number of billed searches."""
     total_tokens: int = 0
-    """Tokens that were billed, as far as they are known."""
+    """The known number of billed tokens."""
     cost: float = 0.0
-    """US dollars, as far as they are known."""
+    """The known cost in US dollars."""
     unknown: int = 0
-    """The number of calls of unknown cost: the server named none, or a request of theirs got no whole answer
-    and may have been billed. An answer with an error status is taken to cost nothing."""
+    """The number of calls of unknown cost: the server reported none, or a request without a complete response may have
+    been billed. A response with an error status counts as free."""
 
 
 class Ledger:
-    """The costs of a client's calls so far, for any thread. The numbers are those of `Totals`.
+    """The costs of a client's calls so far. It is thread-safe, and has the numbers of `Totals`.
 
-    A forked process begins with a copy, without what is set aside for calls under way, which the parent makes. From then on
-    each process counts its own calls, and has `max_cost` to itself.
+    A forked process begins with a copy, without the amount reserved for the parent's calls in flight. From then on, each
+    process counts its own calls and has its own `max_cost`.
 
     Example:
         >>> from openrouter_rerank import Reranker
@@ -99,22 +99,22 @@ class Ledger:
 
     @property
     def cached(self) -> int:
-        """The number of calls that a cache answered."""
+        """The number of cache hits."""
         return self.total.cached
 
     @property
     def search_units(self) -> int:
-        """Searches that were billed, as far as they are known."""
+        """The known number of billed searches."""
         return self.total.search_units
 
     @property
     def total_tokens(self) -> int:
-        """Tokens that were billed, as far as they are known."""
+        """The known number of billed tokens."""
         return self.total.total_tokens
 
     @property
     def cost(self) -> float:
-        """US dollars, as far as they are known."""
+        """The known cost in US dollars."""
         return self.total.cost
 
     @property
@@ -142,10 +142,10 @@ class Ledger:
         return self._max_cost is not None and not self._answered
 
     def reserve(self, call: object, model: str) -> None:
-        """Set aside what a call may cost, until it is settled.
+        """Reserve the cost that a call may have, until it is settled.
 
         Raises:
-            BudgetExceededError: It may cost more than is left.
+            BudgetExceededError: The call may exceed the limit.
         """
         limit = self._max_cost
         if limit is None:
@@ -193,14 +193,14 @@ class Ledger:
                 self._largest[model] = max(cost, self._largest.get(model, cost))
 
     def release(self, call: object, *, spent: bool = False) -> None:
-        """Set nothing aside for a call any more: it was not made, or nobody knows what it came to and it counts as spent."""
+        """Release the reservation of a call that was not made, or whose cost is unknown and counts as spent."""
         with self._lock:
             amount = self._reserved.pop(call, Decimal(0))
             if spent:
                 self._spent += amount
 
     def remembered(self, model: str, tag: str | None) -> None:
-        """Enter a call that a cache answered."""
+        """Enter a cache hit."""
         with self._lock:
             line = self._lines.get((model, tag), _NOTHING)
             self._lines[model, tag] = replace(line, calls=line.calls + 1, cached=line.cached + 1)

@@ -27,10 +27,10 @@ class Hit(HitFields[T], frozen=True):
     """One place in a ranking.
 
     Attributes:
-        index: The document's position among those that were passed in, from 0.
-        score: Its relevance as the model gave it (`relevance_score` on the wire): finite, higher is more. The scale is
-            the model's own.
-        document: The object that the caller passed in, itself.
+        index: The index of the document in the caller's list, from 0.
+        score: The relevance (`relevance_score` in the response): finite, and higher is better. The scale is the
+            model's own.
+        document: The caller's own object.
 
     Example:
         >>> index, score, document, *_ = Hit(0, 0.98, "Berlin is in Germany.")
@@ -48,7 +48,7 @@ class Hit(HitFields[T], frozen=True):
 
 
 class Usage(UsageFields, frozen=True):
-    """The server's account of what the call was billed by. None is unknown, which is not 0."""
+    """The billed usage, as the server reports it. None means unknown, which is not 0."""
 
 
 _NUMBERS = [name for name, kind in USAGE.items() if kind in {int, float}]
@@ -58,7 +58,7 @@ NOTHING_BILLED = Usage(**{name: USAGE[name](0) for name in _NUMBERS})
 
 
 def sum_usage(usages: Iterable[Usage]) -> Usage:
-    """Return the sum; a number that is unknown in one is unknown, and so is any other value that they disagree on."""
+    """Return the sum. A number is None if it is None in one of them; any other value is None if they differ."""
     given = list(usages)
     summed: dict[str, Any] = {}
     for name in USAGE:
@@ -68,7 +68,7 @@ def sum_usage(usages: Iterable[Usage]) -> Usage:
 
 
 def agreed(values: Iterable[T]) -> T | None:
-    """Return the value that all are; None if they differ."""
+    """Return the common value; None if they differ."""
     found = set(values)
     return found.pop() if len(found) == 1 else None
 
@@ -77,19 +77,19 @@ class Part(msgspec.Struct, frozen=True):
     """One request of a ranking whose documents were sent in several."""
 
     indices: tuple[int, ...]
-    """The positions of its documents among those that were passed in."""
+    """The indices of its documents in the caller's list."""
     id: str | None = None
-    """The server's id of its answer."""
+    """The server's id of the response."""
     model: str | None = None
     """The model that ranked, as the server names it."""
     provider: str | None = None
-    """The provider that served."""
+    """The provider that ranked."""
     usage: Usage = Usage()
     """The billed usage."""
     cached: bool = False
     """True if a cache answered."""
     error: RerankError | None = None
-    """The error because of which its documents are not ranked, or None."""
+    """The error of a failed part, or None."""
 
 
 class Content:
@@ -152,28 +152,26 @@ class Ranking(AnswerFields, Sequence[Hit[T]], frozen=True, eq=False, kw_only=Tru
     """The documents by relevance, best first: a sequence of `Hit`.
 
     Attributes:
-        hits: The places, best first.
-        total: How many documents were passed in.
-        id: The server's id of the answer.
-        model: The model that ranked, as the server names it: often not the name that was asked for.
-        provider: The provider that served.
-        usage: What was billed.
-        headers: The headers of the answer; names in any case.
+        hits: The hits, best first.
+        total: The number of documents in the caller's list.
+        id: The server's id of the response.
+        model: The model that ranked, as the server names it. It can differ from the requested name.
+        provider: The provider that ranked.
+        usage: The billed usage.
+        headers: The headers of the response; names are case-insensitive.
         elapsed: Seconds from the call to the ranking, waits included.
-        attempts: Every request that the call made, the successful one last; none for an empty list of documents.
-        reordered: True where the server did not sort by score, and the order here is repaired.
-        body: The answer as it came, with secrets redacted.
-        cached: True where a cache answered; nothing was sent, and `usage` is 0.
-        parts: Its requests, where the documents were sent in several. Then `usage` is their sum, unknown where that of
-            any is; `id` and `headers` are empty, and `model` and `provider` are there if all parts agree.
-        unranked: The indices of the documents that came back without a score: the server returned fewer results than it
-            was asked for, or their part failed (see `on_part_error`), or they were left out as they are blank (see `blank`).
-            Empty if as many came as were asked for. If fewer than `top_n` came, all others are listed, as nothing tells those
-            left out from those not among the best. Hits that `min_score` drops have a score and are not listed.
-        mixed: True where parts were served by different models or providers. Scores are comparable under one model and
-            one provider only, so that the order of such a ranking means little.
-        reranked: True. `OriginalOrder`, which `on_error="keep_order"` may give, says False.
-        reason: None, as nothing went wrong.
+        attempts: Every request of the call, the successful one last. Empty for an empty list of documents.
+        reordered: True if the server did not sort by score; the hits are sorted nevertheless.
+        body: The body of the response, with secrets redacted.
+        cached: True for a cache hit; nothing was sent, and `usage` is 0.
+        parts: The requests of a list that was sent in parts. Then `usage` is their sum (None if one is unknown), `id` and
+            `headers` are empty, and `model` and `provider` are set if all parts agree.
+        unranked: The indices of the documents without a score: the server returned too few results, their part failed (see
+            `on_part_error`), or they are blank (see `blank`). If fewer than `top_n` results came, all other documents are
+            listed. Hits below `min_score` have a score and are not listed.
+        mixed: True if different models or providers ranked the parts. Their scores are not comparable.
+        reranked: True. It is False for an `OriginalOrder`, which `on_error="keep_order"` can return.
+        reason: None. For an `OriginalOrder`, it is the error.
 
     Example:
         >>> from openrouter_rerank import Reranker
@@ -209,21 +207,19 @@ class Ranking(AnswerFields, Sequence[Hit[T]], frozen=True, eq=False, kw_only=Tru
 
     @property
     def request_id(self) -> str | None:
-        """The server's id of the request, for its support; None where it sent none."""
+        """The server's id of the request, for its support; None if it sent none."""
         return request_id_of(self.headers)
 
     @property
     def response(self) -> RerankResponse:
-        """The full typed answer of the low-level client, unknown fields in `additional_properties`.
+        """The typed response of the low-level client, with unknown fields in `additional_properties`.
 
         In another dialect it is the answer in the canonical form, with the documents as they were sent and the model that
         was asked for (empty if none was), where the server does not echo them; `body` is the answer as it came.
 
         Raises:
-            InvalidResponseError: The server left out what the contract requires and a ranking does not need (the echo of
-                a document, say), or the answer is no JSON but for what a ranking needs (half a surrogate pair in an
-                echo, NaN, nesting without end); `body` has it all. Or there is not one answer: no document was passed
-                in, or several parts were sent.
+            InvalidResponseError: The response breaks the contract in a part that a ranking does not need, such as the echo
+                of a document; use `body`. Or there is not exactly one response: the list was empty, or sent in parts.
         """
         from openrouter_rerank_api.errors import MalformedBody  # noqa: PLC0415 - most callers never ask for it
 
@@ -249,7 +245,7 @@ class Ranking(AnswerFields, Sequence[Hit[T]], frozen=True, eq=False, kw_only=Tru
 
     @property
     def indices(self) -> list[int]:
-        """The positions of the documents among those that were passed in, best first."""
+        """The indices of the documents in the caller's list, best first."""
         return [hit.index for hit in self.hits]
 
     @property
@@ -258,14 +254,14 @@ class Ranking(AnswerFields, Sequence[Hit[T]], frozen=True, eq=False, kw_only=Tru
         return [hit.score for hit in self.hits]
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return a dict for each hit, best first: `index`, `score`, `document`, and what else the answer says of it."""
+        """Return a dict for each hit, best first: `index`, `score`, `document`, and further fields of the response."""
         return [msgspec.structs.asdict(hit) for hit in self.hits]
 
     def to_pandas(self) -> Any:
         """Return a `pandas.DataFrame` with a row for each hit, best first, and the columns of `to_dicts`.
 
         Raises:
-            ImportError: pandas is not installed; it comes with no extra of this package.
+            ImportError: pandas is not installed. No extra of this package installs it.
         """
         return _table(self.to_dicts())
 
@@ -314,12 +310,12 @@ class Ranking(AnswerFields, Sequence[Hit[T]], frozen=True, eq=False, kw_only=Tru
 
 
 class UnscoredHit(msgspec.Struct, Generic[T], frozen=True):
-    """One place in a list that was not ranked.
+    """A document in a list that was not ranked.
 
     Attributes:
-        index: The document's position among those that were passed in, from 0.
-        document: The object that the caller passed in, itself.
-        score: None, as there is none.
+        index: The index of the document in the caller's list, from 0.
+        document: The caller's own object.
+        score: Always None.
     """
 
     index: int
@@ -332,13 +328,13 @@ class UnscoredHit(msgspec.Struct, Generic[T], frozen=True):
 
 
 class OriginalOrder(Sequence[UnscoredHit[T]]):
-    """The documents in the order in which they were passed in, as ranking them failed: a sequence of `UnscoredHit`.
+    """The documents in their original order, after ranking failed: a sequence of `UnscoredHit`.
 
-    It reads like a `Ranking`; `reranked` tells them apart, and type checkers follow `if ranking.reranked is True`.
+    It has the attributes of a `Ranking`. `reranked` is False; type checkers understand `if ranking.reranked is True`.
 
     Attributes:
-        hits: The places: all documents, or the first `top_n`.
-        total: How many documents were passed in.
+        hits: All documents, or the first `top_n`.
+        total: The number of documents in the caller's list.
         reranked: False.
         reason: The error that `rerank` would have raised.
         usage: Unknown.
@@ -365,7 +361,7 @@ class OriginalOrder(Sequence[UnscoredHit[T]]):
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """Every request that the call made."""
+        """Every request of the call."""
         return self.reason.attempts
 
     @property
@@ -388,7 +384,7 @@ class OriginalOrder(Sequence[UnscoredHit[T]]):
 
     @property
     def indices(self) -> list[int]:
-        """The positions of the documents among those that were passed in: 0, 1, 2 and so on."""
+        """The indices of the documents in the caller's list: 0, 1, 2 and so on."""
         return [hit.index for hit in self.hits]
 
     @property

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import re
 import subprocess
 import sys
 from functools import partial
@@ -36,7 +35,6 @@ from openrouter_rerank import (
 from openrouter_rerank.integrations import opentelemetry
 
 QUERY, DOCUMENTS = "the query", ["the first", "the second", "the third"]
-PAGE = Path(__file__).parents[2] / "docs" / "frameworks.md"
 EXPORTER = InMemorySpanExporter()
 RANKED = {
     "id": "gen-1",
@@ -544,22 +542,3 @@ def test_nothing_is_imported(then, printed):
     )
 
     assert ran.stdout.strip() == printed
-
-
-@pytest.mark.skipif(not PAGE.is_file(), reason="there are no docs away from the repository")
-def test_docs(tmp_path):
-    """The example of the docs comes out as it says, in a process of its own, as a process has one tracer provider."""
-    section = PAGE.read_text(encoding="utf-8").partition("## OpenTelemetry\n")[2]
-    examples = re.sub(r"^```.*$", "", section, flags=re.MULTILINE)
-    assert ">>>" in examples
-    page = tmp_path / "examples.txt"
-    page.write_text(examples, encoding="utf-8")
-
-    ran = subprocess.run(
-        [sys.executable, "-m", "doctest", "-o", "ELLIPSIS", page],
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-
-    assert (ran.stdout, ran.returncode) == ("", 0)

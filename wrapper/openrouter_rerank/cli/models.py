@@ -62,7 +62,7 @@ FORMATS: Mapping[str, Callable[[Sequence[ModelInfo]], bytes]] = {"table": table,
     "--format",
     "output_format",
     type=click.Choice(tuple(FORMATS)),
-    help="How to print.  [default: table on a terminal, else jsonl]",
+    help="The output format.  [default: table on a terminal, else jsonl]",
 )
 def command(*, output_format: str | None, **server: Unpack[Server]) -> None:
     """List the rerank models with their context lengths and prices.

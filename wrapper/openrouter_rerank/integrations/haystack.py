@@ -42,34 +42,33 @@ _Named = type(
 
 @component
 class OpenRouterRanker:
-    """Documents by their relevance to the query, best first: copies with a new score.
+    """A component that returns copies of the documents by relevance, best first, with new scores.
 
-    Sync and async runs each have a reranker of their kind, and its errors come through as they are. Without `top_k` and
-    `score_threshold` all documents come back. Of a document its content is sent, and the image that its blob may be. Each
-    argument is an attribute, and counts as it is at the time of a run.
+    Sync runs use a `Reranker`, and async runs an `AsyncReranker`. Their errors are raised unchanged. Without `top_k` and
+    `score_threshold` all documents are returned. The content of a document is sent, and its blob if that is an image. Each
+    argument is an attribute; a run uses its current value.
 
-    A copy has the same connections while its address, key and deadline are the same.
+    A copy shares the connections while its address, key and deadline are the same.
 
     Args:
         model: The model, as `author/name`.
-        top_k: How many documents at most.
-        score_threshold: Leave out documents below this score (a document of just this score stays). The scale is the
-            model's own.
+        top_k: The largest number of documents.
+        score_threshold: The lowest score that a document may have. The scale is the model's own.
         api_key: The key; by default from the environment variable OPENROUTER_API_KEY. None sends none.
-        dialect: The API that the server speaks, as for `Reranker`; it also says where another key than OpenRouter's is from.
+        dialect: The API that the server speaks, as for `Reranker`. It also determines the default variable of the key.
         api_base_url: The address under which `/rerank` lies; by default the vendor's of the dialect.
-        meta_fields_to_embed: What of a document's meta is sent before its content.
-        meta_data_separator: What stands between those and the content.
+        meta_fields_to_embed: The fields of a document's meta to send before its content.
+        meta_data_separator: The separator between these and the content.
         deadline: As for `Reranker`.
-        on_error: "keep_order" gives copies of the documents in their order, the first `top_k` and under their own scores, in
-            place of any RerankError, and logs a warning with the reason. "raise" is the default.
-        reranker, async_reranker: Ready ones, for all else that can be set; they stay yours to close, and the component
-            cannot be serialized.
+        on_error: "raise" (the default), or "keep_order", which returns copies of the first `top_k` documents in their original
+            order and with their own scores, in place of any RerankError. A warning in the log has the reason.
+        reranker, async_reranker: Ready rerankers with other settings. You close them. With one, the component cannot be
+            serialized.
         provider, timeout, splitter, blank: As for `Reranker.rerank`, and all its other options. `splitter` may be
             `split_by_words(300, 50)`, which can be serialized. With "skip" as `blank`, a document without content is left out.
 
     Raises:
-        ValueError: An argument can never work, or a ready reranker has its own.
+        ValueError: An argument is invalid, or belongs to a ready reranker.
         TypeError: An argument has the wrong type, or does not exist.
 
     Example:
@@ -168,7 +167,7 @@ class OpenRouterRanker:
         """Make the sync reranker, so that bad settings fail before anything runs.
 
         Raises:
-            ValueError: There is no key, or an argument has a value that can never work.
+            ValueError: There is no key, or an argument has an invalid value.
             TypeError: An argument has the wrong type.
         """
         setup = self._setup()
@@ -189,10 +188,10 @@ class OpenRouterRanker:
         top_k: int | None = None,
         score_threshold: float | None = None,
     ) -> dict[str, list[Document]]:
-        """Return the documents by relevance to the query, best first, under `documents`; without documents, send nothing.
+        """Return the documents by relevance to the query, best first, under `documents`. An empty list sends nothing.
 
         Raises:
-            RerankError: As `Reranker.rerank` does, and all else that it raises. A pipeline wraps it in its own error.
+            RerankError: The call failed. All errors are those of `Reranker.rerank`; a pipeline wraps them in its own.
         """
         setup = self._setup().changed(top_n=top_k, min_score=score_threshold)
         return _output(self._pair.rerank(setup, query, documents, self._sendable))
@@ -205,7 +204,7 @@ class OpenRouterRanker:
         top_k: int | None = None,
         score_threshold: float | None = None,
     ) -> dict[str, list[Document]]:
-        """Run with `await`, on the event loop and without a thread."""
+        """Run with `await`, without a thread."""
         setup = self._setup().changed(top_n=top_k, min_score=score_threshold)
         return _output(await self._pair.arerank(setup, query, documents, self._sendable))
 
@@ -221,7 +220,7 @@ class OpenRouterRanker:
         """Return the component as a dictionary, with the name of the key's variable and never the key.
 
         Raises:
-            SerializationError: It has a ready reranker, headers, or a function as `splitter`, which cannot be written down.
+            SerializationError: A ready reranker, headers, or a function as `splitter` cannot be serialized.
         """
         splitter = plain("splitter", splitter_of(self.splitter))
         cannot = {

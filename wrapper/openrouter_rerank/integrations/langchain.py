@@ -33,25 +33,25 @@ if TYPE_CHECKING:
 
 
 class OpenRouterRerank(Settings, BaseDocumentCompressor):
-    """Documents by their relevance to the query, best first: copies with `relevance_score` in their metadata.
+    """A compressor that returns copies of the documents by relevance, best first, with `relevance_score` in the metadata.
 
-    Sync and async calls each have a reranker of their kind, and its errors come through as they are. Without `top_n` and
-    `min_score` all documents come back. Each argument is an attribute, and counts as it is at the time of a call.
+    Sync calls use a `Reranker`, and async calls an `AsyncReranker`. Their errors are raised unchanged. Without `top_n` and
+    `min_score` all documents are returned. Each argument is an attribute; a call uses its current value.
 
-    A copy has the same connections while its address, key and deadline are the same. What is dumped or pickled has no key:
-    it comes from the environment where it is read.
+    A copy shares the connections while its address, key and deadline are the same. A dump or pickle contains no key; the
+    key is read from the environment where it is loaded.
 
     Args:
         model, top_n, min_score, provider, timeout, splitter, blank: As for `Reranker.rerank`, and all its other options.
             `splitter` may be `split_by_words(300, 50)`, which can be dumped.
         api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
         dialect, base_url, deadline: As for `Reranker`.
-        on_error: "keep_order" gives copies of the documents in their order, the first `top_n` and without a
-            `relevance_score`, in place of any RerankError, and logs a warning with the reason. "raise" is the default.
-        reranker, async_reranker: Ready ones, for all else that can be set; they stay yours to close.
+        on_error: "raise" (the default), or "keep_order", which returns copies of the first `top_n` documents in their original
+            order, without `relevance_score`, in place of any RerankError. A warning in the log has the reason.
+        reranker, async_reranker: Ready rerankers with other settings. You close them.
 
     Raises:
-        ValueError: There is no key, or an argument has a value that can never work.
+        ValueError: There is no key, or an argument has an invalid value.
         TypeError: An argument has the wrong type.
 
     Example:
@@ -100,10 +100,10 @@ class OpenRouterRerank(Settings, BaseDocumentCompressor):
         query: str,
         callbacks: Callbacks | None = None,  # noqa: ARG002 - LangChain passes them; a compressor is no run of its own
     ) -> Sequence[Document]:
-        """Return the documents by relevance to the query, best first; without documents, send nothing.
+        """Return the documents by relevance to the query, best first. An empty list sends nothing.
 
         Raises:
-            RerankError: As `Reranker.rerank` does, and all else that it raises.
+            RerankError: The call failed. All errors are those of `Reranker.rerank`.
         """
         return _copies(self._pair.rerank(self._setup(), query, documents, _text))
 
@@ -113,7 +113,7 @@ class OpenRouterRerank(Settings, BaseDocumentCompressor):
         query: str,
         callbacks: Callbacks | None = None,  # noqa: ARG002 - as above
     ) -> Sequence[Document]:
-        """Compress with `await`, on the event loop and without a thread."""
+        """Return the same with `await`, without a thread."""
         return _copies(await self._pair.arerank(self._setup(), query, documents, _text))
 
 

@@ -40,29 +40,28 @@ _dispatcher = get_dispatcher(__name__)
 
 
 class OpenRouterRerank(Settings, BaseNodePostprocessor):
-    """Nodes by their relevance to the query, best first: each node as it was, under a new score.
+    """A postprocessor that returns the nodes by relevance, best first, with new scores.
 
-    Sync and async calls each have a reranker of their kind, and its errors come through as they are. Without `top_n` and
-    `min_score` all nodes come back. The events of LlamaIndex's own rerankers are sent. Of a node its text is sent, and
-    of its metadata what the mode says; of an image node no image. Each argument is an attribute, and counts as it is at
-    the time of a call.
+    Sync calls use a `Reranker`, and async calls an `AsyncReranker`. Their errors are raised unchanged. Without `top_n` and
+    `min_score` all nodes are returned. It sends the events of LlamaIndex's own rerankers. The text of a node is sent with
+    the metadata of `metadata_mode`; images are not sent. Each argument is an attribute; a call uses its current value.
 
-    A copy has the same connections while its address, key and deadline are the same. What is written or pickled has no
-    key: it comes from the environment where it is read.
+    A copy shares the connections while its address, key and deadline are the same. JSON and pickles contain no key; the
+    key is read from the environment where they are loaded.
 
     Args:
         model, top_n, min_score, provider, timeout, splitter, blank: As for `Reranker.rerank`, and all its other options.
             `splitter` may be `split_by_words(300, 50)`, which can be written.
-        metadata_mode: Which metadata is sent with a node's text; by default what would be embedded.
+        metadata_mode: The metadata to send with a node's text; by default that which would be embedded.
         api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
         dialect, base_url, deadline: As for `Reranker`.
-        on_error: "keep_order" gives the nodes in their order, the first `top_n` and under their own scores, in place of any
-            RerankError, and logs a warning with the reason. "raise" is the default.
-        reranker, async_reranker: Ready ones, for all else that can be set; they stay yours to close.
-        callback_manager: Whom LlamaIndex tells of events, in its older way.
+        on_error: "raise" (the default), or "keep_order", which returns the first `top_n` nodes in their original order and with
+            their own scores, in place of any RerankError. A warning in the log has the reason.
+        reranker, async_reranker: Ready rerankers with other settings. You close them.
+        callback_manager: The manager of LlamaIndex's older callback events.
 
     Raises:
-        ValueError: There is no key, or an argument has a value that can never work.
+        ValueError: There is no key, or an argument has an invalid value.
         TypeError: An argument has the wrong type.
 
     Example:

@@ -1,12 +1,10 @@
-"""One span for each call, in OpenTelemetry, by the names of OpenInference. It decides nothing of a call, and sets up no tracing.
+"""Record each call as an OpenTelemetry span with the names of OpenInference.
 
-Nothing turns it on but the application's own tracing: where `opentelemetry.trace` has been imported, a call has a span, and a
-tracer provider sees it. The names are those of openinference-semantic-conventions 0.1.42 (`reranker.*`, `llm.cost.total`) and
-of OpenTelemetry's stable conventions (`error.type`); what has no name in either begins with `openrouter_rerank.`.
+If the application has imported `opentelemetry.trace`, each call has a span of its tracer provider. The names are those of openinference-semantic-conventions 0.1.42 (`reranker.*`, `llm.cost.total`) and
+of OpenTelemetry's stable conventions (`error.type`); all others begin with `openrouter_rerank.`.
 
-A span has no text of a query or a document, and no message of an error, as servers quote the request in it. OpenInference's own
-variables show them: OPENINFERENCE_HIDE_INPUTS=false the query, the documents and messages, OPENINFERENCE_HIDE_OUTPUTS=false the
-documents of the ranking.
+A span contains no query, no document and no error message, as servers quote requests in messages. OpenInference's variables show
+them: OPENINFERENCE_HIDE_INPUTS=false the query, the documents and messages, OPENINFERENCE_HIDE_OUTPUTS=false the ranked documents.
 """
 
 from __future__ import annotations
