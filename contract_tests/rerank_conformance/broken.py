@@ -648,7 +648,7 @@ def _cut(what: str, characters: int) -> Server:
 
 def _reading(what: str, change: Callable[[str], str]) -> Server:
     """Make a server whose model gets the documents changed."""
-    return scoring(what, lambda query, texts, _: lexical(query, [change(text) for text in texts]))
+    return scoring(what, lambda query, texts, _: list(lexical(query, [change(text) for text in texts])))
 
 
 _TEXTS: Mapping[str, Server] = {

@@ -19,7 +19,7 @@ def directory() -> Path | None:
     own = os.environ.get("RERANK_CONFORMANCE_CACHE")
     if own is not None:
         return Path(own) if own else None
-    names = ["XDG_CACHE_HOME", *(["LOCALAPPDATA"] if os.name == "nt" else [])]
+    names = ("XDG_CACHE_HOME", "LOCALAPPDATA") if os.name == "nt" else ("XDG_CACHE_HOME",)
     # The XDG specification has relative paths ignored.
     named = [Path(value) for name in names if (value := os.environ.get(name)) and Path(value).is_absolute()]
     try:

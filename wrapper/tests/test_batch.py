@@ -624,7 +624,7 @@ def test_documents_of_ones_own(tmp_path: Path):
 
     (tmp_path / "out.jsonl").unlink()
     refused(rerank(*command, "--local"), 2, "document 0 has id, body", "--text-field")
-    refused(rerank(*command, "--local", "--text-field", "x"), 2, "no text in 'x'; it has id, body. Name the")
+    refused(rerank(*command, "--local", "--text-field", "x"), 2, "document 0 has no field 'x', only id, body; name the")
 
 
 def test_dry_run(tmp_path: Path):
