@@ -624,7 +624,11 @@ def test_documents_of_ones_own(tmp_path: Path):
 
     (tmp_path / "out.jsonl").unlink()
     refused(rerank(*command, "--local"), 2, "document 0 has id, body", "--text-field")
-    refused(rerank(*command, "--local", "--text-field", "x"), 2, "document 0 has no field 'x', only id, body; name the")
+    refused(
+        rerank(*command, "--local", "--text-field", "x"),
+        2,
+        "document 0 has no field 'x', only id, body; name the",
+    )
 
 
 def test_dry_run(tmp_path: Path):

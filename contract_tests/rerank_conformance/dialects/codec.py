@@ -183,7 +183,7 @@ def _result(result: Body, score: str) -> Body:
 def results_of(answer: Body) -> list[Any]:
     """Return the results of an answer; none where there is no list of them."""
     results: object = answer.get("results")
-    return cast("list[Any]", results) if isinstance(results, list) else []
+    return cast("list[Any]", results) if isinstance(results, list) else []  # type: ignore[redundant-cast] # pyright needs it
 
 
 def renamed(results: Sequence[Any], *, score: str | None = None, echo: str | None = None) -> list[Any]:
