@@ -90,11 +90,12 @@ _SERVER_KEY = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+# A name may have a dot ("rerank-2.5"); only a dot before a blank ends a sentence.
 _MODEL = re.compile(
     r"""
-    \b(does|do|is)\ not\ support(ed)?\b[^.]{0,40}?\b(re-?rank(ing|er)?|model)\b
+    \b(does|do|is)\ not\ support(ed)?\b(?:[^.]|\.(?=\w)){0,40}?\b(re-?rank(ing|er)?|model)\b
     | \bnot\ a\ re-?rank(er|ing)?\b
-    | \bmodels?\b[^.]{0,120}?\b(does\ not\ exist|(is|are)\ not\ (supported|available\ for|a\ re-?rank)|not\ support(ed)?)
+    | \bmodels?\b(?:[^.]|\.(?=\w)){0,120}?\b(does\ not\ exist|(is|are)\ not\ (supported|available\ for|a\ re-?rank)|not\ support(ed)?)
     | \b(unsupported|unknown|invalid|no\ such)\ (model|provider)\b
     | \bnot_supported_error\b | \bnot\ implemented\b
     """,

@@ -980,6 +980,11 @@ def test_a_body_that_cannot_be_translated() -> None:
     assert codec("tei").canonical(b"{}", headers={}, documents=[], model="m") == b"{}"
     odd = codec("tei").canonical(b'[{"index":9,"score":1}]', headers={}, documents=["a"], model="")
     assert json.loads(odd) == {"results": [{"index": 9, "relevance_score": 1}], "model": ""}
+    whole = codec("tei").canonical(
+        b'[{"index":0.0,"score":1},{"index":"x","score":1}]', headers={}, documents=["a"], model=""
+    )
+    assert [result["index"] for result in json.loads(whole)["results"]] == [0, "x"]
+    assert isinstance(json.loads(whole)["results"][0]["index"], int)
 
 
 # ------------------------------------------------------------------------------------------- copies, runs, command line

@@ -257,6 +257,7 @@ PERMANENT = [
     "This model does not support rerank",
     "model m is not supported",
     "The model `m` does not exist.",
+    "The model `rerank-2.5` does not exist.",
     "litellm.BadRequestError: Unsupported provider: openrouter",
     "unknown model: m",
     "m is not a reranker",
@@ -370,6 +371,7 @@ ADDRESSES: list[tuple[int, Any]] = [
 ]
 MODELS: list[tuple[int, Any]] = [
     (404, envelope("The model `m` does not exist.", 404, param="model", type="NotFoundError")),
+    (404, envelope("The model `BAAI/bge-v2.5-m3` does not exist.", 404, param="model", type="NotFoundError")),
     (404, {"message": "model 'xyz' not found, make sure the correct model ID was used"}),
     (404, envelope("No endpoints found for cohere/x.", 404)),
     (404, envelope("No endpoints found matching your data policy", 404)),

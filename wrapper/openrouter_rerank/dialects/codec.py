@@ -216,9 +216,13 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         answer["model"] = text(answer.get("model")) or model
         for result in map(members, answer["results"]):
             place = count(result.get("index"))
-            if "document" not in result and place is not None and place < len(documents):
+            if place is None:
+                continue
+            own = cast("dict[str, Any]", result)
+            own["index"] = place  # 1.0 is an integer too
+            if "document" not in result and place < len(documents):
                 sent = documents[place]
-                cast("dict[str, Any]", result)["document"] = {"text": sent} if isinstance(sent, str) else sent
+                own["document"] = {"text": sent} if isinstance(sent, str) else sent
         return msgspec.json.encode({name: value for name, value in answer.items() if value is not None})
 
     # --------------------------------------------------------------------------------------------------------- errors

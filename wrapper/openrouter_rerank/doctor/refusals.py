@@ -64,11 +64,12 @@ _NO_RERANKER = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )  # fmt: skip
+# A name may have a dot ("rerank-2.5"); only a dot before a blank ends a sentence.
 _MODEL = re.compile(
     r"""
-    \bmodels?\b[^.]{0,160}?\b(not\ found|(does|do)\ not\ exist|doesn't\ exist|unknown|invalid|unsupported|not\ (supported|available|loaded|served|allowed|a\ valid|recogni[sz]ed|provided)
+    \bmodels?\b(?:[^.]|\.(?=\w)){0,160}?\b(not\ found|(does|do)\ not\ exist|doesn't\ exist|unknown|invalid|unsupported|not\ (supported|available|loaded|served|allowed|a\ valid|recogni[sz]ed|provided)
       |no\ such|required|missing|must\ be|should\ be)
-    | \b(unknown|invalid|unsupported|no\ such|missing|could\ not\ find|unrecogni[sz]ed)\b[^.]{0,30}?\bmodels?\b
+    | \b(unknown|invalid|unsupported|no\ such|missing|could\ not\ find|unrecogni[sz]ed)\b(?:[^.]|\.(?=\w)){0,30}?\bmodels?\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )  # fmt: skip

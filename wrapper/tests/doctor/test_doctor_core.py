@@ -315,6 +315,7 @@ def test_redirects_stay_with_the_server(location: str, target: str | None):
         (404, {"detail": "Not Found"}, Reason.ABSENT),
         (405, {"detail": "Method Not Allowed"}, Reason.ABSENT),
         (404, {"message": "model 'xyz' not found"}, Reason.MODEL),
+        (400, {"detail": "Model rerank-2.5 is not supported. Supported: rerank-2"}, Reason.MODEL),
         (400, {"error": {"message": "bad", "param": "model"}}, Reason.MODEL),
         (400, {"detail": "INPUT_MODEL_NOT_FOUND", "code": "INPUT_MODEL_NOT_FOUND"}, Reason.MODEL),
         (422, {"detail": [{"loc": ["body", "texts"], "msg": "Field required"}]}, Reason.TEXTS),
