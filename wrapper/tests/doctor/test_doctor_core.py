@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -461,3 +462,18 @@ def test_what_is_no_ranking(body: Any):
     """A list without scores of the dialect's name."""
     reply = Reply(200, {}, json.dumps(body).encode(), 0.0)
     assert all(rows_of(codec(name), reply) is None for name in ("openrouter", "voyage", "tei"))
+
+
+def test_addresses_that_redirect_to_each_other() -> None:
+    """A circle of redirects ends: no address is asked twice."""
+
+    def script(request: Request) -> list[bytes]:
+        other = "/rerank" if request.target.endswith("/") else "/rerank/"
+        return [f"HTTP/1.1 307 Temporary Redirect\r\nlocation: {HOST}{other}\r\n\r\n".encode()]
+
+    circle: Any = SimpleNamespace(url="/rerank", play=lambda: script)
+    diagnosis, asked = played(circle)
+
+    posts = [ask.url for ask in asked if ask.method == "POST"]
+    assert len(posts) == len(set(posts))
+    assert [problem.severity for problem in diagnosis.problems] == ["error"]
