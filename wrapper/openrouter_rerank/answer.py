@@ -164,9 +164,7 @@ _FIRST_STEP = 1024
 
 
 # The words of a next step that is about the configuration of the client and does not say what to write.
-_CONFIGURATION = re.compile(
-    r"\b[Cc]heck base_url\b|\bis base_url an\b|\bdialect=|\bapi_key\b|\bname of the model\b"
-)
+_CONFIGURATION = re.compile(r"\b[Cc]heck base_url\b|\bdialect=|\bapi_key\b|\bname of the model\b")
 
 
 def _with_doctor(message: str, step: str, settings: Settings) -> str:
@@ -176,8 +174,12 @@ def _with_doctor(message: str, step: str, settings: Settings) -> str:
     return f"{message.rstrip('.')}. `rerank doctor {settings.where}` finds the cause"
 
 
+CHECK_ADDRESS = "Check base_url: this may be the address of something else"
+"""The next step for an answer that is not one of this API."""
+
+
 def malformed(problem: str, answer: Answer, settings: Settings, hint: str = "") -> InvalidResponseError:
-    """Return the error of a 2xx response that breaks the contract, with the problem and the dialect that it looks like."""
+    """Return the error of a 2xx response that breaks the contract, with the problem and the next step, if it is known."""
     step = f". {hint}" if hint else "; report it to the server"
     told = f"{problem}. No part of it was used{step}"
     message = f"{settings.where} answered {answer.status}, but {_with_doctor(told, told, settings)}"
@@ -252,9 +254,8 @@ def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings
 
 def _not_json(error: msgspec.DecodeError, answer: Answer, settings: Settings) -> InvalidResponseError:
     kind = answer.headers.get("content-type", "no content type")
-    hint = "; check base_url" if _is_html(answer) else ""
-    problem = f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}{hint}"
-    return malformed(problem, answer, settings)
+    problem = f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}"
+    return malformed(problem, answer, settings, CHECK_ADDRESS if _is_html(answer) else "")
 
 
 _any_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
@@ -299,10 +300,9 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
         return body
     if isinstance(body.results, Unset):
         told = plain(answer.body)
-        names = ", ".join(sorted(members(told))[:10]) or ("a list" if told else "nothing")
-        problem = f"it has no results, only {names}"
-        hint = _dialect_hint(told, settings)
-        return fail(problem if hint else f"{problem}; is base_url an API of this contract?", hint)
+        names = ", ".join(sorted(members(told))[:10])
+        shape = f"an object with {names}" if names else _SHAPES.get(type(told), "a number")
+        return fail(f"it has no results: its body is {shape}", _dialect_hint(told, settings) or CHECK_ADDRESS)
 
     indices = list(map(_index, body.results))
     scores = list(map(_relevance, body.results))
@@ -352,6 +352,16 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
         ),
         **{name: _scalar(kind, getattr(body, name), redactor) for name, kind in ANSWER.items()},
     )
+
+
+# The words for values of JSON.
+_SHAPES: Mapping[type, str] = {
+    dict: "an empty object",
+    list: "a list",
+    str: "a text",
+    bool: "a boolean",
+    type(None): "null",
+}
 
 
 def _canonical(codec: Codec, answer: Answer, prepared: PreparedCall[Any]) -> Callable[[bytes], bytes]:
@@ -413,7 +423,9 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     if class_of(status) in _OF_ANOTHER_DIALECT and (hint := _dialect_hint(whole, settings)):
         step = f"{step.rstrip('.')}. {hint}"
     message = _with_doctor(
-        f"{_title(status)}{inside} from {_sender(answer.status, settings)}: {says}. {step}", step, settings
+        f"{_title(status if succeeded else answer.status)}{inside} from {_sender(answer.status, settings)}: {says}. {step}",
+        step,
+        settings,
     )
     return class_of(status)(message, retryable=retryable, too_large=cause is Cause.SIZE, **common)
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import msgspec
 
 from openrouter_rerank.addresses import sibling_path
-from openrouter_rerank.answer import ErrorEnvelope, answered, decoded, malformed
+from openrouter_rerank.answer import CHECK_ADDRESS, ErrorEnvelope, answered, decoded, malformed
 from openrouter_rerank.core import attempts
 from openrouter_rerank.decoding import well_formed
 from openrouter_rerank.errors import RerankError
@@ -114,7 +114,7 @@ def _page(answer: Answer, seen: set[str], pages: int, settings: Settings) -> _Pa
     if isinstance(body, RerankError):
         return body
     if isinstance(body.data, Unset):
-        return malformed("it has no data; is base_url an API of this contract?", answer, settings)
+        return malformed("it has no data, which is the list of models", answer, settings, CHECK_ADDRESS)
     ids = [model.id for model in body.data]
     if not all(ids):
         return malformed(f"the id of model {ids.index('')} is empty", answer, settings)

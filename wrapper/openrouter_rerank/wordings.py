@@ -101,6 +101,16 @@ _MODEL = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+# A refusal may also say what a model cannot do with this request, which another name does not mend.
+_NO_SUCH_MODEL = re.compile(
+    r"""
+    \bmodels?\b(?:[^.]|\.(?=\w)){0,80}?\b((does|do)\ not\ exist|not\ found|(is|are)\ not\ (supported|available|loaded)\ *(by|on|for|[.,;]|$))
+    | \b(unsupported|unknown|no\ such)\ model\b
+    | \bnot\ a\ re-?rank(er|ing)?\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)  # fmt: skip
+_MODEL_KINDS = frozenset(["input_model_not_found", "model_not_found"])
 _IMAGE = re.compile(r"fetch\w* (the |an )?image", re.IGNORECASE)
 # With these words the same request may succeed later, whatever the other words are.
 _PASSES = re.compile(
@@ -172,8 +182,12 @@ def cause_of(status: int, words: str, members: Mapping[str, Any], *, html: bool 
         return Cause.ADDRESS
     if status in (404, 405, 410):
         return _missing(words, members)
-    about_size = status in (400, 422) and (kinds & _SIZE_KINDS or _is_about_size(words))
-    return Cause.SIZE if status == 413 or about_size else None
+    if status == 413:
+        return Cause.SIZE
+    if status in (400, 422) and (kinds & _SIZE_KINDS or _is_about_size(words)):
+        return Cause.SIZE
+    is_about_model = status in (400, 422, 424) and (kinds & _MODEL_KINDS or _NO_SUCH_MODEL.search(words))
+    return Cause.MODEL if is_about_model else None
 
 
 def _behind_5xx(words: str, kinds: set[str], *, html: bool) -> Cause | None:

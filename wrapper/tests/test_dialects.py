@@ -544,9 +544,39 @@ def test_the_right_dialect(name: str) -> None:
 
 
 def test_an_unknown_dialect() -> None:
-    """A misspelt dialect is refused with the names of all."""
-    with pytest.raises(ValueError, match=r"dialect must be one of 'openrouter', .*, not 'cohere'"):
-        Reranker(KEY, dialect="cohere")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    """A misspelt dialect is refused with the names of all, and the nearest."""
+    for name, close in (("cohere", "cohere-v2"), ("TEI", "tei"), ("Voyage", "voyage")):
+        expected = rf"dialect must be one of 'openrouter', .*, not '{name}'; did you mean '{close}'\?"
+        with pytest.raises(ValueError, match=expected):
+            Reranker(KEY, dialect=name)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"not 7$"):
+        Reranker(KEY, dialect=7)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    "bad", [{"index": 0, "relevance_score": None}, {"index": "0", "relevance_score": 0.5}, 7]
+)
+@pytest.mark.parametrize("name", ["openrouter", "cohere-v2"])
+def test_no_dialect_reads_a_bad_result(name: str, bad: object) -> None:
+    """Where the results are read alike in both dialects, neither is recommended; a score by another name is a hint."""
+    assert hint(name, {"model": "m", "results": [bad]}) == ""
+    assert "pass dialect='jina'" in hint(name, {"model": "m", "results": [{"index": 0, "score": 0.5}]})
+
+
+def test_the_fields_of_a_refusal() -> None:
+    """Jina's list of wrong fields is in the message."""
+    problems = [{"field": "top_n", "message": "too small", "input": 0, "type": "x"}, {"field": "query"}, 7]
+    told = codec("jina").error(422, {"detail": "Validation error", "errors": problems})
+    assert told.message == "Validation error (top_n: too small)"
+
+
+def test_the_title_is_the_status_of_the_answer() -> None:
+    """An account without credits is a 403 at Jina, and the message says so; its class is that of a 402."""
+    body = {"detail": "Account balance not enough", "code": "AUTHZ_INSUFFICIENT_BALANCE"}
+    client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(403, json=body)))
+    with reranker("jina", http_client=client) as made, pytest.raises(InsufficientCreditsError) as caught:
+        made.rerank("q", ["a"])
+    assert caught.value.message.startswith("403 Forbidden from")
 
 
 # ------------------------------------------------------------------------------------------------------------ clients
@@ -942,7 +972,7 @@ def test_the_key_of_the_cache() -> None:
             "2 results where at most 1",
         ),
         ("jina", {"results": None}, "it has no results"),
-        ("jina", {}, "it has no results, only nothing"),
+        ("jina", {}, "it has no results: its body is an empty object"),
         ("jina", {"results": [7]}, "breaks the contract"),
         ("tei", {"error": "no such endpoint"}, "no such endpoint"),
         ("jina", b"{", "is not JSON"),

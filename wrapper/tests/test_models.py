@@ -358,7 +358,10 @@ def test_the_pages_share_the_deadline(shell: Shell, clock: Clock) -> None:
         (page("a"), "$.data[0]"),
         ({"data": None}, "$.data"),
         ({"data": {"a": {}}}, "$.data"),
-        ({"models": [{"id": "a"}]}, "it has no data; is base_url an API of this contract?"),
+        (
+            {"models": [{"id": "a"}]},
+            "it has no data, which is the list of models. No part of it was used. Check base_url",
+        ),
         ({}, "it has no data"),
         ([{"id": "a"}], "Expected `object`"),
         (b"<html>models</html>", "is not JSON"),

@@ -387,6 +387,18 @@ MODELS: list[tuple[int, Any]] = [
         },
     ),
     (404, {"error": 'model "x" not found, try pulling it first'}),
+    (400, {"code": 20012, "message": "Model does not exist. Please check it carefully.", "data": None}),
+    (400, {"detail": "Model rerank-9.5 is not supported. Supported models are [rerank-2.5]."}),
+    (400, {"detail": "unknown model", "code": "INPUT_MODEL_NOT_FOUND"}),
+    (400, {"error": {"message": "x", "code": "model_not_found"}}),
+    (422, {"error": "no such model: x"}),
+    (424, {"error": "model is not a re-ranker model", "error_type": "Backend"}),
+]
+REQUESTS: list[tuple[int, Any]] = [
+    (400, envelope("This model does not support images.", 400)),
+    (400, envelope("model is required", 400)),
+    (400, envelope("The model is not supported with documents that have images.", 400)),
+    (400, {"message": "invalid request: list of documents must not be empty"}),
 ]
 
 
@@ -407,6 +419,12 @@ def test_an_unknown_model(row: tuple[int, Any]) -> None:
 
     assert "name of the model" in str(error)
     assert "base_url" not in str(error)
+
+
+@pytest.mark.parametrize("row", REQUESTS, ids=lambda row: f"{row[1]!s:.50}")
+def test_a_refused_request_of_a_model(row: tuple[int, Any]) -> None:
+    """What a model cannot do with a request is not mended by the name of another one."""
+    assert "hange the request" in str(error_of(*row))
 
 
 def test_a_refusal_of_people_is_no_address() -> None:

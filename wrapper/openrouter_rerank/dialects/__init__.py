@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import cast
 
 from openrouter_rerank.dialects.codec import Codec, Envelope
+from openrouter_rerank.documents import nearest
 from openrouter_rerank_api.dialects import DIALECTS
 
 __all__ = ["Codec", "Envelope", "codec", "hint"]
@@ -18,14 +19,16 @@ def codec(name: object) -> Codec:
         ValueError: There is no such dialect; the message lists them.
     """
     if name not in DIALECTS:
-        message = f"dialect must be one of {', '.join(map(repr, DIALECTS))}, not {name!r:.40}"
+        close = nearest(str(name).lower(), DIALECTS)
+        meant = f"; did you mean {close!r}?" if close else ""
+        message = f"dialect must be one of {', '.join(map(repr, DIALECTS))}, not {name!r:.40}{meant}"
         raise ValueError(message)
     module = import_module(f"openrouter_rerank.dialects.{str(name).replace('-', '_')}")
     return cast(Codec, module.CODEC)
 
 
 def hint(name: str, body: object) -> str:
-    """Return a sentence that names the dialect of a body, or an empty text where the body shows no other dialect.
+    """Return a sentence that names the dialect of a body, or an empty text where another dialect would not help.
 
     Args:
         name: The dialect in which the request was made.
@@ -35,4 +38,7 @@ def hint(name: str, body: object) -> str:
     if not alike or name in {one.name for one in alike}:
         return ""
     found = alike[0]
+    read = codec(name).decode({}, body)
+    if read is not None and read == found.decode({}, body):
+        return ""  # what is wrong with the results is the same in both
     return f"The answer looks like {found.title}'s{found.also}; pass dialect={found.name!r}"

@@ -31,7 +31,14 @@ def is_error(body: object) -> bool:
 
 
 def refine(envelope: Envelope) -> Envelope:
-    """Return the status for an account without credits, which Jina gives as 403."""
+    """Return the status for an account without credits, which Jina gives as 403, and the fields that it lists in a 422."""
+    problems = [
+        f"{problem['field']}: {problem['message']}"
+        for problem in map(members, items(envelope.details.get("errors")))
+        if {"field", "message"} <= problem.keys()
+    ]
+    if problems:
+        return msgspec.structs.replace(envelope, message=f"{envelope.message} ({'; '.join(problems)})")
     if envelope.details.get("error_type") == _NO_BALANCE:
         return msgspec.structs.replace(envelope, code=402)
     return envelope
