@@ -99,7 +99,7 @@ def by_the_kit(server: Server, *, quick: bool) -> Run:
 
 
 def _run(target: object, *, quick: bool) -> Run:
-    report = check(target, key=KEY, seed=0, quick=quick)
+    report = check(target, key=KEY, seed=0, quick=quick, expect_auth=True)
     failed = report.of("fail")
     musts = [rule.id for rule in failed if rule.level == "MUST"]
     shoulds = [rule.id for rule in failed if rule.level == "SHOULD"]

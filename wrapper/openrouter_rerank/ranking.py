@@ -410,9 +410,11 @@ class OriginalOrder(Sequence[UnscoredHit[T]]):
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:
-    table = import_module("pandas").DataFrame(
-        rows, columns=list(rows[0]) if rows else ["index", "score", "document", *HIT]
-    )
+    try:
+        pandas = import_module("pandas")
+    except ImportError as error:
+        raise ImportError("to_pandas() needs pandas; run `pip install pandas`") from error
+    table = pandas.DataFrame(rows, columns=list(rows[0]) if rows else ["index", "score", "document", *HIT])
     return table.astype(
         {"index": "int64", "score": "float64"}
     )  # in an empty table, and without scores, they are objects

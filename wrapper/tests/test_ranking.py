@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,6 +94,13 @@ def test_dicts_and_tables() -> None:
         expected_table = pandas.DataFrame(expected).astype({"index": "int64", "score": "float64"})
         pandas.testing.assert_frame_equal(table, expected_table, check_dtype=len(ranking) > 0)
         assert str(table.dtypes["score"]) == "float64"
+
+
+def test_a_table_needs_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pandas the error says what to install."""
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="to_pandas\\(\\) needs pandas; run `pip install pandas`"):
+        whole().to_pandas()
 
 
 def test_an_empty_ranking_is_false() -> None:
