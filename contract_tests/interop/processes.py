@@ -43,7 +43,8 @@ def serving(
             while (url := ready(_said(out))) is None:
                 if process.poll() is not None or time.monotonic() > deadline:
                     state = "does not answer" if process.returncode is None else "ended"
-                    last = " ".join((_said(err) or _said(out)).split())[-300:]
+                    # of a traceback the last line has the cause
+                    last = (_said(err) or _said(out)).strip().rpartition("\n")[2][-300:]
                     message = f"{Path(command[0]).name} {state}; it said: {last or 'nothing'}"
                     raise NotRunningError(message)
                 time.sleep(0.1)
