@@ -27,8 +27,8 @@ writes this page. [Choose a level](conformance.md#choose-a-level) describes the 
 used: [this client](interop.md) needs less than the contract promises.
 """
 MODELS = """\
-llama.cpp, infinity and vLLM have a model of random weights. In level `ranking`, only the recommendation `relation.relevant-first`
-depends on the model. The LiteLLM proxy forwards to `rerank serve --compat`. TEI is missing, as no package has it; its `/rerank` takes
+llama.cpp, infinity and vLLM have a model of random weights. In level `ranking`, only two recommendations depend on the model:
+`relation.relevant-first` and `relation.other-scripts`. The LiteLLM proxy forwards to `rerank serve --compat`. TEI is missing, as no package has it; its `/rerank` takes
 `texts` in place of `documents`. [Check a server in CI](guides/ci.md) has a workflow for each.
 """
 
