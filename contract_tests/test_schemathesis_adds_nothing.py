@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from functools import cache, partial
 
 import pytest
@@ -32,7 +33,9 @@ OTHERS: dict[str, Server] = {
 }
 """Servers with one fault each, which a check of schemathesis finds."""
 ADVICE = {
+    "acceptance.blank-query": "a blank query asks for nothing",
     "acceptance.images": "a model may read texts alone",
+    "acceptance.top-n-integral": "a parser may tell 2.0 from 2, and clients send whole numbers without a fraction",
     "method.allow": "a client of this contract sends POST alone",
     "robustness.transient-errors": "what passes when it is repeated costs time alone",
 }
@@ -45,10 +48,14 @@ def broken() -> dict[str, Server]:
     return {**BROKEN, **field, **OTHERS}
 
 
+def own_rules(name: str) -> set[str]:
+    """Return the rules that test_broken.py shows to bite the server."""
+    return set(FIELD_SERVERS[name].bitten if name in FIELD_SERVERS else {name}) & RULES.keys()
+
+
 def proven(name: str) -> bool:
     """Return True if test_broken.py shows that a MUST bites the server."""
-    rules = FIELD_SERVERS[name].bitten if name in FIELD_SERVERS else (name,)
-    return any(rule in RULES and RULES[rule].level == "MUST" for rule in rules)
+    return any(RULES[rule].level == "MUST" for rule in own_rules(name))
 
 
 @cache
@@ -61,8 +68,9 @@ def caught() -> dict[str, list[str]]:
 
 def test_the_recorded_requests_are_those_of_a_whole_run():
     """Examples, boundaries and random requests are there, legal and illegal, and the reference passes."""
-    phases = {one.case.meta.phase.name.value for one in recorded()}
-    assert phases == {"examples", "coverage", "fuzzing"}
+    phases = Counter(one.case.meta.phase.name.value for one in recorded())
+    assert phases.keys() == {"examples", "coverage", "fuzzing"}
+    assert phases["fuzzing"] >= 50  # of the hundred by default; a phase that ends early has some ten
     assert {200, 400, 405} <= {one.answer.status for one in recorded()}
     assert failed_checks(Reference) == []
 
@@ -74,14 +82,18 @@ def test_schemathesis_catches_what_it_should():
     assert "ignored_auth" in caught()["no-key-needed"]
 
 
+def is_failed_by_a_must(make: Server) -> bool:
+    """Return True if a MUST finds something by the requests that are written by hand."""
+    seen = Seen(asyncio.run(exchanges(make(keys={KEY}))))
+    musts = [rule for rule in RULES.values() if rule.level == "MUST"]
+    return any(isinstance(one, Finding) for rule in musts for one in rule.judge(seen))
+
+
 def test_what_schemathesis_catches_a_must_catches():
     """Every broken server that `st run` fails is failed by a MUST, but for what is advice with a reason."""
-    unproven = {name for name in caught() if not proven(name)} - ADVICE.keys()
+    unproven = {name for name in caught() if not proven(name) and (own_rules(name) or {""}) - ADVICE.keys()}
     assert unproven >= {"unknown models fail with 502"}
-    for name in unproven:
-        seen = Seen(asyncio.run(exchanges(broken()[name](keys={KEY}))))
-        musts = [rule for rule in RULES.values() if rule.level == "MUST"]
-        assert any(isinstance(one, Finding) for rule in musts for one in rule.judge(seen)), name
+    assert {name for name in unproven if not is_failed_by_a_must(broken()[name])} == set()
 
 
 async def exchanges(server: Reference) -> list[Exchange]:

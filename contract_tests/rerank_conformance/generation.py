@@ -184,7 +184,7 @@ def _cases(text: str, seed: int, examples: int) -> Iterator[Any]:
     document["paths"] = {"/rerank": document["paths"]["/rerank"]}
     schema = schemathesis.openapi.from_dict(document, config=config)
     schema.app = _stand_in
-    with _without_local_constants():
+    with without_local_constants():
         for event in from_schema(schema).execute():
             match event:
                 case events.NonFatalError(value=error) | events.FatalError(exception=error):
@@ -197,7 +197,7 @@ def _cases(text: str, seed: int, examples: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _without_local_constants() -> Generator[None]:
+def without_local_constants() -> Generator[None]:
     """Keep Hypothesis from using literals of the caller's modules: they differ between callers, and may be secrets."""
     providers: Any = import_module("hypothesis.internal.conjecture.providers")
     found = getattr(providers, "_get_local_constants", None)

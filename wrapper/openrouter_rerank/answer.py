@@ -174,13 +174,13 @@ def _with_doctor(message: str, step: str, settings: Settings) -> str:
     return f"{message.rstrip('.')}. `rerank doctor {settings.where}` finds the cause"
 
 
-CHECK_ADDRESS = "Check base_url: this may be the address of something else"
+_REPORT = "; report it to the server"
+CHECK_ADDRESS = "; check base_url: this may be the address of something else"
 """The next step for an answer that is not one of this API."""
 
 
-def malformed(problem: str, answer: Answer, settings: Settings, hint: str = "") -> InvalidResponseError:
-    """Return the error of a 2xx response that breaks the contract, with the problem and the next step, if it is known."""
-    step = f". {hint}" if hint else "; report it to the server"
+def malformed(problem: str, answer: Answer, settings: Settings, step: str = _REPORT) -> InvalidResponseError:
+    """Return the error of a 2xx response that breaks the contract, with the problem and the next step."""
     told = f"{problem}. No part of it was used{step}"
     message = f"{settings.where} answered {answer.status}, but {_with_doctor(told, told, settings)}"
     return InvalidResponseError(
@@ -244,8 +244,8 @@ def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings
     except msgspec.ValidationError as error:
         if _error_of(answer.body) is not None:
             return _status_error(answer, settings)
-        hint = _dialect_hint(plain(answer.body), settings)
-        return malformed(f"its body breaks the contract: {error}", answer, settings, hint)
+        step = _dialect_step(plain(answer.body), settings) or _REPORT
+        return malformed(f"its body breaks the contract: {error}", answer, settings, step)
     except msgspec.DecodeError as error:
         return _not_json(error, answer, settings)
     # Some servers send an empty `error` beside the results.
@@ -255,7 +255,7 @@ def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings
 def _not_json(error: msgspec.DecodeError, answer: Answer, settings: Settings) -> InvalidResponseError:
     kind = answer.headers.get("content-type", "no content type")
     problem = f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}"
-    return malformed(problem, answer, settings, CHECK_ADDRESS if _is_html(answer) else "")
+    return malformed(problem, answer, settings, CHECK_ADDRESS if _is_html(answer) else _REPORT)
 
 
 _any_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
@@ -275,15 +275,16 @@ def _translated(answer: Answer, settings: Settings, codec: Codec) -> _Body | Res
     try:
         return msgspec.convert(canonical, _Body)
     except msgspec.ValidationError as error:
-        hint = _dialect_hint(told, settings)
-        return malformed(f"its body breaks the contract: {error}", answer, settings, hint)
+        step = _dialect_step(told, settings) or _REPORT
+        return malformed(f"its body breaks the contract: {error}", answer, settings, step)
 
 
-def _dialect_hint(told: object, settings: Settings) -> str:
-    """Return a sentence that names the dialect of a body, if it is not that of the request."""
+def _dialect_step(told: object, settings: Settings) -> str:
+    """Return a further sentence that names the dialect of a body, if it is not that of the request; else an empty text."""
     from openrouter_rerank.dialects import hint  # noqa: PLC0415 - errors alone need it
 
-    return hint(DIALECTS[0] if settings.codec is None else settings.codec.name, told)
+    found = hint(DIALECTS[0] if settings.codec is None else settings.codec.name, told)
+    return found and f". {found}"
 
 
 def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answer can be invalid
@@ -292,8 +293,8 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
     own, limit, min_score, settings = prepared.own, prepared.limit, prepared.min_score, prepared.settings
     codec = settings.codec
 
-    def fail(problem: str, hint: str = "") -> InvalidResponseError:
-        return malformed(problem, answer, settings, hint)
+    def fail(problem: str, step: str = _REPORT) -> InvalidResponseError:
+        return malformed(problem, answer, settings, step)
 
     body = decoded(answer, _decoder, settings) if codec is None else _translated(answer, settings, codec)
     if isinstance(body, ResponseError):
@@ -302,7 +303,7 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
         told = plain(answer.body)
         names = ", ".join(sorted(members(told))[:10])
         shape = f"an object with {names}" if names else _SHAPES.get(type(told), "a number")
-        return fail(f"it has no results: its body is {shape}", _dialect_hint(told, settings) or CHECK_ADDRESS)
+        return fail(f"it has no results: its body is {shape}", _dialect_step(told, settings) or CHECK_ADDRESS)
 
     indices = list(map(_index, body.results))
     scores = list(map(_relevance, body.results))
@@ -420,8 +421,8 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     retryable = _retryable(status, metadata, cause)
     inside = f" inside a {answer.status}" if succeeded else ""
     step = _what_next(status, answer, cause, settings, retryable=retryable)
-    if class_of(status) in _OF_ANOTHER_DIALECT and (hint := _dialect_hint(whole, settings)):
-        step = f"{step.rstrip('.')}. {hint}"
+    if class_of(status) in _OF_ANOTHER_DIALECT and (dialect := _dialect_step(whole, settings)):
+        step = step.rstrip(".") + dialect
     message = _with_doctor(
         f"{_title(status if succeeded else answer.status)}{inside} from {_sender(answer.status, settings)}: {says}. {step}",
         step,

@@ -876,7 +876,7 @@ def test_an_error_beside_results_that_are_none(found: Any) -> None:
 def test_a_200_that_says_what_it_has() -> None:
     """An answer of another API is refused with the names that it has, and a hint at the address."""
     with pytest.raises(
-        InvalidResponseError, match=r"no results: its body is an object with data, object.*Check base_url"
+        InvalidResponseError, match=r"no results: its body is an object with data, object.*check base_url"
     ):
         finish(call(), answered(200, {"object": "list", "data": []}))
 

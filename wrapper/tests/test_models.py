@@ -360,7 +360,7 @@ def test_the_pages_share_the_deadline(shell: Shell, clock: Clock) -> None:
         ({"data": {"a": {}}}, "$.data"),
         (
             {"models": [{"id": "a"}]},
-            "it has no data, which is the list of models. No part of it was used. Check base_url",
+            "it has no data, which is the list of models. No part of it was used; check base_url",
         ),
         ({}, "it has no data"),
         ([{"id": "a"}], "Expected `object`"),
