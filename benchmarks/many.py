@@ -33,7 +33,7 @@ from speed import BASELINE, KEY, canned, machine, post_arguments, quartiles, res
 from openrouter_rerank import AsyncReranker, Reranker
 
 DOCUMENTS = 10
-GOAL = 0.9
+GOALS = {"AsyncReranker.rerank_many": 2.8, "Reranker.rerank_many": 2.3}
 MEMORY_GOAL = 150
 MIB = 2**20
 
@@ -41,7 +41,7 @@ Run = Callable[[str, int, int], None]
 
 
 def requests(count: int) -> Iterator[tuple[str, list[str]]]:
-    """So many small requests, made as they are asked for."""
+    """Yield so many small requests, made as they are asked for."""
     return islice(repeat((QUESTION, texts(DOCUMENTS))), count)
 
 
@@ -114,7 +114,7 @@ def held() -> float:
 
 
 def growth(name: str, root: str, count: int, concurrency: int) -> tuple[float, float]:
-    """MiB by which a run of its own process grew at most, and the requests it made per second."""
+    """Return by how many MiB a run in a process of its own grew at most, and the requests that it made per second."""
     command = [sys.executable, __file__, "--grow", name, root, str(count), str(concurrency)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ourselves
     grown, rate = done.stdout.split()
@@ -168,9 +168,10 @@ def main() -> int:
         if ours:
             spreads[f"Many queries / {DOCUMENTS} documents / {name}"] = history.spread(ratios)
         grown, rate = long.get(name, (0.0, 0.0))
-        met = middle >= GOAL and grown < MEMORY_GOAL
+        least = GOALS.get(name, 0.0)
+        met = middle >= least and grown < MEMORY_GOAL
         missed = missed or (ours and not met)
-        goal = f"≥ {GOAL}, < {MEMORY_GOAL} MiB" if ours else ""
+        goal = f"≥ {least}, < {MEMORY_GOAL} MiB" if ours else ""
         verdict = ("yes" if met else "**no**") if ours else ""
         rows.append(
             [

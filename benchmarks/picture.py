@@ -8,7 +8,7 @@ from typing import Any
 GROUPS = {
     "One call after another": "time of a call, raw httpx + json = 1 (less is better)",
     "Async, 16 calls in flight": "calls in a second, raw httpx + json = 1 (more is better)",
-    "Start": "time to start, import httpx = 1 (less is better)",
+    "Start": "time of a fresh process, the same with httpx = 1 (less is better)",
 }
 OURS = ("openrouter_rerank", "rerank --help")
 _OWN, _OTHER, _INK = "#2563eb", "#94a3b8", "#64748b"  # each readable on white and on black
@@ -35,7 +35,7 @@ def draw(sections: Mapping[str, Sequence[Any]], file: Path) -> None:
     for part, (title, figures) in zip(parts[:, 0], shown.items(), strict=True):
         part.suptitle(f"{title}: {GROUPS[title]}", fontsize=9, color=_INK, x=0.01, ha="left")
         axis = part.subplots()
-        labels = [f"{one.group}  {one.name}".replace("fresh process  ", "") for one in figures]
+        labels = [f"{one.group}  {one.name}" for one in figures]
         colours = [_OWN if any(name in one.name for name in OURS) else _OTHER for one in figures]
         places = range(len(figures))
         bars = axis.barh(places, [median(one.ratios) for one in figures], color=colours, height=0.7)
