@@ -89,14 +89,35 @@ def _read_json(context: click.Context, parameter: click.Parameter, value: str | 
         raise click.BadParameter(message, context, parameter) from error
 
 
+def _read_text_or_json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+    """Read the value of an option that is a text, or a list or an object as JSON."""
+    try:
+        found: Any = None if value is None else json.loads(value)
+    except ValueError:
+        return value
+    return found if type(found) in (list, dict) else value
+
+
 def _field_option(name: str, expected: Any, summary: str) -> Callable[[C], C]:
     """Return the option for a field of the request: a scalar as it is, anything else as JSON."""
     kinds = [kind for kind in _kinds(expected) if kind is not type(None)]
-    flag = f"--{name.replace('_', '-')}"
+    flag = f"--{name.strip('_').replace('_', '-')}"
+    if len(kinds) > 1 and str in kinds:
+        return click.option(flag, name, callback=_read_text_or_json, metavar="TEXT|JSON", help=summary)
     if len(kinds) > 1 or kinds[0] not in (str, int, float, bool):
         return click.option(flag, name, callback=_read_json, metavar="JSON", help=summary)
+    words = _words(expected)
+    if words and kinds == [str]:
+        return click.option(flag, name, type=click.Choice(words), help=summary)
     metavar = {str: "TEXT", int: "N", float: "NUMBER", bool: "true|false"}[kinds[0]]
     return click.option(flag, name, type=kinds[0], metavar=metavar, help=summary)
+
+
+def _words(expected: Any) -> list[str]:
+    """Return the closed list of values that a field may have."""
+    if get_origin(expected) is Literal:
+        return list(get_args(expected))
+    return [word for part in get_args(expected) if part is not type(None) for word in _words(part)]
 
 
 def _kinds(expected: Any) -> list[Any]:
@@ -105,8 +126,8 @@ def _kinds(expected: Any) -> list[Any]:
     if origin is Annotated:
         return _kinds(get_args(expected)[0])
     if origin is Literal:
-        words: tuple[object, ...] = get_args(expected)
-        return [type(words[0])]
+        values: tuple[object, ...] = get_args(expected)
+        return list(dict.fromkeys(map(type, values)))
     if origin in (Union, UnionType):
         return [kind for part in get_args(expected) for kind in _kinds(part)]
     return [expected]
