@@ -246,7 +246,7 @@ def sendable(documents: list[Any]) -> list[Any]:
     ]
 
 
-class Row(RerankRequest[Any]):
+class RowRequest(RerankRequest[Any]):
     """The request of a row of the input."""
 
     __slots__ = ("row",)
@@ -265,7 +265,7 @@ class Row(RerankRequest[Any]):
 
 
 def finished_row(result: Result[Any]) -> FinishedRow:
-    """Return the outcome of a `Row`."""
+    """Return the outcome of a `RowRequest`."""
     row: int = result.request.row
     ranking: Any = result.ranking
     if result.error is not None:
@@ -302,7 +302,7 @@ def _storable(value: Any) -> Any:
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
-def requests(batch: Batch, journal: Journal, top_n: int | None) -> Iterator[Row]:
+def requests(batch: Batch, journal: Journal, top_n: int | None) -> Iterator[RowRequest]:
     """Yield the requests of the unfinished rows.
 
     Raises:
@@ -314,9 +314,9 @@ def requests(batch: Batch, journal: Journal, top_n: int | None) -> Iterator[Row]
             yield request(row, number, batch, top_n)
 
 
-def request(row: Mapping[str, Any], number: int, batch: Batch, top_n: int | None) -> Row:
+def request(row: Mapping[str, Any], number: int, batch: Batch, top_n: int | None) -> RowRequest:
     """Return the request of a row."""
-    return Row(
+    return RowRequest(
         number,
         row[batch.query_column],
         documents_of(row, batch),

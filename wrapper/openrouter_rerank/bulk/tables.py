@@ -169,7 +169,7 @@ def _decoded(name: str, line: int, text: str) -> Any:
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-class Writer(Protocol):
+class RowWriter(Protocol):
     """A writer of rows with their results to the output."""
 
     def write(self, chunk: Chunk, places: Sequence[int], results: Sequence[Mapping[str, Any]]) -> None:
@@ -185,7 +185,7 @@ class Writer(Protocol):
         ...
 
 
-def writer(batch: Batch, found: Survey, file: BinaryIO) -> Writer:
+def writer(batch: Batch, found: Survey, file: BinaryIO) -> RowWriter:
     """Return the writer of the output to this file."""
     match batch.output_format:
         case "jsonl":

@@ -20,7 +20,7 @@ R = TypeVar("R", Reranker, AsyncReranker)
 SCORERS = ("lexical", "semantic")
 
 
-class Server(TypedDict):
+class ServerOptions(TypedDict):
     """The options of a server; None if an option was not given."""
 
     local: bool
@@ -32,7 +32,7 @@ class Server(TypedDict):
     ca_file: str | None
 
 
-class Connection(Server):
+class Connection(ServerOptions):
     """The options of a server and of the requests to it; `fields` has the fields that were given."""
 
     model: str | None
@@ -159,7 +159,7 @@ def connection_options(command: C) -> C:
 
 
 def server_options(command: C) -> C:
-    """Add the options of a server alone; the function takes them as `**server: Unpack[Server]`."""
+    """Add the options of a server alone; the function takes them as `**server: Unpack[ServerOptions]`."""
     from openrouter_rerank_api.dialects import DIALECTS  # noqa: PLC0415 - `rerank --help` does without
 
     for option in reversed(_OPTIONS):
@@ -171,12 +171,12 @@ def server_options(command: C) -> C:
     )(command)
 
 
-def dialect_of(connection: Server) -> Any:
+def dialect_of(connection: ServerOptions) -> Any:
     """Return the name of the dialect."""
     return connection["dialect"] or "openrouter"
 
 
-def key_of(connection: Server) -> str | None:
+def key_of(connection: ServerOptions) -> str | None:
     """Return the API key, masked, as a traceback can show local variables; None for that of the dialect's vendor.
 
     Raises:

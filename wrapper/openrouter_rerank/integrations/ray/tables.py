@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from openrouter_rerank.bulk import parquet
-from openrouter_rerank.bulk.batch import Row, sendable
+from openrouter_rerank.bulk.batch import RowRequest, sendable
 from openrouter_rerank.bulk.job import COLUMNS, ERROR
 from openrouter_rerank.bulk.journal import FinishedRow
 from openrouter_rerank.bulk.tables import arrow_value
@@ -118,14 +118,14 @@ def _is_text(kind: Any) -> bool:
     )
 
 
-def requests(table: Any, columns: Columns) -> Iterator[Row]:
+def requests(table: Any, columns: Columns) -> Iterator[RowRequest]:
     """Yield the request of each row."""
     queries, documents = table.column(columns.query), table.column(columns.documents)
     for number, (query, listed) in enumerate(zip(queries, documents, strict=True)):
         found = cast(list[Any] | None, listed.as_py())
         sent = found if found is None or columns.key is not None else sendable(found)
         # The call refuses null as it refuses any other value that is not a list.
-        yield Row(number, query.as_py(), cast(list[Any], sent), key=columns.key)
+        yield RowRequest(number, query.as_py(), cast(list[Any], sent), key=columns.key)
 
 
 def with_results(table: Any, kept: Sequence[FinishedRow], columns: Columns) -> Any:
