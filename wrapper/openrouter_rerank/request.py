@@ -323,7 +323,10 @@ def body(
 
 def _extra(arguments: Mapping[str, Any], own: Iterable[str]) -> dict[str, Any]:
     """Return the further keys of a request, of which none may be in the place of an argument of `rerank`."""
-    extra = cast("dict[str, Any]", _as_json("extra_body", mapping("extra_body", arguments["extra_body"])))
+    given = mapping("extra_body", arguments["extra_body"])
+    if not given:
+        return {}
+    extra = cast("dict[str, Any]", _as_json("extra_body", given))
     for name in own:
         if name in extra:
             message = f"extra_body: {name} is an argument of rerank(); pass it there, where the answer is checked by it"
@@ -358,9 +361,10 @@ def _canonical(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> 
     if "top_n" in given:
         # Some servers refuse what openapi.yaml allows: a top_n above the number of documents.
         given["top_n"] = min(given["top_n"], len(wire))
-    extra = _extra(arguments, ("query", "documents", "top_n"))
-    given = {NAMES.get(name, name): value for name, value in given.items()} | extra
-    further = {name: given.pop(name) for name in given.keys() - _ATTRIBUTES}
+    further = dict[str, Any]()
+    if (extra := _extra(arguments, ("query", "documents", "top_n"))) or NAMES:
+        given = {NAMES.get(name, name): value for name, value in given.items()} | extra
+        further = {name: given.pop(name) for name in given.keys() - _ATTRIBUTES}
     request = RerankRequest(query=_string("query", query), documents=wire, **given)
     request.additional_properties.update(further)
     return cast(bytes, create_rerank.get_kwargs(body=request)["content"])
