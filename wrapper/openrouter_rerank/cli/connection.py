@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from types import UnionType
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, Union, Unpack, cast, get_args, get_origin
@@ -89,13 +89,18 @@ def _read_json(context: click.Context, parameter: click.Parameter, value: str | 
         raise click.BadParameter(message, context, parameter) from error
 
 
-def _read_text_or_json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
-    """Read the value of an option that is a text, or a list or an object as JSON."""
-    try:
-        found: Any = None if value is None else json.loads(value)
-    except ValueError:
-        return value
-    return found if type(found) in (list, dict) else value
+def _text_or_json(kinds: Sequence[Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """Return a reader of the value of an option that is JSON of one of these types, and else a text."""
+
+    def read(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+        try:
+            found: Any = None if value is None else json.loads(value)
+        except ValueError:
+            return value
+        is_number = type(found) in kinds or (type(found) is int and float in kinds)
+        return found if is_number or isinstance(found, str | list | dict) else value
+
+    return read
 
 
 def _field_option(name: str, expected: Any, summary: str) -> Callable[[C], C]:
@@ -103,7 +108,7 @@ def _field_option(name: str, expected: Any, summary: str) -> Callable[[C], C]:
     kinds = [kind for kind in _kinds(expected) if kind is not type(None)]
     flag = f"--{name.strip('_').replace('_', '-')}"
     if len(kinds) > 1 and str in kinds:
-        return click.option(flag, name, callback=_read_text_or_json, metavar="TEXT|JSON", help=summary)
+        return click.option(flag, name, callback=_text_or_json(kinds), metavar="TEXT|JSON", help=summary)
     if len(kinds) > 1 or kinds[0] not in (str, int, float, bool):
         return click.option(flag, name, callback=_read_json, metavar="JSON", help=summary)
     words = _words(expected)
