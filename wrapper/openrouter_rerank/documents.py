@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import difflib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
@@ -13,12 +12,13 @@ import msgspec
 if TYPE_CHECKING:
     from openrouter_rerank_api.models import ImageDocument, TextDocument
 
+from openrouter_rerank.arguments import NamedFields, nearest
 from openrouter_rerank.operations import Load
 
 T = TypeVar("T")
 
 
-class Document(msgspec.Struct, frozen=True):
+class Document(msgspec.Struct, frozen=True, metaclass=NamedFields):
     """A document with a text, an image, or both, for models that take images.
 
     Example:
@@ -117,11 +117,6 @@ def text_of(document: object) -> str | None:
 def exact(text: str) -> str:
     """Return the text as a plain str: the JSON encoder refuses subclasses (numpy's, an enum's)."""
     return str.__str__(text)
-
-
-def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the known name that is most similar, or None."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
 
 
 def _pick(document: Any, key: Callable[[Any], Sendable] | str, where: str) -> object:
