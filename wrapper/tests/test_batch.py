@@ -483,7 +483,7 @@ def test_an_outage_ends_the_run(tmp_path: Path):
 
     with serving(script) as server:
         command = (source, target, "--base-url", server.url)
-        says = ("row after row fails by what may pass: 500", "100 of 1,000 rows are finished, cost")
+        says = ("stopped after many temporary failures in a row: 500", "100 of 1,000 rows are finished, cost")
         refused(rerank(*command), 1, *says, "run the same command again to continue")
         assert len(asked(server)) < 200
         mended.set()
