@@ -139,7 +139,7 @@ def _pick(document: Any, key: Callable[[Any], Sendable] | str, where: str) -> ob
         )
         close = nearest(key, has)
         hint = f"; did you mean {close!r}?" if close else ""
-        message = f"{where}: key={key!r} names no field of this {type(cast(object, document)).__name__}{hint}"
+        message = f"{where}: this {type(cast(object, document)).__name__} has no field {key!r} (key){hint}"
         raise ValueError(message) from None
 
 
@@ -196,10 +196,9 @@ def _known(mapping: Mapping[str, Any], where: str) -> tuple[Any, Any]:
     unknown = [name for name in mapping if name not in ("text", "image")]
     if unknown:
         close = nearest(str(unknown[0]), ["text", "image"])
-        hint = f"; did you mean {close!r}?" if close else "."
+        hint = f"did you mean {close!r}? To" if close else "to"
         message = (
-            f"{where}: unknown key {unknown[0]!r}{hint} A document has text and image; "
-            "pass key= to say which part of a richer object to send"
+            f"{where}: unknown key {unknown[0]!r}; {hint} rank by a field of your own objects, pass key="
         )
         raise ValueError(message)
     return mapping.get("text"), mapping.get("image")
@@ -235,7 +234,7 @@ def _media_type(content: bytes, where: str) -> str:
     for media_type, offset, magic in _MAGIC:
         if content[offset : offset + len(magic)] == magic:
             return media_type
-    message = f"{where}: these bytes are no image that we know; a text is sent as str ({', '.join(sorted({m[0] for m in _MAGIC}))})"
+    message = f"{where}: the bytes are not an image of a known type ({', '.join(sorted({m[0] for m in _MAGIC}))}); pass a text as str"
     raise ValueError(message)
 
 

@@ -358,7 +358,9 @@ def test_only_the_same_job_is_taken_up(tmp_path: Path):
 
     with serving(dying) as server:
         command = (source, target, "--base-url", server.url, "--concurrency", 1)
-        refused(rerank(*command), 1, "401", "2 of 3 rows are finished", "run the same command again to continue")
+        refused(
+            rerank(*command), 1, "401", "2 of 3 rows are finished", "run the same command again to continue"
+        )
         refused(rerank(*command, "-n", 2), 2, "other options: top_n was None and is now 2", "--restart")
         refused(rerank(*command, "-m", "x/y"), 2, "model was None and is now 'x/y'")
         written(source, rows(4))
@@ -506,7 +508,9 @@ def test_a_few_that_fail_by_what_may_pass(tmp_path: Path):
         failed = lines(tmp_path / "out.jsonl.failed.jsonl")
         assert [(row["id"], row["rerank_error"]["status"]) for row in failed] == [(3, 500), (9, 500)]
         command = (tmp_path / "out.jsonl.failed.jsonl", tmp_path / "again.jsonl", "--base-url", server.url)
-        refused(rerank(*command), 1, "500", "0 of 2 rows are finished", "run the same command again to continue")
+        refused(
+            rerank(*command), 1, "500", "0 of 2 rows are finished", "run the same command again to continue"
+        )
         bad.clear()
         assert rerank(*command).exit_code == 0
     assert [row["id"] for row in lines(tmp_path / "again.jsonl")] == [3, 9]
