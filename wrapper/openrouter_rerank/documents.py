@@ -139,7 +139,7 @@ def _pick(document: Any, key: Callable[[Any], Sendable] | str, where: str) -> ob
         )
         close = nearest(key, has)
         hint = f"; did you mean {close!r}?" if close else ""
-        message = f"{where}: this {type(cast(object, document)).__name__} has no field {key!r} (key){hint}"
+        message = f"{where}: key={key!r} is not a field of this {type(cast(object, document)).__name__}{hint}"
         raise ValueError(message) from None
 
 
