@@ -286,7 +286,7 @@ def test_the_service(monkeypatch):
         refused = client.post("/search", json={"query": " ", "documents": documents})
         (shown,) = (one.text for one in of("bash") if one.page == "docs/guides/fastapi.md")
         (sent,) = re.findall(r"-d '(.*)'", shown)
-        sent_as_shown = client.post("/search", content=sent)
+        sent_as_shown = client.post("/search", content=sent, headers={"Content-Type": "application/json"})
 
     assert ranked.status_code == 200
     assert ranked.json()[0]["document"] == documents[1]
