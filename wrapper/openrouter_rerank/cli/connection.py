@@ -98,7 +98,7 @@ def _text_or_json(kinds: Sequence[Any]) -> Callable[[click.Context, click.Parame
         except ValueError:
             return value
         is_number = type(found) in kinds or (type(found) is int and float in kinds)
-        return found if is_number or isinstance(found, str | list | dict) else value
+        return found if is_number or type(found) in (str, list, dict) else value
 
     return read
 
