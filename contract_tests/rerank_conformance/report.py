@@ -60,7 +60,7 @@ class RuleResult(msgspec.Struct, frozen=True, kw_only=True):
     issue: str | None = None
     """The link to the issue of an expected failure."""
     touched: tuple[str, ...] = ()
-    """The rules that fail by the same crash alone; they are skipped."""
+    """The rules that fail by the same cause alone; they are skipped."""
 
     @property
     def section(self) -> str:

@@ -6,7 +6,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -15,21 +15,20 @@ from typing import Any
 
 from rerank_conformance import contract, dialects, generation
 from rerank_conformance.capabilities import Capability, applicable, find, with_capabilities
+from rerank_conformance.causes import one_finding_for_a_cause
 from rerank_conformance.contract import Contract
 from rerank_conformance.dialects import CANONICAL
 from rerank_conformance.dialects.rules import own_probes, rules_of, why_not_applicable
 from rerank_conformance.dialects.translation import NOT_QUICK, Sender, Translated
 from rerank_conformance.evidence import KEY_ENV, Commands
 from rerank_conformance.exchanges import Exchange, Fault, Probe
+from rerank_conformance.judged import Judged
 from rerank_conformance.lasting import with_lasting
 from rerank_conformance.packs import REPLACED, Pack, packs, taken_apart
 from rerank_conformance.probes import MODEL, probes, smoke
 from rerank_conformance.report import (
-    FURTHER_EXAMPLES,
     LEVELS,
     ConformanceLevel,
-    Example,
-    Outcome,
     Report,
     RuleResult,
     verdicts,
@@ -213,14 +212,14 @@ async def _check(target: Target, settings: Settings) -> Report:
         judged = [_judged(rule, seen, settings, why_not, missing) for rule in rules]
         if fault is not None:
             judged = [
-                _Judged(one.rule, "error", reason=fault)
+                Judged(one.rule, "error", reason=fault)
                 if one.rule.id.startswith("schema.") and one.outcome != "fail"
                 else one
                 for one in judged
             ]
+        judged = one_finding_for_a_cause(judged, seen)
         if not settings.quick and why_not is None:
             judged = await _shrunk(through, seen, settings, judged)
-        judged = one_finding_for_a_crash(judged)
     results = with_known(
         [one.result(settings.commands(line.base), settings.contract.version) for one in judged],
         settings.expected,
@@ -385,90 +384,32 @@ def _stops(first: Exchange, settings: Settings) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """The outcome of a rule, with its findings."""
-
-    rule: Rule
-    outcome: Outcome
-    finding: Finding | None = None
-    reason: str | None = None
-    findings: tuple[Finding, ...] = ()
-    """Every finding, the plainest first."""
-    touched: tuple[str, ...] = ()
-    """The rules that fail by the same crashes alone."""
-
-    def result(self, commands: Commands, version: str) -> RuleResult:
-        finding = self.finding
-        return RuleResult(
-            id=self.rule.id,
-            level=self.rule.level,
-            conformance_level=self.rule.conformance_level,
-            requirement=self.rule.requirement,
-            source=self.rule.source,
-            line=contract.line_of(self.rule.source, version),
-            verdict=self.outcome,
-            expected=finding.expected if finding else None,
-            actual=finding.actual if finding else None,
-            curl=_curl(finding, commands) if finding else None,
-            mend=self.rule.mend if finding else None,
-            examples=tuple(self._examples(commands)),
-            reason=self.reason,
-            touched=self.touched,
-        )
-
-    def _examples(self, commands: Commands) -> Iterator[Example]:
-        """Yield further findings that differ from the first and from each other, those with another expectation first."""
-        if self.finding is None:
-            return
-        expected, actual = {self.finding.expected}, {self.finding.actual}
-        found: list[Finding] = []
-        for one in self.findings[1:]:
-            if one.expected not in expected and len(found) < FURTHER_EXAMPLES:
-                expected.add(one.expected)
-                actual.add(one.actual)
-                found.append(one)
-        for one in self.findings[1:]:
-            if one.actual not in actual and len(found) < FURTHER_EXAMPLES:
-                actual.add(one.actual)
-                found.append(one)
-        for one in found:
-            yield Example(expected=one.expected, actual=one.actual, curl=_curl(one, commands))
-
-
-def _curl(finding: Finding, commands: Commands) -> str | None:
-    """Return the commands that show a finding again."""
-    if finding.exchange is None:
-        return None
-    return commands.of(*([finding.compared] if finding.compared else []), finding.exchange)
-
-
 def _judged(  # noqa: PLR0911 - one for each outcome
     rule: Rule, everything: Seen, settings: Settings, why_not: str | None, missing: Sequence[Capability]
-) -> _Judged:
+) -> Judged:
     if (reason := why_not_applicable(rule)) is not None:
-        return _Judged(rule, "skip", reason=f"not applicable to {settings.dialect}: {reason}")
+        return Judged(rule, "skip", reason=f"not applicable to {settings.dialect}: {reason}")
     what = applicable(rule, everything, missing)
     seen = what.seen
     try:
         judgements = list(rule.judge(seen))
     except Exception as error:  # noqa: BLE001 - a fault of the kit is never the server's
-        return _Judged(rule, "error", reason=f"the rule itself failed: {type(error).__name__}: {error}"[:300])
+        return Judged(rule, "error", reason=f"the rule itself failed: {type(error).__name__}: {error}"[:300])
     findings = [one for one in judgements if isinstance(one, Finding)]
     own_fault = next((one for one in seen.exchanges if _is_own_fault(one, rule)), None)
     undecided = [one for one in judgements if isinstance(one, Undecided)]
     if findings and not _only_refused(everything, why_not):
         findings.sort(key=_plainness)
-        return _Judged(rule, "fail", findings[0], findings=tuple(findings))
+        return Judged(rule, "fail", findings[0], findings=tuple(findings))
     if why_not:
-        return _Judged(rule, "undecided", reason=why_not)
+        return Judged(rule, "undecided", reason=why_not)
     if own_fault is not None:
-        return _Judged(rule, "error", reason=f"{own_fault.probe.name}: the request {own_fault.undecided}")
+        return Judged(rule, "error", reason=f"{own_fault.probe.name}: the request {own_fault.undecided}")
     if undecided and (rule.thorough or len(undecided) == len(judgements)):
-        return _Judged(rule, "undecided", reason=undecided[0].reason)
+        return Judged(rule, "undecided", reason=undecided[0].reason)
     if judgements:
-        return _Judged(rule, "pass")
-    return _Judged(rule, "skip", reason=what.reason or _why_skipped(rule, seen, settings))
+        return Judged(rule, "pass")
+    return Judged(rule, "skip", reason=what.reason or _why_skipped(rule, seen, settings))
 
 
 def _why_skipped(rule: Rule, seen: Seen, settings: Settings) -> str:
@@ -481,42 +422,6 @@ def _why_skipped(rule: Rule, seen: Seen, settings: Settings) -> str:
     return "nothing to judge it by: no answer of the kind it is about"
 
 
-def one_finding_for_a_crash(judged: Sequence[_Judged]) -> list[_Judged]:
-    """Leave one failing rule for each crash, with the rules below it that fail by crashes of other rules alone."""
-    failed = [one for one in judged if one.outcome == "fail"]
-    owners: dict[int, _Judged] = {}
-    for one in failed:
-        for finding in one.findings:
-            if finding.exchange is not None and finding.exchange.crashed:
-                key = id(finding.exchange)
-                owners[key] = min(owners.get(key, one), one, key=partial(_distance, finding.exchange))
-    below: dict[str, list[str]] = {}
-    for one in failed:
-        found = [owners.get(id(finding.exchange)) for finding in one.findings]
-        others = [owner for owner in found if owner is not None and owner is not one]
-        # a MUST stays where only a SHOULD would be left of it
-        shown = [owner for owner in others if owner.rule.level == "MUST" or one.rule.level == "SHOULD"]
-        if shown and len(others) == len(found):
-            below.setdefault(shown[0].rule.id, []).append(one.rule.id)
-    above = {name: owner for owner, names in below.items() for name in names}
-    return [
-        _Judged(one.rule, "skip", reason=f"not judged by a crash that breaks {above[one.rule.id]}")
-        if one.rule.id in above
-        else replace(one, touched=tuple(below.get(one.rule.id, ())))
-        for one in judged
-    ]
-
-
-def _distance(exchange: Exchange, one: _Judged) -> tuple[bool, bool, int, int]:
-    """Return how far a rule is from being the one that a crash is about: the form of its answer is the farthest."""
-    name = one.rule.id
-    general = ("schema.no-server-error", "robustness.no-server-error", "robustness.answered")
-    nearness = 0 if name == exchange.probe.rule else 1 if name in general else 2
-    # No level may lose a failure to a rule of a later one, which it does not include.
-    level = LEVELS.index(one.rule.conformance_level)
-    return name.startswith("error."), one.rule.level != "MUST", level, nearness
-
-
 def _is_own_fault(exchange: Exchange, rule: Rule) -> bool:
     """Return True if the check failed to send a request of the rule."""
     outcome, probe = exchange.outcome, exchange.probe
@@ -524,7 +429,7 @@ def _is_own_fault(exchange: Exchange, rule: Rule) -> bool:
     return own and isinstance(outcome, Fault) and outcome.kind == "internal"
 
 
-async def _shrunk(line: Sender, seen: Seen, settings: Settings, judged: list[_Judged]) -> list[_Judged]:
+async def _shrunk(line: Sender, seen: Seen, settings: Settings, judged: list[Judged]) -> list[Judged]:
     """Replace the first failures' requests by the smallest that Hypothesis finds."""
     large = [
         (one, shown)
@@ -533,7 +438,7 @@ async def _shrunk(line: Sender, seen: Seen, settings: Settings, judged: list[_Ju
     ]
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def smaller(one: _Judged, shown: Exchange) -> _Judged:
+    async def smaller(one: Judged, shown: Exchange) -> Judged:
         async with gate:
             return await _smaller(line, seen, one, shown)
 
@@ -546,7 +451,7 @@ _SHRUNK = 6  # failures that are shown by a smaller request; a server that has m
 _AT_ONCE = 3
 
 
-def _shown_by(one: _Judged, seen: Seen) -> Exchange | None:
+def _shown_by(one: Judged, seen: Seen) -> Exchange | None:
     """Return the exchange that shows the failure by itself, without its name; None where its request cannot be smaller.
 
     A rule that looks for an exchange by its name knows what the documents are and where they stand, so that none may be left out.
@@ -564,7 +469,7 @@ def _finding(rule: Rule, exchange: Exchange, seen: Seen) -> Finding | None:
     return next((one for one in rule.judge(alone) if isinstance(one, Finding)), None)
 
 
-async def _smaller(line: Sender, seen: Seen, one: _Judged, shown: Exchange) -> _Judged:
+async def _smaller(line: Sender, seen: Seen, one: Judged, shown: Exchange) -> Judged:
     loop = asyncio.get_running_loop()
     findings: dict[bytes, Finding] = {}
 
