@@ -351,8 +351,11 @@ def test_a_request_that_the_check_cannot_send(monkeypatch):
 
 def test_a_rule_about_positions_is_shown_by_its_own_request():
     """A finding about a document at a known position is shown by the request that has it there."""
-    server = scoring("Prefers what is long.", lambda _, texts, __: [len(text) / 100 for text in texts])
-    report = report_of(server, expected={"relation.query-matters": "x"})
+    server = scoring(
+        "Prefers what is long.",
+        lambda query, texts, __: [(len(text) + len(query)) / 100 for text in texts],
+    )
+    report = report_of(server)
     [found] = [rule for rule in report.of("fail") if rule.id == "relation.relevant-first"]
     assert "document 2 first" in found.expected
     sent = json.loads(found.curl[found.curl.index("'{") + 1 : found.curl.rindex("}'") + 1])

@@ -100,6 +100,16 @@ def test_another_exchange_is_another_cause():
     assert failing(*(judged(name, one) for name, one in zip(both, (wrong, other), strict=True))) == both
 
 
+@pytest.mark.parametrize(("content", "expected"), [("a", ["acceptance.plain"]), ("b", None)])
+def test_one_body_that_is_always_refused_is_one_cause(content, expected):
+    """A body that is refused in each form of HTTP is one cause; the refusal of another body is another."""
+    refused = Answer(401, {}, b"")
+    names = ["acceptance.plain", "transport.accept"]
+    exchanges = (exchange(answer=refused, body={"a": 1}), exchange("y", refused, body={content: 1}))
+    found = failing(*(judged(name, one) for name, one in zip(names, exchanges, strict=True)))
+    assert found == (expected or names)
+
+
 def test_the_first_of_a_chain_stands_for_all():
     """A consequence of a consequence is named below the first rule."""
     names = ["relation.one-score", "relation.together", "relation.repeatable", "relation.padding"]

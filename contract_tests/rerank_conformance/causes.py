@@ -165,6 +165,15 @@ def _same_answer(owner: Judged, one: Judged) -> bool:
     }
 
 
+def _same_body(owner: Judged, one: Judged) -> bool:
+    """Return True if only bodies that break the other rule got the wrong answer, and the same one."""
+    bodies = {found.exchange.probe.content for found in owner.findings if found.exchange is not None}
+    known = all(
+        found.exchange is not None and found.exchange.probe.content in bodies for found in one.findings
+    )
+    return known and _same_answer(owner, one)
+
+
 def _same_wrong_answer(owner: Judged, one: Judged) -> bool:
     """Return True if only invalid requests, and those that a server may refuse, got the same wrong answer."""
     invalid = all(found.exchange is not None and not found.exchange.probe.legal for found in one.findings)
@@ -215,6 +224,7 @@ _ROWS: tuple[tuple[str, tuple[str, ...], _Test], ...] = (
         ("refusal.", "schema.negative-data", "schema.no-server-error", "robustness.odd-json"),
         _same_wrong_answer,
     ),
+    ("acceptance.plain", ("acceptance.", "transport.", "authentication.scheme-case"), _same_body),
     ("answer.json", ("answer.content-type", "answer.one-reading"), _same_exchanges),
     ("answer.descending", ("relation.",), _same_exchanges),
     (
@@ -253,6 +263,7 @@ _ROWS: tuple[tuple[str, tuple[str, ...], _Test], ...] = (
     ("error.envelope", ("method.envelope",), _always),
     ("error.code", ("method.envelope",), _always),
     ("authentication.no-key", ("authentication.",), _same_answer),
+    ("authentication.no-key", ("authentication.before-body",), _always),
     ("authentication.wrong-key", ("authentication.",), _same_answer),
 )
 """A rule, the beginnings of the ids of rules that may fail as a consequence, and the test of it; the first row counts."""

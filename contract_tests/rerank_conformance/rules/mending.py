@@ -196,6 +196,10 @@ HINTS: tuple[Hint, ...] = (
         ("answer.usage",),
     ),
     Hint(
+        "Count the usage of each request in a variable of the request, not in one of the process.",
+        ("answer.usage-of-request",),
+    ),
+    Hint(
         "Add a new random id to every ranking, such as a UUID.",
         ("answer.id-present", "answer.id-unique"),
     ),
@@ -239,6 +243,10 @@ HINTS: tuple[Hint, ...] = (
     Hint(
         "Keep buffers and state local to a request, or guard the model with a lock; check how batches are split between requests.",
         ("relation.together",),
+    ),
+    Hint(
+        "Keep buffers local to a request, or empty them in a finally block: a request that fails must not fill the next one's.",
+        ("relation.after-refusal",),
     ),
     Hint(
         "Return a relevance, not a distance or a loss: change the sign, or use the logit of the relevant class.",
@@ -512,6 +520,10 @@ HINTS: tuple[Hint, ...] = (
     Hint(
         "Match the path without its query, and ignore parameters that you do not know.",
         ("transport.query-string",),
+    ),
+    Hint(
+        "Compress a response only if Accept-Encoding names the coding, in the server and in a proxy in front.",
+        ("transport.content-encoding",),
     ),
     Hint(
         "Look at Content-Encoding before you parse: decompress the body, or answer 415.",
