@@ -337,6 +337,49 @@ def test_another_address():
 
 
 @pytest.mark.parametrize(
+    ("target", "base_path", "expected"),
+    [
+        (_always(404), "/v1/rerank", "the address ends with /rerank; leave that out"),
+        (
+            _always(307, location="https://api.example.com/rerank/?key=x"),
+            "",
+            "redirected to https://api.example.com/rerank/; give the address that answers itself",
+        ),
+        (_always(308), "", "redirected to nowhere"),
+        (
+            lambda _: httpx.Response(400, text="Client sent an HTTP request to an HTTPS server."),
+            "",
+            "give an address that begins with https://",
+        ),
+    ],
+)
+def test_an_address_that_is_not_quite_right(target, base_path, expected):
+    """A redirect, a doubled path and the wrong scheme prove nothing against a server, and the next step is named."""
+    report = check(httpx.MockTransport(target), base_path=base_path, quick=True)
+    assert report.verdict == "undecided"
+    assert expected in report.not_judged
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER] wrong version"), "begins with http://"),
+        (httpx.ConnectError("All connection attempts failed"), "start the server, or correct the address"),
+        (httpx.ReadTimeout("x"), "raise the timeout"),
+        (httpx.ReadError("x"), "read the log of the server"),
+    ],
+)
+def test_a_first_request_without_an_answer(error, expected):
+    """A server that cannot be reached is not judged, and the next step is named."""
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    report = check(httpx.MockTransport(fail), quick=True)
+    assert expected in (report.not_judged or report.rules[0].reason)
+
+
+@pytest.mark.parametrize(
     ("status", "expected"),
     [
         (401, "undecided"),
@@ -344,7 +387,7 @@ def test_another_address():
         (503, "undecided"),
         (400, "nonconformant"),
         (500, "nonconformant"),
-        (302, "nonconformant"),
+        (302, "undecided"),
         (200, "nonconformant"),
     ],
 )

@@ -695,7 +695,7 @@ _TEXTS: Mapping[str, Server] = {
     ),
     "acceptance.query-ends": refusing(
         "Refuses a query that begins with a blank or a punctuation mark.",
-        lambda b: b["query"].strip() and not b["query"][0].isalnum() and b["query"][0] not in "<[",
+        lambda b: b["query"].strip() and not b["query"][0].isalnum() and b["query"][0] not in "<[{",
     ),
     "acceptance.limits-in-characters": refusing(
         "Counts the bytes of a session_id in Latin.",

@@ -225,6 +225,9 @@ def _key(name: str, file: Path | None) -> str | None:
     if not (key.isascii() and key.isprintable()):
         msg = f"The key in {file or name} has characters that a header cannot carry; use printable ASCII"
         raise _Failed(msg)
+    if file is not None and not key:
+        msg = f"The key file {file} is empty; write the key into it, or leave --key-file out"
+        raise _Failed(msg)
     return key or None
 
 

@@ -158,7 +158,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             mark = msgspec.json.decode(text, type=_EndMark)
             report = msgspec.json.decode(text, type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            message = f"not a report of rerank-conformance: {error}"
+            message = (
+                f"not a report of rerank-conformance: {error}; give a file that `check --json FILE` wrote"
+            )
             raise ValueError(message) from error
         if mark.complete is not True:
             raise ValueError('not a whole report: its end mark, "complete": true, is missing')

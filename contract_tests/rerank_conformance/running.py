@@ -21,7 +21,7 @@ from rerank_conformance.dialects import CANONICAL
 from rerank_conformance.dialects.rules import own_probes, rules_of, why_not_applicable
 from rerank_conformance.dialects.translation import NOT_QUICK, Sender, Translated
 from rerank_conformance.evidence import KEY_ENV, Commands
-from rerank_conformance.exchanges import Exchange, Fault, Probe
+from rerank_conformance.exchanges import OF_RANKING, Answer, Exchange, Fault, Probe
 from rerank_conformance.judged import Judged
 from rerank_conformance.lasting import with_lasting
 from rerank_conformance.packs import REPLACED, Pack, packs, taken_apart
@@ -35,6 +35,7 @@ from rerank_conformance.report import (
     with_known,
 )
 from rerank_conformance.rules import Finding, Rule, Seen, Undecided, rule_set
+from rerank_conformance.rules.acceptance import described
 from rerank_conformance.rules.rule import TOLERANCE
 from rerank_conformance.shrinking import shrinkable, smallest
 from rerank_conformance.target import (
@@ -203,7 +204,7 @@ async def _check(target: Target, settings: Settings) -> Report:
     codec = dialects.codec(settings.dialect)
     async with Line(target, settings.key, budget, settings.base_path) as line:
         through = line if codec is None else Translated(line, codec)
-        exchanges, why_not, fault = await _exchange(through, settings, rules)
+        exchanges, why_not, fault = await _exchange(through, settings, rules, line.base)
         if why_not is None:
             again = partial(through.send, is_repeat=True)
             exchanges = await with_lasting(exchanges, smoke(settings.model), again)
@@ -243,11 +244,11 @@ async def _check(target: Target, settings: Settings) -> Report:
 
 
 async def _exchange(
-    line: Sender, settings: Settings, rules: Sequence[Rule]
+    line: Sender, settings: Settings, rules: Sequence[Rule], base: str
 ) -> tuple[list[Exchange], str | None, str | None]:
     """Every exchange, in the order of a check, why there are no more, and what failed on our side."""
     first = await line.send(smoke(settings.model))
-    why_not = _stops(first, settings)
+    why_not = _stops(first, settings, base)
     if why_not:
         return [first], why_not, None
     packed = _packs(settings)
@@ -364,24 +365,50 @@ def _needed(everything: list[Probe], rules: Sequence[Rule]) -> list[Probe]:
     return everything
 
 
-def _stops(first: Exchange, settings: Settings) -> str | None:
+def _stops(first: Exchange, settings: Settings, base: str) -> str | None:  # noqa: PLR0911 - one for each reason
     """Return the reason for which nothing more is sent after the first exchange; None if there is none."""
     if isinstance(first.outcome, Fault):
-        return f"the first request {first.outcome.message}"
+        return f"the first request {first.outcome.message}; {_next_step(first.outcome)}"
     answer = first.outcome
     if first.undecided:
         return f"the first request was {first.undecided}"
     if answer.status in {401, 402, 403}:
         key = "the key was refused" if settings.key else "no key was given"
         return f"the first request was answered with {answer.status}: {key}"
+    if answer.status == 404 and base.endswith(OF_RANKING):
+        return f"the first request was answered with 404: the address ends with {OF_RANKING}; leave that out"
+    if answer.status in _REDIRECTS:
+        to = answer.headers.get("location", "nowhere").partition("?")[0]
+        return f"the first request was redirected to {to[:200]}; give the address that answers itself"
+    if _wants_tls(answer):
+        return f"the first request was answered with {described(first)}; give an address that begins with https://"
     if answer.status == 404:
         return (
             f"the first request was answered with 404: no /rerank right under this address, or no model {settings.model}. "
             "Give the address that has it, or name another model"
         )
     if answer.status != 200:
-        return f"the first request, a plain legal one, was answered with {answer.status}"
+        return f"the first request, a plain legal one, was answered with {described(first)}"
     return None
+
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+def _wants_tls(answer: Answer) -> bool:
+    """Return True for the words of servers that speak TLS alone, nginx and Go among them."""
+    return answer.status == 400 and b"HTTPS" in answer.body and answer.media_type != "application/json"
+
+
+def _next_step(fault: Fault) -> str:
+    """Return what to do if the first request had no answer."""
+    if "WRONG_VERSION_NUMBER" in fault.message:
+        return "the server does not speak TLS: give an address that begins with http://"
+    if fault.kind == "timeout":
+        return "wait until its model is loaded, or raise the timeout"
+    if fault.kind == "unreachable":
+        return "start the server, or correct the address"
+    return "read the log of the server"
 
 
 def _judged(  # noqa: PLR0911 - one for each outcome
@@ -488,10 +515,11 @@ async def _smaller(line: Sender, seen: Seen, one: Judged, shown: Exchange) -> Ju
 
 
 def _only_refused(seen: Seen, why_not: str | None) -> bool:
-    """Return True if the server said only that it does not know the key or the model, from which nothing follows."""
-    first = seen.exchanges[0]
-    status = first.answer.status if first.answer else None
-    return why_not is not None and status in {401, 402, 403, 404}
+    """Return True if the server said only that the key, the model or the address is wrong, from which nothing follows."""
+    answer = seen.exchanges[0].answer
+    if why_not is None or answer is None:
+        return False
+    return answer.status in {401, 402, 403, 404, *_REDIRECTS} or _wants_tls(answer)
 
 
 def _plainness(finding: Finding) -> tuple[bool, int]:

@@ -81,7 +81,8 @@ def refusal(url: str) -> str | None:
     except ValueError:  # a port or a host that is none
         parts, usable = urlsplit(""), False
     if not usable:
-        return "expected a URL that begins with http:// or https:// and names a host"
+        missing = "" if "://" in url else "; write http:// before it"
+        return f"expected a URL that begins with http:// or https:// and names a host{missing}"
     if parts.username is not None or parts.password is not None:
         return "it holds a user name or password, which every report would show; leave them out, and give the key by the environment"
     if parts.query or parts.fragment:
