@@ -409,6 +409,16 @@ def _keys(model: str) -> Iterator[Probe]:
             auth=auth,
             since="1.1.0",
         )
+    # a connection, too, may remember a key that it had before
+    yield Probe(
+        name="key-no-key-new",
+        phase="refuse",
+        rule="authentication.no-key",
+        body=body,
+        auth="none",
+        form="new",
+        since="1.1.0",
+    )
     yield _legal("key-right-after-wrong", "acceptance.plain", body, since="1.1.0")
     for number, path in enumerate(("/rerank/", "/Rerank", "/rerank?stream=false", "/%72erank"), 1):
         yield Probe(

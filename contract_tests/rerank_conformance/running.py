@@ -208,6 +208,7 @@ async def _check(target: Target, settings: Settings) -> Report:
         if why_not is None:
             again = partial(through.send, is_repeat=True)
             exchanges = await with_lasting(exchanges, smoke(settings.model), again)
+        exchanges = with_end(exchanges)
         seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key), by=settings.contract)
         missing = find(seen, expect_auth=settings.expect_auth)
         judged = [_judged(rule, seen, settings, why_not, missing) for rule in rules]
@@ -303,6 +304,25 @@ async def _exchange(
         planned = done + len(generated)
         exchanges += await asyncio.gather(*map(send, generated))
     return [*exchanges, *await beside], None, None
+
+
+def with_end(exchanges: Sequence[Exchange]) -> list[Exchange]:
+    """Return the exchanges, with one reason for all that had no connection because the server stopped meanwhile."""
+    if not any(_is_unreachable(one) and one.probe.form == "usual" for one in exchanges[1:]):
+        return list(exchanges)
+    ended = Fault("unreachable", "could not be sent: the server stopped during the check; read its log")
+    return [
+        replace(one, outcome=ended) if _is_unreachable(one) or _is_cut_in_pause(one) else one
+        for one in exchanges
+    ]
+
+
+def _is_unreachable(exchange: Exchange) -> bool:
+    return isinstance(exchange.outcome, Fault) and exchange.outcome.kind == "unreachable"
+
+
+def _is_cut_in_pause(exchange: Exchange) -> bool:
+    return isinstance(exchange.outcome, Fault) and exchange.probe.form == "after-pause"
 
 
 def _packs(settings: Settings) -> Sequence[Pack]:

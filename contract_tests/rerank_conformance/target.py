@@ -209,7 +209,7 @@ class Line:
                 if unsent is None:
                     await self._due()
                     # every connection that is kept may have been closed just now
-                    usual = self._anew if attempts.closed else self._client
+                    usual = self._anew if attempts.closed or probe.form == "new" else self._client
                     outcome = await self._once(probe, self._raw.get(probe.form, usual))
                 elif attempts.last is not None:
                     outcome = attempts.last
