@@ -6,6 +6,7 @@ import html
 import json
 import math
 import random
+import signal
 import socket
 import sys
 import threading
@@ -852,3 +853,42 @@ def test_command_lists_the_rules():
     assert [rule["id"] for rule in listed["rules"]] == list(RULES)
     assert all(rule["requirement"] and rule["source"] for rule in listed["rules"])
     assert math.isclose(len(CliRunner().invoke(main, ["rules"]).output.splitlines()), len(RULES))
+
+
+# Ctrl-C
+
+
+def interrupting(after: int) -> httpx.MockTransport:
+    """Return the reference, which presses Ctrl-C at one of its requests."""
+    reference, count = InProcess(Reference(keys={KEY})), iter(range(10_000))
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if next(count) == after:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return reference.handle_request(request)
+
+    return httpx.MockTransport(handle)
+
+
+on_posix = pytest.mark.skipif(sys.platform == "win32", reason="a thread cannot be sent a signal there")
+
+
+@on_posix
+@pytest.mark.parametrize("rules", [(), ("answer.",)])
+def test_an_interrupted_check_has_a_report(rules):
+    """Ctrl-C ends the requests, what was judged is reported, and no level is conformant."""
+    report = check(interrupting(9), key=KEY, rules=rules, quick=True, partial=True)
+    assert set(report.verdicts.values()) == {"undecided"}
+    assert report.exit_code == 2
+    assert report.requests < 40
+    assert report.of("pass") != ()
+    assert rules or "was not sent: the check was interrupted" in {
+        rule.reason for rule in report.of("undecided")
+    }
+
+
+@on_posix
+def test_an_interrupted_check_raises():
+    """Without a wish for a partial report, Ctrl-C is what it is everywhere in Python."""
+    with pytest.raises(KeyboardInterrupt):
+        check(interrupting(9), key=KEY, quick=True)

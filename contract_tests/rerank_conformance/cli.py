@@ -200,7 +200,7 @@ def _run(url: str, settings: dict[str, Any]) -> Report:
     if kept is not None:
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(kept))
     with terminal.progress(terminal.console(err=True)) as show_progress:
-        return running.check(url, progress=show_progress, **settings)
+        return running.check(url, progress=show_progress, partial=True, **settings)
 
 
 def _makers(*, strict: bool) -> dict[str, Callable[[Report], str]]:

@@ -27,6 +27,7 @@ from rerank_conformance.lasting import with_lasting
 from rerank_conformance.packs import REPLACED, Pack, packs, taken_apart
 from rerank_conformance.probes import MODEL, probes, smoke
 from rerank_conformance.report import (
+    EXIT_CODES,
     LEVELS,
     ConformanceLevel,
     Report,
@@ -90,6 +91,8 @@ class Settings:
     """The contract that the server is held to, with the rules that there were then; the newest if None."""
     dialect: str = CANONICAL
     """The form of the API that the server speaks."""
+    partial: bool = False
+    """Return a report of what was judged if Ctrl-C interrupts the check, and raise KeyboardInterrupt at the second one only."""
     base_path: str = ""
     """The path under which an app, or a transport, has `/rerank`; a URL names it itself."""
 
@@ -155,19 +158,28 @@ def check(target: Target, **settings: Any) -> Report:
     chosen = Settings(**with_model(settings))
     if not chosen.quick and find_spec("schemathesis") is None:  # to be told now, and not when half is sent
         raise ModuleNotFoundError("no module named 'schemathesis'", name="schemathesis")
+    interrupted, ended = threading.Event(), threading.Event()
     found: list[Report] = []
     failed: list[BaseException] = []
 
     def run() -> None:
         try:
-            found.append(asyncio.run(_check(target, chosen)))
+            found.append(asyncio.run(_check(target, chosen, interrupted)))
         except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
             failed.append(error)
+        finally:
+            ended.set()
 
     # in a thread of its own, so that it works where an event loop is running already
     thread = threading.Thread(target=run, name="rerank-conformance", daemon=True)
     thread.start()
-    thread.join()
+    try:
+        ended.wait()
+    except KeyboardInterrupt:
+        interrupted.set()
+        if not chosen.partial:
+            raise
+        ended.wait()
     if failed:
         raise failed[0]
     return found[0]
@@ -189,7 +201,7 @@ def estimate(settings: Settings, *, has_key: bool) -> str:
     return f"about {len(planned) + _GENERATED_ABOUT} requests, about {ranked + 170} of which rank"
 
 
-async def _check(target: Target, settings: Settings) -> Report:
+async def _check(target: Target, settings: Settings, interrupted: threading.Event) -> Report:
     began = time.monotonic()
     rules = settings.selected()
     most = QUICK if settings.quick else FULL
@@ -200,6 +212,7 @@ async def _check(target: Target, settings: Settings) -> Report:
         timeout=settings.timeout,
         rate=rate,
         concurrency=settings.concurrency,
+        interrupted=interrupted,
     )
     codec = dialects.codec(settings.dialect)
     async with Line(target, settings.key, budget, settings.base_path) as line:
@@ -227,6 +240,8 @@ async def _check(target: Target, settings: Settings) -> Report:
         settings.expected,
     )
     by_level = verdicts(results, strict=settings.strict, quick=settings.quick)
+    if interrupted.is_set():
+        by_level = {level: "undecided" if EXIT_CODES[one] == 0 else one for level, one in by_level.items()}
     return Report(
         target=name_of(target),
         contract_version=settings.contract.version,

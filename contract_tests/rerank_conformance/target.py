@@ -11,6 +11,7 @@ import inspect
 import json
 import math
 import re
+import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -122,6 +123,8 @@ class Budget:
     """Requests in a second; None where there is no limit."""
     concurrency: int = 16
     """Requests in flight, at most."""
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    """Set if nothing more is to be sent."""
 
 
 @dataclass
@@ -280,6 +283,8 @@ class Line:
         attempts.alone = True
 
     def _take(self, *, first: bool) -> Fault | None:
+        if self.budget.interrupted.is_set():
+            return Fault("unsent", "was not sent: the check was interrupted")
         if self._hangs >= _HANGS or self._hangs_in_all >= _HANGS_IN_ALL:
             return Fault(
                 "unsent", f"was not sent: {self._hangs_in_all} requests before it had no answer in time"

@@ -372,11 +372,12 @@ def together(seen: Seen) -> Iterator[Judgement]:
     since="1.1.0",
 )
 def after_refusal(seen: Seen) -> Iterator[Judgement]:
-    """Compare one request before and after invalid ones that are refused while they are read."""
+    """Compare one request before and after invalid ones; a server whose scores are others each time breaks another rule."""
     before = seen.named("rank-before-refusals")
     for after in seen.under("rank-after-refusal-"):
         verdict = accepted(after)
-        if verdict is not None or before is None or not before.ranked:
+        is_steady = before is not None and before.ranked and seen.close(0.0, seen.noise)
+        if verdict is not None or before is None or not is_steady:
             yield verdict
             continue
         bad = before.scores.keys() != after.scores.keys() or _apart(seen, before, after)
