@@ -32,6 +32,7 @@ from rerank_conformance.report import (
     ConformanceLevel,
     Report,
     RuleResult,
+    Verdict,
     verdicts,
     with_known,
 )
@@ -239,7 +240,9 @@ async def _check(target: Target, settings: Settings, interrupted: threading.Even
         [one.result(settings.commands(line.base), settings.contract.version) for one in judged],
         settings.expected,
     )
-    by_level = verdicts(results, strict=settings.strict, quick=settings.quick)
+    by_level: dict[ConformanceLevel, Verdict] = verdicts(
+        results, strict=settings.strict, quick=settings.quick
+    )
     if interrupted.is_set():
         by_level = {level: "undecided" if EXIT_CODES[one] == 0 else one for level, one in by_level.items()}
     return Report(

@@ -376,7 +376,7 @@ HINTS: tuple[Hint, ...] = (
         ("refusal.deep-nesting",),
     ),
     Hint(
-        "Replace the framework's own status for invalid bodies, often 422 or 415, by 400: one handler for validation errors does it.",
+        "Answer 400 to every invalid body, in one handler for validation errors: not the framework's 422 or 415, not a 5xx, and not 200 with an error.",
         ("refusal.status",),
     ),
     # error
