@@ -184,3 +184,11 @@ async def test_a_lasting_status_of_all_invalid_requests(recovers, lasting):
     sent = [Exchange(probe, Answer(503, {}, b"")) for probe in probes]
     found = await with_lasting(sent, plain, send)
     assert sum(one.lasting for one in found) == lasting
+
+
+def test_the_state_after_a_refusal_is_found_alone():
+    """If only the rule of the ranking after a refusal is asked for, the refused requests are sent, too."""
+    rule = "relation.after-refusal"
+    report = check(BROKEN[rule](keys={KEY}), key=KEY, rules=[rule])
+    assert [one.id for one in report.of("fail")] == [rule]
+    assert report.requests < 20

@@ -24,13 +24,14 @@ def one_finding_for_a_cause(judged: Sequence[Judged], seen: Seen) -> list[Judged
 
     def put(owner: Judged, one: Judged) -> None:
         name = one.rule.id
-        if name not in above and _root(owner.rule.id, above) != name and _can_stand_for(owner, one):
+        if name not in above and _root(owner.rule.id, above) != name:
             above[name] = owner.rule.id
 
     for name, owner in by_crash.items():
         put(failed[owner], failed[name])
     for owner, one in _consequences(failed, seen):
-        put(owner, one)
+        if _can_stand_for(owner, one):
+            put(owner, one)
     below: dict[str, list[str]] = {}
     for one in judged:
         if one.rule.id in above:

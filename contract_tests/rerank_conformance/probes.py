@@ -775,21 +775,25 @@ def _after_a_pause(model: str) -> Iterator[Probe]:
     yield _legal("rank-after-pause", rule, body, phase="beside", form="after-pause", since="1.1.0")
 
 
+BEFORE_RANKING = "refuse-before-ranking-"
+"""The beginning of the names of requests that `relation.after-refusal` needs, and other rules judge."""
+
+
 def _after_refusals(model: str) -> Iterator[Probe]:
     """Yield a request before and after others that are refused while they are read; all are sent one after the other."""
     rule = "relation.after-refusal"
     ranked = _body(model, DOCUMENTS, "Which instrument has four strings?")
-    invalid: tuple[object, ...] = (
-        {**ranked, "documents": [*DOCUMENTS, 1]},
-        {**ranked, "top_n": 0},
-        json.dumps(ranked)[:-2].encode(),
+    invalid: tuple[tuple[str, object], ...] = (
+        ("document-type", {**ranked, "documents": [*DOCUMENTS, 1]}),
+        ("top-n-zero", {**ranked, "top_n": 0}),
+        ("malformed-json", json.dumps(ranked)[:-2].encode()),
     )
     yield _legal("rank-before-refusals", rule, ranked, phase="alone", since="1.1.0")
-    for number, body in enumerate(invalid, 1):
+    for number, (refusal, body) in enumerate(invalid, 1):
         yield Probe(
-            name=f"refuse-before-ranking-{number}",
+            name=f"{BEFORE_RANKING}{number}",
             phase="alone",
-            rule=rule,
+            rule=f"refusal.{refusal}",
             body=body,
             legal=False,
             since="1.1.0",

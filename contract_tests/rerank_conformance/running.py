@@ -25,7 +25,7 @@ from rerank_conformance.exchanges import OF_RANKING, Answer, Exchange, Fault, Pr
 from rerank_conformance.judged import Judged
 from rerank_conformance.lasting import with_lasting
 from rerank_conformance.packs import REPLACED, Pack, packs, taken_apart
-from rerank_conformance.probes import MODEL, probes, smoke
+from rerank_conformance.probes import BEFORE_RANKING, MODEL, probes, smoke
 from rerank_conformance.report import (
     EXIT_CODES,
     LEVELS,
@@ -399,7 +399,13 @@ def _needed(everything: list[Probe], rules: Sequence[Rule]) -> list[Probe]:
     own = {probe.rule for probe in everything}
     wanted = {rule.id for rule in rules}
     if wanted <= own:
-        return with_capabilities([probe for probe in everything if probe.rule in wanted], everything)
+        chosen = [
+            probe
+            for probe in everything
+            if probe.rule in wanted
+            or ("relation.after-refusal" in wanted and probe.name.startswith(BEFORE_RANKING))
+        ]
+        return with_capabilities(chosen, everything)
     return everything
 
 
