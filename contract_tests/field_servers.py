@@ -1643,6 +1643,17 @@ class _ShiftedAfterRefusal(Reference):
         return [((index + offset) % count, score) for index, score in super().rank(body)]
 
 
+class _FailsAfterRefusal(_ShiftedAfterRefusal):
+    """Fails once after each refused request, as its position is one too far."""
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        """Add the offset without a look at the number of documents."""
+        if self.offset:
+            self.offset = 0
+            raise IndexError
+        return super().rank(body)
+
+
 class _FullBatchLost(Reference):
     """Ranks in batches of 32, and loses the last document where the last batch is full."""
 
@@ -1664,6 +1675,7 @@ _states: Mapping[str, tuple[Server, tuple[str, ...]]] = {
     "cache-before-keys": (_CachedBeforeKeys, ("authentication.no-key", "authentication.wrong-key")),
     "refusals-cached": (_RefusalsCached, ("acceptance.plain",)),
     "shifted-after-refusal": (_ShiftedAfterRefusal, ("relation.after-refusal",)),
+    "fails-after-refusal": (_FailsAfterRefusal, ("relation.after-refusal",)),
     "full-batch-lost": (_FullBatchLost, ("answer.complete",)),
     "full-batch-fails": (
         failing(

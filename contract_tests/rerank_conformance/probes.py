@@ -786,7 +786,7 @@ def _after_refusals(model: str) -> Iterator[Probe]:
     invalid: tuple[tuple[str, object], ...] = (
         ("document-type", {**ranked, "documents": [*DOCUMENTS, 1]}),
         ("top-n-zero", {**ranked, "top_n": 0}),
-        ("malformed-json", json.dumps(ranked)[:-2].encode()),
+        ("document-empty-object", {**ranked, "documents": [*DOCUMENTS, {}]}),
     )
     yield _legal("rank-before-refusals", rule, ranked, phase="alone", since="1.1.0")
     for number, (refusal, body) in enumerate(invalid, 1):

@@ -374,6 +374,11 @@ def together(seen: Seen) -> Iterator[Judgement]:
 def after_refusal(seen: Seen) -> Iterator[Judgement]:
     """Compare one request before and after invalid ones; a server whose scores are others each time breaks another rule."""
     before = seen.named("rank-before-refusals")
+    repeated = [after for after in seen.under("rank-after-refusal-") if 500 in after.passing]
+    # once may be chance
+    if len(repeated) == len(seen.under("rank-after-refusal-")) > 1:
+        actual = "500 after each refused request, and 200 when it is sent again"
+        yield Finding("200 with a ranking", actual, repeated[0], before)
     for after in seen.under("rank-after-refusal-"):
         verdict = accepted(after)
         is_steady = before is not None and before.ranked and seen.close(0.0, seen.noise)
