@@ -304,14 +304,15 @@ async def _exchanges(server, key):
 
 def test_a_crash_stays_at_the_first_level_that_it_breaks():
     """Of two rules that fail by one crash, that of the earlier level stays, also if the request is the other's."""
+    from rerank_conformance.causes import _distance
     from rerank_conformance.exchanges import Exchange, Fault
+    from rerank_conformance.judged import Judged
     from rerank_conformance.rules import RULES
-    from rerank_conformance.running import _distance, _Judged
 
     (probe,) = (one for one in probes() if one.name == "accept-objects")
     exchange = Exchange(probe, Fault("broken", "x"))
     first, second = (
-        _distance(exchange, _Judged(RULES[name], "fail"))
+        _distance(exchange, Judged(RULES[name], "fail"))
         for name in ("relation.query-matters", "acceptance.objects")
     )
 
