@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from typing import Any, cast
 
 import anyio.to_thread
@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from field_servers import FIELD_SERVERS
+from remembered import REMEMBERED
 from rerank_conformance import check
 from rerank_conformance.altered import Server
 from rerank_conformance.broken import BROKEN, UNAVOIDABLE, VARIANTS
@@ -29,7 +30,6 @@ from rerank_conformance.reference import Reference
 from rerank_conformance.reference.inprocess import InProcess
 from rerank_conformance.rules import RULES, Finding, Seen
 from rerank_conformance.running import in_order
-from rerank_conformance.scorers import NamedScorer, lexical
 from rerank_conformance.target import Budget, Line
 
 KEY = "sk-or-v1-the-right-key"
@@ -86,16 +86,6 @@ class Direct:
         del stream
         await request.aread()
         return await anyio.to_thread.run_sync(self.inner.handle_request, request)
-
-
-@lru_cache(maxsize=100_000)
-def score(query: str, text: str) -> float:
-    """Return the lexical score of a text, which is the same among any other texts."""
-    return lexical(query, [text])[0]
-
-
-# Every server here is sent the same texts.
-REMEMBERED = NamedScorer(lexical.name, lambda: lambda query, texts: [score(query, text) for text in texts])
 
 
 async def exchanges(server: Reference, *, quick: bool) -> list[Exchange]:
