@@ -30,6 +30,9 @@ if device(CACHE) != device(HOME):
     # Files cannot be linked across file systems, so the cache goes where the environments are.
     os.environ["UV_CACHE_DIR"] = str(HOME / "cache")
 
+# Where a container sets it, each of many hundred processes would compile everything that it imports again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
