@@ -133,6 +133,7 @@ EVERYTHING = [
 DECIDING = [
     "addresses",
     "answer",
+    "arguments",
     "blank",
     "bulk/cache",
     "bulk/job",
