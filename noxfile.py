@@ -30,6 +30,9 @@ if device(CACHE) != device(HOME):
     # Files cannot be linked across file systems, so the cache goes where the environments are.
     os.environ["UV_CACHE_DIR"] = str(HOME / "cache")
 
+# Where a container sets it, each of many hundred processes would compile everything that it imports again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -111,8 +114,8 @@ def adapter(name: str) -> Path:
     return package if package.is_dir() else package.with_suffix(".py")
 
 
-AT_ONCE = ["--numprocesses=auto"]
-"""As many processes as there are cores."""
+AT_ONCE = ["--numprocesses=auto", "--dist=worksteal"]
+"""As many processes as there are cores; the tests of a file mostly share one, and what is computed once there."""
 
 EVERYTHING = [
     "wrapper",
@@ -183,7 +186,12 @@ def contract(session: nox.Session) -> None:
     if any(word.startswith("--target") for word in session.posargs):
         session.run("pytest", "--pyargs", "rerank_conformance", *session.posargs)
     else:
-        everything = ["contract_tests", "wrapper/tests/test_held_to_the_contract.py", *AT_ONCE]
+        everything = [
+            "contract_tests",
+            "wrapper/tests/test_held_to_the_contract.py",
+            "--ignore=contract_tests/test_lint.py",  # the session `lint` has its tools, and runs it
+            *AT_ONCE,
+        ]
         chosen = session.posargs or everything
         session.run("pytest", *chosen)
 
@@ -352,6 +360,9 @@ def build(session: nox.Session) -> None:
     changed = sorted(name for name, digest in away.files() if digest != digest_of(source_of(name)))
     if changed:
         session.error(f"the wheel has other files than the source: {', '.join(changed)}")
+    ours = {f"{package.name}/{path.as_posix()}" for package in PACKAGES for path in files(package)}
+    if missing := sorted(ours - {name for name, _ in away.files()}):
+        session.error(f"the wheel lacks files of the source: {', '.join(missing)}")
     shutil.copytree("wrapper/tests", away.home / "wrapper/tests")
     shutil.copytree("examples", away.home / "examples")
     for name in ("pyproject.toml", "conftest.py"):
@@ -366,30 +377,26 @@ def build(session: nox.Session) -> None:
             "wrapper/tests/typing_api.py",
         ]
         session.run(away.python, *strict, external=True)
-        pytest = ["-m", "pytest", "wrapper/tests", "-c", "pyproject.toml", "--rootdir=.", "-q", *AT_ONCE]
-        # These depend on no installation, and the session `tests` runs them on the same files.
-        slow = [f"--ignore=wrapper/tests/test_{name}.py" for name in BEHAVIOUR]
-        session.run(away.python, *pytest, *slow, external=True)
+        chosen = [f"wrapper/tests/{name}" for name in INSTALLED]
+        pytest = ["-m", "pytest", *chosen, "-c", "pyproject.toml", "--rootdir=.", "-q", *AT_ONCE]
+        session.run(away.python, *pytest, external=True)
 
 
-BEHAVIOUR = [
-    "batch",
-    "cancelled",
-    "core",
-    "faults",
-    "forks",
-    "large",
-    "limits",
-    "loops",
-    "many",
-    "money",
-    "network",
-    "redaction",
-    "streams",
-    "testing",
-    "wordings",
+INSTALLED = [
+    "doctor/test_doctor_cli.py",
+    "integrations/test_missing.py",
+    "test_cli.py",
+    "test_cli_models.py",
+    "test_generated.py",
+    "test_testing.py::test_fixtures",
+    "test_testing.py::test_pytest_finds_the_plugin",
+    "test_testing.py::test_the_plugin_is_light",
+    "test_twins.py",
 ]
-"""The tests of behaviour that the session `build` leaves to the session `tests`."""
+"""The tests of what depends on an installation: commands, imports, files of data, extras that are missing, the plugin.
+
+The session `tests` runs all others on the same files.
+"""
 
 
 def source_of(name: str) -> Path:

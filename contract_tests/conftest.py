@@ -5,6 +5,11 @@ from importlib.util import find_spec
 import pytest
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, so that no process is left with them when the others are done."""
+    items.sort(key=lambda item: item.path.name != "test_walkthrough.py")
+
+
 @pytest.fixture(autouse=True)
 def short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pause of a check, which only tests of that pause need."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
+from remembered import REMEMBERED
 from rerank_conformance import contract
 from rerank_conformance.generation import without_local_constants
 from rerank_conformance.reference import Answer, Reference
@@ -43,15 +44,20 @@ def failed_checks(make: Callable[..., Reference]) -> list[str]:
     Args:
         make: The server; it takes what `Reference` takes.
     """
-    found = dict.fromkeys(_failures(make(keys={KEY}, new_id=lambda: _ID)))
-    return list(found)
+    return list(dict.fromkeys(_failures(make)))
 
 
-def _failures(server: Reference) -> Iterator[str]:
+def is_failed(make: Callable[..., Reference]) -> bool:
+    """Return True if `st run` fails the server; no request is sent after the first that shows it."""
+    return any(_failures(make))
+
+
+def _failures(make: Callable[..., Reference]) -> Iterator[str]:
     from schemathesis.core.failures import FailureGroup  # noqa: PLC0415 - takes a moment
     from schemathesis.core.transport import Response  # noqa: PLC0415
     from schemathesis.specs.openapi.checks import ignored_auth  # noqa: PLC0415
 
+    server = make(REMEMBERED, keys={KEY}, new_id=lambda: _ID)
     everything = recorded()
     for one in everything:
         answer = one.send(server)
@@ -84,7 +90,7 @@ def recorded() -> list[Recorded]:
     from schemathesis.config import SchemathesisConfig  # noqa: PLC0415
     from schemathesis.engine import events, from_schema  # noqa: PLC0415
 
-    reference = Reference(keys={KEY}, new_id=lambda: _ID)
+    reference = Reference(REMEMBERED, keys={KEY}, new_id=lambda: _ID)
     sent: dict[str, tuple[str, str, dict[str, str], bytes, Answer]] = {}
 
     def app(environ: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:

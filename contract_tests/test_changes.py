@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def document(data: Json, name: str = "openapi.json") -> Contract:
     return read(name, json.dumps(data, indent=1).encode())
 
 
+@lru_cache(maxsize=8)  # most tests change the same contracts
 def read(name: str, text: bytes) -> Contract:
     """Return the contract in a text."""
     return check(parse(name, text))

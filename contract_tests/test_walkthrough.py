@@ -48,6 +48,8 @@ TESTS = [
         for name in ("kit_follows_the_contract", "contract", "rule_sets", "clients", "old_and_new")
     ),
 ]
+QUICK = [TESTS[0], *TESTS[2:4]]
+"""The quick look of CONTRIBUTING.md."""
 GATE = "contract_tests/test_changes.py::test_version_and_changelog_follow_the_contract"
 ME = ["-c", "user.name=A reader", "-c", "user.email=reader@example.com"]
 
@@ -129,6 +131,11 @@ class Project:
 @pytest.fixture
 def project(tmp_path):
     """Copy the files of this project, as a release."""
+    return copied(tmp_path)
+
+
+def copied(into):
+    """Return a copy of the files of this project, as a release."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -137,7 +144,7 @@ def project(tmp_path):
         encoding="utf-8",
         timeout=600,
     ).stdout
-    home = tmp_path / "project"
+    home = into / "project"
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
             (home / name).parent.mkdir(parents=True, exist_ok=True)
@@ -175,7 +182,7 @@ def test_the_quick_look():
     """The quick look of CONTRIBUTING.md reports the files that name nearly all that is not derived."""
     commands = "".join(blocks("sh"))
     (quick,) = re.findall(r"^nox -s contract -- (.+)$", commands, re.MULTILINE)
-    assert set(quick.split()) == {TESTS[0], TESTS[2], TESTS[3]}
+    assert set(quick.split()) == set(QUICK)
 
 
 def let_the_rest_follow(project):
@@ -207,7 +214,7 @@ def test_a_change_from_start_to_release(project):
 
     # what does not follow is named, each with its place, as CONTRIBUTING.md shows it
     (named,) = blocks("text")
-    said = project.nox("contract", *TESTS[:4], GATE, fails=True)
+    said = project.nox("contract", *QUICK, GATE, fails=True)
     for line in named.strip().splitlines():
         if line.startswith("info.version"):
             line = re.sub(r"\d+\.\d+\.\d+", "{}", line).format(RELEASED, RELEASED, NEXT)  # noqa: PLW2901
@@ -267,13 +274,13 @@ def test_a_status_takes_one_row(project):
     project.git("apply", "--recount", "../change.diff")
     set_the_version(project)
     project.nox("generate")
-    said = project.nox("contract", *TESTS[:4], fails=True)
+    said = project.nox("contract", *QUICK, fails=True)
     assert re.findall(r"^FAILED (\S+)", said, re.MULTILINE) == [
         f"{TESTS[0]}::test_every_documented_status_has_a_row"
     ]
 
     add_the_row(project)
-    project.nox("contract", *TESTS)
+    project.nox("contract", *TESTS[:4])  # all of them are run with this status above
     assert project.run(sys.executable, "-c", RAISED) == "AuthenticationError 451 False 1\nTrue\nTrue\n"
 
 
@@ -301,7 +308,7 @@ def test_a_required_field_of_an_answer(project):
     assert "the contract alone has RerankResponse.created!" in said
     assert "Next: `nox -s generate`" in said
     project.nox("generate")
-    said = project.nox("contract", *TESTS[:4], fails=True)
+    said = project.nox("contract", *QUICK, fails=True)
     assert "test_named_example_is_valid" in said
     assert "openapi.yaml has created! more than the table above" in said
 
@@ -315,7 +322,7 @@ def test_a_word_less(project):
     """If a closed list loses a word, the examples, requests and types that use it are named."""
     project.edit("openapi.yaml", (r"^( +enum: )\[allow, deny\]$", r"\1[deny]"))
     project.nox("generate")
-    said = project.nox("contract", *TESTS[:4], fails=True)
+    said = project.nox("contract", *QUICK, fails=True)
     assert '"allow" is not one of ["deny"]' in said or "accept-provider in contract_tests" in said
     assert "probes.py: provider.data_collection" in said
     said = project.run(sys.executable, "contract_tests/changes/run.py")
@@ -483,15 +490,17 @@ from rerank_conformance.broken import BROKEN
 from rerank_conformance.reference import Reference
 from rerank_conformance.rules import RULES
 
+# refusal.status alone is judged by generated requests too
+OF_FORM = [name for name in RULES if name.startswith(("acceptance.", "refusal.")) and name != "refusal.status"]
 for name, rule in RULES.items():
     if "instruction" in name or "max-tokens" in name or name in (
         "refusal.truncate-enum", "refusal.rank-fields-unique-items", "refusal.labels-additional-properties",
         "refusal.boost-required", "acceptance.boost-field", "acceptance.from",
     ):
-        report = check(BROKEN[name](), rules=["acceptance.", "refusal."])
+        report = check(BROKEN[name](), rules=OF_FORM)
         failed = [one.id for one in report.of("fail") if one.level == "MUST"]
         print(name, rule.since, failed == [name])
-print(check(Reference(), rules=["acceptance.", "refusal."]).verdict)
+print(check(Reference(), rules=OF_FORM).verdict)
 """
 
 FOLLOWED = """acceptance.instruction {0} True
@@ -507,38 +516,6 @@ refusal.labels-additional-properties {0} True
 refusal.boost-required {0} True
 conformant
 """
-
-
-def test_an_optional_field_takes_one_edit(project):
-    """A new optional field of the request reaches callers, commands, types and judge by `nox -s generate` alone."""
-    project.edit("openapi.yaml", (r"^          example: user-1042\n", rf"\g<0>{FIELDS}"))
-    set_the_version(project)
-    project.nox("generate")
-
-    assert project.run(sys.executable, "-c", USES) == USED
-
-    (project.home / "documents.txt").write_text("a\nb\n", "utf-8")
-    command = [sys.executable, "-c", "from openrouter_rerank.cli import main; main()"]
-    rank = [*command, "rank", "--local", "q", "documents.txt"]
-    given = {
-        "max-tokens-per-doc": "512", "instruction": "i", "truncate": "END", "rank-fields": '["a"]', "labels": "{}",
-        "boost": '{"field": "a"}', "stop": "a", "raw-scores": "true", "from": "app",
-    }  # fmt: skip
-    assert '"index"' in project.run(
-        *rank, *(word for pair in given.items() for word in (f"--{pair[0]}", pair[1]))
-    )
-    refused = project.run(*rank, "--max-tokens-per-doc", "0", fails=True)
-    assert "max_tokens_per_doc must be at least 1" in refused
-    help_of_batch = project.run(*command, "batch", "--help")
-    assert "--max-tokens-per-doc N" in help_of_batch
-
-    (project.home / "typed.py").write_text(TYPED, "utf-8")
-    if find_spec("mypy") is not None:
-        found = project.run(sys.executable, "-m", "mypy", "--strict", "typed.py", fails=True)
-        wrong = {line.partition(": ")[0] for line in found.splitlines() if ": error:" in line}
-        assert wrong == {f"typed.py:{number}" for number in (7, 8, 10, 11, 12)}
-
-    assert project.run(sys.executable, "-c", JUDGED) == FOLLOWED.format(NEXT)
 
 
 ANSWER_FIELDS = {
@@ -583,6 +560,44 @@ ANSWER_FIELDS = {
             cached: 1
 """,
 }
+
+
+@pytest.fixture(scope="module")
+def with_fields(tmp_path_factory):
+    """Copy the project, with new fields of a request and of an answer."""
+    project = copied(tmp_path_factory.mktemp("fields"))
+    answered = [
+        (rf"^    {name}:\n(?:      .*\n)*?      properties:\n", rf"\g<0>{fields}")
+        for name, fields in ANSWER_FIELDS.items()
+    ]
+    project.edit("openapi.yaml", (r"^          example: user-1042\n", rf"\g<0>{FIELDS}"), *answered)
+    set_the_version(project)
+    project.nox("generate")
+    return project
+
+
+def test_an_optional_field_takes_one_edit(with_fields):
+    """A new optional field of the request reaches callers, commands and judge by `nox -s generate` alone."""
+    project = with_fields
+    assert project.run(sys.executable, "-c", USES) == USED
+
+    (project.home / "documents.txt").write_text("a\nb\n", "utf-8")
+    command = [sys.executable, "-c", "from openrouter_rerank.cli import main; main()"]
+    rank = [*command, "rank", "--local", "q", "documents.txt"]
+    given = {
+        "max-tokens-per-doc": "512", "instruction": "i", "truncate": "END", "rank-fields": '["a"]', "labels": "{}",
+        "boost": '{"field": "a"}', "stop": "a", "raw-scores": "true", "from": "app",
+    }  # fmt: skip
+    assert '"index"' in project.run(
+        *rank, *(word for pair in given.items() for word in (f"--{pair[0]}", pair[1]))
+    )
+    refused = project.run(*rank, "--max-tokens-per-doc", "0", fails=True)
+    assert "max_tokens_per_doc must be at least 1" in refused
+    help_of_batch = project.run(*command, "batch", "--help")
+    assert "--max-tokens-per-doc N" in help_of_batch
+
+    assert project.run(sys.executable, "-c", JUDGED) == FOLLOWED.format(NEXT)
+
 
 ANSWERED = """
 import json, subprocess, sys, threading
@@ -689,21 +704,10 @@ missing = ranking.usage.image
 """
 
 
-def test_a_field_of_the_answer_takes_one_edit(project):
-    """New fields of an answer reach callers, commands, columns, spans and types by `nox -s generate` alone."""
-    for name, fields in ANSWER_FIELDS.items():
-        begin = rf"^    {name}:\n(?:      .*\n)*?      properties:\n"
-        project.edit("openapi.yaml", (begin, rf"\g<0>{fields}"))
-    set_the_version(project)
-    project.nox("generate")
-
+def test_a_field_of_the_answer_takes_one_edit(with_fields):
+    """New fields of an answer reach callers, commands, columns, spans and judge by `nox -s generate` alone."""
+    project = with_fields
     assert project.run(sys.executable, "-W", "error", "-c", ANSWERED, OPENROUTER_API_KEY="k") == SEEN
-
-    (project.home / "typed.py").write_text(TYPED_ANSWER, "utf-8")
-    if find_spec("mypy") is not None:
-        found = project.run(sys.executable, "-m", "mypy", "--strict", "typed.py", fails=True)
-        wrong = {line.partition(": ")[0] for line in found.splitlines() if ": error:" in line}
-        assert wrong == {"typed.py:11", "typed.py:12", "typed.py:13"}
 
     project.nox("contract", TESTS[0])
     rules = "from rerank_conformance.rules import RULES; print(*RULES)"
@@ -716,3 +720,21 @@ def test_a_field_of_the_answer_takes_one_edit(project):
     }
     derived |= {"answer.results-highlights", "answer.results-highlights-text"}
     assert derived <= set(project.run(sys.executable, "-c", rules).split())
+
+
+@pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
+def test_types_of_new_fields(with_fields):
+    """Right and wrong uses of the new fields are told apart by mypy, by `nox -s generate` alone."""
+    for name, text in (("typed_request.py", TYPED), ("typed_answer.py", TYPED_ANSWER)):
+        (with_fields.home / name).write_text(text, "utf-8")
+    found = with_fields.run(
+        sys.executable, "-m", "mypy", "--strict", "typed_request.py", "typed_answer.py", fails=True
+    )
+    wrong = {line.partition(": ")[0] for line in found.splitlines() if ": error:" in line}
+    assert wrong == {
+        f"typed_{place}"
+        for place in (
+            *(f"request.py:{number}" for number in (7, 8, 10, 11, 12)),
+            *(f"answer.py:{number}" for number in (11, 12, 13)),
+        )
+    }

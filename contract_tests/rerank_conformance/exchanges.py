@@ -83,6 +83,11 @@ class Probe:
         return cast("Sequence[Any]", documents) if isinstance(documents, list) else ()
 
     @cached_property
+    def document_keys(self) -> Sequence[str]:
+        """A string for each document; those of equal documents are equal."""
+        return [json.dumps(document, sort_keys=True) for document in self.documents]
+
+    @cached_property
     def top_n(self) -> float | None:
         """The `top_n` of the request."""
         return cast("float | None", self._object.get("top_n"))

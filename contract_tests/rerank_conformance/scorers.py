@@ -114,6 +114,8 @@ class _Lexical:
         return -math.log(-math.expm1(-_LENGTH * max(self._frequency(word), _RAREST)))
 
     def _split(self, run: str) -> list[str]:
+        if run.isascii() and run.isalnum():  # most runs: one word, with nothing to normalize
+            return [run.lower()]
         words: list[str] = []
         for word in self._words(unicodedata.normalize("NFKC", run).casefold().replace("\u2019", "'")):
             if not word.isascii() and self._unspaced(word):

@@ -65,6 +65,11 @@ def short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 
+def _member(value: Mapping[str, Any], name: str) -> str:
+    """Return a member of an object for a report."""
+    return short(value[name]) if name in value else "missing"
+
+
 # form
 
 
@@ -85,10 +90,12 @@ def is_json(exchange: Exchange) -> Iterator[Judgement]:
     answer = exchange.answer
     if answer is None:
         return
-    good = isinstance(answer.value, dict)
+    if isinstance(answer.value, dict):
+        yield None
+        return
     found = answer.body[:80].decode("utf-8", "replace")
     what = answer.not_json or f"JSON of {len(answer.body)} bytes that is not an object: {found!r}"
-    yield None if good else Finding("a JSON object", what, exchange)
+    yield Finding("a JSON object", what, exchange)
 
 
 @rule(
@@ -183,8 +190,10 @@ def index_integer(exchange: Exchange) -> Iterator[Judgement]:
     """Judge the type of each index."""
     for place, one in enumerate(exchange.results):
         found = one.get("index")
-        what = f"results[{place}].index is {short(found) if 'index' in one else 'missing'}"
-        yield None if is_index(found) else Finding("an integer", what, exchange)
+        if is_index(found):
+            yield None
+        else:
+            yield Finding("an integer", f"results[{place}].index is {_member(one, 'index')}", exchange)
 
 
 @_each("answer.index-in-range", "Each index is the position of a document of the request", f"{_RESULT}/index")
@@ -216,10 +225,12 @@ def index_unique(exchange: Exchange) -> Iterator[Judgement]:
 def index_points_at_echo(exchange: Exchange) -> Iterator[Judgement]:
     """Judge that no result echoes another document of the request."""
     for place, sent, echo in exchange.echoes:
-        other = _is_echo_of_another(exchange, sent, echo)
+        if not _is_echo_of_another(exchange, sent, echo):
+            yield None
+            continue
         index = exchange.results[place]["index"]
         what = f"results[{place}] has index {index} and echoes another document: {short(echo.get('text'))}"
-        yield Finding(f"the echo of document {index}, {short(sent)}", what, exchange) if other else None
+        yield Finding(f"the echo of document {index}, {short(sent)}", what, exchange)
 
 
 # scores
@@ -230,10 +241,11 @@ def score_number(exchange: Exchange) -> Iterator[Judgement]:
     """Judge the type of each score."""
     for place, one in enumerate(exchange.results):
         found = one.get("relevance_score")
-        what = (
-            f"results[{place}].relevance_score is {short(found) if 'relevance_score' in one else 'missing'}"
-        )
-        yield None if is_number(found) else Finding("a finite number", what, exchange)
+        if is_number(found):
+            yield None
+        else:
+            what = f"results[{place}].relevance_score is {_member(one, 'relevance_score')}"
+            yield Finding("a finite number", what, exchange)
 
 
 @_each("answer.descending", "The results are sorted by score, highest first", _RESULTS)
@@ -306,7 +318,7 @@ def top_n_above_count(exchange: Exchange) -> Iterator[Judgement]:
     if top_n is None or top_n <= len(documents) or not _has_list(exchange):
         return
     if not {*map(_kind, documents)} & {"blank"}:
-        if len({json.dumps(document, sort_keys=True) for document in documents}) < len(documents):
+        if len(set(exchange.probe.document_keys)) < len(documents):
             return
         count = len(exchange.results)
         wanted = f"all {len(documents)} documents"
@@ -334,14 +346,14 @@ def _lost(exchange: Exchange) -> Iterator[tuple[str, list[int]]]:
     # with a duplicate or invalid index, it is unknown which document is missing
     if indexes and (len(there) < len(indexes) or not there <= set(range(len(documents)))):
         return
-    texts = [json.dumps(document, sort_keys=True) for document in documents]
-    times = Counter(texts)
-    kept = {texts[index] for index in there}
+    keys = exchange.probe.document_keys
+    times = Counter(keys)
+    kept = {keys[index] for index in there}
     found: dict[str, list[int]] = {}
     for index, document in enumerate(documents):
         if len(documents) == 1:
             kind = "one-document"
-        elif times[texts[index]] > 1 and (index in there or texts[index] in kept):
+        elif times[keys[index]] > 1 and (index in there or keys[index] in kept):
             kind = "identical-documents"
         elif _kind(document) == "blank":
             kind = "blank-documents"
@@ -394,9 +406,11 @@ def _is_echo_of_another(exchange: Exchange, sent: Any, echo: Mapping[str, Any]) 
 def echo_present(exchange: Exchange) -> Iterator[Judgement]:
     """Judge that each echo is an object."""
     for place, one in enumerate(exchange.results):
-        good = isinstance(one.get("document"), dict)
-        found = short(one["document"]) if "document" in one else "missing"
-        yield None if good else Finding("an object", f"results[{place}].document is {found}", exchange)
+        if isinstance(one.get("document"), dict):
+            yield None
+        else:
+            what = f"results[{place}].document is {_member(one, 'document')}"
+            yield Finding("an object", what, exchange)
 
 
 _ALTERED: Mapping[str, str] = {
@@ -425,9 +439,13 @@ def _register_altered(slug: str, requirement: str) -> None:
             sent, found = text_of(document), echo.get("text")
             if sent is None or _is_echo_of_another(exchange, document, echo):
                 continue
-            if _what_is_altered(sent, found) == slug:
+            if _what_is_altered(sent, found) != slug:
+                continue
+            if found == sent:
+                yield None
+            else:
                 what = f"results[{place}].document.text is {_difference(sent, found)}"
-                yield None if found == sent else Finding(_short_text(sent), what, exchange)
+                yield Finding(_short_text(sent), what, exchange)
 
     del check
 
@@ -461,8 +479,11 @@ def echo_image(exchange: Exchange) -> Iterator[Judgement]:
     for place, document, echo in exchange.echoes:
         if isinstance(document, dict) and "image" in document:
             sent, found = cast("Mapping[str, Any]", document)["image"], echo.get("image")
-            what = f"results[{place}].document.image is {short(found) if 'image' in echo else 'missing'}"
-            yield None if found == sent else Finding(short(sent), what, exchange)
+            if found == sent:
+                yield None
+            else:
+                what = f"results[{place}].document.image is {_member(echo, 'image')}"
+                yield Finding(short(sent), what, exchange)
 
 
 @_each(
@@ -476,8 +497,11 @@ def echo_nothing_added(exchange: Exchange) -> Iterator[Judgement]:
     for place, document, echo in exchange.echoes:
         sent: Any = document if isinstance(document, dict) else {"text": document}
         added = next((name for name in ("text", "image") if name in echo and name not in sent), None)
-        what = f"results[{place}].document.{added} is {short(echo.get(added or ''))}"
-        yield Finding(f"no {added}", what, exchange) if added else None
+        if added is None:
+            yield None
+        else:
+            what = f"results[{place}].document.{added} is {short(echo[added])}"
+            yield Finding(f"no {added}", what, exchange)
 
 
 # the rest
@@ -488,12 +512,8 @@ def model(exchange: Exchange) -> Iterator[Judgement]:
     """Judge the type of `model`."""
     value = _value(exchange)
     if _is_object(exchange):
-        found = short(value["model"]) if "model" in value else "missing"
-        yield (
-            None
-            if isinstance(value.get("model"), str)
-            else Finding("a string", f"model is {found}", exchange)
-        )
+        good = isinstance(value.get("model"), str)
+        yield None if good else Finding("a string", f"model is {_member(value, 'model')}", exchange)
 
 
 def _register_optional(name: str) -> None:
