@@ -274,7 +274,8 @@ def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings
 
 def _not_json(error: msgspec.DecodeError, answer: Answer, settings: Settings) -> InvalidResponseError:
     kind = answer.headers.get("content-type", "no content type")
-    problem = f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}"
+    size = len(answer.body)
+    problem = f"its body ({size} bytes, {kind}) is not JSON: {error}" if size else "it has no body"
     return malformed(problem, answer, settings, CHECK_ADDRESS if _is_html(answer) else _REPORT)
 
 
