@@ -36,9 +36,9 @@ def amount(value: object) -> float | None:
 
 def count(value: object) -> int | None:
     """Convert an integer from 0, also one written as 1.0; return None for anything else."""
-    found = amount(value)
+    found = value if type(value) is int else number(value)
     # A larger number is not a count, and floats are not exact there.
-    return int(found) if found is not None and found.is_integer() and found < 2**53 else None
+    return int(found) if found is not None and 0 <= found < 2**53 and found == int(found) else None
 
 
 def text(value: object) -> str | None:
