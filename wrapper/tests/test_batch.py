@@ -832,7 +832,9 @@ def test_bad_options(tmp_path: Path):
     refused(
         rerank(source, tmp_path / f"{'o' * 300}.jsonl", "--local"), 1, "cannot be written: File name too long"
     )
-    refused(rerank(source, "-", "--local", "--output-format", "jsonl"), 2, "resume standard output; name a file")
+    refused(
+        rerank(source, "-", "--local", "--output-format", "jsonl"), 2, "resume standard output; name a file"
+    )
     written(tmp_path / "out.jsonl.failed.jsonl", rows(1))
     refused(rerank(source, tmp_path / "out.jsonl", "--local"), 2, "out.jsonl.failed.jsonl: it already exists")
     (tmp_path / "out.jsonl.failed.jsonl").unlink()

@@ -69,7 +69,7 @@ def refuse_appeared(batch: Batch, made: Mapping[Path, Path] | None = None) -> No
         found = _status(path)
         if found is None:
             continue
-        own = made and made.get(path)
+        own = None if made is None else made.get(path)
         if not (own and stat.S_ISREG(found.st_mode) and filecmp.cmp(path, own, shallow=False)):
             message = (
                 f"{path}: it appeared after this job began, and this command did not write it; move it away, and run the "
