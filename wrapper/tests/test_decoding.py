@@ -375,6 +375,12 @@ def test_compressed_wrong(encoding: str, content: bytes, says: str) -> None:
         finish(call(), answered(200, content, content_encoding=encoding))
 
 
+def test_no_body() -> None:
+    """A success without a body says so."""
+    with pytest.raises(InvalidResponseError, match="answered 204, but it has no body"):
+        finish(call(), answered(204, b""))
+
+
 def test_a_bomb_of_members() -> None:
     """The limit of a body holds over all of its members."""
     member = compressed(b" " * 2**22)
