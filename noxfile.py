@@ -226,9 +226,12 @@ def upstream(session: nox.Session) -> None:
 def frameworks(session: nox.Session, framework: str) -> None:
     """Test an adapter with its framework's newest release, alone in an environment."""
     extra = framework.replace("_", "-")
-    install = ["--upgrade", "--upgrade-strategy=eager", "-e", f".[{extra},serve]"]
-    session.install(*install, *FRAMEWORKS[framework], "anyio>=4.12", "pytest>=9.0")
-    session.run("pip", "list", "--exclude-editable")
+    by_uv = session.venv_backend == "uv"
+    # uv always upgrades what a requirement requires, too.
+    newest = ["--upgrade"] if by_uv else ["--upgrade", "--upgrade-strategy=eager"]
+    session.install(*newest, "-e", f".[{extra},serve]", *FRAMEWORKS[framework], "anyio>=4.12", "pytest>=9.0")
+    pip = ["uv", "pip"] if by_uv else ["pip"]
+    session.run(*pip, "list", "--exclude-editable", external=by_uv)
     # Those of Ray start a Ray, which its tests have do so in a process of its own.
     own = "wrapper/tests/integrations/test_settings.py"
     examples = [] if framework == "ray" else ["--doctest-modules", str(adapter(framework)), own]

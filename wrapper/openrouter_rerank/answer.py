@@ -37,7 +37,7 @@ from openrouter_rerank.errors import (
 from openrouter_rerank.failures import UNSENT, class_names, explain
 from openrouter_rerank.operations import LARGEST_ERROR, Answer, Failure, Outcome, Send
 from openrouter_rerank.ranking import Content, Hit, Ranking, Usage
-from openrouter_rerank.readers import billed, count, flag, members, number, text
+from openrouter_rerank.readers import amount, billed, count, flag, members, number, text
 from openrouter_rerank.redaction import Redactor
 from openrouter_rerank.settings import LIST_PATH, RANKING_PATH, Settings
 from openrouter_rerank.wordings import Cause, cause_of, is_no_address, words_of
@@ -87,16 +87,34 @@ def _unpacked(answer: Answer, largest: int) -> tuple[bytes, str | None]:
     """Return the decompressed body and None, or an empty body and the problem."""
     if not answer.whole:
         return b"", _TOO_LARGE
-    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("", "identity"):
-        return answer.body, None
+    body, problem = answer.body, None
+    for encoding in reversed(_encodings(answer)):
+        body, problem = _decoded(body, encoding, largest)
+        if problem is not None:
+            break
+    if problem in (None, _TOO_LARGE):
+        return body, problem
+    # The header is not needed where the body is JSON: a proxy may decompress a body, and leave its header.
+    return (answer.body, None) if plain(answer.body) is not None else (b"", problem)
+
+
+def _encodings(answer: Answer) -> list[str]:
+    """Return the encodings of a body in the order in which they were applied; none for a body that is not encoded."""
+    names = answer.headers.get("content-encoding", "").lower().split(",", _MOST_ENCODINGS)
+    found = [name for name in map(str.strip, names) if name not in ("", "identity", "none")]
+    # A proxy may drop the header, and no JSON begins like gzip.
+    return found or ["gzip"] * answer.body.startswith(_GZIP)
+
+
+def _decoded(packed: bytes, encoding: str, largest: int) -> tuple[bytes, str | None]:
+    """Return the body without one encoding and None, or an empty body and the problem."""
     if encoding not in ("gzip", "x-gzip", "deflate"):
         return b"", f"its content-encoding ({encoding}) was not asked for"
     problem = None
     # Some servers leave out the zlib header that deflate requires.
     for form in (_ANY_FORMAT, _RAW) if encoding == "deflate" else (_ANY_FORMAT,):
         try:
-            body = _decompressed(answer.body, form, largest)
+            body = _decompressed(packed, form, largest)
             return (body, None) if len(body) <= largest else (b"", _TOO_LARGE)
         except zlib.error as error:
             problem = problem or f"its body is not {encoding}, despite its content-encoding: {error}"
@@ -137,7 +155,7 @@ def _decompressed(packed: bytes, form: int, largest: int) -> bytes:
 
 def _beginning(answer: Answer, limit: int) -> bytes:
     """Return the readable beginning of the body of an error that is too large or truncated."""
-    if answer.headers.get("content-encoding", "identity").strip().lower() in ("", "identity"):
+    if not _encodings(answer):
         return answer.body[:limit]
     try:
         return zlib.decompressobj(wbits=_ANY_FORMAT).decompress(answer.body, limit)
@@ -161,6 +179,8 @@ _ZEROS = re.compile(rb"\0*")
 # The largest body has fewer members of the size that bgzip writes.
 _MOST_MEMBERS = 10_000
 _FIRST_STEP = 1024
+# What follows is one more name, which is unknown. Nobody encodes a body more often.
+_MOST_ENCODINGS = 4
 
 
 # The words of a next step that is about the configuration of the client and does not say what to write.
@@ -257,7 +277,8 @@ def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings
 
 def _not_json(error: msgspec.DecodeError, answer: Answer, settings: Settings) -> InvalidResponseError:
     kind = answer.headers.get("content-type", "no content type")
-    problem = f"its body ({len(answer.body)} bytes, {kind}) is not JSON: {error}"
+    size = len(answer.body)
+    problem = f"its body ({size} bytes, {kind}) is not JSON: {error}" if size else "it has no body"
     return malformed(problem, answer, settings, CHECK_ADDRESS if _is_html(answer) else _REPORT)
 
 
@@ -382,7 +403,7 @@ def _usage(body: _Body, redactor: Redactor) -> Usage:
     return Usage(**read)
 
 
-_READERS: Mapping[type, Callable[[object], Any]] = {str: text, int: count, float: number, bool: flag}
+_READERS: Mapping[type, Callable[[object], Any]] = {str: text, int: count, float: amount, bool: flag}
 
 
 def read_as(kind: Any, value: object, redactor: Redactor) -> Any:

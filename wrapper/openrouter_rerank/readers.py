@@ -28,11 +28,17 @@ def number(value: object) -> float | None:
         return None
 
 
+def amount(value: object) -> float | None:
+    """Convert a number from 0 to float; return None for anything else, as a negative cost would raise a budget."""
+    found = number(value)
+    return found if found is not None and found >= 0 else None
+
+
 def count(value: object) -> int | None:
-    """Convert an integer, also one written as 1.0; return None for anything else."""
+    """Convert an integer from 0, also one written as 1.0; return None for anything else."""
     found = value if type(value) is int else number(value)
     # A larger number is not a count, and floats are not exact there.
-    return int(found) if found is not None and abs(found) < 2**53 and found == int(found) else None
+    return int(found) if found is not None and 0 <= found < 2**53 and found == int(found) else None
 
 
 def text(value: object) -> str | None:

@@ -193,8 +193,8 @@ def secrets_in_environment() -> Iterator[str]:
 # An ASCII character as JSON, Python, C, URLs and HTML escape it, and backslashes and NULs before any character. A run of
 # backslashes is one escape, so that JSON in JSON takes a single pass, and no run is searched twice.
 _ESCAPE = re.compile(
-    rb"([\\\0]+(?:(?<=\\)(?:u(?:0000)?00[2-7][0-9a-f]|u\{0{0,6}[2-7][0-9a-f]\}|x[2-7][0-9a-f]|[01][0-7]{2}))?"
-    rb"|%(?:25)*[2-7][0-9a-f]"
+    rb"([\\\0]+(?:(?<=\\)(?:u(?:0000)?00(?:00|[2-7][0-9a-f])|u\{0{0,6}[2-7][0-9a-f]\}|x[2-7][0-9a-f]|[01][0-7]{2}))?"
+    rb"|%(?:25)*(?:u00)?[2-7][0-9a-f]"
     rb"|&(?:amp;)*(?:#[0-9]{1,7}|#x[0-9a-f]{1,7}|[a-z]{2,6});)",
     re.IGNORECASE,
 )
@@ -208,12 +208,12 @@ _USERINFO = re.compile(rb"//[^/@\s]+@")
 
 
 def _unescaped(escape: bytes) -> bytes:
-    """Return the character of an escape, or nothing for backslashes alone."""
+    """Return the character of an escape, or nothing for backslashes and NULs alone."""
     if escape[:1] == b"&":
         name = escape[escape.rfind(b";", 0, -1) + 1 :].lstrip(b"&")  # after the last "amp;"
         text = html.unescape(f"&{name.decode('ascii')}")
         return text.encode("ascii") if len(text) == 1 and text.isascii() else escape
-    if escape[-1:] in (b"\\", b"\0"):
+    if escape[-1:] in (b"\\", b"\0") or escape.endswith(b"0000"):
         return b""
     if escape[:1] != b"%" and b"x" not in escape.lower() and b"u" not in escape.lower():
         return bytes([int(escape[-3:], 8)])
@@ -418,6 +418,7 @@ def _forms(secret: str) -> Iterator[bytes]:
     data = secret.encode("utf-8", "surrogatepass")
     yield data
     yield data.hex().encode()
+    yield from (data.hex(between).encode() for between in " :-")
     plain = data
     for _ in range(_DEPTH):
         plain = b"".join(_decoded(plain)[1])

@@ -95,7 +95,7 @@ _MODEL = re.compile(
     r"""
     \b(does|do|is)\ not\ support(ed)?\b(?:[^.]|\.(?=\w)){0,40}?\b(re-?rank(ing|er)?|model)\b
     | \bnot\ a\ re-?rank(er|ing)?\b
-    | \bmodels?\b(?:[^.]|\.(?=\w)){0,120}?\b(does\ not\ exist|(is|are)\ not\ (supported|available\ for|a\ re-?rank)|not\ support(ed)?)
+    | \bmodels?\b(?:[^.]|\.(?=\w)){0,120}?\b(does\ not\ exist|not\ found|(is|are)\ not\ (supported|available\ for|a\ re-?rank)|not\ support(ed)?)
     | \b(unsupported|unknown|invalid|no\ such)\ (model|provider)\b
     | \bnot_supported_error\b | \bnot\ implemented\b
     """,

@@ -349,6 +349,72 @@ def test_two_at_the_same_time(tmp_path: Path):
 # What is taken up, and what is not
 
 
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.failed.jsonl"])
+@pytest.mark.parametrize("when", ["between two runs", "during the run"])
+def test_a_file_that_appears_is_left_alone(tmp_path: Path, when: str, name: str):
+    """A file of that name that the job did not write is not overwritten; once it is moved away, nothing is ranked again."""
+    source, target, mine = written(tmp_path / "in.jsonl", rows(3)), tmp_path / "out.jsonl", tmp_path / name
+
+    def dying(request: Sent) -> Script:
+        if when == "during the run":
+            mine.write_text("mine")
+        yield answer(401, envelope(401, "no")) if request.number == 3 else honest(request)
+
+    with serving(dying) as server:
+        command = (source, target, "--base-url", server.url, "--concurrency", 1)
+        refused(rerank(*command), 1, "401")
+        sent = len(server.requests)
+        if when == "during the run":
+            mine.unlink()
+            result = rerank(*command)
+            assert result.exit_code == 1
+            assert f"{name}: it appeared after this job began" in result.stderr
+            assert "no finished row is lost" in result.stderr
+            sent += 1
+        else:
+            mine.write_text("mine")
+            refused(rerank(*command), 2, f"{name}: it appeared after this job began", "move it away")
+        assert (mine.read_text(), len(server.requests)) == ("mine", sent)
+        mine.unlink()
+        when = "afterwards"
+        assert rerank(*command).exit_code == 0
+        assert len(server.requests) == 4
+    complete(target, 3)
+
+
+def test_an_output_of_the_job_itself_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A run that was killed after it wrote OUT is finished by the next one, as is one that replaces an older OUT."""
+    source, target = written(tmp_path / "in.jsonl", rows(3)), tmp_path / "out.jsonl"
+
+    def dying(request: Sent) -> Script:
+        yield answer(401, envelope(401, "no")) if request.number == 2 else honest(request)
+
+    target.write_text("from an earlier job")
+    with serving(dying) as server:
+        command = (source, target, "--base-url", server.url, "--concurrency", 1)
+        refused(rerank(*command, "--restart"), 1, "401")
+        assert target.read_text() == "from an earlier job"
+        with monkeypatch.context() as killed:
+            killed.setattr(Journal, "remove", lambda _: None)
+            assert rerank(*command).exit_code == 0
+        assert rerank(*command).exit_code == 0
+        assert len(server.requests) == 4
+    complete(target, 3)
+
+
+@pytest.mark.parametrize("option", ["--max-cost", "--requests-per-minute", "--timeout"])
+@pytest.mark.parametrize("number", ["nan", "inf", "1e999"])
+def test_a_number_that_is_not_finite(tmp_path: Path, option: str, number: str):
+    """NaN and infinity, which are in every range, are refused by the name of the option."""
+    source = written(tmp_path / "in.jsonl", rows(1))
+    refused(
+        rerank(source, tmp_path / "out.jsonl", "--local", option, number),
+        2,
+        option,
+        f"{number} is not a finite",
+    )
+
+
 def test_only_the_same_job_is_taken_up(tmp_path: Path):
     """Another input, or other options that change the rankings, are refused by name; --restart throws away what there is."""
     source, target = written(tmp_path / "in.jsonl", rows(3)), tmp_path / "out.jsonl"
@@ -767,6 +833,12 @@ def test_bad_options(tmp_path: Path):
     refused(rerank(tmp_path / "no.jsonl", tmp_path / "out.jsonl", "--local"), 2, "does not exist")
     says = "it cannot be written: No such file or directory; fix that and run the same command again"
     refused(rerank(source, tmp_path / "no" / "out.jsonl", "--local"), 1, says)
+    refused(
+        rerank(source, tmp_path / f"{'o' * 300}.jsonl", "--local"), 1, "cannot be written: File name too long"
+    )
+    refused(
+        rerank(source, "-", "--local", "--output-format", "jsonl"), 2, "resume standard output; name a file"
+    )
     written(tmp_path / "out.jsonl.failed.jsonl", rows(1))
     refused(rerank(source, tmp_path / "out.jsonl", "--local"), 2, "out.jsonl.failed.jsonl: it already exists")
     (tmp_path / "out.jsonl.failed.jsonl").unlink()

@@ -330,6 +330,15 @@ PACKED = {
     "deflate alone": ("deflate", deflated(WHOLE)),
     "gzip that says deflate": ("deflate", compressed(WHOLE)),
     "many blocks": ("gzip", compressed(WHOLE + b" " * 5000, 0) + compressed(b" " * 70_000, 0)),
+    "gzip twice": ("gzip, gzip", compressed(compressed(WHOLE))),
+    "several kinds": ("deflate,X-GZIP", compressed(zlib.compress(WHOLE))),
+    "nothing besides": ("gzip, identity,", compressed(WHOLE)),
+    "no header": ("", compressed(WHOLE)),
+    "not compressed": ("gzip", WHOLE),
+    "not compressed by any": ("deflate", WHOLE),
+    "an unknown name": ("br", WHOLE),
+    "no encoding's name": ("utf-8", WHOLE),
+    "none": ("none", WHOLE),
 }
 
 
@@ -352,7 +361,11 @@ def test_compressed(name: str) -> None:
         ("deflate", b"\xff\xff", "not deflate"),
         ("deflate", deflated(WHOLE)[:-9], "not deflate"),
         ("gzip", compressed(b"") * 10_001, "10,000 members"),
-        ("br", WHOLE, "was not asked for"),
+        ("br", WHOLE[:-9], r"encoding \(br\) was not asked for"),
+        ("gzip", WHOLE[:-9], "not gzip"),
+        ("gzip, br", compressed(WHOLE), r"encoding \(br\) was not asked for"),
+        ("gzip, " * 9, compressed(WHOLE), r"encoding \(gzip, gzip, .*\) was not asked for"),
+        ("gzip, gzip", compressed(compressed(WHOLE)[:-9]), "is truncated"),
     ],
     ids=lambda value: ascii(value)[:30],
 )
@@ -360,6 +373,12 @@ def test_compressed_wrong(encoding: str, content: bytes, says: str) -> None:
     """A compressed body that is not whole is malformed, and says what is wrong."""
     with pytest.raises(InvalidResponseError, match=says):
         finish(call(), answered(200, content, content_encoding=encoding))
+
+
+def test_no_body() -> None:
+    """A success without a body says so."""
+    with pytest.raises(InvalidResponseError, match="answered 204, but it has no body"):
+        finish(call(), answered(204, b""))
 
 
 def test_a_bomb_of_members() -> None:

@@ -167,6 +167,18 @@ async def test_a_cancelled_call_is_entered() -> None:
         assert not client.ledger._reserved
 
 
+@pytest.mark.parametrize("cost", [-0.5, -1e308, "0.5", True, 10**400])
+def test_a_cost_that_is_not_an_amount_is_unknown(cost: Any) -> None:
+    """Such a cost does not raise what is left of a budget."""
+    with reranker(Scoring(cost=cost), max_cost=1) as client:
+        ranking = client.rerank("q", ["a"])
+
+        assert ranking.usage.cost is None
+        assert client.ledger.total == Totals(
+            calls=1, attempts=1, search_units=1, total_tokens=client.ledger.total_tokens, unknown=1
+        )
+
+
 def test_an_unknown_cost_is_in_no_sum() -> None:
     """A server that names no cost leaves the call unknown; what else it names is summed."""
     with reranker(Scoring(cost=None)) as client:

@@ -38,7 +38,7 @@ from openrouter_rerank.bulk.job import (
 from openrouter_rerank.bulk.journal import FinishedRow, Journal
 from openrouter_rerank.bulk.large import split_by_words
 from openrouter_rerank.bulk.many import RerankRequest, Result
-from openrouter_rerank.bulk.paths import create, flushed
+from openrouter_rerank.bulk.paths import create, flushed, refuse_appeared
 from openrouter_rerank.bulk.tables import Schema, carried_value, chunks, json_line, read, writer
 from openrouter_rerank.documents import to_wire
 from openrouter_rerank.errors import ResponseError
@@ -365,6 +365,9 @@ def finish(batch: Batch, found: Survey, journal: Journal) -> Summary:
                 flushed(out)
                 flushed(failed)
             _refuse_changed(batch, found)
+            if not journal.replaces:
+                made = {batch.target: parts[0]} | ({batch.failed: parts[1]} if journal.failed else {})
+                refuse_appeared(batch, made)
             if journal.failed:
                 parts[1].replace(batch.failed)
             else:

@@ -22,7 +22,13 @@ from typing import Any, BinaryIO, TypeVar, cast
 import msgspec
 
 from openrouter_rerank.bulk.job import COLUMNS, SCALARS, BadBatch, Batch, Survey, reporting
-from openrouter_rerank.bulk.paths import open_journal, refuse_existing, refuse_irregular, refuse_lack_of_room
+from openrouter_rerank.bulk.paths import (
+    open_journal,
+    refuse_appeared,
+    refuse_existing,
+    refuse_irregular,
+    refuse_lack_of_room,
+)
 from openrouter_rerank.ledger import exact
 
 # Seconds between two calls of fsync. A killed process loses nothing in between.
@@ -77,6 +83,8 @@ class Journal:
         """The message of the first error of each type."""
         self.rows = rows
         """The number of rows of the input."""
+        self.replaces = False
+        """True if the job replaces an output that was there when it began."""
         self._path = path
         self._file = file
         # Eight bytes for each row, to keep memory small.
@@ -134,7 +142,8 @@ class Journal:
         line = self._file.readline(_LONGEST_HEADER)
         content = _payload(line)
         if content is None:
-            if _framed(msgspec.json.encode(header)).startswith(line.rstrip(b"\0")):
+            begun = (_framed(msgspec.json.encode(one)) for one in (header, {**header, **_REPLACING}))
+            if any(whole.startswith(line.rstrip(b"\0")) for whole in begun):
                 return False
             if damaged and _BEGINNING.match(line):
                 return True
@@ -152,6 +161,7 @@ class Journal:
         self._file.seek(0)
         there: Any = msgspec.json.decode(_payload(self._file.readline()) or b"")
         _refuse_others(self._path, there, header)
+        self.replaces = "replaces" in there
         self._end = self._file.tell()
         decoder = msgspec.json.Decoder(FinishedRow)
         for line in self._file:
@@ -164,10 +174,11 @@ class Journal:
         self.cut = size - self._end
         self._file.truncate(self._end)
 
-    def begin(self, header: Mapping[str, Any]) -> None:
-        """Start an empty journal."""
+    def begin(self, header: Mapping[str, Any], *, replaces: bool) -> None:
+        """Start an empty journal; with `replaces`, of a job that replaces an output."""
+        self.replaces = replaces
         self._file.truncate(0)
-        self._append(msgspec.json.encode(header))
+        self._append(msgspec.json.encode({**header, **_REPLACING} if replaces else header))
         self.sync()
 
     def _count(self, finished: FinishedRow, place: int) -> None:
@@ -206,6 +217,7 @@ class Journal:
             yield
 
 
+_REPLACING = {"replaces": True}
 _BEGINNING = re.compile(rb'[0-9a-f]{8} \{"rerank_batch":1,')
 _LONGEST_HEADER = 2**20
 _FRAME = 10  # the checksum, a blank and the newline around a line's content
@@ -254,8 +266,10 @@ def opened(batch: Batch, found: Survey, *, restart: bool) -> Generator[Journal]:
             refuse_existing(batch, restart=restart)
         if ours and not restart:
             journal.load(header)
+            if journal.done < found.rows and not journal.replaces:
+                refuse_appeared(batch)
         else:
-            journal.begin(header)
+            journal.begin(header, replaces=any(map(os.path.lexists, (batch.target, batch.failed))))
         yield journal
 
 

@@ -78,7 +78,9 @@ def _opened(name: str, source: Any) -> Any:
     try:
         return load("pyarrow.parquet").ParquetFile(source)
     except load().ArrowException as error:
-        message = f"{name}: not Parquet ({error}); pass its format with --input-format"
+        message = (
+            f"{name}: not Parquet, or damaged ({error}); get it again, or pass its format with --input-format"
+        )
         raise BadFile(message) from error
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from openrouter_rerank.bulk.job import ERROR, BadBatch, Batch, Survey, reporting
+from openrouter_rerank.bulk.job import ERROR, BadBatch, Batch, BatchError, Survey, reporting
 
 _MOVE = "move it away, or name another OUT"
 
@@ -51,6 +53,29 @@ def refuse_existing(batch: Batch, *, restart: bool) -> None:
         if _status(path) is not None:
             message = f"{path}: it already exists, without an unfinished run; name another OUT, or give --restart to rank again"
             raise BadBatch(message)
+
+
+def refuse_appeared(batch: Batch, made: Mapping[Path, Path] | None = None) -> None:
+    """Refuse to overwrite a file that appeared after an unfinished job began.
+
+    Args:
+        batch: The job.
+        made: The finished files by what they are to replace: a killed run may have done so already.
+
+    Raises:
+        BatchError: There is such a file; before anything was sent it is a BadBatch.
+    """
+    for path in (batch.target, batch.failed):
+        found = _status(path)
+        if found is None:
+            continue
+        own = None if made is None else made.get(path)
+        if not (own and stat.S_ISREG(found.st_mode) and filecmp.cmp(path, own, shallow=False)):
+            message = (
+                f"{path}: it appeared after this job began, and this command did not write it; move it away, and run the "
+                "same command again: no finished row is lost"
+            )
+            raise BadBatch(message) if made is None else BatchError(message)
 
 
 def refuse_lack_of_room(batch: Batch, found: Survey) -> None:

@@ -24,6 +24,7 @@ from openrouter_rerank import (
     RerankError,
 )
 from openrouter_rerank.bulk import batch as jobs
+from openrouter_rerank.bulk.files import STDIN
 from openrouter_rerank.bulk.job import (
     COLUMNS,
     FORMATS,
@@ -33,12 +34,14 @@ from openrouter_rerank.bulk.job import (
     Batch,
     BatchError,
     Survey,
+    reporting,
 )
 from openrouter_rerank.bulk.journal import FinishedRow, Journal, opened
 from openrouter_rerank.bulk.tables import input_format, output_format, read
 from openrouter_rerank.cli.chunks import chunk_options, words
 from openrouter_rerank.cli.connection import Connection, connect, connection_options, dialect_of
 from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, BadInput, CallFailed, one_line
+from openrouter_rerank.cli.numbers import PositiveNumber
 from openrouter_rerank.defaults import MODEL
 from openrouter_rerank.ledger import exact, is_reached
 
@@ -75,13 +78,13 @@ _SAID = 160
 @click.option(
     "--requests-per-minute",
     "--rpm",
-    type=click.FloatRange(min=0, min_open=True),
+    type=PositiveNumber(),
     metavar="N",
     help="The number of requests that start in a minute.  [default: no limit]",
 )
 @click.option(
     "--max-cost",
-    type=click.FloatRange(min=0, min_open=True),
+    type=PositiveNumber(),
     metavar="DOLLARS",
     help="Stop before the job, including its earlier runs, costs more.  [default: no limit]",
 )
@@ -165,10 +168,8 @@ def command(  # noqa: PLR0913 - one argument for each option
     if not source.is_file():
         message = f"{source} is a pipe or a device, and IN is read more than once. Write it to a file first"
         raise BadInput(message)
-    if target.exists() and not target.is_file():
-        message = f"{target} is a pipe or a device, and OUT is put in its place when it is whole. Name a file"
-        raise BadInput(message)
     try:
+        _check_target(target)
         job = Batch(
             source=source,
             target=target,
@@ -234,6 +235,17 @@ def command(  # noqa: PLR0913 - one argument for each option
 
 # The names of the columns, from the contract.
 command.help = (command.help or "").replace("HIT", ", ".join(PLACE)).replace("COLUMNS", ", ".join(COLUMNS))
+
+
+def _check_target(target: Path) -> None:
+    if str(target) == STDIN:
+        raise BadInput("OUT: a later run cannot resume standard output; name a file")
+    with reporting(target, "nothing was sent"):
+        if target.exists() and not target.is_file():
+            message = (
+                f"{target} is a pipe or a device, and OUT is put in its place when it is whole. Name a file"
+            )
+            raise BadInput(message)
 
 
 def _surveyed(job: Batch) -> Survey:

@@ -11,6 +11,7 @@ import click
 
 from openrouter_rerank import AsyncReranker, Reranker
 from openrouter_rerank.cli.errors import BadInput
+from openrouter_rerank.cli.numbers import PositiveNumber
 from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE, MODEL
 from openrouter_rerank.redaction import mask, reveal
 
@@ -67,7 +68,7 @@ _OPTIONS = (
     ),
     click.option(
         "--timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=PositiveNumber(),
         metavar="SECONDS",
         help="The timeout of one attempt. All attempts and waits together may take twice as long.  [default: 60]",
     ),

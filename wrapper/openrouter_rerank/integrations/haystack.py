@@ -106,6 +106,9 @@ class OpenRouterRanker:
             message = f"OpenRouterRanker() has no argument {name!r}; did you mean {_RENAMED[name]!r}?"
             raise TypeError(message)
         refuse_unknown("OpenRouterRanker", options, names_of(OpenRouterRanker.__init__))
+        if not isinstance(api_key, Secret | None):
+            message = f"api_key must be a Secret of Haystack, not {type(api_key).__name__}; pass Secret.from_token(...)"
+            raise TypeError(message)
         self.model = model
         self.top_k = top_k
         self.score_threshold = score_threshold

@@ -1,6 +1,7 @@
 """The adapter for Haystack, in Haystack's own pipelines and against a server on loopback."""
 
 from contextlib import closing
+from traceback import TracebackException
 
 import pytest
 
@@ -232,6 +233,17 @@ def test_written_down():
         OpenRouterRanker(api_key=Secret.from_token(KEY)).to_dict()
     with pytest.raises(SerializationError, match="ready reranker"):
         OpenRouterRanker(reranker=Reranker.local()).to_dict()
+
+
+def test_a_key_that_is_not_a_secret():
+    """A key as a text, which the component would show and could not pickle, is refused and not shown."""
+    with pytest.raises(
+        TypeError, match=r"api_key must be a Secret of Haystack, not str; pass Secret.from_token"
+    ) as raised:
+        OpenRouterRanker(api_key=KEY)  # type: ignore[arg-type]
+    shown = TracebackException.from_exception(raised.value, capture_locals=True)
+    ours = [frame for frame in shown.stack if "/openrouter_rerank/" in frame.filename]
+    assert KEY not in str([frame.locals for frame in ours])
 
 
 def test_the_defaults_written_down():

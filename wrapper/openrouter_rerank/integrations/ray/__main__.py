@@ -16,6 +16,7 @@ from openrouter_rerank.bulk.job import COLUMNS, ERROR
 from openrouter_rerank.cli.app import OneLine
 from openrouter_rerank.cli.connection import Connection, connect, connection_options, dialect_of, key_of
 from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed, one_line
+from openrouter_rerank.cli.numbers import PositiveNumber
 from openrouter_rerank.integrations.ray.dataset import Job, ray
 
 # The smallest number of rows in a file of OUT. Rows that are ranked and not written are lost if the command dies.
@@ -46,13 +47,13 @@ _ADDRESS = "RAY_ADDRESS"
 @click.option(
     "--requests-per-minute",
     "--rpm",
-    type=click.FloatRange(min=0, min_open=True),
+    type=PositiveNumber(),
     metavar="N",
     help="The number of requests that may start in a minute, over all actors.  [default: no limit]",
 )
 @click.option(
     "--max-cost",
-    type=click.FloatRange(min=0, min_open=True),
+    type=PositiveNumber(),
     metavar="DOLLARS",
     help="The largest cost of all rows.  [default: no limit]",
 )
