@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,9 +35,9 @@ from openrouter_rerank.bulk.job import BadBatch, Batch
 from openrouter_rerank.cli import batch
 from openrouter_rerank.cli.app import app
 from openrouter_rerank.core import compose, rerank, send_one
-from openrouter_rerank.dialects import codec, hint
+from openrouter_rerank.dialects import codec, other_dialect
 from openrouter_rerank.operations import Parallel
-from openrouter_rerank.testing import serving
+from openrouter_rerank.testing import Request, Script, answer, serving
 from openrouter_rerank_api.dialects import DIALECTS as ALL
 from openrouter_rerank_api.dialects import REQUESTS, SUMMARIES
 from openrouter_rerank_api.options import WIRE_TYPES
@@ -514,6 +515,7 @@ def test_the_wrong_dialect(told: str, spoken: str) -> None:
         except RerankError as error:
             assert f"pass dialect={spoken!r}" in error.message
             assert "report it" not in error.message
+            assert pickle.loads(pickle.dumps(error)).dialect == spoken
         else:
             assert ranking.indices == [2, 1]
             assert {told, spoken} <= {"openrouter", "cohere-v2", "jina"}
@@ -528,7 +530,7 @@ def test_the_right_dialect(name: str) -> None:
     status, body, _ = VENDORS[name](request)
     assert status == 200
     assert [one for one in ALL if codec(one).looks_like(body)] == [name]
-    assert hint(name, body) == ""
+    assert other_dialect(name, body) is None
     for nothing in (
         None,
         5,
@@ -540,7 +542,7 @@ def test_the_right_dialect(name: str) -> None:
         {"error": "M"},
         {"results": None},
     ):
-        assert hint(name, nothing) == ""
+        assert other_dialect(name, nothing) is None
 
 
 def test_an_unknown_dialect() -> None:
@@ -559,8 +561,8 @@ def test_an_unknown_dialect() -> None:
 @pytest.mark.parametrize("name", ["openrouter", "cohere-v2"])
 def test_no_dialect_reads_a_bad_result(name: str, bad: object) -> None:
     """Where the results are read alike in both dialects, neither is recommended; a score by another name is a hint."""
-    assert hint(name, {"model": "m", "results": [bad]}) == ""
-    assert "pass dialect='jina'" in hint(name, {"model": "m", "results": [{"index": 0, "score": 0.5}]})
+    assert other_dialect(name, {"model": "m", "results": [bad]}) is None
+    assert other_dialect(name, {"model": "m", "results": [{"index": 0, "score": 0.5}]}) == codec("jina")
 
 
 def test_the_fields_of_a_refusal() -> None:
@@ -1104,6 +1106,98 @@ def test_a_job_has_its_dialect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(batch, "opened", opened)
     code, _, error = run("batch", table, tmp_path / "out.jsonl", "--dialect", "tei", "--base-url", BASE)
     assert (code, "'dialect': 'tei'" in error) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("told", "spoken", "rows", "sent"),
+    [
+        # Each of these answers may be billed.
+        ("openrouter", "voyage", 60, range(1, 10)),
+        ("voyage", "jina", 1, [1]),
+        # These are refusals, which may be those of the row.
+        ("openrouter", "tei", 60, range(50, 60)),
+        ("tei", "cohere-v2", 2, [2]),
+    ],
+)
+def test_a_job_in_the_wrong_dialect(
+    tmp_path: Path, told: str, spoken: str, rows: int, sent: Sequence[int]
+) -> None:
+    """A job ends where its server speaks another dialect, and can be run again in that one."""
+    table, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    table.write_text('{"query": "q", "documents": ["a", "b"]}\n' * rows)
+    with serving(script(VENDORS[spoken])) as server:
+        command = ["batch", table, out, "--base-url", server.url, "--concurrency", 2]
+        named = [*command, *([] if model(told) is None else ["-m", "m"])]
+        code, _, error = run(*named, "--dialect", told)
+        assert code == 1
+        assert f"pass dialect={spoken!r}" in error
+        assert f"0 of {rows} rows are finished" in error
+        assert error.endswith("Correct the command and run it again\n")
+        assert len(server.requests) in sent
+        assert list(tmp_path.iterdir()) == [table]
+        named = [*command, *([] if model(spoken) is None else ["-m", "m"])]
+        assert run(*named, "--dialect", spoken)[0] == 0
+    assert len(out.read_text().splitlines()) == rows
+
+
+def test_a_refusal_in_the_form_of_another_dialect(tmp_path: Path) -> None:
+    """A row that is refused in another form is a failed row, if others are ranked."""
+    table, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    table.write_text('{"query": "q", "documents": ["a", "b"]}\n' * 3)
+
+    def play(request: Request) -> Script:
+        if request.number == 1:
+            yield answer(400, {"error": {"message": "too odd", "type": "BadRequestError", "code": 400}})
+        else:
+            yield from script(VENDORS["jina"])(request)
+
+    with serving(play) as server:
+        code, _, error = run("batch", table, out, "--base-url", server.url, "--concurrency", 1)
+    assert (code, "3 of 3 rows are finished, 1 of them failed" in error) == (1, True)
+    assert len(out.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ([], "model: the dialect 'cohere-v2' needs one"),
+        (["-m", "m", "--truncation", "true"], "truncation: the dialect 'cohere-v2' has no such field"),
+        (["-m", "m", "--priority", "1000"], "priority: expected int <= 999"),
+    ],
+)
+def test_options_of_a_job(tmp_path: Path, option: list[str], problem: str) -> None:
+    """An option with which every row would fail is bad usage, and does not stand in the way of the right one."""
+    table, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    table.write_text('{"query": "q", "documents": ["a", "b"]}\n')
+    with serving(script(VENDORS["cohere-v2"])) as server:
+        command = ["batch", table, out, "--dialect", "cohere-v2", "--base-url", server.url]
+        for more in ([], ["--dry-run"]):
+            code, _, error = run(*command, *option, *more)
+            assert (code, problem in error) == (2, True)
+            assert not out.exists()
+        assert server.requests == []
+        assert run(*command, "-m", "m")[0] == 0
+
+
+@pytest.mark.parametrize("option", [[], ["--dialect", "openrouter"]])
+def test_the_default_dialect_of_a_job(tmp_path: Path, option: list[str]) -> None:
+    """A job that was begun with the default dialect goes on, whether the dialect is named or not."""
+    table, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    table.write_text('{"query": "q", "documents": ["a", "b"]}\n' * 2)
+
+    def play(request: Request) -> Script:
+        if request.number == 2:
+            yield answer(401, {"error": {"code": 401, "message": "no"}})
+        else:
+            yield from script(VENDORS["openrouter"])(request)
+
+    with serving(play) as server:
+        command = ["batch", table, out, "--base-url", server.url, "--concurrency", 1]
+        assert run(*command)[0] == 1
+        code, _, error = run(*command, "--dialect", "jina")
+        assert (code, "belongs to a run with other options" in error) == (2, True)
+        code, _, error = run(*command, *option)
+        assert (code, "going on: 1 of 2 rows are finished" in error) == (0, True)
 
 
 @pytest.mark.parametrize(

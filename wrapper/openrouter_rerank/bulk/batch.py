@@ -258,6 +258,10 @@ class Row(RerankRequest[Any]):
         self.row = row
 
 
+PLAIN = ("query", ["document"])
+"""A request that any options allow: an error of it is one of the options, and of every row."""
+
+
 def finished_row(result: Result[Any]) -> FinishedRow:
     """Return the outcome of a `Row`."""
     row: int = result.request.row

@@ -152,7 +152,18 @@ def server_options(command: C) -> C:
 
 def dialect_of(connection: Server) -> Any:
     """Return the name of the dialect."""
-    return connection["dialect"] or "openrouter"
+    return connection["dialect"] or _default_dialect()
+
+
+def _default_dialect() -> str:
+    from openrouter_rerank_api.dialects import DIALECTS  # noqa: PLC0415 - `rerank --help` does without
+
+    return DIALECTS[0]
+
+
+def default_model(connection: Connection) -> str:
+    """Return the model that is requested if no option names one; empty if the dialect has no default."""
+    return MODEL if dialect_of(connection) == _default_dialect() else ""
 
 
 def key_of(connection: Server) -> str | None:
@@ -162,7 +173,7 @@ def key_of(connection: Server) -> str | None:
         BadInput: The named variable has no key.
     """
     name = connection["key_env"]
-    if name is None and dialect_of(connection) != "openrouter":
+    if name is None and dialect_of(connection) != _default_dialect():
         return None
     # Many tools set an empty variable for a missing key, and another server may need none.
     key = mask(os.environ.get(name or KEY_VARIABLE, "").strip())

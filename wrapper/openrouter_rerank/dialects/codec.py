@@ -12,6 +12,7 @@ from openrouter_rerank.decoding import plain
 from openrouter_rerank.defaults import KEY_VARIABLE
 from openrouter_rerank.readers import billed, count, items, members, text
 from openrouter_rerank_api.dialects import REQUESTS
+from openrouter_rerank_api.types import UNSET
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -71,6 +72,11 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     """The header that has the number of tokens."""
     refine: Callable[[Envelope], Envelope] = _as_it_is
     """Return the error with what only this vendor has."""
+
+    @property
+    def hint(self) -> str:
+        """The sentence for an answer in this dialect to a request in another."""
+        return f"The answer looks like {self.title}'s{self.also}; pass dialect={self.name!r}"
 
     def looks_like(self, body: object) -> bool:
         """Return True if a body, plain data or text, can only be of this dialect."""
@@ -196,8 +202,10 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         has = members(item)
         if not has:
             return item
-        score = next((has[name] for name in self.scores if name in has), None)
-        result: dict[str, Any] = {"index": has.get("index"), "relevance_score": score}
+        result = {"index": has["index"]} if "index" in has else {}
+        score = next((has[name] for name in self.scores if name in has), UNSET)
+        if score is not UNSET:
+            result["relevance_score"] = score
         echo = has.get("document", has.get("text"))
         if isinstance(echo, str):
             result["document"] = {"text": echo}
@@ -205,6 +213,11 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
             kept = {name: text(members(echo).get(name)) for name in ("text", "image")}
             result["document"] = {name: value for name, value in kept.items() if value is not None}
         return result
+
+    def in_its_names(self, problem: str) -> str:
+        """Return the problem of a canonical answer with the names of this dialect."""
+        place = "$" if self.results is None else f"$.{self.results}"
+        return problem.replace("$.results", place).replace("relevance_score", self.scores[0])
 
     def canonical(
         self, body: bytes, *, headers: Mapping[str, str], documents: Sequence[object], model: str
