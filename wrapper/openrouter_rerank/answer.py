@@ -39,7 +39,7 @@ from openrouter_rerank.operations import LARGEST_ERROR, Answer, Failure, Outcome
 from openrouter_rerank.ranking import Content, Hit, Ranking, Usage
 from openrouter_rerank.readers import billed, count, flag, members, number, text
 from openrouter_rerank.redaction import Redactor
-from openrouter_rerank.settings import LIST_PATH, RANKING_PATH, Settings
+from openrouter_rerank.settings import LIST_PATH, Settings, ranking_path
 from openrouter_rerank.wordings import Cause, cause_of, is_no_address, words_of
 from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
 from openrouter_rerank_api.dialects import DIALECTS
@@ -492,7 +492,8 @@ def _what_next(  # noqa: PLR0911 - one next step for each cause
     proxy = settings.proxy
     if 300 <= answer.status < 400:
         query = settings.url.partition("?")[2]
-        return redirect_step(settings.where, query, answer.headers.get("location"), RANKING_PATH, LIST_PATH)
+        path = ranking_path(settings.codec)
+        return redirect_step(settings.where, query, answer.headers.get("location"), path, LIST_PATH)
     if answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return f"Check the user name and the password in {proxy.variable if proxy else 'the address of the proxy'}"
     if answer.status == HTTPStatus.BAD_REQUEST and _WANTS_TLS.search(answer.body):

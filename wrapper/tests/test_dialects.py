@@ -7,7 +7,7 @@ import json
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import httpx
 import msgspec
@@ -25,6 +25,7 @@ from openrouter_rerank import (
     InsufficientCreditsError,
     InvalidResponseError,
     RateLimitError,
+    RequestTimeoutError,
     Reranker,
     RerankError,
     Retries,
@@ -39,7 +40,7 @@ from openrouter_rerank.dialects import codec, other_dialect
 from openrouter_rerank.operations import Parallel
 from openrouter_rerank.testing import Request, Script, answer, serving
 from openrouter_rerank_api.dialects import DIALECTS as ALL
-from openrouter_rerank_api.dialects import REQUESTS, SUMMARIES
+from openrouter_rerank_api.dialects import PATHS, REQUESTS, SUMMARIES
 from openrouter_rerank_api.options import WIRE_TYPES
 from shells import KEY, Shell
 from vendors import DIALECTS, VENDORS, handler, script
@@ -572,6 +573,39 @@ def test_the_fields_of_a_refusal() -> None:
     assert told.message == "Validation error (top_n: too small)"
 
 
+@pytest.mark.parametrize(
+    ("answers", "found"), [([499, 200], [0]), ([499] * 3, RequestTimeoutError), ([498], BadRequestError)]
+)
+def test_a_request_that_cohere_cancelled(answers: list[int], found: Any) -> None:
+    """A 499 may pass, and a 498 does not."""
+    sent: list[httpx.Request] = []
+    ranked = {"results": [{"index": 0, "relevance_score": 0.5}]}
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        status = answers[len(sent) - 1]
+        return httpx.Response(status, json=ranked if status == 200 else {"message": "cancelled"})
+
+    client = httpx.Client(transport=httpx.MockTransport(handle))
+    with reranker("cohere-v2", http_client=client, retries=Retries(first_wait=0)) as made:
+        try:
+            assert made.rerank("q", ["a"]).indices == found
+        except RerankError as error:
+            assert type(error) is found
+            assert error.message.startswith(f"{answers[-1]} from")
+    assert len(sent) == len(answers)
+
+
+def test_a_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base URL to set is found by the path of the dialect's own operation."""
+    monkeypatch.setitem(cast("dict[str, str]", PATHS), "voyage", "/order")
+    moved = httpx.Response(307, headers={"Location": "http://new.example/v1/order"})
+    client = httpx.Client(transport=httpx.MockTransport(lambda _: moved))
+    with reranker("voyage", http_client=client) as made, pytest.raises(RerankError) as caught:
+        made.rerank("q", ["a"])
+    assert "set base_url to http://new.example/v1/order" in caught.value.message
+
+
 def test_the_title_is_the_status_of_the_answer() -> None:
     """An account without credits is a 403 at Jina, and the message says so; its class is that of a 402."""
     body = {"detail": "Account balance not enough", "code": "AUTHZ_INSUFFICIENT_BALANCE"}
@@ -832,6 +866,16 @@ def test_parts_run_at_once() -> None:
     assert len(step.calls) == 3
 
 
+def test_the_size_of_a_part() -> None:
+    """A request to TEI is no larger than its server takes by default."""
+    sent: list[httpx.Request] = []
+    client = httpx.Client(transport=httpx.MockTransport(handler(VENDORS["tei"], sent)))
+    with reranker("tei", http_client=client) as made:
+        assert len(made.rerank("q", ["x" * 900_000] * 4)) == 4
+    assert len(sent) == 2
+    assert all(len(request.content) <= 2_000_000 for request in sent)
+
+
 def test_a_refused_number(shell: Shell) -> None:
     """A refusal that names a number of documents halves the list, as ever."""
     with shell.open(handler(VENDORS["tei"]), dialect="tei", base_url=BASE, max_documents=1000) as rerank:
@@ -1039,6 +1083,34 @@ def test_copies() -> None:
         assert read._settings.defaults["instruction"] == "by place"
 
 
+@pytest.mark.parametrize(
+    ("name", "base_url", "instead"),
+    [
+        ("cohere-v2", None, "set CO_API_KEY in both processes"),
+        ("cohere-v2", BASE, "make it where it is used"),
+        ("tei", BASE, "make it where it is used"),
+        ("openrouter", BASE, "set OPENROUTER_API_KEY in both processes"),
+    ],
+)
+def test_a_key_that_is_not_pickled(name: Any, base_url: str | None, instead: str) -> None:
+    """The error names the variable from which the dialect reads its key, or none where there is none."""
+    with (
+        Reranker(KEY, dialect=name, base_url=base_url) as made,
+        pytest.raises(TypeError, match=f"a key is not pickled; {instead}, or pickle the arguments"),
+    ):
+        pickle.dumps(made)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_limit_that_cannot_hold(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A warning says once that an answer has no cost, which max_cost could count."""
+    with reranker(name, max_cost=1.0) as made:
+        for _ in range(2):
+            made.rerank("q", ["a"])
+        assert (made.ledger.unknown, made.ledger.cost) == (2, 0.0)
+    assert caplog.messages == ["max_cost cannot hold: the server does not say what its rankings cost"]
+
+
 @pytest.mark.parametrize("name", DIALECTS)
 def test_models(name: str) -> None:
     """No other dialect has the list of models."""
@@ -1207,6 +1279,7 @@ def test_the_default_dialect_of_a_job(tmp_path: Path, option: list[str]) -> None
         (["--dialect", "tei", "--local"], "--local: cannot be combined with --dialect"),
         (["--key-env", "NOT_SET"], "--key-env: the environment variable NOT_SET is empty or not set"),
         (["--dialect", "jina", "--base-url", BASE, "--truncate", "true"], "dialect 'tei' has it"),
+        (["--dialect", "tei", "--base-url", "ftp://x"], "base_url must be an http(s) URL"),
         (["--max-tokens-per-doc", "5"], "dialect 'cohere-v2' or 'jina' has it"),
     ],
 )

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from openrouter_rerank.decoding import plain
-from openrouter_rerank.defaults import KEY_VARIABLE
+from openrouter_rerank.defaults import KEY_VARIABLE, MAX_BYTES, MAX_DOCUMENTS
 from openrouter_rerank.readers import billed, count, items, members, text
-from openrouter_rerank_api.dialects import REQUESTS
+from openrouter_rerank_api.dialects import PATHS, REQUESTS
 from openrouter_rerank_api.types import UNSET
 
 
@@ -38,8 +38,6 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     """The vendor or server, as messages name it."""
     also: str = ""
     """Others that have the same form, as messages name them."""
-    path: str = "/rerank"
-    """The path of the operation under the base URL."""
     base_url: str | None = None
     """The vendor's own address; None where everyone runs their own server."""
     hosts: Sequence[str] = ()
@@ -55,8 +53,10 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     """The name of `top_n` in a request; None where the client cuts the answer."""
     constants: Mapping[str, Any] = {}
     """Fields that are sent unless the caller sets them."""
-    max_documents: int = 1000
+    max_documents: int = MAX_DOCUMENTS
     """The number of documents above which a list is sent in parts by default."""
+    max_bytes: int = MAX_BYTES
+    """The size of a request above which it is sent in parts by default."""
     takes_images: bool = False
     takes_empty: bool = True
     """True if a document may be the empty text."""
@@ -88,6 +88,11 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         return parts.scheme == "https" and parts.hostname in self.hosts
 
     # ------------------------------------------------------------------------------------------------------- requests
+
+    @property
+    def path(self) -> str:
+        """The path of the operation under the base URL."""
+        return PATHS[self.name]
 
     @property
     def fields(self) -> Mapping[str, object]:
