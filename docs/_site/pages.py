@@ -259,7 +259,7 @@ def _type(annotation: str) -> str:
     ]
     if "Dict" in plain and "Mapping[str, Any]" not in names:
         names.append("Mapping[str, Any]")
-    return " or ".join(f"`{name}`" for name in names)
+    return " or ".join(f"`{name}`" for name in dict.fromkeys(names))
 
 
 def _meanings() -> dict[str, str]:

@@ -683,6 +683,27 @@ def test_fields_of_dialects(name: str, field: str) -> None:
         assert all(repr(other) in str(caught.value) for other in DIALECTS if field in REQUESTS[other])
 
 
+@pytest.mark.parametrize(
+    ("name", "field", "value", "least"),
+    [
+        ("cohere-v2", "max_tokens_per_doc", 0, 1),
+        ("cohere-v2", "max_tokens_per_doc", -5, 1),
+        ("cohere-v2", "priority", -1, 0),
+        ("jina", "max_tokens_per_doc", -1, 0),
+        ("jina", "max_tokens_per_query", -1, 0),
+        ("jina", "max_chunks_per_doc", 0, 1),
+        ("jina", "overlap_tokens", -1, 0),
+        ("jina", "max_doc_length", 0, 1),
+    ],
+)
+def test_a_number_that_cannot_be_meant(name: str, field: str, value: int, least: int) -> None:
+    """A number below the bound of the contract is refused before anything is sent, and the bound is not."""
+    with reranker(name) as made:
+        with pytest.raises(ValueError, match=f"^{field} must be at least {least}, not {value}"):
+            made.rerank("q", ["a"], **{field: value})
+        assert made.rerank("q", ["a"], **{field: least}).indices == [0]
+
+
 def test_a_misspelt_field() -> None:
     """A misspelt field names the right one."""
     with reranker("jina") as made, pytest.raises(TypeError, match="did you mean 'max_tokens_per_doc'"):
