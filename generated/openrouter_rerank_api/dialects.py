@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
 from msgspec import Meta
@@ -31,6 +31,35 @@ PATHS: Mapping[str, str] = {
     "voyage": "/rerank",
 }
 """The path of the operation below the base address."""
+
+
+CARRIED: Mapping[str, Mapping[str, str]] = {
+    "openrouter": {
+        "model": "model",
+        "query": "query",
+        "documents": "documents",
+        "top_n": "top_n",
+        "provider": "provider",
+        "session_id": "session_id",
+        "user": "user",
+        "trace": "trace",
+    },
+    "cohere-v2": {"model": "model", "query": "query", "documents": "documents", "top_n": "top_n"},
+    "jina": {"model": "model", "query": "query", "documents": "documents", "top_n": "top_n"},
+    "tei": {"query": "query", "documents": "texts"},
+    "voyage": {"query": "query", "documents": "documents", "model": "model", "top_n": "top_k"},
+}
+"""The name of each field of openapi.yaml that a dialect has, by its name there."""
+
+
+REQUIRED: Mapping[str, Sequence[str]] = {
+    "openrouter": ["model", "query", "documents"],
+    "cohere-v2": ["model", "query", "documents"],
+    "jina": ["query", "documents"],
+    "tei": ["query", "documents"],
+    "voyage": ["query", "documents", "model"],
+}
+"""The fields of openapi.yaml without which a dialect takes no request."""
 
 
 class CohereV2SpanOptionsDict(TypedDict, total=False):

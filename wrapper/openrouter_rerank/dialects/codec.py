@@ -11,7 +11,7 @@ import msgspec
 from openrouter_rerank.decoding import plain
 from openrouter_rerank.defaults import KEY_VARIABLE, MAX_BYTES, MAX_DOCUMENTS
 from openrouter_rerank.readers import billed, count, items, members, text
-from openrouter_rerank_api.dialects import PATHS, REQUESTS
+from openrouter_rerank_api.dialects import CARRIED, PATHS, REQUESTS, REQUIRED, SUMMARIES
 from openrouter_rerank_api.types import UNSET
 
 
@@ -44,13 +44,8 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     """The vendor's hosts. The key of `key_variable` goes to no other."""
     key_variable: str | None = None
     """The environment variable of the vendor's key."""
-    model: Literal["required", "optional", "absent"] = "required"
     prefixes: Sequence[str] = ()
     """The names of the vendor that other APIs put before its models."""
-    documents: str = "documents"
-    """The name of the documents in a request."""
-    top_n: str | None = "top_n"
-    """The name of `top_n` in a request; None where the client cuts the answer."""
     constants: Mapping[str, Any] = {}
     """Fields that are sent unless the caller sets them."""
     max_documents: int = MAX_DOCUMENTS
@@ -62,6 +57,8 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     """True if a document may be the empty text."""
     results: str | None = "results"
     """The name of the results in an answer; None where the answer is the list."""
+    index: str = "index"
+    """The name of the position in a result."""
     scores: Sequence[str] = ("relevance_score",)
     """The names of the score in a result, the first that is there."""
     is_answer: Callable[[object], bool]
@@ -100,9 +97,26 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         return REQUESTS[self.name]
 
     def wire_name(self, name: str) -> str | None:
-        """Return the name of a canonical field in a request, or None where this dialect has no such field."""
-        name = {"documents": self.documents, "top_n": self.top_n or ""}.get(name, name)
-        return name if name in self.fields else None
+        """Return the name of an option or a canonical field in a request, or None where this dialect has no such field."""
+        is_option = name in SUMMARIES and name in self.fields
+        return name if is_option else CARRIED[self.name].get(name)
+
+    @property
+    def documents(self) -> str:
+        """The name of the documents in a request."""
+        return CARRIED[self.name]["documents"]
+
+    @property
+    def top_n(self) -> str | None:
+        """The name of `top_n` in a request; None where the client cuts the answer."""
+        return CARRIED[self.name].get("top_n")
+
+    @property
+    def model(self) -> Literal["required", "optional", "absent"]:
+        """The place of the model in a request."""
+        if "model" in REQUIRED[self.name]:
+            return "required"
+        return "optional" if "model" in CARRIED[self.name] else "absent"
 
     def encode(self, fields: Mapping[str, Any], indices: Sequence[int] | None = None) -> dict[str, Any]:
         """Return the body of a request by its canonical fields; None stands for a field that is left out.
@@ -121,16 +135,20 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(message)
         wire: dict[str, Any] = {}
         for name, value in given.items():
-            if name == "top_n" and self.top_n is None:
-                continue  # the client cuts the answer
             if name == "provider" and not value:
                 continue  # it has no preference
+            if name == "top_n" and self.top_n is None:
+                continue  # the client cuts the answer
             known = self.wire_name(name)
             if known is None:
                 raise ValueError(self.refusal(name))
-            wire[known] = min(value, len(documents)) if name == "top_n" else value
-        if "model" in wire:
-            wire["model"] = self._bare(wire["model"])
+            match name:
+                case "top_n":
+                    wire[known] = min(value, len(documents))
+                case "model":
+                    wire[known] = self._bare(value)
+                case _:
+                    wire[known] = value
         places = range(len(documents)) if indices is None else indices
         wire[self.documents] = [
             self._sent(document, place) for place, document in zip(places, documents, strict=True)
@@ -139,7 +157,10 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
 
     def refusal(self, name: str) -> str:
         """Return the message for a field that this dialect cannot carry."""
-        having = " or ".join(repr(other) for other, fields in REQUESTS.items() if name in fields)
+        named = SUMMARIES.keys() & {name}
+        having = " or ".join(
+            repr(other) for other, fields in REQUESTS.items() if name in (fields if named else CARRIED[other])
+        )
         return f"{name}: the dialect {self.name!r} has no such field (dialect {having} has it); leave it out"
 
     def _bare(self, model: Any) -> Any:
@@ -207,7 +228,7 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         has = members(item)
         if not has:
             return item
-        result = {"index": has["index"]} if "index" in has else {}
+        result = {"index": has[self.index]} if self.index in has else {}
         score = next((has[name] for name in self.scores if name in has), UNSET)
         if score is not UNSET:
             result["relevance_score"] = score
@@ -222,7 +243,8 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     def in_its_names(self, problem: str) -> str:
         """Return the problem of a canonical answer with the names of this dialect."""
         place = "$" if self.results is None else f"$.{self.results}"
-        return problem.replace("$.results", place).replace("relevance_score", self.scores[0])
+        problem = problem.replace("$.results", place).replace("relevance_score", self.scores[0])
+        return problem.replace("`index`", f"`{self.index}`").replace("].index", f"].{self.index}")
 
     def canonical(
         self, body: bytes, *, headers: Mapping[str, str], documents: Sequence[object], model: str

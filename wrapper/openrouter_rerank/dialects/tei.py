@@ -34,9 +34,6 @@ def refine(envelope: Envelope) -> Envelope:
 CODEC = Codec(
     name="tei",
     title="TEI",
-    model="absent",
-    documents="texts",
-    top_n=None,
     # Its defaults of max_client_batch_size and payload_limit.
     max_documents=32,
     max_bytes=2_000_000,
