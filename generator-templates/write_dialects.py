@@ -134,11 +134,11 @@ def write_carried(canonical: Dialect, dialects: list[Dialect]) -> tuple[str, str
         dialect.name: [name for name, own in carried[dialect.name].items() if own in dialect.required]
         for dialect in dialects
     }
+    names = '"""The name of each field of openapi.yaml that a dialect has, by its name there."""'
+    needed = '"""The fields of openapi.yaml without which a dialect takes no request."""'
     return (
-        f"CARRIED: Mapping[str, Mapping[str, str]] = {carried!r}\n"
-        '"""The name of each field of openapi.yaml that a dialect has, by its name there."""',
-        f"REQUIRED: Mapping[str, Sequence[str]] = {required!r}\n"
-        '"""The fields of openapi.yaml without which a dialect takes no request."""',
+        f"CARRIED: Mapping[str, Mapping[str, str]] = {carried!r}\n{names}",
+        f"REQUIRED: Mapping[str, Sequence[str]] = {required!r}\n{needed}",
     )
 
 

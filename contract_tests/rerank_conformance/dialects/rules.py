@@ -138,7 +138,6 @@ _OWN: Mapping[str, tuple[_Own, ...]] = {
         _Own("refusal.unknown-fields", "SHOULD", "A field that the contract does not know is refused", f"{REQUEST}/additionalProperties", _UNKNOWN),
         _Own("refusal.query-blank", "MUST", "A query that is empty or blank is refused", f"{_PROPERTIES}/query", ({"query": ""}, {"query": " \t"})),
     ),
-    "jina": (),
     "tei": (
         _Own("refusal.canonical-form", "MUST", "documents in place of texts are refused", f"{REQUEST}/required", ({"texts": ..., "documents": ["a", "b"]},)),
     ),
@@ -158,7 +157,7 @@ _ADVICE = frozenset({"jina"})
 def own_rules(dialect: str) -> tuple[tuple[DialectRule, tuple[Body, ...]], ...]:
     """Return the rules that only a dialect has, each with what its requests change in a plain one."""
     codec = CODECS[dialect]
-    return tuple((_made(one, codec), one.bodies) for one in (*_OWN[dialect], *_derived(codec)))
+    return tuple((_made(one, codec), one.bodies) for one in (*_OWN.get(dialect, ()), *_derived(codec)))
 
 
 def own_probes(dialect: str, model: str) -> list[Probe]:

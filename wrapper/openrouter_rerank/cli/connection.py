@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from types import UnionType
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, Union, Unpack, cast, get_args, get_origin
@@ -58,12 +58,6 @@ _OPTIONS = (
         metavar="URL",
         help="Another server. Without --dialect, the key from OPENROUTER_API_KEY is sent to it, if set.  "
         f"[default: {BASE_URL}, or the vendor's of the dialect]",
-    ),
-    click.option(
-        "--key-env",
-        metavar="NAME",
-        help="The environment variable with the API key.  [default: OPENROUTER_API_KEY; at the vendor's own address of a "
-        "dialect CO_API_KEY, JINA_API_KEY or VOYAGE_API_KEY, at any other none]",
     ),
     click.option(
         "--timeout",
@@ -139,15 +133,28 @@ def connection_options(command: C) -> C:
 
 def server_options(command: C) -> C:
     """Add the options of a server alone; the function takes them as `**server: Unpack[Server]`."""
-    from openrouter_rerank_api.dialects import DIALECTS  # noqa: PLC0415 - `rerank --help` does without
+    from openrouter_rerank.dialects import codec  # noqa: PLC0415 - `rerank --help` does without
+    from openrouter_rerank_api.dialects import DIALECTS  # noqa: PLC0415 - likewise
 
-    for option in reversed(_OPTIONS):
+    codecs = [codec(name) for name in DIALECTS[1:]]
+    variables = [one.key_variable for one in codecs if one.key_variable is not None]
+    key = click.option(
+        "--key-env",
+        metavar="NAME",
+        help=f"The environment variable with the API key.  [default: {KEY_VARIABLE}; at the vendor's own address of a "
+        f"dialect {_listed(variables)}, at any other none]",
+    )
+    for option in reversed((*_OPTIONS[:3], key, *_OPTIONS[3:])):
         command = option(command)
     return click.option(
         "--dialect",
         type=click.Choice(DIALECTS),
         help=f"The API that the server speaks; jina is also that of vLLM, llama.cpp and infinity.  [default: {DIALECTS[0]}]",
     )(command)
+
+
+def _listed(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def dialect_of(connection: Server) -> Any:

@@ -67,6 +67,8 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     """Return True if a body is an error of this form, and of no other."""
     usage_header: str | None = None
     """The header that has the number of tokens."""
+    messages: Sequence[str] = ("message", "detail", "error")
+    """The names of the message in an error, the first that says something."""
     refine: Callable[[Envelope], Envelope] = _as_it_is
     """Return the error with what only this vendor has."""
 
@@ -272,21 +274,20 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         own = f"api_key or {self.key_variable}" if self.is_of_vendor(url) else "api_key"
         return sentence.replace(f"api_key or {KEY_VARIABLE}", own)
 
+    def _message(self, told: Mapping[str, Any]) -> str:
+        said = [_said(told.get(name)) for name in self.messages]
+        return next(filter(None, said), "")
+
     def error(self, status: int, body: object) -> Envelope:
         """Return the error that a body tells: plain data, or text where it is not JSON."""
         fields = members(body)
         told = members(fields.get("error")) or fields
-        message = body if isinstance(body, str) else _message(told)
-        details = {name: value for name, value in told.items() if name != "message"}
+        message = body if isinstance(body, str) else self._message(told)
+        details = {name: value for name, value in told.items() if name != self.messages[0]}
         kind = next((told[name] for name in ("error_type", "code", "type") if text(told.get(name))), None)
         if kind is not None:
             details["error_type"] = kind
         return self.refine(Envelope(message.strip(), status, details))
-
-
-def _message(told: Mapping[str, Any]) -> str:
-    said = [_said(told.get(name)) for name in ("message", "detail", "error")]
-    return next(filter(None, said), "")
 
 
 def _said(value: object) -> str:
