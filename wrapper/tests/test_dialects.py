@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -37,6 +37,7 @@ from openrouter_rerank.cli import batch
 from openrouter_rerank.cli.app import app
 from openrouter_rerank.core import compose, rerank, send_one
 from openrouter_rerank.dialects import codec, other_dialect
+from openrouter_rerank.errors import class_of
 from openrouter_rerank.operations import Parallel
 from openrouter_rerank.testing import Request, Script, answer, serving
 from openrouter_rerank_api.dialects import DIALECTS as ALL
@@ -476,6 +477,47 @@ def test_errors(
         if isinstance(content, dict)
         else True
     )
+
+
+ERROR_FORMS: dict[str, tuple[Callable[[str], Any], ...]] = {
+    "cohere-v2": (lambda text: {"message": text}, lambda text: {"id": "i", "message": text}),
+    "jina": (
+        lambda text: {"detail": text, "code": "ANY"},
+        lambda text: {"detail": [{"loc": ["body", "query"], "msg": text, "type": "x"}]},
+        lambda text: {"error": {"message": text, "type": "x", "code": 400}},
+        lambda text: {"error": text},
+        lambda text: {"code": 20012, "message": text, "data": None},
+        lambda text: text,
+    ),
+    "tei": (lambda text: {"error": text, "error_type": "Validation"}, lambda text: text),
+    "voyage": (lambda text: {"detail": text},),
+}
+"""The forms of an error of each dialect, by its message."""
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@given(
+    message=st.from_regex(r"[a-z]{1,20}( [a-z]{1,20}){0,3}", fullmatch=True),
+    status=st.sampled_from([400, 401, 402, 403, 408, 422, 429, 500, 503]),
+    form=st.integers(0, 5),
+    is_json=st.booleans(),
+)
+def test_an_error_is_one_class(name: str, message: str, status: int, form: int, is_json: bool) -> None:
+    """Each form of an error is the class of its status, and has the vendor's message."""
+    forms = ERROR_FORMS[name]
+    body = forms[form % len(forms)](message)
+    if isinstance(body, str) and not is_json:
+        reply = httpx.Response(status, text=body)
+    else:
+        reply = httpx.Response(status, json=body)
+    client = httpx.Client(transport=httpx.MockTransport(lambda _: reply))
+    with (
+        reranker(name, http_client=client, retries=Retries(attempts=1)) as made,
+        pytest.raises(RerankError) as caught,
+    ):
+        made.rerank("q", ["a"])
+    assert type(caught.value) is class_of(status)
+    assert f": {message}" in caught.value.message
 
 
 def test_the_id_of_an_error() -> None:
