@@ -394,7 +394,9 @@ def _usage(body: _Body, redactor: Redactor) -> Usage:
     """Return the usage, by the contract's fields or else by Cohere's."""
     usage = members(body.usage)
     read = {name: _scalar(kind, usage.get(name), redactor) for name, kind in USAGE.items()}
-    return Usage(**(read | billed(usage, members(body.meta), members(body.tokens))))
+    if read["search_units"] is None or read["total_tokens"] is None:
+        read |= billed(usage, members(body.meta), members(body.tokens))
+    return Usage(**read)
 
 
 _READERS: Mapping[type, Callable[[object], Any]] = {str: text, int: count, float: number, bool: flag}

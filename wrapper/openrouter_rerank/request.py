@@ -273,7 +273,10 @@ def body(
 
 def _extra(arguments: Mapping[str, Any], own: Iterable[str]) -> dict[str, Any]:
     """Return the further keys of a request, of which none may be in the place of an argument of `rerank`."""
-    extra = cast("dict[str, Any]", _as_json("extra_body", mapping("extra_body", arguments["extra_body"])))
+    given = mapping("extra_body", arguments["extra_body"])
+    if not given:
+        return {}
+    extra = cast("dict[str, Any]", _as_json("extra_body", given))
     for name in own:
         if name in extra:
             message = f"extra_body: {name} is an argument of rerank(); pass it there, where the answer is checked by it"
@@ -309,13 +312,13 @@ def _canonical(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> 
         # Some servers refuse what openapi.yaml allows: a top_n above the number of documents.
         given["top_n"] = min(given["top_n"], len(wire))
     request = RerankRequest(query=_string("query", query), documents=wire, **given)
-    extra = _extra(arguments, ("query", "documents", "top_n"))
-    known = {attribute.name for attribute in fields(RerankRequest) if attribute.init}
-    for name, value in extra.items():
-        if name in known:
-            setattr(request, name, value)
-        else:
-            request.additional_properties[name] = value
+    if extra := _extra(arguments, ("query", "documents", "top_n")):
+        known = {attribute.name for attribute in fields(RerankRequest) if attribute.init}
+        for name, value in extra.items():
+            if name in known:
+                setattr(request, name, value)
+            else:
+                request.additional_properties[name] = value
     return cast(bytes, create_rerank.get_kwargs(body=request)["content"])
 
 
