@@ -26,7 +26,7 @@ HEADER = '''"""The requests of each dialect: the path, the type of each field, a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeAlias, TypedDict
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict, Union
 
 from msgspec import Meta
 
@@ -58,8 +58,13 @@ class Dialect:
         return cls(name, path, request["properties"], request["required"], Writer(schemas, prefix))
 
     def types(self) -> dict[str, str]:
-        """Return the type of each field as source."""
-        return {name: self.writer.type_of(schema) for name, schema in self.fields.items()}
+        """Return the type of each field as source: an expression, in which type checkers know no `Annotated[...] | None`."""
+        found = dict[str, str]()
+        for name, schema in self.fields.items():
+            kinds = self.writer.types_of(schema)
+            bounded = len(kinds) > 1 and any(kind.startswith("Annotated") for kind in kinds)
+            found[name] = f"Union[{', '.join(kinds)}]" if bounded else " | ".join(kinds)
+        return found
 
     def carried(self, canonical: Dialect) -> dict[str, str]:
         """Return the name of each field of the canonical dialect that this one has, by its canonical name."""

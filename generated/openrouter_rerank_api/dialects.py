@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeAlias, TypedDict
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict, Union
 
 from msgspec import Meta
 
@@ -158,7 +158,7 @@ REQUESTS: Mapping[str, Mapping[str, object]] = {
         "query": str,
         "documents": Annotated[list[str], Meta(min_length=1)],
         "top_n": Annotated[int, Meta(ge=1)],
-        "max_tokens_per_doc": Annotated[int, Meta(ge=1)] | None,
+        "max_tokens_per_doc": Union[Annotated[int, Meta(ge=1)], None],
         "priority": Annotated[int, Meta(ge=0, le=999)],
         "return_documents": bool | None,
         "relevant_spans": CohereV2SpanOptionsDict,
