@@ -130,6 +130,7 @@ EVERYTHING = [
 DECIDING = [
     "addresses",
     "answer",
+    "arguments",
     "blank",
     "bulk/cache",
     "bulk/job",

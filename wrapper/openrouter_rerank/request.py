@@ -22,8 +22,9 @@ from typing import (
 import msgspec
 from attrs import fields
 
+from openrouter_rerank.arguments import nearest
 from openrouter_rerank.checks import LONGEST_TIME, as_float, positive, shown
-from openrouter_rerank.documents import exact, nearest
+from openrouter_rerank.documents import exact
 from openrouter_rerank_api.api.rerank import create_rerank
 from openrouter_rerank_api.dialects import REQUESTS, SUMMARIES
 from openrouter_rerank_api.models import RerankRequest

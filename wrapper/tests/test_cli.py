@@ -288,8 +288,17 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
     "a misspelt command": (["rnak"], ["no such command: 'rnak'; did you mean 'rank'? See 'rerank --help'"]),
     "no such option": (
         ["rank", "--topn", "3", "q"],
-        ["No such option '--topn'. Did you mean '--top-n'? See"],
+        ["no such option: '--topn'; did you mean '--top-n'? See"],
     ),
+    "the option of another tool": (
+        ["rank", "--top-k", "3", "q"],
+        ["no such option: '--top-k'; did you mean '--top-n'?"],
+    ),
+    "a needless option": (
+        ["rank", "--return-documents", "q"],
+        ["it is not needed, as each result holds your own"],
+    ),
+    "an option like no other": (["serve", "--quux"], ["no such option: '--quux'. See 'rerank serve --help'"]),
     "top_n of 0": (["rank", "--top-n", "0", "q"], ["0 is not in the range"]),
     "min_score that is no number": (
         ["rank", "--local", "--min-score", "nan", "q", LIBRARY],
@@ -938,7 +947,8 @@ def test_version():
     version = (
         f"openrouter-rerank {VERSION}, contract {CONTRACT_VERSION}, Python {platform.python_version()}\n"
     )
-    assert rerank("--version").stdout == version
+    for command in ([], *([name] for name in COMMANDS)):
+        assert rerank(*command, "--version").stdout == version
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from typing import Annotated, Any, TypedDict
@@ -10,9 +11,27 @@ import pytest
 from msgspec import Meta
 
 from driving import KEY, body, call, settings
-from openrouter_rerank import AsyncReranker, Reranker, Retries, request
+from openrouter_rerank import (
+    AsyncReranker,
+    DiskCache,
+    Document,
+    MemoryCache,
+    Reranker,
+    Retries,
+    diagnose,
+    request,
+    split_by_words,
+)
 from openrouter_rerank.bulk import RerankRequest
-from openrouter_rerank.testing import AsyncFakeReranker, FakeReranker
+from openrouter_rerank.testing import (
+    AsyncFakeReranker,
+    FakeAnswer,
+    FakeReranker,
+    InProcess,
+    answer,
+    faulty,
+    serving,
+)
 
 DOCUMENTS = ["a", "b"]
 
@@ -47,6 +66,63 @@ DOCUMENTS = ["a", "b"]
             lambda: RerankRequest("q", [], top_m=3),
             "RerankRequest() has no argument 'top_m'; did you mean 'top_n'?",
         ),
+        (lambda: Reranker.local(top_k=1), "local() has no argument 'top_k'; did you mean 'top_n'?"),
+        (lambda: Reranker.local(api_key=KEY), "'api_key'; it is for a server; use the constructor in place"),
+        (lambda: FakeReranker(top_k=1), "FakeReranker() has no argument 'top_k'; did you mean 'top_n'?"),
+        (lambda: FakeReranker(scrpt=[]), "FakeReranker() has no argument 'scrpt'; did you mean 'script'?"),
+        (
+            lambda: FakeReranker().with_options(apikey=KEY),
+            "did you mean 'api_key'? Set it where the reranker",
+        ),
+        (lambda: FakeReranker().rerank("q", [], max_cots=1), "did you mean 'max_cost'? Set it where the"),
+        (
+            lambda: FakeReranker().rerank_many([], concurency=1),
+            "rerank_many() has no argument 'concurency'; did you mean 'concurrency'?",
+        ),
+        (
+            lambda: AsyncFakeReranker().rerank_many([], top_k=1),
+            "rerank_many() has no argument 'top_k'; set top_n in each RerankRequest, or as a default",
+        ),
+        (
+            lambda: FakeReranker().rerank_many([], return_documents=True),
+            "'return_documents'; it is not needed, as each hit holds",
+        ),
+        (
+            lambda: FakeReranker().rerank_many([], zzz=1),
+            "'zzz'; its arguments are concurrency, ordered, prog",
+        ),
+        (lambda: FakeReranker().dry_run([], top_n=1), "dry_run() has no argument 'top_n'; set top_n in each"),
+        (lambda: asyncio.run(AsyncFakeReranker().dry_run([], request=1)), "did you mean 'requests'?"),
+        (lambda: FakeReranker().models(tiemout=1), "models() has no argument 'tiemout'; did you mean 'timeo"),
+        (lambda: asyncio.run(AsyncFakeReranker().models(extra_header=1)), "did you mean 'extra_headers'?"),
+        (
+            lambda: diagnose("http://127.0.0.1:9", dialct="tei"),
+            "diagnose() has no argument 'dialct'; did you",
+        ),
+        (lambda: Retries(attemps=1), "Retries() has no argument 'attemps'; did you mean 'attempts'?"),
+        (lambda: Document(txt="a"), "Document() has no argument 'txt'; did you mean 'text'?"),
+        (lambda: FakeAnswer(score=[1]), "FakeAnswer() has no argument 'score'; did you mean 'scores'?"),
+        (
+            lambda: MemoryCache(max_entry=1),
+            "MemoryCache() has no argument 'max_entry'; did you mean 'max_entr",
+        ),
+        (
+            lambda: DiskCache("x", zzz=1),
+            "DiskCache() has no argument 'zzz'; its arguments are max_bytes, path, ttl",
+        ),
+        (
+            lambda: split_by_words(3, overlaps=1),
+            "split_by_words() has no argument 'overlaps'; did you mean 'ov",
+        ),
+        (lambda: serving(scirpt=1), "serving() has no argument 'scirpt'; did you mean 'script'?"),
+        (lambda: faulty(falt="x"), "faulty() has no argument 'falt'; did you mean 'fault'?"),
+        (lambda: InProcess(scirpt=1), "InProcess() has no argument 'scirpt'; did you mean 'script'?"),
+        (lambda: answer(200, bdy="x"), "answer() has no argument 'bdy'; did you mean 'body'?"),
+        (
+            lambda: Reranker(KEY, "model"),
+            "Reranker() takes from 1 to 2 positional arguments but 3 were given",
+        ),
+        (lambda: Reranker.local("lexical", "model"), "local() takes from 1 to 2 positional arguments"),
     ],
 )
 def test_a_misspelt_option_is_refused(use: Callable[[], object], message: str) -> None:
@@ -56,6 +132,24 @@ def test_a_misspelt_option_is_refused(use: Callable[[], object], message: str) -
 
     assert message in str(caught.value)
     assert "_Base" not in str(caught.value)
+    assert "__init__" not in str(caught.value)
+
+
+def test_a_misspelt_secret_is_in_no_frame() -> None:
+    """A traceback with local variables does not show the value of an argument that is refused."""
+    uses = (
+        lambda: diagnose("http://127.0.0.1:9", apikey="sesame"),
+        lambda: FakeReranker().models(extra_header="sesame"),
+    )
+    for use in uses:
+        with pytest.raises(TypeError) as caught:
+            use()
+
+        frames = caught.value.__traceback__
+        while frames:
+            if frames.tb_frame.f_code.co_filename != __file__:
+                assert "sesame" not in str(frames.tb_frame.f_locals)
+            frames = frames.tb_next
 
 
 def test_signatures_name_the_options() -> None:

@@ -7,7 +7,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar, Unpack, cast, over
 
 import msgspec
 
-from openrouter_rerank.documents import Listed, nearest
+from openrouter_rerank.arguments import nearest
+from openrouter_rerank.documents import Listed
 from openrouter_rerank.options import CALL, CallOptions, refuse_unknown
 from openrouter_rerank.ranking import OriginalOrder, Ranking
 

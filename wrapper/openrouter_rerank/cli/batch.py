@@ -206,7 +206,7 @@ def command(  # noqa: PLR0913 - one argument for each option
             run = _Run(job, found, journal)
             if journal.done < found.rows:
                 if max_cost is not None and is_reached(exact(max_cost), journal.spent):
-                    message = f"--max-cost is reached: {run.state()}. Raise it to go on"
+                    message = f"--max-cost is reached: {run.state()}; raise it to continue"
                     raise CallFailed(message)
                 with _unless_useless(journal), connect(Reranker, max_cost=max_cost, **connection) as reranker:
                     _check_options(reranker)
@@ -325,7 +325,7 @@ class _Run:
         if self._journal.cut:
             _say(f"the torn end of {self._job.journal} was cut off")
         if self._earlier:
-            _say(f"going on: {self.state()}")
+            _say(f"resuming: {self.state()}")
         with results, _signals(self._interrupt(results)), self._shown():
             results.keep(lambda result: self._keep(result, results))
             try:
@@ -366,12 +366,12 @@ class _Run:
             return False
         if self._stopped_by is not None:
             if is_of_another_dialect(self._stopped_by):
-                message = f"stopped, as the server speaks another dialect: {self._stopped_by}; {self.state()}. Correct the command and run it again"
+                message = f"stopped, as the server speaks another dialect: {self._stopped_by}; {self.state()}; correct the command and run it again"
                 raise _WrongDialect(message)
-            after = "stopped, as row after row fails by what may pass: " if self._doubtful else ""
-            message = f"{after}{self._stopped_by}; {self.state()}. Run the same command again to go on"
+            after = "stopped after many temporary failures in a row: " if self._doubtful else ""
+            message = f"{after}{self._stopped_by}; {self.state()}; run the same command again to continue"
             raise CallFailed(message)
-        _say(f"interrupted: {self.state()}. Run the same command again to go on")
+        _say(f"interrupted: {self.state()}; run the same command again to continue")
         return True
 
     def report(self, summary: jobs.Summary) -> None:
@@ -454,7 +454,7 @@ class _Run:
             self._interrupted = True
             results.drain()
             # Unbuffered, because the signal may arrive while a buffer is written.
-            os.write(2, b"\nrerank: finishing what is under way; Ctrl-C again leaves at once\n")
+            os.write(2, b"\nrerank: finishing the rows in flight; press Ctrl-C again to stop at once\n")
 
         return handle
 

@@ -807,7 +807,8 @@ def _software(reply: Reply) -> str | None:
         ("TEI", "x-compute-type" in headers),
         ("llama.cpp", "llama.cpp" in headers.get("server", "")),
         ("infinity", name.startswith("infinity-")),
-        ("vLLM", name.startswith(("score-", "rerank-"))),
+        # Others name their answers so too, but count no tokens.
+        ("vLLM", name.startswith(("score-", "rerank-")) and "total_tokens" in members(body.get("usage"))),
     ):
         if is_there:
             return found

@@ -129,7 +129,7 @@ def command(  # noqa: PLR0913 - one argument for each option
     """
     local_target = "://" not in target
     if local_target and Path(target).exists():
-        message = f"{target} is there already. Name another OUT, or remove it"
+        message = f"{target}: it already exists; name another OUT, or remove it"
         raise BadInput(message)
     if "://" not in source and not Path(source).exists():
         message = f"{source}: there is no such file or directory. Name a Parquet data set as IN"
@@ -175,7 +175,7 @@ def command(  # noqa: PLR0913 - one argument for each option
         try:
             ranked.write_parquet(_absolute(target), min_rows_per_file=_ROWS_PER_FILE)
         except ray.exceptions.RayError as error:
-            message = f"Ray gave up: {str(error).strip().splitlines()[-1]}"
+            message = f"Ray failed: {str(error).strip().splitlines()[-1]}"
             raise CallFailed(message) from error
         return _report(job, source, target, prefix + ERROR)
     finally:
