@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
-from write_options import Schema, Writer, prose, summary
+from write_options import Schema, Writer, in_table, pascal, prose, summary
 
 CANONICAL = "openrouter"
 """The dialect of openapi.yaml."""
@@ -26,7 +26,7 @@ HEADER = '''"""The requests of each dialect: the path, the type of each field, a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeAlias, TypedDict, Union
+from typing import Annotated, Any, Literal, Required, TypeAlias, TypedDict, Union
 
 from msgspec import Meta
 
@@ -58,13 +58,10 @@ class Dialect:
         return cls(name, path, request["properties"], request["required"], Writer(schemas, prefix))
 
     def types(self) -> dict[str, str]:
-        """Return the type of each field as source: an expression, in which type checkers know no `Annotated[...] | None`."""
-        found = dict[str, str]()
-        for name, schema in self.fields.items():
-            kinds = self.writer.types_of(schema)
-            bounded = len(kinds) > 1 and any(kind.startswith("Annotated") for kind in kinds)
-            found[name] = f"Union[{', '.join(kinds)}]" if bounded else " | ".join(kinds)
-        return found
+        """Return the type of each field as source."""
+        return {
+            name: in_table(self.writer.types_of(schema, pascal(name))) for name, schema in self.fields.items()
+        }
 
     def carried(self, canonical: Dialect) -> dict[str, str]:
         """Return the name of each field of the canonical dialect that this one has, by its canonical name."""
@@ -102,7 +99,11 @@ def write_options(canonical: Dialect, others: list[Dialect]) -> tuple[str, str]:
     lines, rows = [f"class {OPTIONS}(TypedDict, total=False):", *prose(about)], list[str]()
     for name, dialects in sorted(options.items()):
         described = [dialect.writer.described(dialect.fields[name]) for dialect in dialects]
-        kinds = [kind for dialect in dialects for kind in dialect.writer.types_of(dialect.fields[name])]
+        kinds = [
+            kind
+            for dialect in dialects
+            for kind in dialect.writer.types_of(dialect.fields[name], pascal(name))
+        ]
         lines.append(f"    {name}: {' | '.join(dict.fromkeys([*kinds, 'None']))}")
         said = [
             f"{dialect.name}: {' '.join(schema['description'].split())}"

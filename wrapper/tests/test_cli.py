@@ -30,7 +30,7 @@ from msgspec import Meta
 from openrouter_rerank import Hit, Ranking, Reranker
 from openrouter_rerank.cli import connection
 from openrouter_rerank.cli.app import COMMANDS, app
-from openrouter_rerank.cli.connection import Server, _field_option, connect
+from openrouter_rerank.cli.connection import ServerOptions, _field_option, connect
 from openrouter_rerank.cli.output import explained
 from openrouter_rerank.cli.rows import Row
 from openrouter_rerank.testing import (
@@ -546,7 +546,7 @@ def test_another_server_may_go_without_a_key(key: str | None):
 def test_the_key_is_in_no_frame(monkeypatch: pytest.MonkeyPatch):
     """An option with a wrong value raises without the key in the local variables of our frames."""
     monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
-    server: Server = {
+    server: ServerOptions = {
         "local": False,
         "scorer": None,
         "dialect": None,
@@ -1062,6 +1062,11 @@ def test_a_wrong_field_is_bad_usage(given: list[str], message: str, tmp_path: Pa
         (Literal["low", "high"] | None, "low", "low"),
         (list[str], '["a"]', ["a"]),
         (str | float, '"1"', "1"),
+        (str | float, "1.5", 1.5),
+        (str | list[str], "5", "5"),
+        (str | list[str], "a b", "a b"),
+        (str | list[str], '["a"]', ["a"]),
+        (Literal[1, 2], "2", 2),
     ],
 )
 def test_an_option_has_the_type_of_its_field(expected: Any, given: str, value: object) -> None:

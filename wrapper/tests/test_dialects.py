@@ -1302,7 +1302,7 @@ def test_a_refusal_in_the_form_of_another_dialect(tmp_path: Path) -> None:
     [
         ([], "model: the dialect 'cohere-v2' needs one"),
         (["-m", "m", "--truncation", "true"], "truncation: the dialect 'cohere-v2' has no such field"),
-        (["-m", "m", "--priority", "1000"], "priority: expected int <= 999"),
+        (["-m", "m", "--priority", "1000"], "priority must be at most 999, not 1000"),
     ],
 )
 def test_options_of_a_job(tmp_path: Path, option: list[str], problem: str) -> None:

@@ -203,7 +203,7 @@ def test_the_client(copied: Path) -> None:
                 assert server.requests[0].json == {
                     "question": "q", "engine": "m", "limit": 2, "depth": 3, "passages": ["a", "b", "c"]
                 }
-                assert refused(made, depth=9) == "depth: expected int <= 5, and it is 9"
+                assert refused(made, depth=9) == "depth must be at most 5, not 9"
                 assert refused(made, user="u").startswith("user: the dialect 'acme' has no such field")
                 assert refused(made, extra_body={"limit": 1}).startswith("extra_body: limit is an argument")
                 assert "/order: no such engine. " in refused(made, model="x")

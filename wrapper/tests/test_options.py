@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
-from typing import Annotated, Any, TypedDict
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Required, TypedDict
 
 import pytest
 from msgspec import Meta
@@ -243,12 +244,26 @@ class Inner(TypedDict, total=False):
     size: Annotated[int, Meta(le=3)]
 
 
+class Closed(TypedDict, total=False):
+    """A nested object with a key that is required, and objects in a list and in a mapping."""
+
+    name: Required[str]
+    parts: list[Inner]
+    named: Mapping[str, Inner]
+
+
 FUTURE: dict[str, Any] = {
     "max_tokens_per_doc": Annotated[int, Meta(ge=1)],
     "ratio": Annotated[float, Meta(gt=0, lt=1)],
     "names": Annotated[list[str], Meta(max_length=2)],
     "flag": bool | None,
     "inner": Inner | None,
+    "closed": Closed,
+    "level": Literal[1, 2, 3] | None,
+    "word": Literal["a", "b"],
+    "code": Annotated[str, Meta(pattern="^[a-z]+\\Z")],
+    "once": Annotated[list[str], Meta(max_length=9, extra={"unique_items": True})] | None,
+    "labels": Mapping[str, str],
 }
 
 
@@ -260,17 +275,39 @@ FUTURE: dict[str, Any] = {
         ("max_tokens_per_doc", "5", (TypeError, "max_tokens_per_doc must be an int, not str")),
         ("max_tokens_per_doc", True, (TypeError, "max_tokens_per_doc must be an int, not bool")),
         ("ratio", 0.5, None),
-        ("ratio", 1.5, (ValueError, "ratio: expected float < 1")),
+        ("ratio", 1.5, (ValueError, "ratio must be less than 1, not 1.5")),
         ("ratio", float("nan"), (ValueError, "ratio holds what JSON cannot")),
         ("names", ["a"], None),
         ("names", ["a", 5], (ValueError, "names[1]: expected str, got int")),
-        ("names", ["a"] * 50, (ValueError, "names: expected array of length <= 2, and it is ['a',")),
+        ("names", ["a"] * 50, (ValueError, "names: expected list of length <= 2, and it is ['a',")),
         ("names", {"a"}, (TypeError, "names holds what JSON cannot")),
         ("flag", False, None),
         ("flag", 1, (TypeError, "flag must be a bool, not int")),
         ("inner", {"size": 3}, None),
         ("inner", {"size": 4}, (ValueError, "inner.size: expected int <= 3")),
         ("inner", {"sise": 3}, (ValueError, "inner: unknown key 'sise'; did you mean 'size'?")),
+        ("closed", {"name": "a", "parts": [{"size": 1}], "named": {"x": {}}}, None),
+        ("closed", {}, (ValueError, "closed: the key 'name' is missing; it is required")),
+        ("closed", {"nmae": "a"}, (ValueError, "closed: unknown key 'nmae'; did you mean 'name'?")),
+        (
+            "closed",
+            {"name": "a", "parts": [{}, {"sise": 1}]},
+            (ValueError, "closed.parts[1]: unknown key 'sise'"),
+        ),
+        (
+            "closed",
+            {"name": "a", "named": {"x": {"sise": 1}}},
+            (ValueError, "closed.named.x: unknown key 'sise'"),
+        ),
+        ("level", 3, None),
+        ("level", 4, (ValueError, "level must be 1, 2 or 3, not 4")),
+        ("word", "c", (ValueError, "word must be 'a' or 'b', not 'c'")),
+        ("code", "a", None),
+        ("code", "a\n", (ValueError, "code: expected str matching regex")),
+        ("once", ["a", "b"], None),
+        ("once", ["a", "b", "a"], (ValueError, "once: 'a' is there twice; leave one of them out")),
+        ("labels", {"a": "b"}, None),
+        ("labels", {"a": 1}, (ValueError, "labels[...]: expected str, got int")),
     ],
 )
 def test_a_field_is_checked_by_its_type(
@@ -283,6 +320,19 @@ def test_a_field_is_checked_by_its_type(
     with pytest.raises(error[0]) as caught:
         request._field(name, value, FUTURE[name])
     assert str(caught.value).startswith(error[1])
+
+
+def test_a_name_that_python_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field has the name of the wire in the body, and `extra_body` overrides it by that name."""
+    monkeypatch.setattr(request, "NAMES", {"from_": "from"})
+    monkeypatch.setattr(request, "WIRE_TYPES", {"model": str, "from_": str})
+    given = {"model": "m", "from_": "app", "extra_body": {"x": 1}}
+
+    assert json.loads(request.body("q", ["d"], given)) == {
+        "model": "m", "query": "q", "documents": ["d"], "from": "app", "x": 1
+    }  # fmt: skip
+    given["extra_body"] = {"from": "a", "user": "u"}
+    assert json.loads(request.body("q", ["d"], given))["from"] == "a"
 
 
 def test_requests_compare_and_refuse() -> None:

@@ -281,7 +281,7 @@ def _check_options(reranker: Reranker) -> None:
 def _estimated(job: Batch, found: Survey, top_n: int | None, connection: Connection) -> int:
     number = 0
 
-    def rows() -> Iterator[jobs.Row]:
+    def rows() -> Iterator[jobs.RowRequest]:
         nonlocal number
         for number, row in enumerate(read(job), 1):
             yield jobs.request(row, number, job, top_n)

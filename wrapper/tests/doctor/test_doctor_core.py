@@ -32,9 +32,9 @@ from openrouter_rerank.doctor.probes import (
     Ask,
     NoReply,
     Observation,
+    Pause,
     Reply,
-    Row,
-    Wait,
+    ResultRow,
     long_texts,
     rows_of,
 )
@@ -58,7 +58,7 @@ def played(
         except StopIteration as end:
             return end.value, asked
         outcome = None
-        if isinstance(step, Wait):
+        if isinstance(step, Pause):
             continue
         asked.append(step)
         headers = {"authorization": f"Bearer {key}"} if step.with_key and key else {}
@@ -363,7 +363,8 @@ def observed(scorer: Scorer) -> list[Observation]:
         texts = [*DOCUMENTS[by:], *DOCUMENTS[:by]]
         scores = scorer(question.query, texts)
         rows = sorted(
-            (Row(place, score) for place, score in enumerate(scores)), key=lambda row: -float(str(row.score))
+            (ResultRow(place, score) for place, score in enumerate(scores)),
+            key=lambda row: -float(str(row.score)),
         )
         found.append(Observation(question.query, (question.relevant - by) % len(DOCUMENTS), texts, rows))
     return found
@@ -431,7 +432,7 @@ def test_truncation_needs_proof(scorer: Scorer, keep: int | None):
     texts = long_texts(8_000).documents()
     query = "Which lighthouse keeper discovered the sunken treasure?"
     scores = scorer(query, [text[:keep] for text in texts])
-    long = Observation(query, None, texts, [Row(place, score) for place, score in enumerate(scores)])
+    long = Observation(query, None, texts, [ResultRow(place, score) for place, score in enumerate(scores)])
     if keep in (None, 20_000):
         assert not verdicts.is_cut(long)
     elif scorer not in (untrained, biased):
@@ -442,7 +443,7 @@ def test_truncation_needs_proof(scorer: Scorer, keep: int | None):
 def test_diluted_scores_prove_nothing(scores: list[float]):
     """The same score wherever the answer is may be that of rounding."""
     texts = long_texts(2_000).documents()
-    rows = [Row(place, score) for place, score in enumerate(scores)]
+    rows = [ResultRow(place, score) for place, score in enumerate(scores)]
     assert not verdicts.is_cut(Observation("q", None, texts, rows))
     assert not verdicts.is_cut(Observation("q", None, texts, rows[:2]))
 
