@@ -1582,9 +1582,134 @@ _kinds_of_text: dict[str, tuple[Server, tuple[str, ...]]] = {
 }
 
 
+# ----- state, full batches, and both forms of a document
+
+
+class _CachedBeforeKeys(Reference):
+    """Answers a body that was ranked before from a cache, without a look at the key."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._known: dict[bytes, Answer] = {}
+
+    def admit(self, request: Request) -> None:
+        """Look at the key only if the body is new."""
+        if request.body not in self._known:
+            super().admit(request)
+
+    def respond(self, request: Request) -> Answer:
+        """Keep each ranking."""
+        answer = super().respond(request)
+        if request.method == "POST" and answer.status == 200:
+            self._known[request.body] = answer
+        return answer
+
+
+class _RefusalsCached(Reference):
+    """Refuses a body for good that was sent with a wrong key once."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._refused: dict[bytes, Refusal] = {}
+
+    def authenticate(self, request: Request) -> None:
+        """Keep each refusal."""
+        if request.body in self._refused:
+            raise self._refused[request.body]
+        try:
+            super().authenticate(request)
+        except Refusal as refusal:
+            self._refused[request.body] = refusal
+            raise
+
+
+class _ShiftedAfterRefusal(Reference):
+    """Counts the documents of a refused request into the positions of the next one."""
+
+    offset = 0
+
+    def validate(self, value: object) -> Body:
+        """Keep what a refused request has added."""
+        try:
+            return super().validate(value)
+        except Refusal:
+            self.offset = 1
+            raise
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        """Add the offset, once."""
+        offset, self.offset = self.offset, 0
+        count = len(body["documents"])
+        return [((index + offset) % count, score) for index, score in super().rank(body)]
+
+
+class _FailsAfterRefusal(_ShiftedAfterRefusal):
+    """Fails once after each refused request, as its position is one too far."""
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        """Add the offset without a look at the number of documents."""
+        if self.offset:
+            self.offset = 0
+            raise IndexError
+        return super().rank(body)
+
+
+class _FullBatchLost(Reference):
+    """Ranks in batches of 32, and loses the last document where the last batch is full."""
+
+    def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
+        """Leave the last one out."""
+        last = len(scores) - 1 if len(scores) % 32 == 0 else None
+        return [ranked for ranked in super().order(scores) if ranked[0] != last]
+
+
+class _JsonOfObjects(Reference):
+    """Ranks the JSON of an object in place of its text."""
+
+    def texts(self, documents: Any) -> list[str]:
+        """Write objects as JSON."""
+        return [document if isinstance(document, str) else json.dumps(document) for document in documents]
+
+
+_states: Mapping[str, tuple[Server, tuple[str, ...]]] = {
+    "cache-before-keys": (_CachedBeforeKeys, ("authentication.no-key", "authentication.wrong-key")),
+    "refusals-cached": (_RefusalsCached, ("acceptance.plain",)),
+    "shifted-after-refusal": (_ShiftedAfterRefusal, ("relation.after-refusal",)),
+    "fails-after-refusal": (_FailsAfterRefusal, ("relation.after-refusal",)),
+    "full-batch-lost": (_FullBatchLost, ("answer.complete",)),
+    "full-batch-fails": (
+        failing(
+            "Ranks in batches of 256, and fails if nothing is left for the last one.",
+            lambda b: (
+                isinstance(b.get("documents"), list) and len(b["documents"]) % 256 == 0 < len(b["documents"])
+            ),
+            500,
+        ),
+        ("robustness.large-request",),
+    ),
+    "objects-as-json": (_JsonOfObjects, ("relation.one-score",)),
+    "query-of-digits-fails": (
+        failing("Fails on a query of digits.", lambda b: str(b.get("query")).isdecimal(), 500),
+        ("acceptance.look-alikes",),
+    ),
+    "query-as-json-fails": (
+        refusing("Takes a query that looks like JSON for a request.", lambda b: b["query"].startswith("{")),
+        ("acceptance.look-alikes",),
+    ),
+    "order-empty-fails": (
+        failing(
+            "Reads the first of the providers that are preferred.",
+            lambda b: members(b.get("provider")).get("order") == [],
+            500,
+        ),
+        ("acceptance.provider",),
+    ),
+}
+
+
 FIELD_SERVERS: Mapping[str, FieldServer] = MappingProxyType(
     {
         name: FieldServer(*entry)
-        for name, entry in {**_wild, **_models, **_http, **_places, **_kinds_of_text}.items()
+        for name, entry in {**_wild, **_models, **_http, **_places, **_kinds_of_text, **_states}.items()
     }
 )

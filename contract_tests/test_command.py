@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from importlib import metadata
 
 import pytest
+from click.testing import CliRunner
 
 from rerank_conformance import check, contract
 from rerank_conformance.broken import BROKEN, VARIANTS
+from rerank_conformance.cli import main
 from rerank_conformance.reference import Reference
 from rerank_conformance.report import Report
 
@@ -92,7 +94,7 @@ def test_a_broken_server_is_not(tmp_path):
     [
         (["--level", "ranking"], 0, "no failure found (quick) at level ranking: 0 MUST, 0 SHOULD failed;"),
         (["--level", "interface"], 1, "NOT conformant at level interface: 1 MUST, 0 SHOULD failed;"),
-        ([], 1, "NOT conformant: 1 MUST, 1 SHOULD failed;"),
+        ([], 1, "NOT conformant: 1 MUST, 0 SHOULD failed;"),
     ],
 )
 def test_a_level_decides(options, code, says):
@@ -321,3 +323,19 @@ def test_without_its_extra(missing):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "[conformance]" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "expected"),
+    [
+        ("localhost:8000", (), "write http:// before it"),
+        ("127.0.0.1", (), "write http:// before it"),
+        ("ftp://127.0.0.1", (), "names a host\n"),
+        ("http://127.0.0.1:1", ("--key-file", os.devnull), f"The key file {os.devnull} is empty"),
+    ],
+)
+def test_what_is_wrong_before_the_first_request(url, more, expected):
+    """An address without a scheme and a key file without a key are told with the next step."""
+    done = CliRunner().invoke(main, ["check", url, "--quick", *more])
+    assert done.exit_code == 2
+    assert expected in done.output

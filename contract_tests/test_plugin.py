@@ -228,6 +228,7 @@ def test_without_a_target(tmp_path):
         (["http://127.0.0.1:9", "--target-dialect", "cohere"], "", "use one of openrouter, cohere-v2"),
         (["os:path", "--target-base-path", "v1"], "", "does not begin with /"),
         (["os:path", "--target-base-path", "/v1?a=b"], "", "holds a query"),
+        (["localhost:8000"], "", "a URL that begins with http://"),
     ],
     ids=[
         "no-key",
@@ -243,6 +244,7 @@ def test_without_a_target(tmp_path):
         "dialect",
         "path",
         "query",
+        "port",
     ],
 )
 def test_what_cannot_be_judged(tmp_path, arguments, key, says):

@@ -6,6 +6,7 @@ import html
 import json
 import math
 import random
+import signal
 import socket
 import sys
 import threading
@@ -303,14 +304,15 @@ async def _exchanges(server, key):
 
 def test_a_crash_stays_at_the_first_level_that_it_breaks():
     """Of two rules that fail by one crash, that of the earlier level stays, also if the request is the other's."""
+    from rerank_conformance.causes import _distance
     from rerank_conformance.exchanges import Exchange, Fault
+    from rerank_conformance.judged import Judged
     from rerank_conformance.rules import RULES
-    from rerank_conformance.running import _distance, _Judged
 
     (probe,) = (one for one in probes() if one.name == "accept-objects")
     exchange = Exchange(probe, Fault("broken", "x"))
     first, second = (
-        _distance(exchange, _Judged(RULES[name], "fail"))
+        _distance(exchange, Judged(RULES[name], "fail"))
         for name in ("relation.query-matters", "acceptance.objects")
     )
 
@@ -337,6 +339,49 @@ def test_another_address():
 
 
 @pytest.mark.parametrize(
+    ("target", "base_path", "expected"),
+    [
+        (_always(404), "/v1/rerank", "the address ends with /rerank; leave that out"),
+        (
+            _always(307, location="https://api.example.com/rerank/?key=x"),
+            "",
+            "redirected to https://api.example.com/rerank/; give the address that answers itself",
+        ),
+        (_always(308), "", "redirected to nowhere"),
+        (
+            lambda _: httpx.Response(400, text="Client sent an HTTP request to an HTTPS server."),
+            "",
+            "give an address that begins with https://",
+        ),
+    ],
+)
+def test_an_address_that_is_not_quite_right(target, base_path, expected):
+    """A redirect, a doubled path and the wrong scheme prove nothing against a server, and the next step is named."""
+    report = check(httpx.MockTransport(target), base_path=base_path, quick=True)
+    assert report.verdict == "undecided"
+    assert expected in report.not_judged
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER] wrong version"), "begins with http://"),
+        (httpx.ConnectError("All connection attempts failed"), "start the server, or correct the address"),
+        (httpx.ReadTimeout("x"), "raise the timeout"),
+        (httpx.ReadError("x"), "read the log of the server"),
+    ],
+)
+def test_a_first_request_without_an_answer(error, expected):
+    """A server that cannot be reached is not judged, and the next step is named."""
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    report = check(httpx.MockTransport(fail), quick=True)
+    assert expected in (report.not_judged or report.rules[0].reason)
+
+
+@pytest.mark.parametrize(
     ("status", "expected"),
     [
         (401, "undecided"),
@@ -344,7 +389,7 @@ def test_another_address():
         (503, "undecided"),
         (400, "nonconformant"),
         (500, "nonconformant"),
-        (302, "nonconformant"),
+        (302, "undecided"),
         (200, "nonconformant"),
     ],
 )
@@ -826,3 +871,42 @@ def test_command_lists_the_rules():
     assert [rule["id"] for rule in listed["rules"]] == list(RULES)
     assert all(rule["requirement"] and rule["source"] for rule in listed["rules"])
     assert math.isclose(len(CliRunner().invoke(main, ["rules"]).output.splitlines()), len(RULES))
+
+
+# Ctrl-C
+
+
+def interrupting(after: int) -> httpx.MockTransport:
+    """Return the reference, which presses Ctrl-C at one of its requests."""
+    reference, count = InProcess(Reference(keys={KEY})), iter(range(10_000))
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if next(count) == after:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return reference.handle_request(request)
+
+    return httpx.MockTransport(handle)
+
+
+on_posix = pytest.mark.skipif(sys.platform == "win32", reason="a thread cannot be sent a signal there")
+
+
+@on_posix
+@pytest.mark.parametrize("rules", [(), ("answer.",)])
+def test_an_interrupted_check_has_a_report(rules):
+    """Ctrl-C ends the requests, what was judged is reported, and no level is conformant."""
+    report = check(interrupting(9), key=KEY, rules=rules, quick=True, partial=True)
+    assert set(report.verdicts.values()) == {"undecided"}
+    assert report.exit_code == 2
+    assert report.requests < 40
+    assert report.of("pass") != ()
+    assert rules or "was not sent: the check was interrupted" in {
+        rule.reason for rule in report.of("undecided")
+    }
+
+
+@on_posix
+def test_an_interrupted_check_raises():
+    """Without a wish for a partial report, Ctrl-C is what it is everywhere in Python."""
+    with pytest.raises(KeyboardInterrupt):
+        check(interrupting(9), key=KEY, quick=True)

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from rerank_conformance import wire
+from rerank_conformance import check, wire
 from rerank_conformance.broken import BROKEN
-from rerank_conformance.exchanges import RAW_FORMS, Exchange, Fault
+from rerank_conformance.exchanges import RAW_FORMS, Answer, Exchange, Fault, Probe
 from rerank_conformance.probes import probes, smoke
 from rerank_conformance.reference import Reference
 from rerank_conformance.reference.asgi import running
 from rerank_conformance.rules import RULES, Finding, Seen
-from rerank_conformance.running import in_order
+from rerank_conformance.running import in_order, with_end
 from rerank_conformance.target import Budget, Line
 from wire_servers import serving
 
@@ -116,3 +116,35 @@ def test_a_server_in_process_has_a_pause_too(monkeypatch):
     rule = "robustness.after-pause"
     assert set(bitten(asyncio.run(paused(BROKEN[rule](keys={KEY}))))) == {rule}
     assert bitten(asyncio.run(paused(Reference(keys={KEY})))) == {}
+
+
+def test_a_connection_that_is_closed_silently_is_legal():
+    """A server may close a connection behind a response without saying so, also after a HEAD and a refusal."""
+    with serving(Reference(keys={KEY}), "closed-silently") as url:
+        found = bitten(asyncio.run(exchanges(url)))
+    assert found == {}
+
+
+def test_a_connection_that_remembers_a_key_is_bitten():
+    """A server that needs a key on new connections alone has keys, and is judged by them."""
+    with serving(Reference(keys={KEY}), "key-remembered") as url:
+        report = check(url, key=KEY, rules=["authentication"], concurrency=2)
+    assert "authentication.no-key" in {rule.id for rule in report.of("fail")}
+
+
+def test_a_server_that_stops():
+    """What is not answered as the server stopped is undecided for that one reason; the pause is not blamed."""
+    unreachable = Fault("unreachable", "could not be sent: All connection attempts failed")
+    cut = Fault("broken", "was cut off")
+    sent = [
+        Exchange(Probe(name="smoke", phase="smoke", legal=True), Answer(200, {}, b"{}")),
+        Exchange(Probe(name="a", phase="rank"), unreachable),
+        Exchange(Probe(name="b", phase="beside", form="after-pause"), cut),
+        Exchange(Probe(name="c", phase="rank"), cut),
+    ]
+    found = [one.outcome for one in with_end(sent)]
+    assert {outcome.message for outcome in found[1:3]} == {
+        "could not be sent: the server stopped during the check; read its log"
+    }
+    assert found[3] == cut
+    assert with_end([sent[0], *sent[2:]]) == [sent[0], *sent[2:]]

@@ -10,9 +10,17 @@ from typing import Literal, cast
 from rerank_conformance.reference import Answer, Reference
 
 Fault = Literal[
-    "none", "head-has-body", "refused-unread", "http-1.0-refused", "http-1.0-chunked", "idle-cut", "idle-late"
+    "none",
+    "closed-silently",
+    "head-has-body",
+    "refused-unread",
+    "http-1.0-refused",
+    "http-1.0-chunked",
+    "idle-cut",
+    "idle-late",
+    "key-remembered",
 ]
-"""One thing that a server on a socket gets wrong; no server in process can."""
+"""One thing that a server on a socket gets wrong; no server in process can. `closed-silently` is legal."""
 
 
 _IDLE = 1  # seconds after which a connection counts as idle
@@ -37,6 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base has it
         """Log nothing."""
 
+    key = ""  # that the connection had
     last = 0.0  # when the connection had its last answer
     kept = Answer(200, {}, b"")  # and which it was
 
@@ -60,7 +69,13 @@ class _Handler(BaseHTTPRequestHandler):
         refused = self.fault == "refused-unread" and "authorization" not in self.headers
         sent = b"" if refused else self._body()
         method = "GET" if self.fault == "head-has-body" and self.command == "HEAD" else self.command
-        answer = reference.answer(method, self.path, dict(self.headers), sent)
+        headers = dict(self.headers)
+        if self.fault == "key-remembered":
+            self.key = headers["Authorization"] = (
+                headers.get("Authorization", "") if not self.key else self.key
+            )
+        answer = reference.answer(method, self.path, headers, sent)
+        self.key = "" if answer.status == 401 else self.key
         idle = self.last and time.monotonic() - self.last > _IDLE
         self.last, earlier, self.kept = time.monotonic(), self.kept, answer
         if idle and self.fault == "idle-cut":
@@ -68,6 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         answer = earlier if idle and self.fault == "idle-late" else answer
         old = self.request_version == "HTTP/1.0"
+        self.close_connection = self.close_connection or self.fault == "closed-silently"
         status = 426 if old and self.fault == "http-1.0-refused" else answer.status
         self.send_response(status)
         for name, value in answer.headers.items():

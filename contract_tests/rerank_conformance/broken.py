@@ -1,5 +1,6 @@
 """For each rule a server that breaks it, and as far as can be no other; and the servers that break none."""
 
+import gzip
 import itertools
 import json
 import threading
@@ -228,6 +229,21 @@ def _plain(text: str) -> bool:
     return len(text) <= 1000 and text.isascii() and text.isprintable() and text == text.strip()
 
 
+class _Summing(Reference):
+    """Reports the sum of all tokens since it was started."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._lock = threading.Lock()
+        self._sum = 0
+
+    def usage(self, body: Body) -> Body:
+        usage = super().usage(body)
+        with self._lock:
+            self._sum += usage["total_tokens"]
+            return {**usage, "total_tokens": self._sum}
+
+
 _ANSWER: Mapping[str, Server] = {
     "answer.content-type": ranking(
         "Sends rankings as text/plain.",
@@ -287,6 +303,7 @@ _ANSWER: Mapping[str, Server] = {
     "answer.id": answering("Has numbers for ids.", lambda a, _: {**a, "id": 7}),
     "answer.provider": answering("Has null for a provider.", lambda a, _: {**a, "provider": None}),
     "answer.usage": billing("Bills half a search.", lambda u: {**u, "search_units": 0.5}),
+    "answer.usage-of-request": _Summing,
     "answer.id-present": answering("Has no id.", lambda a, _: _without(a, "id")),
     "answer.usage-present": answering("Says nothing of usage.", lambda a, _: _without(a, "usage")),
     "answer.id-unique": answering("Has one id for all.", lambda a, _: {**a, "id": "gen-rerank-0"}),
@@ -347,6 +364,25 @@ class _Mixed(Reference):
         return super().scores(self.query, texts)
 
 
+class _LeftBehind(Reference):
+    """Leaves what it has read of seven documents in a buffer if it refuses one, and ranks that next time."""
+
+    left = False
+
+    def validate(self, value: object) -> Body:
+        documents = members(value).get("documents")
+        try:
+            return super().validate(value)
+        except Refusal:
+            self.left = isinstance(documents, list) and len(cast("list[object]", documents)) == 7
+            raise
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        scores = super().scores(query, texts)
+        left, self.left = self.left, False
+        return [*scores[1:], *scores[:1]] if left else scores
+
+
 class _Drifting(Reference):
     """Scores each request higher than the one before."""
 
@@ -401,6 +437,7 @@ _RELATION: Mapping[str, Server] = {
     "relation.top-n-of-any": _LongCutFirst,
     "relation.whole-request": _QueryCut,
     "relation.together": _Mixed,
+    "relation.after-refusal": _LeftBehind,
     "relation.one-score": scoring(
         "Gives every document after the hundredth the score of its neighbour.",
         lambda _, __, scores: [*scores[:100], *scores[101:], *scores[100:101]],
@@ -658,7 +695,7 @@ _TEXTS: Mapping[str, Server] = {
     ),
     "acceptance.query-ends": refusing(
         "Refuses a query that begins with a blank or a punctuation mark.",
-        lambda b: b["query"].strip() and not b["query"][0].isalnum() and b["query"][0] not in "<[",
+        lambda b: b["query"].strip() and not b["query"][0].isalnum() and b["query"][0] not in "<[{",
     ),
     "acceptance.limits-in-characters": refusing(
         "Counts the bytes of a session_id in Latin.",
@@ -743,6 +780,12 @@ _TRANSPORT: Mapping[str, Server] = {
     "transport.query-string": _Exact,
     "transport.compressed-body": _by_head(
         "Fails on a body that is compressed.", lambda h: "content-encoding" in h, 500
+    ),
+    "transport.content-encoding": ranking(
+        "Compresses rankings for everyone.",
+        lambda a: a._replace(
+            headers={**a.headers, "content-encoding": "gzip"}, body=gzip.compress(a.body, mtime=0)
+        ),
     ),
     "transport.expect": _by_head("Refuses any expectation.", lambda h: "expect" in h, 417),
     "transport.header-bytes": _by_head(

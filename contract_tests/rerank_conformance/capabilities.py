@@ -179,6 +179,9 @@ _WRONG_KEYS = ("no-key", "wrong-scheme", "wrong-key")
 def _no_keys(seen: Seen) -> bool:
     """Return True if every request with a wrong key, and one without a key, was taken as if it had the right one."""
     refusals = [seen.named(f"key-{name}") for name in _WRONG_KEYS]
+    elsewhere = seen.named("key-no-key-new")
+    if elsewhere is not None and elsewhere.answer is not None and elsewhere.answer.status == 401:
+        return False
     return all(one is not None and one.answer is not None and one.answer.status == 200 for one in refusals)
 
 
@@ -186,7 +189,7 @@ _KEYS = Capability(
     "",
     "the server needs no key; --expect-auth judges it as one that does",
     _no_keys,
-    tuple(f"key-{name}" for name in _WRONG_KEYS),
+    (*(f"key-{name}" for name in _WRONG_KEYS), "key-no-key-new"),
     rules=tuple(
         f"authentication.{name}"
         for name in ("no-key", "wrong-scheme", "wrong-key", "similar-key", "before-body", "other-address")

@@ -217,7 +217,7 @@ def _run(url: str, settings: dict[str, Any]) -> Report:
     if kept is not None:
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(kept))
     with terminal.progress(terminal.console(err=True)) as show_progress:
-        return running.check(url, progress=show_progress, **settings)
+        return running.check(url, progress=show_progress, partial=True, **settings)
 
 
 def _makers(*, strict: bool) -> dict[str, Callable[[Report], str]]:
@@ -241,6 +241,9 @@ def _key(name: str, file: Path | None) -> str | None:
         raise _Failed(msg) from error
     if not (key.isascii() and key.isprintable()):
         msg = f"The key in {file or name} has characters that a header cannot carry; use printable ASCII"
+        raise _Failed(msg)
+    if file is not None and not key:
+        msg = f"The key file {file} is empty; write the key into it, or leave --key-file out"
         raise _Failed(msg)
     return key or None
 

@@ -12,9 +12,9 @@ from typing import Any, Literal, NoReturn, TypeGuard, cast
 
 Phase = Literal["smoke", "refuse", "rank", "alone", "generate", "beside"]
 """The phase of a request: those of one are sent at the same time, but `alone` one after the other and `beside` during all others."""
-Form = Literal["usual", "chunked", "http-1.0", "after-head", "after-refusal", "after-pause"]
-"""The form of HTTP of a request: the usual one, a body in chunks, HTTP/1.0, or another request before it on its connection,
-which is then idle for a while in `after-pause`."""
+Form = Literal["usual", "chunked", "new", "http-1.0", "after-head", "after-refusal", "after-pause"]
+"""The form of HTTP of a request: the usual one, a body in chunks, a new connection, HTTP/1.0, or another request before it on
+its connection, which is then idle for a while in `after-pause`."""
 RAW_FORMS: frozenset[Form] = frozenset({"http-1.0", "after-head", "after-refusal"})
 """The forms that need a connection of their own, which a server in process has not."""
 Auth = Literal[

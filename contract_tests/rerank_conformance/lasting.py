@@ -1,6 +1,8 @@
 """Transient errors that are not transient: a 5xx that one request gets every time, while others are ranked."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from rerank_conformance.exchanges import Exchange, Probe, transient_status
@@ -8,6 +10,7 @@ from rerank_conformance.exchanges import Exchange, Probe, transient_status
 Send = Callable[[Probe], Awaitable[Exchange]]
 
 _RULES = 6  # of which one request each is sent again; a server that fails more has enough to mend
+_FEWEST = 4  # rules of invalid requests with one lasting status, after which it is that of all such requests
 _OF_GENERATED = 2
 _TIMES = 2
 
@@ -24,16 +27,32 @@ async def with_lasting(exchanges: Sequence[Exchange], plain: Probe, send: Send) 
         send: Sends a request that is not counted again.
     """
     lasting: set[tuple[str, int]] = set()
-    for exchange in _chosen(exchanges):
+    chosen = list(_chosen(exchanges))
+    for exchange in chosen:
         for _ in range(_TIMES):
             found = [await send(probe) for probe in (plain, exchange.probe, plain)]
             if not (found[0].ranked and found[2].ranked and _failure(found[1])):
                 break
         else:
             lasting.add(_kind(exchange))
+    everywhere = _of_invalid_requests(chosen, lasting)
     return [
-        replace(one, lasting=True) if _failure(one) and _kind(one) in lasting else one for one in exchanges
+        replace(one, lasting=True)
+        if (failure := _failure(one))
+        and (_kind(one) in lasting or (one.probe.legal is not True and failure in everywhere))
+        else one
+        for one in exchanges
     ]
+
+
+def _of_invalid_requests(chosen: Sequence[Exchange], lasting: AbstractSet[tuple[str, int]]) -> set[int]:
+    """Return the statuses that a server has for invalid requests, as every kind that was sent again got one every time."""
+    invalid = [one for one in chosen if one.probe.legal is False and one.probe.rule]
+    found = Counter(_failure(one) for one in invalid if _kind(one) in lasting)
+    tried = Counter(_failure(one) for one in invalid)
+    return {
+        status for status, count in found.items() if status and count >= _FEWEST and count == tried[status]
+    }
 
 
 def _failure(exchange: Exchange) -> int | None:

@@ -176,7 +176,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _imported(target: str, config: pytest.Config) -> Any:
     module, colon, name = target.partition(":")
-    if not colon or name.startswith("//"):
+    if not colon or name.startswith("//") or name[:1].isdigit():  # a port is not the name of an app
         msg = f"--target: expected a URL that begins with http:// or https://, or module:app, not {target!r}"
         raise pytest.UsageError(msg)
     sys.path.insert(0, str(config.invocation_params.dir))

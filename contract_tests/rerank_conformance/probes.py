@@ -70,6 +70,8 @@ TEXTS = (
     "- [x] *list* _item_ `code` |",
 )
 """Texts that some servers take for something else: a number, JSON, a template, markup, an address."""
+QUERIES = ("1998", '{"query": "Paris", "top_n": 1}', 'Paris AND (capital OR "city" NOT [Lyon] *:* ~2 ^')
+"""Queries that some servers take for something else: a number, JSON, an expression."""
 MARKS = (
     "decomposed: cafe\u0301, \u1112\u1161\u11ab, A\u030a; composed: caf\u00e9, \ud55c, \u00c5",
     "singletons: \u212b \u2126 \u037e \uf900",
@@ -161,6 +163,7 @@ def probes(
         *_neighbours(model),
         *_texts(model),
         *_after_a_pause(model),
+        *_after_refusals(model),
     ]
     return [
         probe
@@ -394,6 +397,29 @@ def _keys(model: str) -> Iterator[Probe]:
         headers={"X-Forwarded-For": "127.0.0.1"},
         since="1.1.0",
     )
+    # what was ranked with the key, and may be kept before keys are looked at; and what was refused without it
+    wrong: tuple[Auth, ...] = ("none", "wrong")
+    for auth in wrong:
+        name = "no-key" if auth == "none" else "wrong-key"
+        yield Probe(
+            name=f"key-{name}-ranked",
+            phase="refuse",
+            rule=f"authentication.{name}",
+            body=_body(model),
+            auth=auth,
+            since="1.1.0",
+        )
+    # a connection, too, may remember a key that it had before
+    yield Probe(
+        name="key-no-key-new",
+        phase="refuse",
+        rule="authentication.no-key",
+        body=body,
+        auth="none",
+        form="new",
+        since="1.1.0",
+    )
+    yield _legal("key-right-after-wrong", "acceptance.plain", body, since="1.1.0")
     for number, path in enumerate(("/rerank/", "/Rerank", "/rerank?stream=false", "/%72erank"), 1):
         yield Probe(
             name=f"key-address-{number}",
@@ -528,6 +554,8 @@ def _more_rankings(model: str) -> Iterator[Probe]:
 
     yield legal("rank-texts", "acceptance.look-alikes", _body(model, TEXTS), quick=True)
     yield legal("rank-texts-objects", "acceptance.look-alikes", _body(model, [{"text": t} for t in TEXTS]))
+    for number, query in enumerate(QUERIES, 1):
+        yield legal(f"rank-texts-query-{number}", "acceptance.look-alikes", _body(model, query=query))
     yield legal("rank-marks", "acceptance.unicode", _body(model, MARKS))
     yield legal("rank-marks-objects", "acceptance.unicode", _body(model, [{"text": t} for t in MARKS]))
     for count in (3, 5):
@@ -595,6 +623,16 @@ def _more_rankings(model: str) -> Iterator[Probe]:
         "preferred_min_throughput": 0.5,
     }
     yield legal("accept-provider-forms", "acceptance.provider", _body(model, provider=forms))
+    # a list of no quantizations, or of no providers that may serve, would leave none
+    empty = {
+        "order": [],
+        "ignore": [],
+        "sort": {},
+        "max_price": {},
+        "preferred_max_latency": {},
+        "options": {},
+    }
+    yield legal("accept-provider-empties", "acceptance.provider", _body(model, provider=empty))
     yield legal(
         "accept-user", "acceptance.observability", _body(model, user="u" * 128, session_id="", trace={})
     )
@@ -737,6 +775,32 @@ def _after_a_pause(model: str) -> Iterator[Probe]:
     yield _legal("rank-after-pause", rule, body, phase="beside", form="after-pause", since="1.1.0")
 
 
+BEFORE_RANKING = "refuse-before-ranking-"
+"""The beginning of the names of requests that `relation.after-refusal` needs, and other rules judge."""
+
+
+def _after_refusals(model: str) -> Iterator[Probe]:
+    """Yield a request before and after others that are refused while they are read; all are sent one after the other."""
+    rule = "relation.after-refusal"
+    ranked = _body(model, DOCUMENTS, "Which instrument has four strings?")
+    invalid: tuple[tuple[str, object], ...] = (
+        ("document-type", {**ranked, "documents": [*DOCUMENTS, 1]}),
+        ("top-n-zero", {**ranked, "top_n": 0}),
+        ("document-empty-object", {**ranked, "documents": [*DOCUMENTS, {}]}),
+    )
+    yield _legal("rank-before-refusals", rule, ranked, phase="alone", since="1.1.0")
+    for number, (refusal, body) in enumerate(invalid, 1):
+        yield Probe(
+            name=f"{BEFORE_RANKING}{number}",
+            phase="alone",
+            rule=f"refusal.{refusal}",
+            body=body,
+            legal=False,
+            since="1.1.0",
+        )
+        yield _legal(f"rank-after-refusal-{number}", rule, ranked, phase="alone", since="1.1.0")
+
+
 def _shuffled(documents: Sequence[Any]) -> list[Any]:
     """Return the documents in another order: neighbours are far apart, and nobody keeps a place relative to another."""
     step = 367  # a prime, so that each place comes once
@@ -751,6 +815,9 @@ def _neighbours(model: str) -> Iterator[Probe]:
 
     # one more than a batch of any power of two up to it
     batch = [f"Page {number}: {DOCUMENTS[number % 6]}" for number in range(65)]
+    yield legal("rank-batches-full", "acceptance.plain", batch[:64])
+    more = [f"Leaf {number}: {DOCUMENTS[number % 6]}" for number in range(256)]
+    yield legal("rank-batches-full-256", "robustness.large-request", more)
     yield legal("rank-batches", "acceptance.plain", batch)
     yield legal("rank-batches-mixed", "acceptance.plain", _shuffled(batch))
     long = "Copper conducts heat and a lamp gives light. " * 100

@@ -60,7 +60,7 @@ class RuleResult(msgspec.Struct, frozen=True, kw_only=True):
     issue: str | None = None
     """The link to the issue of an expected failure."""
     touched: tuple[str, ...] = ()
-    """The rules that fail by the same crash alone; they are skipped."""
+    """The rules that fail by the same cause alone; they are skipped."""
 
     @property
     def section(self) -> str:
@@ -158,7 +158,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             mark = msgspec.json.decode(text, type=_EndMark)
             report = msgspec.json.decode(text, type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            message = f"not a report of rerank-conformance: {error}"
+            message = (
+                f"not a report of rerank-conformance: {error}; give a file that `check --json FILE` wrote"
+            )
             raise ValueError(message) from error
         if mark.complete is not True:
             raise ValueError('not a whole report: its end mark, "complete": true, is missing')

@@ -6,7 +6,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -15,28 +15,30 @@ from typing import Any
 
 from rerank_conformance import contract, dialects, generation
 from rerank_conformance.capabilities import Capability, applicable, find, with_capabilities
+from rerank_conformance.causes import one_finding_for_a_cause
 from rerank_conformance.contract import Contract
 from rerank_conformance.dialects import CANONICAL
 from rerank_conformance.dialects.rules import own_probes, rules_of, why_not_applicable
 from rerank_conformance.dialects.translation import NOT_QUICK, Sender, Translated
 from rerank_conformance.evidence import KEY_ENV, Commands
-from rerank_conformance.exchanges import Exchange, Fault, Probe
+from rerank_conformance.exchanges import OF_RANKING, Answer, Exchange, Fault, Probe
+from rerank_conformance.judged import Judged
 from rerank_conformance.lasting import with_lasting
 from rerank_conformance.packs import REPLACED, Pack, packs, taken_apart
-from rerank_conformance.probes import MODEL, probes, smoke
+from rerank_conformance.probes import BEFORE_RANKING, MODEL, probes, smoke
 from rerank_conformance.report import (
-    FURTHER_EXAMPLES,
+    EXIT_CODES,
     LEVELS,
     ConformanceLevel,
-    Example,
-    Outcome,
     Report,
     RuleResult,
+    Verdict,
     nearest,
     verdicts,
     with_known,
 )
 from rerank_conformance.rules import Finding, Rule, Seen, Undecided, rule_set
+from rerank_conformance.rules.acceptance import described
 from rerank_conformance.rules.rule import TOLERANCE
 from rerank_conformance.shrinking import shrinkable, smallest
 from rerank_conformance.target import (
@@ -91,6 +93,8 @@ class Settings:
     """The contract that the server is held to, with the rules that there were then; the newest if None."""
     dialect: str = CANONICAL
     """The form of the API that the server speaks."""
+    partial: bool = False
+    """Return a report of what was judged if Ctrl-C interrupts the check, and raise KeyboardInterrupt at the second one only."""
     base_path: str = ""
     """The path under which an app, or a transport, has `/rerank`; a URL names it itself."""
 
@@ -161,19 +165,28 @@ def check(target: Target, **settings: Any) -> Report:
     chosen = Settings(**with_model(settings))
     if not chosen.quick and find_spec("schemathesis") is None:  # to be told now, and not when half is sent
         raise ModuleNotFoundError("no module named 'schemathesis'", name="schemathesis")
+    interrupted, ended = threading.Event(), threading.Event()
     found: list[Report] = []
     failed: list[BaseException] = []
 
     def run() -> None:
         try:
-            found.append(asyncio.run(_check(target, chosen)))
+            found.append(asyncio.run(_check(target, chosen, interrupted)))
         except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
             failed.append(error)
+        finally:
+            ended.set()
 
     # in a thread of its own, so that it works where an event loop is running already
     thread = threading.Thread(target=run, name="rerank-conformance", daemon=True)
     thread.start()
-    thread.join()
+    try:
+        ended.wait()
+    except KeyboardInterrupt:
+        interrupted.set()
+        if not chosen.partial:
+            raise
+        ended.wait()
     if failed:
         raise failed[0]
     return found[0]
@@ -195,7 +208,7 @@ def estimate(settings: Settings, *, has_key: bool) -> str:
     return f"about {len(planned) + _GENERATED_ABOUT} requests, about {ranked + 170} of which rank"
 
 
-async def _check(target: Target, settings: Settings) -> Report:
+async def _check(target: Target, settings: Settings, interrupted: threading.Event) -> Report:
     began = time.monotonic()
     rules = settings.selected()
     most = QUICK if settings.quick else FULL
@@ -206,32 +219,38 @@ async def _check(target: Target, settings: Settings) -> Report:
         timeout=settings.timeout,
         rate=rate,
         concurrency=settings.concurrency,
+        interrupted=interrupted,
     )
     codec = dialects.codec(settings.dialect)
     async with Line(target, settings.key, budget, settings.base_path) as line:
         through = line if codec is None else Translated(line, codec)
-        exchanges, why_not, fault = await _exchange(through, settings, rules)
+        exchanges, why_not, fault = await _exchange(through, settings, rules, line.base)
         if why_not is None:
             again = partial(through.send, is_repeat=True)
             exchanges = await with_lasting(exchanges, smoke(settings.model), again)
+        exchanges = with_end(exchanges)
         seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key), by=settings.contract)
         missing = find(seen, expect_auth=settings.expect_auth)
         judged = [_judged(rule, seen, settings, why_not, missing) for rule in rules]
         if fault is not None:
             judged = [
-                _Judged(one.rule, "error", reason=fault)
+                Judged(one.rule, "error", reason=fault)
                 if one.rule.id.startswith("schema.") and one.outcome != "fail"
                 else one
                 for one in judged
             ]
+        judged = one_finding_for_a_cause(judged, seen)
         if not settings.quick and why_not is None:
             judged = await _shrunk(through, seen, settings, judged)
-        judged = one_finding_for_a_crash(judged)
     results = with_known(
         [one.result(settings.commands(line.base), settings.contract.version) for one in judged],
         settings.expected,
     )
-    by_level = verdicts(results, strict=settings.strict, quick=settings.quick)
+    by_level: dict[ConformanceLevel, Verdict] = verdicts(
+        results, strict=settings.strict, quick=settings.quick
+    )
+    if interrupted.is_set():
+        by_level = {level: "undecided" if EXIT_CODES[one] == 0 else one for level, one in by_level.items()}
     return Report(
         target=name_of(target),
         contract_version=settings.contract.version,
@@ -250,11 +269,11 @@ async def _check(target: Target, settings: Settings) -> Report:
 
 
 async def _exchange(
-    line: Sender, settings: Settings, rules: Sequence[Rule]
+    line: Sender, settings: Settings, rules: Sequence[Rule], base: str
 ) -> tuple[list[Exchange], str | None, str | None]:
     """Every exchange, in the order of a check, why there are no more, and what failed on our side."""
     first = await line.send(smoke(settings.model))
-    why_not = _stops(first, settings)
+    why_not = _stops(first, settings, base)
     if why_not:
         return [first], why_not, None
     packed = _packs(settings)
@@ -309,6 +328,25 @@ async def _exchange(
         planned = done + len(generated)
         exchanges += await asyncio.gather(*map(send, generated))
     return [*exchanges, *await beside], None, None
+
+
+def with_end(exchanges: Sequence[Exchange]) -> list[Exchange]:
+    """Return the exchanges, with one reason for all that had no connection because the server stopped meanwhile."""
+    if not any(_is_unreachable(one) and one.probe.form == "usual" for one in exchanges[1:]):
+        return list(exchanges)
+    ended = Fault("unreachable", "could not be sent: the server stopped during the check; read its log")
+    return [
+        replace(one, outcome=ended) if _is_unreachable(one) or _is_cut_in_pause(one) else one
+        for one in exchanges
+    ]
+
+
+def _is_unreachable(exchange: Exchange) -> bool:
+    return isinstance(exchange.outcome, Fault) and exchange.outcome.kind == "unreachable"
+
+
+def _is_cut_in_pause(exchange: Exchange) -> bool:
+    return isinstance(exchange.outcome, Fault) and exchange.probe.form == "after-pause"
 
 
 def _packs(settings: Settings) -> Sequence[Pack]:
@@ -367,14 +405,20 @@ def _needed(everything: list[Probe], rules: Sequence[Rule]) -> list[Probe]:
     own = {probe.rule for probe in everything}
     wanted = {rule.id for rule in rules}
     if wanted <= own:
-        return with_capabilities([probe for probe in everything if probe.rule in wanted], everything)
+        chosen = [
+            probe
+            for probe in everything
+            if probe.rule in wanted
+            or ("relation.after-refusal" in wanted and probe.name.startswith(BEFORE_RANKING))
+        ]
+        return with_capabilities(chosen, everything)
     return everything
 
 
-def _stops(first: Exchange, settings: Settings) -> str | None:
+def _stops(first: Exchange, settings: Settings, base: str) -> str | None:  # noqa: PLR0911 - one for each reason
     """Return the reason for which nothing more is sent after the first exchange; None if there is none."""
     if isinstance(first.outcome, Fault):
-        return f"the first request {first.outcome.message}"
+        return f"the first request {first.outcome.message}; {_next_step(first.outcome)}"
     answer = first.outcome
     if first.undecided:
         return f"the first request was {first.undecided}"
@@ -385,100 +429,68 @@ def _stops(first: Exchange, settings: Settings) -> str | None:
             else f"no key was given; set {settings.key_env}, or name another variable"
         )
         return f"the first request was answered with {answer.status}: {key}"
+    if answer.status == 404 and base.endswith(OF_RANKING):
+        return f"the first request was answered with 404: the address ends with {OF_RANKING}; leave that out"
+    if answer.status in _REDIRECTS:
+        to = answer.headers.get("location", "nowhere").partition("?")[0]
+        return f"the first request was redirected to {to[:200]}; give the address that answers itself"
+    if _wants_tls(answer):
+        return f"the first request was answered with {described(first)}; give an address that begins with https://"
     if answer.status == 404:
         return (
             f"the first request was answered with 404: no /rerank right under this address, or no model {settings.model}. "
             "Give the address that has it, or name another model"
         )
     if answer.status != 200:
-        return f"the first request, a plain legal one, was answered with {answer.status}"
+        return f"the first request, a plain legal one, was answered with {described(first)}"
     return None
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """The outcome of a rule, with its findings."""
-
-    rule: Rule
-    outcome: Outcome
-    finding: Finding | None = None
-    reason: str | None = None
-    findings: tuple[Finding, ...] = ()
-    """Every finding, the plainest first."""
-    touched: tuple[str, ...] = ()
-    """The rules that fail by the same crashes alone."""
-
-    def result(self, commands: Commands, version: str) -> RuleResult:
-        finding = self.finding
-        return RuleResult(
-            id=self.rule.id,
-            level=self.rule.level,
-            conformance_level=self.rule.conformance_level,
-            requirement=self.rule.requirement,
-            source=self.rule.source,
-            line=contract.line_of(self.rule.source, version),
-            verdict=self.outcome,
-            expected=finding.expected if finding else None,
-            actual=finding.actual if finding else None,
-            curl=_curl(finding, commands) if finding else None,
-            mend=self.rule.mend if finding else None,
-            examples=tuple(self._examples(commands)),
-            reason=self.reason,
-            touched=self.touched,
-        )
-
-    def _examples(self, commands: Commands) -> Iterator[Example]:
-        """Yield further findings that differ from the first and from each other, those with another expectation first."""
-        if self.finding is None:
-            return
-        expected, actual = {self.finding.expected}, {self.finding.actual}
-        found: list[Finding] = []
-        for one in self.findings[1:]:
-            if one.expected not in expected and len(found) < FURTHER_EXAMPLES:
-                expected.add(one.expected)
-                actual.add(one.actual)
-                found.append(one)
-        for one in self.findings[1:]:
-            if one.actual not in actual and len(found) < FURTHER_EXAMPLES:
-                actual.add(one.actual)
-                found.append(one)
-        for one in found:
-            yield Example(expected=one.expected, actual=one.actual, curl=_curl(one, commands))
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 
-def _curl(finding: Finding, commands: Commands) -> str | None:
-    """Return the commands that show a finding again."""
-    if finding.exchange is None:
-        return None
-    return commands.of(*([finding.compared] if finding.compared else []), finding.exchange)
+def _wants_tls(answer: Answer) -> bool:
+    """Return True for the words of servers that speak TLS alone, nginx and Go among them."""
+    return answer.status == 400 and b"HTTPS" in answer.body and answer.media_type != "application/json"
+
+
+def _next_step(fault: Fault) -> str:
+    """Return what to do if the first request had no answer."""
+    if "WRONG_VERSION_NUMBER" in fault.message:
+        return "the server does not speak TLS: give an address that begins with http://"
+    if fault.kind == "timeout":
+        return "wait until its model is loaded, or raise the timeout"
+    if fault.kind == "unreachable":
+        return "start the server, or correct the address"
+    return "read the log of the server"
 
 
 def _judged(  # noqa: PLR0911 - one for each outcome
     rule: Rule, everything: Seen, settings: Settings, why_not: str | None, missing: Sequence[Capability]
-) -> _Judged:
+) -> Judged:
     if (reason := why_not_applicable(rule)) is not None:
-        return _Judged(rule, "skip", reason=f"not applicable to {settings.dialect}: {reason}")
+        return Judged(rule, "skip", reason=f"not applicable to {settings.dialect}: {reason}")
     what = applicable(rule, everything, missing)
     seen = what.seen
     try:
         judgements = list(rule.judge(seen))
     except Exception as error:  # noqa: BLE001 - a fault of the kit is never the server's
-        return _Judged(rule, "error", reason=f"the rule itself failed: {type(error).__name__}: {error}"[:300])
+        return Judged(rule, "error", reason=f"the rule itself failed: {type(error).__name__}: {error}"[:300])
     findings = [one for one in judgements if isinstance(one, Finding)]
     own_fault = next((one for one in seen.exchanges if _is_own_fault(one, rule)), None)
     undecided = [one for one in judgements if isinstance(one, Undecided)]
     if findings and not _only_refused(everything, why_not):
         findings.sort(key=_plainness)
-        return _Judged(rule, "fail", findings[0], findings=tuple(findings))
+        return Judged(rule, "fail", findings[0], findings=tuple(findings))
     if why_not:
-        return _Judged(rule, "undecided", reason=why_not)
+        return Judged(rule, "undecided", reason=why_not)
     if own_fault is not None:
-        return _Judged(rule, "error", reason=f"{own_fault.probe.name}: the request {own_fault.undecided}")
+        return Judged(rule, "error", reason=f"{own_fault.probe.name}: the request {own_fault.undecided}")
     if undecided and (rule.thorough or len(undecided) == len(judgements)):
-        return _Judged(rule, "undecided", reason=undecided[0].reason)
+        return Judged(rule, "undecided", reason=undecided[0].reason)
     if judgements:
-        return _Judged(rule, "pass")
-    return _Judged(rule, "skip", reason=what.reason or _why_skipped(rule, seen, settings))
+        return Judged(rule, "pass")
+    return Judged(rule, "skip", reason=what.reason or _why_skipped(rule, seen, settings))
 
 
 def _why_skipped(rule: Rule, seen: Seen, settings: Settings) -> str:
@@ -491,42 +503,6 @@ def _why_skipped(rule: Rule, seen: Seen, settings: Settings) -> str:
     return "nothing to judge it by: no answer of the kind it is about"
 
 
-def one_finding_for_a_crash(judged: Sequence[_Judged]) -> list[_Judged]:
-    """Leave one failing rule for each crash, with the rules below it that fail by crashes of other rules alone."""
-    failed = [one for one in judged if one.outcome == "fail"]
-    owners: dict[int, _Judged] = {}
-    for one in failed:
-        for finding in one.findings:
-            if finding.exchange is not None and finding.exchange.crashed:
-                key = id(finding.exchange)
-                owners[key] = min(owners.get(key, one), one, key=partial(_distance, finding.exchange))
-    below: dict[str, list[str]] = {}
-    for one in failed:
-        found = [owners.get(id(finding.exchange)) for finding in one.findings]
-        others = [owner for owner in found if owner is not None and owner is not one]
-        # a MUST stays where only a SHOULD would be left of it
-        shown = [owner for owner in others if owner.rule.level == "MUST" or one.rule.level == "SHOULD"]
-        if shown and len(others) == len(found):
-            below.setdefault(shown[0].rule.id, []).append(one.rule.id)
-    above = {name: owner for owner, names in below.items() for name in names}
-    return [
-        _Judged(one.rule, "skip", reason=f"not judged by a crash that breaks {above[one.rule.id]}")
-        if one.rule.id in above
-        else replace(one, touched=tuple(below.get(one.rule.id, ())))
-        for one in judged
-    ]
-
-
-def _distance(exchange: Exchange, one: _Judged) -> tuple[bool, bool, int, int]:
-    """Return how far a rule is from being the one that a crash is about: the form of its answer is the farthest."""
-    name = one.rule.id
-    general = ("schema.no-server-error", "robustness.no-server-error", "robustness.answered")
-    nearness = 0 if name == exchange.probe.rule else 1 if name in general else 2
-    # No level may lose a failure to a rule of a later one, which it does not include.
-    level = LEVELS.index(one.rule.conformance_level)
-    return name.startswith("error."), one.rule.level != "MUST", level, nearness
-
-
 def _is_own_fault(exchange: Exchange, rule: Rule) -> bool:
     """Return True if the check failed to send a request of the rule."""
     outcome, probe = exchange.outcome, exchange.probe
@@ -534,7 +510,7 @@ def _is_own_fault(exchange: Exchange, rule: Rule) -> bool:
     return own and isinstance(outcome, Fault) and outcome.kind == "internal"
 
 
-async def _shrunk(line: Sender, seen: Seen, settings: Settings, judged: list[_Judged]) -> list[_Judged]:
+async def _shrunk(line: Sender, seen: Seen, settings: Settings, judged: list[Judged]) -> list[Judged]:
     """Replace the first failures' requests by the smallest that Hypothesis finds."""
     large = [
         (one, shown)
@@ -543,7 +519,7 @@ async def _shrunk(line: Sender, seen: Seen, settings: Settings, judged: list[_Ju
     ]
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def smaller(one: _Judged, shown: Exchange) -> _Judged:
+    async def smaller(one: Judged, shown: Exchange) -> Judged:
         async with gate:
             return await _smaller(line, seen, one, shown)
 
@@ -556,7 +532,7 @@ _SHRUNK = 6  # failures that are shown by a smaller request; a server that has m
 _AT_ONCE = 3
 
 
-def _shown_by(one: _Judged, seen: Seen) -> Exchange | None:
+def _shown_by(one: Judged, seen: Seen) -> Exchange | None:
     """Return the exchange that shows the failure by itself, without its name; None where its request cannot be smaller.
 
     A rule that looks for an exchange by its name knows what the documents are and where they stand, so that none may be left out.
@@ -574,7 +550,7 @@ def _finding(rule: Rule, exchange: Exchange, seen: Seen) -> Finding | None:
     return next((one for one in rule.judge(alone) if isinstance(one, Finding)), None)
 
 
-async def _smaller(line: Sender, seen: Seen, one: _Judged, shown: Exchange) -> _Judged:
+async def _smaller(line: Sender, seen: Seen, one: Judged, shown: Exchange) -> Judged:
     loop = asyncio.get_running_loop()
     findings: dict[bytes, Finding] = {}
 
@@ -593,10 +569,11 @@ async def _smaller(line: Sender, seen: Seen, one: _Judged, shown: Exchange) -> _
 
 
 def _only_refused(seen: Seen, why_not: str | None) -> bool:
-    """Return True if the server said only that it does not know the key or the model, from which nothing follows."""
-    first = seen.exchanges[0]
-    status = first.answer.status if first.answer else None
-    return why_not is not None and status in {401, 402, 403, 404}
+    """Return True if the server said only that the key, the model or the address is wrong, from which nothing follows."""
+    answer = seen.exchanges[0].answer
+    if why_not is None or answer is None:
+        return False
+    return answer.status in {401, 402, 403, 404, *_REDIRECTS} or _wants_tls(answer)
 
 
 def _plainness(finding: Finding) -> tuple[bool, int]:

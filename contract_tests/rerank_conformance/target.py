@@ -11,6 +11,7 @@ import inspect
 import json
 import math
 import re
+import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -81,7 +82,8 @@ def refusal(url: str) -> str | None:
     except ValueError:  # a port or a host that is none
         parts, usable = urlsplit(""), False
     if not usable:
-        return "expected a URL that begins with http:// or https:// and names a host"
+        missing = "" if "://" in url else "; write http:// before it"
+        return f"expected a URL that begins with http:// or https:// and names a host{missing}"
     if parts.username is not None or parts.password is not None:
         return "it holds a user name or password, which every report would show; leave them out, and give the key by the environment"
     if parts.query or parts.fragment:
@@ -121,6 +123,8 @@ class Budget:
     """Requests in a second; None where there is no limit."""
     concurrency: int = 16
     """Requests in flight, at most."""
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    """Set if nothing more is to be sent."""
 
 
 @dataclass
@@ -208,7 +212,7 @@ class Line:
                 if unsent is None:
                     await self._due()
                     # every connection that is kept may have been closed just now
-                    usual = self._anew if attempts.closed else self._client
+                    usual = self._anew if attempts.closed or probe.form == "new" else self._client
                     outcome = await self._once(probe, self._raw.get(probe.form, usual))
                 elif attempts.last is not None:
                     outcome = attempts.last
@@ -279,6 +283,8 @@ class Line:
         attempts.alone = True
 
     def _take(self, *, first: bool) -> Fault | None:
+        if self.budget.interrupted.is_set():
+            return Fault("unsent", "was not sent: the check was interrupted")
         if self._hangs >= _HANGS or self._hangs_in_all >= _HANGS_IN_ALL:
             return Fault(
                 "unsent", f"was not sent: {self._hangs_in_all} requests before it had no answer in time"

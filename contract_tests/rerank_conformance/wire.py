@@ -13,6 +13,7 @@ from rerank_conformance.exchanges import Form
 
 PAUSE = 2.5
 """Seconds for which a connection is idle before the request of `after-pause`; some servers close it after two or five."""
+_AFTER_ANOTHER: tuple[Form, ...] = ("after-head", "after-refusal")
 _LARGEST = 16 * 1024 * 1024  # bytes of a response; the bound of a check comes after it
 _BLOCK = 65536
 _OF_BODY = frozenset({b"content-length", b"content-type", b"expect"})
@@ -53,7 +54,15 @@ class OneConnection(httpx.AsyncBaseTransport):
                 if connection.is_closed:  # as a server may do at any time
                     await connection.aclose()
                     connection = await _Connection.open(request.url)
-            return await connection.exchange(request, b"1.0" if self._form == "http-1.0" else b"1.1")
+            try:
+                return await connection.exchange(request, b"1.0" if self._form == "http-1.0" else b"1.1")
+            except (h11.RemoteProtocolError, anyio.EndOfStream, anyio.BrokenResourceError):
+                if self._form not in _AFTER_ANOTHER or connection.has_response:
+                    raise
+                # The server closed the connection behind the other response, as it may without saying so.
+                await connection.aclose()
+                connection = await _Connection.open(request.url)
+                return await connection.exchange(request)
         except h11.RemoteProtocolError as error:
             raise httpx.RemoteProtocolError(str(error), request=request) from error
         except (anyio.EndOfStream, anyio.BrokenResourceError) as error:
@@ -80,6 +89,8 @@ class _Connection:
     def __init__(self, stream: anyio.abc.ByteStream) -> None:
         self._stream = stream
         self._state = h11.Connection(h11.CLIENT)
+        self.has_response = False
+        """True if the last request got at least one byte."""
 
     @classmethod
     async def open(cls, url: httpx.URL) -> "_Connection":
@@ -116,6 +127,7 @@ class _Connection:
 
     async def exchange(self, request: httpx.Request, version: bytes = b"1.1") -> httpx.Response:
         """Send a request and read its response; the connection is then ready for the next, or closed."""
+        self.has_response = False
         headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"connection"]
         headers.append((b"Connection", b"close" if version == b"1.0" else b"keep-alive"))
         head = self._state.send(
@@ -145,6 +157,7 @@ class _Connection:
             if event is h11.NEED_DATA:
                 try:
                     self._state.receive_data(await self._stream.receive(_BLOCK))
+                    self.has_response = True
                 except anyio.EndOfStream:
                     self._state.receive_data(b"")
             elif isinstance(event, h11.Response):

@@ -54,7 +54,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "actual": "What came instead; set on failures. It may quote what the server sent.",
         "curl": "Commands for a POSIX shell that show it again, one on a line. In place of the key they name its variable.",
         "mend": "How servers usually mend it; set on failures.",
-        "touched": "The rules that fail by the same crash alone, and are skipped.",
+        "touched": "The rules that fail by the same cause alone, and are skipped.",
         "examples": "Further failures of the rule, at most two.",
         "reason": "Why it was skipped, undecided, known or in error; on a pass, that a failure had been expected.",
         "issue": "The link to the issue of an expected failure.",

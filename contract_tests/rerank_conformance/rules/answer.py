@@ -538,6 +538,39 @@ def usage(exchange: Exchange) -> Iterator[Judgement]:
             yield None if good else Finding(wanted, f"usage.{name} is {short(amount)}", exchange)
 
 
+@rule(
+    "answer.usage-of-request",
+    "usage is that of the request, and not the sum of all requests so far",
+    f"{SCHEMA}/Usage",
+    quick=False,
+    since="1.1.0",
+)
+def usage_of_request(seen: Seen) -> Iterator[Judgement]:
+    """Compare the usage of one request that is sent many times: providers may differ, but not each time."""
+    same: dict[bytes, list[Exchange]] = {}
+    for exchange in seen.ranked():
+        same.setdefault(exchange.probe.content, []).append(exchange)
+    for exchanges in same.values():
+        for name in ("total_tokens", "search_units"):
+            found = [(amount, one) for one in exchanges if is_index(amount := _billed(one).get(name))]
+            if len(found) >= _OFTEN:
+                first, second, *_ = found
+                bad = len({amount for amount, _ in found}) == len(found)
+                actual = (
+                    f"usage.{name} {first[0]}, {second[0]}, ...: {len(found)} amounts in {len(found)} answers"
+                )
+                expected = "one amount for one request"
+                yield Finding(expected, actual, second[1], first[1]) if bad else None
+
+
+_OFTEN = 8  # answers to one request, whose amounts are all different by fault alone
+
+
+def _billed(exchange: Exchange) -> Mapping[str, Any]:
+    amounts = _value(exchange).get("usage")
+    return cast("Mapping[str, Any]", amounts) if isinstance(amounts, dict) else {}
+
+
 def _register_present(name: str, why: str) -> None:
     @_each(f"answer.{name}-present", why, f"{SCHEMA}/RerankResponse/properties/{name}", level="SHOULD")
     def check(exchange: Exchange) -> Iterator[Judgement]:

@@ -196,6 +196,10 @@ HINTS: tuple[Hint, ...] = (
         ("answer.usage",),
     ),
     Hint(
+        "Count the usage of each request in a variable of the request, not in one of the process.",
+        ("answer.usage-of-request",),
+    ),
+    Hint(
         "Add a new random id to every ranking, such as a UUID.",
         ("answer.id-present", "answer.id-unique"),
     ),
@@ -239,6 +243,10 @@ HINTS: tuple[Hint, ...] = (
     Hint(
         "Keep buffers and state local to a request, or guard the model with a lock; check how batches are split between requests.",
         ("relation.together",),
+    ),
+    Hint(
+        "Keep buffers local to a request, or empty them in a finally block: a request that fails must not fill the next one's.",
+        ("relation.after-refusal",),
     ),
     Hint(
         "Return a relevance, not a distance or a loss: change the sign, or use the logit of the relevant class.",
@@ -368,7 +376,7 @@ HINTS: tuple[Hint, ...] = (
         ("refusal.deep-nesting",),
     ),
     Hint(
-        "Replace the framework's own status for invalid bodies, often 422 or 415, by 400: one handler for validation errors does it.",
+        "Answer 400 to every invalid body, in one handler for validation errors: not the framework's 422 or 415, not a 5xx, and not 200 with an error.",
         ("refusal.status",),
     ),
     # error
@@ -512,6 +520,10 @@ HINTS: tuple[Hint, ...] = (
     Hint(
         "Match the path without its query, and ignore parameters that you do not know.",
         ("transport.query-string",),
+    ),
+    Hint(
+        "Compress a response only if Accept-Encoding names the coding, in the server and in a proxy in front.",
+        ("transport.content-encoding",),
     ),
     Hint(
         "Look at Content-Encoding before you parse: decompress the body, or answer 415.",

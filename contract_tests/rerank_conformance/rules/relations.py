@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 from rerank_conformance.exchanges import Exchange, text_of
+from rerank_conformance.rules.acceptance import accepted
 from rerank_conformance.rules.rule import SCHEMA, Finding, Judge, Judgement, Seen, Undecided, rule
 
 _RESULTS = f"{SCHEMA}/RerankResponse/properties/results"
@@ -230,6 +231,7 @@ def _is_off(full: Sequence[float], back: Sequence[float], places: int) -> bool:
 _BY_ITSELF = ("rank-full", "rank-reversed", "rank-added", "rank-one", "rank-identical")
 """Lists with other documents: a server that gives a text the same score in all of them scores each text by itself."""
 _BY_ITSELF_WITHIN = 1e-6  # above this it may be a listwise model, whose scores move a little in a short list
+_OTHER_FORM_WITHIN = 1e-4  # the JSON of an object, ranked in place of its text, moves scores a little
 _LONG_LISTS = ("rank-many", "rank-many-reversed", "rank-many-top")
 """Lists of the same documents. A server may score long lists differently from short ones, for example in stages."""
 
@@ -263,6 +265,23 @@ def one_score(seen: Seen) -> Iterator[Judgement]:
                 yield Finding(f"{scores[0]!r}, its score in another list", actual, exchange, compared)
             else:
                 yield None
+    yield from _in_the_other_form(seen, first)
+
+
+def _in_the_other_form(seen: Seen, first: Exchange) -> Iterator[Judgement]:
+    """Compare the same list as strings and as objects, closely: such a server repeats the scores of one list."""
+    objects = seen.named("accept-objects")
+    if objects is not None and objects.ranked:
+        within = _OTHER_FORM_WITHIN * max(1.0, seen.spread)
+        differing = [
+            (abs(score - objects.scores[index]), index)
+            for index, score in first.scores.items()
+            if index in objects.scores
+        ]
+        most, index = max(differing, default=(0.0, 0))
+        actual = f"{objects.scores.get(index)!r} for document {index} as an object"
+        expected = f"{first.scores.get(index)!r}, its score as a string"
+        yield Finding(expected, actual, objects, first) if most > within else None
 
 
 def scores_texts_alone(seen: Seen) -> bool:
@@ -343,6 +362,32 @@ def together(seen: Seen) -> Iterator[Judgement]:
             bad = _apart(seen, by_itself, beside)
             actual = f"{_shown(beside)} beside other requests"
             yield Finding(f"{_shown(by_itself)}, as alone", actual, beside, by_itself) if bad else None
+
+
+@rule(
+    "relation.after-refusal",
+    "A refused request leaves no trace in the next ranking",
+    _SCORE,
+    quick=False,
+    since="1.1.0",
+)
+def after_refusal(seen: Seen) -> Iterator[Judgement]:
+    """Compare one request before and after invalid ones; a server whose scores are others each time breaks another rule."""
+    before = seen.named("rank-before-refusals")
+    repeated = [after for after in seen.under("rank-after-refusal-") if 500 in after.passing]
+    # once may be chance
+    if len(repeated) == len(seen.under("rank-after-refusal-")) > 1:
+        actual = "500 after each refused request, and 200 when it is sent again"
+        yield Finding("200 with a ranking", actual, repeated[0], before)
+    for after in seen.under("rank-after-refusal-"):
+        verdict = accepted(after)
+        is_steady = before is not None and before.ranked and seen.close(0.0, seen.noise)
+        if verdict is not None or before is None or not is_steady:
+            yield verdict
+            continue
+        bad = before.scores.keys() != after.scores.keys() or _apart(seen, before, after)
+        expected = f"{_shown(before)}, as before the refused request"
+        yield Finding(expected, _shown(after), after, before) if bad else None
 
 
 @rule(

@@ -115,6 +115,24 @@ for _slug, _level, _requirement, _source, _also in _TABLE:
     )
 
 
+@rule(
+    "transport.content-encoding",
+    "A response is compressed only for a client that accepts it",
+    f"{RESPONSES}/200/content",
+    level="SHOULD",
+    quick=False,
+    since="1.1.0",
+)
+def content_encoding(seen: Seen) -> Iterator[Judgement]:
+    """Judge Content-Encoding where the request accepts identity alone; curl and others show packed bytes as they are."""
+    for exchange in seen.ranked():
+        if exchange.answer is not None and "Accept-Encoding" not in exchange.probe.headers:
+            found = exchange.answer.headers.get("content-encoding", "identity")
+            bad = found.strip().lower() not in {"", "identity"}
+            actual = f"Content-Encoding {found}"
+            yield Finding("no Content-Encoding", actual, exchange) if bad else None
+
+
 def _without_failing(name: str, requirement: str, expected: str) -> None:
     """Register a rule of requests that may be refused; the form of a refusal is judged by the rules of errors."""
 

@@ -1,0 +1,320 @@
+"""One failure for one cause: rules that fail as a consequence of another rule's failure are named below that rule."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from rerank_conformance.exchanges import Exchange, text_of
+from rerank_conformance.judged import Judged
+from rerank_conformance.report import LEVELS
+from rerank_conformance.rules import Finding, Seen
+
+_Test = Callable[[Judged, Judged], bool]
+"""Return True if the second rule fails as a consequence of the first one's failure."""
+
+
+def one_finding_for_a_cause(judged: Sequence[Judged], seen: Seen) -> list[Judged]:
+    """Leave one failing rule for each cause, with the rules that fail by the same cause below it."""
+    by_crash = _owners_of_crashes(judged)
+    judged = _with_refusals(judged)
+    failed = {one.rule.id: one for one in judged if one.outcome == "fail"}
+    above: dict[str, str] = {}
+
+    def put(owner: Judged, one: Judged) -> None:
+        name = one.rule.id
+        if name not in above and _root(owner.rule.id, above) != name:
+            above[name] = owner.rule.id
+
+    for name, owner in by_crash.items():
+        put(failed[owner], failed[name])
+    for owner, one in _consequences(failed, seen):
+        if _can_stand_for(owner, one):
+            put(owner, one)
+    below: dict[str, list[str]] = {}
+    for one in judged:
+        if one.rule.id in above:
+            below.setdefault(_root(one.rule.id, above), []).append(one.rule.id)
+    return [
+        Judged(one.rule, "skip", reason=_reason(one.rule.id, above, by_crash))
+        if one.rule.id in above
+        else replace(one, touched=tuple(below.get(one.rule.id, ())))
+        for one in judged
+    ]
+
+
+def _root(name: str, above: Mapping[str, str]) -> str:
+    while name in above:
+        name = above[name]
+    return name
+
+
+def _reason(name: str, above: Mapping[str, str], by_crash: Mapping[str, str]) -> str:
+    root = _root(name, above)
+    if by_crash.get(name) == root:
+        return f"not judged by a crash that breaks {root}"
+    return f"not judged apart from {root}, which fails by the same cause"
+
+
+def _can_stand_for(owner: Judged, one: Judged) -> bool:
+    """Return True if no level, and no MUST, loses a failure that is named below another rule."""
+    is_must = owner.rule.level == "MUST" or one.rule.level == "SHOULD"
+    return is_must and _level(owner) <= _level(one)
+
+
+def _level(one: Judged) -> int:
+    return LEVELS.index(one.rule.conformance_level)
+
+
+def _owners_of_crashes(judged: Iterable[Judged]) -> dict[str, str]:
+    """Return the rules that fail by crashes of other rules' requests alone, each with one of these rules."""
+    failed = [one for one in judged if one.outcome == "fail"]
+    owners: dict[int, Judged] = {}
+    for one in failed:
+        for finding in one.findings:
+            if finding.exchange is not None and finding.exchange.crashed:
+                key = id(finding.exchange)
+                owners[key] = min(owners.get(key, one), one, key=partial(_distance, finding.exchange))
+    above: dict[str, str] = {}
+    for one in failed:
+        found = [owners.get(id(finding.exchange)) for finding in one.findings]
+        others = [owner for owner in found if owner is not None and owner is not one]
+        # a MUST stays where only a SHOULD would be left of it
+        shown = [owner for owner in others if owner.rule.level == "MUST" or one.rule.level == "SHOULD"]
+        if shown and len(others) == len(found):
+            above[one.rule.id] = shown[0].rule.id
+    return above
+
+
+def _distance(exchange: Exchange, one: Judged) -> tuple[bool, bool, int, int]:
+    """Return how far a rule is from being the one that a crash is about: the form of its answer is the farthest."""
+    name = one.rule.id
+    general = ("schema.no-server-error", "robustness.no-server-error", "robustness.answered")
+    nearness = 0 if name == exchange.probe.rule else 1 if name in general else 2
+    # No level may lose a failure to a rule of a later one, which it does not include.
+    return name.startswith("error."), one.rule.level != "MUST", _level(one), nearness
+
+
+# invalid requests
+
+_REFUSED = "refusal.status"
+"""The rule that stands for a server that answers every invalid request in one wrong way."""
+_FEWEST = 5  # rules of refusals; fewer may have causes of their own
+_MOST = 0.75  # the share of the rules of refusals that were judged
+
+
+def _with_refusals(judged: Sequence[Judged]) -> Sequence[Judged]:
+    """Return the outcomes, with a failure of `refusal.status` if most invalid requests get one wrong answer."""
+    of_refusals = [one for one in judged if _is_of_one_refusal(one) and one.outcome != "skip"]
+    kinds = Counter(kind for one in of_refusals if (kind := _kind(one)))
+    [(kind, count)] = kinds.most_common(1) or [("", 0)]
+    if count < max(_FEWEST, _MOST * len(of_refusals)):
+        return judged
+    same = [one for one in of_refusals if _kind(one) == kind]
+    findings = tuple(finding for one in same for finding in one.findings)
+    first = replace(findings[0], actual=f"{findings[0].actual} (as for {count} kinds of invalid requests)")
+    return [
+        Judged(one.rule, "fail", first, findings=findings) if one.rule.id == _REFUSED else one
+        for one in judged
+    ]
+
+
+def _is_of_one_refusal(one: Judged) -> bool:
+    return one.rule.id.startswith("refusal.") and one.rule.id != _REFUSED
+
+
+def _kind(one: Judged) -> str | None:
+    """Return the wrong answer that all requests of a rule got; None if they got several, or none is wrong."""
+    kinds = {_answer(finding.exchange) for finding in one.findings}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _answer(exchange: Exchange | None) -> str | None:
+    answer = exchange.answer if exchange else None
+    if exchange is None or answer is None:
+        return None
+    return f"{answer.status} ranked" if exchange.results else str(answer.status)
+
+
+# consequences
+
+
+def _always(owner: Judged, one: Judged) -> bool:
+    del owner, one
+    return True
+
+
+def _about(one: Judged) -> list[set[int]]:
+    """Return the exchanges of each finding, by which it can be compared with others."""
+    return [
+        {id(exchange) for exchange in (finding.exchange, finding.compared) if exchange is not None}
+        for finding in one.findings
+    ]
+
+
+def _same_exchanges(owner: Judged, one: Judged) -> bool:
+    """Return True if each finding is about an exchange that breaks the other rule."""
+    owned = {id(finding.exchange) for finding in owner.findings}
+    return all(owned & about for about in _about(one))
+
+
+def _same_answer(owner: Judged, one: Judged) -> bool:
+    """Return True if the requests of both rules got the same wrong answer."""
+    return {_answer(found.exchange) for found in one.findings} <= {
+        _answer(found.exchange) for found in owner.findings
+    }
+
+
+def _same_body(owner: Judged, one: Judged) -> bool:
+    """Return True if only bodies that break the other rule got the wrong answer, and the same one."""
+    bodies = {found.exchange.probe.content for found in owner.findings if found.exchange is not None}
+    known = all(
+        found.exchange is not None and found.exchange.probe.content in bodies for found in one.findings
+    )
+    return known and _same_answer(owner, one)
+
+
+def _same_wrong_answer(owner: Judged, one: Judged) -> bool:
+    """Return True if only invalid requests, and those that a server may refuse, got the same wrong answer."""
+    invalid = all(found.exchange is not None and not found.exchange.probe.legal for found in one.findings)
+    return invalid and _same_answer(owner, one)
+
+
+def _has_blank(owner: Judged, one: Judged) -> bool:
+    """Return True if each finding is about a list with a blank document."""
+    del owner
+    return all(
+        finding.exchange is not None
+        and any(not (text_of(document) or "").strip() for document in finding.exchange.probe.documents)
+        for finding in one.findings
+    )
+
+
+_LOST = tuple(
+    f"answer.{name}"
+    for name in (
+        "top-n-above-count",
+        "many-documents",
+        "blank-documents",
+        "identical-documents",
+        "one-document",
+        "not-empty",
+        "top-n-filled",
+    )
+)
+_READ = tuple(
+    f"relation.{name}"
+    for name in (
+        "whole-request",
+        "read-to-end",
+        "long-read-to-end",
+        "every-line",
+        "after-special-tokens",
+        "other-scripts",
+        "relevant-first",
+        "higher-is-better",
+    )
+)
+_COMPARED = tuple(
+    f"relation.{name}" for name in ("identical-documents", "order-in-long-lists", "padding", "document-added")
+)
+_ROWS: tuple[tuple[str, tuple[str, ...], _Test], ...] = (
+    (
+        _REFUSED,
+        ("refusal.", "schema.negative-data", "schema.no-server-error", "robustness.odd-json"),
+        _same_wrong_answer,
+    ),
+    ("acceptance.plain", ("acceptance.", "transport.", "authentication.scheme-case"), _same_body),
+    ("answer.json", ("answer.content-type", "answer.one-reading"), _same_exchanges),
+    ("answer.descending", ("relation.",), _same_exchanges),
+    (
+        "answer.blank-documents",
+        ("answer.complete", "answer.not-empty", "answer.one-document", "answer.top-n-above-count"),
+        _has_blank,
+    ),
+    ("answer.complete", _LOST, _always),
+    # scores that differ each time, or with what is sent beside them, spoil every comparison
+    ("relation.repeatable", ("relation.", "robustness.after-pause"), _always),
+    ("relation.together", ("relation.", "robustness.after-pause"), _always),
+    (
+        "relation.document-matters",
+        (*_READ, *_COMPARED, "relation.query-matters", "relation.order-of-documents"),
+        _always,
+    ),
+    ("relation.query-matters", _READ, _always),
+    ("relation.own-score", ("relation.",), _always),
+    ("relation.whole-request", ("relation.read-to-end", "relation.long-read-to-end"), _always),
+    ("relation.read-to-end", ("relation.long-read-to-end",), _always),
+    (
+        "relation.one-score",
+        # padding is a SHOULD with a fix of its own
+        (
+            "relation.one-score-in-long-lists",
+            "relation.order-in-long-lists",
+            "relation.images",
+            "relation.order-of-documents",
+            "relation.document-added",
+            "relation.identical-documents",
+        ),
+        _always,
+    ),
+    ("relation.one-score-in-long-lists", ("relation.order-in-long-lists",), _always),
+    ("relation.order-of-documents", _COMPARED, _always),
+    ("relation.document-added", ("relation.padding",), _always),
+    (
+        "relation.higher-is-better",
+        ("relation.higher-is-better-in-long-lists", "relation.relevant-first"),
+        _always,
+    ),
+    ("answer.echo-text", ("answer.echo-blanks", "answer.echo-unicode", "answer.echo-long"), _always),
+    ("error.envelope", ("error.content-type", "error.code"), _same_exchanges),
+    ("error.envelope", ("method.envelope",), _always),
+    ("error.code", ("method.envelope",), _always),
+    ("authentication.no-key", ("authentication.",), _same_answer),
+    ("authentication.no-key", ("authentication.before-body",), _always),
+    ("authentication.wrong-key", ("authentication.",), _same_answer),
+)
+"""A rule, the beginnings of the ids of rules that may fail as a consequence, and the test of it; the first row counts."""
+
+_INDICES = ("answer.index-in-range", "answer.index-points-at-echo")
+"""The rules that fail if the indices are wrong; what is looked up by a wrong index is wrong, too."""
+_OF_INDEX = ("answer.index-points-at-echo", "answer.echo-", "relation.")
+
+
+def _consequences(failed: Mapping[str, Judged], seen: Seen) -> Iterable[tuple[Judged, Judged]]:
+    """Yield each rule that fails as a consequence of another one, after that one."""
+    indices = [failed[name] for name in _INDICES if name in failed]
+    if indices:
+        found = tuple(finding for one in indices for finding in one.findings)
+        wrong = replace(indices[0], findings=found)
+        for one in failed.values():
+            if one.rule.id.startswith(_OF_INDEX) and _same_exchanges(wrong, one):
+                yield indices[0], one
+    for name, below, follows in _ROWS:
+        owner = failed.get(name)
+        for one in failed.values() if owner else ():
+            if owner and one is not owner and one.rule.id.startswith(below) and follows(owner, one):
+                yield owner, one
+    yield from _by_field(failed, seen)
+
+
+def _by_field(failed: Mapping[str, Judged], seen: Seen) -> Iterable[tuple[Judged, Judged]]:
+    """Yield the rule of generated requests below the first rule of refusals, if only fields of such rules are accepted."""
+    generated = failed.get("schema.negative-data")
+    refusals = [one for one in failed.values() if _is_of_one_refusal(one)]
+    fields = {field for one in refusals for finding in one.findings if (field := _field(finding, seen))}
+    if generated and refusals and {_field(finding, seen) for finding in generated.findings} <= fields:
+        yield refusals[0], generated
+
+
+def _field(finding: Finding, seen: Seen) -> str | None:
+    """Return the field that makes the request of a finding invalid; None if it is not one."""
+    if finding.exchange is None:
+        return None
+    try:
+        value = json.loads(finding.exchange.probe.content)
+    except (ValueError, RecursionError):
+        return None
+    violation = seen.by.request.violation(value)
+    return violation.place.partition("[")[0] if violation else None
