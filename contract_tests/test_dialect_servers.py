@@ -183,6 +183,17 @@ def test_refuses_in_the_form_of_the_dialect(name: str, what: str):
         assert said == form if isinstance(form, dict) else list(said) == form
 
 
+@pytest.mark.parametrize("value", [True, False, None])
+def test_cohere_takes_what_older_clients_send(value: bool | None):
+    """The SDK up to 5.15 and LiteLLM send return_documents, which is taken and ignored."""
+    reply = answer("cohere-v2", wire("cohere-v2", return_documents=value))
+    assert reply.status == 200
+    assert {name for result in json.loads(reply.body)["results"] for name in result} == {
+        "index",
+        "relevance_score",
+    }
+
+
 def test_tei_says_what_it_is():
     """`/info` needs the key and has the limit; `/health` needs none; both refuse what they cannot do."""
     found = answer("tei", b"", path="/info", method="GET")

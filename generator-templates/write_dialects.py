@@ -7,7 +7,7 @@ write_options.py.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ HEADER = '''"""The requests of each dialect: the path, the type of each field, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Required, TypeAlias, TypedDict, Union
 
 from msgspec import Meta
@@ -41,6 +41,7 @@ class Dialect:
     name: str
     path: str
     fields: Mapping[str, Schema]
+    required: Sequence[str]
     writer: Writer
 
     @classmethod
@@ -54,13 +55,22 @@ class Dialect:
         reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
         prefix = "".join(word.capitalize() for word in name.split("-"))
         request = schemas[reference.rpartition("/")[2]]
-        return cls(name, path, request["properties"], Writer(schemas, prefix))
+        return cls(name, path, request["properties"], request["required"], Writer(schemas, prefix))
 
     def types(self) -> dict[str, str]:
         """Return the type of each field as source."""
         return {
             name: in_table(self.writer.types_of(schema, pascal(name))) for name, schema in self.fields.items()
         }
+
+    def carried(self, canonical: Dialect) -> dict[str, str]:
+        """Return the name of each field of the canonical dialect that this one has, by its canonical name."""
+        found = dict[str, str]()
+        for name, schema in self.fields.items():
+            carried = {**self.writer.described(schema), **schema}.get(CARRIES, name)
+            if carried in canonical.fields:
+                found[carried] = name
+        return found
 
     def options(self, canonical: Dialect) -> Iterator[str]:
         """Yield the fields that a caller can set, and that the canonical dialect does not have."""
@@ -123,18 +133,36 @@ def write_requests(canonical: Dialect, others: list[Dialect]) -> str:
     return "\n".join([*lines, "}", '"""The type of each field on the wire, with its bounds, for msgspec."""'])
 
 
+def write_carried(canonical: Dialect, dialects: list[Dialect]) -> tuple[str, str]:
+    """Return the tables of the canonical fields of each dialect, and of those that it requires, as source."""
+    carried = {dialect.name: dialect.carried(canonical) for dialect in dialects}
+    required = {
+        dialect.name: [name for name, own in carried[dialect.name].items() if own in dialect.required]
+        for dialect in dialects
+    }
+    names = '"""The name of each field of openapi.yaml that a dialect has, by its name there."""'
+    needed = '"""The fields of openapi.yaml without which a dialect takes no request."""'
+    return (
+        f"CARRIED: Mapping[str, Mapping[str, str]] = {carried!r}\n{names}",
+        f"REQUIRED: Mapping[str, Sequence[str]] = {required!r}\n{needed}",
+    )
+
+
 def main(contract: Path, destination: Path) -> None:
     """Write the module."""
     canonical, *others = dialects = read_dialects(contract)
     names = ", ".join(repr(dialect.name) for dialect in dialects)
     options, summaries = write_options(canonical, others)
     requests = write_requests(canonical, others)
+    carried, required = write_carried(canonical, dialects)
     paths = "\n".join(f"    {dialect.name!r}: {dialect.path!r}," for dialect in dialects)
     parts = [
         HEADER,
         f'Dialect: TypeAlias = Literal[{names}]\n"""The name of a dialect."""',
         f'DIALECTS: tuple[Dialect, ...] = ({names},)\n"""All dialects, that of openapi.yaml first."""',
         f'PATHS: Mapping[str, str] = {{\n{paths}\n}}\n"""The path of the operation below the base address."""',
+        carried,
+        required,
         *(source for dialect in others for source in dialect.writer.classes.values()),
         options,
         requests,

@@ -71,6 +71,12 @@ def versions() -> tuple[str, ...]:
     return tuple(sorted(released | {load().version}, key=numbers))
 
 
+def dialects() -> tuple[str, ...]:
+    """Return the name of every dialect that has a contract."""
+    files = (_root() / DIALECTS).iterdir()
+    return tuple(sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")))
+
+
 @cache
 def load(version: str | None = None) -> "Contract":
     """Return the parsed contract of a version, or the one that this package was built with if None.

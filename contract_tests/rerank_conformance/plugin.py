@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add("--target-quick", action="store_true", help="Judge only the essential rules, in at most 40 requests.")
     add("--target-model", metavar="NAME", help="The model to ask for.")
-    add("--target-dialect", metavar="NAME", help="The API that the server speaks: openrouter, cohere-v2, jina, tei or voyage.")  # fmt: skip
+    add("--target-dialect", metavar="NAME", help="The API that the server speaks, by the name of the dialect.")  # fmt: skip
     add("--target-key-env", metavar="NAME", default="OPENROUTER_API_KEY", help="The environment variable that holds the key.")  # fmt: skip
     add("--target-seed", type=int, metavar="N", help="Generate other requests, or those of an earlier check.")
     add("--target-max-requests", type=int, metavar="N", help="Send no more requests than this.")

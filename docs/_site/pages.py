@@ -27,7 +27,7 @@ from openrouter_rerank_api.options import SUMMARIES
 from rerank_conformance import rules as rule_modules
 from rerank_conformance.cli import main
 from rerank_conformance.dialects import CODECS
-from rerank_conformance.dialects.applicability import TABLE, Entry, entry
+from rerank_conformance.dialects.applicability import Entry, entries, entry
 from rerank_conformance.dialects.rules import DialectRule, own_rules, rules_of
 from rerank_conformance.report import LEVELS
 from rerank_conformance.reports.words import MEANINGS
@@ -149,7 +149,7 @@ def dialect_rules() -> str:
     for name in names:
         contract = f"contracts/dialects/{name}.yaml"
         lines += ["", f"## Why: {name}", "", f"By [{contract}](../{contract}).", ""]
-        lines += [_reason(one) for one in TABLE[name]]
+        lines += [_reason(one) for one in entries(name)]
         own = [rule for rule, _ in own_rules(name)]
         if own:
             lines += ["", f"Rules that only {name} has:", "", *map(_own_item, own)]
@@ -259,7 +259,7 @@ def _type(annotation: str) -> str:
     ]
     if "Dict" in plain and "Mapping[str, Any]" not in names:
         names.append("Mapping[str, Any]")
-    return " or ".join(f"`{name}`" for name in names)
+    return " or ".join(f"`{name}`" for name in dict.fromkeys(names))
 
 
 def _meanings() -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict, Union
 
 from msgspec import Meta
 
@@ -33,6 +33,35 @@ PATHS: Mapping[str, str] = {
 """The path of the operation below the base address."""
 
 
+CARRIED: Mapping[str, Mapping[str, str]] = {
+    "openrouter": {
+        "model": "model",
+        "query": "query",
+        "documents": "documents",
+        "top_n": "top_n",
+        "provider": "provider",
+        "session_id": "session_id",
+        "user": "user",
+        "trace": "trace",
+    },
+    "cohere-v2": {"model": "model", "query": "query", "documents": "documents", "top_n": "top_n"},
+    "jina": {"model": "model", "query": "query", "documents": "documents", "top_n": "top_n"},
+    "tei": {"query": "query", "documents": "texts"},
+    "voyage": {"query": "query", "documents": "documents", "model": "model", "top_n": "top_k"},
+}
+"""The name of each field of openapi.yaml that a dialect has, by its name there."""
+
+
+REQUIRED: Mapping[str, Sequence[str]] = {
+    "openrouter": ["model", "query", "documents"],
+    "cohere-v2": ["model", "query", "documents"],
+    "jina": ["query", "documents"],
+    "tei": ["query", "documents"],
+    "voyage": ["query", "documents", "model"],
+}
+"""The fields of openapi.yaml without which a dialect takes no request."""
+
+
 class CohereV2SpanOptionsDict(TypedDict, total=False):
     """Whether to mark the parts of each document that are relevant; v5 models alone.
 
@@ -59,7 +88,7 @@ class DialectOptions(TypedDict, total=False):
     """jina: What to rank by, in words, for models that take it (vLLM; Qwen3 at SiliconFlow).
 
     Example: Prefer documents that name a place."""
-    max_chunks_per_doc: int | None
+    max_chunks_per_doc: Annotated[int, Meta(ge=1)] | None
     """jina: Into how many chunks a document is cut at most; the best one counts (SiliconFlow, Xinference).
 
     Example: 1024"""
@@ -67,16 +96,16 @@ class DialectOptions(TypedDict, total=False):
     """jina: Documents are cut to this many tokens (Jina v3). 2,048 if left out.
 
     Example: 2048"""
-    max_tokens_per_doc: int | None
+    max_tokens_per_doc: Annotated[int, Meta(ge=1)] | None | Annotated[int, Meta(ge=0)]
     """cohere-v2: Documents are cut to this many tokens. 4,096 if left out or null. jina: Documents are cut to
     this many tokens (vLLM). Not cut if left out or 0.
 
     Example: 4096"""
-    max_tokens_per_query: int | None
+    max_tokens_per_query: Annotated[int, Meta(ge=0)] | None
     """jina: The query is cut to this many tokens (vLLM). Not cut if left out or 0.
 
     Example: 128"""
-    overlap_tokens: Annotated[int, Meta(le=80)] | None
+    overlap_tokens: Annotated[int, Meta(ge=0, le=80)] | None
     """jina: How many tokens neighbouring chunks share (SiliconFlow).
 
     Example: 80"""
@@ -131,8 +160,9 @@ REQUESTS: Mapping[str, Mapping[str, object]] = {
         "query": str,
         "documents": Annotated[list[str], Meta(min_length=1)],
         "top_n": Annotated[int, Meta(ge=1)],
-        "max_tokens_per_doc": int | None,
+        "max_tokens_per_doc": Union[Annotated[int, Meta(ge=1)], None],
         "priority": Annotated[int, Meta(ge=0, le=999)],
+        "return_documents": bool | None,
         "relevant_spans": CohereV2SpanOptionsDict,
     },
     "jina": {
@@ -143,15 +173,15 @@ REQUESTS: Mapping[str, Mapping[str, object]] = {
         "return_documents": bool,
         "truncation": bool,
         "max_doc_length": Annotated[int, Meta(ge=1, le=8192)],
-        "max_tokens_per_doc": int,
-        "max_tokens_per_query": int,
+        "max_tokens_per_doc": Annotated[int, Meta(ge=0)],
+        "max_tokens_per_query": Annotated[int, Meta(ge=0)],
         "truncate_prompt_tokens": Annotated[int, Meta(ge=-1)],
         "truncation_side": Literal["left", "right"],
         "use_activation": bool,
         "raw_scores": bool,
         "instruction": str,
-        "max_chunks_per_doc": int,
-        "overlap_tokens": Annotated[int, Meta(le=80)],
+        "max_chunks_per_doc": Annotated[int, Meta(ge=1)],
+        "overlap_tokens": Annotated[int, Meta(ge=0, le=80)],
     },
     "tei": {
         "query": str,

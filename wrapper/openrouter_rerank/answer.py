@@ -19,7 +19,7 @@ import msgspec
 
 from openrouter_rerank.addresses import redirect_step
 from openrouter_rerank.calls import PreparedCall
-from openrouter_rerank.decoding import decode, plain, pruned
+from openrouter_rerank.decoding import decode, described, plain, pruned
 from openrouter_rerank.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -39,7 +39,7 @@ from openrouter_rerank.operations import LARGEST_ERROR, Answer, Failure, Outcome
 from openrouter_rerank.ranking import Content, Hit, Ranking, Usage
 from openrouter_rerank.readers import amount, billed, count, flag, members, number, text
 from openrouter_rerank.redaction import Redactor
-from openrouter_rerank.settings import LIST_PATH, RANKING_PATH, Settings
+from openrouter_rerank.settings import LIST_PATH, Settings, ranking_path
 from openrouter_rerank.wordings import Cause, cause_of, is_no_address, words_of
 from openrouter_rerank_api.answers import ANSWER, HIT, NAMES, USAGE
 from openrouter_rerank_api.dialects import DIALECTS
@@ -199,15 +199,27 @@ CHECK_ADDRESS = "; check base_url: this may be the address of something else"
 """The next step for an answer that is not one of this API."""
 
 
-def malformed(problem: str, answer: Answer, settings: Settings, step: str = _REPORT) -> InvalidResponseError:
-    """Return the error of a 2xx response that breaks the contract, with the problem and the next step."""
-    told = f"{problem}. No part of it was used{step}"
-    message = f"{settings.where} answered {answer.status}, but {_with_doctor(told, told, settings)}"
+def malformed(
+    problem: str, answer: Answer, settings: Settings, step: str = _REPORT, *, told: object = None
+) -> InvalidResponseError:
+    """Return the error of a 2xx response that breaks the contract, with the problem and the next step.
+
+    Args:
+        problem: What is wrong with it.
+        answer: The response.
+        settings: The client's.
+        step: The next step, unless the body belongs to another dialect.
+        told: The body as plain data; None if its dialect does not matter.
+    """
+    other = _other_dialect(told, settings)
+    says = f"{problem}. No part of it was used{step if other is None else f'. {other.hint}'}"
+    message = f"{settings.where} answered {answer.status}, but {_with_doctor(says, says, settings)}"
     return InvalidResponseError(
         settings.redactor.text(message),
         status=answer.status,
         body=_shown(answer, settings).body,
         request_id=request_id_of(answer.headers),
+        dialect=None if other is None else other.name,
     )
 
 
@@ -267,8 +279,8 @@ def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings
     except msgspec.ValidationError as error:
         if _error_of(answer.body) is not None:
             return _status_error(answer, settings)
-        step = _dialect_step(plain(answer.body), settings) or _REPORT
-        return malformed(f"its body breaks the contract: {error}", answer, settings, step)
+        told = plain(answer.body)
+        return malformed(f"its body breaks the contract: {error}", answer, settings, told=told)
     except msgspec.DecodeError as error:
         return _not_json(error, answer, settings)
     # Some servers send an empty `error` beside the results.
@@ -299,16 +311,17 @@ def _translated(answer: Answer, settings: Settings, codec: Codec) -> _Body | Res
     try:
         return msgspec.convert(canonical, _Body)
     except msgspec.ValidationError as error:
-        step = _dialect_step(told, settings) or _REPORT
-        return malformed(f"its body breaks the contract: {error}", answer, settings, step)
+        problem = codec.in_its_names(described(error, answer.body))
+        return malformed(f"its body breaks the contract: {problem}", answer, settings, told=told)
 
 
-def _dialect_step(told: object, settings: Settings) -> str:
-    """Return a further sentence that names the dialect of a body, if it is not that of the request; else an empty text."""
-    from openrouter_rerank.dialects import hint  # noqa: PLC0415 - errors alone need it
+def _other_dialect(told: object, settings: Settings) -> Codec | None:
+    """Return the codec of a body that belongs to another dialect than that of the request, else None."""
+    if told is None:
+        return None
+    from openrouter_rerank.dialects import other_dialect  # noqa: PLC0415 - errors alone need it
 
-    found = hint(DIALECTS[0] if settings.codec is None else settings.codec.name, told)
-    return found and f". {found}"
+    return other_dialect(DIALECTS[0] if settings.codec is None else settings.codec.name, told)
 
 
 def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answer can be invalid
@@ -317,17 +330,19 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
     own, limit, min_score, settings = prepared.own, prepared.limit, prepared.min_score, prepared.settings
     codec = settings.codec
 
-    def fail(problem: str, step: str = _REPORT) -> InvalidResponseError:
-        return malformed(problem, answer, settings, step)
+    def fail(problem: str) -> InvalidResponseError:
+        return malformed(problem, answer, settings)
 
     body = decoded(answer, _decoder, settings) if codec is None else _translated(answer, settings, codec)
     if isinstance(body, ResponseError):
         return body
     if isinstance(body.results, Unset):
         told = plain(answer.body)
-        names = ", ".join(sorted(members(told))[:10])
-        shape = f"an object with {names}" if names else _SHAPES.get(type(told), "a number")
-        return fail(f"it has no results: its body is {shape}", _dialect_step(told, settings) or CHECK_ADDRESS)
+        listed = None if codec is None else codec.results
+        if listed is not None and listed in members(told):
+            return fail(f"it has no results: {listed} is {_shape(members(told)[listed])}")
+        problem = f"it has no results: its body is {_shape(told)}"
+        return malformed(problem, answer, settings, CHECK_ADDRESS, told=told)
 
     indices = list(map(_index, body.results))
     scores = list(map(_relevance, body.results))
@@ -379,7 +394,12 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
     )
 
 
-# The words for values of JSON.
+def _shape(value: object) -> str:
+    """Return the words for a value of JSON that is not what it should be."""
+    names = ", ".join(sorted(members(value))[:10])
+    return f"an object with {names}" if names else _SHAPES.get(type(value), "a number")
+
+
 _SHAPES: Mapping[type, str] = {
     dict: "an empty object",
     list: "a list",
@@ -455,8 +475,10 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     retryable = _retryable(status, metadata, cause)
     inside = f" inside a {answer.status}" if succeeded else ""
     step = _what_next(status, answer, cause, settings, retryable=retryable)
-    if class_of(status) in _OF_ANOTHER_DIALECT and (dialect := _dialect_step(whole, settings)):
-        step = step.rstrip(".") + dialect
+    other = _other_dialect(whole, settings) if class_of(status) in _OF_ANOTHER_DIALECT else None
+    if other is not None:
+        step = f"{step.rstrip('.')}. {other.hint}"
+        common["dialect"] = other.name
     message = _with_doctor(
         f"{_title(status if succeeded else answer.status)}{inside} from {_sender(answer.status, settings)}: {says}. {step}",
         step,
@@ -504,7 +526,8 @@ def _what_next(  # noqa: PLR0911 - one next step for each cause
     proxy = settings.proxy
     if 300 <= answer.status < 400:
         query = settings.url.partition("?")[2]
-        return redirect_step(settings.where, query, answer.headers.get("location"), RANKING_PATH, LIST_PATH)
+        path = ranking_path(settings.codec)
+        return redirect_step(settings.where, query, answer.headers.get("location"), path, LIST_PATH)
     if answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return f"Check the user name and the password in {proxy.variable if proxy else 'the address of the proxy'}"
     if answer.status == HTTPStatus.BAD_REQUEST and _WANTS_TLS.search(answer.body):

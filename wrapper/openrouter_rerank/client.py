@@ -272,9 +272,11 @@ class _Base(ABC, Generic[C]):
 
     def __getstate__(self) -> dict[str, Any]:
         from openrouter_rerank.pickling import arguments_of, has_key, refuse_to_pickle
+        from openrouter_rerank.settings import key_variable
 
         self._refuse_if_closed()
-        refuse_to_pickle(type(self).__name__, self._not_pickled)
+        variable = key_variable(self._settings.codec, self._settings.url)
+        refuse_to_pickle(type(self).__name__, self._not_pickled, variable)
         made_anew = {"_settings", "_handler", "_life", "_connections", "_not_pickled"}
         return {
             "arguments": arguments_of(self._settings),

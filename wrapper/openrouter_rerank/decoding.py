@@ -41,14 +41,22 @@ def decode(content: bytes, decoder: msgspec.json.Decoder[B]) -> B:
     try:
         return msgspec.convert(_lenient(content), decoder.type)
     except msgspec.ValidationError as error:
-        # The server may have sent NaN, and a message that says null alone misleads.
-        problem = str(error).replace("got `null`", "got `null` or a number that is not finite")
-        raise msgspec.ValidationError(problem) from None
+        raise msgspec.ValidationError(described(error, content)) from None
     except (ValueError, RecursionError):
         raise msgspec.DecodeError(problem) from None
 
 
 _PLAIN: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
+
+
+def described(error: msgspec.ValidationError, content: bytes) -> str:
+    """Return the problem of a value of a JSON text that `decode` has read."""
+    try:
+        _PLAIN.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # The server may have sent NaN, and a message that says null alone misleads.
+        return str(error).replace("got `null`", "got `null` or a number that is not finite")
+    return str(error)
 
 
 def plain(content: bytes) -> object:

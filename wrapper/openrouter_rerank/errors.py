@@ -110,6 +110,7 @@ class ResponseError(RerankError):
         provider: The provider that failed, or None.
         metadata: The other members of the error envelope.
         too_large: True if the status or the message says that the server takes fewer or shorter documents.
+        dialect: The dialect of the body, if it is another than that of the request.
     """
 
     def __init__(  # noqa: PLR0913 - the attributes, all by keyword
@@ -124,6 +125,7 @@ class ResponseError(RerankError):
         code: int | None = None,
         metadata: Mapping[str, Any] | None = None,
         too_large: bool = False,
+        dialect: str | None = None,
     ) -> None:
         super().__init__(message, retryable=retryable)
         self.status = status
@@ -133,6 +135,7 @@ class ResponseError(RerankError):
         self.code = code
         self.metadata: dict[str, Any] = dict(metadata or {})
         self.too_large = too_large or 413 in (status, code)
+        self.dialect = dialect
 
     @property
     def error_type(self) -> str | None:
@@ -143,6 +146,11 @@ class ResponseError(RerankError):
     def provider(self) -> str | None:
         """The provider that failed, if the error names it."""
         return _text(self.metadata.get("provider_name"))
+
+
+def is_of_another_dialect(error: object) -> bool:
+    """Return True if the server speaks another dialect than that of the request, as far as its answer shows."""
+    return isinstance(error, ResponseError) and error.dialect is not None
 
 
 class StatusError(ResponseError):

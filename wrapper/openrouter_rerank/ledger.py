@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from threading import Lock
@@ -12,6 +13,8 @@ from openrouter_rerank import forks
 from openrouter_rerank.errors import BudgetExceededError
 from openrouter_rerank.ranking import Usage
 from openrouter_rerank_api.answers import SUMS, Summed, UsageSums
+
+log = logging.getLogger("openrouter_rerank")
 
 # What a server, or a caller, adds up in floats misses by less of itself: 0.1 + 0.2 is not 0.3.
 _ROUNDING = Decimal("1e-12")
@@ -62,6 +65,7 @@ class Ledger(Summed):
         self._lock = Lock()
         self._spent = Decimal(0)
         self._answered = False
+        self._warned = False
         # By model and tag: summed up further when somebody asks.
         self._lines: dict[tuple[str, str | None], Totals] = {}
         self._largest: dict[str, Decimal] = {}
@@ -168,6 +172,10 @@ class Ledger(Summed):
                 cost = exact(usage.cost)
                 self._spent += cost
                 self._largest[model] = max(cost, self._largest.get(model, cost))
+            is_idle = self._max_cost is not None and answered and usage.cost is None and not self._warned
+            self._warned = self._warned or is_idle
+        if is_idle:
+            log.warning("max_cost cannot hold: the server does not say what its rankings cost")
 
     def release(self, call: object, *, spent: bool = False) -> None:
         """Release the reservation of a call that was not made, or whose cost is unknown and counts as spent."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from openrouter_rerank.defaults import KEY_VARIABLE
-
 if TYPE_CHECKING:
     from openrouter_rerank.settings import Settings
 
 _REASONS: Mapping[str, str] = {
-    "api_key": f"it was passed, and a key is not pickled; set {KEY_VARIABLE} in both processes, or pickle the arguments",
+    "api_key": "it was passed, and a key is not pickled; {}, or pickle the arguments",
     "extra_headers": "they may hold secrets and are not pickled; set them where it is used",
     "base_url": "its query may hold a secret and is not pickled; make it where it is used",
     "http_client": "an injected client cannot be pickled; make it where it is used",
@@ -21,14 +19,20 @@ _REASONS: Mapping[str, str] = {
 _KEY_HEADER = "Authorization"
 
 
-def refuse_to_pickle(kind: str, names: Iterable[str]) -> None:
+def refuse_to_pickle(kind: str, names: Iterable[str], variable: str | None) -> None:
     """Refuse to pickle an object for the first of these arguments.
+
+    Args:
+        kind: The class of the object.
+        names: The arguments.
+        variable: The environment variable from which its key could be read; None if there is none.
 
     Raises:
         TypeError: There is one; the message says why it stands in the way, and never has its value.
     """
     for name in names:
-        message = f"cannot pickle this {kind}: {name}: {_REASONS[name]}"
+        instead = f"set {variable} in both processes" if variable else "make it where it is used"
+        message = f"cannot pickle this {kind}: {name}: {_REASONS[name].format(instead)}"
         raise TypeError(message)
 
 

@@ -345,9 +345,12 @@ def _encoded(
             # What the dialect does not have, the codec refuses.
             expected = codec.fields.get(name, WIRE_TYPES.get(name))
             given[name] = value if expected is None else _field(name, value, expected)
-    extra = _extra(arguments, filter(None, ("query", "documents", "top_n", codec.documents, codec.top_n)))
-    model = {"model": extra["model"]} if "model" in extra and codec.model != "absent" else {}
-    return encode({**codec.encode({**given, **model}, indices), **extra})
+    own = ("query", "documents", "top_n")
+    extra = _extra(arguments, (*own, *filter(None, map(codec.wire_name, own))))
+    model = codec.wire_name("model")
+    if model in extra:
+        given["model"] = extra[model]
+    return encode({**codec.encode(given, indices), **extra})
 
 
 _ATTRIBUTES = {attribute.name for attribute in fields(RerankRequest) if attribute.init}

@@ -120,8 +120,7 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         options.get("extra_headers"),
         "extra_headers",
     )
-    path = RANKING_PATH if codec is None else codec.path
-    url = Masked(operation_url(_address(codec, base_url), path))
+    url = Masked(operation_url(_address(codec, base_url), ranking_path(codec)))
     return Settings(
         codec=codec,
         url=url.reveal(),
@@ -146,6 +145,11 @@ def settings(  # noqa: PLR0913 - the client's own arguments, all by keyword
         verify=check_verify(verify),
         proxy=None if has_client else environment_proxy(mask(url.reveal())),
     )
+
+
+def ranking_path(codec: Codec | None) -> str:
+    """Return the path of the operation under the base URL."""
+    return RANKING_PATH if codec is None else codec.path
 
 
 def codec_of(dialect: object) -> Codec | None:
@@ -234,7 +238,13 @@ def _defaults(codec: Codec | None) -> Mapping[str, Any]:
     if codec is None:
         return _OF_A_CALL
     fields = dict.fromkeys(SUMMARIES)
-    return {**_OF_A_CALL, **fields, "model": None, "max_documents": codec.max_documents}
+    return {
+        **_OF_A_CALL,
+        **fields,
+        "model": None,
+        "max_documents": codec.max_documents,
+        "max_bytes": codec.max_bytes,
+    }
 
 
 def changed(settings: Settings, given: Mapping[str, Any]) -> Settings:

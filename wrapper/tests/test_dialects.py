@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import pickle
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import httpx
 import msgspec
@@ -24,6 +25,7 @@ from openrouter_rerank import (
     InsufficientCreditsError,
     InvalidResponseError,
     RateLimitError,
+    RequestTimeoutError,
     Reranker,
     RerankError,
     Retries,
@@ -34,11 +36,12 @@ from openrouter_rerank.bulk.job import BadBatch, Batch
 from openrouter_rerank.cli import batch
 from openrouter_rerank.cli.app import app
 from openrouter_rerank.core import compose, rerank, send_one
-from openrouter_rerank.dialects import codec, hint
+from openrouter_rerank.dialects import codec, other_dialect
+from openrouter_rerank.errors import class_of
 from openrouter_rerank.operations import Parallel
-from openrouter_rerank.testing import serving
+from openrouter_rerank.testing import Request, Script, answer, serving
 from openrouter_rerank_api.dialects import DIALECTS as ALL
-from openrouter_rerank_api.dialects import REQUESTS, SUMMARIES
+from openrouter_rerank_api.dialects import PATHS, REQUESTS, SUMMARIES
 from openrouter_rerank_api.options import WIRE_TYPES
 from shells import KEY, Shell
 from vendors import DIALECTS, VENDORS, handler, script
@@ -476,6 +479,47 @@ def test_errors(
     )
 
 
+ERROR_FORMS: dict[str, tuple[Callable[[str], Any], ...]] = {
+    "cohere-v2": (lambda text: {"message": text}, lambda text: {"id": "i", "message": text}),
+    "jina": (
+        lambda text: {"detail": text, "code": "ANY"},
+        lambda text: {"detail": [{"loc": ["body", "query"], "msg": text, "type": "x"}]},
+        lambda text: {"error": {"message": text, "type": "x", "code": 400}},
+        lambda text: {"error": text},
+        lambda text: {"code": 20012, "message": text, "data": None},
+        lambda text: text,
+    ),
+    "tei": (lambda text: {"error": text, "error_type": "Validation"}, lambda text: text),
+    "voyage": (lambda text: {"detail": text},),
+}
+"""The forms of an error of each dialect, by its message."""
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@given(
+    message=st.from_regex(r"[a-z]{1,20}( [a-z]{1,20}){0,3}", fullmatch=True),
+    status=st.sampled_from([400, 401, 402, 403, 408, 422, 429, 500, 503]),
+    form=st.integers(0, 5),
+    is_json=st.booleans(),
+)
+def test_an_error_is_one_class(name: str, message: str, status: int, form: int, is_json: bool) -> None:
+    """Each form of an error is the class of its status, and has the vendor's message."""
+    forms = ERROR_FORMS[name]
+    body = forms[form % len(forms)](message)
+    if isinstance(body, str) and not is_json:
+        reply = httpx.Response(status, text=body)
+    else:
+        reply = httpx.Response(status, json=body)
+    client = httpx.Client(transport=httpx.MockTransport(lambda _: reply))
+    with (
+        reranker(name, http_client=client, retries=Retries(attempts=1)) as made,
+        pytest.raises(RerankError) as caught,
+    ):
+        made.rerank("q", ["a"])
+    assert type(caught.value) is class_of(status)
+    assert f": {message}" in caught.value.message
+
+
 def test_the_id_of_an_error() -> None:
     """Cohere's id of an error is that of the request, also by its header."""
     replies = iter(
@@ -514,6 +558,7 @@ def test_the_wrong_dialect(told: str, spoken: str) -> None:
         except RerankError as error:
             assert f"pass dialect={spoken!r}" in error.message
             assert "report it" not in error.message
+            assert pickle.loads(pickle.dumps(error)).dialect == spoken
         else:
             assert ranking.indices == [2, 1]
             assert {told, spoken} <= {"openrouter", "cohere-v2", "jina"}
@@ -528,7 +573,7 @@ def test_the_right_dialect(name: str) -> None:
     status, body, _ = VENDORS[name](request)
     assert status == 200
     assert [one for one in ALL if codec(one).looks_like(body)] == [name]
-    assert hint(name, body) == ""
+    assert other_dialect(name, body) is None
     for nothing in (
         None,
         5,
@@ -540,7 +585,7 @@ def test_the_right_dialect(name: str) -> None:
         {"error": "M"},
         {"results": None},
     ):
-        assert hint(name, nothing) == ""
+        assert other_dialect(name, nothing) is None
 
 
 def test_an_unknown_dialect() -> None:
@@ -559,8 +604,8 @@ def test_an_unknown_dialect() -> None:
 @pytest.mark.parametrize("name", ["openrouter", "cohere-v2"])
 def test_no_dialect_reads_a_bad_result(name: str, bad: object) -> None:
     """Where the results are read alike in both dialects, neither is recommended; a score by another name is a hint."""
-    assert hint(name, {"model": "m", "results": [bad]}) == ""
-    assert "pass dialect='jina'" in hint(name, {"model": "m", "results": [{"index": 0, "score": 0.5}]})
+    assert other_dialect(name, {"model": "m", "results": [bad]}) is None
+    assert other_dialect(name, {"model": "m", "results": [{"index": 0, "score": 0.5}]}) == codec("jina")
 
 
 def test_the_fields_of_a_refusal() -> None:
@@ -568,6 +613,39 @@ def test_the_fields_of_a_refusal() -> None:
     problems = [{"field": "top_n", "message": "too small", "input": 0, "type": "x"}, {"field": "query"}, 7]
     told = codec("jina").error(422, {"detail": "Validation error", "errors": problems})
     assert told.message == "Validation error (top_n: too small)"
+
+
+@pytest.mark.parametrize(
+    ("answers", "found"), [([499, 200], [0]), ([499] * 3, RequestTimeoutError), ([498], BadRequestError)]
+)
+def test_a_request_that_cohere_cancelled(answers: list[int], found: Any) -> None:
+    """A 499 may pass, and a 498 does not."""
+    sent: list[httpx.Request] = []
+    ranked = {"results": [{"index": 0, "relevance_score": 0.5}]}
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        status = answers[len(sent) - 1]
+        return httpx.Response(status, json=ranked if status == 200 else {"message": "cancelled"})
+
+    client = httpx.Client(transport=httpx.MockTransport(handle))
+    with reranker("cohere-v2", http_client=client, retries=Retries(first_wait=0)) as made:
+        try:
+            assert made.rerank("q", ["a"]).indices == found
+        except RerankError as error:
+            assert type(error) is found
+            assert error.message.startswith(f"{answers[-1]} from")
+    assert len(sent) == len(answers)
+
+
+def test_a_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base URL to set is found by the path of the dialect's own operation."""
+    monkeypatch.setitem(cast("dict[str, str]", PATHS), "voyage", "/order")
+    moved = httpx.Response(307, headers={"Location": "http://new.example/v1/order"})
+    client = httpx.Client(transport=httpx.MockTransport(lambda _: moved))
+    with reranker("voyage", http_client=client) as made, pytest.raises(RerankError) as caught:
+        made.rerank("q", ["a"])
+    assert "set base_url to http://new.example/v1/order" in caught.value.message
 
 
 def test_the_title_is_the_status_of_the_answer() -> None:
@@ -645,6 +723,27 @@ def test_fields_of_dialects(name: str, field: str) -> None:
         with pytest.raises(ValueError, match=rf"^{field}: .*dialect .* has it") as caught:
             made.rerank("q", ["a"], **{field: VALUES[field]})
         assert all(repr(other) in str(caught.value) for other in DIALECTS if field in REQUESTS[other])
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value", "least"),
+    [
+        ("cohere-v2", "max_tokens_per_doc", 0, 1),
+        ("cohere-v2", "max_tokens_per_doc", -5, 1),
+        ("cohere-v2", "priority", -1, 0),
+        ("jina", "max_tokens_per_doc", -1, 0),
+        ("jina", "max_tokens_per_query", -1, 0),
+        ("jina", "max_chunks_per_doc", 0, 1),
+        ("jina", "overlap_tokens", -1, 0),
+        ("jina", "max_doc_length", 0, 1),
+    ],
+)
+def test_a_number_that_cannot_be_meant(name: str, field: str, value: int, least: int) -> None:
+    """A number below the bound of the contract is refused before anything is sent, and the bound is not."""
+    with reranker(name) as made:
+        with pytest.raises(ValueError, match=f"^{field} must be at least {least}, not {value}"):
+            made.rerank("q", ["a"], **{field: value})
+        assert made.rerank("q", ["a"], **{field: least}).indices == [0]
 
 
 def test_a_misspelt_field() -> None:
@@ -830,6 +929,16 @@ def test_parts_run_at_once() -> None:
     assert len(step.calls) == 3
 
 
+def test_the_size_of_a_part() -> None:
+    """A request to TEI is no larger than its server takes by default."""
+    sent: list[httpx.Request] = []
+    client = httpx.Client(transport=httpx.MockTransport(handler(VENDORS["tei"], sent)))
+    with reranker("tei", http_client=client) as made:
+        assert len(made.rerank("q", ["x" * 900_000] * 4)) == 4
+    assert len(sent) == 2
+    assert all(len(request.content) <= 2_000_000 for request in sent)
+
+
 def test_a_refused_number(shell: Shell) -> None:
     """A refusal that names a number of documents halves the list, as ever."""
     with shell.open(handler(VENDORS["tei"]), dialect="tei", base_url=BASE, max_documents=1000) as rerank:
@@ -971,7 +1080,12 @@ def test_the_key_of_the_cache() -> None:
             {"data": [{"index": 0, "relevance_score": 1}, {"index": 0, "relevance_score": 1}]},
             "2 results where at most 1",
         ),
-        ("jina", {"results": None}, "it has no results"),
+        ("voyage", {"data": [{"relevance_score": 1}]}, "missing required field `index` - at `$.data[0]`"),
+        ("tei", [{"index": 0}], "missing required field `score` - at `$[0]`"),
+        ("tei", b'[{"index":0,"score":NaN}]', "or a number that is not finite - at `$[0].score`"),
+        ("voyage", {"data": None}, "it has no results: data is null"),
+        ("voyage", {"data": {"a": 1}}, "it has no results: data is an object with a"),
+        ("jina", {"results": None}, "it has no results: results is null"),
         ("jina", {}, "it has no results: its body is an empty object"),
         ("jina", {"results": [7]}, "breaks the contract"),
         ("tei", {"error": "no such endpoint"}, "no such endpoint"),
@@ -1035,6 +1149,34 @@ def test_copies() -> None:
     ):
         assert read._settings.codec == codec("jina")
         assert read._settings.defaults["instruction"] == "by place"
+
+
+@pytest.mark.parametrize(
+    ("name", "base_url", "instead"),
+    [
+        ("cohere-v2", None, "set CO_API_KEY in both processes"),
+        ("cohere-v2", BASE, "make it where it is used"),
+        ("tei", BASE, "make it where it is used"),
+        ("openrouter", BASE, "set OPENROUTER_API_KEY in both processes"),
+    ],
+)
+def test_a_key_that_is_not_pickled(name: Any, base_url: str | None, instead: str) -> None:
+    """The error names the variable from which the dialect reads its key, or none where there is none."""
+    with (
+        Reranker(KEY, dialect=name, base_url=base_url) as made,
+        pytest.raises(TypeError, match=f"a key is not pickled; {instead}, or pickle the arguments"),
+    ):
+        pickle.dumps(made)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_limit_that_cannot_hold(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A warning says once that an answer has no cost, which max_cost could count."""
+    with reranker(name, max_cost=1.0) as made:
+        for _ in range(2):
+            made.rerank("q", ["a"])
+        assert (made.ledger.unknown, made.ledger.cost) == (2, 0.0)
+    assert caplog.messages == ["max_cost cannot hold: the server does not say what its rankings cost"]
 
 
 @pytest.mark.parametrize("name", DIALECTS)
@@ -1107,12 +1249,105 @@ def test_a_job_has_its_dialect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
+    ("told", "spoken", "rows", "sent"),
+    [
+        # Each of these answers may be billed.
+        ("openrouter", "voyage", 60, range(1, 10)),
+        ("voyage", "jina", 1, [1]),
+        # These are refusals, which may be those of the row.
+        ("openrouter", "tei", 60, range(50, 60)),
+        ("tei", "cohere-v2", 2, [2]),
+    ],
+)
+def test_a_job_in_the_wrong_dialect(
+    tmp_path: Path, told: str, spoken: str, rows: int, sent: Sequence[int]
+) -> None:
+    """A job ends where its server speaks another dialect, and can be run again in that one."""
+    table, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    table.write_text('{"query": "q", "documents": ["a", "b"]}\n' * rows)
+    with serving(script(VENDORS[spoken])) as server:
+        command = ["batch", table, out, "--base-url", server.url, "--concurrency", 2]
+        named = [*command, *([] if model(told) is None else ["-m", "m"])]
+        code, _, error = run(*named, "--dialect", told)
+        assert code == 1
+        assert f"pass dialect={spoken!r}" in error
+        assert f"0 of {rows} rows are finished" in error
+        assert error.endswith("correct the command and run it again\n")
+        assert len(server.requests) in sent
+        assert list(tmp_path.iterdir()) == [table]
+        named = [*command, *([] if model(spoken) is None else ["-m", "m"])]
+        assert run(*named, "--dialect", spoken)[0] == 0
+    assert len(out.read_text().splitlines()) == rows
+
+
+def test_a_refusal_in_the_form_of_another_dialect(tmp_path: Path) -> None:
+    """A row that is refused in another form is a failed row, if others are ranked."""
+    table, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    table.write_text('{"query": "q", "documents": ["a", "b"]}\n' * 3)
+
+    def play(request: Request) -> Script:
+        if request.number == 1:
+            yield answer(400, {"error": {"message": "too odd", "type": "BadRequestError", "code": 400}})
+        else:
+            yield from script(VENDORS["jina"])(request)
+
+    with serving(play) as server:
+        code, _, error = run("batch", table, out, "--base-url", server.url, "--concurrency", 1)
+    assert (code, "3 of 3 rows are finished, 1 of them failed" in error) == (1, True)
+    assert len(out.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ([], "model: the dialect 'cohere-v2' needs one"),
+        (["-m", "m", "--truncation", "true"], "truncation: the dialect 'cohere-v2' has no such field"),
+        (["-m", "m", "--priority", "1000"], "priority must be at most 999, not 1000"),
+    ],
+)
+def test_options_of_a_job(tmp_path: Path, option: list[str], problem: str) -> None:
+    """An option with which every row would fail is bad usage, and does not stand in the way of the right one."""
+    table, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    table.write_text('{"query": "q", "documents": ["a", "b"]}\n')
+    with serving(script(VENDORS["cohere-v2"])) as server:
+        command = ["batch", table, out, "--dialect", "cohere-v2", "--base-url", server.url]
+        for more in ([], ["--dry-run"]):
+            code, _, error = run(*command, *option, *more)
+            assert (code, problem in error) == (2, True)
+            assert not out.exists()
+        assert server.requests == []
+        assert run(*command, "-m", "m")[0] == 0
+
+
+@pytest.mark.parametrize("option", [[], ["--dialect", "openrouter"]])
+def test_the_default_dialect_of_a_job(tmp_path: Path, option: list[str]) -> None:
+    """A job that was begun with the default dialect goes on, whether the dialect is named or not."""
+    table, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    table.write_text('{"query": "q", "documents": ["a", "b"]}\n' * 2)
+
+    def play(request: Request) -> Script:
+        if request.number == 2:
+            yield answer(401, {"error": {"code": 401, "message": "no"}})
+        else:
+            yield from script(VENDORS["openrouter"])(request)
+
+    with serving(play) as server:
+        command = ["batch", table, out, "--base-url", server.url, "--concurrency", 1]
+        assert run(*command)[0] == 1
+        code, _, error = run(*command, "--dialect", "jina")
+        assert (code, "belongs to a run with other options" in error) == (2, True)
+        code, _, error = run(*command, *option)
+        assert (code, "1 of 2 rows are finished" in error) == (0, True)
+
+
+@pytest.mark.parametrize(
     ("args", "problem"),
     [
         (["--dialect", "tei"], "base_url: the dialect 'tei' has no address of its own"),
         (["--dialect", "tei", "--local"], "--local: cannot be combined with --dialect"),
         (["--key-env", "NOT_SET"], "--key-env: the environment variable NOT_SET is empty or not set"),
         (["--dialect", "jina", "--base-url", BASE, "--truncate", "true"], "dialect 'tei' has it"),
+        (["--dialect", "tei", "--base-url", "ftp://x"], "base_url must be an http(s) URL"),
         (["--max-tokens-per-doc", "5"], "dialect 'cohere-v2' or 'jina' has it"),
     ],
 )

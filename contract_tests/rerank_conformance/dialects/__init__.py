@@ -1,12 +1,22 @@
 """Other vendors' forms of the API: for each dialect a codec of the kit, which shares no code with the clients."""
 
-from rerank_conformance.dialects.codec import Codec
-from rerank_conformance.dialects.cohere import CODEC as _COHERE
-from rerank_conformance.dialects.jina import CODEC as _JINA
-from rerank_conformance.dialects.tei import CODEC as _TEI
-from rerank_conformance.dialects.voyage import CODEC as _VOYAGE
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 
-CODECS: dict[str, Codec] = {one.name: one for one in (_COHERE, _JINA, _TEI, _VOYAGE)}
+from rerank_conformance import contract
+from rerank_conformance.dialects.codec import Codec
+
+
+def _found() -> Iterator[Codec]:
+    """Yield the codec of each contract that has one, from the module of its name."""
+    for name in contract.dialects():
+        module = f"{__name__}.{name.replace('-', '_')}"
+        if find_spec(module) is not None:
+            yield import_module(module).CODEC
+
+
+CODECS: dict[str, Codec] = {one.name: one for one in _found()}
 """The codec of each dialect, by its name."""
 CANONICAL = "openrouter"
 """The name of the form that needs no codec."""

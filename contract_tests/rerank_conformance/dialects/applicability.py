@@ -1,22 +1,8 @@
 """The rules of each dialect: which apply as they are, which as advice, which in a form of the dialect's own, and which not."""
 
-from typing import Literal, NamedTuple
-
+from rerank_conformance.dialects import CODECS
+from rerank_conformance.dialects.codec import Entry
 from rerank_conformance.report import Level
-
-How = Literal["as it is", "own form", "not applicable"]
-"""Judged like the canonical form, on the decoded exchanges; judged by the dialect's contract; not judged."""
-
-
-class Entry(NamedTuple):
-    """Rules of a dialect that differ from the canonical form for one reason."""
-
-    how: How
-    reason: str
-    rules: tuple[str, ...]
-    """Ids, and beginnings of ids that end with a dot or a dash."""
-    level: Level | None = None
-    """The level in the dialect; None if it is the same."""
 
 
 def _not(reason: str, *rules: str) -> Entry:
@@ -192,6 +178,11 @@ TABLE: dict[str, tuple[Entry, ...]] = {
 """For each dialect the rules that differ; every other rule applies as it is."""
 
 
+def entries(dialect: str) -> tuple[Entry, ...]:
+    """Return the rules that differ in a dialect: those of the table, or of its codec beside those of every dialect."""
+    return TABLE.get(dialect, (*_EVERYWHERE, *CODECS[dialect].differs))
+
+
 def entry(dialect: str, rule: str) -> Entry | None:
     """Return how a rule differs in a dialect; None if it applies as it is.
 
@@ -199,7 +190,7 @@ def entry(dialect: str, rule: str) -> Entry | None:
         dialect: The name of the dialect.
         rule: The id of the rule.
     """
-    named = {name: one for one in TABLE[dialect] for name in one.rules}
+    named = {name: one for one in entries(dialect) for name in one.rules}
     if rule in named:
         return named[rule]
     beginnings = [name for name in named if name.endswith((".", "-")) and rule.startswith(name)]

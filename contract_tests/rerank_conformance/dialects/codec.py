@@ -9,13 +9,29 @@ writes requests and reads answers.
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 from rerank_conformance import contract
 from rerank_conformance.contract import OPERATION, Contract
+from rerank_conformance.report import Level
 
 Body = dict[str, Any]
 """A JSON object."""
+
+
+How = Literal["as it is", "own form", "not applicable"]
+"""Judged like the canonical form, on the decoded exchanges; judged by the dialect's contract; not judged."""
+
+
+class Entry(NamedTuple):
+    """Rules of a dialect that differ from the canonical form for one reason."""
+
+    how: How
+    reason: str
+    rules: tuple[str, ...]
+    """Ids, and beginnings of ids that end with a dot or a dash."""
+    level: Level | None = None
+    """The level in the dialect; None if it is the same."""
 
 
 class WrongRequestError(Exception):
@@ -50,6 +66,8 @@ class Codec:
     """True if no request asks for more documents than it has."""
     unauthorized: ClassVar[tuple[str, str]]
     """The vendor's words for no key, and for a wrong one."""
+    differs: ClassVar[tuple[Entry, ...]] = ()
+    """The rules that differ in a dialect which has no entries in applicability.py, beside those of every dialect."""
     later_first: ClassVar[bool] = False
     """True if of equal scores the later document comes first."""
 

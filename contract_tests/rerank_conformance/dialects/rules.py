@@ -138,7 +138,6 @@ _OWN: Mapping[str, tuple[_Own, ...]] = {
         _Own("refusal.unknown-fields", "SHOULD", "A field that the contract does not know is refused", f"{REQUEST}/additionalProperties", _UNKNOWN),
         _Own("refusal.query-blank", "MUST", "A query that is empty or blank is refused", f"{_PROPERTIES}/query", ({"query": ""}, {"query": " \t"})),
     ),
-    "jina": (),
     "tei": (
         _Own("refusal.canonical-form", "MUST", "documents in place of texts are refused", f"{REQUEST}/required", ({"texts": ..., "documents": ["a", "b"]},)),
     ),
@@ -148,6 +147,8 @@ _OWN: Mapping[str, tuple[_Own, ...]] = {
         _Own("acceptance.top-n-null", "MUST", "A top_k of null is as good as none", f"{_PROPERTIES}/top_k/type", ({"top_k": None},), "acceptance.top-n"),
     ),
 }  # fmt: skip
+_UNKNOWN_BOUNDS = frozenset({"refusal.max-tokens-per-doc-minimum"})
+"""Bounds that no source has: the clients keep to them, and no server is judged by them."""
 _ADVICE = frozenset({"jina"})
 """The dialects of many servers, each of which knows some fields and ignores the others."""
 
@@ -156,7 +157,7 @@ _ADVICE = frozenset({"jina"})
 def own_rules(dialect: str) -> tuple[tuple[DialectRule, tuple[Body, ...]], ...]:
     """Return the rules that only a dialect has, each with what its requests change in a plain one."""
     codec = CODECS[dialect]
-    return tuple((_made(one, codec), one.bodies) for one in (*_OWN[dialect], *_derived(codec)))
+    return tuple((_made(one, codec), one.bodies) for one in (*_OWN.get(dialect, ()), *_derived(codec)))
 
 
 def own_probes(dialect: str, model: str) -> list[Probe]:
@@ -188,10 +189,15 @@ def _probe(rule: Rule, number: int, changed: Body, codec: Codec) -> WireProbe:
 def _derived(codec: Codec) -> Iterator[_Own]:
     """Yield the rules of the fields that only the dialect has, as they follow from its contract."""
     base = codec.encode({"model": "m", "query": QUERY, "documents": list(DOCUMENTS[:3])})
-    # what a field that is an object asks for depends on the model
-    names = {name for name, schema in codec.fields.items() if "properties" not in schema}
+    # what a field that is an object asks for depends on the model; a server may have dropped a deprecated one
+    names = {
+        name
+        for name, schema in codec.fields.items()
+        if "properties" not in schema and not schema.get("deprecated")
+    }
     for one in derived.of_fields(codec.contract, names - codec.carried.keys(), base):
-        if one.kind == "acceptance" or codec.name not in _ADVICE:
+        is_known = codec.name not in _ADVICE and one.id not in _UNKNOWN_BOUNDS
+        if one.kind == "acceptance" or is_known:
             yield _of_requirement(one, codec)
 
 

@@ -264,6 +264,10 @@ class RowRequest(RerankRequest[Any]):
         self.row = row
 
 
+PLAIN = ("query", ["document"])
+"""A request that any options allow: an error of it is one of the options, and of every row."""
+
+
 def finished_row(result: Result[Any]) -> FinishedRow:
     """Return the outcome of a `RowRequest`."""
     row: int = result.request.row

@@ -20,6 +20,7 @@ from openrouter_rerank import (
     AuthenticationError,
     BudgetExceededError,
     InsufficientCreditsError,
+    InvalidResponseError,
     Reranker,
     RerankError,
 )
@@ -39,10 +40,10 @@ from openrouter_rerank.bulk.job import (
 from openrouter_rerank.bulk.journal import FinishedRow, Journal, opened
 from openrouter_rerank.bulk.tables import input_format, output_format, read
 from openrouter_rerank.cli.chunks import chunk_options, words
-from openrouter_rerank.cli.connection import Connection, connect, connection_options, dialect_of
+from openrouter_rerank.cli.connection import Connection, connect, connection_options, default_model
 from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, BadInput, CallFailed, one_line
 from openrouter_rerank.cli.numbers import PositiveNumber
-from openrouter_rerank.defaults import MODEL
+from openrouter_rerank.errors import is_of_another_dialect
 from openrouter_rerank.ledger import exact, is_reached
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 # These errors would fail every other row too; the rows can be ranked again after the cause is fixed.
 _ENDING = (BudgetExceededError, AuthenticationError, InsufficientCreditsError)
-# This many retryable failures in a row are an outage and not the rows' own failures.
+# This many retryable failures in a row, or failures by another dialect, are not the rows' own.
 _OUTAGE = 50
 # Seconds between two lines about progress, if there is no terminal for a bar.
 _REPORT_EVERY = 5.0
@@ -193,7 +194,7 @@ def command(  # noqa: PLR0913 - one argument for each option
                 "base_url": (connection["base_url"] or "").partition("?")[0],
                 # Left out by default, so that journals of earlier versions still match.
                 **({"blank": "skip"} if connection["blank"] == "skip" else {}),
-                **({} if connection["dialect"] is None else {"dialect": connection["dialect"]}),
+                **({} if default_model(connection) else {"dialect": connection["dialect"]}),
             },
         )
         if source.resolve() in {path.resolve() for path in job.written}:
@@ -208,8 +209,9 @@ def command(  # noqa: PLR0913 - one argument for each option
                 if max_cost is not None and is_reached(exact(max_cost), journal.spent):
                     message = f"--max-cost is reached: {run.state()}; raise it to continue"
                     raise CallFailed(message)
-                with connect(Reranker, max_cost=max_cost, **connection) as reranker:
-                    model = connection["model"] or (MODEL if dialect_of(connection) == "openrouter" else "")
+                with _unless_useless(journal), connect(Reranker, max_cost=max_cost, **connection) as reranker:
+                    _check_options(reranker)
+                    model = connection["model"] or default_model(connection)
                     reranker.ledger.carry_over(model, spent=journal.spent, largest=journal.largest)
                     requests = jobs.requests(job, journal, top_n)
                     run.rank(
@@ -222,8 +224,9 @@ def command(  # noqa: PLR0913 - one argument for each option
                         ),
                         limited=max_cost is not None,
                     )
-                if run.ended_early():
-                    return INTERRUPTED
+                with _unless_useless(journal):
+                    if run.ended_early():
+                        return INTERRUPTED
             summary = jobs.finish(job, found, journal)
             run.report(summary)
             return 1 if journal.failed else 0
@@ -260,6 +263,33 @@ def _surveyed(job: Batch) -> Survey:
     return found
 
 
+class _WrongDialect(CallFailed):
+    """The server speaks another dialect than that of the command."""
+
+
+@contextmanager
+def _unless_useless(journal: Journal) -> Generator[None]:
+    """Remove a journal without finished rows where only another command can go on, which the journal would refuse."""
+    try:
+        yield
+    except (BadInput, click.UsageError, _WrongDialect):
+        if not journal.done:
+            journal.remove()
+        raise
+
+
+def _check_options(reranker: Reranker) -> None:
+    """Refuse options with which every row would fail.
+
+    Raises:
+        click.UsageError: An option is wrong; nothing was sent.
+    """
+    try:
+        reranker.dry_run([jobs.PLAIN])
+    except (ValueError, TypeError) as error:
+        raise click.UsageError(str(error), click.get_current_context()) from error
+
+
 def _estimated(job: Batch, found: Survey, top_n: int | None, connection: Connection) -> int:
     number = 0
 
@@ -269,6 +299,7 @@ def _estimated(job: Batch, found: Survey, top_n: int | None, connection: Connect
             yield jobs.request(row, number, job, top_n)
 
     with connect(Reranker, **connection) as reranker:
+        _check_options(reranker)
         try:
             estimate = reranker.dry_run(rows())
         except (ValueError, TypeError) as error:
@@ -291,7 +322,7 @@ class _Run:
         self._journal = journal
         self._earlier = journal.done
         self._doubtful: list[FinishedRow] = []
-        """The latest rows, all with retryable errors: they are finished unless it is an outage."""
+        """The latest rows, all with errors that may be those of every row: they are finished unless there is no other row."""
         self._lock = Lock()
         self._limited = False
         self._stopped_by: Exception | None = None
@@ -346,6 +377,9 @@ class _Run:
         if self._journal.done == self._rows:
             return False
         if self._stopped_by is not None:
+            if is_of_another_dialect(self._stopped_by):
+                message = f"stopped, as the server speaks another dialect: {self._stopped_by}; {self.state()}; correct the command and run it again"
+                raise _WrongDialect(message)
             after = "stopped after many temporary failures in a row: " if self._doubtful else ""
             message = f"{after}{self._stopped_by}; {self.state()}; run the same command again to continue"
             raise CallFailed(message)
@@ -378,12 +412,15 @@ class _Run:
 
     def _keep(self, result: Result[Any], results: Results[Any]) -> None:
         error = result.error
-        if isinstance(error, _ENDING):
+        # What answers in another dialect may bill each row, and none of them can be read.
+        is_wasted = isinstance(error, InvalidResponseError) and is_of_another_dialect(error)
+        none_ranked = self._journal.done == self._journal.failed
+        if error is not None and (isinstance(error, _ENDING) or (is_wasted and none_ranked)):
             self._stop(error, results)
             return
         finished = jobs.finished_row(result)
         with self._lock:
-            if isinstance(error, RerankError) and error.retryable:
+            if isinstance(error, RerankError) and (error.retryable or is_of_another_dialect(error)):
                 self._doubtful.append(finished)
                 self._last = error
                 if len(self._doubtful) >= _OUTAGE:

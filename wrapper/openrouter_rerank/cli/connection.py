@@ -61,12 +61,6 @@ _OPTIONS = (
         f"[default: {BASE_URL}, or the vendor's of the dialect]",
     ),
     click.option(
-        "--key-env",
-        metavar="NAME",
-        help="The environment variable with the API key.  [default: OPENROUTER_API_KEY; at the vendor's own address of a "
-        "dialect CO_API_KEY, JINA_API_KEY or VOYAGE_API_KEY, at any other none]",
-    ),
-    click.option(
         "--timeout",
         type=PositiveNumber(),
         metavar="SECONDS",
@@ -166,9 +160,18 @@ def connection_options(command: C) -> C:
 
 def server_options(command: C) -> C:
     """Add the options of a server alone; the function takes them as `**server: Unpack[ServerOptions]`."""
-    from openrouter_rerank_api.dialects import DIALECTS  # noqa: PLC0415 - `rerank --help` does without
+    from openrouter_rerank.dialects import codec  # noqa: PLC0415 - `rerank --help` does without
+    from openrouter_rerank_api.dialects import DIALECTS  # noqa: PLC0415 - likewise
 
-    for option in reversed(_OPTIONS):
+    codecs = [codec(name) for name in DIALECTS[1:]]
+    variables = [one.key_variable for one in codecs if one.key_variable is not None]
+    key = click.option(
+        "--key-env",
+        metavar="NAME",
+        help=f"The environment variable with the API key.  [default: {KEY_VARIABLE}; at the vendor's own address of a "
+        f"dialect {_listed(variables)}, at any other none]",
+    )
+    for option in reversed((*_OPTIONS[:3], key, *_OPTIONS[3:])):
         command = option(command)
     return click.option(
         "--dialect",
@@ -177,9 +180,24 @@ def server_options(command: C) -> C:
     )(command)
 
 
+def _listed(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
 def dialect_of(connection: ServerOptions) -> Any:
     """Return the name of the dialect."""
-    return connection["dialect"] or "openrouter"
+    return connection["dialect"] or _default_dialect()
+
+
+def _default_dialect() -> str:
+    from openrouter_rerank_api.dialects import DIALECTS  # noqa: PLC0415 - `rerank --help` does without
+
+    return DIALECTS[0]
+
+
+def default_model(connection: ServerOptions) -> str:
+    """Return the model that is requested if no option names one; empty if the dialect has no default."""
+    return MODEL if dialect_of(connection) == _default_dialect() else ""
 
 
 def key_of(connection: ServerOptions) -> str | None:
@@ -189,7 +207,7 @@ def key_of(connection: ServerOptions) -> str | None:
         BadInput: The named variable has no key.
     """
     name = connection["key_env"]
-    if name is None and dialect_of(connection) != "openrouter":
+    if name is None and dialect_of(connection) != _default_dialect():
         return None
     # Many tools set an empty variable for a missing key, and another server may need none.
     key = mask(os.environ.get(name or KEY_VARIABLE, "").strip())

@@ -2,11 +2,13 @@
 
 import json
 import os
+from urllib.parse import urlsplit
 
 import click
 
 from openrouter_rerank.cli.connection import SCORERS
 from openrouter_rerank.cli.errors import BadInput
+from openrouter_rerank.dialects import codec
 from openrouter_rerank_api.dialects import DIALECTS
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -15,8 +17,6 @@ _EXAMPLE = {
     "query": "capital of France",
     "documents": ["Berlin", "Paris, the capital of France"],
 }
-_PATHS = {"openrouter": "/api/v1", "cohere-v2": "/v2", "tei": ""}
-"""The prefix that each vendor's clients expect; /v1 for others."""
 
 
 @click.command("serve")
@@ -72,11 +72,11 @@ def command(  # noqa: PLR0913 - the options of the command
     keys = None if key_env is None else [_key(key_env)]
     try:
         reference = speaking(dialect)(scorer, keys=keys, compat=compat)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         raise BadInput(str(error)) from error
 
     def ready(url: str) -> None:
-        request = url + _PATHS.get(dialect, "/v1"), json.dumps(example(dialect, _EXAMPLE))
+        request = url + urlsplit(codec(dialect).base_url or "").path, json.dumps(example(dialect, _EXAMPLE))
         click.echo(_banner(request, reference.model, key_env, host), err=True)
         click.echo(url)
 

@@ -9,7 +9,7 @@ from openrouter_rerank.arguments import nearest
 from openrouter_rerank.dialects.codec import Codec, Envelope
 from openrouter_rerank_api.dialects import DIALECTS
 
-__all__ = ["Codec", "Envelope", "codec", "hint"]
+__all__ = ["Codec", "Envelope", "codec", "other_dialect"]
 
 
 def codec(name: object) -> Codec:
@@ -27,8 +27,8 @@ def codec(name: object) -> Codec:
     return cast(Codec, module.CODEC)
 
 
-def hint(name: str, body: object) -> str:
-    """Return a sentence that names the dialect of a body, or an empty text where another dialect would not help.
+def other_dialect(name: str, body: object) -> Codec | None:
+    """Return the codec of a body that belongs to another dialect, or None where another dialect would not help.
 
     Args:
         name: The dialect in which the request was made.
@@ -36,9 +36,9 @@ def hint(name: str, body: object) -> str:
     """
     alike = [one for one in map(codec, DIALECTS) if one.looks_like(body)]
     if not alike or name in {one.name for one in alike}:
-        return ""
+        return None
     found = alike[0]
     read = codec(name).decode({}, body)
     if read is not None and read == found.decode({}, body):
-        return ""  # what is wrong with the results is the same in both
-    return f"The answer looks like {found.title}'s{found.also}; pass dialect={found.name!r}"
+        return None  # what is wrong with the results is the same in both
+    return found

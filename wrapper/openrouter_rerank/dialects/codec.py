@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from openrouter_rerank.decoding import plain
-from openrouter_rerank.defaults import KEY_VARIABLE
+from openrouter_rerank.defaults import KEY_VARIABLE, MAX_BYTES, MAX_DOCUMENTS
 from openrouter_rerank.readers import billed, count, items, members, text
-from openrouter_rerank_api.dialects import REQUESTS
+from openrouter_rerank_api.dialects import CARRIED, PATHS, REQUESTS, REQUIRED, SUMMARIES
+from openrouter_rerank_api.types import UNSET
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -37,30 +38,27 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     """The vendor or server, as messages name it."""
     also: str = ""
     """Others that have the same form, as messages name them."""
-    path: str = "/rerank"
-    """The path of the operation under the base URL."""
     base_url: str | None = None
     """The vendor's own address; None where everyone runs their own server."""
     hosts: Sequence[str] = ()
     """The vendor's hosts. The key of `key_variable` goes to no other."""
     key_variable: str | None = None
     """The environment variable of the vendor's key."""
-    model: Literal["required", "optional", "absent"] = "required"
     prefixes: Sequence[str] = ()
     """The names of the vendor that other APIs put before its models."""
-    documents: str = "documents"
-    """The name of the documents in a request."""
-    top_n: str | None = "top_n"
-    """The name of `top_n` in a request; None where the client cuts the answer."""
     constants: Mapping[str, Any] = {}
     """Fields that are sent unless the caller sets them."""
-    max_documents: int = 1000
+    max_documents: int = MAX_DOCUMENTS
     """The number of documents above which a list is sent in parts by default."""
+    max_bytes: int = MAX_BYTES
+    """The size of a request above which it is sent in parts by default."""
     takes_images: bool = False
     takes_empty: bool = True
     """True if a document may be the empty text."""
     results: str | None = "results"
     """The name of the results in an answer; None where the answer is the list."""
+    index: str = "index"
+    """The name of the position in a result."""
     scores: Sequence[str] = ("relevance_score",)
     """The names of the score in a result, the first that is there."""
     is_answer: Callable[[object], bool]
@@ -69,8 +67,15 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     """Return True if a body is an error of this form, and of no other."""
     usage_header: str | None = None
     """The header that has the number of tokens."""
+    messages: Sequence[str] = ("message", "detail", "error")
+    """The names of the message in an error, the first that says something."""
     refine: Callable[[Envelope], Envelope] = _as_it_is
     """Return the error with what only this vendor has."""
+
+    @property
+    def hint(self) -> str:
+        """The sentence for an answer in this dialect to a request in another."""
+        return f"The answer looks like {self.title}'s{self.also}; pass dialect={self.name!r}"
 
     def looks_like(self, body: object) -> bool:
         """Return True if a body, plain data or text, can only be of this dialect."""
@@ -84,14 +89,36 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     # ------------------------------------------------------------------------------------------------------- requests
 
     @property
+    def path(self) -> str:
+        """The path of the operation under the base URL."""
+        return PATHS[self.name]
+
+    @property
     def fields(self) -> Mapping[str, object]:
         """The fields of a request, with their types."""
         return REQUESTS[self.name]
 
     def wire_name(self, name: str) -> str | None:
-        """Return the name of a canonical field in a request, or None where this dialect has no such field."""
-        name = {"documents": self.documents, "top_n": self.top_n or ""}.get(name, name)
-        return name if name in self.fields else None
+        """Return the name of an option or a canonical field in a request, or None where this dialect has no such field."""
+        is_option = name in SUMMARIES and name in self.fields
+        return name if is_option else CARRIED[self.name].get(name)
+
+    @property
+    def documents(self) -> str:
+        """The name of the documents in a request."""
+        return CARRIED[self.name]["documents"]
+
+    @property
+    def top_n(self) -> str | None:
+        """The name of `top_n` in a request; None where the client cuts the answer."""
+        return CARRIED[self.name].get("top_n")
+
+    @property
+    def model(self) -> Literal["required", "optional", "absent"]:
+        """The place of the model in a request."""
+        if "model" in REQUIRED[self.name]:
+            return "required"
+        return "optional" if "model" in CARRIED[self.name] else "absent"
 
     def encode(self, fields: Mapping[str, Any], indices: Sequence[int] | None = None) -> dict[str, Any]:
         """Return the body of a request by its canonical fields; None stands for a field that is left out.
@@ -110,16 +137,20 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(message)
         wire: dict[str, Any] = {}
         for name, value in given.items():
-            if name == "top_n" and self.top_n is None:
-                continue  # the client cuts the answer
             if name == "provider" and not value:
                 continue  # it has no preference
+            if name == "top_n" and self.top_n is None:
+                continue  # the client cuts the answer
             known = self.wire_name(name)
             if known is None:
                 raise ValueError(self.refusal(name))
-            wire[known] = min(value, len(documents)) if name == "top_n" else value
-        if "model" in wire:
-            wire["model"] = self._bare(wire["model"])
+            match name:
+                case "top_n":
+                    wire[known] = min(value, len(documents))
+                case "model":
+                    wire[known] = self._bare(value)
+                case _:
+                    wire[known] = value
         places = range(len(documents)) if indices is None else indices
         wire[self.documents] = [
             self._sent(document, place) for place, document in zip(places, documents, strict=True)
@@ -128,7 +159,10 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
 
     def refusal(self, name: str) -> str:
         """Return the message for a field that this dialect cannot carry."""
-        having = " or ".join(repr(other) for other, fields in REQUESTS.items() if name in fields)
+        named = SUMMARIES.keys() & {name}
+        having = " or ".join(
+            repr(other) for other, fields in REQUESTS.items() if name in (fields if named else CARRIED[other])
+        )
         return f"{name}: the dialect {self.name!r} has no such field (dialect {having} has it); leave it out"
 
     def _bare(self, model: Any) -> Any:
@@ -196,8 +230,10 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         has = members(item)
         if not has:
             return item
-        score = next((has[name] for name in self.scores if name in has), None)
-        result: dict[str, Any] = {"index": has.get("index"), "relevance_score": score}
+        result = {"index": has[self.index]} if self.index in has else {}
+        score = next((has[name] for name in self.scores if name in has), UNSET)
+        if score is not UNSET:
+            result["relevance_score"] = score
         echo = has.get("document", has.get("text"))
         if isinstance(echo, str):
             result["document"] = {"text": echo}
@@ -205,6 +241,12 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
             kept = {name: text(members(echo).get(name)) for name in ("text", "image")}
             result["document"] = {name: value for name, value in kept.items() if value is not None}
         return result
+
+    def in_its_names(self, problem: str) -> str:
+        """Return the problem of a canonical answer with the names of this dialect."""
+        place = "$" if self.results is None else f"$.{self.results}"
+        problem = problem.replace("$.results", place).replace("relevance_score", self.scores[0])
+        return problem.replace("`index`", f"`{self.index}`").replace("].index", f"].{self.index}")
 
     def canonical(
         self, body: bytes, *, headers: Mapping[str, str], documents: Sequence[object], model: str
@@ -232,21 +274,20 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         own = f"api_key or {self.key_variable}" if self.is_of_vendor(url) else "api_key"
         return sentence.replace(f"api_key or {KEY_VARIABLE}", own)
 
+    def _message(self, told: Mapping[str, Any]) -> str:
+        said = [_said(told.get(name)) for name in self.messages]
+        return next(filter(None, said), "")
+
     def error(self, status: int, body: object) -> Envelope:
         """Return the error that a body tells: plain data, or text where it is not JSON."""
         fields = members(body)
         told = members(fields.get("error")) or fields
-        message = body if isinstance(body, str) else _message(told)
-        details = {name: value for name, value in told.items() if name != "message"}
+        message = body if isinstance(body, str) else self._message(told)
+        details = {name: value for name, value in told.items() if name != self.messages[0]}
         kind = next((told[name] for name in ("error_type", "code", "type") if text(told.get(name))), None)
         if kind is not None:
             details["error_type"] = kind
         return self.refine(Envelope(message.strip(), status, details))
-
-
-def _message(told: Mapping[str, Any]) -> str:
-    said = [_said(told.get(name)) for name in ("message", "detail", "error")]
-    return next(filter(None, said), "")
 
 
 def _said(value: object) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 import msgspec
 
 from openrouter_rerank.dialects.codec import Codec, Envelope
 from openrouter_rerank.readers import members
 
+_CANCELLED = 499
 _WORDS = re.compile(
     r"cohere|^unknown field: parameter|^invalid request: |no api key supplied|invalid api token",
     re.IGNORECASE,
@@ -35,11 +37,12 @@ def is_error(body: object) -> bool:
 
 
 def refine(envelope: Envelope) -> Envelope:
-    """Return the id of an error as that of the request."""
+    """Return the id of an error as that of the request, and a request that the vendor gave up as one that may be repeated."""
     details = dict(envelope.details)
     if "id" in details:
         details["request_id"] = details.pop("id")
-    return msgspec.structs.replace(envelope, details=details)
+    code = HTTPStatus.REQUEST_TIMEOUT if envelope.code == _CANCELLED else envelope.code
+    return msgspec.structs.replace(envelope, details=details, code=code)
 
 
 CODEC = Codec(

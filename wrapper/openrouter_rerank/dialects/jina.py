@@ -51,7 +51,6 @@ CODEC = Codec(
     base_url="https://api.jina.ai/v1",
     hosts=("api.jina.ai",),
     key_variable="JINA_API_KEY",
-    model="optional",
     # Jina has echoed the documents by default; the caller has them.
     constants={"return_documents": False},
     takes_images=True,

@@ -34,10 +34,9 @@ def refine(envelope: Envelope) -> Envelope:
 CODEC = Codec(
     name="tei",
     title="TEI",
-    model="absent",
-    documents="texts",
-    top_n=None,
-    max_documents=32,  # its default of max_client_batch_size
+    # Its defaults of max_client_batch_size and payload_limit.
+    max_documents=32,
+    max_bytes=2_000_000,
     results=None,
     scores=("score",),
     usage_header="x-compute-tokens",

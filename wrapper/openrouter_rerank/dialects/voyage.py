@@ -34,7 +34,6 @@ CODEC = Codec(
     hosts=("api.voyageai.com", "ai.mongodb.com"),
     key_variable="VOYAGE_API_KEY",
     prefixes=("voyage/", "voyageai/"),
-    top_n="top_k",
     takes_empty=False,
     results="data",
     is_answer=is_answer,

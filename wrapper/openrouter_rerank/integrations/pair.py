@@ -21,7 +21,7 @@ from openrouter_rerank.pickling import refuse_to_pickle
 from openrouter_rerank.ranking import OriginalOrder, Ranking
 from openrouter_rerank.redaction import Key
 from openrouter_rerank.retries import Retries
-from openrouter_rerank.settings import codec_of, settings
+from openrouter_rerank.settings import codec_of, key_variable, settings
 from openrouter_rerank_api.dialects import DIALECTS
 from openrouter_rerank_api.types import Model
 
@@ -138,7 +138,8 @@ class Setup(msgspec.Struct, frozen=True):
             "extra_headers": bool(self.options["extra_headers"]),
             "base_url": "?" in str(self.client["base_url"]),
         }
-        refuse_to_pickle(kind, (name for name, is_there in secrets.items() if is_there))
+        variable = key_variable(codec_of(self.dialect), self.client["base_url"])
+        refuse_to_pickle(kind, (name for name, is_there in secrets.items() if is_there), variable)
 
 
 def splitter_of(value: Any) -> Any:

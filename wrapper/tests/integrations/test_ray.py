@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,16 @@ def test_a_dialect(session, monkeypatch):
     assert job.totals().total_tokens == 110
 
 
+def test_another_dialect(session):
+    """A job ends where the server answers in another dialect, which may bill each row, and every row says so."""
+    with serving(script(VENDORS["voyage"])) as server:
+        found = by_id(Job(base_url=server.url, api_key="", concurrency=2).rank(blocks(60), batch_size=5))
+
+    assert len(found) == 60
+    assert all("pass dialect='voyage'" in row["rerank_error"]["message"] for row in found)
+    assert len(server.requests) < 30
+
+
 def test_unknown_usage(session):
     """What the server does not say is null, and no failure."""
     with serving(FakeReranker().play) as server:
@@ -215,8 +226,8 @@ def test_a_refusal_is_shared(session):
         found = job.rank(blocks(60), actors=3, batch_size=5).take_all()
 
     assert sum(row["rerank_error"] is None for row in found) == 60
-    # What was sent before the refusal may be noted after it, on a busy machine by some seconds.
-    assert [at for at in fake.came if refused[0] + 7 < at < refused[0] + 14.5] == []
+    # Some are sent until all actors know of it. If they did not wait, most of the other 50 would come.
+    assert sum(refused[0] < at < refused[0] + 14.5 for at in fake.came) < 25
 
 
 def test_max_cost(session):
@@ -332,6 +343,8 @@ REFUSED = [
     pytest.param({"local": True, "base_url": "http://x.invalid"}, ValueError, "base_url", id="local"),
     pytest.param({"local": True, "dialect": "jina"}, ValueError, "dialect", id="local dialect"),
     pytest.param({"dialect": "tei"}, ValueError, "base_url", id="no address"),
+    pytest.param({"dialect": "jina", "api_key": "", "priority": 1}, ValueError, "priority", id="field"),
+    pytest.param({"dialect": "voyage", "api_key": ""}, ValueError, "model", id="no model"),
 ]
 
 
@@ -399,12 +412,12 @@ def test_the_key_does_not_show(session, server, monkeypatch):
     assert {row["rerank_error"] for row in ranked.take_all()} == {None}
 
     assert KEY not in f"{job!r}{job}{ranked!r}{ranked.stats()}"
-    written = [path for path in session.rglob("*") if path.is_file()]
-    leaks = [
-        str(path)
-        for path in written
-        if KEY.encode() in (text := path.read_bytes()) or KEY[::-1].encode() in text
-    ]
+    written: dict[str, bytes] = {}
+    for path in session.rglob("*"):
+        # Ray removes and rotates files while it runs.
+        with suppress(FileNotFoundError, IsADirectoryError):
+            written[str(path)] = path.read_bytes() if path.is_file() else b""
+    leaks = [path for path, text in written.items() if KEY.encode() in text or KEY[::-1].encode() in text]
     assert (len(written) > 10, leaks) == (True, [])
 
 
@@ -465,7 +478,8 @@ def test_the_limits_are_gone(session):
     with serving(Fake()) as server:
         job = Job(base_url=server.url, api_key="")
         ranked = job.rank(blocks(20), batch_size=5)
-        assert ranked.take(1)[0]["rerank_error"] is None
+        # All of them: what a data set still ranks would be counted as sent without limits.
+        assert {row["rerank_error"] for row in ranked.take_all()} == {None}
         sent = len(server.requests)
         member = OpenRouterRerank(job)
         ray.kill(job.channel._actor)
@@ -538,12 +552,14 @@ def test_the_command(tmp_path):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        pytest.param([], "no API key. Set OPENROUTER_API_KEY", id="no key"),
+        pytest.param([], "no API key: set OPENROUTER_API_KEY", id="no key"),
         pytest.param(
             ["--local", "--query-column", "question"], "no column 'question', only id, query", id="column"
         ),
         pytest.param(
-            ["--local", "--base-url", "http://x.invalid"], "--local ranks without any server", id="both"
+            ["--local", "--base-url", "http://x.invalid"],
+            "--local: cannot be combined with --base-url",
+            id="both",
         ),
         pytest.param(["--local", "--concurrency", "0"], "--concurrency", id="concurrency"),
         pytest.param(["--local", "--address", "ray://127.0.0.1:1"], "Ray cannot be reached", id="address"),

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from openrouter_rerank.bulk.batch import error_columns, finished_row
+from openrouter_rerank.bulk.batch import PLAIN, error_columns, finished_row
 from openrouter_rerank.bulk.cache import DiskCache
 from openrouter_rerank.bulk.job import ERROR
 from openrouter_rerank.bulk.journal import FinishedRow
@@ -19,7 +19,13 @@ from openrouter_rerank.bulk.many import RerankRequest
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.threads import Results, Threads
 from openrouter_rerank.client import Reranker
-from openrouter_rerank.errors import AuthenticationError, BudgetExceededError, InsufficientCreditsError
+from openrouter_rerank.errors import (
+    AuthenticationError,
+    BudgetExceededError,
+    InsufficientCreditsError,
+    InvalidResponseError,
+    is_of_another_dialect,
+)
 from openrouter_rerank.integrations.ray.limits import LimiterClient, LimiterUnavailable, Limits, RemoteGate
 from openrouter_rerank.ledger import Ledger, Totals
 from openrouter_rerank.redaction import Key, mask, reveal
@@ -141,6 +147,7 @@ class Job:
                 "verify: an ssl.SSLContext cannot be sent to actors; pass a path that each machine has"
             )
         with self.reranker(max_cost=max_cost) as checked:
+            checked.dry_run([PLAIN])  # what is wrong with it is wrong with every row
             self.where = checked.where
         Pace(concurrency, requests_per_minute, Retries())
         retries: Any = settings.get("retries", Retries())
@@ -261,7 +268,8 @@ class OpenRouterRerank:
                 if result.error is not None:
                     if self._job.stop_on_error:
                         raise result.error
-                    if _ends_all(result.error):
+                    none_ranked = all(row.error is not None for row in found.values())
+                    if _ends_all(result.error) or (none_ranked and _is_wasted(result.error)):
                         ended = ended or result.error
                         self._member.end(result.error)
                         results.drain()
@@ -280,6 +288,11 @@ def _ends_all(error: Exception) -> bool:
     if isinstance(error, AuthenticationError):
         return error.status == 401
     return isinstance(error, BudgetExceededError | InsufficientCreditsError | LimiterUnavailable)
+
+
+def _is_wasted(error: Exception) -> bool:
+    """Return True for an answer of another dialect, which may be billed for each row, and cannot be read."""
+    return isinstance(error, InvalidResponseError) and is_of_another_dialect(error)
 
 
 class _Reranker(Reranker):
