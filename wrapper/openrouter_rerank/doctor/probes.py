@@ -43,6 +43,10 @@ QUESTIONS = (
 )
 
 
+COPIES = (1, 5, 3, 0, 4)
+"""The places of the documents that are queries too, where the questions show no clear separation."""
+
+
 class Ask(NamedTuple):
     """A request for the shell to send."""
 

@@ -69,7 +69,8 @@ _MODEL = re.compile(
     r"""
     \bmodels?\b(?:[^.]|\.(?=\w)){0,160}?\b(not\ found|(does|do)\ not\ exist|doesn't\ exist|unknown|invalid|unsupported|not\ (supported|available|loaded|served|allowed|a\ valid|recogni[sz]ed|provided)
       |no\ such|required|missing|must\ be|should\ be)
-    | \b(unknown|invalid|unsupported|no\ such|missing|could\ not\ find|unrecogni[sz]ed)\b(?:[^.]|\.(?=\w)){0,30}?\bmodels?\b
+    | \b(unknown|invalid|unsupported|no\ such|missing|(could\ not|cannot|unable\ to)\ find|unrecogni[sz]ed|no\ access\ to
+      |not\ (a|an|the\ name\ of\ a)\ (valid|known|existing|supported|available))\b(?:[^.]|\.(?=\w)){0,30}?\bmodels?\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )  # fmt: skip
@@ -80,6 +81,10 @@ _KEY = re.compile(
 )
 _LOADING = re.compile(
     r"\bload(ing|s)?\b|\bnot (yet )?(ready|loaded|initiali[sz]ed)|\bwarm(ing)?[ -]?up\b|\bstarting\b|\bunhealthy\b|initiali[sz]ing|being loaded|\bcold start",
+    re.IGNORECASE,
+)
+_CANNOT_LOAD = re.compile(
+    r"\b(could not|cannot|can't|couldn't|fail(ed|ure) to|unable to|error) load(ing)?\b|\bload(ing)?( the)?( model)? failed",
     re.IGNORECASE,
 )
 _BUSY = re.compile(
@@ -108,7 +113,7 @@ def _reason(reply: Reply, body: object) -> Reason:  # noqa: C901, PLR0911, PLR09
         return Reason.REDIRECT
     if status == 400 and _WANTS_TLS.search(reply.body):
         return Reason.TLS
-    if status == 407:
+    if status in (407, 511):
         return Reason.PROXY
     if status in (401, 403):
         return Reason.PROXY if reply.is_html and status == 403 else Reason.KEY
@@ -161,7 +166,7 @@ def _in_success(reply: Reply, body: object, words: str) -> Reason:
 def _behind_5xx(reply: Reply, words: str, cause: Cause | None) -> Reason:
     if cause is Cause.SIZE:
         return Reason.SIZE
-    if _LOADING.search(words) and not reply.is_html:
+    if _LOADING.search(words) and not _CANNOT_LOAD.search(words) and not reply.is_html:
         return Reason.LOADING
     if reply.status in (502, 503, 504) or reply.status >= 520:
         if reply.is_html or _UPSTREAM.search(words) or (reply.status != 503 and not reply.body.strip()):

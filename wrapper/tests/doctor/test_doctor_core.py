@@ -27,6 +27,7 @@ from openrouter_rerank.dialects import codec
 from openrouter_rerank.doctor import Diagnosis, addresses, refusals, verdicts
 from openrouter_rerank.doctor.examination import Subject, examine
 from openrouter_rerank.doctor.probes import (
+    COPIES,
     DOCUMENTS,
     QUESTIONS,
     Ask,
@@ -355,16 +356,20 @@ PLAN = ((0, 0), (1, 1), (2, 3), (3, 6), (0, 0), (0, 5), (4, 4), (1, 4))
 """The questions of an examination, each with the rotation of the documents."""
 
 
+def ranked_rows(scores: Sequence[float]) -> list[Row]:
+    """Return results in the order of their scores."""
+    return [
+        Row(place, scores[place]) for place in sorted(range(len(scores)), key=lambda place: -scores[place])
+    ]
+
+
 def observed(scorer: Scorer) -> list[Observation]:
     """Return the rankings of a scorer, as an examination asks for them."""
     found: list[Observation] = []
     for number, by in PLAN:
         question = QUESTIONS[number]
         texts = [*DOCUMENTS[by:], *DOCUMENTS[:by]]
-        scores = scorer(question.query, texts)
-        rows = sorted(
-            (Row(place, score) for place, score in enumerate(scores)), key=lambda row: -float(str(row.score))
-        )
+        rows = ranked_rows(scorer(question.query, texts))
         found.append(Observation(question.query, (question.relevant - by) % len(DOCUMENTS), texts, rows))
     return found
 
@@ -381,7 +386,7 @@ def test_a_weak_model_has_no_fault(scorer: Scorer):
 
 
 def test_models_without_a_meaning_have_no_fault():
-    """None of 300 untrained models is called inverted, shifted or random, with a bias for documents or without."""
+    """None of 300 untrained models is called inverted or shifted, with a bias for documents or without."""
     for seed in range(150):
         assert codes(lambda query, texts, seed=seed: [fraction(seed, query, text) for text in texts]) == []
         assert (
@@ -392,6 +397,36 @@ def test_models_without_a_meaning_have_no_fault():
             )
             == []
         )
+
+
+def with_copies(scorer: Scorer) -> list[str]:
+    """Return the codes of the problems of a scorer that was asked with copies too, if it is unclear."""
+    found = observed(scorer)
+    if verdicts.is_unclear(found):
+        for by, place in enumerate(COPIES):
+            texts = [*DOCUMENTS[by:], *DOCUMENTS[:by]]
+            rows = ranked_rows(scorer(DOCUMENTS[place], texts))
+            found.append(Observation(DOCUMENTS[place], (place - by) % len(DOCUMENTS), texts, rows))
+    return [problem.code for problem in verdicts.judge(found)]
+
+
+def test_models_without_a_meaning_are_told_from_weak_ones():
+    """Copies of the query show it: of 100 untrained models at least 75 are found, of 100 weak ones none but one or two."""
+
+    def mixed(share: float) -> list[list[str]]:
+        return [
+            with_copies(
+                lambda query, texts, seed=seed: [
+                    share * score + fraction(seed, query, text)
+                    for score, text in zip(lexical(query, texts), texts, strict=True)
+                ]
+            )
+            for seed in range(100)
+        ]
+
+    assert mixed(0).count(["random_scores"]) >= 75
+    weak_ones = mixed(1.5)
+    assert weak_ones.count([]) >= 98
 
 
 def test_models_that_look_at_the_list_have_no_fault():
@@ -462,6 +497,19 @@ def test_what_is_no_ranking(body: Any):
     """A list without scores of the dialect's name."""
     reply = Reply(200, {}, json.dumps(body).encode(), 0.0)
     assert all(rows_of(codec(name), reply) is None for name in ("openrouter", "voyage", "tei"))
+
+
+def test_a_search_for_a_model_ends_with_the_connection():
+    """The next model would have no answer either."""
+    closing = Spec(
+        "voyage",
+        before=lambda request, number: (
+            (400, "unknown model") if number == 1 else End.CLOSE if number else None
+        ),
+    )
+    diagnosis, asked = played(closing)
+    assert [problem.code for problem in diagnosis.problems] == ["unreachable"]
+    assert sum(ask.method == "POST" for ask in asked) == 2
 
 
 def test_addresses_that_redirect_to_each_other() -> None:
