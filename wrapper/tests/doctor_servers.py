@@ -724,6 +724,7 @@ ODD: Mapping[str, Odd] = {
     "nothing at any address": Odd(Spec(paths=()), "wrong_path"),
     "at another version": Odd(Spec(paths=("/v2/rerank",)), "wrong_path", says="/v2"),
     "at the root": Odd(Spec(paths=("/rerank",), url="/api/v7"), "wrong_path"),
+    "whole, without the version": Odd(Spec("jina", url="/rerank"), "wrong_path", says="/v1"),
     "whole, at the root": Odd(Spec("tei", ("/rerank",), "/v1/rerank"), "wrong_path"),
     "at an address that OpenAPI tells": Odd(
         Spec(paths=("/x/y/rerank",), openapi={"paths": {"/x/y/rerank": {}, "/z": {}}}),
