@@ -59,7 +59,7 @@ _WANTS_TLS = re.compile(
 )
 _NO_RERANKER = re.compile(
     r"""
-    \bnot\ (a\ )?re-?rank | (does|do|did)(\ not|n't)\ support\ (the\ )?(re-?rank|scor) | re-?rank\w*\ (is\ )?(not\ (supported|enabled)|disabled)
+    \bnot\ (a\ )?re-?rank | (does|do|did)(\ not|n't)\ support\ (the\ )?[`'"]?(re-?rank|scor) | re-?rank\w*\ (is\ )?(not\ (supported|enabled)|disabled)
     | not\ support\w*\ (by\ |for\ )?re-?rank | --rerank | no\ re-?rank(er|ing)?\ model
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -69,6 +69,7 @@ _MODEL = re.compile(
     r"""
     \bmodels?\b(?:[^.]|\.(?=\w)){0,160}?\b(not\ found|(does|do)\ not\ exist|doesn't\ exist|unknown|invalid|unsupported|not\ (supported|available|loaded|served|allowed|a\ valid|recogni[sz]ed|provided)
       |no\ such|required|missing|must\ be|should\ be)
+    | \bLLM\ Provider\ NOT\ provided\b
     | \b(unknown|invalid|unsupported|no\ such|missing|(could\ not|cannot|unable\ to)\ find|unrecogni[sz]ed|no\ access\ to
       |not\ (a|an|the\ name\ of\ a)\ (valid|known|existing|supported|available))\b(?:[^.]|\.(?=\w)){0,30}?\bmodels?\b
     """,
@@ -91,7 +92,7 @@ _BUSY = re.compile(
     r"\boverload|\bcapacity\b|\bbusy\b|\btoo many\b|\brate.?limit|\bqueue\b|\bthrottl", re.IGNORECASE
 )
 _UPSTREAM = re.compile(
-    r"\bupstream\b|\bbad gateway\b|\bgateway time|\bno healthy\b|\bproxy\b|\bnginx\b|\bcloudflare\b",
+    r"\bupstream\b|\bbad gateway\b|\bgateway time|\bno healthy\b|\bproxy\b|\bnginx\b|\bcloudflare\b|^error code: \d+$|ECONNREFUSED",
     re.IGNORECASE,
 )
 

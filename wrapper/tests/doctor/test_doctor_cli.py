@@ -20,7 +20,6 @@ from openrouter_rerank.cli.app import app
 from openrouter_rerank.doctor import Configuration, Diagnosis
 from openrouter_rerank.testing import Server, serving
 
-
 DOCTOR = [sys.executable, "-c", "from openrouter_rerank.cli import main; main()", "doctor"]
 
 
