@@ -159,6 +159,12 @@ def base_of(url: str) -> str:
     return urlunsplit((*parts[:2], parts.path.removesuffix(PATH), *parts[3:]))
 
 
+def with_other_scheme(url: str) -> str:
+    """Return the URL with https in place of http, or the other way round."""
+    scheme, _, rest = url.partition("://")
+    return f"{'https' if scheme == 'http' else 'http'}://{rest}"
+
+
 def origin(url: str, path: str) -> str:
     """Return the URL of another path of the same server."""
     return urlunsplit((*urlsplit(url)[:2], path, "", ""))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -13,7 +12,7 @@ import msgspec
 
 from openrouter_rerank.defaults import KEY_VARIABLE, MODEL
 from openrouter_rerank.dialects import Codec, codec
-from openrouter_rerank.doctor import addresses, probes, refusals, verdicts
+from openrouter_rerank.doctor import addresses, configuration, probes, refusals, verdicts
 from openrouter_rerank.doctor.probes import (
     COPIES,
     DOCUMENTS,
@@ -50,6 +49,7 @@ _PASSING = frozenset({Reason.RATE, Reason.LOADING, Reason.SERVER, Reason.PROXY})
 # Refusals that do not depend on the model and the form of the request.
 _SAME_FOR_ALL = frozenset({Reason.KEY, Reason.CREDITS, Reason.RATE, Reason.LOADING, Reason.PROXY})
 _NO_ANSWER_HERE = frozenset({Reason.ABSENT, Reason.PAGE, Reason.OTHER_API, Reason.REDIRECT})
+_SPLIT = "split longer documents: splitter=split_by_words(...), or --chunk-words"
 _OTHER_HEADER = re.compile(r"\bsubscription key\b|\b(x-)?api-key\b", re.IGNORECASE)
 _MODELS: Mapping[str, str] = {
     "openrouter": MODEL,
@@ -275,22 +275,19 @@ class _Examiner:
 
     def _explain_silence(self, outcome: NoReply, url: str) -> Generator[Step, Any, None]:
         """Report a request without a response; try the other scheme, without the key, if that can be the cause."""
-        scheme, _, rest = url.partition("://")
-        other = "https" if scheme == "http" else "http"
         if outcome.is_cut:
-            found = yield from self._send(Ask("GET", f"{other}://{rest}", with_key=False, is_quick=True))
+            found = yield from self._send(
+                Ask("GET", addresses.with_other_scheme(url), with_key=False, is_quick=True)
+            )
             speaks = isinstance(found, Reply) and refusals.of(found).reason is not Reason.TLS
             if speaks or (isinstance(found, NoReply) and found.code == "tls" and "certificate" in found.says):
                 raise self._other_scheme(url)
         raise self._fail(outcome.code, f"{_bare(url)}: {outcome.says}", outcome.do)
 
     def _other_scheme(self, url: str) -> _Finished:
-        scheme, _, rest = url.partition("://")
-        other = "https" if scheme == "http" else "http"
-        base = addresses.base_of(f"{other}://{rest}")
-        return self._fail(
-            "tls", f"{_bare(url)}: the port speaks {other}, not {scheme}", f"write base_url={base!r}"
-        )
+        other = addresses.with_other_scheme(url)
+        says = f"{_bare(url)}: the port speaks {urlsplit(other).scheme}, not {urlsplit(url).scheme}"
+        return self._fail("tls", says, f"write base_url={addresses.base_of(other)!r}")
 
     def _look_up(self, tried: set[str]) -> Generator[Step, Any, list[addresses.Candidate]]:
         """Read the server's own OpenAPI document for other addresses."""
@@ -391,7 +388,7 @@ class _Examiner:
                     do = "the server wants the key in another header than Authorization: Bearer; pass extra_headers={...}"
                 return self._fail("wrong_key", says, do)
             return self._fail("needs_key", says, f"set {variable}, or name another variable with --key-env")
-        code, do = _ENDS[reason]
+        code, do = refusals.PROBLEMS[reason]
         return self._fail(code, says, do)
 
     def _find_model(self, refusal: Refusal) -> Generator[Step, Any, Ranked | None]:
@@ -526,7 +523,7 @@ class _Examiner:
             yield from self._ask(QUESTIONS[0], 5)
         yield from self._ask(QUESTIONS[4], 4)
         yield from self._ask(QUESTIONS[1], 4)
-        if verdicts.is_unclear(self._observed):
+        if verdicts.is_unclear(self._observed) and not self._is_late():
             yield from self._ask_copies()
         yield from self._ask_top_n()
         yield from self._ask_blank()
@@ -548,8 +545,7 @@ class _Examiner:
     def _ask_copies(self) -> Generator[Step, Any, None]:
         """Ask with documents as the queries: even a weak model knows the copy of a query."""
         for by, place in enumerate(COPIES):
-            if not self._is_late():
-                yield from self._ask(Question(DOCUMENTS[place], place), by)
+            yield from self._ask(Question(DOCUMENTS[place], place), by)
 
     def _query(
         self, query: str, documents: Sequence[str], top_n: int | None = None, **how: bool
@@ -678,13 +674,13 @@ class _Examiner:
             self._report(
                 "context_limit",
                 f"documents: {limit}: {refused[1]}",
-                "split longer documents: splitter=split_by_words(...), or --chunk-words",
+                _SPLIT,
             )
         if cut_at:
             self._report(
                 "truncates",
                 f"documents: of {cut_at:,} characters the end has no effect on the score",
-                "split longer documents: splitter=split_by_words(...), or --chunk-words",
+                _SPLIT,
             )
 
     # --------------------------------------------------------------------------------------------------------- results
@@ -742,63 +738,20 @@ class _Examiner:
         )
 
     def _configuration(self, base: str, by: Codec) -> Configuration:
-        """Return the lines that use the server as it was found."""
-        variable = self._subject.key_variable
-        is_default = by.name == "openrouter"
-        arguments = [f"base_url={base!r}"]
-        options = ["--base-url", base]
-        if not is_default:
-            arguments.append(f"dialect={by.name!r}")
-            options += ["--dialect", by.name]
-        if self._model is not None and by.model != "absent":
-            arguments.append(f"model={self._model!r}")
-            options += ["--model", self._model]
-        if self._max_documents is not None and self._max_documents < by.max_documents:
-            arguments.append(f"max_documents={self._max_documents}")
-        imports = unset = ""
-        if self._subject.has_key and self._facts.get("key") != "not needed":
-            if not is_default or variable != KEY_VARIABLE:
-                imports = "import os; "
-                arguments.append(f'api_key=os.environ["{variable}"]')
-                options += ["--key-env", variable]
-        elif is_default:
-            # OpenRouter's key would be sent to a server that needs none.
-            arguments.append('api_key=""')
-            unset = f"{KEY_VARIABLE}= "
-        made = f"reranker = Reranker({', '.join(arguments)})"
-        documents = shlex.join(["printf", r"%s\n", DOCUMENTS[6], DOCUMENTS[3]])
-        words = shlex.join(["rerank", "rank", QUESTIONS[1].query, *options])
-        return Configuration(
-            f"{imports}from openrouter_rerank import Reranker; {made}",
-            # The command sends strings.
-            None if self._wraps else f"{documents} | {unset}{words}",
+        limit = self._max_documents
+        return configuration.lines_for(
+            base,
+            by,
+            model=self._model,
+            max_documents=limit if limit is not None and limit < by.max_documents else None,
+            key_variable=self._subject.key_variable
+            if self._subject.has_key and self._facts.get("key") != "not needed"
+            else None,
+            takes_strings=not self._wraps,
         )
 
 
 # ---------------------------------------------------------------------------------------------------------------- helpers
-
-_ENDS: Mapping[Reason, tuple[str, str]] = {
-    Reason.NOT_A_RERANKER: (
-        "not_rerank",
-        "start the server with a reranker (llama.cpp: --reranking; vLLM: --runner pooling), or name one with --model",
-    ),
-    Reason.CREDITS: ("wrong_key", "add credits to the account, or use the key of another one"),
-    Reason.MODEL: ("unknown_model", "pass --model with a model of this server"),
-    Reason.RATE: ("rate_limited", "wait, and send fewer requests at a time; the key may have a quota"),
-    Reason.LOADING: ("loading", "wait until the model is loaded, and run the command again"),
-    Reason.PROXY: ("proxy_error", "check the proxy or gateway in front of the server, and that the server behind it runs"),
-    Reason.SERVER: ("server_error", "read the server's log"),
-    Reason.SIZE: ("server_error", "read the server's log: it refuses eight short documents as too large"),
-    Reason.ABSENT: ("wrong_path", "check the address in the server's documentation"),
-    Reason.PAGE: ("not_rerank", "use the address of a rerank server"),
-    Reason.OTHER_API: ("not_rerank", "use the address of a rerank server in one of the dialects of docs/dialects.md"),
-    Reason.REDIRECT: ("wrong_path", "use the address of the API itself"),
-    Reason.KEY: ("wrong_key", "check the key, and what its account allows"),
-    Reason.TLS: ("tls", "write https:// in base_url"),
-    Reason.TEXTS: ("not_rerank", "use a server with one of the dialects of docs/dialects.md"),
-    Reason.OBJECTS: ("not_rerank", "use a server with one of the dialects of docs/dialects.md"),
-    Reason.REQUEST: ("not_rerank", "check that it is a rerank server; it refuses the plainest request of every dialect"),
-}  # fmt: skip
 
 
 def _ends_search(outcome: Refusal | NoReply) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple, cast
 
@@ -50,6 +51,31 @@ class Refusal(NamedTuple):
     says: str
     """The status and the server's words."""
     reply: Reply
+
+
+PROBLEMS: Mapping[Reason, tuple[str, str]] = {
+    Reason.NOT_A_RERANKER: (
+        "not_rerank",
+        "start the server with a reranker (llama.cpp: --reranking; vLLM: --runner pooling), or name one with --model",
+    ),
+    Reason.CREDITS: ("wrong_key", "add credits to the account, or use the key of another one"),
+    Reason.MODEL: ("unknown_model", "pass --model with a model of this server"),
+    Reason.RATE: ("rate_limited", "wait, and send fewer requests at a time; the key may have a quota"),
+    Reason.LOADING: ("loading", "wait until the model is loaded, and run the command again"),
+    Reason.PROXY: ("proxy_error", "check the proxy or gateway in front of the server, and that the server behind it runs"),
+    Reason.SERVER: ("server_error", "read the server's log"),
+    Reason.SIZE: ("server_error", "read the server's log: it refuses eight short documents as too large"),
+    Reason.ABSENT: ("wrong_path", "check the address in the server's documentation"),
+    Reason.PAGE: ("not_rerank", "use the address of a rerank server"),
+    Reason.OTHER_API: ("not_rerank", "use the address of a rerank server in one of the dialects of docs/dialects.md"),
+    Reason.REDIRECT: ("wrong_path", "use the address of the API itself"),
+    Reason.KEY: ("wrong_key", "check the key, and what its account allows"),
+    Reason.TLS: ("tls", "write https:// in base_url"),
+    Reason.TEXTS: ("not_rerank", "use a server with one of the dialects of docs/dialects.md"),
+    Reason.OBJECTS: ("not_rerank", "use a server with one of the dialects of docs/dialects.md"),
+    Reason.REQUEST: ("not_rerank", "check that it is a rerank server; it refuses the plainest request of every dialect"),
+}  # fmt: skip
+"""The code of the problem and the next step, by the reason of a refusal."""
 
 
 _LONGEST = 240
