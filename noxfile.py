@@ -130,6 +130,7 @@ EVERYTHING = [
 DECIDING = [
     "addresses",
     "answer",
+    "arguments",
     "blank",
     "bulk/cache",
     "bulk/job",
@@ -266,8 +267,12 @@ def lowest(session: nox.Session, what: str) -> None:
 def generate(session: nox.Session) -> None:
     """Write generated/ from openapi.yaml and contracts/dialects."""
     session.install(*group("generate"))
+    shutil.rmtree(session.create_tmp())
+    fresh = Path(session.create_tmp()) / GENERATED.name
+    generate_into(session, fresh)
+    # Only now, as the generator may refuse the contract.
     shutil.rmtree(GENERATED, ignore_errors=True)
-    generate_into(session, GENERATED)
+    shutil.copytree(fresh, GENERATED)
     session.log("generated/ is new. Next: `nox -s contract` says what does not follow from the contract yet")
 
 

@@ -46,9 +46,10 @@ def served(*arguments):
 
 def test_version():
     """`--version` shows the versions of the package, the contract and Python on one line."""
-    shown = run("--version").stdout
     package, python = metadata.version("openrouter-rerank"), platform.python_version()
-    assert shown == f"openrouter-rerank {package}, contract {contract.load().version}, Python {python}\n"
+    for command in ([], ["check"], ["compare"], ["expect"], ["rules"], ["serve"]):
+        shown = run(*command, "--version").stdout
+        assert shown == f"openrouter-rerank {package}, contract {contract.load().version}, Python {python}\n"
 
 
 def test_an_honest_server_is_conformant(tmp_path):
@@ -133,6 +134,8 @@ def test_nobody_there():
         ),
         (["check", "http://127.0.0.1:9", "--rule", "refussal."], "did you mean 'refusal.'?"),
         (["check", "http://127.0.0.1:9", "--level", "perfect"], "'ranking', 'interface', 'strict'"),
+        (["chck", "http://127.0.0.1:9"], "Did you mean 'check'?"),
+        (["check", "http://127.0.0.1:9", "--quik"], "'--quick'"),
         (["check", "http://127.0.0.1:9", "--level", "strickt"], "did you mean 'strict'?"),
         (["check", "http://me:hush-hush@127.0.0.1:9"], "user name or password"),
         (["check", "http://127.0.0.1:9/api?key=hush-hush"], "query"),

@@ -217,6 +217,7 @@ def test_without_a_target(tmp_path):
     [
         (["https://h.example/api/v1"], "", "no key"),
         (["https://h.example/api/v1"], "sk-test-of-the-plugin", "--target-yes"),
+        (["http://127.0.0.1:9", "--target-quik"], "", "did you mean '--target-quick'?"),
         (["ftp://h.example"], "", "http://"),
         (["http://me:hush-hush@127.0.0.1:9"], "", "user name or password"),
         (["nowhere"], "", "http://"),
@@ -231,6 +232,7 @@ def test_without_a_target(tmp_path):
     ids=[
         "no-key",
         "no-consent",
+        "misspelt",
         "scheme",
         "password",
         "nothing",

@@ -363,6 +363,23 @@ def test_wrong_key():
     assert "key was refused" in (report.rules[0].reason or "")
 
 
+def test_a_missing_key():
+    """A server that wants a key leaves every rule undecided, and the reason names the variable to set."""
+    report = check(Reference(keys={KEY}))
+    assert "no key was given; set OPENROUTER_API_KEY" in (report.rules[0].reason or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("quik", "did you mean 'quick'?"), ("zzz", "the settings are base_path, cache")]
+)
+def test_a_misspelt_setting(name, message):
+    """An unknown setting is refused with the nearest name."""
+    with pytest.raises(TypeError) as caught:
+        check(Reference(), **{name: True})
+    assert str(caught.value).startswith(f"check() has no argument {name!r}; ")
+    assert message in str(caught.value)
+
+
 def test_passing_overload():
     """A server that is overloaded for a moment is waited for."""
     reference, calls = InProcess(Reference(keys={KEY})), []

@@ -332,11 +332,69 @@ FIELDS = """        instruction:
           minimum: 1
           description: The number of tokens after which a document is cut.
           example: 512
+        truncate:
+          type: string
+          enum: [START, END]
+          description: Which end is cut.
+          example: END
+        rank_fields:
+          type: array
+          minItems: 1
+          uniqueItems: true
+          items:
+            type: string
+          description: The fields that are ranked.
+          example: [title]
+        labels:
+          type: object
+          additionalProperties:
+            type: string
+          description: Your labels.
+          example:
+            team: search
+        boost:
+          type: object
+          required: [field]
+          additionalProperties: false
+          properties:
+            field:
+              type: string
+              description: The field that counts more.
+              example: title
+            weight:
+              type: [number, 'null']
+              exclusiveMaximum: 10
+              description: How much more.
+              example: 2
+          description: What counts more.
+          example:
+            field: title
+        stop:
+          oneOf:
+            - type: string
+            - type: array
+              items:
+                type: string
+          description: The words at which a document ends.
+          example: [a, b]
+        raw_scores:
+          type: boolean
+          default: false
+          deprecated: true
+          description: Whether scores are logits.
+          example: true
+        from:
+          type: string
+          description: Where the query is from.
+          example: app
 """
 
 USES = """
-import inspect, sys
-from openrouter_rerank import Reranker, RerankRequest
+import inspect, json
+from openrouter_rerank import MemoryCache, Reranker, RerankRequest
+from openrouter_rerank.request import body
+from openrouter_rerank_api.models import RerankRequest as RerankOptions
+from openrouter_rerank_api.options import WIRE_TYPES
 from openrouter_rerank.testing import FakeReranker
 
 fake = FakeReranker(max_tokens_per_doc=512, instruction="i")
@@ -356,6 +414,22 @@ print(sent(lambda: list(fake.rerank_many([RerankRequest("q", ["d"], max_tokens_p
 print(sent(lambda: list(fake.rerank_many([{"query": "q", "documents": ["d"], "instruction": "j"}]))))
 for options in ({"max_tokens_per_doc": 0}, {"max_tokens_per_doc": "5"}, {"max_tokens_per_doc": True}, {"max_token_per_doc": 1}):
     print(error(**options))
+good = {"truncate": "END", "rank_fields": ["a"], "labels": {"a": "b"}, "boost": {"field": "a", "weight": None}, "stop": ["a"], "raw_scores": True, "from_": "app"}
+for options in (
+    {"truncate": "end"}, {"rank_fields": ["a", "a"]}, {"labels": {"a": 1}}, {"boost": {"feild": "a"}},
+    {"boost": {"weight": 1}}, {"boost": {"field": "a", "weight": 10}}, {"stop": 5}, {"raw_scores": 1}, {"from_": 5}, good,
+):
+    print(error(**options))
+sent = {**good, "from": good["from_"]}
+del sent["from_"]
+print({**fake.calls[-1].options} == {**fake.calls[-1].options, **sent})
+cache = MemoryCache()
+for options in ({}, {"raw_scores": False}, *({name: value} for name, value in good.items())):
+    plain, again = (Reranker.local(cache=cache).rerank("q", ["d"], **options) for _ in range(2))
+    assert (plain.cached, again.cached) == (False, True), options
+request = RerankOptions(query="q", model="m", documents=["d"])
+print(request.to_dict())
+print(json.loads(body("q", ["d"], {"extra_body": None, **dict.fromkeys(WIRE_TYPES), "model": "m", "from_": "app"})))
 print(len(Reranker.local(max_tokens_per_doc=512).rerank("q", ["d"])))
 for function in (Reranker, Reranker.local, Reranker.rerank, Reranker.with_options):
     print(inspect.signature(function).parameters["max_tokens_per_doc"].annotation)
@@ -371,6 +445,19 @@ max_tokens_per_doc must be at least 1, not 0
 max_tokens_per_doc must be an int, not str
 max_tokens_per_doc must be an int, not bool
 rerank() has no argument 'max_token_per_doc'; did you mean 'max_tokens_per_doc'?
+truncate must be 'START' or 'END', not 'end'
+rank_fields: 'a' is there twice; leave one of them out
+labels[...]: expected str, got int
+boost: unknown key 'feild'; did you mean 'field'? To send it all the same, use extra_body
+boost: the key 'field' is missing; it is required
+boost.weight: expected float < 10.0
+stop must be a str or list, not int
+raw_scores must be a bool, not int
+from_ must be a str, not int
+None
+True
+{'model': 'm', 'query': 'q', 'documents': ['d']}
+{'model': 'm', 'query': 'q', 'documents': ['d'], 'from': 'app'}
 1
 """
     + "Annotated[int, Meta(ge=1)] | None\n" * 4
@@ -384,6 +471,10 @@ reranker.rerank("q", ["d"], max_tokens_per_doc=512, instruction="i")
 reranker.with_options(max_tokens_per_doc=None)
 reranker.rerank("q", ["d"], max_tokens_per_doc="512")
 reranker.rerank("q", ["d"], max_token_per_doc=512)
+reranker.rerank("q", ["d"], truncate="END", labels={"a": "b"}, boost={"field": "a"}, stop="a", from_="app")
+reranker.rerank("q", ["d"], truncate="end")
+reranker.rerank("q", ["d"], labels={"a": 1})
+reranker.rerank("q", ["d"], boost={"weight": 1})
 """
 
 JUDGED = """
@@ -393,7 +484,10 @@ from rerank_conformance.reference import Reference
 from rerank_conformance.rules import RULES
 
 for name, rule in RULES.items():
-    if "instruction" in name or "max-tokens" in name:
+    if "instruction" in name or "max-tokens" in name or name in (
+        "refusal.truncate-enum", "refusal.rank-fields-unique-items", "refusal.labels-additional-properties",
+        "refusal.boost-required", "acceptance.boost-field", "acceptance.from",
+    ):
         report = check(BROKEN[name](), rules=["acceptance.", "refusal."])
         failed = [one.id for one in report.of("fail") if one.level == "MUST"]
         print(name, rule.since, failed == [name])
@@ -402,9 +496,15 @@ print(check(Reference(), rules=["acceptance.", "refusal."]).verdict)
 
 FOLLOWED = """acceptance.instruction {0} True
 acceptance.max-tokens-per-doc {0} True
+acceptance.boost-field {0} True
+acceptance.from {0} True
 refusal.instruction-type {0} True
 refusal.max-tokens-per-doc-type {0} True
 refusal.max-tokens-per-doc-minimum {0} True
+refusal.truncate-enum {0} True
+refusal.rank-fields-unique-items {0} True
+refusal.labels-additional-properties {0} True
+refusal.boost-required {0} True
 conformant
 """
 
@@ -420,7 +520,13 @@ def test_an_optional_field_takes_one_edit(project):
     (project.home / "documents.txt").write_text("a\nb\n", "utf-8")
     command = [sys.executable, "-c", "from openrouter_rerank.cli import main; main()"]
     rank = [*command, "rank", "--local", "q", "documents.txt"]
-    assert '"index"' in project.run(*rank, "--max-tokens-per-doc", "512", "--instruction", "i")
+    given = {
+        "max-tokens-per-doc": "512", "instruction": "i", "truncate": "END", "rank-fields": '["a"]', "labels": "{}",
+        "boost": '{"field": "a"}', "stop": "a", "raw-scores": "true", "from": "app",
+    }  # fmt: skip
+    assert '"index"' in project.run(
+        *rank, *(word for pair in given.items() for word in (f"--{pair[0]}", pair[1]))
+    )
     refused = project.run(*rank, "--max-tokens-per-doc", "0", fails=True)
     assert "max_tokens_per_doc must be at least 1" in refused
     help_of_batch = project.run(*command, "batch", "--help")
@@ -430,25 +536,53 @@ def test_an_optional_field_takes_one_edit(project):
     if find_spec("mypy") is not None:
         found = project.run(sys.executable, "-m", "mypy", "--strict", "typed.py", fails=True)
         wrong = {line.partition(": ")[0] for line in found.splitlines() if ": error:" in line}
-        assert wrong == {"typed.py:7", "typed.py:8"}
+        assert wrong == {f"typed.py:{number}" for number in (7, 8, 10, 11, 12)}
 
     assert project.run(sys.executable, "-c", JUDGED) == FOLLOWED.format(NEXT)
 
 
-ANSWER_FIELDS = (
-    (
-        r"^(    RerankResponse:\n(?:      .*\n)*?      properties:\n)",
-        r"\1        region:\n          type: string\n          description: Where it was served.\n          example: eu\n",
-    ),
-    (
-        r"^(    RerankResult:\n(?:      .*\n)*?      properties:\n)",
-        r"\1        rank:\n          type: [integer, 'null']\n          description: The place, from 1.\n          example: 1\n",
-    ),
-    (
-        r"^(    Usage:\n(?:      .*\n)*?      properties:\n)",
-        r"\1        images:\n          type: integer\n          description: Images billed.\n          example: 2\n",
-    ),
-)
+ANSWER_FIELDS = {
+    "RerankResponse": """        region:
+          type: string
+          description: Where it was served.
+          example: eu
+        warnings:
+          type: array
+          items:
+            type: string
+          description: Notes of the server.
+          example: [cut]
+""",
+    "RerankResult": """        rank:
+          type: [integer, 'null']
+          description: The place, from 1.
+          example: 1
+        highlights:
+          type: array
+          items:
+            type: object
+            properties:
+              text:
+                type: string
+                description: The words.
+                example: a
+          description: Where it fits.
+          example:
+            - text: a
+""",
+    "Usage": """        images:
+          type: integer
+          description: Images billed.
+          example: 2
+        details:
+          type: object
+          additionalProperties:
+            type: integer
+          description: Tokens by kind.
+          example:
+            cached: 1
+""",
+}
 
 ANSWERED = """
 import json, subprocess, sys, threading
@@ -457,17 +591,19 @@ from pathlib import Path
 from openrouter_rerank import MemoryCache, Reranker
 from openrouter_rerank.integrations.opentelemetry import _of_ranking
 
-ODD = {"region": ["eu"], "usage": {"images": "2"}, "rank": {"a": 1}}
+ODD = {"region": ["eu"], "warnings": "cut", "usage": {"images": "2", "details": [1]}, "rank": {"a": 1}, "highlights": ["a"]}
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         odd = asked["query"] == "odd"
         results = [
-            {"index": index, "relevance_score": 1 - index / 10, "rank": ODD["rank"] if odd else index + 1}
+            {"index": index, "relevance_score": 1 - index / 10, "rank": ODD["rank"] if odd else index + 1,
+             "highlights": ODD["highlights"] if odd else [{"text": "secret-key-1"}]}
             for index in range(len(asked["documents"]))
         ]
-        told = {"region": "eu", "usage": {"images": 2, "cost": 0.5}} | (ODD if odd else {})
+        told = {"region": "eu", "warnings": ["cut"], "usage": {"images": 2, "cost": 0.5, "details": {"cached": 1}}}
+        told |= {name: value for name, value in ODD.items() if odd}
         body = json.dumps({"model": "m", "results": results, **told}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
@@ -478,20 +614,27 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 def seen(ranking):
-    return ranking.region, ranking.usage.images, [hit.rank for hit in ranking]
+    return (
+        ranking.region, ranking.usage.images, [hit.rank for hit in ranking],
+        ranking.warnings, ranking.usage.details, ranking[0].highlights,
+    )
 
 server = HTTPServer(("127.0.0.1", 0), Handler)
 thread = threading.Thread(target=server.serve_forever)
 thread.start()
 try:
     url = f"http://127.0.0.1:{server.server_port}/"
-    with Reranker("k", base_url=url, cache=MemoryCache()) as reranker:
+    with Reranker("secret-key-1", base_url=url, cache=MemoryCache()) as reranker:
         plain = reranker.rerank("q", ["a", "b"])
         print(seen(plain))
         print(seen(reranker.rerank("q", ["a", "b"])))
         print(seen(reranker.rerank("odd", ["a", "b"])))
         print(seen(reranker.rerank("q", ["x", "y", "z"], max_documents=2)))
         print(seen(reranker.rerank("q", [" ", "b"], blank="skip")))
+        print(reranker.ledger.images, reranker.ledger.total.images)
+        states = []
+        list(reranker.rerank_many([("q", ["n"]), ("q", ["m"])], progress=states.append))
+        print(states[-1].images)
     spans = _of_ranking(plain, [])
     print({name: value for name, value in spans.items() if "region" in name or "images" in name or "metadata" in name})
     Path("documents.txt").write_text("a\\n")
@@ -501,31 +644,33 @@ try:
         words = [sys.executable, "-c", main, *words, "--base-url", url]
         return subprocess.run(words, check=True, capture_output=True, encoding="utf-8", timeout=600).stdout
     printed = json.loads(command("rank", "q", "documents.txt", "--format", "json"))
-    print(printed["region"], printed["usage"]["images"], printed["hits"][0]["rank"])
+    print(printed["region"], printed["usage"]["images"], printed["hits"][0]["rank"], printed["warnings"])
     for name in ("out.jsonl", "out.csv", "out.parquet"):
         command("batch", "in.jsonl", name)
     row = json.loads(Path("out.jsonl").read_text())
-    print(row["region"], row["images"], row["ranking"])
+    print(row["region"], row["images"], row["ranking"], row["warnings"], row["details"])
     print(Path("out.csv").read_text().splitlines()[0])
     from pyarrow import parquet
     (row,) = parquet.read_table("out.parquet").to_pylist()
-    print(row["region"], row["images"], row["ranking"][1]["rank"])
+    print(row["region"], row["images"], row["ranking"][1]["rank"], row["warnings"], row["details"], row["ranking"][1]["highlights"])
 finally:
     server.shutdown()
     thread.join()
     server.server_close()
 """
 
-SEEN = """('eu', 2, [1, 2])
-('eu', 0, [1, 2])
-(None, None, [None, None])
-('eu', 4, [1, 1, 2])
-('eu', 2, [1])
+SEEN = """('eu', 2, [1, 2], ['cut'], {'cached': 1}, [{'text': '[key]'}])
+('eu', 0, [1, 2], ['cut'], None, [{'text': '[key]'}])
+(None, None, [None, None], None, None, None)
+('eu', 4, [1, 1, 2], ['cut'], {'cached': 1}, [{'text': '[key]'}])
+('eu', 2, [1], ['cut'], {'cached': 1}, [{'text': '[key]'}])
+8 8
+4
 {'openrouter_rerank.images': 2, 'openrouter_rerank.region': 'eu', 'reranker.output_documents.0.document.metadata': '{"rank":1}', 'reranker.output_documents.1.document.metadata': '{"rank":2}'}
-eu 2 1
-eu 2 [{'index': 0, 'score': 1.0, 'rank': 1}, {'index': 1, 'score': 0.9, 'rank': 2}]
-query,ranking,region,model,provider,images,cost,search_units,total_tokens,response_id
-eu 2 2
+eu 2 1 ['cut']
+eu 2 [{'index': 0, 'score': 1.0, 'rank': 1, 'highlights': [{'text': 'secret-key-1'}]}, {'index': 1, 'score': 0.9, 'rank': 2, 'highlights': [{'text': 'secret-key-1'}]}] ['cut'] {'cached': 1}
+query,ranking,region,warnings,model,provider,images,details,cost,search_units,total_tokens,response_id
+eu 2 2 ["cut"] {"cached":1} [{"text":"secret-key-1"}]
 """
 
 TYPED_ANSWER = """
@@ -535,6 +680,9 @@ ranking = Reranker("k").rerank("q", ["d"])
 images: int | None = ranking.usage.images
 rank: int | None = ranking[0].rank
 region: str | None = ranking.region
+warnings: list[str] | None = ranking.warnings
+details = ranking.usage.details
+cached: int = details["cached"] if details is not None else 0
 wrong: int = ranking[0].rank
 ranking.region = "eu"
 missing = ranking.usage.image
@@ -543,7 +691,9 @@ missing = ranking.usage.image
 
 def test_a_field_of_the_answer_takes_one_edit(project):
     """New fields of an answer reach callers, commands, columns, spans and types by `nox -s generate` alone."""
-    project.edit("openapi.yaml", *ANSWER_FIELDS)
+    for name, fields in ANSWER_FIELDS.items():
+        begin = rf"^    {name}:\n(?:      .*\n)*?      properties:\n"
+        project.edit("openapi.yaml", (begin, rf"\g<0>{fields}"))
     set_the_version(project)
     project.nox("generate")
 
@@ -553,9 +703,16 @@ def test_a_field_of_the_answer_takes_one_edit(project):
     if find_spec("mypy") is not None:
         found = project.run(sys.executable, "-m", "mypy", "--strict", "typed.py", fails=True)
         wrong = {line.partition(": ")[0] for line in found.splitlines() if ": error:" in line}
-        assert wrong == {"typed.py:8", "typed.py:9", "typed.py:10"}
+        assert wrong == {"typed.py:11", "typed.py:12", "typed.py:13"}
 
     project.nox("contract", TESTS[0])
     rules = "from rerank_conformance.rules import RULES; print(*RULES)"
-    derived = {"answer.region", "answer.results-rank", "answer.usage-images"}
+    derived = {
+        "answer.region",
+        "answer.results-rank",
+        "answer.usage-images",
+        "answer.warnings",
+        "answer.usage-details",
+    }
+    derived |= {"answer.results-highlights", "answer.results-highlights-text"}
     assert derived <= set(project.run(sys.executable, "-c", rules).split())

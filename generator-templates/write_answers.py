@@ -1,4 +1,4 @@
-"""Write answers.py of the generated client: the scalar fields of an answer, as base classes and as tables.
+"""Write answers.py of the generated client: the fields of an answer, as base classes and as tables.
 
 `generate_into` in noxfile.py runs this after the generator, as it runs write_options.py.
 """
@@ -6,24 +6,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ruamel.yaml import YAML
-from write_options import COMBINED, SCALARS, Schema, prose
+from write_options import Schema, Writer, pascal, prose, python_name
 
-RESULT = "RerankResult"
-OWN = ("index", "relevance_score", "document")
-"""The fields of a result that a hit has in its own form."""
+HEADER = '''"""The fields of an answer: base classes of what a caller gets, and the tables by which they are read.
 
-HEADER = '''"""The scalar fields of an answer: base classes of what a caller gets, and the tables by which they are read.
-
-A field with one scalar type is here, whether it is nullable or not. Lists, objects and mixed types are in the models alone.
+Each field is there whether it is nullable or not. Bounds, closed lists and what is required are left to the models.
 """
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, Generic, TypedDict, TypeVar
 
 from msgspec import Struct
 
@@ -38,52 +35,92 @@ HIT = '''    index: int
     """The caller's own document."""'''
 
 CLASSES = (
-    ("AnswerFields", "RerankResponse", "ANSWER", "Struct, frozen=True, kw_only=True", ""),
-    ("HitFields", RESULT, "HIT", "Struct, Generic[T], frozen=True", HIT),
-    ("UsageFields", "Usage", "USAGE", "Struct, frozen=True", ""),
-)
-"""For each class: its name, its schema, the name of its table, its bases, and fields of our own."""
+    ("AnswerFields", "RerankResponse", "ANSWER", "Struct, frozen=True, kw_only=True", ("results", "usage"), ""),
+    ("HitFields", "RerankResult", "HIT", "Struct, Generic[T], frozen=True", ("index", "relevance_score", "document"), HIT),
+    ("UsageFields", "Usage", "USAGE", "Struct, frozen=True", (), ""),
+)  # fmt: skip
+"""For each class: its name, its schema, the name of its table, its bases, the fields that the facade has in a form of its
+own, and these."""
+
+SUMS = '''class UsageSums(Struct, frozen=True, kw_only=True):
+    """Sums of the numbers of a usage over many calls, as far as they are known."""
+'''
+SUMMED = '''class Summed:
+    """The numbers of `UsageSums` as attributes of what has them in `total`."""
+
+    @property
+    def total(self) -> UsageSums:
+        """All sums at one moment."""
+        raise NotImplementedError
+'''
 
 
-def scalar_of(schema: Schema, schemas: Mapping[str, Schema]) -> str | None:
-    """Return the one scalar type of a schema as source; None if it allows anything else but null."""
-    kinds = _kinds(schema, schemas) - {"null"}
-    if kinds == {"integer", "number"}:
-        return SCALARS["number"]
-    return SCALARS.get(kinds.pop()) if len(kinds) == 1 else None
+class Fields(Writer):
+    """The fields of an answer, with their types as they are read leniently."""
+
+    def types(self, name: str, own: Iterable[str]) -> Mapping[str, str]:
+        """Return the type of each field of a schema as source, without null and without those in a form of our own."""
+        fields: Mapping[str, Schema] = self.schemas[name]["properties"]
+        return {
+            field: self.type_without_null(schema, f"{name}{pascal(field)}")
+            for field, schema in fields.items()
+            if field not in own
+        }
+
+    def type_without_null(self, schema: Schema, name: str) -> str:
+        """Return a type as source; it is one type if it is int or float."""
+        kinds = [kind for kind in self.types_of(schema, name) if kind != "None"]
+        if "float" in kinds:
+            kinds = [kind for kind in kinds if kind != "int"]
+        return " | ".join(kinds) or "Any"
 
 
-def _kinds(schema: Schema, schemas: Mapping[str, Schema]) -> set[str]:
-    """Return the names of the types that a schema allows; none of them if it allows any."""
-    if "$ref" in schema:
-        return _kinds(schemas[schema["$ref"].rpartition("/")[2]], schemas)
-    kinds = schema.get("type", [])
-    found = {kinds} if isinstance(kinds, str) else set(kinds)
-    for keyword in COMBINED:
-        for branch in schema.get(keyword, ()):
-            found |= _kinds(branch, schemas) or {"any"}
-    return found
+def write_class(head: str, own: str, schema: Schema, types: Mapping[str, str], writer: Fields) -> str:
+    """Return a base class as source."""
+    lines = [head, *prose({"description": schema["description"]}), *own.splitlines()]
+    for field, kind in types.items():
+        described = writer.described(schema["properties"][field])
+        lines += [f"    {python_name(field)}: {kind} | None = None", *prose(described)]
+    return "\n".join(lines)
+
+
+def write_table(table: str, name: str, types: Mapping[str, str]) -> str:
+    """Return the types of a class as source."""
+    rows = [f"    {python_name(field)!r}: {kind}," for field, kind in types.items()]
+    says = f'"""The types of the fields of `{name}`, which are read leniently."""'
+    return "\n".join([f"{table}: dict[str, Any] = {{", *rows, "}", says])
+
+
+def write_sums(types: Mapping[str, str]) -> list[str]:
+    """Return the classes of sums as source."""
+    sums, summed = SUMS.splitlines(), SUMMED.splitlines()
+    numbers = {python_name(field): kind for field, kind in types.items() if kind in ("int", "float")}
+    for field, kind in numbers.items():
+        says = f'    """The known sum of `usage.{field}`."""'
+        sums += [f"    {field}: {kind} = 0{'.0' * (kind == 'float')}", says]
+        summed += ["", "    @property", f"    def {field}(self) -> {kind}:", f"    {says}"]
+        summed += [f"        return self.total.{field}"]
+    table = f'SUMS = ({"".join(f"{field!r}, " for field in numbers)})\n"""The fields of `UsageSums`."""'
+    return ["\n".join(sums), "\n".join(summed), table]
 
 
 def main(contract: Path, destination: Path) -> None:
     """Write the module."""
     schemas: Mapping[str, Schema] = YAML(typ="safe").load(contract)["components"]["schemas"]
-    parts, tables = [HEADER], list[str]()
-    for class_name, schema_name, table, bases, own in CLASSES:
-        schema = schemas[schema_name]
-        lines = [f"class {class_name}({bases}):", *prose({"description": schema["description"]})]
-        lines += own.splitlines()
-        rows: list[str] = []
-        for name, field in schema["properties"].items():
-            kind = scalar_of(field, schemas)
-            if kind is None or (schema_name == RESULT and name in OWN):
-                continue
-            lines += [f"    {name}: {kind} | None = None", *prose(field)]
-            rows.append(f'    "{name}": {kind},')
-        parts.append("\n".join(lines))
-        says = f'"""The types of the fields of `{class_name}` that are read leniently."""'
-        tables.append("\n".join([f"{table}: dict[str, type] = {{", *rows, "}", says]))
-    destination.write_text("\n\n\n".join([*parts, *tables]) + "\n", "utf-8")
+    writer = Fields(schemas, lenient=True)
+    classes, tables, names = list[str](), list[str](), dict[str, str]()
+    for name, schema, table, bases, left_out, own in CLASSES:
+        types = writer.types(schema, left_out)
+        classes.append(write_class(f"class {name}({bases}):", own, schemas[schema], types, writer))
+        tables.append(write_table(table, name, types))
+        names |= {python_name(field): field for field in types if python_name(field) != field}
+        if table == "USAGE":
+            classes += write_sums(types)
+    rows = [f"    {ours!r}: {wire!r}," for ours, wire in names.items()]
+    about = '"""The names on the wire of the fields whose names are no Python names."""'
+    tables.append("\n".join(["NAMES: dict[str, str] = {", *rows, "}", about]))
+    parts = [HEADER, *writer.classes.values(), *classes, *tables]
+    destination.write_text("\n\n\n".join(parts) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

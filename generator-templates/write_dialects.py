@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
-from write_options import Schema, Writer, prose, summary
+from write_options import Schema, Writer, in_table, pascal, prose, summary
 
 CANONICAL = "openrouter"
 """The dialect of openapi.yaml."""
@@ -26,7 +26,7 @@ HEADER = '''"""The requests of each dialect: the path, the type of each field, a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias, TypedDict
+from typing import Annotated, Any, Literal, Required, TypeAlias, TypedDict, Union
 
 from msgspec import Meta
 
@@ -58,7 +58,9 @@ class Dialect:
 
     def types(self) -> dict[str, str]:
         """Return the type of each field as source."""
-        return {name: self.writer.type_of(schema) for name, schema in self.fields.items()}
+        return {
+            name: in_table(self.writer.types_of(schema, pascal(name))) for name, schema in self.fields.items()
+        }
 
     def options(self, canonical: Dialect) -> Iterator[str]:
         """Yield the fields that a caller can set, and that the canonical dialect does not have."""
@@ -87,7 +89,11 @@ def write_options(canonical: Dialect, others: list[Dialect]) -> tuple[str, str]:
     lines, rows = [f"class {OPTIONS}(TypedDict, total=False):", *prose(about)], list[str]()
     for name, dialects in sorted(options.items()):
         described = [dialect.writer.described(dialect.fields[name]) for dialect in dialects]
-        kinds = [kind for dialect in dialects for kind in dialect.writer.types_of(dialect.fields[name])]
+        kinds = [
+            kind
+            for dialect in dialects
+            for kind in dialect.writer.types_of(dialect.fields[name], pascal(name))
+        ]
         lines.append(f"    {name}: {' | '.join(dict.fromkeys([*kinds, 'None']))}")
         said = [
             f"{dialect.name}: {' '.join(schema['description'].split())}"

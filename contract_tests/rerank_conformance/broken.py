@@ -35,7 +35,7 @@ from rerank_conformance.derived import (
     Requirement,
     put,
     requirements,
-    values_at,
+    with_field,
     without_keyword,
     wrong_value,
 )
@@ -963,7 +963,10 @@ _SCHEMA: Mapping[str, Server] = {
 def _derived(one: Requirement) -> Server:
     """Return a server that breaks a derived rule."""
     if one.kind == "acceptance":
-        return refusing(f"Refuses {one.field}.", lambda body: any(True for _ in values_at(body, one.path)))
+        name = one.path[0]
+        sent = [with_field(contract.load(), one.path, value)[name] for value in one.values]
+        # Not whatever has the field, as another field of its object may need it.
+        return refusing(f"Refuses {one.field}.", lambda body: name in body and body[name] in sent)
     if one.kind == "answer":
         return answering(
             f"Has a wrong {one.field}.", lambda answer, _: put(answer, one.path, wrong_value(one))

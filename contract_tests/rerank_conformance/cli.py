@@ -51,8 +51,25 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
         context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the versions of the package, the contract and Python, and exit.")  # fmt: skip
+_VERSION = click.Option(
+    ["--version"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the versions of the package, the contract and Python, and exit.",
+)
+
+
+class _Commands(click.Group):
+    """The group of commands, each of which has `--version` too."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        cmd.params.append(_VERSION)
+        super().add_command(cmd, name)
+
+
+@click.group(cls=_Commands, params=[_VERSION], context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Check a server against the contract of POST /rerank.
 

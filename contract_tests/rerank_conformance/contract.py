@@ -116,12 +116,16 @@ def lines(version: str | None = None) -> Mapping[str, int]:
 
 
 def _places(here: str, node: Any) -> Iterator[tuple[str, int]]:
-    """Each place below a node of the YAML, with the line of its key."""
-    if not isinstance(node, yaml.MappingNode):
+    """Yield each place below a node of the YAML, with the line on which its key or its item begins."""
+    if isinstance(node, yaml.MappingNode):
+        named = [(key.value.replace("~", "~0").replace("/", "~1"), key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        named = [(str(number), item, item) for number, item in enumerate(node.value)]
+    else:
         return
-    for key, value in node.value:
-        place = f"{here}/{key.value.replace('~', '~0').replace('/', '~1')}"
-        yield place, key.start_mark.line + 1
+    for name, begins, value in named:
+        place = f"{here}/{name}"
+        yield place, begins.start_mark.line + 1
         yield from _places(place, value)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal, NamedTuple, cast
 
@@ -31,32 +31,96 @@ _SAMPLES: Mapping[str, tuple[object, ...]] = {
 }
 """Values of each type of JSON, the empty ones too: some languages take them for nothing."""
 
-_BEYOND: Mapping[str, Callable[[Any], Sequence[object]]] = {
-    "minimum": lambda bound: (bound - 1, bound - 2, -(2**31)),
-    "maximum": lambda bound: (bound + 1, bound + 2**31),
-    "exclusiveMinimum": lambda bound: (bound, bound - 1),
-    "exclusiveMaximum": lambda bound: (bound, bound + 1),
-    "multipleOf": lambda bound: (bound / 2, bound * 1.5),
-    "minLength": lambda bound: ("s" * (bound - 1), ""),
-    "maxLength": lambda bound: ("s" * (bound + 1), "é" * (bound + 1)),
-    "minItems": lambda bound: (["x"] * (bound - 1),),
-    "maxItems": lambda bound: (["x"] * (bound + 1),),
-    "uniqueItems": lambda _: (["x", "x"],),
-    "enum": lambda words: (f"not-{words[0]}", str(words[0]).upper(), ""),
-    "const": lambda word: (f"not-{word}", ""),
-    "pattern": lambda _: ("", "\n", "@", "x" * 1000),
-}
-"""For each keyword that sets a bound, values beyond it."""
+Values = Sequence[object]
 
-_WITHIN: Mapping[str, Callable[[Any], Sequence[object]]] = {
-    "minimum": lambda bound: (bound,),
-    "maximum": lambda bound: (bound,),
-    "minLength": lambda bound: ("s" * bound,),
-    "maxLength": lambda bound: ("s" * bound,),
-    "enum": tuple,
-    "const": lambda word: (word,),
+
+def _texts(schema: Mapping[str, Any], length: int) -> Values:
+    """Return texts of a length; the last one is like the example, as there may be a pattern."""
+    example = schema.get("example")
+    like = example if isinstance(example, str) and example else "s"
+    return "s" * length, "é" * length, (like + like[-1] * length)[:length]
+
+
+def _lists(schema: Mapping[str, Any], length: int) -> Values:
+    """Return lists of different items of a length, like the example."""
+    example = schema.get("example")
+    like: object = cast("list[object]", example)[0] if isinstance(example, list) and example else "x"
+    if isinstance(like, int | float):
+        return ([like + number for number in range(length)],)
+    return ([f"{like}{number}" if isinstance(like, str) else like for number in range(length)],)
+
+
+def _other_words(schema: Mapping[str, Any]) -> Values:
+    """Return values that a closed list does not have, like those that it has."""
+    words: list[Any] = schema.get("enum", [schema.get("const")])
+    first = next((word for word in words if isinstance(word, str)), None)
+    counted = [word for word in words if type(word) is int]
+    others: list[object] = [] if first is None else [f"not-{first}", first.upper(), ""]
+    return others + ([max(counted) + 1, min(counted) - 1] if counted else [])
+
+
+def _without_keys(schema: Mapping[str, Any]) -> Values:
+    """Return the example without each key that an object requires."""
+    example: Mapping[str, object] = schema.get("example", {})
+    kept = [
+        {key: value for key, value in example.items() if key != name} for name in schema.get("required", ())
+    ]
+    return (*kept, {})
+
+
+def _further_keys(schema: Mapping[str, Any]) -> Values:
+    """Return the example with a further key, with a value of each type."""
+    example: Mapping[str, object] = schema.get("example", {})
+    return [{**example, "another_key": value} for values in _SAMPLES.values() for value in values]
+
+
+_BEYOND: Mapping[str, Callable[[Any, Mapping[str, Any]], Values]] = {
+    "minimum": lambda bound, _: (bound - 1, bound - 2, -(2**31)),
+    "maximum": lambda bound, _: (bound + 1, bound + 2**31),
+    "exclusiveMinimum": lambda bound, _: (bound, bound - 1),
+    "exclusiveMaximum": lambda bound, _: (bound, bound + 1),
+    "multipleOf": lambda bound, _: (bound + 1, 2 * bound + 1, bound / 2, bound * 1.5),
+    "minLength": lambda bound, schema: (*_texts(schema, bound - 1), ""),
+    "maxLength": lambda bound, schema: _texts(schema, bound + 1),
+    "minItems": lambda bound, schema: _lists(schema, bound - 1),
+    "maxItems": lambda bound, schema: _lists(schema, bound + 1),
+    "uniqueItems": lambda _, schema: [
+        2 * items for items in cast("Sequence[list[object]]", _lists(schema, 1))
+    ],
+    "enum": lambda _, schema: _other_words(schema),
+    "const": lambda _, schema: _other_words(schema),
+    "pattern": lambda _, schema: ("", "\n", "@", "@" * len(schema.get("example", "")), "x" * 1000),
+    "required": lambda _, schema: _without_keys(schema),
+    "additionalProperties": lambda _, schema: _further_keys(schema),
+}
+"""For each keyword that sets a bound, values beyond it, by its value and its schema."""
+
+_WITHIN: Mapping[str, Callable[[Any, Mapping[str, Any]], Values]] = {
+    "minimum": lambda bound, _: (bound,),
+    "maximum": lambda bound, _: (bound,),
+    "minLength": lambda bound, schema: _texts(schema, bound)[::2],
+    "maxLength": lambda bound, schema: _texts(schema, bound)[::2],
+    "maxItems": lambda bound, schema: _lists(schema, bound),
+    "enum": lambda words, _: tuple(words),
+    "const": lambda word, _: (word,),
 }
 """For each keyword that sets a bound, values at it."""
+
+_SENTENCES: Mapping[str, tuple[str, str]] = {
+    "type": (
+        "A value of another type in {field} is refused",
+        "Validate {field} with a strict type, without conversion, also if you do not use it.",
+    ),
+    "required": (
+        "{field} without a key that it requires is refused",
+        "Declare the required keys of {field} without a default, and answer 400 if one is missing.",
+    ),
+    "additionalProperties": (
+        "A further key of {field} that the contract does not allow is refused",
+        "Validate every key of {field}, also those that have no name, and answer 400 for another one.",
+    ),
+}
+"""For each keyword without a bound, the sentence of its rule and the usual fix."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +142,9 @@ class Requirement:
     @property
     def id(self) -> str:
         """The id of the rule: section, field, keyword."""
-        words = [*(name for name in self.path if name != "[]"), _dashed(self.keyword)]
+        # "[]" at the end stands for items that are not objects.
+        path = [*(name for name in self.path[:-1] if name != "[]"), self.path[-1].replace("[]", "items")]
+        words = [*path, _dashed(self.keyword)]
         return f"{self.kind}.{'-'.join(filter(None, words)).replace('_', '-')}"
 
     @property
@@ -98,8 +164,8 @@ class Requirement:
             return f"{self.field} is accepted"
         if self.kind == "answer":
             return f"{self.field} has the type and the bounds of the contract"
-        if self.keyword == "type":
-            return f"A value of another type in {self.field} is refused"
+        if self.keyword in _SENTENCES:
+            return _SENTENCES[self.keyword][0].format(field=self.field)
         return f"A value of {self.field} beyond its {self.keyword} is refused"
 
     @property
@@ -109,8 +175,8 @@ class Requirement:
             return f"Declare {self.field} in the request model with the type of the contract, and ignore it if you do not use it."
         if self.kind == "answer":
             return f"Write {self.field} with the type and the bounds of the contract, or leave it out if it is not required."
-        if self.keyword == "type":
-            return f"Validate {self.field} with a strict type, without conversion, also if you do not use it."
+        if self.keyword in _SENTENCES:
+            return _SENTENCES[self.keyword][1].format(field=self.field)
         return f"Validate the {self.keyword} of {self.field}, and answer 400 beyond it."
 
 
@@ -123,11 +189,16 @@ def requirements(version: str | None = None) -> tuple[Requirement, ...]:
     for number, released in enumerate(contract.versions()):
         if contract.numbers(released) > newest:
             break
-        for one in _requirements(contract.load(released)):
-            key = (one.kind, one.path, one.keyword)
-            if key not in known and number > 0:
-                found[one.id] = one
-            known.add(key)
+        by = contract.load(released)
+        for draft in _requirements(by):
+            key = (draft.kind, draft.path, draft.keyword)
+            if key in known:
+                continue
+            one = _proved(draft, by) if number > 0 else draft
+            if one is not None:
+                known.add(key)
+                if number > 0:
+                    found[one.id] = one
     return tuple(found.values())
 
 
@@ -139,16 +210,44 @@ def of_fields(by: Contract, names: Collection[str], base: Mapping[str, Any]) -> 
         names: The names of the fields.
         base: A legal request without them.
     """
-    for field in _fields(by, REQUEST, ()):
+    for field in _fields(by, REQUEST, (), items=True):
         if field.path[0] in names:
-            yield from _of_request(by, field, base)
+            for draft in _of_request(by, field):
+                one = _proved(draft, by, base)
+                if one is not None:
+                    yield one
 
 
 def _requirements(by: Contract) -> Iterator[Requirement]:
-    for field in _fields(by, REQUEST, ()):
+    """Yield every rule that a contract may ask for, with values that may show it."""
+    for field in _fields(by, REQUEST, (), items=True):
         yield from _of_request(by, field)
     for field in _fields(by, RESPONSE, ()):
         yield Requirement("answer", field.path, "", field.pointer, by.version)
+
+
+_BASE: Mapping[str, Any] = {"model": "m", "query": "q", "documents": ["a", "b"]}
+
+
+def _proved(draft: Requirement, by: Contract, base: Mapping[str, Any] = _BASE) -> Requirement | None:
+    """Return a rule with the values that show it alone, or None if there are none.
+
+    A value of a refusal is legal without the keyword, so that a server which lacks that alone is found.
+    """
+    if draft.kind == "answer":
+        return draft
+
+    def violates(value: object, schema: Schema) -> bool:
+        return schema.violation(with_field(by, draft.path, value, base)) is not None
+
+    if draft.kind == "acceptance":
+        kept = [value for value in draft.values if not violates(value, by.request)]
+    else:
+        kept = [value for value in draft.values if violates(value, by.request)]
+        if kept and draft.keyword != "type":
+            without = without_keyword(draft, by).request
+            kept = [value for value in kept if not violates(value, without)]
+    return replace(draft, values=tuple(_once(kept))) if kept else None
 
 
 class _Field(NamedTuple):
@@ -157,18 +256,21 @@ class _Field(NamedTuple):
     schema: Mapping[str, Any]
 
 
-def _fields(by: Contract, pointer: str, path: tuple[str, ...]) -> Iterator[_Field]:
-    """Yield the fields of an object, and those of the objects in them."""
+def _fields(by: Contract, pointer: str, path: tuple[str, ...], *, items: bool = False) -> Iterator[_Field]:
+    """Yield the fields of an object, those of the objects in them, and on demand items that are not objects."""
     here, schema = by.at(pointer)
     for name in schema.get("properties", {}):
         at, found = by.at(f"{here}/properties/{name}")
         yield _Field((*path, name), at, found)
         for branch in _branches(by, at, found):
-            yield from _fields(by, branch, (*path, name))
-            if path or name != "documents":  # documents have rules of their own
-                items = by.at(branch)[1].get("items")
-                if isinstance(items, dict):
-                    yield from _fields(by, f"{branch}/items", (*path, name, "[]"))
+            yield from _fields(by, branch, (*path, name), items=items)
+            if (path or name != "documents") and isinstance(by.at(branch)[1].get("items"), dict):
+                # documents have rules of their own
+                below = (*path, name, "[]")
+                yield from _fields(by, f"{branch}/items", below, items=items)
+                item = by.at(f"{branch}/items")
+                if items and "properties" not in item[1]:
+                    yield _Field(below, *item)
 
 
 def _branches(by: Contract, pointer: str, schema: Mapping[str, Any]) -> Iterator[str]:
@@ -180,45 +282,49 @@ def _branches(by: Contract, pointer: str, schema: Mapping[str, Any]) -> Iterator
             yield by.at(branch)[0] if "$ref" in schema[keyword][number] else branch
 
 
-_BASE: Mapping[str, Any] = {"model": "m", "query": "q", "documents": ["a", "b"]}
+def _of_request(by: Contract, field: _Field) -> Iterator[Requirement]:
+    """Yield the rules of a field, with values that may show them."""
 
+    def draft(kind: Kind, keyword: str, source: str, values: Values) -> Requirement:
+        return Requirement(kind, field.path, keyword, source, by.version, tuple(values))
 
-def _of_request(by: Contract, field: _Field, base: Mapping[str, Any] = _BASE) -> Iterator[Requirement]:
-    def one(kind: Kind, keyword: str, source: str, values: Sequence[object]) -> Iterator[Requirement]:
-        """Yield the requirement, with the values that are as legal as it needs them."""
-        illegal = kind == "refusal"
-        kept = [
-            value
-            for value in values
-            if (by.request.violation(with_field(by, field.path, value, base)) is not None) is illegal
-        ]
-        if kept:
-            yield Requirement(kind, field.path, keyword, source, by.version, tuple(_once(kept)))
-
-    places = [(place, by.at(place)[1]) for place in _branches(by, field.pointer, field.schema)]
-    legal = [field.schema[name] for name in ("example", "default") if name in field.schema]
-    if any("properties" in schema for _, schema in places):
-        legal = []  # its own fields are sent in it
-    for _, schema in places:
-        legal += [
-            value for word, within in _WITHIN.items() if word in schema for value in within(schema[word])
-        ]
-    yield from one("acceptance", "", field.pointer, [*legal, None])
+    # What is said beside a reference or a combination describes each of its schemas too.
+    places = [
+        (place, {**_prose(field.schema), **by.at(place)[1]})
+        for place in _branches(by, field.pointer, field.schema)
+    ]
+    if field.path[-1] != "[]":
+        yield draft("acceptance", "", field.pointer, [*_legal(field, places), None])
     types = _types([schema for _, schema in places])
-    samples = [value for kind, values in _SAMPLES.items() if kind not in types for value in values]
-    yield from one("refusal", "type", field.pointer, samples)
+    if types:
+        samples = [value for kind, values in _SAMPLES.items() if kind not in types for value in values]
+        yield draft("refusal", "type", field.pointer, samples)
     for place, schema in places:
-        for word, beyond in _BEYOND.items():
+        for word in filter(schema.__contains__, _BEYOND):
+            values = [value for value in _BEYOND[word](schema[word], schema) if _type_of(value) in types]
+            yield draft("refusal", word, f"{place}/{word}", values)
+
+
+def _legal(field: _Field, places: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[object]:
+    """Yield values that a field may have: the example, the default, and those at a bound."""
+    if not any("properties" in schema for _, schema in places):  # else its own fields are sent in it
+        yield from (field.schema[name] for name in ("example", "default") if name in field.schema)
+    for _, schema in places:
+        for word, within in _WITHIN.items():
             if word in schema:
-                values = [value for value in beyond(schema[word]) if _type_of(value) in types]
-                yield from one("refusal", word, f"{place}/{word}", values)
+                yield from within(schema[word], schema)
+
+
+def _prose(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"example": schema["example"]} if "example" in schema else {}
 
 
 def _types(schemas: Sequence[Mapping[str, Any]]) -> set[str]:
     """Return the types that a field may have."""
     found: set[str] = set()
     for schema in schemas:
-        kinds = schema.get("type", [_type_of(word) for word in schema.get("enum", ())])
+        words = schema.get("enum", [schema["const"]] if "const" in schema else [])
+        kinds = schema.get("type", [_type_of(word) for word in words])
         found |= {kinds} if isinstance(kinds, str) else set(kinds)
     return {*found, "integer"} if "number" in found else found
 
@@ -267,9 +373,9 @@ def _within(by: Contract, pointer: str, rest: Sequence[str], value: object) -> o
     return value
 
 
-def without_keyword(one: Requirement) -> Contract:
-    """Return the newest contract without what a requirement asks for: the contract of a server that breaks it."""
-    document = deepcopy(cast("dict[str, Any]", contract.load().document))
+def without_keyword(one: Requirement, by: Contract | None = None) -> Contract:
+    """Return a contract without what a requirement asks for, for a server that breaks it; the newest one if None."""
+    document = deepcopy(cast("dict[str, Any]", (by or contract.load()).document))
     parent, _, name = one.source.rpartition("/")
     by = Contract(document)
     holder = cast("dict[str, Any]", by.at(parent)[1])
@@ -277,7 +383,9 @@ def without_keyword(one: Requirement) -> Contract:
         types = _types([by.at(place)[1] for place in _branches(by, one.source, holder[name])])
         holder[name] = {"anyOf": [holder[name], {"not": {"type": sorted(types)}}]}
     else:
-        del holder[name]
+        bound = holder.pop(name)
+        if name in ("enum", "const"):  # which may stand for the type too
+            holder.setdefault("type", sorted(_types([{name: bound}])))
     return Contract(document)
 
 

@@ -55,6 +55,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--target-yes", action="store_true", help="Call a remote server.")
 
 
+def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> None:
+    """Refuse a misspelt option of ours with the nearest name, which pytest does not suggest."""
+    if not any(word.startswith("--target") for word in args):
+        return
+    from rerank_conformance.report import nearest  # noqa: PLC0415 - see the module
+
+    namespace, unknown = parser.parse_known_and_unknown_args(args)
+    ours = [f"--{name.replace('_', '-')}" for name in vars(namespace) if name.startswith("target")]
+    for word in unknown:
+        name = word.partition("=")[0]
+        if name.startswith("--target") and (near := nearest(name, ours)):
+            msg = f"no such option: {name!r}; {near}"
+            raise pytest.UsageError(msg)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse a target that cannot be judged, before anything is sent: no key, no consent, no such file."""
     target: str | None = config.getoption("target")

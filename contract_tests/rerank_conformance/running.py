@@ -7,7 +7,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -32,6 +32,7 @@ from rerank_conformance.report import (
     Outcome,
     Report,
     RuleResult,
+    nearest,
     verdicts,
     with_known,
 )
@@ -152,6 +153,11 @@ def check(target: Target, **settings: Any) -> Report:
         raise ValueError(message)
     if isinstance(target, str) and settings.get("base_path"):
         raise ValueError("base_path: it is for an app or a transport; add the path to the URL")
+    names = {one.name for one in fields(Settings) if one.init}
+    for name in settings.keys() - names:
+        problem = nearest(name, names) or f"the settings are {', '.join(sorted(names))}"
+        message = f"check() has no argument {name!r}; {problem}"
+        raise TypeError(message)
     chosen = Settings(**with_model(settings))
     if not chosen.quick and find_spec("schemathesis") is None:  # to be told now, and not when half is sent
         raise ModuleNotFoundError("no module named 'schemathesis'", name="schemathesis")
@@ -373,7 +379,11 @@ def _stops(first: Exchange, settings: Settings) -> str | None:
     if first.undecided:
         return f"the first request was {first.undecided}"
     if answer.status in {401, 402, 403}:
-        key = "the key was refused" if settings.key else "no key was given"
+        key = (
+            "the key was refused; check it, and what its account allows"
+            if settings.key
+            else f"no key was given; set {settings.key_env}, or name another variable"
+        )
         return f"the first request was answered with {answer.status}: {key}"
     if answer.status == 404:
         return (

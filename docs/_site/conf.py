@@ -24,8 +24,10 @@ release = version = _version[1] if _version else ""
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "contract", "docstrings"]
 source_suffix = {".md": "markdown", ".yaml": "contract"}
-include_patterns = ["*.md", "openapi.yaml", "docs/**.md"]
-exclude_patterns = [path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "docs"]
+include_patterns = ["*.md", "openapi.yaml", "contracts/dialects/*.yaml", "docs/**.md"]
+exclude_patterns = [
+    path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in {"contracts", "docs"}
+]
 root_doc = "docs/index"
 
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -1,4 +1,4 @@
-"""openapi.yaml as a page with a place for each line, and as the page that Redoc draws, whose script is part of the site."""
+"""Contracts as pages with an anchor for each line, and openapi.yaml drawn by Redoc, whose script is part of the site."""
 
 from __future__ import annotations
 
@@ -38,20 +38,26 @@ MARK, NO_MARK = "https://cdn.redoc.ly/redoc/logo-mini.svg", "data:,"
 
 
 class Source(Parser):
-    """A page of openapi.yaml: a link to `openapi.yaml#/a/json/pointer` leads to the line of it."""
+    """A page of a contract: a link to `openapi.yaml#/a/json/pointer` leads to its line."""
 
     supported: ClassVar[tuple[str, ...]] = ("contract",)
 
     def parse(self, inputstring: str, document: nodes.document) -> None:
         """Return the title and the source with numbered lines."""
-        name = CONTRACT.name
-        page = nodes.section("", nodes.title(name, name), ids=["openapi-yaml"], names=[name])
+        env = document.settings.env
+        name = f"{env.docname.rpartition('/')[2]}.yaml"
+        page = nodes.section("", nodes.title(name, name), ids=[name.replace(".", "-")], names=[name])
+        reference = [
+            nodes.Text("the "),
+            nodes.reference("", "HTTP API reference", refuri=f"{DRAWN}.html"),
+            nodes.Text(" and "),
+        ]
         page += nodes.paragraph(
             "",
             "",
-            nodes.Text("The contract by line. See also the "),
-            nodes.reference("", "HTTP API reference", refuri=f"{DRAWN}.html"),
-            nodes.Text(" and the "),
+            nodes.Text("The contract by line. See also "),
+            *(reference if name == CONTRACT.name else []),
+            nodes.Text("the "),
             nodes.reference("", "file", refuri=name, classes=["file"]),
             nodes.Text("."),
         )
@@ -59,10 +65,9 @@ class Source(Parser):
         page += nodes.raw("", highlight(inputstring, YamlLexer(), lines), format="html")
         document += page
         # where MyST looks for what comes after the `#` of a link
-        env = document.settings.env
         env.metadata[env.docname]["myst_slugs"] = {
             pointer.removeprefix("#"): (line, f"line-{line}", pointer)
-            for pointer, line in documents.parse(CONTRACT.name, inputstring.encode()).lines().items()
+            for pointer, line in documents.parse(name, inputstring.encode()).lines().items()
         }
 
 
@@ -120,6 +125,8 @@ def _copy(app: Sphinx, failed: Exception | None) -> None:
         return
     out = Path(app.outdir)
     shutil.copy(CONTRACT, out)
+    for dialect in CONTRACT.parent.glob("contracts/dialects/*.yaml"):
+        shutil.copy(dialect, out / dialect.relative_to(CONTRACT.parent))
     home = redoc(Path(app.doctreedir).parent / "npm")
     script = (home / "redoc.standalone.js").read_text("utf-8")
     if MARK not in script:

@@ -284,10 +284,14 @@ def test_the_service(monkeypatch):
     with testclient.TestClient(page.app) as client:
         ranked = client.post("/search", json={"query": "Where is Berlin?", "documents": documents})
         refused = client.post("/search", json={"query": " ", "documents": documents})
+        (shown,) = (one.text for one in of("bash") if one.page == "docs/guides/fastapi.md")
+        (sent,) = re.findall(r"-d '(.*)'", shown)
+        sent_as_shown = client.post("/search", content=sent, headers={"Content-Type": "application/json"})
 
     assert ranked.status_code == 200
     assert ranked.json()[0]["document"] == documents[1]
     assert refused.status_code == 422
+    assert sent_as_shown.json()[0]["document"] == documents[1]
 
 
 def test_the_traces():

@@ -1,11 +1,11 @@
-"""The scalar fields of an answer: base classes of what a caller gets, and the tables by which they are read.
+"""The fields of an answer: base classes of what a caller gets, and the tables by which they are read.
 
-A field with one scalar type is here, whether it is nullable or not. Lists, objects and mixed types are in the models alone.
+Each field is there whether it is nullable or not. Bounds, closed lists and what is required are left to the models.
 """
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -58,21 +58,68 @@ class UsageFields(Struct, frozen=True):
     Example: 150"""
 
 
-ANSWER: dict[str, type] = {
+class UsageSums(Struct, frozen=True, kw_only=True):
+    """Sums of the numbers of a usage over many calls, as far as they are known."""
+
+    cost: float = 0.0
+    """The known sum of `usage.cost`."""
+    search_units: int = 0
+    """The known sum of `usage.search_units`."""
+    total_tokens: int = 0
+    """The known sum of `usage.total_tokens`."""
+
+
+class Summed:
+    """The numbers of `UsageSums` as attributes of what has them in `total`."""
+
+    @property
+    def total(self) -> UsageSums:
+        """All sums at one moment."""
+        raise NotImplementedError
+
+    @property
+    def cost(self) -> float:
+        """The known sum of `usage.cost`."""
+        return self.total.cost
+
+    @property
+    def search_units(self) -> int:
+        """The known sum of `usage.search_units`."""
+        return self.total.search_units
+
+    @property
+    def total_tokens(self) -> int:
+        """The known sum of `usage.total_tokens`."""
+        return self.total.total_tokens
+
+
+SUMS = (
+    "cost",
+    "search_units",
+    "total_tokens",
+)
+"""The fields of `UsageSums`."""
+
+
+ANSWER: dict[str, Any] = {
     "id": str,
     "model": str,
     "provider": str,
 }
-"""The types of the fields of `AnswerFields` that are read leniently."""
+"""The types of the fields of `AnswerFields`, which are read leniently."""
 
 
-HIT: dict[str, type] = {}
-"""The types of the fields of `HitFields` that are read leniently."""
+HIT: dict[str, Any] = {}
+"""The types of the fields of `HitFields`, which are read leniently."""
 
 
-USAGE: dict[str, type] = {
+USAGE: dict[str, Any] = {
     "cost": float,
     "search_units": int,
     "total_tokens": int,
 }
-"""The types of the fields of `UsageFields` that are read leniently."""
+"""The types of the fields of `UsageFields`, which are read leniently."""
+
+
+NAMES: dict[str, str] = {}
+"""The names on the wire of the fields whose names are no Python names."""

@@ -83,6 +83,8 @@ class DialectOptions(TypedDict, total=False):
     priority: Annotated[int, Meta(ge=0, le=999)] | None
     """cohere-v2: The priority of the request, 0 being the highest. 0 if left out.
 
+    Default: 0
+
     Example: 0"""
     raw_scores: bool | None
     """jina: Whether scores are logits (infinity). False if left out. tei: Whether scores are the model's

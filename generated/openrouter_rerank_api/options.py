@@ -146,7 +146,7 @@ class ProviderPreferencesDict(TypedDict, total=False):
     percentile.
 
     Example: 100"""
-    options: Mapping[str, Any]
+    options: Mapping[str, Mapping[str, Any]]
     """Settings that only one provider understands, by the provider's slug. Only the entry of the provider that
     serves is passed on; unknown slugs are dropped silently.
 
@@ -220,6 +220,10 @@ WIRE_TYPES: dict[str, Any] = {
     "trace": TraceDict,
 }
 """The type of each field, with its bounds, for msgspec."""
+
+
+NAMES: dict[str, str] = {}
+"""The names on the wire of the fields whose names are no Python names."""
 
 
 SUMMARIES: dict[str, str] = {

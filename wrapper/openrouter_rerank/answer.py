@@ -41,7 +41,7 @@ from openrouter_rerank.readers import billed, count, flag, members, number, text
 from openrouter_rerank.redaction import Redactor
 from openrouter_rerank.settings import LIST_PATH, RANKING_PATH, Settings
 from openrouter_rerank.wordings import Cause, cause_of, is_no_address, words_of
-from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
+from openrouter_rerank_api.answers import ANSWER, HIT, NAMES, USAGE
 from openrouter_rerank_api.dialects import DIALECTS
 from openrouter_rerank_api.types import UNSET, Unset
 
@@ -199,7 +199,10 @@ def _reading(fields: Iterable[str]) -> Callable[[type[S]], type[S]]:
 
     def extended(base: type[S]) -> type[S]:
         added = [(name, Any, None) for name in fields]
-        return cast("type[S]", msgspec.defstruct(base.__name__, added, bases=(base,), module=base.__module__))
+        made = msgspec.defstruct(
+            base.__name__, added, bases=(base,), module=base.__module__, rename=NAMES or None
+        )
+        return cast("type[S]", made)
 
     return extended
 
@@ -325,7 +328,7 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
     # Every score is finite, as the decoder makes null of NaN, Infinity and 1e999, which is refused.
     # There is one column for each further field of the contract.
     columns = [
-        [_scalar(kind, getattr(result, name), redactor) for result in body.results]
+        [read_as(kind, getattr(result, name), redactor) for result in body.results]
         for name, kind in HIT.items()
     ]
     hits = list(map(Hit, indices, scores, map(own.__getitem__, indices), *columns))
@@ -351,7 +354,7 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
         _content=Content(
             answer.body, redactor, None if codec is None else _canonical(codec, answer, prepared)
         ),
-        **{name: _scalar(kind, getattr(body, name), redactor) for name, kind in ANSWER.items()},
+        **{name: read_as(kind, getattr(body, name), redactor) for name, kind in ANSWER.items()},
     )
 
 
@@ -373,17 +376,27 @@ def _canonical(codec: Codec, answer: Answer, prepared: PreparedCall[Any]) -> Cal
 def _usage(body: _Body, redactor: Redactor) -> Usage:
     """Return the usage, by the contract's fields or else by Cohere's."""
     usage = members(body.usage)
-    read = {name: _scalar(kind, usage.get(name), redactor) for name, kind in USAGE.items()}
-    return Usage(**(read | billed(usage, members(body.meta), members(body.tokens))))
+    read = {name: read_as(kind, usage.get(NAMES.get(name, name)), redactor) for name, kind in USAGE.items()}
+    if read["search_units"] is None or read["total_tokens"] is None:
+        read |= billed(usage, members(body.meta), members(body.tokens))
+    return Usage(**read)
 
 
 _READERS: Mapping[type, Callable[[object], Any]] = {str: text, int: count, float: number, bool: flag}
 
 
-def _scalar(kind: type, value: object, redactor: Redactor) -> Any:
+def read_as(kind: Any, value: object, redactor: Redactor) -> Any:
     """Return a value of this type, redacted; None for anything else."""
-    found = _READERS[kind](value)
-    return redactor.text(found) if isinstance(found, str) else found
+    if kind in _READERS:
+        found = _READERS[kind](value)
+        return redactor.text(found) if isinstance(found, str) else found
+    if value is None:
+        return None
+    try:
+        content = msgspec.json.encode(msgspec.convert(pruned(value), kind))
+        return msgspec.json.decode(redactor.data(content))
+    except (ValueError, OverflowError):  # of another type, or a number that JSON has and we do not
+        return None
 
 
 def _status_error(answer: Answer, settings: Settings) -> ResponseError:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import Unpack
 
+    from openrouter_rerank.arguments import NoOptions
     from openrouter_rerank.bulk.many import Progress, Requestable, RerankRequest
     from openrouter_rerank.bulk.money import Estimate
     from openrouter_rerank.bulk.run import RunContext
@@ -57,6 +58,10 @@ class _WithOptions:
         self._options = options
         self._shows_defaults = shows_defaults
         self._is_ready = False
+        # Python's own message about a missing or positional argument has this name, and the base class is private.
+        name = self.function.__name__
+        if self.function.__qualname__.startswith("_"):
+            self.function.__qualname__ = "Reranker" if name == "__init__" else name
 
     def __get__(self, instance: object, owner: type) -> Any:
         if not self._is_ready:
@@ -84,6 +89,16 @@ def _takes(options: str, *, shows_defaults: bool = False) -> Callable[[F], F]:
         return cast(F, _WithOptions(method, options, shows_defaults=shows_defaults))
 
     return decorate
+
+
+def _refuse(method: str, unknown: NoOptions) -> None:
+    """Refuse arguments that a method of the client does not have."""
+    if unknown:
+        from openrouter_rerank.options import names_of, refuse_unknown
+
+        names = list(unknown)
+        cast("dict[str, Any]", unknown).clear()  # misspelt headers are secrets too
+        refuse_unknown(method, names, names_of(getattr(Reranker, method)))
 
 
 def _mask(value: T) -> T:
@@ -156,7 +171,7 @@ class _Base(ABC, Generic[C]):
         if not options.keys() <= CALL:
             names = list(options)
             cast("dict[str, Any]", options).clear()  # a misspelt api_key is a secret too
-            refuse_unknown(type(self).__name__, names, names_of(type(self)))
+            refuse_unknown(type(self).__name__, names, names_of(type(self)) | names_of(Reranker))
         key = Key(api_key, key_variable(codec_of(dialect), base_url))
         key.check()
         self._settings: Settings = settings(
@@ -576,6 +591,7 @@ class Reranker(_Base[HttpClient]):
         stop_on_error: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Results[Any]: ...
+    @_takes("NoOptions")
     def rerank_many(  # noqa: PLR0913 - one argument for each thing that can be asked
         self,
         requests: Iterable[Requestable],
@@ -585,6 +601,7 @@ class Reranker(_Base[HttpClient]):
         ordered: bool = True,
         stop_on_error: bool = False,
         progress: Callable[[Progress], None] | None = None,
+        **unknown: Unpack[NoOptions],
     ) -> Results[Any]:
         """Return an iterator over the results of many requests, several of which run at a time.
 
@@ -622,6 +639,7 @@ class Reranker(_Base[HttpClient]):
         """
         from openrouter_rerank.bulk.threads import Results, Threads
 
+        _refuse("rerank_many", unknown)
         self._refuse_if_closed()
         return Results(
             Threads(
@@ -635,7 +653,8 @@ class Reranker(_Base[HttpClient]):
             )
         )
 
-    def dry_run(self, requests: Iterable[Requestable]) -> Estimate:
+    @_takes("NoOptions")
+    def dry_run(self, requests: Iterable[Requestable], **unknown: Unpack[NoOptions]) -> Estimate:
         """Return the numbers of requests, documents, searches and bytes that `rerank_many` would send.
 
         Nothing is sent; images are read. An invalid request raises its error. Cache hits and retries are not predicted.
@@ -654,10 +673,16 @@ class Reranker(_Base[HttpClient]):
         """
         from openrouter_rerank.bulk.money import estimate
 
+        _refuse("dry_run", unknown)
         return self._run(estimate(self._settings, requests))
 
+    @_takes("NoOptions")
     def models(
-        self, *, timeout: float | None = None, extra_headers: Mapping[str, str] | None = None
+        self,
+        *,
+        timeout: float | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **unknown: Unpack[NoOptions],
     ) -> list[ModelInfo]:
         """Return the models that rank, from all pages of the server's list. It costs nothing.
 
@@ -679,6 +704,7 @@ class Reranker(_Base[HttpClient]):
         from openrouter_rerank.listing import models
 
         extra_headers = _mask(extra_headers)
+        _refuse("models", unknown)
         self._refuse_if_closed()
         return self._run(models(self._settings, timeout=timeout, extra_headers=extra_headers))
 
@@ -863,6 +889,7 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         stop_on_error: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> AsyncResults[Any]: ...
+    @_takes("NoOptions")
     def rerank_many(  # noqa: PLR0913, D102 - as the sync one; the docstring is set below
         self,
         requests: Iterable[Requestable] | AsyncIterable[Requestable],
@@ -872,9 +899,11 @@ class AsyncReranker(_Base[AsyncHttpClient]):
         ordered: bool = True,
         stop_on_error: bool = False,
         progress: Callable[[Progress], None] | None = None,
+        **unknown: Unpack[NoOptions],
     ) -> AsyncResults[Any]:
         from openrouter_rerank.bulk.tasks import AsyncResults, Tasks
 
+        _refuse("rerank_many", unknown)
         self._refuse_if_closed()
         return AsyncResults(
             Tasks(
@@ -888,11 +917,15 @@ class AsyncReranker(_Base[AsyncHttpClient]):
             )
         )
 
+    @_takes("NoOptions")
     async def dry_run(  # noqa: D102 - set below
-        self, requests: Iterable[Requestable] | AsyncIterable[Requestable]
+        self,
+        requests: Iterable[Requestable] | AsyncIterable[Requestable],
+        **unknown: Unpack[NoOptions],
     ) -> Estimate:
         from openrouter_rerank.bulk.money import Estimate, estimate
 
+        _refuse("dry_run", unknown)
         if not isinstance(requests, AsyncIterable):
             return await self._run(estimate(self._settings, requests))
         found, number = Estimate(), 0
@@ -901,15 +934,18 @@ class AsyncReranker(_Base[AsyncHttpClient]):
             number += 1
         return found
 
+    @_takes("NoOptions")
     async def models(  # noqa: D102 - as the sync one; the docstring is set below
         self,
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - it is the attempt's, not the call's
         extra_headers: Mapping[str, str] | None = None,
+        **unknown: Unpack[NoOptions],
     ) -> list[ModelInfo]:
         from openrouter_rerank.listing import models
 
         extra_headers = _mask(extra_headers)
+        _refuse("models", unknown)
         self._refuse_if_closed()
         return await self._run(models(self._settings, timeout=timeout, extra_headers=extra_headers))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import difflib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
@@ -13,12 +12,13 @@ import msgspec
 if TYPE_CHECKING:
     from openrouter_rerank_api.models import ImageDocument, TextDocument
 
+from openrouter_rerank.arguments import NamedFields, nearest
 from openrouter_rerank.operations import Load
 
 T = TypeVar("T")
 
 
-class Document(msgspec.Struct, frozen=True):
+class Document(msgspec.Struct, frozen=True, metaclass=NamedFields):
     """A document with a text, an image, or both, for models that take images.
 
     Example:
@@ -119,11 +119,6 @@ def exact(text: str) -> str:
     return str.__str__(text)
 
 
-def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the known name that is most similar, or None."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
-
-
 def _pick(document: Any, key: Callable[[Any], Sendable] | str, where: str) -> object:
     if not callable(key) and not isinstance(key, str):
         message = f"key must be a function or the name of a field, not {type(key).__name__}"
@@ -144,7 +139,7 @@ def _pick(document: Any, key: Callable[[Any], Sendable] | str, where: str) -> ob
         )
         close = nearest(key, has)
         hint = f"; did you mean {close!r}?" if close else ""
-        message = f"{where}: key={key!r} names no field of this {type(cast(object, document)).__name__}{hint}"
+        message = f"{where}: key={key!r} is not a field of this {type(cast(object, document)).__name__}{hint}"
         raise ValueError(message) from None
 
 
@@ -201,10 +196,9 @@ def _known(mapping: Mapping[str, Any], where: str) -> tuple[Any, Any]:
     unknown = [name for name in mapping if name not in ("text", "image")]
     if unknown:
         close = nearest(str(unknown[0]), ["text", "image"])
-        hint = f"; did you mean {close!r}?" if close else "."
+        hint = f"did you mean {close!r}? To" if close else "to"
         message = (
-            f"{where}: unknown key {unknown[0]!r}{hint} A document has text and image; "
-            "pass key= to say which part of a richer object to send"
+            f"{where}: unknown key {unknown[0]!r}; {hint} rank by a field of your own objects, pass key="
         )
         raise ValueError(message)
     return mapping.get("text"), mapping.get("image")
@@ -240,7 +234,7 @@ def _media_type(content: bytes, where: str) -> str:
     for media_type, offset, magic in _MAGIC:
         if content[offset : offset + len(magic)] == magic:
             return media_type
-    message = f"{where}: these bytes are no image that we know; a text is sent as str ({', '.join(sorted({m[0] for m in _MAGIC}))})"
+    message = f"{where}: the bytes are not an image of a known type ({', '.join(sorted({m[0] for m in _MAGIC}))}); pass a text as str"
     raise ValueError(message)
 
 

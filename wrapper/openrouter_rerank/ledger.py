@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from threading import Lock
 
-import msgspec
-from msgspec.structs import asdict, astuple, replace
+from msgspec.structs import replace
 
 from openrouter_rerank import forks
 from openrouter_rerank.errors import BudgetExceededError
 from openrouter_rerank.ranking import Usage
+from openrouter_rerank_api.answers import SUMS, Summed, UsageSums
 
 # What a server, or a caller, adds up in floats misses by less of itself: 0.1 + 0.2 is not 0.3.
 _ROUNDING = Decimal("1e-12")
@@ -27,7 +27,7 @@ def is_reached(limit: Decimal, spent: Decimal) -> bool:
     return limit - spent <= limit * _ROUNDING
 
 
-class Totals(msgspec.Struct, frozen=True):
+class Totals(UsageSums, frozen=True, kw_only=True):
     """Sums over calls. Unknown values are not included; `unknown` counts the calls that have them."""
 
     calls: int = 0
@@ -36,18 +36,12 @@ class Totals(msgspec.Struct, frozen=True):
     """The number of requests that these calls sent."""
     cached: int = 0
     """The number of cache hits. They send nothing and cost nothing."""
-    search_units: int = 0
-    """The known number of billed searches."""
-    total_tokens: int = 0
-    """The known number of billed tokens."""
-    cost: float = 0.0
-    """The known cost in US dollars."""
     unknown: int = 0
     """The number of calls of unknown cost: the server reported none, or a request without a complete response may have
     been billed. A response with an error status counts as free."""
 
 
-class Ledger:
+class Ledger(Summed):
     """The costs of a client's calls so far. It is thread-safe, and has the numbers of `Totals`.
 
     A forked process begins with a copy, without the amount reserved for the parent's calls in flight. From then on, each
@@ -101,21 +95,6 @@ class Ledger:
     def cached(self) -> int:
         """The number of cache hits."""
         return self.total.cached
-
-    @property
-    def search_units(self) -> int:
-        """The known number of billed searches."""
-        return self.total.search_units
-
-    @property
-    def total_tokens(self) -> int:
-        """The known number of billed tokens."""
-        return self.total.total_tokens
-
-    @property
-    def cost(self) -> float:
-        """The known cost in US dollars."""
-        return self.total.cost
 
     @property
     def unknown(self) -> int:
@@ -178,14 +157,12 @@ class Ledger:
             if self._reserved:
                 self._reserved.pop(call, None)
             line = self._lines.get((model, tag), _NOTHING)
-            self._lines[model, tag] = Totals(
+            self._lines[model, tag] = replace(
+                line,
                 calls=line.calls + 1,
                 attempts=line.attempts + attempts,
-                cached=line.cached,
-                search_units=line.search_units + (usage.search_units or 0),
-                total_tokens=line.total_tokens + (usage.total_tokens or 0),
-                cost=line.cost + (usage.cost or 0.0),
                 unknown=line.unknown + unknown,
+                **{name: getattr(line, name) + (getattr(usage, name) or 0) for name in SUMS},
             )
             if usage.cost is not None:
                 cost = exact(usage.cost)
@@ -206,13 +183,14 @@ class Ledger:
             self._lines[model, tag] = replace(line, calls=line.calls + 1, cached=line.cached + 1)
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in asdict(self.total).items())
-        return f"<Ledger: {shown}>"
+        total = self.total
+        names = sorted(Totals.__struct_fields__, key=SUMS.__contains__)  # the counts of calls first
+        return f"<Ledger: {', '.join(f'{name}={getattr(total, name)!r}' for name in names)}>"
 
 
 def _sum(lines: Iterable[Totals]) -> Totals:
-    columns = zip(*map(astuple, [_NOTHING, *lines]), strict=True)
-    return Totals(*map(sum, columns))
+    given = [_NOTHING, *lines]
+    return Totals(**{name: sum(getattr(line, name) for line in given) for name in Totals.__struct_fields__})
 
 
 _NOTHING = Totals()

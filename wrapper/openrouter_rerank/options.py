@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from openrouter_rerank.arguments import NoOptions as NoOptions  # noqa: PLC0414 - named by the client
+from openrouter_rerank.arguments import nearest
 from openrouter_rerank.defaults import DEADLINE, MAX_BYTES, MAX_DOCUMENTS, MAX_IMAGE_BYTES, MODEL, TIMEOUT
-from openrouter_rerank.documents import nearest
 from openrouter_rerank.retries import Retries
 from openrouter_rerank_api.dialects import DialectOptions
 from openrouter_rerank_api.options import RerankOptions
@@ -93,6 +94,13 @@ _RENAMED: Mapping[str, str] = {
 }
 """Names of arguments in other libraries and in the first edition, with ours."""
 
+_AT_MAKING = frozenset(
+    {"api_key", "base_url", "dialect", "http_client", "verify", *LocalOptions.__annotations__}
+)
+"""The arguments of the constructor that no call has."""
+_WITH_REQUESTS = ("rerank_many", "dry_run")
+"""The methods whose requests have options of their own."""
+
 _IN_HITS = "it is not needed, as each hit holds your own document"
 _NEEDLESS: Mapping[str, str] = {
     "rank_fields": "pass key, a function of a document to the text to send",
@@ -111,26 +119,42 @@ def refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> No
     """
     names = sorted(known)
     for name in given:
-        if name in names:
-            continue
-        close = nearest(_RENAMED.get(name, name), names)
-        if name == "on_error":
-            hint = "pass it to each call of rerank(), as the type of the result depends on it"
-        elif name == "dialect" or name in LocalOptions.__annotations__:
-            hint = "set it where the reranker is made"
-        elif name in _NEEDLESS:
-            hint = _NEEDLESS[name]
-        elif close:
-            hint = f"did you mean {close!r}?"
-        else:
-            hint = "to send it as a key of the request, use extra_body"
-        message = f"{where}() has no argument {name!r}; {hint}"
-        raise TypeError(message)
+        if name not in names:
+            message = f"{where}() has no argument {name!r}; {_next_step(where, name, names)}"
+            raise TypeError(message)
+
+
+def _next_step(where: str, name: str, names: list[str]) -> str:
+    """Return what to do instead of passing an argument that does not exist."""
+    is_call, is_local = "extra_body" in names, "scorer" in names
+    others = _AT_MAKING - {*names} if is_call else frozenset[str]()
+    at_making = frozenset[str]() if is_local else others
+    wanted = _RENAMED.get(name, name)
+    close = nearest(wanted, [*names, *sorted(at_making)])
+    steps = (
+        (
+            name == "on_error",
+            "pass it to each call of rerank(), as the type of the result depends on it",
+        ),
+        (name in _NEEDLESS, _NEEDLESS.get(name, "")),
+        (
+            where in _WITH_REQUESTS and wanted in CALL,
+            f"set {wanted} in each RerankRequest, or as a default by with_options()",
+        ),
+        (wanted in at_making, "set it where the reranker is made"),
+        (wanted in others, "it is for a server; use the constructor in place of local()"),
+        (close in at_making, f"did you mean {close!r}? Set it where the reranker is made"),
+        (close is not None, f"did you mean {close!r}?"),
+        (is_call, "to send it as a key of the request, use extra_body"),
+        (True, f"its arguments are {', '.join(names)}"),
+    )
+    return next(step for applies, step in steps if applies)
 
 
 def names_of(function: Callable[..., Any]) -> set[str]:
     """Return the names of a function's arguments."""
-    return set(inspect.signature(function).parameters) - {"self", "cls"}
+    parameters = inspect.signature(function).parameters.values()
+    return {one.name for one in parameters if one.kind is not one.VAR_KEYWORD} - {"self", "cls"}
 
 
 def document(function: Callable[..., Any], options: type, defaults: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from openrouter_rerank.documents import text_of
 from openrouter_rerank.errors import Attempt, InvalidResponseError, RerankError, request_id_of
-from openrouter_rerank_api.answers import HIT, USAGE, AnswerFields, HitFields, UsageFields
+from openrouter_rerank_api.answers import HIT, SUMS, USAGE, AnswerFields, HitFields, UsageFields
 
 if TYPE_CHECKING:
     from openrouter_rerank.redaction import Redactor
@@ -51,9 +51,7 @@ class Usage(UsageFields, frozen=True):
     """The billed usage, as the server reports it. None means unknown, which is not 0."""
 
 
-_NUMBERS = [name for name, kind in USAGE.items() if kind in {int, float}]
-
-NOTHING_BILLED = Usage(**{name: USAGE[name](0) for name in _NUMBERS})
+NOTHING_BILLED = Usage(**{name: USAGE[name](0) for name in SUMS})
 """The usage of a call that the server did not serve."""
 
 
@@ -63,14 +61,14 @@ def sum_usage(usages: Iterable[Usage]) -> Usage:
     summed: dict[str, Any] = {}
     for name in USAGE:
         values = [getattr(usage, name) for usage in given]
-        summed[name] = agreed(values) if None in values or name not in _NUMBERS else sum(values)
+        summed[name] = agreed(values) if None in values or name not in SUMS else sum(values)
     return Usage(**summed)
 
 
 def agreed(values: Iterable[T]) -> T | None:
     """Return the common value; None if they differ."""
-    found = set(values)
-    return found.pop() if len(found) == 1 else None
+    found = list(values)  # they may be lists and objects, which no set takes
+    return found[0] if found and all(value == found[0] for value in found) else None
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -30,9 +30,9 @@ def number(value: object) -> float | None:
 
 def count(value: object) -> int | None:
     """Convert an integer, also one written as 1.0; return None for anything else."""
-    found = number(value)
+    found = value if type(value) is int else number(value)
     # A larger number is not a count, and floats are not exact there.
-    return int(found) if found is not None and found.is_integer() and abs(found) < 2**53 else None
+    return int(found) if found is not None and abs(found) < 2**53 and found == int(found) else None
 
 
 def text(value: object) -> str | None:

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import wraps
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 from urllib.request import getproxies
@@ -302,7 +302,7 @@ class Redactor:
         raw = cast("list[tuple[bytes, bytes]] | None", getattr(headers, "raw", None))
         if raw is None:
             return cast(H, {self.text(name): self.text(value) for name, value in headers.items()})
-        if not self.is_in(b"\n".join(b"%b: %b" % pair for pair in raw)):
+        if not self.is_in(b"\n".join(chain.from_iterable(raw))):
             return headers
         kind = cast(Callable[[list[tuple[bytes, bytes]]], H], type(headers))
         return kind([(self.data(name), self.data(value)) for name, value in raw])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import abc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from types import UnionType
@@ -11,6 +12,8 @@ from typing import (
     TYPE_CHECKING,
     Annotated,
     Any,
+    Literal,
+    Required,
     Union,
     cast,
     get_args,
@@ -22,12 +25,13 @@ from typing import (
 import msgspec
 from attrs import fields
 
+from openrouter_rerank.arguments import nearest
 from openrouter_rerank.checks import LONGEST_TIME, as_float, positive, shown
-from openrouter_rerank.documents import exact, nearest
+from openrouter_rerank.documents import exact
 from openrouter_rerank_api.api.rerank import create_rerank
 from openrouter_rerank_api.dialects import REQUESTS, SUMMARIES
 from openrouter_rerank_api.models import RerankRequest
-from openrouter_rerank_api.options import OPEN, WIRE_TYPES
+from openrouter_rerank_api.options import NAMES, OPEN, WIRE_TYPES
 from openrouter_rerank_api.types import Model, encode
 
 if TYPE_CHECKING:
@@ -175,7 +179,9 @@ def _field(name: str, value: object, expected: Any) -> Any:
     try:
         msgspec.convert(plain, expected)
     except msgspec.ValidationError as error:
-        raise _refusal(name, plain, str(error)) from None
+        if "missing required" in str(error):
+            _refuse_unknown_keys(name, plain, expected)  # it may be there, misspelt
+        raise _refusal(name, plain, str(error), expected) from None
     _refuse_unknown_keys(name, plain, expected)
     return plain
 
@@ -197,32 +203,64 @@ def _plain(name: str, value: Any) -> Any:
             return _as_json(name, value)
 
 
-def _refusal(name: str, value: object, problem: str) -> TypeError | ValueError:
+def _refusal(name: str, value: object, problem: str, expected: object) -> TypeError | ValueError:
     """Return the error for a value that the contract does not allow, by msgspec's description of the problem."""
-    expected, _, place = problem.partition(" - at `$")
-    expected = expected.replace("`", "")
-    expected = expected[0].lower() + expected[1:]
-    is_type = ", got " in expected
+    wanted, _, place = problem.partition(" - at `$")
+    wanted = wanted.replace("`", "")
+    wanted = wanted[0].lower() + wanted[1:]
+    missing = re.fullmatch(r"object missing required field (.*)", wanted)
+    if missing:
+        return ValueError(f"{name}{place.rstrip('`')}: the key {missing[1]!r} is missing; it is required")
     if place:
-        return ValueError(f"{name}{place.rstrip('`')}: {expected}")
-    if is_type:
-        wanted = expected.partition(", got ")[0].removeprefix("expected ")
-        wanted = wanted.replace("object", "mapping").replace(" | null", "").replace(" | ", " or ")
-        article = "an" if wanted[0] in "aeiou" else "a"
-        return TypeError(f"{name} must be {article} {wanted}, not {type(value).__name__}")
-    at_least = re.fullmatch(r"expected int >= (\d+)", expected)
-    if at_least:
-        return ValueError(f"{name} must be at least {at_least[1]}, not {shown(value)}")
-    return ValueError(f"{name}: {expected}, and it is {shown(value)}")
+        return ValueError(f"{name}{place.rstrip('`')}: {wanted}")
+    kind, _, got = wanted.removeprefix("expected ").partition(", got ")
+    if got:
+        for word, ours in (("object", "mapping"), ("array", "list"), (" | null", ""), (" | ", " or ")):
+            kind = kind.replace(word, ours)
+        article = "an" if kind[0] in "aeiou" else "a"
+        return TypeError(f"{name} must be {article} {kind}, not {type(value).__name__}")
+    words = _words(expected)
+    if words and wanted.startswith("invalid enum value"):
+        return ValueError(f"{name} must be {_either(words)}, not {shown(value)}")
+    bound = re.fullmatch(r"(?:int|float) ([<>]=?) (\S+)", kind)
+    if bound:
+        return ValueError(f"{name} must be {_BOUNDS[bound[1]]} {float(bound[2]):.15g}, not {shown(value)}")
+    return ValueError(f"{name}: {wanted.replace('array', 'list')}, and it is {shown(value)}")
+
+
+_BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+
+
+def _words(expected: Any) -> list[str]:
+    """Return the values of the closed lists that a type allows."""
+    if get_origin(expected) is Literal:
+        return [repr(value) for value in get_args(expected)]
+    return [word for part in get_args(expected) for word in _words(part)]
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _refuse_unknown_keys(name: str, value: object, expected: object) -> None:
-    """Refuse a misspelt key: every key that the contract does not name, or of an open object one that is nearly a name."""
+    """Refuse what msgspec does not look at, at any depth: misspelt keys, and an item twice in a list without repetition.
+
+    A key is misspelt if the contract does not name it, or in an open object if it is nearly a name.
+    """
+    if isinstance(value, list):
+        _refuse_unknown_keys_of_items(name, cast("list[object]", value), expected)
+        return
     if not isinstance(value, dict):
         return
-    for kind in _typed_dicts(expected):
+    given = cast(dict[str, Any], value)
+    for kind in _alternatives(expected):
+        if get_origin(kind) is abc.Mapping:
+            for key, item in given.items():
+                _refuse_unknown_keys(f"{name}.{key}", item, get_args(kind)[1])
+        if not is_typeddict(kind):
+            continue
         hints = get_type_hints(kind, include_extras=True)
-        for key, item in cast(dict[str, Any], value).items():
+        for key, item in given.items():
             if key in hints:
                 _refuse_unknown_keys(f"{name}.{key}", item, hints[key])
                 continue
@@ -234,13 +272,26 @@ def _refuse_unknown_keys(name: str, value: object, expected: object) -> None:
                 raise ValueError(message)
 
 
-def _typed_dicts(expected: object) -> list[Any]:
-    """Return the objects that a type allows."""
-    if is_typeddict(expected):
-        return [expected]
-    if get_origin(expected) in (Union, UnionType, Annotated):
-        return [kind for part in get_args(expected) for kind in _typed_dicts(part)]
-    return []
+def _refuse_unknown_keys_of_items(name: str, items: list[object], expected: object) -> None:
+    for kind in _alternatives(expected):
+        if get_origin(kind) is Annotated and any(meta.extra for meta in get_args(kind)[1:]):
+            texts = [json.dumps(item, sort_keys=True) for item in items]
+            if len(set(texts)) < len(texts):
+                twice = next(text for text in texts if texts.count(text) > 1)
+                message = f"{name}: {shown(json.loads(twice))} is there twice; leave one of them out"
+                raise ValueError(message)
+        if get_origin(kind) is list:
+            for place, item in enumerate(items):
+                _refuse_unknown_keys(f"{name}[{place}]", item, get_args(kind)[0])
+
+
+def _alternatives(expected: object) -> list[Any]:
+    """Return the types that a union allows; one with bounds is there with them and without."""
+    if get_origin(expected) in (Union, UnionType, Required):
+        return [kind for part in get_args(expected) for kind in _alternatives(part)]
+    if get_origin(expected) is Annotated:
+        return [expected, *_alternatives(get_args(expected)[0])]
+    return [expected]
 
 
 def body(
@@ -273,7 +324,10 @@ def body(
 
 def _extra(arguments: Mapping[str, Any], own: Iterable[str]) -> dict[str, Any]:
     """Return the further keys of a request, of which none may be in the place of an argument of `rerank`."""
-    extra = cast("dict[str, Any]", _as_json("extra_body", mapping("extra_body", arguments["extra_body"])))
+    given = mapping("extra_body", arguments["extra_body"])
+    if not given:
+        return {}
+    extra = cast("dict[str, Any]", _as_json("extra_body", given))
     for name in own:
         if name in extra:
             message = f"extra_body: {name} is an argument of rerank(); pass it there, where the answer is checked by it"
@@ -289,11 +343,14 @@ def _encoded(
     for name in (*WIRE_TYPES, *SUMMARIES):
         if (value := arguments[name]) is not None:
             # What the dialect does not have, the codec refuses.
-            expected = WIRE_TYPES.get(name, codec.fields.get(name))
+            expected = codec.fields.get(name, WIRE_TYPES.get(name))
             given[name] = value if expected is None else _field(name, value, expected)
     extra = _extra(arguments, filter(None, ("query", "documents", "top_n", codec.documents, codec.top_n)))
     model = {"model": extra["model"]} if "model" in extra and codec.model != "absent" else {}
     return encode({**codec.encode({**given, **model}, indices), **extra})
+
+
+_ATTRIBUTES = {attribute.name for attribute in fields(RerankRequest) if attribute.init}
 
 
 def _canonical(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
@@ -305,14 +362,12 @@ def _canonical(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> 
     if "top_n" in given:
         # Some servers refuse what openapi.yaml allows: a top_n above the number of documents.
         given["top_n"] = min(given["top_n"], len(wire))
+    further = dict[str, Any]()
+    if (extra := _extra(arguments, ("query", "documents", "top_n"))) or NAMES:
+        given = {NAMES.get(name, name): value for name, value in given.items()} | extra
+        further = {name: given.pop(name) for name in given.keys() - _ATTRIBUTES}
     request = RerankRequest(query=_string("query", query), documents=wire, **given)
-    extra = _extra(arguments, ("query", "documents", "top_n"))
-    known = {attribute.name for attribute in fields(RerankRequest) if attribute.init}
-    for name, value in extra.items():
-        if name in known:
-            setattr(request, name, value)
-        else:
-            request.additional_properties[name] = value
+    request.additional_properties.update(further)
     return cast(bytes, create_rerank.get_kwargs(body=request)["content"])
 
 

@@ -6,6 +6,7 @@ from typing import TypeGuard
 
 import msgspec
 
+from openrouter_rerank.arguments import NamedFields
 from openrouter_rerank.checks import LONGEST_TIME, as_float, shown
 from openrouter_rerank.errors import APITimeoutError, RerankError, ResponseError
 from openrouter_rerank.errors import is_overloaded as is_overloaded_status
@@ -17,7 +18,7 @@ def draw() -> float:
     return random.random()  # noqa: S311 - jitter is no secret
 
 
-class Retries(msgspec.Struct, frozen=True):
+class Retries(msgspec.Struct, frozen=True, metaclass=NamedFields):
     """The policy of retries: few attempts, exponential back-off with full jitter, and the server's `Retry-After`.
 
     Retried: connections that were refused or reset before a response began, and the statuses that `errors.STATUSES` has as

@@ -304,7 +304,9 @@ def merged(base: Secrets, extra: Mapping[str, str] | None, where: str) -> Secret
             raise TypeError(message)
         # What the transport refuses later it names, value and all, in its message.
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            message = f"{where}: the header {shown!r} has a character, or a blank at an end, that a header cannot carry: printable ASCII alone"
+            message = (
+                f"{where}: the header {shown!r} is not printable ASCII, or has a blank at an end; change it"
+            )
             raise ValueError(message)
     replaced = {name.lower() for name in added}
     return Secrets({name: value for name, value in base.items() if name.lower() not in replaced} | added)

@@ -173,9 +173,11 @@ class _Stream(httpcore.AsyncNetworkStream):
     def __init__(self, stream: _Socket | TLSStream, connected: socket.socket) -> None:
         self._stream = stream
         self._socket = connected
+        self._written: list[bytes] = []
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
         """Receive some bytes; b"" at the end."""
+        await self._send()
         try:
             return await self._stream.receive(max_bytes)
         except anyio.EndOfStream:
@@ -184,7 +186,16 @@ class _Stream(httpcore.AsyncNetworkStream):
             raise httpcore.ReadError(error) from error
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
-        """Send all of the buffer."""
+        """Keep the buffer until the request is complete, as its head and its body reach a server sooner in one piece."""
+        self._written.append(buffer)
+        if not buffer:  # httpcore writes nothing at the end of a request
+            await self._send()
+
+    async def _send(self) -> None:
+        buffer = b"".join(self._written)
+        self._written.clear()
+        if not buffer:
+            return
         try:
             await self._stream.send(buffer)
         except _BROKEN as error:

@@ -488,7 +488,7 @@ def test_what_a_server_says_fits_every_format():
         provider=None,
         usage=usage,
     )
-    row = jobs.Row(query="q", documents=["x"], row=4)
+    row = jobs.RowRequest(query="q", documents=["x"], row=4)
     found = jobs.finished_row(Ranked(0, row, ranked))
 
     assert found == FinishedRow(4, [(0, 0.5)], model="\ufffd", cost=1.0, response_id="a\ufffd")

@@ -30,7 +30,7 @@ from msgspec import Meta
 from openrouter_rerank import Hit, Ranking, Reranker
 from openrouter_rerank.cli import connection
 from openrouter_rerank.cli.app import COMMANDS, app
-from openrouter_rerank.cli.connection import Server, _field_option, connect
+from openrouter_rerank.cli.connection import ServerOptions, _field_option, connect
 from openrouter_rerank.cli.output import explained
 from openrouter_rerank.cli.rows import Row
 from openrouter_rerank.testing import (
@@ -288,8 +288,17 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
     "a misspelt command": (["rnak"], ["no such command: 'rnak'; did you mean 'rank'? See 'rerank --help'"]),
     "no such option": (
         ["rank", "--topn", "3", "q"],
-        ["No such option '--topn'. Did you mean '--top-n'? See"],
+        ["no such option: '--topn'; did you mean '--top-n'? See"],
     ),
+    "the option of another tool": (
+        ["rank", "--top-k", "3", "q"],
+        ["no such option: '--top-k'; did you mean '--top-n'?"],
+    ),
+    "a needless option": (
+        ["rank", "--return-documents", "q"],
+        ["it is not needed, as each result holds your own"],
+    ),
+    "an option like no other": (["serve", "--quux"], ["no such option: '--quux'. See 'rerank serve --help'"]),
     "top_n of 0": (["rank", "--top-n", "0", "q"], ["0 is not in the range"]),
     "min_score that is no number": (
         ["rank", "--local", "--min-score", "nan", "q", LIBRARY],
@@ -537,7 +546,7 @@ def test_another_server_may_go_without_a_key(key: str | None):
 def test_the_key_is_in_no_frame(monkeypatch: pytest.MonkeyPatch):
     """An option with a wrong value raises without the key in the local variables of our frames."""
     monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
-    server: Server = {
+    server: ServerOptions = {
         "local": False,
         "scorer": None,
         "dialect": None,
@@ -938,7 +947,8 @@ def test_version():
     version = (
         f"openrouter-rerank {VERSION}, contract {CONTRACT_VERSION}, Python {platform.python_version()}\n"
     )
-    assert rerank("--version").stdout == version
+    for command in ([], *([name] for name in COMMANDS)):
+        assert rerank(*command, "--version").stdout == version
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -1052,6 +1062,11 @@ def test_a_wrong_field_is_bad_usage(given: list[str], message: str, tmp_path: Pa
         (Literal["low", "high"] | None, "low", "low"),
         (list[str], '["a"]', ["a"]),
         (str | float, '"1"', "1"),
+        (str | float, "1.5", 1.5),
+        (str | list[str], "5", "5"),
+        (str | list[str], "a b", "a b"),
+        (str | list[str], '["a"]', ["a"]),
+        (Literal[1, 2], "2", 2),
     ],
 )
 def test_an_option_has_the_type_of_its_field(expected: Any, given: str, value: object) -> None:

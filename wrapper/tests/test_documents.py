@@ -124,7 +124,7 @@ WRONG: list[tuple[Any, type[Exception], list[str]]] = [
     ({"text": None}, ValueError, ["document 1", "neither text nor image"]),
     ({"content": "a"}, ValueError, ["document 1", "'content'", "key="]),
     ({"txt": "a"}, ValueError, ["document 1", "'txt'", "did you mean 'text'?"]),
-    ({"body": "a"}, ValueError, ["document 1", "'body'. A document has text and image; pass key="]),
+    ({"body": "a"}, ValueError, ["document 1", "'body'; to rank by a field of your own objects, pass key="]),
     ({"text": "a", "title": "T"}, ValueError, ["document 1", "'title'", "key="]),
     ({5: "a"}, ValueError, ["document 1", "5"]),
     ({"text": 5}, TypeError, ["document 1", "text", "str", "int"]),
@@ -133,9 +133,9 @@ WRONG: list[tuple[Any, type[Exception], list[str]]] = [
     ({"image": "tower.jpg"}, ValueError, ["document 1", "pathlib.Path"]),
     ({"image": ""}, ValueError, ["document 1", "http(s) URL"]),
     ({"image": "data:text/plain,x"}, ValueError, ["document 1", "data:image/"]),
-    (b"a text in bytes", ValueError, ["document 1", "no image that we know", "image/png"]),
-    (b"", ValueError, ["document 1", "no image that we know"]),
-    (b"RIFF\x24\x00\x00\x00WAVE", ValueError, ["document 1", "no image that we know"]),
+    (b"a text in bytes", ValueError, ["document 1", "not an image of a known type", "image/png"]),
+    (b"", ValueError, ["document 1", "not an image of a known type"]),
+    (b"RIFF\x24\x00\x00\x00WAVE", ValueError, ["document 1", "not an image of a known type"]),
     ({"text": "\ud800"}, ValueError, ["document 1", "surrogate"]),
 ]
 

@@ -1,6 +1,7 @@
 """Hold the generated client and the facade to the contract: a failure names what is missing, and where."""
 
 import inspect
+import keyword
 import re
 from collections.abc import Sequence
 
@@ -20,15 +21,19 @@ from openrouter_rerank import (
     listing,
     wordings,
 )
-from openrouter_rerank_api import answers, models
+from openrouter_rerank.bulk.many import Progress
+from openrouter_rerank.bulk.many import RerankRequest as ManyRequest
+from openrouter_rerank.ledger import Totals
+from openrouter_rerank.options import LocalOptions
+from openrouter_rerank_api import answers, models, options
 from openrouter_rerank_api.api.models import list_models
 from openrouter_rerank_api.api.rerank import create_rerank
+from openrouter_rerank_api.dialects import DialectOptions
 from openrouter_rerank_api.models import (
     ListedModel,
     ModelArchitecture,
     ModelList,
     ModelPricing,
-    RerankRequest,
     RerankResponse,
     RerankResult,
 )
@@ -52,6 +57,12 @@ def schemas():
     return {name: schema for name, schema in named.items() if schema.get("type") == "object"}
 
 
+def python_name(field):
+    """Return True if an attribute can have the name of a field; others are in `additional_properties`."""
+    needed = {"str", "int", "float", "bool", "list", "dict"}  # by the annotations of a model
+    return field.isidentifier() and not keyword.iskeyword(field) and field not in needed
+
+
 def sides(contract_has, client_has):
     """Return the names that only one side has, in words."""
     return [f"the contract alone has {name}" for name in sorted(contract_has - client_has)] + [
@@ -64,7 +75,11 @@ def test_the_generated_client_is_that_of_the_contract():
     there, here = set(), set()
     for name, schema in schemas().items():
         required = schema.get("required", [])
-        there |= {f"{name}.{field}{'!' * (field in required)}" for field in schema.get("properties", {})}
+        there |= {
+            f"{name}.{field}{'!' * (field in required)}"
+            for field in schema.get("properties", {})
+            if python_name(field)
+        }
         here |= {
             f"{name}.{field.name}{'!' * (field.default is attrs.NOTHING)}"
             for field in attrs.fields(getattr(models, name, attrs.make_class("Missing", [])))
@@ -93,40 +108,37 @@ def test_the_default_address_is_the_contracts_first_server():
     assert contract.load().document["servers"][0]["url"] == defaults.BASE_URL
 
 
-def scalars(model, table):
-    """Return the fields of a model that are not read as scalars."""
-    return names(model) - set(table)
+def left_out(model, table):
+    """Return the fields of a model that the caller gets in a form of ours."""
+    return names(model) - {answers.NAMES.get(name, name) for name in table}
 
 
 def test_the_projection_names_fields_of_the_model():
-    """A ranking reads each scalar of an answer, and lists and objects of these names alone."""
+    """A ranking reads each field of an answer."""
     read = {field.name for field in msgspec.structs.fields(answer._Body)}
 
     # `error` may replace an answer; other servers have their usage in `meta` and `tokens`.
     assert read == {*answers.ANSWER, "results", "usage", "error", "meta", "tokens"}
     assert set(answers.ANSWER) <= set(Ranking.__struct_fields__)
-    assert scalars(RerankResponse, answers.ANSWER) == {"results", "usage"}, (
-        "not a scalar: `ranking.response` has it; say so here, or show it in Ranking (wrapper/openrouter_rerank/ranking.py)"
-    )
+    assert left_out(RerankResponse, answers.ANSWER) == {"results", "usage"}
 
 
 def test_the_projection_of_a_result_names_fields_of_the_model():
-    """A hit has each scalar of a result; the echo is left out on purpose."""
+    """A hit has each field of a result; the echo is left out on purpose."""
     read = {field.name for field in msgspec.structs.fields(answer._Result)}
 
     assert read == {*answers.HIT, "index", "relevance_score"}
     assert set(answers.HIT) <= set(Hit.__struct_fields__)
-    assert scalars(RerankResult, answers.HIT) == {"index", "relevance_score", "document"}, (
-        "not a scalar: `ranking.response` has it; say so here, or show it in Hit (wrapper/openrouter_rerank/ranking.py)"
-    )
+    assert left_out(RerankResult, answers.HIT) == {"index", "relevance_score", "document"}
 
 
 def test_usage_has_every_field_of_the_contract():
-    """Whatever the contract bills by, the caller sees."""
+    """Whatever the contract bills by, the caller sees; numbers are summed up in the ledger and the progress."""
     assert set(Usage.__struct_fields__) == set(answers.USAGE)
-    assert not scalars(models.Usage, answers.USAGE), (
-        "not a scalar: `ranking.response` has it; say so here, or show it in Usage (wrapper/openrouter_rerank/ranking.py)"
-    )
+    assert not left_out(models.Usage, answers.USAGE)
+    assert set(answers.SUMS) == {name for name, kind in answers.USAGE.items() if kind in (int, float)}
+    for kind in (Totals, Progress):
+        assert set(answers.SUMS) < set(kind.__struct_fields__)
 
 
 def test_no_field_of_the_answer_has_a_name_of_ours():
@@ -178,12 +190,45 @@ def test_the_list_is_asked_for_what_ranks():
 
 def test_every_request_field_is_an_argument():
     """Every field of the contract's request is an argument of `rerank` and of `RerankRequest`."""
-    from openrouter_rerank.bulk.many import RerankRequest as ManyRequest
-
     request = ManyRequest("q", [])
-    missing = names(RerankRequest) - set(inspect.signature(Reranker.rerank).parameters)
-    missing |= {name for name in names(RerankRequest) if not hasattr(request, name)}
+    fields = set(schemas()["RerankRequest"]["properties"])
+    arguments = {
+        ours: options.NAMES.get(ours, ours) for ours in inspect.signature(Reranker.rerank).parameters
+    }
+    missing = fields - set(arguments.values())
+    missing |= {arguments[ours] for ours in options.WIRE_TYPES if not hasattr(request, ours)}
     assert not missing, f"rerank() does not take {sorted(missing)}. Next: `nox -s generate`"
+
+
+def parameters(function):
+    """Return the arguments of a function that it names itself."""
+    return set(
+        function.__code__.co_varnames[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount]
+    )
+
+
+def test_no_field_of_the_request_has_a_name_of_ours():
+    """A field of the contract hides no argument of ours, and no option of a command."""
+    functions = (Reranker.__init__, Reranker.rerank, Reranker.rerank_many, Reranker.local.__func__)
+    ours = set().union(*map(parameters, (*functions, ManyRequest.__init__)))
+    ours |= {
+        name
+        for name, kind in LocalOptions.__annotations__.items()
+        if kind != options.RerankOptions.__annotations__.get(name)
+        and name not in DialectOptions.__annotations__
+    }
+    taken = ours & set(options.WIRE_TYPES)
+    assert not taken, f"options.py of the facade, client.py: rename the arguments {sorted(taken)}"
+
+
+@pytest.mark.parametrize("command", ["rank", "batch", "models"])
+def test_no_option_of_a_command_is_there_twice(command):
+    """The options that follow from the contract have other names than ours."""
+    cli = pytest.importorskip("openrouter_rerank.cli.app", reason="the command needs its extra")
+    made = cli.app.get_command(None, command)
+    names = [name for parameter in made.params for name in parameter.opts]
+    twice = {name for name in names if names.count(name) > 1}
+    assert not twice, f"openrouter_rerank/cli: rename our options {sorted(twice)}"
 
 
 def test_every_documented_status_has_a_row():

@@ -83,7 +83,7 @@ def test_the_numbers_of_a_ledger_are_those_of_its_total() -> None:
         "unknown": 1,
     }
     assert repr(ledger) == (
-        "<Ledger: calls=2, attempts=3, cached=1, search_units=2, total_tokens=70, cost=0.5, unknown=1>"
+        "<Ledger: calls=2, attempts=3, cached=1, unknown=1, cost=0.5, search_units=2, total_tokens=70>"
     )
 
 
@@ -190,7 +190,10 @@ def test_threads_share_a_ledger() -> None:
         thread.join()
 
     assert (
-        ledger.total == ledger.by_tag["t"] == ledger.by_model["m"] == Totals(2000, 2000, 0, 2000, 2000, 500.0)
+        ledger.total
+        == ledger.by_tag["t"]
+        == ledger.by_model["m"]
+        == Totals(calls=2000, attempts=2000, search_units=2000, total_tokens=2000, cost=500.0)
     )
 
 

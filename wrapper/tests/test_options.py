@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable
-from typing import Annotated, Any, TypedDict
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Required, TypedDict
 
 import pytest
 from msgspec import Meta
 
 from driving import KEY, body, call, settings
-from openrouter_rerank import AsyncReranker, Reranker, Retries, request
+from openrouter_rerank import (
+    AsyncReranker,
+    DiskCache,
+    Document,
+    MemoryCache,
+    Reranker,
+    Retries,
+    diagnose,
+    request,
+    split_by_words,
+)
 from openrouter_rerank.bulk import RerankRequest
-from openrouter_rerank.testing import AsyncFakeReranker, FakeReranker
+from openrouter_rerank.testing import (
+    AsyncFakeReranker,
+    FakeAnswer,
+    FakeReranker,
+    InProcess,
+    answer,
+    faulty,
+    serving,
+)
 
 DOCUMENTS = ["a", "b"]
 
@@ -47,6 +67,63 @@ DOCUMENTS = ["a", "b"]
             lambda: RerankRequest("q", [], top_m=3),
             "RerankRequest() has no argument 'top_m'; did you mean 'top_n'?",
         ),
+        (lambda: Reranker.local(top_k=1), "local() has no argument 'top_k'; did you mean 'top_n'?"),
+        (lambda: Reranker.local(api_key=KEY), "'api_key'; it is for a server; use the constructor in place"),
+        (lambda: FakeReranker(top_k=1), "FakeReranker() has no argument 'top_k'; did you mean 'top_n'?"),
+        (lambda: FakeReranker(scrpt=[]), "FakeReranker() has no argument 'scrpt'; did you mean 'script'?"),
+        (
+            lambda: FakeReranker().with_options(apikey=KEY),
+            "did you mean 'api_key'? Set it where the reranker",
+        ),
+        (lambda: FakeReranker().rerank("q", [], max_cots=1), "did you mean 'max_cost'? Set it where the"),
+        (
+            lambda: FakeReranker().rerank_many([], concurency=1),
+            "rerank_many() has no argument 'concurency'; did you mean 'concurrency'?",
+        ),
+        (
+            lambda: AsyncFakeReranker().rerank_many([], top_k=1),
+            "rerank_many() has no argument 'top_k'; set top_n in each RerankRequest, or as a default",
+        ),
+        (
+            lambda: FakeReranker().rerank_many([], return_documents=True),
+            "'return_documents'; it is not needed, as each hit holds",
+        ),
+        (
+            lambda: FakeReranker().rerank_many([], zzz=1),
+            "'zzz'; its arguments are concurrency, ordered, prog",
+        ),
+        (lambda: FakeReranker().dry_run([], top_n=1), "dry_run() has no argument 'top_n'; set top_n in each"),
+        (lambda: asyncio.run(AsyncFakeReranker().dry_run([], request=1)), "did you mean 'requests'?"),
+        (lambda: FakeReranker().models(tiemout=1), "models() has no argument 'tiemout'; did you mean 'timeo"),
+        (lambda: asyncio.run(AsyncFakeReranker().models(extra_header=1)), "did you mean 'extra_headers'?"),
+        (
+            lambda: diagnose("http://127.0.0.1:9", dialct="tei"),
+            "diagnose() has no argument 'dialct'; did you",
+        ),
+        (lambda: Retries(attemps=1), "Retries() has no argument 'attemps'; did you mean 'attempts'?"),
+        (lambda: Document(txt="a"), "Document() has no argument 'txt'; did you mean 'text'?"),
+        (lambda: FakeAnswer(score=[1]), "FakeAnswer() has no argument 'score'; did you mean 'scores'?"),
+        (
+            lambda: MemoryCache(max_entry=1),
+            "MemoryCache() has no argument 'max_entry'; did you mean 'max_entr",
+        ),
+        (
+            lambda: DiskCache("x", zzz=1),
+            "DiskCache() has no argument 'zzz'; its arguments are max_bytes, path, ttl",
+        ),
+        (
+            lambda: split_by_words(3, overlaps=1),
+            "split_by_words() has no argument 'overlaps'; did you mean 'ov",
+        ),
+        (lambda: serving(scirpt=1), "serving() has no argument 'scirpt'; did you mean 'script'?"),
+        (lambda: faulty(falt="x"), "faulty() has no argument 'falt'; did you mean 'fault'?"),
+        (lambda: InProcess(scirpt=1), "InProcess() has no argument 'scirpt'; did you mean 'script'?"),
+        (lambda: answer(200, bdy="x"), "answer() has no argument 'bdy'; did you mean 'body'?"),
+        (
+            lambda: Reranker(KEY, "model"),
+            "Reranker() takes from 1 to 2 positional arguments but 3 were given",
+        ),
+        (lambda: Reranker.local("lexical", "model"), "local() takes from 1 to 2 positional arguments"),
     ],
 )
 def test_a_misspelt_option_is_refused(use: Callable[[], object], message: str) -> None:
@@ -56,6 +133,24 @@ def test_a_misspelt_option_is_refused(use: Callable[[], object], message: str) -
 
     assert message in str(caught.value)
     assert "_Base" not in str(caught.value)
+    assert "__init__" not in str(caught.value)
+
+
+def test_a_misspelt_secret_is_in_no_frame() -> None:
+    """A traceback with local variables does not show the value of an argument that is refused."""
+    uses = (
+        lambda: diagnose("http://127.0.0.1:9", apikey="sesame"),
+        lambda: FakeReranker().models(extra_header="sesame"),
+    )
+    for use in uses:
+        with pytest.raises(TypeError) as caught:
+            use()
+
+        frames = caught.value.__traceback__
+        while frames:
+            if frames.tb_frame.f_code.co_filename != __file__:
+                assert "sesame" not in str(frames.tb_frame.f_locals)
+            frames = frames.tb_next
 
 
 def test_signatures_name_the_options() -> None:
@@ -149,12 +244,26 @@ class Inner(TypedDict, total=False):
     size: Annotated[int, Meta(le=3)]
 
 
+class Closed(TypedDict, total=False):
+    """A nested object with a key that is required, and objects in a list and in a mapping."""
+
+    name: Required[str]
+    parts: list[Inner]
+    named: Mapping[str, Inner]
+
+
 FUTURE: dict[str, Any] = {
     "max_tokens_per_doc": Annotated[int, Meta(ge=1)],
     "ratio": Annotated[float, Meta(gt=0, lt=1)],
     "names": Annotated[list[str], Meta(max_length=2)],
     "flag": bool | None,
     "inner": Inner | None,
+    "closed": Closed,
+    "level": Literal[1, 2, 3] | None,
+    "word": Literal["a", "b"],
+    "code": Annotated[str, Meta(pattern="^[a-z]+\\Z")],
+    "once": Annotated[list[str], Meta(max_length=9, extra={"unique_items": True})] | None,
+    "labels": Mapping[str, str],
 }
 
 
@@ -166,17 +275,39 @@ FUTURE: dict[str, Any] = {
         ("max_tokens_per_doc", "5", (TypeError, "max_tokens_per_doc must be an int, not str")),
         ("max_tokens_per_doc", True, (TypeError, "max_tokens_per_doc must be an int, not bool")),
         ("ratio", 0.5, None),
-        ("ratio", 1.5, (ValueError, "ratio: expected float < 1")),
+        ("ratio", 1.5, (ValueError, "ratio must be less than 1, not 1.5")),
         ("ratio", float("nan"), (ValueError, "ratio holds what JSON cannot")),
         ("names", ["a"], None),
         ("names", ["a", 5], (ValueError, "names[1]: expected str, got int")),
-        ("names", ["a"] * 50, (ValueError, "names: expected array of length <= 2, and it is ['a',")),
+        ("names", ["a"] * 50, (ValueError, "names: expected list of length <= 2, and it is ['a',")),
         ("names", {"a"}, (TypeError, "names holds what JSON cannot")),
         ("flag", False, None),
         ("flag", 1, (TypeError, "flag must be a bool, not int")),
         ("inner", {"size": 3}, None),
         ("inner", {"size": 4}, (ValueError, "inner.size: expected int <= 3")),
         ("inner", {"sise": 3}, (ValueError, "inner: unknown key 'sise'; did you mean 'size'?")),
+        ("closed", {"name": "a", "parts": [{"size": 1}], "named": {"x": {}}}, None),
+        ("closed", {}, (ValueError, "closed: the key 'name' is missing; it is required")),
+        ("closed", {"nmae": "a"}, (ValueError, "closed: unknown key 'nmae'; did you mean 'name'?")),
+        (
+            "closed",
+            {"name": "a", "parts": [{}, {"sise": 1}]},
+            (ValueError, "closed.parts[1]: unknown key 'sise'"),
+        ),
+        (
+            "closed",
+            {"name": "a", "named": {"x": {"sise": 1}}},
+            (ValueError, "closed.named.x: unknown key 'sise'"),
+        ),
+        ("level", 3, None),
+        ("level", 4, (ValueError, "level must be 1, 2 or 3, not 4")),
+        ("word", "c", (ValueError, "word must be 'a' or 'b', not 'c'")),
+        ("code", "a", None),
+        ("code", "a\n", (ValueError, "code: expected str matching regex")),
+        ("once", ["a", "b"], None),
+        ("once", ["a", "b", "a"], (ValueError, "once: 'a' is there twice; leave one of them out")),
+        ("labels", {"a": "b"}, None),
+        ("labels", {"a": 1}, (ValueError, "labels[...]: expected str, got int")),
     ],
 )
 def test_a_field_is_checked_by_its_type(
@@ -189,6 +320,19 @@ def test_a_field_is_checked_by_its_type(
     with pytest.raises(error[0]) as caught:
         request._field(name, value, FUTURE[name])
     assert str(caught.value).startswith(error[1])
+
+
+def test_a_name_that_python_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field has the name of the wire in the body, and `extra_body` overrides it by that name."""
+    monkeypatch.setattr(request, "NAMES", {"from_": "from"})
+    monkeypatch.setattr(request, "WIRE_TYPES", {"model": str, "from_": str})
+    given = {"model": "m", "from_": "app", "extra_body": {"x": 1}}
+
+    assert json.loads(request.body("q", ["d"], given)) == {
+        "model": "m", "query": "q", "documents": ["d"], "from": "app", "x": 1
+    }  # fmt: skip
+    given["extra_body"] = {"from": "a", "user": "u"}
+    assert json.loads(request.body("q", ["d"], given))["from"] == "a"
 
 
 def test_requests_compare_and_refuse() -> None:

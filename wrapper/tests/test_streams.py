@@ -208,6 +208,7 @@ async def test_bytes_there_and_back(network: AsyncNetwork) -> None:
             reader = threading.Thread(target=_read_all, args=(other, received))
             reader.start()
             await stream.write(b"x" * 2**23)
+            await stream.write(b"")
             await stream._stream.send_eof()
             reader.join()
             assert len(received) == 2**23
@@ -219,6 +220,55 @@ async def test_bytes_there_and_back(network: AsyncNetwork) -> None:
         await stream.aclose()
         assert stream.get_extra_info("is_readable"), "what is closed is not waited for"
         assert not network._sockets
+
+
+async def test_a_request_is_sent_in_one_piece(network: AsyncNetwork) -> None:
+    """Head and body wait for each other: two packets take longer, and some servers answer the first."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stream = await network.connect_tcp("127.0.0.1", listener.getsockname()[1], 5.0)
+        other, _ = listener.accept()
+        with other:
+            other.setblocking(False)
+            await stream.write(b"head")
+            await stream.write(b"body")
+            with pytest.raises(BlockingIOError):
+                other.recv(100)
+            await stream.write(b"")
+            assert await _received(other) == b"headbody"
+            await stream.write(b"hello")  # a greeting, after which a proxy's answer is read
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(stream.read, 1)
+                assert await _received(other) == b"hello"
+                other.send(b"!")
+        await stream.aclose()
+
+
+async def _received(other: socket.socket) -> bytes:
+    await anyio.wait_readable(other)
+    return other.recv(100)
+
+
+def test_a_request_of_a_thread_is_sent_in_one_piece() -> None:
+    """The same for the connections of threads."""
+    clock = _Clock()
+    clock.end = time.monotonic() + 60
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stream = clock.connect_tcp("127.0.0.1", listener.getsockname()[1])
+        other, _ = listener.accept()
+        with other:
+            other.setblocking(False)
+            stream.write(b"head")
+            stream.write(b"body")
+            with pytest.raises(BlockingIOError):
+                other.recv(100)
+            stream.write(b"")
+            other.settimeout(60)
+            assert other.recv(100) == b"headbody"
+            stream.write(b"hello")
+            other.send(b"!")
+            assert stream.read(1) == b"!"
+            assert other.recv(100) == b"hello"
+        stream.close()
 
 
 def _read_all(connected: socket.socket, received: bytearray) -> None:
@@ -256,8 +306,9 @@ async def test_a_connection_that_breaks(network: AsyncNetwork) -> None:
         other.close()  # a reset
         with pytest.raises(httpcore.ReadError):
             await stream.read(100)
+        await stream.write(b"x")
         with pytest.raises(httpcore.WriteError):
-            await stream.write(b"x")
+            await stream.write(b"")
 
 
 async def test_a_server_that_never_stops_keeps_no_loop(network: AsyncNetwork) -> None:

@@ -284,6 +284,18 @@ def test_no_cycle_of_imports() -> None:
     assert _cycles(graph) == set()
 
 
+def test_each_class_has_a_name_of_its_own() -> None:
+    """No two public classes of the facade have one name, except where a framework's users expect it."""
+    names = [
+        node.name
+        for path in _root("openrouter_rerank").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+
+    assert {name for name in names if names.count(name) > 1} == {"OpenRouterRerank"}
+
+
 def test_cycles_are_found(tmp_path: Path) -> None:
     """The walk finds cycles by lazy, relative and type-only imports, and no others."""
     texts = {

@@ -24,6 +24,7 @@ from openrouter_rerank import (
     Retries,
     UnscoredHit,
     Usage,
+    diagnose,
 )
 from openrouter_rerank.bulk import AsyncResults, RerankRequest, Result, Results, split_by_words
 from openrouter_rerank.bulk.cache import DiskCache, MemoryCache
@@ -293,6 +294,14 @@ async def mistakes_that_type_checkers_find(
     reranker.rerank("q", texts, top_k=3)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
     reranker.rerank("q", texts, provider={"data_colection": "deny"})  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
     Reranker(apikey="key")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    reranker.models(tiemout=1)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    reranker.dry_run([], top_n=1)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    reranker.rerank_many([("q", texts)], concurency=1)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
+    diagnose("http://127.0.0.1:9", dialct="tei")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    Retries(attemps=1)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    Document(txt="a")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    MemoryCache(max_entry=1)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    split_by_words(3, overlaps=1)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     Reranker.local(foo=1)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     # Values of another type.
     reranker.rerank("q", texts, top_n="3")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -91,7 +91,7 @@ def _text(rule: RuleResult, version: str) -> str:
         "expected": rule.expected,
         "actual": rule.actual,
         "reason": rule.reason,
-        "mend": rule.mend,
+        "fix": rule.mend,
         "curl": rule.curl,
         "contract": place(rule, version),
         "touches": ", ".join(rule.touched),

@@ -133,7 +133,7 @@ def _facts(rule: RuleResult, version: str) -> list[tuple[str, str]]:
         "expected": rule.expected,
         "actual": rule.actual,
         "reason": rule.reason,
-        "mend": rule.mend,
+        "fix": rule.mend,
         "curl": rule.curl,
         "contract": place(rule, version),
         "touches": ", ".join(rule.touched),

@@ -27,6 +27,7 @@ from openrouter_rerank.bulk.job import (
     PLACE,
     RELEVANCE,
     RESULTS,
+    SCALARS,
     BadBatch,
     Batch,
     BatchError,
@@ -105,16 +106,21 @@ class _Nowhere(io.RawIOBase):
 
 def _either(number: int, row: Mapping[str, Any], batch: Batch) -> tuple[FinishedRow, FinishedRow]:
     """Return both possible outcomes of a row: a ranking of typical size, and a failure."""
-    more = [_SAMPLES[kind] for kind in HIT.values()]
+    more = [_sample(kind) for kind in HIT.values()]
     ranking = [(index, _SCORE, *more) for index in range(len(row[batch.documents_column]))]
-    values = {name: _SAMPLES[kind] for name, kind in COLUMNS.items()}
+    values = {name: _sample(kind) for name, kind in COLUMNS.items()}
     ranked = FinishedRow(number, ranking[: batch.options.get("top_n")], **values)
     return ranked, FinishedRow(number, error={"type": "", "message": "", "status": None})
 
 
 _SCORE = 0.12345678901234567
-_SAMPLES: Mapping[type, Any] = {str: "n" * 30, int: 0, float: 0.0, bool: False}
+_SAMPLES: Mapping[Any, Any] = {str: "n" * 30, int: 0, float: 0.0, bool: False}
 """Typical values of an answer; names and ids have about 30 characters."""
+
+
+def _sample(kind: Any) -> Any:
+    """Return a typical value of a field; of a list or an object nothing is known."""
+    return _SAMPLES[kind] if kind in SCALARS else None
 
 
 def _note_not_finite(row: Mapping[str, Any], number: int, found: Survey) -> None:
@@ -240,7 +246,7 @@ def sendable(documents: list[Any]) -> list[Any]:
     ]
 
 
-class Row(RerankRequest[Any]):
+class RowRequest(RerankRequest[Any]):
     """The request of a row of the input."""
 
     __slots__ = ("row",)
@@ -259,7 +265,7 @@ class Row(RerankRequest[Any]):
 
 
 def finished_row(result: Result[Any]) -> FinishedRow:
-    """Return the outcome of a `Row`."""
+    """Return the outcome of a `RowRequest`."""
     row: int = result.request.row
     ranking: Any = result.ranking
     if result.error is not None:
@@ -296,7 +302,7 @@ def _storable(value: Any) -> Any:
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
-def requests(batch: Batch, journal: Journal, top_n: int | None) -> Iterator[Row]:
+def requests(batch: Batch, journal: Journal, top_n: int | None) -> Iterator[RowRequest]:
     """Yield the requests of the unfinished rows.
 
     Raises:
@@ -308,9 +314,9 @@ def requests(batch: Batch, journal: Journal, top_n: int | None) -> Iterator[Row]
             yield request(row, number, batch, top_n)
 
 
-def request(row: Mapping[str, Any], number: int, batch: Batch, top_n: int | None) -> Row:
+def request(row: Mapping[str, Any], number: int, batch: Batch, top_n: int | None) -> RowRequest:
     """Return the request of a row."""
-    return Row(
+    return RowRequest(
         number,
         row[batch.query_column],
         documents_of(row, batch),

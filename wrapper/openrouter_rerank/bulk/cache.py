@@ -29,6 +29,7 @@ import msgspec
 
 from openrouter_rerank import forks
 from openrouter_rerank.answer import read
+from openrouter_rerank.arguments import checks_names
 from openrouter_rerank.calls import Call, Handler, PreparedCall
 from openrouter_rerank.checks import positive
 from openrouter_rerank.errors import RerankError
@@ -155,6 +156,7 @@ class MemoryCache:
 
     blocking = False
 
+    @checks_names
     def __init__(self, max_entries: int = 1_000, ttl: float = 3600.0) -> None:
         try:
             from cachetools import TTLCache  # noqa: PLC0415 - an extra
@@ -232,6 +234,7 @@ class DiskCache:
         TypeError, ValueError: A limit is not a positive number.
     """
 
+    @checks_names
     def __init__(self, path: str | Path, max_bytes: int = 1_000_000_000, ttl: float = 30 * 86_400.0) -> None:
         path = Path(path)
         max_bytes = int(positive("max_bytes", max_bytes, ""))

@@ -19,7 +19,7 @@ INPUT_FORMATS = ("jsonl", "csv", "tsv", "parquet")
 RELEVANCE = "relevance"
 ERROR = "rerank_error"
 """The column that a failed row has in addition; it is dropped when such rows are read again."""
-COLUMNS: Mapping[str, type] = {
+COLUMNS: Mapping[str, Any] = {
     **{name: kind for name, kind in ANSWER.items() if name != "id"},
     **USAGE,
     "response_id": ANSWER["id"],
@@ -27,6 +27,8 @@ COLUMNS: Mapping[str, type] = {
 """The columns that are added to a row beside its ranking: the fields of the answer, with their types."""
 RESULTS = ("ranking", *COLUMNS)
 """The columns that are added to a row."""
+SCALARS = (str, int, float, bool)
+"""The types of which a column has values as they are; where a format has no others, values of these are JSON."""
 PLACE = ("index", "score", *HIT)
 """The fields of a hit that are kept, without its document."""
 

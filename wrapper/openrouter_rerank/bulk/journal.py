@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 import msgspec
 
-from openrouter_rerank.bulk.job import COLUMNS, BadBatch, Batch, Survey, reporting
+from openrouter_rerank.bulk.job import COLUMNS, SCALARS, BadBatch, Batch, Survey, reporting
 from openrouter_rerank.bulk.paths import open_journal, refuse_existing, refuse_irregular, refuse_lack_of_room
 from openrouter_rerank.ledger import exact
 
@@ -35,7 +35,11 @@ S = TypeVar("S", bound=msgspec.Struct)
 def _with_columns(base: type[S]) -> type[S]:
     """Add a field for each column that the struct lacks, so that new fields of the contract are recorded too."""
     names = set(base.__struct_fields__)
-    added = [(name, kind | None, None) for name, kind in COLUMNS.items() if name not in names]
+    added = [
+        (name, kind | None if kind in SCALARS else Any, None)
+        for name, kind in COLUMNS.items()
+        if name not in names
+    ]
     return cast("type[S]", msgspec.defstruct(base.__name__, added, bases=(base,), module=base.__module__))
 
 

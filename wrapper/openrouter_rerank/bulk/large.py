@@ -16,6 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
+from openrouter_rerank.arguments import checks_names
 from openrouter_rerank.blank import is_blank_document
 from openrouter_rerank.calls import Call, Handler, PreparedCall, is_too_large
 from openrouter_rerank.documents import exact
@@ -49,6 +50,7 @@ _MOST_ALONE = 8
 _FOR_ALL = (AuthenticationError, InsufficientCreditsError, BudgetExceededError)
 
 
+@checks_names
 def split_by_words(n: int, overlap: int = 0) -> Splitter:
     """Return a splitter of texts into pieces of n words that overlap by `overlap` words.
 

@@ -7,9 +7,11 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar, Unpack, cast, over
 
 import msgspec
 
-from openrouter_rerank.documents import Listed, nearest
+from openrouter_rerank.arguments import nearest
+from openrouter_rerank.documents import Listed
 from openrouter_rerank.options import CALL, CallOptions, refuse_unknown
 from openrouter_rerank.ranking import OriginalOrder, Ranking
+from openrouter_rerank_api.answers import UsageSums
 
 T = TypeVar("T")
 
@@ -127,18 +129,14 @@ class Result(msgspec.Struct, Generic[T], frozen=True):
         return cast("Ranking[T] | OriginalOrder[T]", self.ranking)
 
 
-class Progress(msgspec.Struct, frozen=True):
-    """The progress of a run of many queries."""
+class Progress(UsageSums, frozen=True, kw_only=True):
+    """The progress of a run of many queries, with the known sums of the numbers of its usage."""
 
     done: int
     """Results so far, including failed ones."""
     failed: int
-    cost: float
-    """US dollars, as far as the server reported them."""
     unknown: int
     """Rankings whose cost the server did not report."""
-    search_units: int
-    total_tokens: int
     elapsed: float
     """Seconds since the first request was taken."""
     limit: int

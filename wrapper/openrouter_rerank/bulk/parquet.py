@@ -29,10 +29,11 @@ def load(module: str = "pyarrow") -> Any:
         raise BadFile(message) from error
 
 
-def types() -> Mapping[type, Any]:
-    """Return the type of Arrow for each type of a scalar."""
+def type_of(kind: Any) -> Any:
+    """Return the type of Arrow for the type of a field of an answer; lists and objects are written as JSON."""
     arrow = load()
-    return {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_()}
+    scalars = {int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_()}
+    return scalars.get(kind, arrow.string())
 
 
 def problems() -> tuple[type[Exception], ...]:

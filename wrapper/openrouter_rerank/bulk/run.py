@@ -18,6 +18,7 @@ from openrouter_rerank.errors import BudgetExceededError
 from openrouter_rerank.ledger import Ledger
 from openrouter_rerank.operations import Failure, Step
 from openrouter_rerank.retries import Retries
+from openrouter_rerank_api.answers import SUMS
 
 # No other call can succeed after such an error.
 _ENDING = (BudgetExceededError,)
@@ -98,8 +99,8 @@ class Run(ABC):
         self._began = 0.0
         # Calls run in the caller's context, as in a loop of the caller's: a span there is the parent of theirs.
         self._variables = copy_context()
-        self._done = self._failed = self._unknown = self._units = self._tokens = 0
-        self._cost = 0.0
+        self._done = self._failed = self._unknown = 0
+        self._sums: dict[str, Any] = dict.fromkeys(SUMS, 0)
 
     @property
     def inherited(self) -> bool:
@@ -177,22 +178,19 @@ class Run(ABC):
             self._failed += 1
         else:
             usage = result.ranking.usage
-            self._cost += usage.cost or 0.0
+            for name in SUMS:
+                self._sums[name] += getattr(usage, name) or 0
             # A call with nothing to rank sent nothing, and cost nothing.
             self._unknown += usage.cost is None and bool(result.ranking.attempts)
-            self._units += usage.search_units or 0
-            self._tokens += usage.total_tokens or 0
         if self._progress is not None:
             self._progress(
                 Progress(
                     done=self._done,
                     failed=self._failed,
-                    cost=self._cost,
                     unknown=self._unknown,
-                    search_units=self._units,
-                    total_tokens=self._tokens,
                     elapsed=monotonic() - self._began,
                     limit=self.pace.limit,
+                    **self._sums,
                 )
             )
         return result

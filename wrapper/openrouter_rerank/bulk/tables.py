@@ -22,6 +22,7 @@ from openrouter_rerank.bulk.job import (
     INPUT_FORMATS,
     RELEVANCE,
     RESULTS,
+    SCALARS,
     BadBatch,
     Batch,
     Rows,
@@ -168,7 +169,7 @@ def _decoded(name: str, line: int, text: str) -> Any:
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-class Writer(Protocol):
+class RowWriter(Protocol):
     """A writer of rows with their results to the output."""
 
     def write(self, chunk: Chunk, places: Sequence[int], results: Sequence[Mapping[str, Any]]) -> None:
@@ -184,7 +185,7 @@ class Writer(Protocol):
         ...
 
 
-def writer(batch: Batch, found: Survey, file: BinaryIO) -> Writer:
+def writer(batch: Batch, found: Survey, file: BinaryIO) -> RowWriter:
     """Return the writer of the output to this file."""
     match batch.output_format:
         case "jsonl":
@@ -275,13 +276,14 @@ class _Parquet:
         arrow = parquet.load()
         self._batch = batch
         self._carried = found.schema
-        types = parquet.types()
         place: list[Any] = [("index", arrow.int32()), ("score", arrow.float64())]
-        place += [(name, types[kind]) for name, kind in HIT.items()]
+        place += [(name, parquet.type_of(kind)) for name, kind in HIT.items()]
         if batch.with_documents:
             # A column has one type, so documents that are objects are written as JSON.
             place.append(("document", arrow.string()))
-        kinds = [arrow.list_(arrow.struct(place)), *[types[kind] for kind in COLUMNS.values()]]
+        self._texts = [name for name, kind in HIT.items() if kind not in SCALARS]
+        self._texts += ["document"] if batch.with_documents else []
+        kinds = [arrow.list_(arrow.struct(place)), *map(parquet.type_of, COLUMNS.values())]
         self._added = arrow.schema(list(zip(map(batch.added, RESULTS), kinds, strict=True)))
         schema = found.schema
         for field in self._added:
@@ -316,13 +318,21 @@ class _Parquet:
 
     def _results(self, results: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         columns = {name: [result[name] for result in results] for name in self._added.names}
-        if self._batch.with_documents:
+        for name, kind in COLUMNS.items():
+            added = self._batch.added(name)
+            columns[added] = [arrow_value(kind, value) for value in columns[added]]
+        if self._texts:
             name = self._batch.added("ranking")
             columns[name] = [
-                [{**hit, "document": cell_text(hit["document"])} for hit in ranking]
+                [{**hit, **{text: arrow_value(Any, hit[text]) for text in self._texts}} for hit in ranking]
                 for ranking in columns[name]
             ]
         return columns
+
+
+def arrow_value(kind: Any, value: Any) -> Any:
+    """Return a value of this type as a column of Arrow has it: a list or an object as JSON."""
+    return value if kind in SCALARS or value is None else cell_text(value)
 
 
 def _runs(places: Sequence[int]) -> Iterator[range]:

@@ -25,6 +25,28 @@ COMMANDS = {
 }
 
 
+def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - as click calls it
+    del parameter
+    if not value or context.resilient_parsing:
+        return
+    from openrouter_rerank_api.options import CONTRACT_VERSION  # noqa: PLC0415 - `rerank --help` does without
+
+    click.echo(
+        f"openrouter-rerank {VERSION}, contract {CONTRACT_VERSION}, Python {platform.python_version()}"
+    )
+    context.exit()
+
+
+_VERSION = click.Option(
+    ["--version"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the versions of the package, the contract and Python, and exit.",
+)
+
+
 class OneLine(click.Command):
     """A command that reports an error on one line."""
 
@@ -54,12 +76,14 @@ class _Commands(OneLine, click.Group):
         if cmd_name not in COMMANDS:
             if ctx.resilient_parsing:
                 return None
-            from openrouter_rerank.documents import nearest  # noqa: PLC0415 - a misspelt name alone needs it
+            from openrouter_rerank.arguments import nearest  # noqa: PLC0415 - a misspelt name alone needs it
 
             close = nearest(cmd_name, COMMANDS)
             hint = f"did you mean {close!r}?" if close else f"the commands are {', '.join(COMMANDS)}"
             ctx.fail(f"no such command: {cmd_name!r}; {hint}")
         command: click.Command = import_module(f"openrouter_rerank.cli.{cmd_name}").command
+        if _VERSION not in command.params:
+            command.params.append(_VERSION)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -76,31 +100,12 @@ Shell completion: add the line for your shell to its configuration.
 """
 
 
-def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - as click calls it
-    del parameter
-    if not value or context.resilient_parsing:
-        return
-    from openrouter_rerank_api.options import CONTRACT_VERSION  # noqa: PLC0415 - `rerank --help` does without
-
-    click.echo(
-        f"openrouter-rerank {VERSION}, contract {CONTRACT_VERSION}, Python {platform.python_version()}"
-    )
-    context.exit()
-
-
 @click.command(
     "rerank",
     cls=_Commands,
+    params=[_VERSION],
     epilog=f"{EXIT_CODES}\n{_COMPLETION}",
     context_settings={"help_option_names": ["-h", "--help"]},
-)
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help="Show the versions of the package, the contract and Python, and exit.",
 )
 def app() -> None:
     """Rank documents by their relevance to a query, with OpenRouter or any server of the same API.

@@ -205,7 +205,7 @@ def command(  # noqa: PLR0913 - one argument for each option
             run = _Run(job, found, journal)
             if journal.done < found.rows:
                 if max_cost is not None and is_reached(exact(max_cost), journal.spent):
-                    message = f"--max-cost is reached: {run.state()}. Raise it to go on"
+                    message = f"--max-cost is reached: {run.state()}; raise it to continue"
                     raise CallFailed(message)
                 with connect(Reranker, max_cost=max_cost, **connection) as reranker:
                     model = connection["model"] or (MODEL if dialect_of(connection) == "openrouter" else "")
@@ -251,7 +251,7 @@ def _surveyed(job: Batch) -> Survey:
 def _estimated(job: Batch, found: Survey, top_n: int | None, connection: Connection) -> int:
     number = 0
 
-    def rows() -> Iterator[jobs.Row]:
+    def rows() -> Iterator[jobs.RowRequest]:
         nonlocal number
         for number, row in enumerate(read(job), 1):
             yield jobs.request(row, number, job, top_n)
@@ -294,7 +294,7 @@ class _Run:
         if self._journal.cut:
             _say(f"the torn end of {self._job.journal} was cut off")
         if self._earlier:
-            _say(f"going on: {self.state()}")
+            _say(f"resuming: {self.state()}")
         with results, _signals(self._interrupt(results)), self._shown():
             results.keep(lambda result: self._keep(result, results))
             try:
@@ -334,10 +334,10 @@ class _Run:
         if self._journal.done == self._rows:
             return False
         if self._stopped_by is not None:
-            after = "stopped, as row after row fails by what may pass: " if self._doubtful else ""
-            message = f"{after}{self._stopped_by}; {self.state()}. Run the same command again to go on"
+            after = "stopped after many temporary failures in a row: " if self._doubtful else ""
+            message = f"{after}{self._stopped_by}; {self.state()}; run the same command again to continue"
             raise CallFailed(message)
-        _say(f"interrupted: {self.state()}. Run the same command again to go on")
+        _say(f"interrupted: {self.state()}; run the same command again to continue")
         return True
 
     def report(self, summary: jobs.Summary) -> None:
@@ -417,7 +417,7 @@ class _Run:
             self._interrupted = True
             results.drain()
             # Unbuffered, because the signal may arrive while a buffer is written.
-            os.write(2, b"\nrerank: finishing what is under way; Ctrl-C again leaves at once\n")
+            os.write(2, b"\nrerank: finishing the rows in flight; press Ctrl-C again to stop at once\n")
 
         return handle
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from types import UnionType
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, Union, Unpack, cast, get_args, get_origin
@@ -20,7 +20,7 @@ R = TypeVar("R", Reranker, AsyncReranker)
 SCORERS = ("lexical", "semantic")
 
 
-class Server(TypedDict):
+class ServerOptions(TypedDict):
     """The options of a server; None if an option was not given."""
 
     local: bool
@@ -32,7 +32,7 @@ class Server(TypedDict):
     ca_file: str | None
 
 
-class Connection(Server):
+class Connection(ServerOptions):
     """The options of a server and of the requests to it; `fields` has the fields that were given."""
 
     model: str | None
@@ -89,14 +89,40 @@ def _read_json(context: click.Context, parameter: click.Parameter, value: str | 
         raise click.BadParameter(message, context, parameter) from error
 
 
+def _text_or_json(kinds: Sequence[Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """Return a reader of the value of an option that is JSON of one of these types, and else a text."""
+
+    def read(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+        try:
+            found: Any = None if value is None else json.loads(value)
+        except ValueError:
+            return value
+        is_number = type(found) in kinds or (type(found) is int and float in kinds)
+        return found if is_number or type(found) in (str, list, dict) else value
+
+    return read
+
+
 def _field_option(name: str, expected: Any, summary: str) -> Callable[[C], C]:
     """Return the option for a field of the request: a scalar as it is, anything else as JSON."""
     kinds = [kind for kind in _kinds(expected) if kind is not type(None)]
-    flag = f"--{name.replace('_', '-')}"
+    flag = f"--{name.strip('_').replace('_', '-')}"
+    if len(kinds) > 1 and str in kinds:
+        return click.option(flag, name, callback=_text_or_json(kinds), metavar="TEXT|JSON", help=summary)
     if len(kinds) > 1 or kinds[0] not in (str, int, float, bool):
         return click.option(flag, name, callback=_read_json, metavar="JSON", help=summary)
+    words = _words(expected)
+    if words and kinds == [str]:
+        return click.option(flag, name, type=click.Choice(words), help=summary)
     metavar = {str: "TEXT", int: "N", float: "NUMBER", bool: "true|false"}[kinds[0]]
     return click.option(flag, name, type=kinds[0], metavar=metavar, help=summary)
+
+
+def _words(expected: Any) -> list[str]:
+    """Return the closed list of values that a field may have."""
+    if get_origin(expected) is Literal:
+        return list(get_args(expected))
+    return [word for part in get_args(expected) if part is not type(None) for word in _words(part)]
 
 
 def _kinds(expected: Any) -> list[Any]:
@@ -105,8 +131,8 @@ def _kinds(expected: Any) -> list[Any]:
     if origin is Annotated:
         return _kinds(get_args(expected)[0])
     if origin is Literal:
-        words: tuple[object, ...] = get_args(expected)
-        return [type(words[0])]
+        values: tuple[object, ...] = get_args(expected)
+        return list(dict.fromkeys(map(type, values)))
     if origin in (Union, UnionType):
         return [kind for part in get_args(expected) for kind in _kinds(part)]
     return [expected]
@@ -138,7 +164,7 @@ def connection_options(command: C) -> C:
 
 
 def server_options(command: C) -> C:
-    """Add the options of a server alone; the function takes them as `**server: Unpack[Server]`."""
+    """Add the options of a server alone; the function takes them as `**server: Unpack[ServerOptions]`."""
     from openrouter_rerank_api.dialects import DIALECTS  # noqa: PLC0415 - `rerank --help` does without
 
     for option in reversed(_OPTIONS):
@@ -150,12 +176,12 @@ def server_options(command: C) -> C:
     )(command)
 
 
-def dialect_of(connection: Server) -> Any:
+def dialect_of(connection: ServerOptions) -> Any:
     """Return the name of the dialect."""
     return connection["dialect"] or "openrouter"
 
 
-def key_of(connection: Server) -> str | None:
+def key_of(connection: ServerOptions) -> str | None:
     """Return the API key, masked, as a traceback can show local variables; None for that of the dialect's vendor.
 
     Raises:

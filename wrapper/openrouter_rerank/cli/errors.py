@@ -13,6 +13,15 @@ Exit codes:
 """
 INTERRUPTED = 130
 
+_RENAMED = {
+    "--top-k": "--top-n",
+    "--threshold": "--min-score",
+    "--url": "--base-url",
+    "--api-key": "--key-env",
+}
+"""Names of options in other tools, with ours."""
+_NEEDLESS = {"--return-documents": "it is not needed, as each result holds your own document"}
+
 # Characters that a terminal acts on, including changes of the writing direction.
 _ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -34,9 +43,19 @@ def one_line(text: str) -> str:
     return _ACTING.sub("\ufffd", " ".join(text.split()))
 
 
+def _misspelt(error: click.NoSuchOption) -> str:
+    """Return the problem of an option that does not exist, with the nearest one."""
+    from openrouter_rerank.arguments import nearest  # noqa: PLC0415 - a misspelt name alone needs it
+
+    known = [name for one in error.ctx.command.params for name in one.opts] if error.ctx else []
+    close = nearest(_RENAMED.get(error.option_name, error.option_name), known)
+    hint = _NEEDLESS.get(error.option_name) or (f"did you mean {close!r}?" if close else "")
+    return f"no such option: {error.option_name!r}" + (f"; {hint}" if hint else "")
+
+
 def error_line(error: click.ClickException) -> str:
     """Return the line for standard error: the problem and the next step."""
-    message = one_line(error.format_message())
+    message = one_line(_misspelt(error) if isinstance(error, click.NoSuchOption) else error.format_message())
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "rerank"
         end = "" if message.endswith((".", "?")) else "."

@@ -10,7 +10,7 @@ import msgspec
 
 from openrouter_rerank import ModelInfo, Reranker, RerankError
 from openrouter_rerank.cli import output
-from openrouter_rerank.cli.connection import Server, connect, server_options
+from openrouter_rerank.cli.connection import ServerOptions, connect, server_options
 from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed, one_line
 from openrouter_rerank.defaults import BASE_URL
 
@@ -64,7 +64,7 @@ FORMATS: Mapping[str, Callable[[Sequence[ModelInfo]], bytes]] = {"table": table,
     type=click.Choice(tuple(FORMATS)),
     help="The output format.  [default: table on a terminal, else jsonl]",
 )
-def command(*, output_format: str | None, **server: Unpack[Server]) -> None:
+def command(*, output_format: str | None, **server: Unpack[ServerOptions]) -> None:
     """List the rerank models with their context lengths and prices.
 
     The list of OpenRouter needs no key. It has no price for most rerank models. Unknown does not mean free: each

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import cast
 
+from openrouter_rerank.arguments import nearest
 from openrouter_rerank.dialects.codec import Codec, Envelope
-from openrouter_rerank.documents import nearest
 from openrouter_rerank_api.dialects import DIALECTS
 
 __all__ = ["Codec", "Envelope", "codec", "hint"]

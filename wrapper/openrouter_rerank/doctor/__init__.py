@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
+from openrouter_rerank.arguments import NoOptions, refuse
 from openrouter_rerank.defaults import KEY_VARIABLE
 from openrouter_rerank.doctor.report import CODES, Configuration, Diagnosis, Problem
+from openrouter_rerank.options import document, names_of
 from openrouter_rerank.redaction import Key, mask, reveal
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def diagnose(  # noqa: PLR0913 - all by keyword
     max_requests: int = 25,
     timeout: float = 10.0,
     verify: Verify = True,
+    **unknown: Unpack[NoOptions],
 ) -> Diagnosis:
     """Examine a rerank server: its address, dialect, key, model, limits and ranking.
 
@@ -66,6 +69,10 @@ def diagnose(  # noqa: PLR0913 - all by keyword
     from openrouter_rerank.doctor import shell  # noqa: PLC0415 - it imports httpx
 
     api_key, url = mask(api_key), mask(url)
+    if unknown:
+        names = dict.fromkeys(unknown)
+        cast("dict[str, Any]", unknown).clear()  # a misspelt api_key is a secret too
+        refuse("diagnose", names, names_of(diagnose))
     if key_env and not key_env.isidentifier():
         # It may be the key itself, so the message does not quote it.
         message = "key_env (--key-env): not the name of an environment variable; pass the name, not the key"
@@ -84,6 +91,9 @@ def diagnose(  # noqa: PLR0913 - all by keyword
         timeout=timeout,
         verify=verify,
     )
+
+
+document(diagnose, NoOptions, {})
 
 
 def key_variable(url: str) -> str:

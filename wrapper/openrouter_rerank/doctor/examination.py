@@ -20,17 +20,17 @@ from openrouter_rerank.doctor.probes import (
     Ask,
     NoReply,
     Observation,
+    Pause,
     Question,
     Reply,
-    Row,
-    Wait,
+    ResultRow,
     rows_of,
 )
 from openrouter_rerank.doctor.refusals import Reason, Refusal
 from openrouter_rerank.doctor.report import Configuration, Diagnosis, Problem, problem
 from openrouter_rerank.readers import members, text
 
-Step: TypeAlias = Ask | Wait
+Step: TypeAlias = Ask | Pause
 Outcome: TypeAlias = Reply | NoReply
 Examination: TypeAlias = Generator[Step, Any, Diagnosis]
 
@@ -81,7 +81,7 @@ class _Finished(Exception):
 class Ranked(NamedTuple):
     """An answer with results."""
 
-    rows: list[Row]
+    rows: list[ResultRow]
     reply: Reply
 
 
@@ -137,7 +137,7 @@ class _Examiner:
         self,
         url: str,
         body: Mapping[str, Any],
-        read: Callable[[Reply], list[Row] | None],
+        read: Callable[[Reply], list[ResultRow] | None],
         *,
         with_key: bool = True,
         is_optional: bool = False,
@@ -162,7 +162,7 @@ class _Examiner:
                 self._facts["rate_limited"] = True
             pause = min(_retry_after(outcome) or tries * _PAUSE, _LONGEST_PAUSE)
             self._elapsed += pause
-            yield Wait(pause)
+            yield Pause(pause)
 
     def _get(self, url: str) -> Generator[Step, Any, Outcome]:
         return (yield from self._send(Ask("GET", url, is_quick=True)))
@@ -265,7 +265,7 @@ class _Examiner:
                 return outcome
         return refused
 
-    def _read_any(self, reply: Reply) -> list[Row] | None:
+    def _read_any(self, reply: Reply) -> list[ResultRow] | None:
         """Return the results of an answer in any dialect."""
         for name in ("openrouter", "tei", "voyage", "jina"):
             rows = rows_of(codec(name), reply)
@@ -565,7 +565,11 @@ class _Examiner:
         return {**body, "documents": _objects(documents)} if self._wraps and by.name == "openrouter" else body
 
     def _observe(
-        self, question: Question, documents: Sequence[str], rows: Sequence[Row], top_n: int | None = None
+        self,
+        question: Question,
+        documents: Sequence[str],
+        rows: Sequence[ResultRow],
+        top_n: int | None = None,
     ) -> None:
         self._observed.append(Observation(question.query, question.relevant, documents, rows, top_n))
 
@@ -802,7 +806,8 @@ def _software(reply: Reply) -> str | None:
         ("TEI", "x-compute-type" in headers),
         ("llama.cpp", "llama.cpp" in headers.get("server", "")),
         ("infinity", name.startswith("infinity-")),
-        ("vLLM", name.startswith(("score-", "rerank-"))),
+        # Others name their answers so too, but count no tokens.
+        ("vLLM", name.startswith(("score-", "rerank-")) and "total_tokens" in members(body.get("usage"))),
     ):
         if is_there:
             return found

@@ -58,7 +58,7 @@ class Ask(NamedTuple):
     """True if a few seconds are enough for the answer."""
 
 
-class Wait(NamedTuple):
+class Pause(NamedTuple):
     """A pause for the shell to make."""
 
     seconds: float
@@ -106,7 +106,7 @@ class NoReply(NamedTuple):
     """True if the other scheme may be that of the port: the server closed the connection, or TLS came to no end."""
 
 
-class Row(msgspec.Struct, frozen=True):
+class ResultRow(msgspec.Struct, frozen=True):
     """A result as the server sent it."""
 
     index: object
@@ -121,7 +121,7 @@ class Observation(NamedTuple):
     relevant: int | None
     """The place of the document that answers the query; None where there is no such document."""
     texts: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[ResultRow]
     top_n: int | None = None
 
     @property
@@ -158,14 +158,16 @@ def is_score(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
-def rows_of(codec: Codec, reply: Reply) -> list[Row] | None:
+def rows_of(codec: Codec, reply: Reply) -> list[ResultRow] | None:
     """Return the results of an answer in this dialect; None where it has none."""
     body = reply.json
     if not _names_scores(codec, body):
         return None
     decoded = codec.decode(reply.headers, body) or {}
     rows = [members(item) for item in cast("list[object]", decoded.get("results", []))]
-    return [Row(row.get("index"), row.get("relevance_score"), _echo(row.get("document"))) for row in rows]
+    return [
+        ResultRow(row.get("index"), row.get("relevance_score"), _echo(row.get("document"))) for row in rows
+    ]
 
 
 def _names_scores(codec: Codec, body: object) -> bool:

@@ -16,7 +16,7 @@ from openrouter_rerank.certificates import Verify, check_verify, ssl_context
 from openrouter_rerank.dialects import codec
 from openrouter_rerank.doctor import addresses
 from openrouter_rerank.doctor.examination import MAX_REQUESTS, Subject, examine, with_elapsed
-from openrouter_rerank.doctor.probes import Ask, NoReply, Reply, Wait
+from openrouter_rerank.doctor.probes import Ask, NoReply, Pause, Reply
 from openrouter_rerank.doctor.report import Diagnosis
 from openrouter_rerank.failures import class_names, explain, is_tls
 from openrouter_rerank.proxies import Proxy, environment_proxy
@@ -109,7 +109,7 @@ def _run(subject: Subject, sender: _Sender) -> Diagnosis:
             step = examination.send(outcome)
         except StopIteration as end:
             return cast(Diagnosis, end.value)
-        if isinstance(step, Wait):
+        if isinstance(step, Pause):
             sleep(step.seconds)
             outcome = None
         else:

@@ -29,7 +29,7 @@ else:
     )
 
 
-class Settings(Options):
+class AdapterSettings(Options):
     """The options of a call as fields, and those of the rerankers that an adapter makes. At each call they count as they are."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

@@ -17,7 +17,7 @@ try:
     from langchain_core.callbacks import Callbacks
     from langchain_core.documents import BaseDocumentCompressor, Document
 
-    from openrouter_rerank.integrations.fields import Settings, masked
+    from openrouter_rerank.integrations.fields import AdapterSettings, masked
 except ModuleNotFoundError as error:
     _message = f"the adapter for LangChain needs {error.name}: pip install 'openrouter-rerank[langchain]', or '.[langchain]' in a clone"
     raise ImportError(_message) from error
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from openrouter_rerank_api.dialects import Dialect
 
 
-class OpenRouterRerank(Settings, BaseDocumentCompressor):
+class OpenRouterRerank(AdapterSettings, BaseDocumentCompressor):
     """A compressor that returns copies of the documents by relevance, best first, with `relevance_score` in the metadata.
 
     Sync calls use a `Reranker`, and async calls an `AsyncReranker`. Their errors are raised unchanged. Without `top_n` and

@@ -23,7 +23,7 @@ try:
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
     from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
-    from openrouter_rerank.integrations.fields import Settings, masked
+    from openrouter_rerank.integrations.fields import AdapterSettings, masked
 except ModuleNotFoundError as error:
     _message = f"the adapter for LlamaIndex needs {error.name}: pip install 'openrouter-rerank[llama-index]', or '.[llama-index]' in a clone"
     raise ImportError(_message) from error
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _dispatcher = get_dispatcher(__name__)
 
 
-class OpenRouterRerank(Settings, BaseNodePostprocessor):
+class OpenRouterRerank(AdapterSettings, BaseNodePostprocessor):
     """A postprocessor that returns the nodes by relevance, best first, with new scores.
 
     Sync calls use a `Reranker`, and async calls an `AsyncReranker`. Their errors are raised unchanged. Without `top_n` and

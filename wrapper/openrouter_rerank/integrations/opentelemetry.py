@@ -153,8 +153,12 @@ def _of_ranking(ranking: Ranking[Any], whole: Sequence[PreparedCall[Any]]) -> di
     attributes = _known(
         {
             "http.response.status_code": ranking.attempts[-1].status if ranking.attempts else None,
-            **{_attribute(name): getattr(ranking.usage, name) for name in USAGE},
-            **{_attribute(name): getattr(ranking, name) for name in ANSWER},
+            **{_attribute(name): _value(getattr(ranking.usage, name)) for name in USAGE},
+            **{
+                _attribute(name): _value(getattr(ranking, name))
+                for name, kind in ANSWER.items()
+                if kind in _SHORT or _is_shown("OUTPUTS")
+            },
             "openrouter_rerank.request_id": ranking.request_id,
             "openrouter_rerank.attempts": len(ranking.attempts),
             "openrouter_rerank.parts": len(ranking.parts) or None,
@@ -170,12 +174,22 @@ def _of_ranking(ranking: Ranking[Any], whole: Sequence[PreparedCall[Any]]) -> di
         document = f"reranker.output_documents.{place}.document"
         attributes[f"{document}.id"] = str(hit.index)
         attributes[f"{document}.score"] = hit.score
-        more = _known({name: getattr(hit, name) for name, kind in HIT.items() if shown or kind is not str})
+        more = _known({name: getattr(hit, name) for name, kind in HIT.items() if shown or kind in _NUMBERS})
         if more:
             attributes[f"{document}.metadata"] = msgspec.json.encode(more).decode()
         if shown:
             attributes[f"{document}.content"] = _content(shown[hit.index])
     return attributes
+
+
+# A list, an object, and a text of a hit may quote a document.
+_NUMBERS = (int, float, bool)
+_SHORT = (str, *_NUMBERS)
+
+
+def _value(value: Any) -> Any:
+    """Return a value as an attribute of a span has it: a list or an object as JSON."""
+    return msgspec.json.encode(value).decode() if isinstance(value, list | dict) else value
 
 
 def _attribute(name: str) -> str:

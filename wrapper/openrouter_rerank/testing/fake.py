@@ -14,6 +14,7 @@ import httpx
 import msgspec
 
 from openrouter_rerank import forks
+from openrouter_rerank.arguments import NamedFields
 from openrouter_rerank.client import AsyncReranker, Reranker
 from openrouter_rerank.errors import (
     STATUSES,
@@ -42,7 +43,7 @@ Scores: TypeAlias = Mapping[str, float] | Callable[[str, str], float] | Sequence
 """Scores by text, a function of query and text that returns the score, or scores in the order of the documents."""
 
 
-class FakeAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class FakeAnswer(msgspec.Struct, frozen=True, kw_only=True, metaclass=NamedFields):
     """One answer of a fake; None stands for the fake's own setting."""
 
     scores: Scores | None = None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
-from openrouter_rerank.documents import nearest
+from openrouter_rerank.arguments import nearest
 from openrouter_rerank.errors import (
     APIConnectionError,
     APITimeoutError,

@@ -14,6 +14,7 @@ import anyio.lowlevel
 import h11
 import httpx
 
+from openrouter_rerank.arguments import checks_names
 from openrouter_rerank.testing.faults import Fault, fault_of
 from openrouter_rerank.testing.scripts import PATIENCE, End, Play, Request, Script, Seen
 
@@ -46,6 +47,7 @@ class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
         True
     """
 
+    @checks_names
     def __init__(self, script: Play | Fault | str) -> None:
         if isinstance(script, str | Fault):
             fault = fault_of(script)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 
+from openrouter_rerank.arguments import checks_names
 from openrouter_rerank.testing.faults import Fault, fault_of
 from openrouter_rerank.testing.scripts import PATIENCE, End, Play, Request, Script, Seen
 
@@ -37,6 +38,7 @@ class Server(Seen):
             return self.changed.wait_for(lambda: condition(self), PATIENCE)
 
 
+@checks_names
 def faulty(
     fault: str | Fault, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
 ) -> AbstractContextManager[Server]:
@@ -63,6 +65,7 @@ def faulty(
 
 
 @contextmanager
+@checks_names
 def serving(script: Play, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Generator[Server]:
     """Serve a script for the time of a `with` block.
 

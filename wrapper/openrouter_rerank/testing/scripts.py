@@ -14,6 +14,7 @@ from threading import Condition
 from typing import Any, TypeAlias, cast
 
 from openrouter_rerank import forks
+from openrouter_rerank.arguments import checks_names
 
 PATIENCE = 120.0
 """Seconds until a server hangs up, so that a client without a timeout fails and does not hang."""
@@ -87,6 +88,7 @@ def head(status: int, headers: Mapping[str, str]) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
+@checks_names
 def answer(
     status: int,
     body: bytes | str | Any = b"",

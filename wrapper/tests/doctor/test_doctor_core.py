@@ -33,9 +33,9 @@ from openrouter_rerank.doctor.probes import (
     Ask,
     NoReply,
     Observation,
+    Pause,
     Reply,
-    Row,
-    Wait,
+    ResultRow,
     long_texts,
     rows_of,
 )
@@ -59,7 +59,7 @@ def played(
         except StopIteration as end:
             return end.value, asked
         outcome = None
-        if isinstance(step, Wait):
+        if isinstance(step, Pause):
             continue
         asked.append(step)
         headers = {"authorization": f"Bearer {key}"} if step.with_key and key else {}
@@ -371,10 +371,11 @@ PLAN = ((0, 0), (1, 1), (2, 3), (3, 6), (0, 0), (0, 5), (4, 4), (1, 4))
 """The questions of an examination, each with the rotation of the documents."""
 
 
-def ranked_rows(scores: Sequence[float]) -> list[Row]:
+def ranked_rows(scores: Sequence[float]) -> list[ResultRow]:
     """Return results in the order of their scores."""
     return [
-        Row(place, scores[place]) for place in sorted(range(len(scores)), key=lambda place: -scores[place])
+        ResultRow(place, scores[place])
+        for place in sorted(range(len(scores)), key=lambda place: -scores[place])
     ]
 
 
@@ -481,7 +482,7 @@ def test_truncation_needs_proof(scorer: Scorer, keep: int | None):
     texts = long_texts(8_000).documents()
     query = "Which lighthouse keeper discovered the sunken treasure?"
     scores = scorer(query, [text[:keep] for text in texts])
-    long = Observation(query, None, texts, [Row(place, score) for place, score in enumerate(scores)])
+    long = Observation(query, None, texts, [ResultRow(place, score) for place, score in enumerate(scores)])
     if keep in (None, 20_000):
         assert not verdicts.is_cut(long)
     elif scorer not in (untrained, biased):
@@ -492,7 +493,7 @@ def test_truncation_needs_proof(scorer: Scorer, keep: int | None):
 def test_diluted_scores_prove_nothing(scores: list[float]):
     """The same score wherever the answer is may be that of rounding."""
     texts = long_texts(2_000).documents()
-    rows = [Row(place, score) for place, score in enumerate(scores)]
+    rows = [ResultRow(place, score) for place, score in enumerate(scores)]
     assert not verdicts.is_cut(Observation("q", None, texts, rows))
     assert not verdicts.is_cut(Observation("q", None, texts, rows[:2]))
 

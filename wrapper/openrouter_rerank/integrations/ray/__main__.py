@@ -12,7 +12,7 @@ from typing import Any, Unpack
 import click
 
 from openrouter_rerank import Reranker
-from openrouter_rerank.bulk.job import ERROR
+from openrouter_rerank.bulk.job import COLUMNS, ERROR
 from openrouter_rerank.cli.app import OneLine
 from openrouter_rerank.cli.connection import Connection, connect, connection_options, dialect_of, key_of
 from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed, one_line
@@ -121,7 +121,7 @@ def command(  # noqa: PLR0913 - one argument for each option
 
     IN is a file, a directory or an address that Ray can read; OUT is a new directory or address. A row has a query and a
     list of documents: strings, or structs with text and/or image. OUT has all rows, in any order, with all their columns
-    and these: indices and scores (best first), model, provider, cost, search_units, total_tokens, response_id, and
+    and these: indices and scores (best first), COLUMNS, and
     rerank_error, which is null unless the row failed. To rank failed rows again, give OUT as IN with --failed.
 
     A batch whose actor died is ranked again, and its finished rows are billed twice, unless there is a --cache. If the
@@ -129,7 +129,7 @@ def command(  # noqa: PLR0913 - one argument for each option
     """
     local_target = "://" not in target
     if local_target and Path(target).exists():
-        message = f"{target} is there already. Name another OUT, or remove it"
+        message = f"{target}: it already exists; name another OUT, or remove it"
         raise BadInput(message)
     if "://" not in source and not Path(source).exists():
         message = f"{source}: there is no such file or directory. Name a Parquet data set as IN"
@@ -175,7 +175,7 @@ def command(  # noqa: PLR0913 - one argument for each option
         try:
             ranked.write_parquet(_absolute(target), min_rows_per_file=_ROWS_PER_FILE)
         except ray.exceptions.RayError as error:
-            message = f"Ray gave up: {str(error).strip().splitlines()[-1]}"
+            message = f"Ray failed: {str(error).strip().splitlines()[-1]}"
             raise CallFailed(message) from error
         return _report(job, source, target, prefix + ERROR)
     finally:
@@ -231,6 +231,8 @@ def _report(job: Any, source: str, target: str, error: str) -> int:
         )
     return 1 if failed else 0
 
+
+command.help = (command.help or "").replace("COLUMNS", ", ".join(COLUMNS))
 
 if __name__ == "__main__":
     command()

@@ -9,14 +9,14 @@ from typing import Any, cast
 import msgspec
 
 from openrouter_rerank.bulk import parquet
-from openrouter_rerank.bulk.batch import Row, sendable
+from openrouter_rerank.bulk.batch import RowRequest, sendable
 from openrouter_rerank.bulk.job import COLUMNS, ERROR
 from openrouter_rerank.bulk.journal import FinishedRow
+from openrouter_rerank.bulk.tables import arrow_value
 
 arrow: Any = import_module("pyarrow")
 
 _RANKED = "ranked_documents"
-_USAGE = {name: parquet.types()[kind] for name, kind in COLUMNS.items()}
 _ERROR = arrow.struct([("type", arrow.string()), ("message", arrow.string()), ("status", arrow.int64())])
 
 
@@ -36,7 +36,7 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
     def added(self) -> list[str]:
         """The names of the columns that are added."""
         ranked = [_RANKED] if self.with_documents else []
-        return [self.prefix + name for name in ("indices", "scores", *ranked, *_USAGE, ERROR)]
+        return [self.prefix + name for name in ("indices", "scores", *ranked, *COLUMNS, ERROR)]
 
 
 def check(schema: Any, columns: Columns) -> None:
@@ -118,14 +118,14 @@ def _is_text(kind: Any) -> bool:
     )
 
 
-def requests(table: Any, columns: Columns) -> Iterator[Row]:
+def requests(table: Any, columns: Columns) -> Iterator[RowRequest]:
     """Yield the request of each row."""
     queries, documents = table.column(columns.query), table.column(columns.documents)
     for number, (query, listed) in enumerate(zip(queries, documents, strict=True)):
         found = cast(list[Any] | None, listed.as_py())
         sent = found if found is None or columns.key is not None else sendable(found)
         # The call refuses null as it refuses any other value that is not a list.
-        yield Row(number, query.as_py(), cast(list[Any], sent), key=columns.key)
+        yield RowRequest(number, query.as_py(), cast(list[Any], sent), key=columns.key)
 
 
 def with_results(table: Any, kept: Sequence[FinishedRow], columns: Columns) -> Any:
@@ -147,8 +147,9 @@ def with_results(table: Any, kept: Sequence[FinishedRow], columns: Columns) -> A
             for ranking, place in zip(ranked, documents.to_pylist(), strict=True)
         ]
         values[_RANKED] = _lists(ordered, arrow.null() if arrow.types.is_null(kind) else kind.value_type)
-    for name, kind in _USAGE.items():
-        values[name] = arrow.array([getattr(row, name) for row in kept], kind)
+    for name, kind in COLUMNS.items():
+        column = [arrow_value(kind, getattr(row, name)) for row in kept]
+        values[name] = arrow.array(column, parquet.type_of(kind))
     values[ERROR] = arrow.array([row.error for row in kept], _ERROR)
     for name, value in values.items():
         table = table.append_column(columns.prefix + name, value)
