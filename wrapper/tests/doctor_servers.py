@@ -66,9 +66,17 @@ def untrained(query: str, texts: Sequence[str]) -> Scores:
     return [2.8 + fraction(query, text) / 10 for text in texts]
 
 
+def noisy(query: str, texts: Sequence[str]) -> Scores:
+    """Score with a meaning that noise hides in most questions."""
+    return [
+        0.7 * score + fraction(54, query, text) / 2
+        for score, text in zip(lexical(query, texts), texts, strict=True)
+    ]
+
+
 def biased(query: str, texts: Sequence[str]) -> Scores:
     """Prefer short documents, and hardly look at the query."""
-    return [1 / len(text) + fraction(query, text) / 10_000 for text in texts]
+    return [1 / (1 + len(text)) + fraction(query, text) / 10_000 for text in texts]
 
 
 def logits(query: str, texts: Sequence[str]) -> Scores:
@@ -310,6 +318,18 @@ def as_litellm(status: int, message: str) -> Any:
     return {"error": {"message": message, "type": "None", "param": "None", "code": str(status)}}
 
 
+def refuse_if(
+    condition: Callable[[Mapping[str, Any]], bool], status: int, body: Any
+) -> Callable[[Mapping[str, Any]], Result | None]:
+    """Refuse so the requests of a kind."""
+    return lambda asked: (status, body) if condition(asked) else None
+
+
+def has_blank(asked: Mapping[str, Any]) -> bool:
+    """Return True if a document is blank."""
+    return any(not text_of(document).strip() for document in asked["documents"])
+
+
 def refuse_model(asked: Mapping[str, Any]) -> Result | None:
     """Take no model by name."""
     if "model" not in asked:
@@ -389,7 +409,7 @@ HEALTHY: Mapping[str, Healthy] = {
         MOVED,
         "/v1",
     ),
-    "llama.cpp at its root": Healthy(Spec("jina", ("/v1/rerank", "/rerank"), "", scorer=untrained), "jina"),
+    "llama.cpp at its root": Healthy(Spec("jina", ("/v1/rerank", "/rerank"), "", scorer=logits), "jina"),
     "infinity": Healthy(
         Spec(
             "jina",
@@ -439,8 +459,12 @@ HEALTHY: Mapping[str, Healthy] = {
     "errors as text": Healthy(Spec("jina", error=as_text), "jina"),
     "a weak scorer": Healthy(Spec(scorer=weak), "openrouter"),
     "a semantic scorer": Healthy(Spec(scorer=semantic), "openrouter"),
-    "an untrained model": Healthy(Spec(scorer=untrained), "openrouter"),
-    "a model that prefers short documents": Healthy(Spec(scorer=biased), "openrouter"),
+    "a noisy scorer": Healthy(Spec(scorer=noisy), "openrouter"),
+    "refuses blank documents": Healthy(
+        Spec("jina", refuse=refuse_if(has_blank, 400, "document is empty")), "jina"
+    ),
+    "fails with blank documents": Healthy(Spec("jina", refuse=refuse_if(has_blank, 500, "panic")), "jina"),
+    "a model that is not in the list": Healthy(Spec(models=("chat", "a/b-rerank")), "openrouter"),
     "a sharp scorer": Healthy(Spec(scorer=sharp), "openrouter"),
     "no model in the request": Healthy(Spec("jina", refuse=refuse_model), "jina"),
     "slow": Healthy(Spec(pause=0.05), "openrouter"),
@@ -493,11 +517,40 @@ def refusing(status: int, body: Any) -> Callable[[Mapping[str, Any]], Result]:
     return lambda asked: (status, body)
 
 
-def refuse_if(
-    condition: Callable[[Mapping[str, Any]], bool], status: int, body: Any
-) -> Callable[[Mapping[str, Any]], Result | None]:
-    """Refuse so the requests of a kind."""
-    return lambda asked: (status, body) if condition(asked) else None
+def unless_texts(status: int, body: Any) -> Callable[[Request, int], Result | None]:
+    """Answer so a request in the form of TEI; the others are of a wrong form."""
+    return lambda request, number: (status, body) if number and "texts" in request.json else None
+
+
+def without_blank(results: Rows, parsed: Parsed) -> Rows:
+    """Leave blank documents out."""
+    return [one for one in results if parsed.texts[one["index"]].strip()]
+
+
+def counted_without_blank(results: Rows, parsed: Parsed) -> Rows:
+    """Count the documents that are not blank."""
+    kept = [place for place, text in enumerate(parsed.texts) if text.strip()]
+    return [{**one, "index": kept.index(one["index"])} for one in results if one["index"] in kept]
+
+
+def without_copies(results: Rows, parsed: Parsed) -> Rows:
+    """Give documents with the same text one result."""
+    return [one for one in results if parsed.texts.index(parsed.texts[one["index"]]) == one["index"]]
+
+
+def without_blank_and_copies(results: Rows, parsed: Parsed) -> Rows:
+    """Leave blank documents out, and those that are there twice."""
+    return without_copies(without_blank(results, parsed), parsed)
+
+
+def null_for_blank(query: str, texts: Sequence[str]) -> Scores:
+    """Score what is not blank."""
+    return [score if text.strip() else None for score, text in zip(lexical(query, texts), texts, strict=True)]
+
+
+def untrained_head(query: str, texts: Sequence[str]) -> Scores:
+    """Score as a model whose classifier was not loaded."""
+    return [fraction("h", query, text) for text in texts]
 
 
 def shifted(by: int, *, around: bool) -> Callable[[Rows, Parsed], Rows]:
@@ -671,6 +724,7 @@ ODD: Mapping[str, Odd] = {
     "nothing at any address": Odd(Spec(paths=()), "wrong_path"),
     "at another version": Odd(Spec(paths=("/v2/rerank",)), "wrong_path", says="/v2"),
     "at the root": Odd(Spec(paths=("/rerank",), url="/api/v7"), "wrong_path"),
+    "whole, without the version": Odd(Spec("jina", url="/rerank"), "wrong_path", says="/v1"),
     "whole, at the root": Odd(Spec("tei", ("/rerank",), "/v1/rerank"), "wrong_path"),
     "at an address that OpenAPI tells": Odd(
         Spec(paths=("/x/y/rerank",), openapi={"paths": {"/x/y/rerank": {}, "/z": {}}}),
@@ -714,6 +768,14 @@ ODD: Mapping[str, Odd] = {
         Spec(before=posting(422, {"detail": [{"loc": ["body", "passages"], "msg": "Field required"}]})),
         "not_rerank",
     ),
+    "TEI with an embedding model, in the form of TEI": Odd(
+        Spec(
+            *TEI,
+            before=unless_texts(424, {"error": "model is not a re-ranker model", "error_type": "Backend"}),
+        ),
+        "not_rerank",
+        says="start the server with a reranker",
+    ),
     "wants texts and refuses them": Odd(Spec(before=posting(422, "texts: invalid")), "not_rerank"),
     "refuses everything": Odd(Spec(before=posting(400, {"message": "No"})), "not_rerank", model="x"),
     # the key
@@ -728,6 +790,18 @@ ODD: Mapping[str, Odd] = {
         "wrong_key",
         OTHER_KEY,
     ),
+    "a key in another header": Odd(
+        Spec(before=posting(401, {"message": "Access denied due to missing subscription key"})),
+        "wrong_key",
+        OTHER_KEY,
+        says="extra_headers",
+    ),
+    "a password": Odd(
+        Spec(before=always(401, "<html>nginx</html>", {**HTML, "www-authenticate": 'Basic realm="x"'})),
+        "wrong_key",
+        OTHER_KEY,
+        says="extra_headers",
+    ),
     "no credits": Odd(
         Spec(before=posting(402, {"error": {"code": 402, "message": "Insufficient credits"}})),
         "wrong_key",
@@ -741,7 +815,33 @@ ODD: Mapping[str, Odd] = {
     "an unknown model, Jina": Odd(Spec("jina", refuse=refusing(422, ENUM)), "unknown_model", model="x"),
     "an unknown model, SiliconFlow": Odd(Spec("jina", refuse=refusing(400, NO_MODEL)), "unknown_model"),
     "an unknown model, LiteLLM": Odd(Spec(refuse=refusing(400, LITELLM_MODEL)), "unknown_model"),
+    "an unknown model, OpenRouter": Odd(
+        Spec(refuse=refusing(400, {"error": {"code": 400, "message": "x/y is not a valid model ID"}})),
+        "unknown_model",
+    ),
+    "an unknown model, LocalAI": Odd(
+        Spec("jina", refuse=refusing(500, {"error": {"message": "could not load model: model x not found"}})),
+        "unknown_model",
+    ),
     # the state of the server
+    "too many requests, in the form of TEI": Odd(
+        Spec(*TEI, before=unless_texts(429, {"error": "Model is overloaded", "error_type": "Overloaded"})),
+        "rate_limited",
+    ),
+    "too many requests, while a model is looked for": Odd(
+        Spec(
+            "voyage",
+            before=lambda request, number: (
+                (400, "unknown model") if number == 1 else (429, "slow down") if number else None
+            ),
+        ),
+        "rate_limited",
+    ),
+    "a model that cannot be loaded": Odd(
+        Spec("jina", before=posting(500, {"error": {"message": "failed to load weights: out of memory"}})),
+        "server_error",
+    ),
+    "511 of a captive portal": Odd(Spec(before=always(511, "<html>Log in</html>", HTML)), "proxy_error"),
     "too many requests": Odd(
         Spec(before=posting(429, {"error": {"code": 429, "message": "Rate limit exceeded"}})), "rate_limited"
     ),
@@ -795,6 +895,9 @@ ODD: Mapping[str, Odd] = {
     ),
     "saturated": Odd(Spec(scorer=nudged(1 - 1e-9, 1e-10)), "degenerate_scores"),
     "nearly constant": Odd(Spec(scorer=nudged(0.5, 1e-9)), "degenerate_scores"),
+    "nearly constant, of an untrained classifier": Odd(
+        Spec("jina", scorer=nudged(0.4999, 2e-4, untrained_head)), "degenerate_scores"
+    ),
     "NaN": Odd(Spec(scorer=spoiled(math.nan)), "invalid_scores"),
     "NaN for all": Odd(Spec("jina", scorer=constant(math.nan)), "invalid_scores"),
     "null": Odd(Spec(scorer=spoiled(None)), "invalid_scores"),
@@ -811,6 +914,8 @@ ODD: Mapping[str, Odd] = {
     "random": Odd(Spec(scorer=random), "random_scores"),
     "random, TEI": Odd(Spec(*TEI, scorer=random), "random_scores"),
     "random by the request": Odd(Spec("jina", scorer=random_by_request), "random_scores"),
+    "without a meaning": Odd(Spec("jina", scorer=untrained_head), "random_scores", says="copy"),
+    "prefers short documents alone": Odd(Spec(*TEI, scorer=biased), "random_scores", says="copy"),
     "by the place": Odd(Spec(scorer=by_place), "random_scores"),
     # the indices
     "shifted": Odd(Spec(results=shifted(1, around=True)), "shifted_index"),
@@ -836,6 +941,15 @@ ODD: Mapping[str, Odd] = {
     "truncates late": Odd(Spec(scorer=cut(sharp, 20_000)), "truncates"),
     "drops low scores": Odd(Spec(results=without_low), "drops_documents"),
     "drops all but ten": Odd(Spec(results=first_ten), "drops_documents"),
+    "drops blank documents": Odd(Spec(results=without_blank), "drops_documents", says="blank"),
+    "drops blank documents, and counts without them": Odd(
+        Spec("jina", results=counted_without_blank), "drops_documents", says="counted without"
+    ),
+    "drops copies": Odd(Spec("voyage", results=without_copies), "drops_documents", says="same text"),
+    "drops blank documents and copies": Odd(
+        Spec(*TEI, results=without_blank_and_copies), "drops_documents", says="one repeated"
+    ),
+    "no score for blank documents": Odd(Spec(scorer=null_for_blank), "invalid_scores", says="blank"),
     "a batch limit": Odd(Spec(most=16), "batch_limit", says="max_documents=16"),
     "a batch limit, TEI": Odd(Spec(*TEI, most=10), "batch_limit", says="max_documents=10"),
     "a batch limit without a number": Odd(

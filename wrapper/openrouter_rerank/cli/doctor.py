@@ -71,10 +71,15 @@ def command(  # noqa: PLR0913 - one argument for each option
         found = diagnose(masked, key_env=variable, model=model, dialect=dialect, max_requests=max_requests)
     except ValueError as error:
         raise click.UsageError(str(error), click.get_current_context()) from error
-    if json_file is not None:
-        _write(json_file, found.to_json() + "\n")
-    for line in lines(found):
-        click.echo(line, err=json_file == _STDOUT)
+    try:
+        if json_file is not None:
+            _write(json_file, found.to_json() + "\n")
+        click.echo("\n".join(lines(found)).encode("utf-8", "replace"), err=json_file == _STDOUT)
+    except BrokenPipeError:
+        pass  # nobody reads it any more, as after `| head`
+    except OSError as error:
+        message = f"the diagnosis could not be written: {error.strerror}; make room for it and run the command again"
+        raise BadInput(message) from error
     return found.exit_code
 
 

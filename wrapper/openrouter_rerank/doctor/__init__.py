@@ -73,6 +73,10 @@ def diagnose(  # noqa: PLR0913 - all by keyword
         names = dict.fromkeys(unknown)
         cast("dict[str, Any]", unknown).clear()  # a misspelt api_key is a secret too
         refuse("diagnose", names, names_of(diagnose))
+    if key_env and not key_env.isidentifier():
+        # It may be the key itself, so the message does not quote it.
+        message = "key_env (--key-env): not the name of an environment variable; pass the name, not the key"
+        raise ValueError(message)
     variable = key_env or key_variable(url)
     if reveal(api_key) is None:
         api_key = mask(os.environ.get(variable, "").strip())

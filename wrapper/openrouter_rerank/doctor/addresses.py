@@ -28,6 +28,7 @@ class Candidate(NamedTuple):
 
 
 _BASES = ("", "/v1", "/api/v1", "/v2")
+_ONE_SLASH = re.compile(r"^(https?):/(?!/)", re.IGNORECASE)
 _VERSION = re.compile(r"/v\d+(beta\d*)?$")
 # What may stand in place of the operation: other operations, and pages for people.
 _OTHER = re.compile(
@@ -54,14 +55,14 @@ _SITES = {
 
 @hides_frames
 def complete(url: str) -> str:
-    """Return the URL with a scheme and without blanks around it, checked as a client checks its `base_url`.
+    """Return the URL with a scheme and without blanks, quotes and punctuation around it, checked as a client checks its `base_url`.
 
     Raises:
         ValueError: It can never work. The message does not quote it, as it may hold a secret.
     """
     url = reveal(url)
     if isinstance(url, str):
-        url = url.strip().strip("<>\"'")
+        url = _ONE_SLASH.sub(r"\1://", url.strip().strip("<>\"'`(),;").removeprefix("//"))
         if "://" not in url:
             host = urlsplit(f"//{url}").hostname or ""
             url = f"{'http' if _is_local(host) else 'https'}://{url}"
@@ -138,10 +139,9 @@ def _candidates(parts: SplitResult) -> Iterator[Candidate]:
     vendor = vendor_of(urlunsplit(parts))
     if vendor is not None:
         yield at(urlsplit(codec(vendor).base_url or "").path + PATH)
-    # Of a whole address, or one with a version, nothing is missing at its end.
-    bases = _BASES if given == base and not _VERSION.search(near) else ("",)
-    for more in bases:
-        yield at(near + more + PATH)
+    # Of an address with a version nothing is missing at its end; of one with the operation, only the version may be.
+    for more in ("",) if _VERSION.search(near) else _BASES:
+        yield at(near + more + PATH, is_near=given == base or not more)
     for parent in _parents(near):
         for more in _BASES:
             yield at(parent + more + PATH, is_near=False)
@@ -157,6 +157,12 @@ def base_of(url: str) -> str:
     """Return the `base_url` with which a client uses this address of the operation."""
     parts = urlsplit(url)
     return urlunsplit((*parts[:2], parts.path.removesuffix(PATH), *parts[3:]))
+
+
+def with_other_scheme(url: str) -> str:
+    """Return the URL with https in place of http, or the other way round."""
+    scheme, _, rest = url.partition("://")
+    return f"{'https' if scheme == 'http' else 'http'}://{rest}"
 
 
 def origin(url: str, path: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -13,8 +12,9 @@ import msgspec
 
 from openrouter_rerank.defaults import KEY_VARIABLE, MODEL
 from openrouter_rerank.dialects import Codec, codec
-from openrouter_rerank.doctor import addresses, probes, refusals, verdicts
+from openrouter_rerank.doctor import addresses, configuration, probes, refusals, verdicts
 from openrouter_rerank.doctor.probes import (
+    COPIES,
     DOCUMENTS,
     QUESTIONS,
     Ask,
@@ -46,7 +46,11 @@ _LONG = 32_000
 _SHORTER = (8_000, 2_000)
 # What passes, at least at most servers.
 _PASSING = frozenset({Reason.RATE, Reason.LOADING, Reason.SERVER, Reason.PROXY})
+# Refusals that do not depend on the model and the form of the request.
+_SAME_FOR_ALL = frozenset({Reason.KEY, Reason.CREDITS, Reason.RATE, Reason.LOADING, Reason.PROXY})
 _NO_ANSWER_HERE = frozenset({Reason.ABSENT, Reason.PAGE, Reason.OTHER_API, Reason.REDIRECT})
+_SPLIT = "split longer documents: splitter=split_by_words(...), or --chunk-words"
+_OTHER_HEADER = re.compile(r"\bsubscription key\b|\b(x-)?api-key\b", re.IGNORECASE)
 _MODELS: Mapping[str, str] = {
     "openrouter": MODEL,
     "cohere-v2": "rerank-v3.5",
@@ -104,6 +108,7 @@ class _Examiner:
         self._wraps = False
         self._max_documents: int | None = None
         self._observed: list[Observation] = []
+        self._blank: Observation | None = None
 
     def run(self) -> Examination:
         """Run the examination to its end."""
@@ -135,8 +140,9 @@ class _Examiner:
         read: Callable[[Reply], list[ResultRow] | None],
         *,
         with_key: bool = True,
+        is_optional: bool = False,
     ) -> Generator[Step, Any, Ranked | Refusal | NoReply]:
-        """Send a request for a ranking; repeat it while the server asks for patience."""
+        """Send a request for a ranking; repeat it while the server asks for patience, an optional one for its rate alone."""
         tries = 0
         while True:
             outcome = yield from self._send(Ask("POST", url, body, with_key))
@@ -149,7 +155,8 @@ class _Examiner:
             refusal = refusals.of(outcome)
             tries += 1
             # A server that has answered is there, and refuses for the moment.
-            if refusal.reason not in _PASSING or tries == (_MORE_TRIES if self._times else _TRIES):
+            passing = {Reason.RATE} if is_optional else _PASSING
+            if refusal.reason not in passing or tries == (_MORE_TRIES if self._times else _TRIES):
                 return refusal
             if refusal.reason is Reason.RATE:
                 self._facts["rate_limited"] = True
@@ -238,11 +245,10 @@ class _Examiner:
         self._asked_model = self._model or MODEL
         outcome = yield from self._rank(url, _plain(self._asked_model), self._read_any)
         if isinstance(outcome, Refusal) and outcome.reason in (Reason.TEXTS, Reason.REQUEST, Reason.OBJECTS):
-            other = yield from self._try_forms(url, outcome)
-            return other or outcome
+            return (yield from self._try_forms(url, outcome))
         return outcome
 
-    def _try_forms(self, url: str, refused: Refusal) -> Generator[Step, Any, Ranked | None]:
+    def _try_forms(self, url: str, refused: Refusal) -> Generator[Step, Any, Ranked | Refusal | NoReply]:
         """Try texts in place of documents, and objects in place of strings."""
         query = QUESTIONS[0].query
         objects = {**_plain(self._asked_model), "documents": _objects(DOCUMENTS)}
@@ -254,9 +260,10 @@ class _Examiner:
             if isinstance(outcome, Ranked):
                 self._wraps = form is objects
                 return outcome
-            if refused.reason is Reason.TEXTS:
-                return None
-        return None
+            if refused.reason is Reason.TEXTS or _ends_search(outcome):
+                # In the form that the server takes, it says what the problem is.
+                return outcome
+        return refused
 
     def _read_any(self, reply: Reply) -> list[ResultRow] | None:
         """Return the results of an answer in any dialect."""
@@ -268,22 +275,19 @@ class _Examiner:
 
     def _explain_silence(self, outcome: NoReply, url: str) -> Generator[Step, Any, None]:
         """Report a request without a response; try the other scheme, without the key, if that can be the cause."""
-        scheme, _, rest = url.partition("://")
-        other = "https" if scheme == "http" else "http"
         if outcome.is_cut:
-            found = yield from self._send(Ask("GET", f"{other}://{rest}", with_key=False, is_quick=True))
+            found = yield from self._send(
+                Ask("GET", addresses.with_other_scheme(url), with_key=False, is_quick=True)
+            )
             speaks = isinstance(found, Reply) and refusals.of(found).reason is not Reason.TLS
             if speaks or (isinstance(found, NoReply) and found.code == "tls" and "certificate" in found.says):
                 raise self._other_scheme(url)
         raise self._fail(outcome.code, f"{_bare(url)}: {outcome.says}", outcome.do)
 
     def _other_scheme(self, url: str) -> _Finished:
-        scheme, _, rest = url.partition("://")
-        other = "https" if scheme == "http" else "http"
-        base = addresses.base_of(f"{other}://{rest}")
-        return self._fail(
-            "tls", f"{_bare(url)}: the port speaks {other}, not {scheme}", f"write base_url={base!r}"
-        )
+        other = addresses.with_other_scheme(url)
+        says = f"{_bare(url)}: the port speaks {urlsplit(other).scheme}, not {urlsplit(url).scheme}"
+        return self._fail("tls", says, f"write base_url={addresses.base_of(other)!r}")
 
     def _look_up(self, tried: set[str]) -> Generator[Step, Any, list[addresses.Candidate]]:
         """Read the server's own OpenAPI document for other addresses."""
@@ -361,6 +365,12 @@ class _Examiner:
                 return ranked
         raise self._refused(refusal)
 
+    def _stopped(self, outcome: Refusal | NoReply, while_doing: str = "") -> _Finished:
+        """Report a request without a ranking as the problem that it is."""
+        if isinstance(outcome, Refusal):
+            return self._refused(outcome, while_doing)
+        return self._fail(outcome.code, f"{_bare(self._url)}: {outcome.says}", outcome.do)
+
     def _refused(self, refusal: Refusal, while_doing: str = "") -> _Finished:
         """Report a refusal as the problem that it is."""
         reason, says = refusal.reason, f"{_bare(self._url)}: {refusal.says}{while_doing}"
@@ -370,11 +380,15 @@ class _Examiner:
         if reason is Reason.KEY:
             self._facts["key"] = "needed"
             if self._subject.has_key:
-                return self._fail(
-                    "wrong_key", says, f"check the key in {variable}, and what its account allows"
-                )
+                do = f"check the key in {variable}, and what its account allows"
+                if (
+                    _OTHER_HEADER.search(says)
+                    or "basic" in refusal.reply.headers.get("www-authenticate", "").lower()
+                ):
+                    do = "the server wants the key in another header than Authorization: Bearer; pass extra_headers={...}"
+                return self._fail("wrong_key", says, do)
             return self._fail("needs_key", says, f"set {variable}, or name another variable with --key-env")
-        code, do = _ENDS[reason]
+        code, do = refusals.PROBLEMS[reason]
         return self._fail(code, says, do)
 
     def _find_model(self, refusal: Refusal) -> Generator[Step, Any, Ranked | None]:
@@ -392,17 +406,16 @@ class _Examiner:
             if about_model:
                 raise self._fail("unknown_model", wording, f"pass --model with {names}")
             return None
-        ranking = [name for name in listed if "rank" in name.lower()]
-        others = [name for name in listed if name not in ranking]
+        rerankers = sum("rank" in name.lower() for name in listed)
         by_vendor = [] if listed else [name for name in _MODELS.values() if name != self._asked_model]
-        tries: list[str | None] = [*ranking[:3], *others[:2], None, *by_vendor]
+        tries: list[str | None] = [*listed[:rerankers][:3], *listed[rerankers:][:2], None, *by_vendor]
         for name in tries if about_model or listed else tries[:1]:
             outcome = yield from self._rank(self._url, _plain(name), self._read_any)
             if isinstance(outcome, Ranked):
                 self._model = self._asked_model = name
                 return outcome
-            if isinstance(outcome, Refusal) and outcome.reason is Reason.KEY:
-                raise self._refused(outcome)
+            if _ends_search(outcome):
+                raise self._stopped(outcome)
         if about_model:
             raise self._fail("unknown_model", wording, f"pass --model with {names}")
         return None
@@ -417,8 +430,9 @@ class _Examiner:
             listed = members(body).get("data", members(body).get("models", body))
             if isinstance(listed, list):
                 items = [members(item) for item in cast("list[object]", listed)]
-                names = [text(item.get("id", item.get("name"))) for item in items]
-                return [name for name in names if name][:50]
+                found = [text(item.get("id", item.get("name"))) for item in items]
+                names = [name for name in found if name]
+                return sorted(names, key=lambda name: "rank" not in name.lower())[:50]
         return []
 
     # --------------------------------------------------------------------------------------------------------- dialect
@@ -494,10 +508,8 @@ class _Examiner:
                 self._model = name
                 self._observe(question, documents, outcome.rows)
                 return True
-            if isinstance(outcome, NoReply):
-                raise self._fail(outcome.code, f"{_bare(self._url)}: {outcome.says}", outcome.do)
-            if outcome.reason in _PASSING:
-                raise self._refused(outcome, ", after an answer to the first request")
+            if isinstance(outcome, NoReply) or outcome.reason in _PASSING:
+                raise self._stopped(outcome, ", after an answer to the first request")
         return False
 
     # ---------------------------------------------------------------------------------------------------------- probes
@@ -511,7 +523,10 @@ class _Examiner:
             yield from self._ask(QUESTIONS[0], 5)
         yield from self._ask(QUESTIONS[4], 4)
         yield from self._ask(QUESTIONS[1], 4)
+        if verdicts.is_unclear(self._observed) and not self._is_late():
+            yield from self._ask_copies()
         yield from self._ask_top_n()
+        yield from self._ask_blank()
         yield from self._check_key()
         yield from self._check_many()
         yield from self._check_long()
@@ -523,19 +538,21 @@ class _Examiner:
     def _ask(self, question: Question, by: int) -> Generator[Step, Any, None]:
         moved, documents = _moved(question, by)
         outcome = yield from self._query(moved.query, documents)
-        if isinstance(outcome, Ranked):
-            self._observe(moved, documents, outcome.rows)
-        elif isinstance(outcome, Refusal):
-            raise self._refused(outcome, ", where other requests were answered")
-        else:
-            raise self._fail(outcome.code, f"{_bare(self._url)}: {outcome.says}", outcome.do)
+        if not isinstance(outcome, Ranked):
+            raise self._stopped(outcome, ", where other requests were answered")
+        self._observe(moved, documents, outcome.rows)
+
+    def _ask_copies(self) -> Generator[Step, Any, None]:
+        """Ask with documents as the queries: even a weak model knows the copy of a query."""
+        for by, place in enumerate(COPIES):
+            yield from self._ask(Question(DOCUMENTS[place], place), by)
 
     def _query(
-        self, query: str, documents: Sequence[str], top_n: int | None = None, *, with_key: bool = True
+        self, query: str, documents: Sequence[str], top_n: int | None = None, **how: bool
     ) -> Generator[Step, Any, Ranked | Refusal | NoReply]:
         by = cast(Codec, self._codec)
         body = self._body(query, documents, by=by, model=self._model, top_n=top_n)
-        return (yield from self._rank(self._url, body, lambda reply: rows_of(by, reply), with_key=with_key))
+        return (yield from self._rank(self._url, body, lambda reply: rows_of(by, reply), **how))
 
     def _body(
         self, query: str, documents: Sequence[str], *, by: Codec, model: str | None, top_n: int | None = None
@@ -570,6 +587,20 @@ class _Examiner:
                 f"top_n: it is refused: {outcome.says}",
                 "leave top_n out, and cut the ranking yourself",
             )
+
+    def _ask_blank(self) -> Generator[Step, Any, None]:
+        """Find out if a blank document, and one that is there twice, have results of their own."""
+        if self._is_late():
+            return
+        question = QUESTIONS[2]
+        blank = "" if cast(Codec, self._codec).takes_empty else " "
+        documents = [blank, *DOCUMENTS, DOCUMENTS[question.relevant]]
+        outcome = yield from self._query(question.query, documents, is_optional=True)
+        if isinstance(outcome, Ranked):
+            self._facts["blank"] = "taken"
+            self._blank = Observation(question.query, None, documents, outcome.rows)
+        elif isinstance(outcome, Refusal) and outcome.reason not in _PASSING:
+            self._facts["blank"] = "refused"
 
     def _check_key(self) -> Generator[Step, Any, None]:
         if not self._subject.has_key:
@@ -647,13 +678,13 @@ class _Examiner:
             self._report(
                 "context_limit",
                 f"documents: {limit}: {refused[1]}",
-                "split longer documents: splitter=split_by_words(...), or --chunk-words",
+                _SPLIT,
             )
         if cut_at:
             self._report(
                 "truncates",
                 f"documents: of {cut_at:,} characters the end has no effect on the score",
-                "split longer documents: splitter=split_by_words(...), or --chunk-words",
+                _SPLIT,
             )
 
     # --------------------------------------------------------------------------------------------------------- results
@@ -678,6 +709,8 @@ class _Examiner:
         if not self._observed:
             return
         found = verdicts.judge(self._observed)
+        if self._blank is not None and {one.code for one in found} <= {"unsorted", "ignores_top_n"}:
+            found += verdicts.judge_blank(self._blank)
         if any(one.severity == "error" for one in found):
             # What such scores say of the end of a text says nothing.
             self._problems = [one for one in self._problems if one.code != "truncates"]
@@ -709,63 +742,25 @@ class _Examiner:
         )
 
     def _configuration(self, base: str, by: Codec) -> Configuration:
-        """Return the lines that use the server as it was found."""
-        variable = self._subject.key_variable
-        is_default = by.name == "openrouter"
-        arguments = [f"base_url={base!r}"]
-        options = ["--base-url", base]
-        if not is_default:
-            arguments.append(f"dialect={by.name!r}")
-            options += ["--dialect", by.name]
-        if self._model is not None and by.model != "absent":
-            arguments.append(f"model={self._model!r}")
-            options += ["--model", self._model]
-        if self._max_documents is not None and self._max_documents < by.max_documents:
-            arguments.append(f"max_documents={self._max_documents}")
-        imports = unset = ""
-        if self._subject.has_key and self._facts.get("key") != "not needed":
-            if not is_default or variable != KEY_VARIABLE:
-                imports = "import os; "
-                arguments.append(f'api_key=os.environ["{variable}"]')
-                options += ["--key-env", variable]
-        elif is_default:
-            # OpenRouter's key would be sent to a server that needs none.
-            arguments.append('api_key=""')
-            unset = f"{KEY_VARIABLE}= "
-        made = f"reranker = Reranker({', '.join(arguments)})"
-        documents = shlex.join(["printf", r"%s\n", DOCUMENTS[6], DOCUMENTS[3]])
-        words = shlex.join(["rerank", "rank", QUESTIONS[1].query, *options])
-        return Configuration(
-            f"{imports}from openrouter_rerank import Reranker; {made}",
-            # The command sends strings.
-            None if self._wraps else f"{documents} | {unset}{words}",
+        limit = self._max_documents
+        return configuration.lines_for(
+            base,
+            by,
+            model=self._model,
+            max_documents=limit if limit is not None and limit < by.max_documents else None,
+            key_variable=self._subject.key_variable
+            if self._subject.has_key and self._facts.get("key") != "not needed"
+            else None,
+            takes_strings=not self._wraps,
         )
 
 
 # ---------------------------------------------------------------------------------------------------------------- helpers
 
-_ENDS: Mapping[Reason, tuple[str, str]] = {
-    Reason.NOT_A_RERANKER: (
-        "not_rerank",
-        "start the server with a reranker (llama.cpp: --reranking; vLLM: --runner pooling), or name one with --model",
-    ),
-    Reason.CREDITS: ("wrong_key", "add credits to the account, or use the key of another one"),
-    Reason.MODEL: ("unknown_model", "pass --model with a model of this server"),
-    Reason.RATE: ("rate_limited", "wait, and send fewer requests at a time; the key may have a quota"),
-    Reason.LOADING: ("loading", "wait until the model is loaded, and run the command again"),
-    Reason.PROXY: ("proxy_error", "check the proxy or gateway in front of the server, and that the server behind it runs"),
-    Reason.SERVER: ("server_error", "read the server's log"),
-    Reason.SIZE: ("server_error", "read the server's log: it refuses eight short documents as too large"),
-    Reason.ABSENT: ("wrong_path", "check the address in the server's documentation"),
-    Reason.PAGE: ("not_rerank", "use the address of a rerank server"),
-    Reason.OTHER_API: ("not_rerank", "use the address of a rerank server in one of the dialects of docs/dialects.md"),
-    Reason.REDIRECT: ("wrong_path", "use the address of the API itself"),
-    Reason.KEY: ("wrong_key", "check the key, and what its account allows"),
-    Reason.TLS: ("tls", "write https:// in base_url"),
-    Reason.TEXTS: ("not_rerank", "use a server with one of the dialects of docs/dialects.md"),
-    Reason.OBJECTS: ("not_rerank", "use a server with one of the dialects of docs/dialects.md"),
-    Reason.REQUEST: ("not_rerank", "check that it is a rerank server; it refuses the plainest request of every dialect"),
-}  # fmt: skip
+
+def _ends_search(outcome: Refusal | NoReply) -> bool:
+    """Return True if a request with another model or of another form would end the same way."""
+    return isinstance(outcome, NoReply) or outcome.reason in _SAME_FOR_ALL
 
 
 def _plain(model: str | None) -> dict[str, Any]:

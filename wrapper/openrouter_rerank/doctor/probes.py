@@ -43,6 +43,10 @@ QUESTIONS = (
 )
 
 
+COPIES = (1, 5, 3, 0, 4)
+"""The places of the documents that are queries too, where the questions show no clear separation."""
+
+
 class Ask(NamedTuple):
     """A request for the shell to send."""
 
@@ -218,14 +222,9 @@ class LongTexts(NamedTuple):
 
 def long_texts(characters: int) -> LongTexts:
     """Return texts of about that many characters."""
-    filler = ""
-    number = 0
     pieces: list[str] = []
-    size = 0
-    while size < characters:
-        piece = _FILLER[(number * 7 + number // 5) % len(_FILLER)]
-        pieces.append(piece)
-        size += len(piece)
-        number += 1
+    while sum(map(len, pieces)) < characters:
+        number = len(pieces)
+        pieces.append(_FILLER[(number * 7 + number // 5) % len(_FILLER)])
     filler = "".join(pieces)
     return LongTexts(f"{filler}{_ANSWER}", f"{filler}{_OTHER}", f"{_ANSWER} {filler.rstrip()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple, cast
 
@@ -52,6 +53,31 @@ class Refusal(NamedTuple):
     reply: Reply
 
 
+PROBLEMS: Mapping[Reason, tuple[str, str]] = {
+    Reason.NOT_A_RERANKER: (
+        "not_rerank",
+        "start the server with a reranker (llama.cpp: --reranking; vLLM: --runner pooling), or name one with --model",
+    ),
+    Reason.CREDITS: ("wrong_key", "add credits to the account, or use the key of another one"),
+    Reason.MODEL: ("unknown_model", "pass --model with a model of this server"),
+    Reason.RATE: ("rate_limited", "wait, and send fewer requests at a time; the key may have a quota"),
+    Reason.LOADING: ("loading", "wait until the model is loaded, and run the command again"),
+    Reason.PROXY: ("proxy_error", "check the proxy or gateway in front of the server, and that the server behind it runs"),
+    Reason.SERVER: ("server_error", "read the server's log"),
+    Reason.SIZE: ("server_error", "read the server's log: it refuses eight short documents as too large"),
+    Reason.ABSENT: ("wrong_path", "check the address in the server's documentation"),
+    Reason.PAGE: ("not_rerank", "use the address of a rerank server"),
+    Reason.OTHER_API: ("not_rerank", "use the address of a rerank server in one of the dialects of docs/dialects.md"),
+    Reason.REDIRECT: ("wrong_path", "use the address of the API itself"),
+    Reason.KEY: ("wrong_key", "check the key, and what its account allows"),
+    Reason.TLS: ("tls", "write https:// in base_url"),
+    Reason.TEXTS: ("not_rerank", "use a server with one of the dialects of docs/dialects.md"),
+    Reason.OBJECTS: ("not_rerank", "use a server with one of the dialects of docs/dialects.md"),
+    Reason.REQUEST: ("not_rerank", "check that it is a rerank server; it refuses the plainest request of every dialect"),
+}  # fmt: skip
+"""The code of the problem and the next step, by the reason of a refusal."""
+
+
 _LONGEST = 240
 
 _WANTS_TLS = re.compile(
@@ -59,7 +85,7 @@ _WANTS_TLS = re.compile(
 )
 _NO_RERANKER = re.compile(
     r"""
-    \bnot\ (a\ )?re-?rank | (does|do|did)(\ not|n't)\ support\ (the\ )?(re-?rank|scor) | re-?rank\w*\ (is\ )?(not\ (supported|enabled)|disabled)
+    \bnot\ (a\ )?re-?rank | (does|do|did)(\ not|n't)\ support\ (the\ )?[`'"]?(re-?rank|scor) | re-?rank\w*\ (is\ )?(not\ (supported|enabled)|disabled)
     | not\ support\w*\ (by\ |for\ )?re-?rank | --rerank | no\ re-?rank(er|ing)?\ model
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -69,7 +95,9 @@ _MODEL = re.compile(
     r"""
     \bmodels?\b(?:[^.]|\.(?=\w)){0,160}?\b(not\ found|(does|do)\ not\ exist|doesn't\ exist|unknown|invalid|unsupported|not\ (supported|available|loaded|served|allowed|a\ valid|recogni[sz]ed|provided)
       |no\ such|required|missing|must\ be|should\ be)
-    | \b(unknown|invalid|unsupported|no\ such|missing|could\ not\ find|unrecogni[sz]ed)\b(?:[^.]|\.(?=\w)){0,30}?\bmodels?\b
+    | \bLLM\ Provider\ NOT\ provided\b
+    | \b(unknown|invalid|unsupported|no\ such|missing|(could\ not|cannot|unable\ to)\ find|unrecogni[sz]ed|no\ access\ to
+      |not\ (a|an|the\ name\ of\ a)\ (valid|known|existing|supported|available))\b(?:[^.]|\.(?=\w)){0,30}?\bmodels?\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )  # fmt: skip
@@ -82,11 +110,15 @@ _LOADING = re.compile(
     r"\bload(ing|s)?\b|\bnot (yet )?(ready|loaded|initiali[sz]ed)|\bwarm(ing)?[ -]?up\b|\bstarting\b|\bunhealthy\b|initiali[sz]ing|being loaded|\bcold start",
     re.IGNORECASE,
 )
+_CANNOT_LOAD = re.compile(
+    r"\b(could not|cannot|can't|couldn't|fail(ed|ure) to|unable to|error) load(ing)?\b|\bload(ing)?( the)?( model)? failed",
+    re.IGNORECASE,
+)
 _BUSY = re.compile(
     r"\boverload|\bcapacity\b|\bbusy\b|\btoo many\b|\brate.?limit|\bqueue\b|\bthrottl", re.IGNORECASE
 )
 _UPSTREAM = re.compile(
-    r"\bupstream\b|\bbad gateway\b|\bgateway time|\bno healthy\b|\bproxy\b|\bnginx\b|\bcloudflare\b",
+    r"\bupstream\b|\bbad gateway\b|\bgateway time|\bno healthy\b|\bproxy\b|\bnginx\b|\bcloudflare\b|^error code: \d+$|ECONNREFUSED",
     re.IGNORECASE,
 )
 
@@ -108,7 +140,7 @@ def _reason(reply: Reply, body: object) -> Reason:  # noqa: C901, PLR0911, PLR09
         return Reason.REDIRECT
     if status == 400 and _WANTS_TLS.search(reply.body):
         return Reason.TLS
-    if status == 407:
+    if status in (407, 511):
         return Reason.PROXY
     if status in (401, 403):
         return Reason.PROXY if reply.is_html and status == 403 else Reason.KEY
@@ -161,7 +193,7 @@ def _in_success(reply: Reply, body: object, words: str) -> Reason:
 def _behind_5xx(reply: Reply, words: str, cause: Cause | None) -> Reason:
     if cause is Cause.SIZE:
         return Reason.SIZE
-    if _LOADING.search(words) and not reply.is_html:
+    if _LOADING.search(words) and not _CANNOT_LOAD.search(words) and not reply.is_html:
         return Reason.LOADING
     if reply.status in (502, 503, 504) or reply.status >= 520:
         if reply.is_html or _UPSTREAM.search(words) or (reply.status != 503 and not reply.body.strip()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Mapping
+from contextlib import closing
 from time import monotonic, sleep
 from typing import Any, cast
 
@@ -34,6 +35,11 @@ from openrouter_rerank.version import VERSION
 
 _LARGEST = 4 * 2**20
 """The largest body that is read; that of 300 echoed documents is far below."""
+_HEADERS = {
+    "User-Agent": f"openrouter-rerank/{VERSION}",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+}
 _QUICK = 2.0
 """Seconds for a request that needs no ranking."""
 
@@ -79,18 +85,16 @@ def examine_url(  # noqa: PLR0913 - the arguments of `diagnose`
     proxy = environment_proxy(mask(given.reveal()))
     context = ssl_context(check_verify(verify))
     began = monotonic()
-    with _client(context, proxy) as client:
-        sender = _Sender(client, header, redactor, timeout, proxy)
+    with _transport(context, proxy) as transport:
+        sender = _Sender(transport, header, redactor, timeout, proxy)
         diagnosis = _run(subject, sender)
     return _redacted(with_elapsed(diagnosis, monotonic() - began), redactor)
 
 
-def _client(context: ssl.SSLContext, proxy: Proxy | None) -> httpx.Client:
+def _transport(context: ssl.SSLContext, proxy: Proxy | None) -> httpx.HTTPTransport:
+    """Return a transport: a client of httpx would log each URL, of which the query may hold a secret."""
     through = None if proxy is None else httpx.Proxy(proxy.address, auth=_credentials(proxy))
-    headers = {"User-Agent": f"openrouter-rerank/{VERSION}", "Accept": "application/json"}
-    return httpx.Client(
-        verify=context, proxy=through, headers=headers, trust_env=False, follow_redirects=False
-    )
+    return httpx.HTTPTransport(verify=context, proxy=through, trust_env=False)
 
 
 def _credentials(proxy: Proxy) -> tuple[str, str] | None:
@@ -117,13 +121,13 @@ class _Sender:
 
     def __init__(
         self,
-        client: httpx.Client,
+        transport: httpx.HTTPTransport,
         header: Masked[dict[str, str]],
         redactor: Redactor,
         timeout: float,
         proxy: Proxy | None,
     ) -> None:
-        self._client = client
+        self._transport = transport
         self._header = header
         self._redactor = redactor
         self._timeout = timeout
@@ -142,16 +146,16 @@ class _Sender:
             return self._failure(error, ask, monotonic() - began)
 
     def _exchange(self, ask: Ask, began: float, timeout: float) -> Reply | NoReply:
-        headers = dict(self._header.reveal()) if ask.with_key else {}
+        headers = {**_HEADERS, **(self._header.reveal() if ask.with_key else {})}
         content = None
         if ask.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(ask.body).encode()
         pieces: list[bytes] = []
         size = 0
-        with self._client.stream(
-            ask.method, ask.url, headers=headers, content=content, timeout=timeout
-        ) as response:
+        limits = {"timeout": httpx.Timeout(timeout).as_dict()}
+        request = httpx.Request(ask.method, ask.url, headers=headers, content=content, extensions=limits)
+        with closing(self._transport.handle_request(request)) as response:
             # A timeout of httpx bounds each read alone, so that a server could send drop by drop.
             for piece in response.iter_bytes():
                 pieces.append(piece)

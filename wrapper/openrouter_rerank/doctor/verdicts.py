@@ -6,13 +6,17 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 from typing import cast
 
-from openrouter_rerank.doctor.probes import Observation, is_score, place_of
+from openrouter_rerank.doctor.probes import COPIES, DOCUMENTS, Observation, is_score, place_of
 from openrouter_rerank.doctor.report import Problem, problem
 
 # Scores that are all nearer to zero, or to one, say nothing: of a real pair a model says more.
 _VANISHING = 1e-6
+# Scores of unrelated documents that are nearer to each other than this part of them.
+_NARROW = 1e-3
 # Noise of a GPU is a small part of the spread; random scores fill it.
 _NOISE = 0.1
+# The mean number of documents above the relevant one that a ranking without a meaning has, less what chance may take off 3.5.
+_CHANCE = 2.8
 # So many questions must agree on a fault that a weak model has by chance.
 _LEAST = 4
 
@@ -27,9 +31,15 @@ def judge(observed: Sequence[Observation]) -> list[Problem]:
 
 
 def separation(observed: Sequence[Observation]) -> tuple[int, int]:
-    """Return for how many questions the relevant document has the highest score, and of how many."""
-    places = [_place(one) for one in _asked(observed)]
+    """Return for how many questions, without copies, the relevant document has the highest score, and of how many."""
+    places = [_place(one) for one in _asked(observed) if one.query not in DOCUMENTS]
     return sum(place == 0 for place in places), len(places)
+
+
+def is_unclear(observed: Sequence[Observation]) -> bool:
+    """Return True if fewer than three of five relevant documents are first, and their scores differ."""
+    first, asked = separation(observed)
+    return first * 5 < asked * 3 and not judge(observed)
 
 
 def scale_of(observed: Sequence[Observation]) -> str | None:
@@ -185,9 +195,11 @@ def _meaning(observed: Sequence[Observation]) -> Sequence[Problem]:
         [*_random(plain)],
         [*_ignored_query(plain)],
         [*_inverted(plain)],
+        [*_meaningless(plain)],
     )
 
 
+_SKIP = 'leave blank and repeated documents out, or pass blank="skip"'
 _MODEL = "check that the model is a reranker, how it was converted, and its pooling and prompt template"
 
 
@@ -210,7 +222,7 @@ def _degenerate(observed: Sequence[Observation]) -> Iterator[Problem]:
         says = f"scores: all are next to zero (at most {max(scores, key=abs):.3g})"
     elif low > 1 - _VANISHING and high <= 1:
         says = f"scores: all are next to 1 (at least {low!r})"
-    elif low < high and high - low < _VANISHING * max(abs(low), abs(high)):
+    elif low < high and high - low < _NARROW * max(abs(low), abs(high)):
         says = f"scores: all are nearly the same ({low!r} to {high!r})"
     else:
         return
@@ -308,7 +320,45 @@ def _is_low(one: Observation) -> bool:
     return sum(score < one.scores[one.relevant or 0] for score in one.scores.values()) <= 1
 
 
+def _meaningless(observed: Sequence[Observation]) -> Iterator[Problem]:
+    """Report that relevant documents, and copies of the query among them, have the places that chance gives.
+
+    A weak model is not reported: it knows a copy, and does better than chance with questions.
+    """
+    asked = _asked(observed)
+    copies = [one for one in asked if one.query in DOCUMENTS]
+    places = [_place(one) for one in asked]
+    if len(copies) == len(COPIES) and sum(places) >= _CHANCE * len(places):
+        first = sum(_place(one) == 0 for one in copies)
+        yield problem(
+            "random_scores",
+            f"scores: they do not follow the query; even a copy of it comes first in {first} of {len(copies)} rankings",
+            _MODEL,
+        )
+
+
 # ---------------------------------------------------------------------------------------------------------------- warnings
+
+
+def judge_blank(one: Observation) -> list[Problem]:
+    """Return the problem of a ranking whose first document is blank, and whose last one is a copy of another."""
+    copied, last = one.texts.index(one.texts[-1]), len(one.texts) - 1
+    found = {place_of(row.index) for row in one.rows}
+    missing = [place for place in range(len(one.texts)) if place not in found]
+    if not missing:
+        wrong = [row for row in one.rows if not is_score(row.score)]
+        says = "scores: that of a blank document is not a finite number"
+        is_blank = [place_of(row.index) for row in wrong] == [0]
+        return [problem("invalid_scores", says, _SKIP, severity="warning")] if is_blank else []
+    if missing == [0]:
+        says = "results: a blank document has none"
+    elif missing == [last] and one.scores.get(copied - 1) == one.scores.get(copied):
+        says = "results: a blank document has none, and the indices of those behind it are counted without it"
+    elif missing in ([copied], [last]):
+        says = "results: two documents with the same text have one result"
+    else:
+        says = f"results: {len(one.rows)} came back for {len(one.texts)} documents, one of them blank and one repeated"
+    return [problem("drops_documents", says, _SKIP)]
 
 
 def _unsorted(observed: Sequence[Observation]) -> Iterator[Problem]:

@@ -20,6 +20,8 @@ from openrouter_rerank.cli.app import app
 from openrouter_rerank.doctor import Configuration, Diagnosis
 from openrouter_rerank.testing import Server, serving
 
+DOCTOR = [sys.executable, "-c", "from openrouter_rerank.cli import main; main()", "doctor"]
+
 
 def run(*words: str, **environment: str) -> Result:
     """Run the command."""
@@ -228,3 +230,41 @@ def test_the_shell_line_in_a_shell():
             env={**os.environ, "PATH": path},
         )
     assert "Hamlet" in ran.stdout.splitlines()[0]
+
+
+def test_a_key_in_place_of_the_name_of_its_variable():
+    """Nothing is sent, and the message does not quote the key."""
+    with serving(Spec().play()) as server:
+        result = run(v1(server), "--key-env", "sk-or-v1-0123456789abcdef")
+        assert server.requests == []
+    assert result.exit_code == 2
+    assert "pass the name, not the key" in result.output
+    assert "0123456789abcdef" not in result.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("options", [[], ["--json", "-"]], ids=["lines", "json"])
+def test_nowhere_to_write_to(options: list[str]):
+    """The exit code is 2, and the message is one line."""
+    command = [*DOCTOR, "http://127.0.0.1:1", *options]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120
+        )
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "rerank: the diagnosis could not be written: No space left on device; make room for it and run the command again"
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end in another way there")
+def test_nobody_reads_the_diagnosis():
+    """A reader that goes away, as `head` does, does not change the exit code."""
+    command = [*DOCTOR, "http://127.0.0.1:1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        error = process.stderr.read()
+        assert process.wait(120) == 1
+    assert error == b""

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import ssl
 from collections.abc import Generator
 from typing import Any
@@ -245,3 +246,14 @@ def test_a_url_of_another_type():
     """It is refused."""
     with pytest.raises(ValueError, match="URL"):
         diagnose(5)  # type: ignore[arg-type] # as a caller without a checker may
+
+
+def test_the_log_has_no_secret(caplog: pytest.LogCaptureFixture):
+    """A key in the query of the URL is not logged by the library that sends, nor is one in a header."""
+    caplog.set_level(logging.DEBUG)
+    with serving(Spec(key=KEY).play()) as server:
+        host = server.url.removesuffix("/api/v1")
+        found = diagnose(f"{host}/v1?api_key=secret-of-a-query-987", api_key=KEY)
+    assert found.is_usable
+    assert "secret-of-a-query-987" not in caplog.text + found.to_json()
+    assert KEY not in caplog.text

@@ -27,6 +27,7 @@ from openrouter_rerank.dialects import codec
 from openrouter_rerank.doctor import Diagnosis, addresses, refusals, verdicts
 from openrouter_rerank.doctor.examination import Subject, examine
 from openrouter_rerank.doctor.probes import (
+    COPIES,
     DOCUMENTS,
     QUESTIONS,
     Ask,
@@ -211,6 +212,10 @@ def test_a_server_that_answers_one_form_alone():
         ("api.cohere.com/v2", "https://api.cohere.com/v2"),
         ("[::1]:8000", "http://[::1]:8000"),
         (" <https://a.example/v1> ", "https://a.example/v1"),
+        ("`http://a:1/v1`,", "http://a:1/v1"),
+        ("(http://a:1/v1);", "http://a:1/v1"),
+        ("http:/a:1/v1", "http://a:1/v1"),
+        ("//a:1/v1", "http://a:1/v1"),
         ("https://a.example/v1?x=1#part", "https://a.example/v1?x=1"),
     ],
 )
@@ -247,6 +252,8 @@ def test_what_is_live(url: str, live: bool):
         ("http://h/v1/", "http://h/v1/rerank", ["http://h/v1/rerank/"]),
         ("http://h/v1/rerank", "http://h/v1/rerank", ["http://h/v1/rerank/", "http://h/rerank"]),
         ("http://h/v1/rerank/", "http://h/v1/rerank/", ["http://h/v1/rerank"]),
+        ("http://h/rerank", "http://h/rerank", ["http://h/v1/rerank", "http://h/v2/rerank"]),
+        ("http://h/own/rerank", "http://h/own/rerank", ["http://h/own/v1/rerank", "http://h/rerank"]),
         ("http://h/v1/chat/completions", "http://h/v1/rerank", ["http://h/rerank"]),
         ("http://h/v1/embeddings?k=1", "http://h/v1/rerank?k=1", []),
         ("http://h/docs", "http://h/rerank", ["http://h/v1/rerank"]),
@@ -332,6 +339,15 @@ def test_redirects_stay_with_the_server(location: str, target: str | None):
         (502, {"error": {"code": 502, "message": "Provider returned error"}}, Reason.SERVER),
         (500, {"error": {"message": "This model is not supported", "code": "500"}}, Reason.MODEL),
         (500, {"error": {"message": "the input is too large to process"}}, Reason.SIZE),
+        (521, "error code: 521", Reason.PROXY),
+        (502, {"error": "connect ECONNREFUSED 127.0.0.1:8080"}, Reason.PROXY),
+        (511, "<html>Log in</html>", Reason.PROXY),
+        (500, {"error": "model is still loading"}, Reason.LOADING),
+        (500, {"error": "could not load model: model x not found"}, Reason.MODEL),
+        (500, {"error": "Failed to load dynamic library"}, Reason.SERVER),
+        (400, {"error": {"message": "x/y is not a valid model ID"}}, Reason.MODEL),
+        (400, {"error": {"message": "LLM Provider NOT provided. You passed model=x"}}, Reason.MODEL),
+        (400, {"error": {"message": "model does not support `rerank`"}}, Reason.NOT_A_RERANKER),
         (200, {"error": {"code": 429, "message": "slow"}}, Reason.RATE),
         (200, {"error": "this model does not support reranking"}, Reason.NOT_A_RERANKER),
         (200, {"error": "Unexpected endpoint"}, Reason.ABSENT),
@@ -355,17 +371,21 @@ PLAN = ((0, 0), (1, 1), (2, 3), (3, 6), (0, 0), (0, 5), (4, 4), (1, 4))
 """The questions of an examination, each with the rotation of the documents."""
 
 
+def ranked_rows(scores: Sequence[float]) -> list[ResultRow]:
+    """Return results in the order of their scores."""
+    return [
+        ResultRow(place, scores[place])
+        for place in sorted(range(len(scores)), key=lambda place: -scores[place])
+    ]
+
+
 def observed(scorer: Scorer) -> list[Observation]:
     """Return the rankings of a scorer, as an examination asks for them."""
     found: list[Observation] = []
     for number, by in PLAN:
         question = QUESTIONS[number]
         texts = [*DOCUMENTS[by:], *DOCUMENTS[:by]]
-        scores = scorer(question.query, texts)
-        rows = sorted(
-            (ResultRow(place, score) for place, score in enumerate(scores)),
-            key=lambda row: -float(str(row.score)),
-        )
+        rows = ranked_rows(scorer(question.query, texts))
         found.append(Observation(question.query, (question.relevant - by) % len(DOCUMENTS), texts, rows))
     return found
 
@@ -382,7 +402,7 @@ def test_a_weak_model_has_no_fault(scorer: Scorer):
 
 
 def test_models_without_a_meaning_have_no_fault():
-    """None of 300 untrained models is called inverted, shifted or random, with a bias for documents or without."""
+    """None of 300 untrained models is called inverted or shifted, with a bias for documents or without."""
     for seed in range(150):
         assert codes(lambda query, texts, seed=seed: [fraction(seed, query, text) for text in texts]) == []
         assert (
@@ -393,6 +413,36 @@ def test_models_without_a_meaning_have_no_fault():
             )
             == []
         )
+
+
+def with_copies(scorer: Scorer) -> list[str]:
+    """Return the codes of the problems of a scorer that was asked with copies too, if it is unclear."""
+    found = observed(scorer)
+    if verdicts.is_unclear(found):
+        for by, place in enumerate(COPIES):
+            texts = [*DOCUMENTS[by:], *DOCUMENTS[:by]]
+            rows = ranked_rows(scorer(DOCUMENTS[place], texts))
+            found.append(Observation(DOCUMENTS[place], (place - by) % len(DOCUMENTS), texts, rows))
+    return [problem.code for problem in verdicts.judge(found)]
+
+
+def test_models_without_a_meaning_are_told_from_weak_ones():
+    """Copies of the query show it: of 100 untrained models at least 75 are found, of 100 weak ones none but one or two."""
+
+    def mixed(share: float) -> list[list[str]]:
+        return [
+            with_copies(
+                lambda query, texts, seed=seed: [
+                    share * score + fraction(seed, query, text)
+                    for score, text in zip(lexical(query, texts), texts, strict=True)
+                ]
+            )
+            for seed in range(100)
+        ]
+
+    assert mixed(0).count(["random_scores"]) >= 75
+    weak_ones = mixed(1.5)
+    assert weak_ones.count([]) >= 98
 
 
 def test_models_that_look_at_the_list_have_no_fault():
@@ -463,6 +513,19 @@ def test_what_is_no_ranking(body: Any):
     """A list without scores of the dialect's name."""
     reply = Reply(200, {}, json.dumps(body).encode(), 0.0)
     assert all(rows_of(codec(name), reply) is None for name in ("openrouter", "voyage", "tei"))
+
+
+def test_a_search_for_a_model_ends_with_the_connection():
+    """The next model would have no answer either."""
+    closing = Spec(
+        "voyage",
+        before=lambda request, number: (
+            (400, "unknown model") if number == 1 else End.CLOSE if number else None
+        ),
+    )
+    diagnosis, asked = played(closing)
+    assert [problem.code for problem in diagnosis.problems] == ["unreachable"]
+    assert sum(ask.method == "POST" for ask in asked) == 2
 
 
 def test_addresses_that_redirect_to_each_other() -> None:
