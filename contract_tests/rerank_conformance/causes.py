@@ -27,8 +27,8 @@ def one_finding_for_a_cause(judged: Sequence[Judged], seen: Seen) -> list[Judged
         if name not in above and _root(owner.rule.id, above) != name:
             above[name] = owner.rule.id
 
-    for name, owner in by_crash.items():
-        put(failed[owner], failed[name])
+    for name, crashed in by_crash.items():
+        put(failed[crashed], failed[name])
     for owner, one in _consequences(failed, seen):
         if _can_stand_for(owner, one):
             put(owner, one)

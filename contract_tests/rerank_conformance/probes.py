@@ -624,7 +624,7 @@ def _more_rankings(model: str) -> Iterator[Probe]:
     }
     yield legal("accept-provider-forms", "acceptance.provider", _body(model, provider=forms))
     # a list of no quantizations, or of no providers that may serve, would leave none
-    empty = {
+    empty: dict[str, Any] = {
         "order": [],
         "ignore": [],
         "sort": {},
@@ -783,13 +783,14 @@ def _after_refusals(model: str) -> Iterator[Probe]:
     """Yield a request before and after others that are refused while they are read; all are sent one after the other."""
     rule = "relation.after-refusal"
     ranked = _body(model, DOCUMENTS, "Which instrument has four strings?")
-    invalid: tuple[tuple[str, object], ...] = (
-        ("document-type", {**ranked, "documents": [*DOCUMENTS, 1]}),
-        ("top-n-zero", {**ranked, "top_n": 0}),
-        ("document-empty-object", {**ranked, "documents": [*DOCUMENTS, {}]}),
-    )
+    nothing: dict[str, Any] = {}
+    invalid: dict[str, dict[str, Any]] = {
+        "document-type": {**ranked, "documents": [*DOCUMENTS, 1]},
+        "top-n-zero": {**ranked, "top_n": 0},
+        "document-empty-object": {**ranked, "documents": [*DOCUMENTS, nothing]},
+    }
     yield _legal("rank-before-refusals", rule, ranked, phase="alone", since="1.1.0")
-    for number, (refusal, body) in enumerate(invalid, 1):
+    for number, (refusal, body) in enumerate(invalid.items(), 1):
         yield Probe(
             name=f"{BEFORE_RANKING}{number}",
             phase="alone",
