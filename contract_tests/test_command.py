@@ -211,6 +211,15 @@ def test_the_same_again(tmp_path):
     assert "sk-test-of-the-command" not in report["command"]
 
 
+@pytest.mark.parametrize("command", [["check", "http://127.0.0.1:9", "--quick"], ["serve"]])
+def test_a_key_in_place_of_its_variable_is_not_shown(command):
+    """What was given as the name of a variable may be the key."""
+    done = CliRunner().invoke(main, [*command, "--key-env", "sk-or-v1-0123456789abcdef"])
+    assert done.exit_code == 2
+    assert "pass the name, not the key" in done.output
+    assert "0123456789abcdef" not in done.output
+
+
 @pytest.mark.parametrize("option", ["--key-env", "--key-file"])
 def test_evidence_names_where_the_key_is(tmp_path, option):
     """A curl line reads the key from the variable or the file that the check had it from."""

@@ -36,6 +36,12 @@ class _Level(click.Choice[str]):
         return super().convert(value, param, ctx)
 
 
+# It does not quote the name, which may be the key itself.
+NO_VARIABLE = (
+    "--key-env: no environment variable of this name has a key; pass the name, not the key, or leave it out"
+)
+
+
 class _Failed(click.ClickException):
     """The command could not run, which is exit code 2."""
 
@@ -234,6 +240,8 @@ def _makers(*, strict: bool) -> dict[str, Callable[[Report], str]]:
 
 
 def _key(name: str, file: Path | None) -> str | None:
+    if not name.isidentifier():
+        raise _Failed(NO_VARIABLE)
     try:
         key = (file.read_text("utf-8", "replace") if file else os.environ.get(name, "")).strip()
     except OSError as error:
@@ -470,7 +478,9 @@ def serve(  # noqa: PLR0913 - the options of the command
             msg = f"{option}: no server is named {name!r}; {near}"
             raise click.UsageError(msg)
         make = known[name]
-    keys = {os.environ.get(key_env, "")} if key_env else None
+    keys = {os.environ.get(key_env, "")} if key_env is not None else None
+    if keys == {""}:
+        raise _Failed(NO_VARIABLE)
     try:
         asgi.serve(speaking(dialect, make)(keys=keys), port=port, ready=click.echo)
     except (OSError, ValueError) as error:

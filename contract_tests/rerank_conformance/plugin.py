@@ -215,6 +215,9 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
         msg = f"--target-base-path: {problem}"
         raise pytest.UsageError(msg)
     settings["key_env"] = option("target_key_env")
+    if not str(settings["key_env"]).isidentifier():
+        msg = "--target-key-env: no environment variable has this name; pass the name, not the key"
+        raise pytest.UsageError(msg)
     settings["key"] = os.environ.get(str(option("target_key_env")), "").strip() or None
     if "contract_version" in settings:
         try:

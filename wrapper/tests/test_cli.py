@@ -306,7 +306,7 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
     ),
     "no such format": (["rank", "--format", "xml", "q"], ["'xml' is not one of 'table', 'jsonl', 'json'"]),
     "timeout of 0": (["rank", "--timeout", "0", "q"], ["0"]),
-    "endless timeout": (["rank", "--local", "--timeout", "inf", "q"], ["timeout must be"]),
+    "endless timeout": (["rank", "--local", "--timeout", "inf", "q"], ["--timeout", "inf is not a finite number"]),
     "no such scorer": (["rank", "--local", "--scorer", "best", "q"], ["'best' is not one of"]),
     "scorer without --local": (["rank", "--scorer", "lexical", "q"], ["add --local"]),
     "--local and --base-url": (
@@ -322,7 +322,7 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
     "port out of range": (["serve", "--port", "65536"], ["65536 is not in the range"]),
     "key variable not set": (
         ["serve", "--key-env", "NO_SUCH_KEY"],
-        ["NO_SUCH_KEY is not set; set it, or"],
+        ["--key-env: no environment variable of this name has a key; pass the name, not the key"],
     ),
     "extras of a dialect": (
         ["serve", "--dialect", "tei", "--compat"],
@@ -340,6 +340,26 @@ def test_refuses_bad_usage(usage: str):
     """An impossible combination is reported in one line with an alternative: exit code 2."""
     args, says = USAGE[usage]
     refused(rerank(*args), 2, *says)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["rank", "q", LIBRARY],
+        ["batch", "in.csv", "out.csv"],
+        ["models"],
+        ["serve"],
+        ["doctor", "http://127.0.0.1:9"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_key_in_place_of_its_variable_is_not_shown(command: list[str], tmp_path: Path):
+    """No command quotes what it was given as the name of a variable, as it may be the key."""
+    (tmp_path / "in.csv").write_text('query,documents\nq,"[""a"", ""b""]"\n')
+    arguments = [str(tmp_path / word) if word.endswith(".csv") else word for word in command]
+    result = rerank(*arguments, "--key-env", "sk-or-v1-0123456789abcdef")
+    refused(result, 2, "--key-env", "pass the name, not the key")
+    assert "0123456789abcdef" not in result.stderr
 
 
 def test_help_is_shown_where_there_is_no_command():

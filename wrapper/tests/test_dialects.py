@@ -1345,7 +1345,10 @@ def test_the_default_dialect_of_a_job(tmp_path: Path, option: list[str]) -> None
     [
         (["--dialect", "tei"], "base_url: the dialect 'tei' has no address of its own"),
         (["--dialect", "tei", "--local"], "--local: cannot be combined with --dialect"),
-        (["--key-env", "NOT_SET"], "--key-env: the environment variable NOT_SET is empty or not set"),
+        (
+            ["--key-env", "NOT_SET"],
+            "--key-env: no environment variable of this name has a key; pass the name",
+        ),
         (["--dialect", "jina", "--base-url", BASE, "--truncate", "true"], "dialect 'tei' has it"),
         (["--dialect", "tei", "--base-url", "ftp://x"], "base_url must be an http(s) URL"),
         (["--max-tokens-per-doc", "5"], "dialect 'cohere-v2' or 'jina' has it"),

@@ -200,6 +200,12 @@ def default_model(connection: ServerOptions) -> str:
     return MODEL if dialect_of(connection) == _default_dialect() else ""
 
 
+# It does not quote the name, which may be the key itself.
+NO_VARIABLE = (
+    "--key-env: no environment variable of this name has a key; pass the name, not the key, or leave it out"
+)
+
+
 def key_of(connection: ServerOptions) -> str | None:
     """Return the API key, masked, as a traceback can show local variables; None for that of the dialect's vendor.
 
@@ -212,10 +218,7 @@ def key_of(connection: ServerOptions) -> str | None:
     # Many tools set an empty variable for a missing key, and another server may need none.
     key = mask(os.environ.get(name or KEY_VARIABLE, "").strip())
     if name is not None and not reveal(key):
-        message = (
-            f"--key-env: the environment variable {name} is empty or not set; set it, or leave --key-env out"
-        )
-        raise BadInput(message)
+        raise BadInput(NO_VARIABLE)
     return key
 
 

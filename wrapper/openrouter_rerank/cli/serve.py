@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from openrouter_rerank.cli.connection import SCORERS
+from openrouter_rerank.cli.connection import NO_VARIABLE, SCORERS
 from openrouter_rerank.cli.errors import BadInput
 from openrouter_rerank.dialects import codec
 from openrouter_rerank_api.dialects import DIALECTS
@@ -91,8 +91,7 @@ def command(  # noqa: PLR0913 - the options of the command
 def _key(variable: str) -> str:
     key = os.environ.get(variable, "").strip()
     if not key:
-        message = f"--key-env: {variable} is not set; set it, or leave --key-env out"
-        raise BadInput(message)
+        raise BadInput(NO_VARIABLE)
     return key
 
 
