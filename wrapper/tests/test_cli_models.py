@@ -175,7 +175,7 @@ def test_a_server_without_a_list() -> None:
     [
         (["--local", "--base-url", "http://127.0.0.1:1"], "--local: cannot be combined with"),
         (["--scorer", "lexical"], "add --local"),
-        (["--model", "m", "--local"], "No such option '--model'"),
+        (["--model", "m", "--local"], "no such option: '--model'"),
         (["--format", "yaml", "--local"], "'yaml' is not one of"),
         (["--base-url", "ftp://x"], "base_url must be an http(s) URL"),
         (["extra", "--local"], "unexpected extra argument"),

@@ -75,8 +75,8 @@ ERRORS = {
     "ok_error_beside_results": Ends(ServerError, 200, True, 3, 502, "died halfway"),
     # A 200 without a ranking says what it is instead.
     "ok_html": Ends(InvalidResponseError, 200, says="text/html"),
-    "ok_empty": Ends(InvalidResponseError, 200, says="0 bytes"),
-    "ok_204": Ends(InvalidResponseError, 204, says="0 bytes"),
+    "ok_empty": Ends(InvalidResponseError, 200, says="it has no body"),
+    "ok_204": Ends(InvalidResponseError, 204, says="it has no body"),
     "index_beyond": Ends(InvalidResponseError, 200, says="index 99 is not one of the 3 documents"),
     "index_negative": Ends(InvalidResponseError, 200, says="index -1 is not one of the 3 documents"),
     "index_thrice": Ends(InvalidResponseError, 200, says="index 1 appears twice"),

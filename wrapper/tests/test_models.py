@@ -365,7 +365,7 @@ def test_the_pages_share_the_deadline(shell: Shell, clock: Clock) -> None:
         ({}, "it has no data"),
         ([{"id": "a"}], "Expected `object`"),
         (b"<html>models</html>", "is not JSON"),
-        (b"", "is not JSON"),
+        (b"", "it has no body"),
     ],
 )
 def test_lists_that_are_none(shell: Shell, body: Any, says: str) -> None:
