@@ -349,6 +349,7 @@ def test_every_language():
         "{literalinclude}",  # the workflows, which `nox -s lint` checks
         "console",
         "sh",
+        "bash",  # of which other tests run a part: test_the_service, and the walkthrough of the contract
         "text",
         "",
         "{eval-rst}",
