@@ -38,6 +38,7 @@ ADVICE = {
     "acceptance.images": "a model may read texts alone",
     "acceptance.top-n-integral": "a parser may tell 2.0 from 2, and clients send whole numbers without a fraction",
     "method.allow": "a client of this contract sends POST alone",
+    "transport.content-encoding": "HTTP clients decompress gzip unasked, and `st run` does not in process",
     "robustness.transient-errors": "what passes when it is repeated costs time alone",
 }
 """Rules that are a SHOULD here, where `st run` fails a server by a request that the schema allows, with the reason."""
