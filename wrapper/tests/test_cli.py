@@ -306,7 +306,10 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
     ),
     "no such format": (["rank", "--format", "xml", "q"], ["'xml' is not one of 'table', 'jsonl', 'json'"]),
     "timeout of 0": (["rank", "--timeout", "0", "q"], ["0"]),
-    "endless timeout": (["rank", "--local", "--timeout", "inf", "q"], ["--timeout", "inf is not a finite number"]),
+    "endless timeout": (
+        ["rank", "--local", "--timeout", "inf", "q"],
+        ["--timeout", "inf is not a finite number"],
+    ),
     "no such scorer": (["rank", "--local", "--scorer", "best", "q"], ["'best' is not one of"]),
     "scorer without --local": (["rank", "--scorer", "lexical", "q"], ["add --local"]),
     "--local and --base-url": (
