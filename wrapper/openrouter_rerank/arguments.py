@@ -58,7 +58,8 @@ def checks_names(function: Callable[P, R]) -> Callable[P, R]:
 class NamedFields(msgspec.StructMeta):
     """The metaclass of values whose constructor refuses a misnamed field with the nearest name."""
 
-    if not TYPE_CHECKING:  # a type checker would take what it returns for the type of every value
+    # A type checker would take what it returns for the type of every value.
+    if not TYPE_CHECKING:  # pragma: no branch
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             """Return a new value."""
