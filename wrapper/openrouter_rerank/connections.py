@@ -392,22 +392,13 @@ class _Stream(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream, clock: _Clock) -> None:
         self._stream = stream
         self._clock = clock
-        self._written: list[bytes] = []
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the clock has it
         """Return the bytes that have arrived."""
-        self._send()
         return self._stream.read(max_bytes, self._clock.left(httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - the clock has it
-        """Keep the buffer until the request is complete, as its head and its body reach a server sooner in one piece."""
-        self._written.append(buffer)
-        if not buffer:  # httpcore writes nothing at the end of a request
-            self._send()
-
-    def _send(self) -> None:
-        buffer = b"".join(self._written)
-        self._written.clear()
+        """Send all of it."""
         for start in range(0, len(buffer), _WRITE):
             self._stream.write(buffer[start : start + _WRITE], self._clock.left(httpcore.WriteTimeout))
 

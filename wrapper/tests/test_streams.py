@@ -248,29 +248,6 @@ async def _received(other: socket.socket) -> bytes:
     return other.recv(100)
 
 
-def test_a_request_of_a_thread_is_sent_in_one_piece() -> None:
-    """The same for the connections of threads."""
-    clock = _Clock()
-    clock.end = time.monotonic() + 60
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        stream = clock.connect_tcp("127.0.0.1", listener.getsockname()[1])
-        other, _ = listener.accept()
-        with other:
-            other.setblocking(False)
-            stream.write(b"head")
-            stream.write(b"body")
-            with pytest.raises(BlockingIOError):
-                other.recv(100)
-            stream.write(b"")
-            other.settimeout(60)
-            assert other.recv(100) == b"headbody"
-            stream.write(b"hello")
-            other.send(b"!")
-            assert stream.read(1) == b"!"
-            assert other.recv(100) == b"hello"
-        stream.close()
-
-
 def _read_all(connected: socket.socket, received: bytearray) -> None:
     while data := connected.recv(2**16):
         received += data
