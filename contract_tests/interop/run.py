@@ -17,7 +17,6 @@ import verdicts
 import workflows
 
 ROOT = Path(__file__).resolve().parents[2]
-REQUIRED = ("llama.cpp", "LiteLLM proxy", "rerank serve")
 WORKFLOWS = ("llama-cpp.yml", "litellm.yml")
 HEAD = """\
 # Clients and servers of others
@@ -43,7 +42,7 @@ SERVERS = """\
 ## This client with other servers
 
 `Reranker` and `AsyncReranker` must return the server's indices and scores, best first, with the caller's own documents, or raise the
-right error. llama.cpp has a model of random weights, so its order has no meaning. The LiteLLM proxy has no database, and forwards to
+right error. llama.cpp, infinity and vLLM have a model of random weights, so their order has no meaning. The LiteLLM proxy has no database, and forwards to
 `rerank serve --compat`. [Servers and the contract](servers.md) has the verdicts of the conformance check.
 """
 
@@ -158,7 +157,7 @@ def main() -> int:
         show("\n".join(parts), options.markdown)
     if options.only in {None, "verdicts"}:
         judged = verdicts.all_verdicts(commands)
-        failed |= any(one.report is None for one in judged if one.server in REQUIRED)
+        failed |= any(one.report is None for one in judged if one.server in servers.REQUIRED)
         show("\n".join([verdicts.HEAD, parts[1], of_verdicts(judged)]), options.verdicts)
     if options.only in {None, "workflows"}:
         failed |= not workflows_run()

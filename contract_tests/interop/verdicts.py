@@ -44,15 +44,7 @@ class Verdict(NamedTuple):
 
 def all_verdicts(commands: Commands) -> list[Verdict]:
     """Start each server, and have it judged."""
-    litellm, infinity, vllm = commands.litellm, commands.infinity, commands.vllm
-    starts: dict[str, Callable[[], AbstractContextManager[Server]] | None] = {
-        "llama.cpp": servers.llama,
-        "LiteLLM proxy": lambda: servers.proxy(litellm),
-        "infinity": infinity and (lambda: servers.infinity(infinity)),
-        "vLLM": vllm and (lambda: servers.vllm(vllm)),
-        "rerank serve": servers.ours,
-    }
-    return [verdict(name, start) for name, start in starts.items()]
+    return [verdict(name, start) for name, start in servers.starts(commands).items()]
 
 
 def verdict(name: str, start: Callable[[], AbstractContextManager[Server]] | None) -> Verdict:
