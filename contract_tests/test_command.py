@@ -220,6 +220,15 @@ def test_a_key_in_place_of_its_variable_is_not_shown(command):
     assert "0123456789abcdef" not in done.output
 
 
+@pytest.mark.parametrize("option", ["--timeout", "--rate", "--tolerance"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_numbers_that_compare_with_nothing(option, value):
+    """With a tolerance of NaN no two scores would differ; nothing is sent."""
+    done = CliRunner().invoke(main, ["check", "http://127.0.0.1:9", "--quick", option, value])
+    assert done.exit_code == 2
+    assert f"{option}: {value} is not a number" in done.output
+
+
 @pytest.mark.parametrize("option", ["--key-env", "--key-file"])
 def test_evidence_names_where_the_key_is(tmp_path, option):
     """A curl line reads the key from the variable or the file that the check had it from."""

@@ -106,6 +106,13 @@ def test_a_level_decides(tmp_path):
     assert "interface not conformant: 1 MUST, 0 SHOULD failed" in lines
 
 
+def test_a_timeout_that_is_no_number(tmp_path):
+    """It is bad usage, and not an error of each rule."""
+    done = run(tmp_path, "--target", "http://127.0.0.1:9", "--target-timeout", "nan")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--target-timeout: nan is not a number above 0" in done.stderr
+
+
 def test_a_known_failure(tmp_path):
     """A rule in the file of expected failures does not fail the run, and one that passes all the same is told."""
     (tmp_path / "known.txt").write_text("answer.index-in-range # issue 7\nanswer.model # issue 8\n", "utf-8")

@@ -42,8 +42,8 @@ SERVERS = """\
 ## This client with other servers
 
 `Reranker` and `AsyncReranker` must return the server's indices and scores, best first, with the caller's own documents, or raise the
-right error. llama.cpp, infinity and vLLM have a model of random weights, so their order has no meaning. The LiteLLM proxy has no database, and forwards to
-`rerank serve --compat`. [Servers and the contract](servers.md) has the verdicts of the conformance check.
+right error. llama.cpp, infinity and vLLM have a model of random weights, so their order has no meaning. The LiteLLM proxy has no
+database, and forwards to `rerank serve --compat`. [Servers and the contract](servers.md) has the verdicts of the conformance check.
 """
 
 

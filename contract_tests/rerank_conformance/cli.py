@@ -165,16 +165,12 @@ def check(url: str, **options: Any) -> NoReturn:
         for name in ("seed", "model", "tolerance", "rate", "concurrency", "contract_version")
         if options[name] is not None
     }
+    chosen = _checked(settings)
     # before anything is sent: what cannot be written then was paid for in vain
     makers = _makers(strict=options["strict"])
     files = _writable({name: options[name] for name in makers if options[name] is not None})
     try:
-        _ask(
-            url,
-            settings,
-            running.estimate(running.Settings(**running.with_model(settings)), has_key=bool(settings["key"])),
-            options["yes"],
-        )
+        _ask(url, settings, running.estimate(chosen, has_key=bool(settings["key"])), options["yes"])
         report = _run(url, settings)
     except (KeyboardInterrupt, click.Abort) as error:
         # click's own code for this is the one for a server that does not conform
@@ -237,6 +233,17 @@ def _makers(*, strict: bool) -> dict[str, Callable[[Report], str]]:
         "summary": summary.render,
         "badge": badge.render,
     }
+
+
+def _checked(settings: Mapping[str, Any]) -> Any:
+    """Return the settings of a check, with its usual ones; refuse those that cannot be."""
+    from rerank_conformance import running  # noqa: PLC0415 - see check
+
+    try:
+        return running.Settings(**running.with_model(settings))
+    except ValueError as error:
+        msg = f"--{error}"
+        raise click.UsageError(msg) from error
 
 
 def _key(name: str, file: Path | None) -> str | None:

@@ -236,6 +236,13 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
             settings["expected"] = read_expected(Path(file), ids(settings.get("dialect", CANONICAL)))
         except (ValueError, OSError) as error:
             raise pytest.UsageError(str(error)) from error
+    from rerank_conformance.running import Settings  # noqa: PLC0415 - see the module
+
+    try:
+        Settings(**settings)
+    except ValueError as error:
+        msg = f"--target-{error}"
+        raise pytest.UsageError(msg) from error
     return settings
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from math import isfinite
 from typing import Any
 
 from rerank_conformance import contract, dialects, generation
@@ -99,8 +100,16 @@ class Settings:
     """The path under which an app, or a transport, has `/rerank`; a URL names it itself."""
 
     def __post_init__(self) -> None:
-        """Refuse a level, a dialect and a base path that cannot be, before anything is sent."""
+        """Refuse a level, a dialect, a base path and a number that cannot be, before anything is sent."""
         dialects.codec(self.dialect)
+        for name, value in (("timeout", self.timeout), ("tolerance", self.tolerance), ("rate", self.rate)):
+            # A tolerance of NaN would let no two scores differ.
+            if value is not None and not (
+                isfinite(value) and (value > 0 or (name, value) == ("tolerance", 0))
+            ):
+                least = "from 0" if name == "tolerance" else "above 0"
+                message = f"{name}: {value!r} is not a number {least}; pass a finite one"
+                raise ValueError(message)
         if problem := base_path_problem(self.base_path):
             message = f"base_path: {problem}"
             raise ValueError(message)

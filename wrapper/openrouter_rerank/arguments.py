@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict, TypeVar
 
@@ -22,18 +22,33 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
 
 
-def refuse(where: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise if an argument that was given is not a known one.
+def did_you_mean(name: str, names: Sequence[str]) -> str:
+    """Return the hint for a misspelt argument: the nearest name, or else all names."""
+    close = nearest(name, names)
+    return f"did you mean {close!r}?" if close else f"its arguments are {', '.join(names)}"
+
+
+def refuse(
+    where: str,
+    given: Iterable[str],
+    known: Iterable[str],
+    hint: Callable[[str, Sequence[str]], str] = did_you_mean,
+) -> None:
+    """Refuse the first argument that is not known.
+
+    Args:
+        where: The function, as the message names it.
+        given: The names of the arguments that were given.
+        known: The names of its arguments.
+        hint: Returns what to do instead, by the name and the known names.
 
     Raises:
-        TypeError: There is no such argument; the message has the nearest name.
+        TypeError: There is no such argument.
     """
     names = sorted(known)
     for name in given:
         if name not in names:
-            close = nearest(name, names)
-            hint = f"did you mean {close!r}?" if close else f"its arguments are {', '.join(names)}"
-            message = f"{where}() has no argument {name!r}; {hint}"
+            message = f"{where}() has no argument {name!r}; {hint(name, names)}"
             raise TypeError(message)
 
 

@@ -153,6 +153,11 @@ def is_of_another_dialect(error: object) -> bool:
     return isinstance(error, ResponseError) and error.dialect is not None
 
 
+def is_unreadable_ranking(error: object) -> bool:
+    """Return True if the server ranked in another dialect, which may be billed for each request, and cannot be read."""
+    return isinstance(error, InvalidResponseError) and is_of_another_dialect(error)
+
+
 class StatusError(ResponseError):
     """An error response, by its status or by an `error` in a 200."""
 

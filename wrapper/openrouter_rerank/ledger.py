@@ -172,10 +172,10 @@ class Ledger(Summed):
                 cost = exact(usage.cost)
                 self._spent += cost
                 self._largest[model] = max(cost, self._largest.get(model, cost))
-            is_idle = self._max_cost is not None and answered and usage.cost is None and not self._warned
-            self._warned = self._warned or is_idle
-        if is_idle:
-            log.warning("max_cost cannot hold: the server does not say what its rankings cost")
+            is_useless = self._max_cost is not None and answered and usage.cost is None and not self._warned
+            self._warned = self._warned or is_useless
+        if is_useless:
+            log.warning("max_cost has no effect: the server reports no cost; limit the requests instead")
 
     def release(self, call: object, *, spent: bool = False) -> None:
         """Release the reservation of a call that was not made, or whose cost is unknown and counts as spent."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from openrouter_rerank.arguments import NoOptions as NoOptions  # noqa: PLC0414 - named by the client
-from openrouter_rerank.arguments import nearest
+from openrouter_rerank.arguments import did_you_mean, nearest, refuse
 from openrouter_rerank.defaults import DEADLINE, MAX_BYTES, MAX_DOCUMENTS, MAX_IMAGE_BYTES, MODEL, TIMEOUT
 from openrouter_rerank.retries import Retries
 from openrouter_rerank_api.dialects import DialectOptions
@@ -83,7 +84,7 @@ DEFAULTS: Mapping[str, Any] = {
 """The values of options that neither the caller nor the client sets; those of all others are None."""
 
 
-_RENAMED: Mapping[str, str] = {
+RENAMED: Mapping[str, str] = {
     "chunk": "splitter",  # in the first edition
     "max_results": "top_n",
     "max_retries": "retries",
@@ -101,11 +102,11 @@ _AT_MAKING = frozenset(
 _WITH_REQUESTS = ("rerank_many", "dry_run")
 """The methods whose requests have options of their own."""
 
-_IN_HITS = "it is not needed, as each hit holds your own document"
-_NEEDLESS: Mapping[str, str] = {
+IN_HITS = "it is not needed, as each hit holds your own document"
+NEEDLESS: Mapping[str, str] = {
     "rank_fields": "pass key, a function of a document to the text to send",
-    "return_documents": _IN_HITS,
-    "return_text": _IN_HITS,
+    "return_documents": IN_HITS,
+    "return_text": IN_HITS,
     "texts": "pass the texts as documents",
 }
 """Arguments of other libraries that have no counterpart here, with what to do instead."""
@@ -117,26 +118,22 @@ def refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> No
     Raises:
         TypeError: There is no such option; the message has the nearest name.
     """
-    names = sorted(known)
-    for name in given:
-        if name not in names:
-            message = f"{where}() has no argument {name!r}; {_next_step(where, name, names)}"
-            raise TypeError(message)
+    refuse(where, given, known, partial(_next_step, where))
 
 
-def _next_step(where: str, name: str, names: list[str]) -> str:
+def _next_step(where: str, name: str, names: Sequence[str]) -> str:
     """Return what to do instead of passing an argument that does not exist."""
     is_call, is_local = "extra_body" in names, "scorer" in names
     others = _AT_MAKING - {*names} if is_call else frozenset[str]()
     at_making = frozenset[str]() if is_local else others
-    wanted = _RENAMED.get(name, name)
+    wanted = RENAMED.get(name, name)
     close = nearest(wanted, [*names, *sorted(at_making)])
     steps = (
         (
             name == "on_error",
             "pass it to each call of rerank(), as the type of the result depends on it",
         ),
-        (name in _NEEDLESS, _NEEDLESS.get(name, "")),
+        (name in NEEDLESS, NEEDLESS.get(name, "")),
         (
             where in _WITH_REQUESTS and wanted in CALL,
             f"set {wanted} in each RerankRequest, or as a default by with_options()",
@@ -144,9 +141,8 @@ def _next_step(where: str, name: str, names: list[str]) -> str:
         (wanted in at_making, "set it where the reranker is made"),
         (wanted in others, "it is for a server; use the constructor in place of local()"),
         (close in at_making, f"did you mean {close!r}? Set it where the reranker is made"),
-        (close is not None, f"did you mean {close!r}?"),
-        (is_call, "to send it as a key of the request, use extra_body"),
-        (True, f"its arguments are {', '.join(names)}"),
+        (is_call and close is None, "to send it as a key of the request, use extra_body"),
+        (True, did_you_mean(wanted, names)),
     )
     return next(step for applies, step in steps if applies)
 

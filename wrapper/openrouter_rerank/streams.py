@@ -186,9 +186,10 @@ class _Stream(httpcore.AsyncNetworkStream):
             raise httpcore.ReadError(error) from error
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
-        """Keep the buffer until the request is complete: with many in flight, one system call less for each is more of them.
+        """Keep the buffer until the request is complete, so that its head and its body take one system call.
 
-        A single call of a thread would be slower, as a server on the same machine could not begin with the head.
+        That is faster with many requests in flight. The connections of threads send the head at once, because a server on the
+        same machine then reads it while the body is sent.
         """
         self._written.append(buffer)
         if not buffer:  # httpcore writes nothing at the end of a request

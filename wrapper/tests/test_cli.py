@@ -296,7 +296,7 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
     ),
     "a needless option": (
         ["rank", "--return-documents", "q"],
-        ["it is not needed, as each result holds your own"],
+        ["it is not needed, as each hit holds your own"],
     ),
     "an option like no other": (["serve", "--quux"], ["no such option: '--quux'. See 'rerank serve --help'"]),
     "top_n of 0": (["rank", "--top-n", "0", "q"], ["0 is not in the range"]),

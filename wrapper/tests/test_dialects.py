@@ -1176,7 +1176,9 @@ def test_a_limit_that_cannot_hold(name: str, caplog: pytest.LogCaptureFixture) -
         for _ in range(2):
             made.rerank("q", ["a"])
         assert (made.ledger.unknown, made.ledger.cost) == (2, 0.0)
-    assert caplog.messages == ["max_cost cannot hold: the server does not say what its rankings cost"]
+    assert caplog.messages == [
+        "max_cost has no effect: the server reports no cost; limit the requests instead"
+    ]
 
 
 @pytest.mark.parametrize("name", DIALECTS)

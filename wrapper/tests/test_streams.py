@@ -223,7 +223,7 @@ async def test_bytes_there_and_back(network: AsyncNetwork) -> None:
 
 
 async def test_a_request_is_sent_in_one_piece(network: AsyncNetwork) -> None:
-    """Head and body wait for each other: two packets take longer, and some servers answer the first."""
+    """The head is kept until the body is complete, and a part without an end until an answer is read."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stream = await network.connect_tcp("127.0.0.1", listener.getsockname()[1], 5.0)
         other, _ = listener.accept()

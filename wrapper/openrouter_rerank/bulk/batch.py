@@ -10,7 +10,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from itertools import islice, zip_longest
@@ -306,7 +306,7 @@ def _storable(value: Any) -> Any:
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
-def requests(batch: Batch, journal: Journal, top_n: int | None) -> Iterator[RowRequest]:
+def requests(batch: Batch, journal: Journal, top_n: int | None) -> Generator[RowRequest]:
     """Yield the requests of the unfinished rows.
 
     Raises:

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from textwrap import shorten
 from threading import Lock
@@ -20,7 +20,6 @@ from openrouter_rerank import (
     AuthenticationError,
     BudgetExceededError,
     InsufficientCreditsError,
-    InvalidResponseError,
     Reranker,
     RerankError,
 )
@@ -43,7 +42,7 @@ from openrouter_rerank.cli.chunks import chunk_options, words
 from openrouter_rerank.cli.connection import Connection, connect, connection_options, default_model
 from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, BadInput, CallFailed, one_line
 from openrouter_rerank.cli.numbers import PositiveNumber
-from openrouter_rerank.errors import is_of_another_dialect
+from openrouter_rerank.errors import is_of_another_dialect, is_unreadable_ranking
 from openrouter_rerank.ledger import exact, is_reached
 
 if TYPE_CHECKING:
@@ -213,17 +212,18 @@ def command(  # noqa: PLR0913 - one argument for each option
                     _check_options(reranker)
                     model = connection["model"] or default_model(connection)
                     reranker.ledger.carry_over(model, spent=journal.spent, largest=journal.largest)
-                    requests = jobs.requests(job, journal, top_n)
-                    run.rank(
-                        reranker.rerank_many(
-                            requests,
-                            concurrency=concurrency,
-                            requests_per_minute=requests_per_minute,
-                            ordered=False,
-                            progress=run.on_progress,
-                        ),
-                        limited=max_cost is not None,
-                    )
+                    # A job that stops early does not leave IN open.
+                    with closing(jobs.requests(job, journal, top_n)) as requests:
+                        run.rank(
+                            reranker.rerank_many(
+                                requests,
+                                concurrency=concurrency,
+                                requests_per_minute=requests_per_minute,
+                                ordered=False,
+                                progress=run.on_progress,
+                            ),
+                            limited=max_cost is not None,
+                        )
                 with _unless_useless(journal):
                     if run.ended_early():
                         return INTERRUPTED
@@ -293,15 +293,15 @@ def _check_options(reranker: Reranker) -> None:
 def _estimated(job: Batch, found: Survey, top_n: int | None, connection: Connection) -> int:
     number = 0
 
-    def rows() -> Iterator[jobs.RowRequest]:
+    def rows() -> Generator[jobs.RowRequest]:
         nonlocal number
         for number, row in enumerate(read(job), 1):
             yield jobs.request(row, number, job, top_n)
 
-    with connect(Reranker, **connection) as reranker:
+    with connect(Reranker, **connection) as reranker, closing(rows()) as requests:
         _check_options(reranker)
         try:
-            estimate = reranker.dry_run(rows())
+            estimate = reranker.dry_run(requests)
         except (ValueError, TypeError) as error:
             message = f"{job.source}, row {number}: {error}; correct the row, or change the options"
             raise BadInput(message) from error
@@ -412,10 +412,10 @@ class _Run:
 
     def _keep(self, result: Result[Any], results: Results[Any]) -> None:
         error = result.error
-        # What answers in another dialect may bill each row, and none of them can be read.
-        is_wasted = isinstance(error, InvalidResponseError) and is_of_another_dialect(error)
         none_ranked = self._journal.done == self._journal.failed
-        if error is not None and (isinstance(error, _ENDING) or (is_wasted and none_ranked)):
+        if error is not None and (
+            isinstance(error, _ENDING) or (none_ranked and is_unreadable_ranking(error))
+        ):
             self._stop(error, results)
             return
         finished = jobs.finished_row(result)
@@ -432,7 +432,7 @@ class _Run:
             unknown = self._limited and self._journal.unknown > 0
             self._limited = self._limited and not unknown
         if unknown:
-            self._note("--max-cost cannot hold: the server does not say what its rankings cost")
+            self._note("--max-cost has no effect: the server reports no cost; limit the rows of IN instead")
 
     def _record_doubtful(self) -> None:
         for finished in self._doubtful:

@@ -13,15 +13,6 @@ Exit codes:
 """
 INTERRUPTED = 130
 
-_RENAMED = {
-    "--top-k": "--top-n",
-    "--threshold": "--min-score",
-    "--url": "--base-url",
-    "--api-key": "--key-env",
-}
-"""Names of options in other tools, with ours."""
-_NEEDLESS = {"--return-documents": "it is not needed, as each result holds your own document"}
-
 # Characters that a terminal acts on, including changes of the writing direction.
 _ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -46,10 +37,14 @@ def one_line(text: str) -> str:
 def _misspelt(error: click.NoSuchOption) -> str:
     """Return the problem of an option that does not exist, with the nearest one."""
     from openrouter_rerank.arguments import nearest  # noqa: PLC0415 - a misspelt name alone needs it
+    from openrouter_rerank.options import IN_HITS, NEEDLESS, RENAMED  # noqa: PLC0415 - likewise
 
+    name = error.option_name.removeprefix("--").replace("-", "_")
+    wanted = RENAMED.get(name, name)
+    wanted = "key_env" if wanted == "api_key" else wanted
     known = [name for one in error.ctx.command.params for name in one.opts] if error.ctx else []
-    close = nearest(_RENAMED.get(error.option_name, error.option_name), known)
-    hint = _NEEDLESS.get(error.option_name) or (f"did you mean {close!r}?" if close else "")
+    close = nearest(f"--{wanted.replace('_', '-')}", known)
+    hint = IN_HITS if NEEDLESS.get(name) == IN_HITS else f"did you mean {close!r}?" if close else ""
     return f"no such option: {error.option_name!r}" + (f"; {hint}" if hint else "")
 
 

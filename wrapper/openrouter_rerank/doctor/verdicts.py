@@ -15,7 +15,7 @@ _VANISHING = 1e-6
 _NARROW = 1e-3
 # Noise of a GPU is a small part of the spread; random scores fill it.
 _NOISE = 0.1
-# The mean number of documents above the relevant one that a ranking without a meaning has, less what chance may take off 3.5.
+# A ranking by chance has a mean of 3.5 documents above the relevant one. This is lower, as five questions vary.
 _CHANCE = 2.8
 # So many questions must agree on a fault that a weak model has by chance.
 _LEAST = 4

@@ -23,8 +23,7 @@ from openrouter_rerank.errors import (
     AuthenticationError,
     BudgetExceededError,
     InsufficientCreditsError,
-    InvalidResponseError,
-    is_of_another_dialect,
+    is_unreadable_ranking,
 )
 from openrouter_rerank.integrations.ray.limits import LimiterClient, LimiterUnavailable, Limits, RemoteGate
 from openrouter_rerank.ledger import Ledger, Totals
@@ -269,7 +268,7 @@ class OpenRouterRerank:
                     if self._job.stop_on_error:
                         raise result.error
                     none_ranked = all(row.error is not None for row in found.values())
-                    if _ends_all(result.error) or (none_ranked and _is_wasted(result.error)):
+                    if _ends_all(result.error) or (none_ranked and is_unreadable_ranking(result.error)):
                         ended = ended or result.error
                         self._member.end(result.error)
                         results.drain()
@@ -288,11 +287,6 @@ def _ends_all(error: Exception) -> bool:
     if isinstance(error, AuthenticationError):
         return error.status == 401
     return isinstance(error, BudgetExceededError | InsufficientCreditsError | LimiterUnavailable)
-
-
-def _is_wasted(error: Exception) -> bool:
-    """Return True for an answer of another dialect, which may be billed for each row, and cannot be read."""
-    return isinstance(error, InvalidResponseError) and is_of_another_dialect(error)
 
 
 class _Reranker(Reranker):
