@@ -51,12 +51,19 @@ _PLAIN: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
 
 def described(error: msgspec.ValidationError, content: bytes) -> str:
     """Return the problem of a value of a JSON text that `decode` has read."""
+    problem = str(error)
+    if "got `null`" in problem and not _is_strict(content):
+        # The server may have sent NaN, and a message that says null alone misleads.
+        return problem.replace("got `null`", "got `null` or a number that is not finite")
+    return problem
+
+
+def _is_strict(content: bytes) -> bool:
     try:
         _PLAIN.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # The server may have sent NaN, and a message that says null alone misleads.
-        return str(error).replace("got `null`", "got `null` or a number that is not finite")
-    return str(error)
+        return False
+    return True
 
 
 def plain(content: bytes) -> object:
