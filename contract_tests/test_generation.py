@@ -2,15 +2,17 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
 
-from rerank_conformance import check, generation, storage
+from rerank_conformance import cases, check, contract, generation, storage
 from rerank_conformance.cli import main
 from rerank_conformance.generation import cases_of, generated
 from rerank_conformance.reference import Reference
@@ -44,13 +46,13 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def simple(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Replace schemathesis by one request, and return the seeds for which it was made."""
     seeds: list[int] = []
-    one = _Made({"model": "m", "query": "ä\u2028", "documents": ["a"], "top_n": 10**40})
+    one = cases.plain(0, _Made({"model": "m", "query": "ä\u2028", "documents": ["a"], "top_n": 10**40}))
 
-    def cases(text: str, seed: int, examples: int):
+    def made(text: str, seed: int, examples: int):
         seeds.append(seed)
-        yield one
+        return (one,)
 
-    monkeypatch.setattr(generation, "_cases", cases)
+    monkeypatch.setattr(generation, "_cases", made)
     return seeds
 
 
@@ -81,6 +83,44 @@ def test_requests_are_the_same_from_the_file(folder: Path, made: list[int]):
     assert anew() == without
     assert {json.loads(content)["model"] for _, content, *_, legal in anew("another") if legal} > {"another"}
     assert made == [3, 3]
+
+
+def test_another_thread_draws_random_numbers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Generation neither fails by another thread's random numbers nor changes them, and leaves no file."""
+    monkeypatch.chdir(tmp_path)
+    ended = threading.Event()
+
+    def draw():
+        while not ended.wait(0.001):
+            random.random()
+
+    expected = anew(cache=False)
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        assert anew(cache=False) == expected
+    finally:
+        ended.set()
+        thread.join()
+    random.seed(1)
+    before = random.getstate()
+    assert anew(cache=False) == expected
+    assert random.getstate() == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_schemathesis_fails(monkeypatch: pytest.MonkeyPatch):
+    """The error says what schemathesis said, in one line."""
+    document = {
+        **contract.load().document,
+        "paths": {"/rerank": {"post": {"requestBody": {"$ref": "#/none"}}}},
+    }
+    with pytest.raises(RuntimeError, match=r"^schemathesis could not make its requests: .*#/none") as raised:
+        generation._cases(json.dumps(document), 0, 1)
+    assert len(str(raised.value).splitlines()) == 1
+    monkeypatch.setattr(sys, "executable", str(Path(__file__).parent / "absent"))
+    with pytest.raises(RuntimeError, match=r"^schemathesis could not make its requests: FileNotFoundError"):
+        generation._cases("{}", 0, 1)
 
 
 def test_requests_do_not_depend_on_the_callers_modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -9,12 +9,12 @@ answers, and they can be sent at the same time. Each is then judged by the same 
 
 import hashlib
 import json
+import os
+import subprocess
 import sys
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,9 @@ from typing import Any, cast
 
 import msgspec
 
+from rerank_conformance import cases as making
 from rerank_conformance import contract, storage
+from rerank_conformance.cases import Case, Order
 from rerank_conformance.contract import Contract
 from rerank_conformance.derived import REQUEST
 from rerank_conformance.exchanges import Probe
@@ -31,19 +33,9 @@ EXAMPLES = 100
 """Random requests in a full check."""
 MODELS = 12
 """Names of models that are asked for as they are generated; all other legal requests ask for one model."""
-_HEADERS = ("HTTP-Referer", "X-OpenRouter-Title", "X-OpenRouter-Categories")
 _SHAPING = ("openrouter-rerank", "schemathesis", "hypothesis", "hypothesis-jsonschema", "jsonschema-rs")
 """The packages on whose versions the requests depend."""
-
-
-class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as schemathesis made it, before it asks for the model of a check."""
-
-    number: int
-    phase: str
-    content: str
-    """The body as JSON."""
-    headers: dict[str, str]
+_FAILED = "schemathesis could not make its requests"
 
 
 class _Stored(msgspec.Struct):
@@ -77,9 +69,7 @@ def generated(  # noqa: PLR0913 - what the requests depend on
         RuntimeError: schemathesis failed.
     """
     by = contract.load(contract_version) if dialect is None else contract.load_dialect(dialect)
-    # of two engines at work in one process the second leaves a whole phase out, and says nothing
-    with _ONE_AT_A_TIME:
-        cases = cases_of(seed, examples, contract_version, cache=cache, dialect=dialect)
+    cases = cases_of(seed, examples, contract_version, cache=cache, dialect=dialect)
     probes: dict[tuple[bytes, str], Probe] = {}
     names: dict[str, None] = {}
     for case in cases:
@@ -89,9 +79,6 @@ def generated(  # noqa: PLR0913 - what the requests depend on
         if probe.legal and "model" in body:
             names.setdefault(body["model"])
     return (*probes.values(), *_models(names, model))
-
-
-_ONE_AT_A_TIME = threading.Lock()
 
 
 @lru_cache(maxsize=4)
@@ -105,8 +92,7 @@ def cases_of(
     stored = _read(key) if cache else None
     if stored is not None:
         return stored
-    made = (_case(number, case) for number, case in enumerate(_cases(document, seed, examples)))
-    cases = tuple(case for case in made if case is not None)
+    cases = _cases(document, seed, examples)
     if cache:
         _write(key, cases)
     return cases
@@ -116,7 +102,7 @@ def _key(document: str, seed: int, examples: int) -> str:
     """Return the hash of everything on which the cases depend."""
     versions = [_version(name) for name in _SHAPING]
     # a checkout changes without a new version; Python has the table of characters
-    ours = Path(__file__).read_bytes().hex() if Path(__file__).is_file() else ""
+    ours = source.read_bytes().hex() if (source := Path(making.__file__)).is_file() else ""
     parts = [sys.version, *versions, ours, document, str(seed), str(examples)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -164,84 +150,25 @@ def _models(names: Iterable[str], model: str) -> Iterator[Probe]:
         )
 
 
-def _cases(text: str, seed: int, examples: int) -> Iterator[Any]:
-    import schemathesis  # noqa: PLC0415 - takes a moment, and --quick does without
-    from schemathesis.config import SchemathesisConfig  # noqa: PLC0415
-    from schemathesis.engine import events, from_schema  # noqa: PLC0415
+def _cases(text: str, seed: int, examples: int) -> tuple[Case, ...]:
+    """Return the cases that schemathesis makes, in a process of its own.
 
-    config = SchemathesisConfig.from_dict(
-        {
-            "seed": seed,
-            "continue-on-failure": True,
-            # the rules judge, not its checks: some of those let a 401 for everything pass
-            "checks": {"enabled": False},
-            "generation": {"max-examples": examples, "database": "none"},
-            "phases": {"stateful": {"enabled": False}, "coverage": {"unexpected-methods": []}},
-        }
-    )
-    document = json.loads(text)
-    # no other operation is judged, and a server need not have any
-    document["paths"] = {"/rerank": document["paths"]["/rerank"]}
-    schema = schemathesis.openapi.from_dict(document, config=config)
-    schema.app = _stand_in
-    with without_local_constants():
-        for event in from_schema(schema).execute():
-            match event:
-                case events.NonFatalError(value=error) | events.FatalError(exception=error):
-                    message = f"schemathesis could not make its requests: {type(error).__name__}: {error}"
-                    raise RuntimeError(message[:300]) from error
-                case events.ScenarioFinished():
-                    yield from (node.value for node in event.recorder.cases.values())
-                case _:
-                    pass
-
-
-@contextmanager
-def without_local_constants() -> Generator[None]:
-    """Keep Hypothesis from using literals of the caller's modules: they differ between callers, and may be secrets."""
-    providers: Any = import_module("hypothesis.internal.conjecture.providers")
-    found = getattr(providers, "_get_local_constants", None)
-    if found is None:
-        yield
-        return
-    none = import_module("hypothesis.internal.constants_ast").Constants()
-    providers.CONSTANTS_CACHE.cache.clear()
-    providers._get_local_constants = lambda: none  # noqa: SLF001 - Hypothesis has no setting for it
-    try:
-        yield
-    finally:
-        providers._get_local_constants = found  # noqa: SLF001
-        providers.CONSTANTS_CACHE.cache.clear()
-
-
-def _stand_in(
-    environ: dict[str, Any], start: Callable[[str, list[tuple[str, str]]], object]
-) -> Iterable[bytes]:
-    del environ
-    start("200 OK", [("Content-Type", "application/json")])
-    return [b'{"model": "m", "results": []}']
-
-
-def _case(number: int, case: Any) -> Case | None:
-    """Return the case as plain data; None if it is not a request of the operation."""
-    if case.method != "POST":  # other methods have rules of their own
-        return None
-    body = case.body
-    has_body = isinstance(body, (dict, list, str, int, float, bool)) or body is None
-    if not has_body or (case.media_type or "application/json") != "application/json":
-        return None
-    given = dict(case.headers or {})
-    media_type = next((value for name, value in given.items() if name.lower() == "content-type"), None)
-    if media_type is not None and media_type != "application/json":
-        return None  # what makes a type of JSON is not for generation to say
-    try:
-        content = json.dumps(body, ensure_ascii=False, allow_nan=False)
-        content.encode("utf-8")
-    except (ValueError, RecursionError):  # nothing that JSON could carry
-        return None
-    headers = {name: value for name, value in given.items() if name in _HEADERS and _sendable(value)}
-    phase = case.meta.phase.name.value if case.meta else "fuzzing"
-    return Case(number=number, phase=phase, content=content, headers=headers)
+    Hypothesis seeds the global generators of random numbers while it draws, and fails if another thread draws from them.
+    """
+    order = msgspec.json.encode(Order(document=text, seed=seed, examples=examples))
+    command = [sys.executable, "-P", "-W", "ignore", "-m", making.__name__]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Hypothesis leaves files
+        try:
+            done = subprocess.run(  # noqa: S603 - this Python and a module of ours
+                command, input=order, capture_output=True, cwd=folder, env=environment, check=False
+            )
+        except OSError as error:
+            raise RuntimeError(f"{_FAILED}: {type(error).__name__}: {error}"[:300]) from error
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").splitlines() or [f"exit code {done.returncode}"]
+        raise RuntimeError(f"{_FAILED}: {lines[-1]}"[:300])
+    return msgspec.json.decode(done.stdout, type=tuple[Case, ...])
 
 
 def _probe(case: Case, body: Any, model: str, by: Contract) -> Probe:
@@ -258,7 +185,3 @@ def _probe(case: Case, body: Any, model: str, by: Contract) -> Probe:
         legal=legal,
         headers=case.headers,
     )
-
-
-def _sendable(value: object) -> bool:
-    return isinstance(value, str) and value.isascii() and value.isprintable() and value == value.strip()

@@ -1,7 +1,7 @@
 """The policy of retries."""
 
-import random
 from collections.abc import Callable
+from random import SystemRandom
 from typing import TypeGuard
 
 import msgspec
@@ -13,9 +13,11 @@ from openrouter_rerank.errors import is_overloaded as is_overloaded_status
 
 
 def draw() -> float:
-    """Return a random number from 0 to 1."""
-    # Not random.random itself: its pickle has the state of the generator, so that each process would draw the same.
-    return random.random()  # noqa: S311 - jitter is no secret
+    """Return a random number from 0 to 1.
+
+    It comes from the system: a process that is forked or unpickled draws others, and a seed of the caller's has no effect.
+    """
+    return SystemRandom().random()
 
 
 class Retries(msgspec.Struct, frozen=True, metaclass=NamedFields):
