@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from remembered import REMEMBERED
 from rerank_conformance import contract
-from rerank_conformance.generation import without_local_constants
+from rerank_conformance.cases import without_local_constants
 from rerank_conformance.reference import Answer, Reference
 
 KEY = "sk-or-v1-the-right-key"
