@@ -17,6 +17,7 @@ from openrouter_rerank_api import Client
 from openrouter_rerank_api import models as newest
 from openrouter_rerank_api.api.rerank import create_rerank
 from openrouter_rerank_api.models import RerankResponse
+from openrouter_rerank_api.options import NAMES
 from openrouter_rerank_api.types import convert
 from rerank_conformance import check
 from rerank_conformance.generation import generated
@@ -25,7 +26,11 @@ from rerank_conformance.reference import Reference
 from rerank_conformance.reference.asgi import running
 from rerank_conformance.reference.inprocess import InProcess
 
-FIELDS = tuple(field.name for field in attrs.fields(newest.RerankRequest) if field.init)
+FIELDS = tuple(
+    field.name
+    for field in attrs.fields(newest.RerankRequest)
+    if field.init and field.name not in NAMES.values()  # of another name as an argument
+)
 
 
 @cache
