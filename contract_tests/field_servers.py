@@ -41,7 +41,7 @@ from rerank_conformance.altered import (
     scoring,
     taking,
 )
-from rerank_conformance.reference import Answer, Reference, Refusal, Request
+from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, RefusalError
 from rerank_conformance.reference.server import Body
 from rerank_conformance.scorers import lexical
 
@@ -204,7 +204,7 @@ def _text(document: str | Body) -> str:
 # ----- how it is written
 
 
-def _json(answer: Answer, payload: object) -> Answer:
+def _json(answer: ReferenceResponse, payload: object) -> ReferenceResponse:
     return answer._replace(body=msgspec.json.encode(payload))
 
 
@@ -228,11 +228,13 @@ def _fastapi(status: int, envelope: Body) -> Body:
 class _Traceback(Reference):
     """Answers with a page of HTML where it refuses, as a proxy in front of it does."""
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ReferenceResponse:
         answer = super().answer(method, path, headers, body)
         if answer.status == 200:
             return answer
-        return Answer(answer.status, {"content-type": "text/html"}, b"<html><h1>Bad Request</h1></html>")
+        return ReferenceResponse(
+            answer.status, {"content-type": "text/html"}, b"<html><h1>Bad Request</h1></html>"
+        )
 
 
 class _CrashOnType(Reference):
@@ -241,8 +243,8 @@ class _CrashOnType(Reference):
     def validate(self, value: object) -> Body:
         try:
             return super().validate(value)
-        except Refusal as refusal:
-            raise Refusal(500, "Internal Server Error") from refusal
+        except RefusalError as refusal:
+            raise RefusalError(500, "Internal Server Error") from refusal
 
 
 class _NoDocuments(Reference):
@@ -257,7 +259,7 @@ class _NoDocuments(Reference):
 class _AnyType(Reference):
     """Reads the body whatever it is declared as."""
 
-    def media_type(self, request: Request) -> None:
+    def media_type(self, request: ReferenceRequest) -> None:
         del request
 
 
@@ -267,14 +269,14 @@ class _LenientJSON(Reference):
     def parse(self, body: bytes) -> object:
         try:
             return super().parse(body)
-        except Refusal:
+        except RefusalError:
             return {"model": "", "query": "", "documents": [""]}
 
 
 class _AnyMethod(Reference):
     """Ranks whatever the method is."""
 
-    def method(self, request: Request) -> None:
+    def method(self, request: ReferenceRequest) -> None:
         del request
 
 
@@ -284,7 +286,7 @@ class _AnyMethod(Reference):
 class _ReadFirst(Reference):
     """Validates the body before it looks at the key."""
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         self.route(request)
         self.method(request)
         body = self.read(request)
@@ -295,7 +297,7 @@ class _ReadFirst(Reference):
 class _AnyKey(Reference):
     """Lets any key in, as long as there is one."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         if "authorization" not in request.headers:
             super().authenticate(request)
 
@@ -303,7 +305,7 @@ class _AnyKey(Reference):
 class _AnyScheme(Reference):
     """Takes the last word of the header for the key, whatever the scheme."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         key = request.headers.get("authorization", "").rpartition(" ")[2]
         named = {**request.headers, "authorization": f"Bearer {key}"} if key else request.headers
         super().authenticate(replace(request, headers=named))
@@ -312,14 +314,14 @@ class _AnyScheme(Reference):
 class _Open(Reference):
     """Asks for no key."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         del request
 
 
 class _KeyPrefix(Reference):
     """Compares as many characters of the key as it was sent: a part of the key opens."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         sent = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
         if self._keys is None or not any(sent and known.startswith(sent) for known in self._keys):
             super().authenticate(request)
@@ -328,17 +330,19 @@ class _KeyPrefix(Reference):
 class _KeyEchoed(Reference):
     """Quotes the wrong key in its refusal."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         try:
             super().authenticate(request)
-        except Refusal as refusal:
-            raise Refusal(401, f"{request.headers.get('authorization', 'nothing')} is wrong") from refusal
+        except RefusalError as refusal:
+            raise RefusalError(
+                401, f"{request.headers.get('authorization', 'nothing')} is wrong"
+            ) from refusal
 
 
 class _RankedAnyway(Reference):
     """Answers 401 and ranks all the same: the results stand beside the error."""
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ReferenceResponse:
         answer = super().answer(method, path, headers, body)
         if answer.status != 401:
             return answer
@@ -500,7 +504,7 @@ class _TrailingTaken(Reference):
 class _SlashUnguarded(Reference):
     """Guards /rerank, and not /rerank/."""
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         if not request.path.endswith("/rerank/"):
             super().admit(request)
 
@@ -508,7 +512,7 @@ class _SlashUnguarded(Reference):
 class _LocalTrusted(Reference):
     """Needs no key of whom a header says that he is on this machine."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         if request.headers.get("x-forwarded-for") != "127.0.0.1":
             super().authenticate(request)
 
@@ -516,7 +520,7 @@ class _LocalTrusted(Reference):
 class _KeyCaseless(Reference):
     """Compares keys without regard to case."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         given = request.headers.get("authorization", "").lower()
         if given not in {f"bearer {key.decode()}".lower() for key in self._keys or ()}:
             super().authenticate(request)
@@ -1321,9 +1325,9 @@ def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int
     """Make a server that refuses POST by its headers, once the key is right."""
 
     class ByHead(Reference):
-        def media_type(self, request: Request) -> None:
+        def media_type(self, request: ReferenceRequest) -> None:
             if when(request.headers):
-                raise Refusal(status, what)
+                raise RefusalError(status, what)
             super().media_type(request)
 
     ByHead.__doc__ = what
@@ -1333,7 +1337,7 @@ def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int
 class _Streaming(Reference):
     """Sends an event stream to whoever would also accept one."""
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         answer = super().respond(request)
         if "text/event-stream" not in request.headers.get("accept", ""):
             return answer
@@ -1590,14 +1594,14 @@ class _CachedBeforeKeys(Reference):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._known: dict[bytes, Answer] = {}
+        self._known: dict[bytes, ReferenceResponse] = {}
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         """Look at the key only if the body is new."""
         if request.body not in self._known:
             super().admit(request)
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         """Keep each ranking."""
         answer = super().respond(request)
         if request.method == "POST" and answer.status == 200:
@@ -1610,15 +1614,15 @@ class _RefusalsCached(Reference):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._refused: dict[bytes, Refusal] = {}
+        self._refused: dict[bytes, RefusalError] = {}
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         """Keep each refusal."""
         if request.body in self._refused:
             raise self._refused[request.body]
         try:
             super().authenticate(request)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             self._refused[request.body] = refusal
             raise
 
@@ -1632,7 +1636,7 @@ class _ShiftedAfterRefusal(Reference):
         """Keep what a refused request has added."""
         try:
             return super().validate(value)
-        except Refusal:
+        except RefusalError:
             self.offset = 1
             raise
 

@@ -23,11 +23,11 @@ from remembered import REMEMBERED
 from rerank_conformance import check
 from rerank_conformance.altered import Server
 from rerank_conformance.broken import BROKEN, UNAVOIDABLE, VARIANTS
-from rerank_conformance.exchanges import Answer, Exchange
+from rerank_conformance.exchanges import Exchange, ReceivedResponse
 from rerank_conformance.lasting import with_lasting
 from rerank_conformance.probes import MODEL, probes, smoke
 from rerank_conformance.reference import Reference
-from rerank_conformance.reference.inprocess import InProcess
+from rerank_conformance.reference.inprocess import ReferenceTransport
 from rerank_conformance.rules import RULES, Finding, Seen
 from rerank_conformance.running import in_order
 from rerank_conformance.target import Budget, Line
@@ -75,7 +75,7 @@ class Direct:
     """An httpx client without its connections, redirects and hooks, which take half of the time of these tests."""
 
     def __init__(self, server: Reference) -> None:
-        self.inner = InProcess(server)
+        self.inner = ReferenceTransport(server)
 
     def build_request(self, method: str, url: str, **options: Any) -> httpx.Request:
         """Return the request."""
@@ -119,7 +119,7 @@ def answers(seen: Seen) -> list[object]:
     """Return the answers, all under one id."""
     return [
         replace(one.outcome, body=ID.sub(b'"id":"x"', one.outcome.body))
-        if isinstance(one.outcome, Answer)
+        if isinstance(one.outcome, ReceivedResponse)
         else one.outcome
         for one in seen.exchanges
     ]

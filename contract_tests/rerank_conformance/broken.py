@@ -40,7 +40,7 @@ from rerank_conformance.derived import (
     without_keyword,
     wrong_value,
 )
-from rerank_conformance.reference import Answer, Reference, Refusal, Request
+from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, RefusalError
 from rerank_conformance.reference.server import Body
 from rerank_conformance.scorers import lexical
 from rerank_conformance.variants import VARIANTS
@@ -70,18 +70,18 @@ def _without(body: Body, *names: str) -> Body:
 class _Attributed(Reference):
     """Refuses requests that name the application that they come from."""
 
-    def media_type(self, request: Request) -> None:
+    def media_type(self, request: ReferenceRequest) -> None:
         super().media_type(request)
         if request.headers.keys() & {"http-referer", "x-openrouter-title", "x-openrouter-categories"}:
-            raise Refusal(400, "Unexpected header")
+            raise RefusalError(400, "Unexpected header")
 
 
 class _ExactMediaType(Reference):
     """Compares the content type as a string, so that a charset is too much."""
 
-    def media_type(self, request: Request) -> None:
+    def media_type(self, request: ReferenceRequest) -> None:
         if request.headers.get("content-type") != "application/json":
-            raise Refusal(400, "Content-Type: expected application/json")
+            raise RefusalError(400, "Content-Type: expected application/json")
 
 
 class _BraceFirst(Reference):
@@ -89,7 +89,7 @@ class _BraceFirst(Reference):
 
     def parse(self, body: bytes) -> object:
         if not body.startswith(b"{"):
-            raise Refusal(400, "The body is not JSON: no {")
+            raise RefusalError(400, "The body is not JSON: no {")
         return super().parse(body)
 
 
@@ -373,7 +373,7 @@ class _LeftBehind(Reference):
         documents = members(value).get("documents")
         try:
             return super().validate(value)
-        except Refusal:
+        except RefusalError:
             self.left = isinstance(documents, list) and len(cast("list[object]", documents)) == 7
             raise
 
@@ -524,7 +524,7 @@ class _LenientParser(Reference):
     def parse(self, body: bytes) -> object:
         try:
             return super().parse(body)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             if body and self.reads(refusal.message):
                 return _LEGAL
             raise
@@ -559,7 +559,7 @@ class _AnyValue(Reference):
 class _AnyType(Reference):
     """Reads a body whatever it is declared as."""
 
-    def media_type(self, request: Request) -> None:
+    def media_type(self, request: ReferenceRequest) -> None:
         del request
 
 
@@ -659,7 +659,7 @@ _METHOD: Mapping[str, Server] = {
 class _NoHead(Reference):
     """Fails on HEAD."""
 
-    def method(self, request: Request) -> None:
+    def method(self, request: ReferenceRequest) -> None:
         if request.method == "HEAD":
             raise RuntimeError
         super().method(request)
@@ -729,7 +729,7 @@ _TEXTS: Mapping[str, Server] = {
 class _LengthRead(Reference):
     """Reads as many bytes of a body as Content-Length says."""
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         length = int(request.headers.get("content-length", "0"))
         return super().respond(replace(request, body=request.body[:length]))
 
@@ -738,9 +738,9 @@ def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int
     """Make a server that refuses POST by its headers, once the key is right."""
 
     class ByHead(Reference):
-        def media_type(self, request: Request) -> None:
+        def media_type(self, request: ReferenceRequest) -> None:
             if when(request.headers):
-                raise Refusal(status, what)
+                raise RefusalError(status, what)
             super().media_type(request)
 
     ByHead.__doc__ = what
@@ -750,7 +750,7 @@ def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int
 class _Exact(Reference):
     """Compares the address with its query as a whole."""
 
-    def route(self, request: Request) -> None:
+    def route(self, request: ReferenceRequest) -> None:
         super().route(replace(request, path=f"{request.path}?{request.query}") if request.query else request)
 
 
@@ -806,16 +806,16 @@ _TRANSPORT: Mapping[str, Server] = {
 class _Unlocked(Reference):
     """Lets a request in that lacks a right key, as far as `lets_in` goes; what it then refuses is still 401."""
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         try:
             super().admit(request)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             scheme, _, key = request.headers.get("authorization", "").partition(" ")
             if refusal.status != 401 or not self.lets_in(scheme, key.strip()):
                 raise
             try:
                 self.read(request)
-            except Refusal:
+            except RefusalError:
                 raise refusal from None
 
     def lets_in(self, scheme: str, key: str) -> bool:
@@ -869,7 +869,7 @@ class _SimilarKey(_Unlocked):
 class _BodyFirst(Reference):
     """Looks at the body before it looks at the key."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         self.read(request)
         super().authenticate(request)
 
@@ -877,7 +877,7 @@ class _BodyFirst(Reference):
 class _RankedAnyway(Reference):
     """Answers 401, and ranks beside it."""
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ReferenceResponse:
         answer = super().answer(method, path, headers, body)
         if answer.status != 401:
             return answer
@@ -887,11 +887,11 @@ class _RankedAnyway(Reference):
 class _KeyShown(Reference):
     """Quotes the wrong key in its refusal."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         try:
             super().authenticate(request)
-        except Refusal as refusal:
-            raise Refusal(
+        except RefusalError as refusal:
+            raise RefusalError(
                 401, f"{request.headers.get('authorization')!a} is unknown", refusal.headers
             ) from refusal
 
@@ -899,16 +899,16 @@ class _KeyShown(Reference):
 class _CapitalBearer(Reference):
     """Knows `Bearer` alone, and no other spelling of it."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         if request.headers.get("authorization", "").startswith("bearer"):
-            raise Refusal(401, "No key was sent", {"www-authenticate": "Bearer"})
+            raise RefusalError(401, "No key was sent", {"www-authenticate": "Bearer"})
         super().authenticate(request)
 
 
 class _OtherAddress(Reference):
     """Ranks for anybody at an address with a slash at its end."""
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         if not request.path.endswith("/rerank/"):
             super().admit(request)
 
@@ -943,7 +943,7 @@ class _HalfPairs(Reference):
     def parse(self, body: bytes) -> object:
         try:
             return super().parse(body)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             if "surrogate" in refusal.message:
                 raise RuntimeError from refusal
             raise
@@ -956,9 +956,9 @@ class _Flaky(Reference):
         super().__init__(*arguments, **named)
         self._count = itertools.count(1)
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         if next(self._count) % 10 == 0:
-            raise Refusal(502, "The upstream did not answer")
+            raise RefusalError(502, "The upstream did not answer")
         super().admit(request)
 
 

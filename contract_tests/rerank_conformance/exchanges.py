@@ -98,7 +98,7 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ReceivedResponse:
     """A whole response."""
 
     status: int
@@ -134,7 +134,7 @@ that is not whole HTTP; a request that was never sent; a request that the check 
 
 
 @dataclass(frozen=True)
-class Fault:
+class NoResponse:
     """The reason why there is no answer."""
 
     kind: FaultKind
@@ -146,7 +146,7 @@ class Exchange:
     """A request, and what came of it."""
 
     probe: Probe
-    outcome: Answer | Fault
+    outcome: ReceivedResponse | NoResponse
     elapsed: float = 0.0
     attempts: int = 1
     """The number of times that the request was sent."""
@@ -156,14 +156,14 @@ class Exchange:
     """True if its transient error came again later, each time, while another request was ranked."""
 
     @cached_property
-    def answer(self) -> Answer | None:
+    def answer(self) -> ReceivedResponse | None:
         """The answer, if there was one."""
-        return self.outcome if isinstance(self.outcome, Answer) else None
+        return self.outcome if isinstance(self.outcome, ReceivedResponse) else None
 
     @cached_property
     def undecided(self) -> str | None:
         """The reason why nothing can be concluded from this exchange; None if something can."""
-        if isinstance(self.outcome, Fault):
+        if isinstance(self.outcome, NoResponse):
             return self.outcome.message if self.outcome.kind != "broken" else None
         if self.lasting:
             return None
@@ -179,7 +179,7 @@ class Exchange:
     @property
     def crashed(self) -> bool:
         """True if the server failed: 500, an answer that is not whole HTTP, or another 5xx that does not pass."""
-        if isinstance(self.outcome, Fault):
+        if isinstance(self.outcome, NoResponse):
             return self.outcome.kind == "broken"
         return self.outcome.status == 500 or (self.lasting and self.outcome.status > 500)
 
@@ -284,7 +284,7 @@ def _refuse_constant(name: str) -> NoReturn:
 _NEAR = 20  # characters of what is not JSON that a message quotes
 
 
-def transient_status(probe: Probe, answer: Answer) -> int | None:
+def transient_status(probe: Probe, answer: ReceivedResponse) -> int | None:
     """Return the status by which an answer says "try again"; None if it does not.
 
     The contract allows a 200 with an `error` in place of `results` when a provider fails late. It allows none for an illegal

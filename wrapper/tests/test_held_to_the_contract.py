@@ -121,7 +121,7 @@ def left_out(model, table):
 
 def test_the_projection_names_fields_of_the_model():
     """A ranking reads each field of an answer."""
-    read = {field.name for field in msgspec.structs.fields(answer._Body)}
+    read = {field.name for field in msgspec.structs.fields(answer._RankingBody)}
 
     # `error` may replace an answer; other servers have their usage in `meta` and `tokens`.
     assert read == {*answers.ANSWER, "results", "usage", "error", "meta", "tokens"}

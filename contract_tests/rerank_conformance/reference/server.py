@@ -8,7 +8,7 @@ One request goes through these steps, each a method: a server that differs in on
     render    result, document, usage             the answer as JSON
     encode                                        the answer as bytes
 
-A request for the models takes another way after `admit`: `page`, which has one of what `models` lists. A step refuses a request by raising `Refusal`; `envelope` gives every error its one form.
+A request for the models takes another way after `admit`: `page`, which has one of what `models` lists. A step refuses a request by raising `RefusalError`; `envelope` gives every error its one form.
 """
 
 import hmac
@@ -53,7 +53,7 @@ logger = logging.getLogger("rerank_conformance.reference")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ReferenceRequest:
     """A request as the steps see it."""
 
     method: str
@@ -65,7 +65,7 @@ class Request:
     """The query string of the address."""
 
 
-class Answer(NamedTuple):
+class ReferenceResponse(NamedTuple):
     """An HTTP response."""
 
     status: int
@@ -73,7 +73,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """Raised by a step, or by a scorer, to answer with an error instead of a ranking."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -122,17 +122,17 @@ class Reference:
         self._new_id = new_id or _new_id
         self._began = int(time.time())
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ReferenceResponse:
         """Answer any request: with a ranking, the models, or an error in the contract's envelope.
 
         The path may have a query behind a question mark, see `target`.
         """
         place, _, query = path.partition("?")
         lower = {name.lower(): value for name, value in headers.items()}
-        request = Request(method, place, lower, body, query)
+        request = ReferenceRequest(method, place, lower, body, query)
         try:
             answer = self.respond(request)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             envelope = self.envelope(refusal.status, refusal.message)
             answer = self.encode(refusal.status, envelope, refusal.headers)
         except Exception:
@@ -140,7 +140,7 @@ class Reference:
             answer = self.encode(500, self.envelope(500, "The server failed; its log says why"))
         return answer._replace(body=b"") if method == "HEAD" else answer
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         """Take a request through the steps, in their order."""
         self.admit(request)
         if request.path in _MODELS_PATHS:
@@ -150,58 +150,58 @@ class Reference:
 
     # admit
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         """Refuse by the head of the request, before the body is looked at."""
         self.route(request)
         self.method(request)
         self.authenticate(request)
 
-    def route(self, request: Request) -> None:
+    def route(self, request: ReferenceRequest) -> None:
         """Refuse every path but those of the contract (`/rerank`, `/models`) under one of the prefixes."""
         if request.path not in self._paths:
-            raise Refusal(404, f"No such path: there are {', '.join(sorted(self._paths))}")
+            raise RefusalError(404, f"No such path: there are {', '.join(sorted(self._paths))}")
 
-    def method(self, request: Request) -> None:
+    def method(self, request: ReferenceRequest) -> None:
         """Refuse every method but POST, and to get the models every one but GET and HEAD."""
         if request.path in _MODELS_PATHS:
             if request.method not in ("GET", "HEAD"):
-                raise Refusal(405, "Method not allowed: models takes GET", {"allow": "GET, HEAD"})
+                raise RefusalError(405, "Method not allowed: models takes GET", {"allow": "GET, HEAD"})
         elif request.method != "POST":
-            raise Refusal(405, "Method not allowed: rerank takes POST", {"allow": "POST"})
+            raise RefusalError(405, "Method not allowed: rerank takes POST", {"allow": "POST"})
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         """Refuse a request without one of the keys, where there are any."""
         if self._keys is None:
             return
         scheme, _, key = request.headers.get("authorization", "").strip().partition(" ")
         if scheme.lower() != "bearer":
             message = "No key was sent: send the header Authorization: Bearer <key>"
-            raise Refusal(401, message, {"www-authenticate": "Bearer"})
+            raise RefusalError(401, message, {"www-authenticate": "Bearer"})
         # every key is compared, and each in constant time, so that the time taken tells nothing about any
         if not any([hmac.compare_digest(key.strip().encode(), known) for known in self._keys]):  # noqa: C419
             message = "The key is unknown to this server"
-            raise Refusal(401, message, {"www-authenticate": 'Bearer error="invalid_token"'})
+            raise RefusalError(401, message, {"www-authenticate": 'Bearer error="invalid_token"'})
 
     # read
 
-    def read(self, request: Request) -> Body:
+    def read(self, request: ReferenceRequest) -> Body:
         """Read the body into an object that is legal by the contract."""
         self.size(request)
         self.media_type(request)
         return self.validate(self.parse(request.body))
 
-    def size(self, request: Request) -> None:
+    def size(self, request: ReferenceRequest) -> None:
         """Refuse a body that is too large."""
         if len(request.body) > self.max_body:
             message = f"The body is larger than {self.max_body} bytes: send fewer or smaller documents"
-            raise Refusal(413, message)
+            raise RefusalError(413, message)
 
-    def media_type(self, request: Request) -> None:
+    def media_type(self, request: ReferenceRequest) -> None:
         """Refuse what is not declared as JSON, with 400: the contract documents no 415."""
         content_type = request.headers.get("content-type", "")
         if content_type.partition(";")[0].strip().lower() != "application/json":
             found = f"is {content_type[:_LONGEST]!a}" if content_type else "is missing"
-            raise Refusal(400, f"Content-Type {found}: expected application/json")
+            raise RefusalError(400, f"Content-Type {found}: expected application/json")
 
     def parse(self, body: bytes) -> object:
         """Read JSON strictly: UTF-8, no NaN, no name twice in one object, no half of a surrogate pair."""
@@ -213,20 +213,24 @@ class Reference:
             if _SURROGATE.search(body):
                 json.dumps(value, ensure_ascii=False).encode()
         except UnicodeDecodeError as error:
-            raise Refusal(400, f"The body is not UTF-8: byte {error.start} does not belong there") from error
+            raise RefusalError(
+                400, f"The body is not UTF-8: byte {error.start} does not belong there"
+            ) from error
         except UnicodeEncodeError as error:
-            raise Refusal(400, "The body is not JSON: a \\u escape is half of a surrogate pair") from error
+            raise RefusalError(
+                400, "The body is not JSON: a \\u escape is half of a surrogate pair"
+            ) from error
         except ValueError as error:
-            raise Refusal(400, f"The body is not JSON: {error}") from error
+            raise RefusalError(400, f"The body is not JSON: {error}") from error
         except RecursionError as error:
-            raise Refusal(400, "The body is nested too deeply") from error
+            raise RefusalError(400, "The body is nested too deeply") from error
         return cast("object", value)
 
     def validate(self, value: object) -> Body:
         """Refuse what is not legal by `openapi.yaml`."""
         violation = self.contract.request.violation(value)
         if violation:
-            raise Refusal(400, str(violation))
+            raise RefusalError(400, str(violation))
         return cast("Body", value)
 
     # rank
@@ -325,7 +329,7 @@ class Reference:
             }
         ]
 
-    def page(self, request: Request) -> Body:
+    def page(self, request: ReferenceRequest) -> Body:
         """One page of those models that give what was asked for."""
         given = parse_qs(request.query, keep_blank_values=True)
         asked = {name: _once(name, given[name]) for name in _PARAMETERS & given.keys()}
@@ -352,9 +356,11 @@ class Reference:
         # openapi.yaml#/components/schemas/ErrorResponse
         return {"error": {"code": status, "message": message}}
 
-    def encode(self, status: int, payload: Body, headers: Mapping[str, str] | None = None) -> Answer:
+    def encode(
+        self, status: int, payload: Body, headers: Mapping[str, str] | None = None
+    ) -> ReferenceResponse:
         """Return the response as it is sent."""
-        return Answer(
+        return ReferenceResponse(
             status, {"content-type": "application/json", **(headers or {})}, msgspec.json.encode(payload)
         )
 
@@ -366,7 +372,7 @@ def target(path: str, query: str) -> str:
 
 def _once(name: str, values: list[str]) -> str:
     if len(values) > 1:
-        raise Refusal(400, f"{name} appears twice in the address")
+        raise RefusalError(400, f"{name} appears twice in the address")
     return values[0]
 
 
@@ -374,7 +380,7 @@ def _whole(name: str, value: str, least: int, most: int | None) -> int:
     # int() refuses more digits by itself
     if not re.fullmatch("[0-9]{1,4000}", value) or int(value) < least or (most and int(value) > most):
         bounds = f"from {least} to {most}" if most else f"from {least}"
-        raise Refusal(400, f"{name}: {json.dumps(value[:_LONGEST])} is not an integer {bounds}")
+        raise RefusalError(400, f"{name}: {json.dumps(value[:_LONGEST])} is not an integer {bounds}")
     return int(value)
 
 

@@ -93,7 +93,7 @@ _NAMED = 12  # rules that are named one by one where they share a reason
 
 
 @dataclass(frozen=True)
-class Cause:
+class SharedReason:
     """A reason why a verdict is not better: one rule, or several that are undecided for one reason."""
 
     rules: tuple[RuleResult, ...]
@@ -126,13 +126,13 @@ class Cause:
         return list(OUTCOMES).index(self.rule.verdict), LEVELS.index(self.conformance_level), self.level
 
 
-def causes(report: Report) -> list[Cause]:
+def causes(report: Report) -> list[SharedReason]:
     """Return what did not pass and was not skipped, the heaviest first."""
-    found = [Cause((rule,)) for rule in report.of("fail", "error", "known")]
+    found = [SharedReason((rule,)) for rule in report.of("fail", "error", "known")]
     alike: dict[str | None, list[RuleResult]] = {}
     for rule in report.of("undecided"):
         alike.setdefault(rule.reason, []).append(rule)
-    found += [Cause(tuple(rules)) for rules in alike.values()]
+    found += [SharedReason(tuple(rules)) for rules in alike.values()]
     return sorted(found, key=lambda cause: cause.weight)
 
 
@@ -148,9 +148,9 @@ _NOT_PASSED: dict[Outcome, str] = {
 }
 
 
-def grouped_causes(report: Report) -> dict[str, list[Cause]]:
+def grouped_causes(report: Report) -> dict[str, list[SharedReason]]:
     """Group the causes under a heading, in the order of `causes`."""
-    found: dict[str, list[Cause]] = {}
+    found: dict[str, list[SharedReason]] = {}
     for cause in causes(report):
         title = _NOT_PASSED.get(cause.rule.verdict, _BROKEN[cause.conformance_level])
         found.setdefault(title, []).append(cause)
