@@ -41,7 +41,7 @@ from rerank_conformance.altered import (
     scoring,
     taking,
 )
-from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, RefusalError
+from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, Refusal
 from rerank_conformance.reference.server import Body
 from rerank_conformance.scorers import lexical
 
@@ -243,8 +243,8 @@ class _CrashOnType(Reference):
     def validate(self, value: object) -> Body:
         try:
             return super().validate(value)
-        except RefusalError as refusal:
-            raise RefusalError(500, "Internal Server Error") from refusal
+        except Refusal as refusal:
+            raise Refusal(500, "Internal Server Error") from refusal
 
 
 class _NoDocuments(Reference):
@@ -269,7 +269,7 @@ class _LenientJSON(Reference):
     def parse(self, body: bytes) -> object:
         try:
             return super().parse(body)
-        except RefusalError:
+        except Refusal:
             return {"model": "", "query": "", "documents": [""]}
 
 
@@ -333,10 +333,8 @@ class _KeyEchoed(Reference):
     def authenticate(self, request: ReferenceRequest) -> None:
         try:
             super().authenticate(request)
-        except RefusalError as refusal:
-            raise RefusalError(
-                401, f"{request.headers.get('authorization', 'nothing')} is wrong"
-            ) from refusal
+        except Refusal as refusal:
+            raise Refusal(401, f"{request.headers.get('authorization', 'nothing')} is wrong") from refusal
 
 
 class _RankedAnyway(Reference):
@@ -1327,7 +1325,7 @@ def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int
     class ByHead(Reference):
         def media_type(self, request: ReferenceRequest) -> None:
             if when(request.headers):
-                raise RefusalError(status, what)
+                raise Refusal(status, what)
             super().media_type(request)
 
     ByHead.__doc__ = what
@@ -1614,7 +1612,7 @@ class _RefusalsCached(Reference):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._refused: dict[bytes, RefusalError] = {}
+        self._refused: dict[bytes, Refusal] = {}
 
     def authenticate(self, request: ReferenceRequest) -> None:
         """Keep each refusal."""
@@ -1622,7 +1620,7 @@ class _RefusalsCached(Reference):
             raise self._refused[request.body]
         try:
             super().authenticate(request)
-        except RefusalError as refusal:
+        except Refusal as refusal:
             self._refused[request.body] = refusal
             raise
 
@@ -1636,7 +1634,7 @@ class _ShiftedAfterRefusal(Reference):
         """Keep what a refused request has added."""
         try:
             return super().validate(value)
-        except RefusalError:
+        except Refusal:
             self.offset = 1
             raise
 

@@ -27,7 +27,7 @@ from jsonschema_rs import Draft202012Validator
 from schemathesis import Case
 
 from rerank_conformance import contract
-from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, RefusalError
+from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, Refusal
 from rerank_conformance.reference.asgi import app, running
 from rerank_conformance.reference.inprocess import ReferenceTransport
 from rerank_conformance.scorers import Scorer
@@ -609,7 +609,7 @@ def test_a_scorer_can_refuse() -> None:
     """A scorer that raises a refusal decides status, message and headers of the answer."""
 
     def busy(query: str, texts: Sequence[str]) -> list[float]:
-        raise RefusalError(429, f"{len(texts)} is too many for {query}", {"retry-after": "2"})
+        raise Refusal(429, f"{len(texts)} is too many for {query}", {"retry-after": "2"})
 
     answer = Reference(busy).answer("POST", "/rerank", JSON, json.dumps(REQUEST).encode())
     assert judged(answer) == {"error": {"code": 429, "message": "4 is too many for red green blue"}}

@@ -7,7 +7,7 @@ is the step's own. Nothing here says whether a change is legal.
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, RefusalError
+from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, Refusal
 from rerank_conformance.reference.server import Body
 from rerank_conformance.scorers import Scorer
 
@@ -97,7 +97,7 @@ def refusing(what: str, when: Callable[[Body], object], status: int = 400) -> Se
         def validate(self, value: object) -> Body:
             body = super().validate(value)
             if when(body):
-                raise RefusalError(status, what)
+                raise Refusal(status, what)
             return body
 
     return _said(Refusing, what)
@@ -109,7 +109,7 @@ def failing(what: str, when: Callable[[Body], object], status: int = 500) -> Ser
     class Failing(Reference):
         def validate(self, value: object) -> Body:
             if when(members(value)):
-                raise RefusalError(status, what)
+                raise Refusal(status, what)
             return super().validate(value)
 
     return _said(Failing, what)

@@ -40,7 +40,7 @@ from rerank_conformance.derived import (
     without_keyword,
     wrong_value,
 )
-from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, RefusalError
+from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, Refusal
 from rerank_conformance.reference.server import Body
 from rerank_conformance.scorers import lexical
 from rerank_conformance.variants import VARIANTS
@@ -73,7 +73,7 @@ class _Attributed(Reference):
     def media_type(self, request: ReferenceRequest) -> None:
         super().media_type(request)
         if request.headers.keys() & {"http-referer", "x-openrouter-title", "x-openrouter-categories"}:
-            raise RefusalError(400, "Unexpected header")
+            raise Refusal(400, "Unexpected header")
 
 
 class _ExactMediaType(Reference):
@@ -81,7 +81,7 @@ class _ExactMediaType(Reference):
 
     def media_type(self, request: ReferenceRequest) -> None:
         if request.headers.get("content-type") != "application/json":
-            raise RefusalError(400, "Content-Type: expected application/json")
+            raise Refusal(400, "Content-Type: expected application/json")
 
 
 class _BraceFirst(Reference):
@@ -89,7 +89,7 @@ class _BraceFirst(Reference):
 
     def parse(self, body: bytes) -> object:
         if not body.startswith(b"{"):
-            raise RefusalError(400, "The body is not JSON: no {")
+            raise Refusal(400, "The body is not JSON: no {")
         return super().parse(body)
 
 
@@ -373,7 +373,7 @@ class _LeftBehind(Reference):
         documents = members(value).get("documents")
         try:
             return super().validate(value)
-        except RefusalError:
+        except Refusal:
             self.left = isinstance(documents, list) and len(cast("list[object]", documents)) == 7
             raise
 
@@ -524,7 +524,7 @@ class _LenientParser(Reference):
     def parse(self, body: bytes) -> object:
         try:
             return super().parse(body)
-        except RefusalError as refusal:
+        except Refusal as refusal:
             if body and self.reads(refusal.message):
                 return _LEGAL
             raise
@@ -740,7 +740,7 @@ def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int
     class ByHead(Reference):
         def media_type(self, request: ReferenceRequest) -> None:
             if when(request.headers):
-                raise RefusalError(status, what)
+                raise Refusal(status, what)
             super().media_type(request)
 
     ByHead.__doc__ = what
@@ -809,13 +809,13 @@ class _Unlocked(Reference):
     def admit(self, request: ReferenceRequest) -> None:
         try:
             super().admit(request)
-        except RefusalError as refusal:
+        except Refusal as refusal:
             scheme, _, key = request.headers.get("authorization", "").partition(" ")
             if refusal.status != 401 or not self.lets_in(scheme, key.strip()):
                 raise
             try:
                 self.read(request)
-            except RefusalError:
+            except Refusal:
                 raise refusal from None
 
     def lets_in(self, scheme: str, key: str) -> bool:
@@ -890,8 +890,8 @@ class _KeyShown(Reference):
     def authenticate(self, request: ReferenceRequest) -> None:
         try:
             super().authenticate(request)
-        except RefusalError as refusal:
-            raise RefusalError(
+        except Refusal as refusal:
+            raise Refusal(
                 401, f"{request.headers.get('authorization')!a} is unknown", refusal.headers
             ) from refusal
 
@@ -901,7 +901,7 @@ class _CapitalBearer(Reference):
 
     def authenticate(self, request: ReferenceRequest) -> None:
         if request.headers.get("authorization", "").startswith("bearer"):
-            raise RefusalError(401, "No key was sent", {"www-authenticate": "Bearer"})
+            raise Refusal(401, "No key was sent", {"www-authenticate": "Bearer"})
         super().authenticate(request)
 
 
@@ -943,7 +943,7 @@ class _HalfPairs(Reference):
     def parse(self, body: bytes) -> object:
         try:
             return super().parse(body)
-        except RefusalError as refusal:
+        except Refusal as refusal:
             if "surrogate" in refusal.message:
                 raise RuntimeError from refusal
             raise
@@ -958,7 +958,7 @@ class _Flaky(Reference):
 
     def admit(self, request: ReferenceRequest) -> None:
         if next(self._count) % 10 == 0:
-            raise RefusalError(502, "The upstream did not answer")
+            raise Refusal(502, "The upstream did not answer")
         super().admit(request)
 
 

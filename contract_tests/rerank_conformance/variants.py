@@ -22,7 +22,7 @@ from rerank_conformance.altered import (
     scoring,
     sending,
 )
-from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, RefusalError
+from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, Refusal
 from rerank_conformance.reference.server import Body
 
 
@@ -77,7 +77,7 @@ class _LenientJSON(Reference):
         try:
             return cast("object", json.loads(body.decode()))
         except (ValueError, RecursionError) as error:
-            raise RefusalError(400, "The body is not JSON") from error
+            raise Refusal(400, "The body is not JSON") from error
 
 
 class _Preflight(Reference):
@@ -115,7 +115,7 @@ class _Throttled(Reference):
 
     def admit(self, request: ReferenceRequest) -> None:
         if next(self._count) % 40 == 0:
-            raise RefusalError(429, "Rate limit exceeded", {"retry-after": "0"})
+            raise Refusal(429, "Rate limit exceeded", {"retry-after": "0"})
         super().admit(request)
 
 
@@ -125,10 +125,10 @@ class _Overloaded(_Throttled):
     def admit(self, request: ReferenceRequest) -> None:
         try:
             super().admit(request)
-        except RefusalError as refusal:
+        except Refusal as refusal:
             if refusal.status != 429:
                 raise
-            raise RefusalError(503, "Overloaded", refusal.headers) from refusal
+            raise Refusal(503, "Overloaded", refusal.headers) from refusal
 
 
 class _BadGateway(_Throttled):
@@ -139,10 +139,10 @@ class _BadGateway(_Throttled):
     def admit(self, request: ReferenceRequest) -> None:
         try:
             super().admit(request)
-        except RefusalError as refusal:
+        except Refusal as refusal:
             if refusal.status != 429:
                 raise
-            raise RefusalError(self.status, "The upstream did not answer in time") from refusal
+            raise Refusal(self.status, "The upstream did not answer in time") from refusal
 
 
 class _GatewayTimeout(_BadGateway):
@@ -163,7 +163,7 @@ class _LateErrors(_Throttled):
     def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         try:
             return super().respond(request)
-        except RefusalError as refusal:
+        except Refusal as refusal:
             if refusal.status != 429:
                 raise
             return self.encode(200, self.envelope(502, "The provider failed after it had started"))
@@ -175,7 +175,7 @@ class _HalvesEchoed(Reference):
     def parse(self, body: bytes) -> object:
         try:
             return super().parse(body)
-        except RefusalError as refusal:
+        except Refusal as refusal:
             if "surrogate" not in refusal.message:
                 raise
             return cast("object", json.loads(body.decode()))

@@ -37,7 +37,7 @@ def reference_transport(scorer: Scorer | str | None) -> ReferenceTransport:
         ValueError: No scorer has that name.
     """
     try:
-        from rerank_conformance.reference import Reference, RefusalError  # noqa: PLC0415 - an extra
+        from rerank_conformance.reference import Reference, Refusal  # noqa: PLC0415 - an extra
         from rerank_conformance.reference.inprocess import ReferenceTransport  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         message = f"the local mode needs {error.name}: pip install 'openrouter-rerank[local]', or '.[local]' in a clone"
@@ -52,6 +52,6 @@ def reference_transport(scorer: Scorer | str | None) -> ReferenceTransport:
             except Exception as error:
                 log.debug("the scorer failed", exc_info=True)
                 message = f"the scorer {self.model} failed with {type(error).__name__}: {error}"
-                raise RefusalError(500, message) from error
+                raise Refusal(500, message) from error
 
     return ReferenceTransport(Local(scorer))

@@ -54,9 +54,9 @@ class Bare(Reference):
 
     def models(self) -> list[dict[str, Any]]:
         """None."""
-        from rerank_conformance.reference import RefusalError
+        from rerank_conformance.reference import Refusal
 
-        raise RefusalError(404, "No such path")
+        raise Refusal(404, "No such path")
 
 
 def models(*args: str, key: str | None = None, **environment: str) -> Result:

@@ -8,7 +8,7 @@ One request goes through these steps, each a method: a server that differs in on
     render    result, document, usage             the answer as JSON
     encode                                        the answer as bytes
 
-A request for the models takes another way after `admit`: `page`, which has one of what `models` lists. A step refuses a request by raising `RefusalError`; `envelope` gives every error its one form.
+A request for the models takes another way after `admit`: `page`, which has one of what `models` lists. A step refuses a request by raising `Refusal`; `envelope` gives every error its one form.
 """
 
 import hmac
@@ -73,7 +73,7 @@ class ReferenceResponse(NamedTuple):
     body: bytes
 
 
-class RefusalError(Exception):
+class Refusal(Exception):
     """Raised by a step, or by a scorer, to answer with an error instead of a ranking."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -132,7 +132,7 @@ class Reference:
         request = ReferenceRequest(method, place, lower, body, query)
         try:
             answer = self.respond(request)
-        except RefusalError as refusal:
+        except Refusal as refusal:
             envelope = self.envelope(refusal.status, refusal.message)
             answer = self.encode(refusal.status, envelope, refusal.headers)
         except Exception:
@@ -159,15 +159,15 @@ class Reference:
     def route(self, request: ReferenceRequest) -> None:
         """Refuse every path but those of the contract (`/rerank`, `/models`) under one of the prefixes."""
         if request.path not in self._paths:
-            raise RefusalError(404, f"No such path: there are {', '.join(sorted(self._paths))}")
+            raise Refusal(404, f"No such path: there are {', '.join(sorted(self._paths))}")
 
     def method(self, request: ReferenceRequest) -> None:
         """Refuse every method but POST, and to get the models every one but GET and HEAD."""
         if request.path in _MODELS_PATHS:
             if request.method not in ("GET", "HEAD"):
-                raise RefusalError(405, "Method not allowed: models takes GET", {"allow": "GET, HEAD"})
+                raise Refusal(405, "Method not allowed: models takes GET", {"allow": "GET, HEAD"})
         elif request.method != "POST":
-            raise RefusalError(405, "Method not allowed: rerank takes POST", {"allow": "POST"})
+            raise Refusal(405, "Method not allowed: rerank takes POST", {"allow": "POST"})
 
     def authenticate(self, request: ReferenceRequest) -> None:
         """Refuse a request without one of the keys, where there are any."""
@@ -176,11 +176,11 @@ class Reference:
         scheme, _, key = request.headers.get("authorization", "").strip().partition(" ")
         if scheme.lower() != "bearer":
             message = "No key was sent: send the header Authorization: Bearer <key>"
-            raise RefusalError(401, message, {"www-authenticate": "Bearer"})
+            raise Refusal(401, message, {"www-authenticate": "Bearer"})
         # every key is compared, and each in constant time, so that the time taken tells nothing about any
         if not any([hmac.compare_digest(key.strip().encode(), known) for known in self._keys]):  # noqa: C419
             message = "The key is unknown to this server"
-            raise RefusalError(401, message, {"www-authenticate": 'Bearer error="invalid_token"'})
+            raise Refusal(401, message, {"www-authenticate": 'Bearer error="invalid_token"'})
 
     # read
 
@@ -194,14 +194,14 @@ class Reference:
         """Refuse a body that is too large."""
         if len(request.body) > self.max_body:
             message = f"The body is larger than {self.max_body} bytes: send fewer or smaller documents"
-            raise RefusalError(413, message)
+            raise Refusal(413, message)
 
     def media_type(self, request: ReferenceRequest) -> None:
         """Refuse what is not declared as JSON, with 400: the contract documents no 415."""
         content_type = request.headers.get("content-type", "")
         if content_type.partition(";")[0].strip().lower() != "application/json":
             found = f"is {content_type[:_LONGEST]!a}" if content_type else "is missing"
-            raise RefusalError(400, f"Content-Type {found}: expected application/json")
+            raise Refusal(400, f"Content-Type {found}: expected application/json")
 
     def parse(self, body: bytes) -> object:
         """Read JSON strictly: UTF-8, no NaN, no name twice in one object, no half of a surrogate pair."""
@@ -213,24 +213,20 @@ class Reference:
             if _SURROGATE.search(body):
                 json.dumps(value, ensure_ascii=False).encode()
         except UnicodeDecodeError as error:
-            raise RefusalError(
-                400, f"The body is not UTF-8: byte {error.start} does not belong there"
-            ) from error
+            raise Refusal(400, f"The body is not UTF-8: byte {error.start} does not belong there") from error
         except UnicodeEncodeError as error:
-            raise RefusalError(
-                400, "The body is not JSON: a \\u escape is half of a surrogate pair"
-            ) from error
+            raise Refusal(400, "The body is not JSON: a \\u escape is half of a surrogate pair") from error
         except ValueError as error:
-            raise RefusalError(400, f"The body is not JSON: {error}") from error
+            raise Refusal(400, f"The body is not JSON: {error}") from error
         except RecursionError as error:
-            raise RefusalError(400, "The body is nested too deeply") from error
+            raise Refusal(400, "The body is nested too deeply") from error
         return cast("object", value)
 
     def validate(self, value: object) -> Body:
         """Refuse what is not legal by `openapi.yaml`."""
         violation = self.contract.request.violation(value)
         if violation:
-            raise RefusalError(400, str(violation))
+            raise Refusal(400, str(violation))
         return cast("Body", value)
 
     # rank
@@ -372,7 +368,7 @@ def target(path: str, query: str) -> str:
 
 def _once(name: str, values: list[str]) -> str:
     if len(values) > 1:
-        raise RefusalError(400, f"{name} appears twice in the address")
+        raise Refusal(400, f"{name} appears twice in the address")
     return values[0]
 
 
@@ -380,7 +376,7 @@ def _whole(name: str, value: str, least: int, most: int | None) -> int:
     # int() refuses more digits by itself
     if not re.fullmatch("[0-9]{1,4000}", value) or int(value) < least or (most and int(value) > most):
         bounds = f"from {least} to {most}" if most else f"from {least}"
-        raise RefusalError(400, f"{name}: {json.dumps(value[:_LONGEST])} is not an integer {bounds}")
+        raise Refusal(400, f"{name}: {json.dumps(value[:_LONGEST])} is not an integer {bounds}")
     return int(value)
 
 

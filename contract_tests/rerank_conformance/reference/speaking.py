@@ -12,7 +12,7 @@ from typing import Any, cast
 from rerank_conformance.dialects import codec as codec_named
 from rerank_conformance.dialects.codec import Body, DialectCodec, WrongRequestError
 from rerank_conformance.dialects.tei import Tei
-from rerank_conformance.reference.server import Reference, ReferenceRequest, ReferenceResponse, RefusalError
+from rerank_conformance.reference.server import Reference, ReferenceRequest, ReferenceResponse, Refusal
 
 _PLAIN = "text/plain"
 
@@ -35,20 +35,20 @@ class Speaking(Reference):
     def route(self, request: ReferenceRequest) -> None:
         """Refuse every path that does not end with one of the dialect's."""
         if not any(request.path.endswith(path) for path in self.codec.contract.document["paths"]):
-            raise RefusalError(404, "No such path; rerank is at /rerank, under any prefix")
+            raise Refusal(404, "No such path; rerank is at /rerank, under any prefix")
 
     def method(self, request: ReferenceRequest) -> None:
         """Refuse every method but POST."""
         if request.method != "POST":
-            raise RefusalError(405, "Method not allowed; rerank takes POST", {"allow": "POST"})
+            raise Refusal(405, "Method not allowed; rerank takes POST", {"allow": "POST"})
 
     def authenticate(self, request: ReferenceRequest) -> None:
         """Refuse a request without one of the keys, in the vendor's words."""
         try:
             super().authenticate(request)
-        except RefusalError as refusal:
+        except Refusal as refusal:
             words = self.codec.unauthorized["authorization" in request.headers]
-            raise RefusalError(401, words, refusal.headers) from refusal
+            raise Refusal(401, words, refusal.headers) from refusal
 
     def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         """Take a request through the steps, between the codec's ends."""
@@ -78,7 +78,7 @@ class Speaking(Reference):
             try:
                 self.codec.check(cast("Body", value))
             except WrongRequestError as error:
-                raise RefusalError(error.status, error.message, error.headers) from error
+                raise Refusal(error.status, error.message, error.headers) from error
         violation = self.codec.contract.request.violation(value)
         if violation:
             raise self._wrong("schema", str(violation))
@@ -89,12 +89,12 @@ class Speaking(Reference):
         """Take a step of the reference; refuse as the dialect does what it refuses."""
         try:
             return step()
-        except RefusalError as refusal:
+        except Refusal as refusal:
             raise self._wrong(what, refusal.message) from refusal
 
-    def _wrong(self, what: str, message: str) -> RefusalError:
+    def _wrong(self, what: str, message: str) -> Refusal:
         status = self.codec.wrong.get(what, 400)
-        return RefusalError(status, message, self.codec.refusal_headers(what))
+        return Refusal(status, message, self.codec.refusal_headers(what))
 
     # rank
 
@@ -130,13 +130,13 @@ class SpeakingTei(Speaking):
     def route(self, request: ReferenceRequest) -> None:
         """Refuse every path that TEI does not have."""
         if not request.path.endswith(("/rerank", "/info", "/health")):
-            raise RefusalError(404, "")
+            raise Refusal(404, "")
 
     def method(self, request: ReferenceRequest) -> None:
         """Refuse every method but POST, and to get the information every one but GET and HEAD."""
         if request.path.endswith("/info"):
             if request.method not in ("GET", "HEAD"):
-                raise RefusalError(405, "", {"allow": "GET,HEAD"})
+                raise Refusal(405, "", {"allow": "GET,HEAD"})
         else:
             super().method(request)
 
@@ -144,10 +144,10 @@ class SpeakingTei(Speaking):
         """Compare the scheme letter by letter; a refusal names no scheme."""
         try:
             super().authenticate(request)
-        except RefusalError as refusal:
-            raise RefusalError(refusal.status, refusal.message) from refusal
+        except Refusal as refusal:
+            raise Refusal(refusal.status, refusal.message) from refusal
         if self._keys is not None and not request.headers.get("authorization", "").startswith("Bearer "):
-            raise RefusalError(401, "")
+            raise Refusal(401, "")
 
     def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         """Show what the server is, or rank."""
