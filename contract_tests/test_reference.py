@@ -793,7 +793,7 @@ CANCELLED = """
 import sys, threading
 import anyio, httpx
 from rerank_conformance.reference import Reference
-from rerank_conformance.reference.inprocess import InProcess
+from rerank_conformance.reference.inprocess import ReferenceTransport
 
 async def main():
     async with anyio.create_task_group() as group:

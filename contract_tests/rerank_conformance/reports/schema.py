@@ -70,12 +70,12 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "rules": "Every rule of any of the reports, by section.",
         "complete": "The end mark, which comes last.",
     },
-    "Server": {
+    "ComparedServer": {
         **_RUN,
         "name": "The target; with the file of the report where two reports are of one target.",
         "file": "The file of the report, as it was given.",
     },
-    "Row": {
+    "ComparedRule": {
         **_RULE,
         "outcomes": "What became of the rule, by the name of the server. A server whose report lacks the rule is absent.",
     },
