@@ -151,7 +151,7 @@ def test_a_base_path(tmp_path, base):
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout
     assert without.returncode == 1
-    assert "answered with 404: no /rerank right under this address" in without.stdout
+    assert "answered with 404: no /rerank under this base URL" in without.stdout
 
 
 @pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "xdist"])

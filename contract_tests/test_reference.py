@@ -413,7 +413,7 @@ def test_models_are_listed_by_page(query: str, numbers: range, following: dict[s
         ("limit=1001", 'limit: "1001" is not an integer from 1 to 1000'),
         ("limit=1.5", 'limit: "1.5" is not an integer from 1 to 1000'),
         (f"limit={'9' * 9_999}", f'limit: "{"9" * 40}" is not an integer from 1 to 1000'),
-        ("offset=1&offset=1", "offset appears twice in the address"),
+        ("offset=1&offset=1", "offset appears twice in the query string"),
     ],
 )
 def test_an_illegal_page_is_refused(ask: Ask, query: str, message: str) -> None:
