@@ -239,7 +239,7 @@ def test_pages_repeat():
 
 
 def test_every_form_has_the_hint_and_the_command_of_the_run():
-    """The page, the summary and the terminal say how servers usually mend it, and how to run the same again."""
+    """The page, the summary and the terminal show the usual fix, and how to run the check again."""
     texts = [
         unescape(page.of_report(EVERY)),
         summary.render(EVERY),
@@ -252,7 +252,7 @@ def test_every_form_has_the_hint_and_the_command_of_the_run():
     assert "Change another into a thing." in junit.render(EVERY)
     without = msgspec.structs.replace(EVERY, command=None)
     assert "again" not in "\n".join(terminal.lines(without))
-    assert "The same again" not in page.of_report(without) + summary.render(without)
+    assert "Run it again" not in page.of_report(without) + summary.render(without)
 
 
 # JUnit

@@ -335,7 +335,7 @@ def test_another_address():
     report = check(httpx.MockTransport(_always(404)), key=KEY, quick=True)
     reason = report.rules[0].reason or ""
     assert "no /rerank under this base URL, or no model cohere/rerank-v3.5" in reason
-    assert "Give the address that has it, or name another model" in reason
+    assert "Pass the base URL that has it, or another model" in reason
 
 
 @pytest.mark.parametrize(
