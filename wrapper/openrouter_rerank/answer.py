@@ -353,7 +353,7 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
             return fail(f"index {fraction} is not an integer")
         indices = list(map(int, indices))
     if len(indices) > len(own):
-        return fail(f"it has {len(indices)} results for {len(own)} documents")
+        return fail(f"it has more results ({len(indices)}) than documents ({len(own)})")
     if indices and not (min(indices) >= 0 and max(indices) < len(own)):
         wrong = next(value for value in indices if not 0 <= value < len(own))
         return fail(f"index {str(wrong)[:40]} is not one of the {len(own)} documents")

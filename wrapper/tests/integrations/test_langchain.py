@@ -77,7 +77,7 @@ async def test_await_needs_no_sync_reranker():
     [best] = await compressor.acompress_documents(documents(), QUESTION)
 
     assert best.id == "berlin"
-    with pytest.raises(ValueError, match="pass reranker= too"):
+    with pytest.raises(ValueError, match="pass it too, or call the async method"):
         compressor.compress_documents(documents(), QUESTION)
 
 
