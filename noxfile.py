@@ -158,6 +158,7 @@ DECIDING = [
     "errors",
     "failures",
     "forks",
+    "http11",
     "ledger",
     "listing",
     "local",
