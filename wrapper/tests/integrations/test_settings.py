@@ -242,7 +242,11 @@ def test_a_copy_with_changes_counts(pydantic: Adapter) -> None:
         ({"splitter": {"words": 0}}, ValueError, "n must be at least 1"),
         ({"splitter": 3}, TypeError, "splitter must be a function"),
         ({"blank": "drop"}, ValueError, "blank must be 'send' or 'skip'"),
-        ({"base_url": "http://x.example.com"}, ValueError, "base_url: cannot be combined with a ready reranker"),
+        (
+            {"base_url": "http://x.example.com"},
+            ValueError,
+            "base_url: cannot be combined with a ready reranker",
+        ),
         ({"deadline": 3}, ValueError, "deadline: cannot be combined with a ready reranker"),
         ({"api_key": "k"}, ValueError, "api_key: cannot be combined with a ready reranker"),
         ({"reranker": "<Reranker>"}, TypeError, "reranker must be a reranker, not str"),
