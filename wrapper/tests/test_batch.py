@@ -860,7 +860,7 @@ def test_bad_options(tmp_path: Path):
     refused(rerank(source, tmp_path / "out.jsonl"), 2, "no API key")
     if sys.platform != "win32":
         os.mkfifo(tmp_path / "pipe.jsonl")
-        says = "is a pipe or a device, and"
+        says = "is a pipe or a device, "
         refused(rerank(tmp_path / "pipe.jsonl", tmp_path / "out.jsonl", "--local"), 2, says)
         refused(rerank(source, tmp_path / "pipe.jsonl", "--local", "--restart"), 2, says)
     (tmp_path / "out.jsonl.part").write_text("a file of mine\n")
