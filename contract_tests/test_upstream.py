@@ -949,7 +949,7 @@ def test_entry_that_fits_nothing_is_reported(tmp_path: Path, capsys: pytest.Capt
     file.write_text(yaml.safe_dump([entry]), "utf-8")
     code, out, _ = ran(capsys, same, "--accepted", file)
     assert code == 0
-    assert f"{file}:1 #/0: no difference at `POST /rerank 413` matches this entry: remove it" in out
+    assert f"{file}:1 #/0: no difference at `POST /rerank 413` matches this entry; remove it" in out
     assert out.endswith("0 new, 0 accepted, 2 stale entries\n")
 
 
