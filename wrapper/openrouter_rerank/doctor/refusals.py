@@ -125,7 +125,7 @@ _UPSTREAM = re.compile(
 
 def of(reply: Reply) -> KnownRefusal:
     """Return the reason why a response has no ranking."""
-    body = reply.told
+    body = reply.content
     return KnownRefusal(_reason(reply, body), _says(reply, body), reply)
 
 
