@@ -307,7 +307,6 @@ def test_each_class_has_a_name_of_its_own() -> None:
         "OpenRouterRerank",  # of each adapter
         "RerankRequest",  # what a caller passes, beside the body on the wire
         "Usage",  # what a caller gets, beside that of the wire
-        "_Stream",  # of httpx's transports, beside those of the sockets
     }
 
 
