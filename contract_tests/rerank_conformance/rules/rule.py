@@ -49,7 +49,11 @@ class Seen:
 
     def ranked(self) -> Iterator[Exchange]:
         """Return the valid requests that got a ranking, generated ones included."""
-        return (exchange for exchange in self.exchanges if exchange.ranked)
+        return iter(self._ranked)
+
+    @cached_property
+    def _ranked(self) -> Sequence[Exchange]:
+        return [exchange for exchange in self.exchanges if exchange.ranked]
 
     def named(self, name: str) -> Exchange | None:
         """Return the exchange of one probe, or None."""
