@@ -85,6 +85,9 @@ class Project:
                 "PYTHONPATH": packages,
                 "NO_COLOR": "1",
                 "COLUMNS": "1000",  # pytest breaks no sentence
+                # other plugins take seconds to import
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                "PYTEST_PLUGINS": "anyio.pytest_plugin,openrouter_rerank.testing.plugin,rerank_conformance.plugin",
                 **environment,
             },
             stdin=subprocess.DEVNULL,
