@@ -114,8 +114,10 @@ def adapter(name: str) -> Path:
     return package if package.is_dir() else package.with_suffix(".py")
 
 
-AT_ONCE = ["--numprocesses=auto", "--dist=worksteal"]
-"""As many processes as there are cores; the tests of a file mostly share one, and what is computed once there."""
+CORES = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+AT_ONCE = [f"--numprocesses={CORES + CORES // 2 if CORES > 1 else 2}", "--dist=worksteal"]
+"""Three processes for two cores, as tests wait for a third of their time; the tests of a file mostly share one, and what is
+computed once there."""
 
 EVERYTHING = [
     "wrapper",
