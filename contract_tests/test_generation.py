@@ -74,9 +74,7 @@ def anew(model: str = "m", *, cache: bool = True):
     ]
 
 
-def test_requests_are_the_same_from_the_file(
-    folder: Path, made: list[int], monkeypatch: pytest.MonkeyPatch
-):
+def test_requests_are_the_same_from_the_file(folder: Path, made: list[int], monkeypatch: pytest.MonkeyPatch):
     """The requests are the same without the file, when it is written, and when it is read; it serves every model."""
     monkeypatch.delenv("HYPOTHESIS_STORAGE_DIRECTORY")
     without = anew(cache=False)
