@@ -120,9 +120,9 @@ AT_ONCE = [f"--numprocesses={CORES + CORES // 2 if CORES > 1 else 2}", "--dist=w
 computed once there."""
 
 EVERYTHING = [
+    "docs",  # has the longest test
     "wrapper",
     "README.md",
-    "docs",
     "--doctest-modules",
     "--doctest-glob=*.md",
     # each is tried where its framework is, by the session `frameworks`
