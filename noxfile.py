@@ -160,6 +160,7 @@ DECIDING = [
     "errors",
     "failures",
     "forks",
+    "http11",
     "ledger",
     "listing",
     "local",

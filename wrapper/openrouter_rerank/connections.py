@@ -1,11 +1,11 @@
 """Send requests over our own connections, or through an injected HTTP client.
 
-Our own connections are httpcore's, on which httpx is built. On a small call the cookies, redirects and hooks of httpx.Client
-take more time than all of our code, and we need none of them. Each request in flight has its own connection, as httpcore's
+Our own connections are made by httpcore, on which httpx is built, and speak HTTP by h11. On a small call the cookies, redirects
+and hooks of httpx.Client take more time than all of our code, and we need none of them. Each request in flight has its own connection, as httpcore's
 pool searches all connections for every request, which with 16 of them takes longer than the request. In a thread, only the
 socket can bound a whole attempt: a server that sends a byte now and then stays within every other timeout.
 
-A connection is reused only after a complete response. All others are closed, and so are those of an event loop that has ended
+A connection is reused only after exactly one complete response. All others are closed, and so are those of an event loop that has ended
 and those that a forked process inherits.
 """
 
@@ -34,6 +34,7 @@ from httpcore._backends.sync import SyncStream  # private, but what httpcore its
 
 from openrouter_rerank import forks
 from openrouter_rerank.certificates import Verify, ssl_context
+from openrouter_rerank.http11 import AsyncHttp11, Http11, WireRequest
 from openrouter_rerank.network import connect
 from openrouter_rerank.operations import Answer, Failure, Outcome, Secrets, Send
 from openrouter_rerank.proxies import SOCKS_ERRORS, Proxy
@@ -100,7 +101,7 @@ class _OwnConnections:
     def __init__(self, url: str, headers: Secrets, verify: Verify, proxy: Proxy | None) -> None:
         # Its query may hold a secret, so no local variable, which a traceback could show, has its value.
         self.url = reveal(url)
-        self._url = _split(httpx.URL(self.url))
+        self._url = _Url(httpx.URL(self.url))
         self._host = (b"Host", httpx.URL(self.url).netloc)
         self._headers = headers
         self._lines = self._encoded(headers)
@@ -122,21 +123,24 @@ class _OwnConnections:
             *((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()),
         ]
 
-    def _request(self, step: Send, timeouts: Mapping[str, float]) -> httpcore.Request:
+    def _request(self, step: Send, timeouts: Mapping[str, float]) -> WireRequest:
         lines = self._lines if step.headers is self._headers else self._encoded(step.headers)
         if step.method == "POST":
             lines = [*lines, (b"Content-Length", str(len(step.content)).encode())]
-        return httpcore.Request(
-            step.method,
-            self._url if step.url is None else _split(httpx.URL(step.url)),
-            headers=lines,
-            content=step.content,
-            extensions={"timeout": timeouts},
-        )
+        url = self._url if step.url is None else _Url(httpx.URL(step.url))
+        return WireRequest(step.method, url, lines, step.content, {"timeout": timeouts})
 
 
-def _split(url: httpx.URL) -> httpcore.URL:
-    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+class _Url(httpcore.URL):
+    """A URL with its origin, which httpcore makes anew each time."""
+
+    def __init__(self, url: httpx.URL) -> None:
+        super().__init__(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        self._origin = super().origin
+
+    @property
+    def origin(self) -> httpcore.Origin:
+        return self._origin
 
 
 class Connections(_OwnConnections):
@@ -213,6 +217,8 @@ class _Lane:
     list.
     """
 
+    _http11: type[Any]
+
     def __init__(self, network: _Clock | AsyncNetwork, pool: Any) -> None:
         self.close = network.close
         """Close its sockets, in any thread and in any process."""
@@ -220,18 +226,38 @@ class _Lane:
         self._pool = pool
         self._connection: Any = None
 
-    def connection(self, request: httpcore.Request) -> Any:
+    def connection(self, request: WireRequest) -> Any:
         """Return the connection, or a new one if it cannot be reused for this request."""
         origin = request.url.origin
         kept = self._connection
-        if kept is None or not kept.is_idle() or kept.has_expired() or not kept.can_handle_request(origin):
+        if kept is None or not _is_reusable(kept) or not kept.can_handle_request(origin):
             self.close()
             kept = self._connection = self._pool.create_connection(origin)
+            if _is_direct(kept):
+                kept._connection = self._http11(kept._connect, _IDLE)  # noqa: SLF001 - where it puts its own
         return kept
+
+
+def _is_direct(connection: object) -> bool:
+    """Return True if the connection leads to the server itself; one to a proxy is httpcore's own."""
+    return isinstance(connection, httpcore.HTTPConnection | httpcore.AsyncHTTPConnection)
+
+
+def _is_reusable(connection: Any) -> bool:
+    """Return True if the connection is open, and its server sent no more than its responses."""
+    if not connection.is_idle() or connection.has_expired():
+        return False
+    # httpcore's connections to a proxy stand in each other. Ours see to it themselves.
+    while (inner := getattr(connection, "_connection", None)) is not None:
+        connection = inner
+    state = getattr(connection, "_h11_state", None)
+    return state is None or not state.trailing_data[0]
 
 
 class _ThreadLane(_Lane):
     """A connection for one thread at a time, and its clock."""
+
+    _http11 = Http11
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.clock = _Clock()
@@ -240,6 +266,8 @@ class _ThreadLane(_Lane):
 
 class _TaskLane(_Lane):
     """A connection for one task at a time."""
+
+    _http11 = AsyncHttp11
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         network = AsyncNetwork()
@@ -363,7 +391,7 @@ class _Clock(httpcore.NetworkBackend):
             raise httpcore.ConnectTimeout(error) from error
         except OSError as error:
             raise httpcore.ConnectError(error) from error
-        return self.stream(SyncStream(connected))
+        return self.stream(_ThreadSocket(connected))
 
     def stream(self, stream: httpcore.NetworkStream) -> httpcore.NetworkStream:
         """Return the connection, bounded by this clock."""
@@ -384,6 +412,34 @@ class _Clock(httpcore.NetworkBackend):
                 # Not close(), as a thread that reads would keep waiting. Not the shutdown() of an SSLSocket, which would
                 # drop its encryption while that thread uses it.
                 socket.shutdown(self._socket, SHUT_RDWR)
+
+
+class _ThreadSocket(SyncStream):
+    """httpcore's stream, without its context managers, which take longer than its system calls."""
+
+    def __init__(self, connected: socket) -> None:
+        super().__init__(connected)
+        self._socket = connected
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return the bytes that have arrived."""
+        try:
+            self._socket.settimeout(timeout)
+            return self._socket.recv(max_bytes)
+        except TimeoutError as error:
+            raise httpcore.ReadTimeout(error) from error
+        except OSError as error:
+            raise httpcore.ReadError(error) from error
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send all of it."""
+        try:
+            self._socket.settimeout(timeout)
+            self._socket.sendall(buffer)
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout(error) from error
+        except OSError as error:
+            raise httpcore.WriteError(error) from error
 
 
 class _Stream(httpcore.NetworkStream):
@@ -427,7 +483,7 @@ class _Stream(httpcore.NetworkStream):
         try:
             # The clock gets the stream before the handshake, so that it can abort it, and close it in a forked process.
             wrap = partial(context.wrap_socket, plain, server_hostname=name, do_handshake_on_connect=False)
-            stream = self._clock.stream(SyncStream(wrap()))
+            stream = self._clock.stream(_ThreadSocket(wrap()))
             encrypted: ssl.SSLSocket = stream.get_extra_info("socket")
             encrypted.settimeout(left)
             encrypted.do_handshake()
@@ -440,21 +496,6 @@ class _Stream(httpcore.NetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """Return the information that httpcore asks for."""
         return self._stream.get_extra_info(info)
-
-
-class _Content:
-    """The content of one request. httpcore's own is an async generator, about which trio warns after an abort."""
-
-    def __init__(self, content: bytes) -> None:
-        self._left = [content]
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._left:
-            raise StopAsyncIteration
-        return self._left.pop()
 
 
 class AsyncConnections(_OwnConnections):
@@ -482,11 +523,6 @@ class AsyncConnections(_OwnConnections):
     def separate(self, limit: int) -> Self:
         """Return separate connections to the same server, which a run of many queries can close."""
         return type(self)(mask(self.url), self._headers, limit, verify=self._verify, proxy=self._proxy)
-
-    def _request(self, step: Send, timeouts: Mapping[str, float]) -> httpcore.Request:
-        request = super()._request(step, timeouts)
-        request.stream = _Content(step.content)
-        return request
 
     async def send(self, step: Send) -> Outcome:
         """Send the request and return its outcome."""

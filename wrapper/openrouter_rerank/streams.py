@@ -173,11 +173,9 @@ class _Stream(httpcore.AsyncNetworkStream):
     def __init__(self, stream: _Socket | TLSStream, connected: socket.socket) -> None:
         self._stream = stream
         self._socket = connected
-        self._written: list[bytes] = []
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
         """Receive some bytes; b"" at the end."""
-        await self._send()
         try:
             return await self._stream.receive(max_bytes)
         except anyio.EndOfStream:
@@ -186,20 +184,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             raise httpcore.ReadError(error) from error
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
-        """Keep the buffer until the request is complete, so that its head and its body take one system call.
-
-        That is faster with many requests in flight. The connections of threads send the head at once, because a server on the
-        same machine then reads it while the body is sent.
-        """
-        self._written.append(buffer)
-        if not buffer:  # httpcore writes nothing at the end of a request
-            await self._send()
-
-    async def _send(self) -> None:
-        buffer = b"".join(self._written)
-        self._written.clear()
-        if not buffer:
-            return
+        """Send all of it."""
         try:
             await self._stream.send(buffer)
         except _BROKEN as error:

@@ -6,6 +6,7 @@ import base64
 import errno
 import gc
 import inspect
+import json
 import os
 import re
 import shutil
@@ -42,7 +43,7 @@ from openrouter_rerank.failures import explain
 from openrouter_rerank.network import connect
 from openrouter_rerank.proxies import Proxy, environment_proxy
 from openrouter_rerank.testing import End, Request, Script, answer, honest, results, serving
-from shells import QUICK, Shell
+from shells import QUICK, SOON, Shell
 
 ONCE = Retries(attempts=1)
 AUTHORITY = trustme.CA()
@@ -333,11 +334,11 @@ def test_socks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Socks:
-    """A SOCKS5 proxy that plays one connection: what it answers in turn, and then the server behind it."""
+    """A SOCKS5 proxy that plays each connection: its answers in turn, and then the server behind it."""
 
-    def __init__(self, *answers: bytes, server: int | None = None) -> None:
+    def __init__(self, *answers: bytes, server: int | None = None, connections: int = 1) -> None:
         self.seen: list[bytes] = []
-        self._answers, self._server = answers, server
+        self._answers, self._server, self._connections = answers, server, connections
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(30)
         self.port = self._listener.getsockname()[1]
@@ -352,7 +353,10 @@ class Socks:
         self._listener.close()
 
     def _serve(self) -> None:
-        connection, _ = self._listener.accept()
+        for _ in range(self._connections):
+            self._play(self._listener.accept()[0])
+
+    def _play(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):  # as clients may end it by a reset
             for said in self._answers:
                 self.seen.append(connection.recv(65536))
@@ -439,6 +443,101 @@ def test_an_injected_client_has_its_own_proxies(shell: Shell, monkeypatch: pytes
     set_environment(monkeypatch, {"ALL_PROXY": "ftp://p"})
 
     assert shell.rank(lambda _: httpx.Response(200, json=results((0, 0.5)))).indices == [0]
+
+
+# Servers that send more than their response
+
+AFTER = {
+    "a second response": answer(200, results((0, 0.9), model="not asked for")),
+    "the rest of a longer body": b'{"more": 1}',
+    "a blank line": b"\r\n",
+    "the beginning of a response": b"HTTP/1.1 200 OK\r\nContent-",
+    "an informational response": b"HTTP/1.1 100 Continue\r\n\r\n",
+}
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+
+
+def talkative(rest: bytes, *, chunked: bool = False, status: int = 200) -> Any:
+    """Return a server that sends something more behind its first response; its model is the query."""
+    served: list[str] = []
+
+    def script(request: Request) -> Script:
+        query = json.loads(request.body)["query"]
+        served.append(query)
+        body = results((0, 0.5), model=query)
+        first = len(served) == 1
+        if chunked:
+            content = json.dumps(body).encode()
+            yield CHUNKED % (len(content), content) + (rest if first else b"")
+        else:
+            yield answer(status if first else 200, body) + (rest if first else b"")
+
+    return script
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("way", ["direct", "proxy", "socks"])
+@pytest.mark.parametrize("rest", AFTER.values(), ids=AFTER)
+def test_a_server_that_sends_more_than_its_response(
+    rest: bytes, way: str, *, chunked: bool, any_shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest is never taken for the response to the next request, whatever the connection passes through."""
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(talkative(rest, chunked=chunked)))
+        url = server.url
+        if way == "proxy":
+            set_environment(monkeypatch, {"HTTP_PROXY": origin(server.url)})
+            url = "http://rerank.invalid/v1"
+        elif way == "socks":
+            pytest.importorskip("socksio", reason="socksio is not installed")
+            port = urlsplit(server.url).port
+            proxy = stack.enter_context(Socks(b"\x05\x00", SOCKS_OK, server=port, connections=2))
+            set_environment(monkeypatch, {"ALL_PROXY": f"socks5://127.0.0.1:{proxy.port}"})
+            url = "http://rerank.invalid/v1"
+        with any_shell.open(base_url=url, retries=ONCE) as rank:
+            models = [rank(query, ["a"]).model for query in ("first", "second", "third")]
+    assert models == ["first", "second", "third"]
+    assert server.connections == 2
+
+
+def test_an_error_and_more(any_shell: Shell) -> None:
+    """The connection of a failed call is no exception."""
+    with (
+        serving(talkative(AFTER["a second response"], status=500)) as server,
+        any_shell.open(base_url=server.url, retries=ONCE) as rank,
+    ):
+        with pytest.raises(ServerError):
+            rank("first", ["a"])
+        assert rank("second", ["a"]).model == "second"
+
+
+def test_a_server_that_sends_more_later(shell: Shell) -> None:
+    """What was sent between two calls is found before the second."""
+    sent = threading.Event()
+
+    def script(request: Request) -> Script:
+        query = json.loads(request.body)["query"]
+        yield answer(200, results((0, 0.5), model=query))
+        if query == "first":
+            yield AFTER["a second response"]
+            sent.set()
+
+    with serving(script) as server, shell.open(base_url=server.url, retries=ONCE) as rank:
+        assert rank("first", ["a"]).model == "first"
+        assert sent.wait(SOON)
+        assert rank("second", ["a"]).model == "second"
+
+
+def test_informational_responses(any_shell: Shell) -> None:
+    """Those before a response are passed over, and the connection is reused."""
+
+    def script(request: Request) -> Script:
+        yield AFTER["an informational response"]
+        yield b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + honest(request)
+
+    with serving(script) as server, any_shell.open(base_url=server.url, retries=ONCE) as rank:
+        assert [rank("q", ["a"]).indices for _ in range(2)] == [[0], [0]]
+        assert server.connections == 1
 
 
 # What a proxy says
