@@ -1,4 +1,4 @@
-"""Everything that is run on this project, by a person and by CI alike: `nox` runs the default, `nox -l` lists all."""
+"""All checks and tools of this project, for people and CI: `nox` runs the default sessions, `nox -l` lists all."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.reuse_venv = "yes"
-# uv links files from its cache, where virtualenv copies them for every session.
+# uv links files from its cache; virtualenv copies them for every session.
 nox.options.default_venv_backend = "uv|virtualenv"
 HOME = Path(".nox").resolve()
 CACHE = Path(os.environ.get("UV_CACHE_DIR") or Path.home() / ".cache/uv")
 
 
 def device(path: Path) -> int:
-    """Return the file system of a path that need not exist."""
+    """Return the file system of a path, which may not exist yet."""
     return next(parent for parent in (path, *path.parents) if parent.exists()).stat().st_dev
 
 
 if device(CACHE) != device(HOME):
-    # Files cannot be linked across file systems, so the cache goes where the environments are.
+    # Files cannot be linked across file systems, so the cache must be beside the environments.
     os.environ["UV_CACHE_DIR"] = str(HOME / "cache")
 
-# Where a container sets it, each of many hundred processes would compile everything that it imports again.
+# Some containers set it; then each of hundreds of processes would compile its imports again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
@@ -57,7 +57,7 @@ def group(name: str) -> list[str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Code by ruff, all contracts by Redocly, Spectral, openapi-spec-validator and schemathesis, workflows by actionlint."""
+    """Lint code with ruff, contracts with Redocly, Spectral, openapi-spec-validator and schemathesis, workflows with actionlint."""
     session.install(*group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -68,7 +68,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """All packages, and a user's snippets, under mypy and pyright at their strictest."""
+    """Check all packages, and examples of user code, with mypy and pyright in strict mode."""
     session.install("-e", ".[all,semantic]", *group("types"))
     session.run("mypy", *(f"--package={package.name}" for package in PACKAGES))
     session.run(
@@ -81,12 +81,12 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The facade and the generated client; all lines and branches of the facade's decisions are run."""
+    """Test the facade and the generated client, with full coverage of the modules in DECIDING."""
     session.install("-e", ".[all,semantic]", *group("tests"))
     if session.posargs:
         session.run("pytest", *session.posargs)
     else:
-        # Coverage begins with each process, as pytest imports our plugin before it starts plugins of its own choice.
+        # Coverage starts with each process, as pytest imports our plugin before pytest-cov would start.
         measure = {"COVERAGE_PROCESS_START": str(Path("pyproject.toml").resolve())}
         session.run("coverage", "erase")
         session.run("pytest", *EVERYTHING, *AT_ONCE, env=measure)
@@ -100,24 +100,24 @@ def tests(session: nox.Session) -> None:
 
 
 FRAMEWORKS = {
-    "langchain": ["langchain-classic>=1.0"],  # it has the retriever that a compressor stands in
+    "langchain": ["langchain-classic>=1.0"],  # it has the retriever that uses a compressor
     "llama_index": [],
     "haystack": [],
-    "ray": ["h11>=0.16"],  # it is tested with our own test kit
+    "ray": ["h11>=0.16"],  # our own test kit needs it
 }
-"""The adapters, and what their tests want beside the framework's core."""
+"""The adapters, and what their tests need in addition to the framework's core."""
 
 
 def adapter(name: str) -> Path:
-    """Where the adapter for a framework is: a module, or a package."""
+    """Return the path of the adapter for a framework: a module or a package."""
     package = WRAPPER / "integrations" / name
     return package if package.is_dir() else package.with_suffix(".py")
 
 
 CORES = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 AT_ONCE = [f"--numprocesses={CORES + CORES // 2 if CORES > 1 else 2}", "--dist=worksteal"]
-"""Three processes for two cores, as tests wait for a third of their time; the tests of a file mostly share one, and what is
-computed once there."""
+"""Three processes for two cores, because tests wait for a third of their time; the tests of a file mostly share a process and
+its caches."""
 
 EVERYTHING = [
     "docs",  # has the longest test
@@ -125,12 +125,12 @@ EVERYTHING = [
     "README.md",
     "--doctest-modules",
     "--doctest-glob=*.md",
-    # each is tried where its framework is, by the session `frameworks`
+    # tested by the session `frameworks`, where the framework is installed
     "--ignore=docs/frameworks.md",
     "--ignore=docs/ray.md",
     *(f"--ignore={adapter(name)}" for name in FRAMEWORKS),
 ]
-"""What the session `tests` runs: the tests, and every example in docstrings and pages."""
+"""The arguments of the session `tests`: the tests, and all examples in docstrings and pages."""
 
 DECIDING = [
     "addresses",
@@ -179,12 +179,12 @@ DECIDING = [
     "streams",
     "wordings",
 ]
-"""The modules of which every line and branch is tested."""
+"""The modules that need full line and branch coverage."""
 
 
 @nox.session
 def contract(session: nox.Session) -> None:
-    """Hold everything that follows from openapi.yaml against it; with `-- --target URL`, a live server to every rule."""
+    """Test that everything follows from openapi.yaml; with `-- --target URL`, check a live server by every rule."""
     session.install("-e", ".[all,semantic]", *group("tests"))
     if any(word.startswith("--target") for word in session.posargs):
         session.run("pytest", "--pyargs", "rerank_conformance", *session.posargs)
@@ -192,7 +192,7 @@ def contract(session: nox.Session) -> None:
         everything = [
             "contract_tests",
             "wrapper/tests/test_held_to_the_contract.py",
-            "--ignore=contract_tests/test_lint.py",  # the session `lint` has its tools, and runs it
+            "--ignore=contract_tests/test_lint.py",  # run by the session `lint`, which has its tools
             *AT_ONCE,
         ]
         chosen = session.posargs or everything
@@ -201,14 +201,14 @@ def contract(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def changes(session: nox.Session) -> None:
-    """Compare two contracts, by default with the last release: what changed, for whom, the version: `-- OLD [NEW]`."""
+    """Compare two contracts, by default with the last release: changes, whom they break, the version: `-- OLD [NEW]`."""
     session.install(*group("compare"))
     session.run("python", "contract_tests/changes/run.py", *session.posargs)
 
 
 @nox.session(default=False)
 def matrix(session: nox.Session) -> None:
-    """Write docs/kill-matrix.md: which servers a check bites, by which rules, beside `st run`; a killed run goes on."""
+    """Write docs/kill-matrix.md: the rules that find each broken server, beside `st run`; an interrupted run resumes."""
     session.install("-e", ".[all]")
     session.run(
         "python",
@@ -219,7 +219,7 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def upstream(session: nox.Session) -> None:
-    """Compare a vendor's document with the contract: `-- [--dialect NAME] FILE-OR-URL`; nothing else needs a network."""
+    """Compare a vendor's document with the contract: `-- [--dialect NAME] FILE-OR-URL`; only a URL needs a network."""
     session.install(*group("compare"))
     session.run("python", "contract_tests/upstream/run.py", *session.posargs)
 
@@ -230,12 +230,12 @@ def frameworks(session: nox.Session, framework: str) -> None:
     """Test an adapter with its framework's newest release, alone in an environment."""
     extra = framework.replace("_", "-")
     by_uv = session.venv_backend == "uv"
-    # uv always upgrades what a requirement requires, too.
+    # uv always upgrades transitive requirements too.
     newest = ["--upgrade"] if by_uv else ["--upgrade", "--upgrade-strategy=eager"]
     session.install(*newest, "-e", f".[{extra},serve]", *FRAMEWORKS[framework], "anyio>=4.12", "pytest>=9.0")
     pip = ["uv", "pip"] if by_uv else ["pip"]
     session.run(*pip, "list", "--exclude-editable", external=by_uv)
-    # Those of Ray start a Ray, which its tests have do so in a process of its own.
+    # Ray's examples would start Ray in this process; its tests start it in another one.
     own = "wrapper/tests/integrations/test_settings.py"
     examples = [] if framework == "ray" else ["--doctest-modules", str(adapter(framework)), own]
     session.run(
@@ -258,7 +258,7 @@ LOWEST = {
         for name, more in FRAMEWORKS.items()
     },
 }
-"""Extras that are installed together at their lowest versions, what their tests want beside them, and the tests."""
+"""Extras to install together at their lowest versions, further requirements of the tests, and the tests."""
 
 
 @nox.session(default=False)
@@ -271,7 +271,7 @@ def lowest(session: nox.Session, what: str) -> None:
     install = ["--resolution=lowest-direct", "-e", f".[{extras}]", *more]
     session.run("uv", "pip", "install", here, *install)
     session.run("uv", "pip", "list", here, "--exclude-editable")
-    # This Ray warns of its next one.
+    # This version of Ray warns about the next one.
     session.run(
         "pytest", "-q", *(session.posargs or [chosen]), env={"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     )
@@ -284,15 +284,15 @@ def generate(session: nox.Session) -> None:
     shutil.rmtree(session.create_tmp())
     fresh = Path(session.create_tmp()) / GENERATED.name
     generate_into(session, fresh)
-    # Only now, as the generator may refuse the contract.
+    # Only after the generator accepted the contract.
     shutil.rmtree(GENERATED, ignore_errors=True)
     shutil.copytree(fresh, GENERATED)
-    session.log("generated/ is new. Next: `nox -s contract` says what does not follow from the contract yet")
+    session.log("generated/ is written. Next: `nox -s contract` reports what you must still update")
 
 
 @nox.session
 def drift(session: nox.Session) -> None:
-    """Prove that generated/ is what the contracts generate: the same files, byte for byte."""
+    """Check that generated/ is what the contracts generate, byte for byte."""
     session.install(*group("generate"))
     shutil.rmtree(session.create_tmp())
     fresh = Path(session.create_tmp()) / GENERATED.name
@@ -305,14 +305,14 @@ def drift(session: nox.Session) -> None:
     if problems:
         session.error(
             f"generated/ is not what the contracts generate: {'; '.join(problems)}. "
-            "It is never edited by hand: change openapi.yaml, contracts/dialects, generator-config.yml or generator-templates/, "
-            "then run `nox -s generate` and commit what it makes"
+            "Do not edit it by hand: change openapi.yaml, contracts/dialects, generator-config.yml or generator-templates/, "
+            "then run `nox -s generate` and commit the result"
         )
-    session.log(f"{len(here)} files, byte for byte")
+    session.log(f"{len(here)} files are identical")
 
 
 def generate_into(session: nox.Session, destination: Path) -> None:
-    """Run the generator; a warning of it is a failure, as it drops what it does not understand."""
+    """Run the generator; its warnings are errors, as it drops what it does not support."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     session.run(
         "openapi-python-client",
@@ -327,21 +327,21 @@ def generate_into(session: nox.Session, destination: Path) -> None:
     written = [str(destination / f"{name}.py") for name in ("options", "answers", "dialects")]
     for file in written:
         session.run("python", f"generator-templates/write_{Path(file).stem}.py", "openapi.yaml", file)
-    # as the hooks in generator-config.yml do with the other files
+    # the same as the hooks in generator-config.yml do for the other files
     alone = ["--isolated", "--no-cache", "--quiet", "--no-respect-gitignore", "--line-length=110"]
     session.run("ruff", "check", *alone, "--fix-only", "--select=I,F401", *written)
     session.run("ruff", "format", *alone, *written)
 
 
 def files(directory: Path) -> set[Path]:
-    """Return the files below a directory, except those that Python makes when it runs them."""
+    """Return the files below a directory, without __pycache__."""
     found = {path.relative_to(directory) for path in directory.rglob("*") if path.is_file()}
     return {path for path in found if "__pycache__" not in path.parts}
 
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Make wheel and sdist, and try both as a user would: each alone in a clean environment, away from the source."""
+    """Build wheel and sdist, and test each in a clean environment, away from the source."""
     session.install(*group("build"))
     dist = Path(session.create_tmp()).resolve() / "dist"
     shutil.rmtree(dist, ignore_errors=True)
@@ -355,13 +355,13 @@ def build(session: nox.Session) -> None:
     try_commands(session, plain)
     bill = dist / "sbom.cdx.json"
     session.run("cyclonedx-py", "environment", "--output-reproducible", "-o", str(bill), plain.python)
-    session.log(f"{bill}: what is installed with everything that the package can do")
+    session.log(f"{bill}: the packages that are installed with all extras")
 
     away = clean_environment(session, "away", wheel, *group("tests"), *group("strict"))
     try_commands(session, away)
     if plain.files() != away.files():
         session.error(
-            "the sdist installs other files than the wheel: see the include lists in pyproject.toml"
+            "the sdist installs other files than the wheel; correct the include lists in pyproject.toml"
         )
     changed = sorted(name for name, digest in away.files() if digest != digest_of(source_of(name)))
     if changed:
@@ -399,14 +399,14 @@ INSTALLED = [
     "test_testing.py::test_the_plugin_is_light",
     "test_twins.py",
 ]
-"""The tests of what depends on an installation: commands, imports, files of data, extras that are missing, the plugin.
+"""The tests that depend on an installation: commands, imports, data files, missing extras, the plugin.
 
-The session `tests` runs all others on the same files.
+The session `tests` runs all others.
 """
 
 
 def source_of(name: str) -> Path:
-    """Return the file of the source that is installed under a name."""
+    """Return the source file of an installed file."""
     if name == "rerank_conformance/openapi.yaml" or name.startswith("rerank_conformance/contracts/"):
         return Path(name.partition("/")[2])
     (package,) = (package for package in PACKAGES if package.name == name.partition("/")[0])
@@ -420,7 +420,7 @@ def digest_of(file: Path) -> str:
 
 
 def try_commands(session: nox.Session, environment: Environment) -> None:
-    """Run both commands from an environment, with nothing of the source in sight."""
+    """Run both commands from an environment, outside the source tree."""
     reported = str(environment.home / "report.json")
     with session.chdir(environment.home):
         rerank, check = environment.command("rerank"), environment.command("rerank-conformance")
@@ -432,12 +432,12 @@ def try_commands(session: nox.Session, environment: Environment) -> None:
             "assert check(Reference(), quick=True).verdict == 'no-failure-found'",
         ]
         session.run(environment.python, "-c", "; ".join(served), external=True)
-        # nobody listens there, so there is a report, and the verdict is undecided
+        # no server listens there, so the verdict is undecided
         session.run(check, "check", "http://127.0.0.1:9", "--quick", "--json", reported, external=True, success_codes=[2], silent=True)  # fmt: skip
 
 
 class Environment:
-    """A virtual environment in an empty directory of its own."""
+    """A virtual environment in its own directory."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -445,7 +445,7 @@ class Environment:
         self.python = str(self.bin / "python")
 
     def command(self, name: str) -> str:
-        """Return the path of a command of its own."""
+        """Return the path of a command in it."""
         return str(self.bin / name)
 
     def documents(self) -> Path:
@@ -455,7 +455,7 @@ class Environment:
         return file
 
     def files(self) -> set[tuple[str, str]]:
-        """Return the files of our packages, each with its hash, as the installer recorded them."""
+        """Return the installed files of our packages, with their recorded hashes."""
         (record,) = self.home.rglob("openrouter_rerank-*.dist-info/RECORD")
         rows = [line.split(",") for line in record.read_text("utf-8").splitlines()]
         return {
@@ -466,7 +466,7 @@ class Environment:
 
 
 def clean_environment(session: nox.Session, name: str, package: Path, *requirements: str) -> Environment:
-    """Make a new environment with the package, all its extras, and further requirements."""
+    """Create a new environment with the package, all its extras, and further requirements."""
     home = Path(session.create_tmp()).resolve() / name
     shutil.rmtree(home, ignore_errors=True)
     environment = Environment(home)
@@ -475,7 +475,7 @@ def clean_environment(session: nox.Session, name: str, package: Path, *requireme
 
 
 def install(session: nox.Session, environment: Environment, *requirements: str) -> None:
-    """Make an environment where there is none, and install into it."""
+    """Install into an environment; create it if it is missing."""
     by_uv = session.venv_backend == "uv"
     if not Path(environment.python).exists():
         make = ["uv", "venv", "--quiet"] if by_uv else ["python", "-m", "venv"]
@@ -490,9 +490,9 @@ def install(session: nox.Session, environment: Environment, *requirements: str) 
 
 @nox.session(default=False)
 def release(session: nox.Session) -> None:
-    """Check that this revision can be released, and make its tag and its notes here; nothing is pushed.
+    """Check that this revision can be released, and create its tag and notes locally; nothing is pushed.
 
-    `-- --rules` writes the rules of the contract into contract_tests/rule_sets/ instead, which keeps them as they are.
+    `-- --rules` instead writes the rules of the contract into contract_tests/rule_sets/, which freezes them.
     """
     if "--rules" in session.posargs:
         session.install("-e", ".[local]")
@@ -509,11 +509,11 @@ def release(session: nox.Session) -> None:
     rules = Path(f"contract_tests/rule_sets/{kept.stem}.txt")
     git = ["git", "status", "--porcelain"]
     problems = {
-        f"CHANGELOG.md has no section '## {version}' with something in it: rename '## Unreleased'": not (section and section[1].strip()),
-        f"openapi.yaml is released now: `cp openapi.yaml {kept}`": not kept.is_file(),
-        f"{kept} is not openapi.yaml: raise info.version as `nox -s changes` says; if it finds nothing, copy openapi.yaml there": kept.is_file() and kept.read_bytes() != Path("openapi.yaml").read_bytes(),
+        f"CHANGELOG.md has no section '## {version}' with an entry: rename '## Unreleased'": not (section and section[1].strip()),
+        f"{kept} is missing: run `cp openapi.yaml {kept}`": not kept.is_file(),
+        f"{kept} differs from openapi.yaml: raise info.version as `nox -s changes` says, or copy openapi.yaml there if it finds no change": kept.is_file() and kept.read_bytes() != Path("openapi.yaml").read_bytes(),
         f"{rules} is missing: run `nox -s release -- --rules`": not rules.is_file(),
-        "there are changes that are not committed": bool(session.run(*git, external=True, silent=True)),
+        "there are uncommitted changes": bool(session.run(*git, external=True, silent=True)),
         f"the tag v{version} exists already: raise VERSION": bool(session.run("git", "tag", "--list", f"v{version}", external=True, silent=True)),
     }  # fmt: skip
     if any(problems.values()):
@@ -530,7 +530,7 @@ def release(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def interop(session: nox.Session) -> None:
-    """Others' clients and servers, run for real, into docs/interop.md and docs/servers.md, and the workflows for servers."""
+    """Run other vendors' clients and servers, and the workflows for servers; write docs/interop.md and docs/servers.md."""
     session.install("-e", ".[all]", *group("interop"))
     scratch = Path(session.create_tmp()).resolve()
     proxy = Environment(scratch / "proxy")
@@ -551,12 +551,12 @@ def interop(session: nox.Session) -> None:
 
 
 PEERS = {"openrouter-rerank": ".", **{name: name for name in ("openrouter", "cohere", "litellm", "voyageai")}}
-"""The clients that the session `peers` compares, and what to install for each."""
+"""The clients of the session `peers`, and the package to install for each."""
 
 
 @nox.session(default=False)
 def peers(session: nox.Session) -> None:
-    """Compare our facade with other clients, each newest and alone, on faults over loopback, into docs/why.md: ten minutes."""
+    """Compare the newest release of other clients with ours on faults over loopback; write docs/why.md in ten minutes."""
     session.install("-e", ".")
     home = Path(session.create_tmp()).resolve()
     run = ["contract_tests/peers/run.py"]
@@ -564,7 +564,7 @@ def peers(session: nox.Session) -> None:
         environment = Environment(home / name)
         shutil.rmtree(environment.home, ignore_errors=True)
         try:
-            # Without a reinstallation uv takes an older build of this project from its cache.
+            # Otherwise uv would use an older build of this project from its cache.
             install(session, environment, "--force-reinstall", package)
         except nox.command.CommandFailed:
             session.warn(f"{name} cannot be installed; the page will say so")
@@ -574,7 +574,7 @@ def peers(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
-    """Make the site of documentation in site/, warnings as errors, and look at every page of it in Chromium."""
+    """Build the documentation in site/, with warnings as errors, and test every page in Chromium."""
     session.install("-e", f".[all,{','.join([*FRAMEWORKS, 'otel'])}]".replace("_", "-"), *group("docs"))
     session.run("python", "docs/_site/pages.py")
     session.run("python", "docs/_site/pictures.py")
@@ -599,7 +599,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure a call beside raw httpx and other clients, into docs/; `-- --compare` says what changed beyond noise."""
+    """Compare the speed with raw httpx and other clients; `-- --compare` shows changes beyond noise instead of writing docs/."""
     session.install("-e", ".[all]", *group("bench"))
     pages = ["--markdown=docs/performance.md", "--svg=docs/performance.svg", "--keep"]
     session.run("python", "benchmarks/speed.py", *(session.posargs or pages))
@@ -610,6 +610,6 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def quality(session: nox.Session) -> None:
-    """How well the local scorers rank a real test collection, beside its own order and chance."""
+    """Measure the quality of the local scorers on a test collection, beside BM25 and chance."""
     session.install("-e", ".[all,semantic]", *group("quality"))
     session.run("python", "benchmarks/quality.py", *session.posargs)

@@ -1,7 +1,7 @@
-"""Answers any POST with a rerank answer computed beforehand, as fast as asyncio lets it; it ranks and checks nothing.
+"""A server that answers any POST with a precomputed ranking, as fast as asyncio can.
 
-`/n/100/anything` gets the answer for 100 documents. Run as a program it prints its port and serves until standard
-input closes, so that it cannot outlive the benchmark that started it.
+`/n/100/anything` gets the answer for 100 documents. The program prints its port and serves until standard input closes, so that
+it ends with the benchmark that started it.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ ENDINGS = (
 
 
 def texts(count: int) -> list[str]:
-    """Distinct documents of about fifty words each, the same ones at every call."""
+    """Return distinct documents of about fifty words each, the same at every call."""
     chance = random.Random(f"documents {count}")  # noqa: S311 - repeatable, not secret
     return [
         f"Note {number}. {chance.choice(SUBJECTS)} {chance.choice(ACTIONS)}; "
@@ -59,7 +59,7 @@ def texts(count: int) -> list[str]:
 
 
 def answer(count: int) -> bytes:
-    """Return the HTTP response for `count` documents: each is ranked and echoed, best first."""
+    """Return the HTTP response for this number of documents, with all of them ranked and echoed."""
     chance = random.Random(f"answer {count}")  # noqa: S311 - repeatable, not secret
     documents = texts(count)
     order = chance.sample(range(count), count)
@@ -97,10 +97,10 @@ ANSWERS: dict[int, bytes] = {}
 
 
 class Canned(asyncio.Protocol):
-    """One connection: reads a request to its last byte, answers, and waits for the next one."""
+    """A connection: read a whole request, answer, and wait for the next one."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start with an empty head, and send without waiting for more to send."""
+        """Reset the state, and turn off Nagle's algorithm."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - create_server makes no other kind
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.transport = transport
@@ -109,8 +109,8 @@ class Canned(asyncio.Protocol):
         self.response = b""
 
     def data_received(self, data: bytes) -> None:
-        """Answer as soon as the last byte of a body is in."""
-        # The clients measured here send one request at a time, so nothing follows a body before its answer.
+        """Answer when the body is complete."""
+        # The measured clients do not pipeline requests, so nothing follows a body before its answer.
         if not self.missing:
             head, found, data = (self.head + data).partition(b"\r\n\r\n")
             if not found:
@@ -128,7 +128,7 @@ class Canned(asyncio.Protocol):
 
 
 async def serve() -> None:
-    """Serve on a port that the system chooses, print it, and stop when standard input closes."""
+    """Serve on a free port, print it, and stop when standard input closes."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Canned, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)

@@ -1,4 +1,4 @@
-"""The ratios of a run by version, in a small file, and what has changed since beyond noise. It measures nothing."""
+"""Store the ratios of benchmark runs by version, and find changes beyond noise."""
 
 import importlib.metadata
 import json
@@ -10,13 +10,13 @@ from statistics import quantiles
 FILE = Path(__file__).parent / "history.json"
 
 Ratios = Mapping[str, Sequence[float]]
-"""The quartiles of each ratio by what it is of, `section / group / contender`."""
+"""The quartiles of each ratio, by `section / group / contender`."""
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Let a benchmark keep its ratios, and compare them with those that were kept."""
-    parser.add_argument("--keep", action="store_true", help="keep the ratios as those of this version")
-    parser.add_argument("--compare", nargs="?", const="", metavar="VERSION", help="show what has changed since a version beyond noise  [default: the last that was kept]")  # fmt: skip
+    """Add the options to store ratios, and to compare with stored ones."""
+    parser.add_argument("--keep", action="store_true", help="store the ratios of this version")
+    parser.add_argument("--compare", nargs="?", const="", metavar="VERSION", help="show changes beyond noise since a version  [default: the last stored one]")  # fmt: skip
 
 
 def since(parser: ArgumentParser, arguments: Namespace) -> str | None:
@@ -27,23 +27,23 @@ def since(parser: ArgumentParser, arguments: Namespace) -> str | None:
     wanted = arguments.compare or next(reversed(kept), None)
     if wanted is None or wanted not in kept:
         parser.error(
-            f"no ratios are kept of {wanted or 'any version'}: there are {', '.join(kept) or 'none'}; --keep keeps some"
+            f"no ratios are stored for {wanted or 'any version'}; stored: {', '.join(kept) or 'none'}; --keep stores them"
         )
     return wanted
 
 
 def settle(ratios: Ratios, version: str | None, *, keeping: bool) -> None:
-    """Print what changed since the version, if one is named; keep the ratios as those of this version, if that is wanted."""
+    """Print the changes since a version, if one is named; with `keeping`, store the ratios of this version."""
     if version is not None:
         print(f"\nSince {version}:")
         for name, change, beyond in sorted(compared(read()[version], ratios)):
-            print(f"{'CHANGED' if beyond else 'as was ':8} {name}: {change}")
+            print(f"{'CHANGED' if beyond else 'same':8} {name}: {change}")
     if keeping:
         keep(importlib.metadata.version("openrouter-rerank"), ratios)
 
 
 def spread(ratios: Sequence[float]) -> list[float]:
-    """Return the quartiles of a ratio as they are stored."""
+    """Return the quartiles of a ratio for storage."""
     found = quantiles(ratios, method="inclusive") if len(ratios) > 1 else [*ratios] * 3
     return [round(one, 3) for one in found]
 
@@ -54,7 +54,7 @@ def read(file: Path = FILE) -> dict[str, dict[str, list[float]]]:
 
 
 def keep(version: str, ratios: Ratios, file: Path = FILE) -> None:
-    """Keep the ratios as those of the version, in place of what was kept of the same sections of it before."""
+    """Store the ratios of a version; they replace earlier ones of the same sections."""
     kept = read(file)
     sections = {name.partition(" / ")[0] for name in ratios}
     others = {
@@ -64,9 +64,9 @@ def keep(version: str, ratios: Ratios, file: Path = FILE) -> None:
 
 
 def compared(then: Ratios, now: Ratios) -> Iterator[tuple[str, str, bool]]:
-    """Each ratio that both runs have: what it is of, how it changed, and whether by more than noise.
+    """Yield each ratio that both runs have: its name, its change, and True if the change is more than noise.
 
-    It is more than noise where the middle halves of the two runs lie apart.
+    A change is more than noise if the interquartile ranges of the two runs do not overlap.
     """
     for name in then.keys() & now.keys():
         (low, before, high), (least, after, most) = then[name], now[name]

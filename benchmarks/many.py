@@ -1,12 +1,11 @@
-"""Measures what a run of many small requests costs beside a hand-written loop, in time and in memory; it tests nothing.
+"""Measure the time and memory of many small requests beside a hand-written loop.
 
     python benchmarks/many.py [--rounds N] [--each N] [--requests N] [--concurrency N] [--markdown FILE]
                               [--keep] [--compare [VERSION]]
 
-How it measures. In every round the contenders take turns with so many requests each, against a canned server in its own
-process, so that whatever else the machine does hits all of them alike; a ratio is taken within each round, and the table
-has the median of these with their quartiles. Memory is that of a process of its own, which makes one long run: the most
-that it held while it ran, above what it held when the run began.
+Method: in each round, the contenders take turns with the same number of requests, against a canned server in its own process,
+so that other load affects all of them alike. The table has the median and the quartiles of the ratios within each round. Memory
+is measured in a separate process with one long run: its maximum, minus the memory at the start.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ Run = Callable[[str, int, int], None]
 
 
 def requests(count: int) -> Iterator[tuple[str, list[str]]]:
-    """Yield so many small requests, made as they are asked for."""
+    """Return an iterator over this number of small requests."""
     return islice(repeat((QUESTION, texts(DOCUMENTS))), count)
 
 
 def raw(root: str, count: int, concurrency: int) -> None:
-    """Send the requests by tasks that share an iterator and one client, as one writes it without a library."""
+    """Send the requests from tasks that share an iterator and a client, as written without a library."""
 
     async def main() -> None:
         left = requests(count)
@@ -63,7 +62,7 @@ def raw(root: str, count: int, concurrency: int) -> None:
 
 
 def with_tasks(root: str, count: int, concurrency: int) -> None:
-    """`AsyncReranker.rerank_many`."""
+    """Use `AsyncReranker.rerank_many`."""
 
     async def main() -> None:
         async with AsyncReranker(KEY, base_url=f"{root}/api/v1", model=MODEL) as reranker:
@@ -74,14 +73,14 @@ def with_tasks(root: str, count: int, concurrency: int) -> None:
 
 
 def with_threads(root: str, count: int, concurrency: int) -> None:
-    """`Reranker.rerank_many`."""
+    """Use `Reranker.rerank_many`."""
     with Reranker(KEY, base_url=f"{root}/api/v1", model=MODEL) as reranker:
         for result in reranker.rerank_many(requests(count), concurrency=concurrency):
             checked(len(result.unwrap()))
 
 
 def checked(results: int) -> None:
-    """Refuse a contender that does not return what the others return."""
+    """Raise if a contender returns the wrong number of results."""
     if results != DOCUMENTS:
         problem = f"{results} results for {DOCUMENTS} documents"
         raise RuntimeError(problem)
@@ -102,19 +101,19 @@ def measure(root: str, rounds: int, each: int, concurrency: int) -> dict[str, li
             gc.collect()
             began = time.perf_counter()
             run(root, each, concurrency)
-            if round_:  # the first is not counted
+            if round_:  # the first round is a warm-up
                 rates[name].append(each / (time.perf_counter() - began))
     return rates
 
 
 def held() -> float:
-    """MiB of memory that this process holds."""
+    """Return the resident memory of this process in MiB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / MIB
 
 
 def growth(name: str, root: str, count: int, concurrency: int) -> tuple[float, float]:
-    """Return by how many MiB a run in a process of its own grew at most, and the requests that it made per second."""
+    """Return the growth in MiB, and the requests per second, of a run in a separate process."""
     command = [sys.executable, __file__, "--grow", name, root, str(count), str(concurrency)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ourselves
     grown, rate = done.stdout.split()
@@ -122,7 +121,7 @@ def growth(name: str, root: str, count: int, concurrency: int) -> tuple[float, f
 
 
 def grow(name: str, root: str, count: int, concurrency: int) -> None:
-    """Make one long run, and print by how much it grew and how fast it was."""
+    """Make one long run, and print its growth and its rate."""
     began, start = time.perf_counter(), held()
     CONTENDERS[name](root, count, concurrency)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -135,20 +134,22 @@ def main() -> int:
         name, root, count, concurrency = sys.argv[2:]
         grow(name, root, int(count), int(concurrency))
         return 0
-    parser = argparse.ArgumentParser(description="What many requests cost, side by side.")
-    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="how often each has its turn")
-    parser.add_argument("--each", type=int, default=1000, metavar="N", help="the requests of a turn")
+    parser = argparse.ArgumentParser(description="Measure many requests, side by side.")
+    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="the number of rounds")
+    parser.add_argument(
+        "--each", type=int, default=1000, metavar="N", help="the requests of a contender in a round"
+    )
     parser.add_argument(
         "--requests", type=int, default=100_000, metavar="N", help="the requests of the long run"
     )
-    parser.add_argument("--concurrency", type=int, default=16, metavar="N", help="how many are under way")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write what is printed there")
+    parser.add_argument("--concurrency", type=int, default=16, metavar="N", help="the requests in flight")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report to this file")
     history.add_options(parser)
     arguments = parser.parse_args()
     since = history.since(parser, arguments)
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        os.environ.pop(variable, None)  # loopback needs none
-    machine_line = machine()  # before our own load is in it
+        os.environ.pop(variable, None)  # not for loopback
+    machine_line = machine()  # before our own load
     concurrency: int = arguments.concurrency
     with canned() as address:
         root = f"{address}/n/{DOCUMENTS}"

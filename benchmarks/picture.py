@@ -1,4 +1,4 @@
-"""Draws the ratios of a run as an SVG: one bar for each contender, beside the line of the baseline. It measures nothing."""
+"""Draw the ratios of a run as an SVG, with a bar for each contender and a line for the baseline."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,20 +11,20 @@ GROUPS = {
     "Start": "time of a fresh process, the same with httpx = 1 (less is better)",
 }
 OURS = ("openrouter_rerank", "rerank --help")
-_OWN, _OTHER, _INK = "#2563eb", "#94a3b8", "#64748b"  # each readable on white and on black
+_OWN, _OTHER, _INK = "#2563eb", "#94a3b8", "#64748b"  # readable on white and on black
 
 
 def draw(sections: Mapping[str, Sequence[Any]], file: Path) -> None:
     """Write the SVG.
 
     Args:
-        sections: The figures of each section, as speed.py has them.
-        file: Where to.
+        sections: The figures of each section of speed.py.
+        file: The file to write.
     """
-    import matplotlib as mpl  # noqa: PLC0415 - needed for a picture alone
+    import matplotlib as mpl  # noqa: PLC0415 - only needed for a picture
 
     mpl.use("svg")
-    # text stays text: it can be read out and searched; a fixed salt gives the same file for the same figures
+    # text stays text, for screen readers and search; a fixed salt makes the file reproducible
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "rerank", "font.family": "sans-serif"})
     from matplotlib import pyplot as plt  # noqa: PLC0415 - likewise
 

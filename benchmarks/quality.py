@@ -2,8 +2,7 @@
 
     python benchmarks/quality.py DIR [--scorer lexical] [--scorer semantic] [--questions 30]
 
-DIR holds `docs.jsonl` and `queries.jsonl` (an `id` and a `text` to a line) and `qrels.tsv` (question, document, gain).
-It times no server, and measures no ranker but by the order in which it puts what BM25 found.
+DIR contains `docs.jsonl` and `queries.jsonl` (an `id` and a `text` per line) and `qrels.tsv` (question, document, gain).
 """
 
 import argparse
@@ -21,7 +20,7 @@ from typing import Any
 from openrouter_rerank import Reranker
 
 Rank = Callable[[str, list[str]], Sequence[int]]
-"""A question and documents to the indices of the documents, best first; what comes after the tenth does not count."""
+"""A function of a question and documents that returns the indices, best first; only the first ten count."""
 
 CANDIDATES = 100
 CUTOFF = 10
@@ -30,11 +29,11 @@ _DISCOUNTS = [1 / math.log2(place + 2) for place in range(CUTOFF)]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, the documents that BM25 found for it, and what each is worth."""
+    """A question, the documents that BM25 found for it, and their gains."""
 
     text: str
     documents: list[str]
-    """In the order of the collection, so that a ranker that does nothing gains nothing."""
+    """The documents in the order of the collection, so that a ranker must reorder them."""
     gains: list[int]
     bm25: list[int]
     """The indices of the documents in the order in which BM25 found them."""
@@ -42,7 +41,7 @@ class Question:
     """The DCG of all judged documents of the collection, found or not, in the best order."""
 
     def ndcg(self, order: Sequence[int]) -> float:
-        """Return the nDCG@10 of the documents in that order."""
+        """Return the nDCG@10 of an order of the documents."""
         return _dcg([self.gains[index] for index in order]) / self.ideal
 
 
@@ -52,7 +51,7 @@ def evaluate(rank: Rank, questions: Sequence[Question]) -> float:
 
 
 def through(reranker: Reranker) -> Rank:
-    """Return the ranker that calls the facade as an application does."""
+    """Return a ranker that calls the facade."""
 
     def rank(query: str, documents: list[str]) -> list[int]:
         return reranker.rerank(query, documents, top_n=CUTOFF).indices
@@ -66,19 +65,19 @@ def found(questions: Sequence[Question]) -> float:
 
 
 def chance(questions: Sequence[Question]) -> float:
-    """Return the mean nDCG@10 to expect of a random order; exact, not sampled."""
+    """Return the expected mean nDCG@10 of a random order, computed exactly."""
     return _mean(
         [_dcg([1] * len(question.gains)) * _mean(question.gains) / question.ideal for question in questions]
     )
 
 
 def oracle(questions: Sequence[Question]) -> float:
-    """Return the mean nDCG@10 of the best order of what was found."""
+    """Return the mean nDCG@10 of the best order of the found documents."""
     return _mean([_dcg(sorted(question.gains, reverse=True)) / question.ideal for question in questions])
 
 
 def load(directory: Path, limit: int | None = None) -> list[Question]:
-    """Return the questions that have a relevant document, the first `limit` of them, with what BM25 finds for each.
+    """Return the first `limit` questions with a relevant document, each with the documents that BM25 finds.
 
     Raises:
         OSError: A file of the collection cannot be read.
@@ -89,13 +88,13 @@ def load(directory: Path, limit: int | None = None) -> list[Question]:
     for line in (directory / "qrels.tsv").read_text(encoding="utf-8").splitlines():
         question, document, gain = line.split("\t")
         judged[question][document] = max(0, int(gain))
-    asked = {
+    chosen = {
         key: text for key, text in _texts(directory / "queries.jsonl").items() if any(judged[key].values())
     }
-    asked = dict(list(asked.items())[:limit])
+    chosen = dict(list(chosen.items())[:limit])
     return [
         _question(text, order, texts, judged[key])
-        for (key, text), order in zip(asked.items(), _search(texts, list(asked.values())), strict=True)
+        for (key, text), order in zip(chosen.items(), _search(texts, list(chosen.values())), strict=True)
     ]
 
 
@@ -111,8 +110,8 @@ def _question(text: str, order: list[str], texts: dict[str, str], gains: dict[st
 
 
 def _search(texts: dict[str, str], questions: list[str]) -> list[list[str]]:
-    """Return the ids of the documents that BM25, with the word weights of the whole collection, finds for each question."""
-    bm25s: Any = import_module("bm25s")  # neither has types
+    """Return the ids of the documents that BM25 finds for each question, with weights from the whole collection."""
+    bm25s: Any = import_module("bm25s")  # neither package has types
     stemmer: Any = import_module("Stemmer").Stemmer("english")
 
     def words(these: list[str]) -> Any:
@@ -139,11 +138,14 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; 0, or 2 if there is nothing to measure on or with."""
+    """Print the table; return 0, or 2 if the collection or a package is missing."""
     parser = argparse.ArgumentParser(description="nDCG@10 of the local scorers on a test collection.")
     parser.add_argument("directory", metavar="DIR", type=Path)
     parser.add_argument(
-        "--scorer", action="append", choices=["lexical", "semantic"], help="all, if not given"
+        "--scorer",
+        action="append",
+        choices=["lexical", "semantic"],
+        help="a scorer to measure; repeatable  [default: all]",
     )
     parser.add_argument("--questions", type=int, metavar="N", help="the first N only")
     options = parser.parse_args(arguments)
@@ -153,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(
             f"quality: {error}\nPut a test collection into {options.directory}: docs.jsonl and queries.jsonl (id, "
-            "text), qrels.tsv (question, document, gain). Cranfield, which the figures in the docs are from, is "
+            "text), qrels.tsv (question, document, gain). The figures in the docs are from Cranfield, which is "
             "among the IR collections of the University of Glasgow, and `cranfield` in the package ir-datasets.",
             file=sys.stderr,
         )

@@ -1,10 +1,10 @@
-"""Measures what a row costs through Ray Data beside `rerank_many`, on one machine; it tests nothing.
+"""Measure the cost of a row through Ray Data beside `rerank_many`, on one machine.
 
     python benchmarks/ray_data.py [--rounds N] [--rows N] [--concurrency N] [--actors N]
 
-How it measures. In every round both rank so many rows of ten documents against a canned server in its own process, and then
-four times as many: the time of the difference is that of the rows, what Ray needs to begin left out, which is shown apart. A
-ratio is taken within each round. On one machine Ray can but lose: it is for more machines than one.
+Method: in each round, both rank a number of rows with ten documents against a canned server in its own process, and then four
+times as many. The difference in time is the cost of the additional rows; the start-up time of Ray is reported separately. Ratios are
+taken within each round. On one machine Ray is always slower, as it is made for several.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from openrouter_rerank.integrations.ray import Job
 
 
 def plain(root: str, rows: int, concurrency: int) -> None:
-    """`Reranker.rerank_many`, in this process."""
+    """Rank with `Reranker.rerank_many`, in this process."""
     with Reranker(KEY, base_url=f"{root}/api/v1", model=MODEL) as reranker:
         for result in reranker.rerank_many(requests(rows), concurrency=concurrency):
             result.unwrap()
 
 
 def through_ray(root: str, rows: int, concurrency: int, actors: int) -> None:
-    """`Job.rank`, its rows already in Ray."""
+    """Rank with `Job.rank`, with the rows already in Ray."""
     data: Any = ray.data
     dataset = data.range(rows, override_num_blocks=8).map_batches(
         lambda batch: {
@@ -53,7 +53,7 @@ def through_ray(root: str, rows: int, concurrency: int, actors: int) -> None:
 
 
 def measured(run: Callable[[int], None], rows: int) -> tuple[float, float]:
-    """Rows per second, and the seconds until the first."""
+    """Return the rows per second, and the seconds of start-up."""
     times: list[float] = []
     for count in (rows, 4 * rows):
         began = time.perf_counter()
@@ -64,12 +64,12 @@ def measured(run: Callable[[int], None], rows: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure, and print."""
-    parser = argparse.ArgumentParser(description="What a row costs through Ray Data.")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often each has its turn")
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Measure the cost of a row through Ray Data.")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="the number of rounds")
     parser.add_argument("--rows", type=int, default=1000, metavar="N", help="the rows of the shorter run")
-    parser.add_argument("--concurrency", type=int, default=16, metavar="N", help="how many are under way")
-    parser.add_argument("--actors", type=int, default=2, metavar="N", help="how many of Ray's actors rank")
+    parser.add_argument("--concurrency", type=int, default=16, metavar="N", help="the requests in flight")
+    parser.add_argument("--actors", type=int, default=2, metavar="N", help="the number of Ray actors")
     arguments = parser.parse_args()
     line = machine()
     ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")

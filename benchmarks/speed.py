@@ -1,13 +1,12 @@
-"""Measures what a call costs, side by side in one run against a canned server; it compares, and tests nothing.
+"""Compare the cost of a call with different clients, in one run against a canned server.
 
     python benchmarks/speed.py [--rounds N] [--sizes 10,100,1000] [--json FILE] [--markdown FILE] [--svg FILE]
                                [--keep] [--compare [VERSION]]
 
-How it measures. The contenders take turns in every round, so that whatever else the machine does hits all of them
-alike, and each turn begins with one call that is not counted. A round gives a contender the median of its calls; the
-run gives it the median of its rounds. A ratio is taken within each round and the table has the median of these, with
-their quartiles beside it: a change smaller than the distance between the quartiles is noise. Garbage is collected
-before each turn, so that none pays for another's; during it the collector runs as in any program.
+Method: in each round, the contenders take turns, so that other load affects all of them alike. Each turn begins with a call that
+is not counted. The result of a round is the median of its calls, and the result of the run is the median of its rounds. The table
+has the median and the quartiles of the ratios within each round; a change smaller than the interquartile range is noise. Garbage is
+collected before each turn, so that no contender pays for another one's.
 """
 
 import argparse
@@ -44,7 +43,7 @@ from canned_server import MODEL, QUESTION, texts
 
 KEY = "sk-bench"
 SHORT_KEY = "EMPTY"
-"""What people give to a local server that wants no key."""
+"""A typical key for a local server that needs no key."""
 BASELINE = "httpx + json"
 FACADE = "openrouter_rerank"
 CONCURRENCY = 16
@@ -53,13 +52,13 @@ ASYNC_CALLS = 160
 LEAST_STARTS = 15
 FAILED = "FAILED"
 
-# A call returns its results as its library gives them, each a mapping or an object with an index.
+# A call returns the results of its library: mappings or objects with an index.
 Call = Callable[[], Sequence[Any]]
 AsyncCall = Callable[[], Awaitable[Sequence[Any]]]
 
 
 def post_arguments(root: str, documents: list[str]) -> dict[str, Any]:
-    """Return the arguments of `post`, as one writes them without a library for the API."""
+    """Return the arguments of `post`, as written without a library for the API."""
     return {
         "url": f"{root}/api/v1/rerank",
         "json": {"model": MODEL, "query": QUESTION, "documents": documents},
@@ -68,7 +67,7 @@ def post_arguments(root: str, documents: list[str]) -> dict[str, Any]:
 
 
 def results_of(response: httpx.Response) -> list[Any]:
-    """Return the ranking from the response, as one reads it without a library for the API."""
+    """Return the results of a response, as read without a library for the API."""
     results: list[Any] = response.json()["results"]
     return results
 
@@ -82,7 +81,7 @@ def raw_httpx(root: str, documents: list[str]) -> Generator[Call]:
 
 @asynccontextmanager
 async def raw_httpx_async(root: str, documents: list[str]) -> AsyncGenerator[AsyncCall]:
-    """Rank with raw httpx and json, with async."""
+    """Rank with raw httpx and json, async."""
     async with httpx.AsyncClient() as client:
 
         async def call() -> Sequence[Any]:
@@ -93,8 +92,8 @@ async def raw_httpx_async(root: str, documents: list[str]) -> AsyncGenerator[Asy
 
 @contextmanager
 def facade(root: str, documents: list[str], key: str = KEY) -> Generator[Call]:
-    """Our facade: checked, and joined with the documents."""
-    from openrouter_rerank import Reranker  # noqa: PLC0415 - absent while only the others are measured
+    """Rank with our facade: results are validated and joined with the documents."""
+    from openrouter_rerank import Reranker  # noqa: PLC0415 - may be missing if only others are measured
 
     with Reranker(key, base_url=f"{root}/api/v1", model=MODEL) as reranker:
         yield lambda: reranker.rerank(QUESTION, documents)
@@ -102,7 +101,7 @@ def facade(root: str, documents: list[str], key: str = KEY) -> Generator[Call]:
 
 @asynccontextmanager
 async def facade_async(root: str, documents: list[str]) -> AsyncGenerator[AsyncCall]:
-    """Rank with our facade, with async."""
+    """Rank with our facade, async."""
     from openrouter_rerank import AsyncReranker  # noqa: PLC0415 - likewise
 
     async with AsyncReranker(KEY, base_url=f"{root}/api/v1", model=MODEL) as reranker:
@@ -111,7 +110,7 @@ async def facade_async(root: str, documents: list[str]) -> AsyncGenerator[AsyncC
 
 @contextmanager
 def generated(root: str, documents: list[str]) -> Generator[Call]:
-    """Our low-level client: checked, every echo built."""
+    """Rank with our low-level client: responses are validated, including every echo."""
     from openrouter_rerank_api import AuthenticatedClient  # noqa: PLC0415 - likewise
     from openrouter_rerank_api.api.rerank import create_rerank  # noqa: PLC0415 - likewise
     from openrouter_rerank_api.models import RerankRequest  # noqa: PLC0415 - likewise
@@ -139,7 +138,7 @@ def openrouter(root: str, documents: list[str]) -> Generator[Call]:
 
 @contextmanager
 def cohere(root: str, documents: list[str]) -> Generator[Call]:
-    """Cohere's SDK by its older client, as the path of the newer one is fixed."""
+    """Rank with Cohere's older client, as the path of the newer one is fixed."""
     sdk: Any = importlib.import_module("cohere")
     client = sdk.Client(api_key=KEY, base_url=f"{root}/api")
     never = {"max_retries": 0}
@@ -149,7 +148,7 @@ def cohere(root: str, documents: list[str]) -> Generator[Call]:
 
 
 class Contender(NamedTuple):
-    """One way to make a call, the package that it needs, and the share of the baseline's time that it may take."""
+    """A client to measure, its package, and the goal for its ratio to the baseline."""
 
     name: str
     package: str
@@ -174,7 +173,7 @@ CONTENDERS = (
 
 
 class Figure(NamedTuple):
-    """One row of a table: its label, a figure per round for each column, and the goal for its ratio."""
+    """A row of a table: its label, a value per round for each column, and the goal for its ratio."""
 
     group: str
     name: str
@@ -185,7 +184,7 @@ class Figure(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Return whether the goal is met, and whether noise allows the opposite."""
+        """The verdict on the goal, with a note if it is within noise."""
         if self.goal is None:
             return ""
         ratio, (low, _, high) = median(self.ratios), quartiles(self.ratios)
@@ -194,19 +193,19 @@ class Figure(NamedTuple):
 
 
 def quartiles(values: list[float]) -> list[float]:
-    """Return the three quartiles; of a single value, that value three times."""
+    """Return the three quartiles; a single value is returned three times."""
     return quantiles(values, method="inclusive") if len(values) > 1 else values * 3
 
 
 def index_of(result: Any) -> int:
-    """Return the index of one result of any library."""
+    """Return the index of a result of any library."""
     index: int = cast(dict[str, int], result)["index"] if isinstance(result, dict) else result.index
     return index
 
 
 @contextmanager
 def canned() -> Generator[str]:
-    """Serve canned responses from a process of its own, and yield its address."""
+    """Serve canned responses from a separate process, and yield its URL."""
     command: list[str | Path] = [sys.executable, Path(__file__).with_name("canned_server.py")]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:  # noqa: S603 - our own program
@@ -218,7 +217,7 @@ def canned() -> Generator[str]:
 
 
 def checked(name: str, size: int, results: Sequence[Any], best: int) -> None:
-    """Refuse a contender that does not return what the others return."""
+    """Raise if a contender returns another number of results, or another best one, than the baseline."""
     if len(results) != size or index_of(results[0]) != best:
         problem = f"{name} returned {len(results)} results for {size} documents, or another best one"
         raise RuntimeError(problem)
@@ -227,7 +226,7 @@ def checked(name: str, size: int, results: Sequence[Any], best: int) -> None:
 def measure_calls(
     address: str, sizes: list[int], rounds: int, contenders: Sequence[Contender]
 ) -> list[Figure]:
-    """Wall and CPU time of one call after another."""
+    """Return the wall and CPU times of sequential calls."""
     with ExitStack() as stack:
         calls: dict[tuple[int, str], Call] = {}
         for size in sizes:
@@ -237,7 +236,7 @@ def measure_calls(
                 best = index_of(calls[size, BASELINE]()[0])
                 for _ in range(3):
                     checked(contender.name, size, call(), best)
-        # What was imported above is not looked through again at each collection, as no program imports all of it.
+        # Exclude the imported modules from garbage collection, as no program imports all of these clients.
         gc.collect()
         gc.freeze()
         wall: dict[tuple[int, str], list[float]] = {turn: [] for turn in calls}
@@ -312,7 +311,7 @@ async def measure_async(
 
 
 async def in_flight(call: AsyncCall, count: int) -> None:
-    """Make so many calls, sixteen at a time."""
+    """Make this number of calls, sixteen at a time."""
     left = iter(range(count))
 
     async def work() -> None:
@@ -323,7 +322,7 @@ async def in_flight(call: AsyncCall, count: int) -> None:
 
 
 class Start(NamedTuple):
-    """A command, and how many times the time of the first one of its group it may take."""
+    """A command, and the goal for its ratio to the first command of its group."""
 
     group: str
     name: str
@@ -331,7 +330,11 @@ class Start(NamedTuple):
     goal: float | None = None
 
     def run(self) -> None:
-        """Run it to its end. CalledProcessError: it failed."""
+        """Run the command.
+
+        Raises:
+            CalledProcessError: It failed.
+        """
         subprocess.run(self.command, check=True, capture_output=True, text=True)  # noqa: S603 - the commands below
 
 
@@ -340,10 +343,10 @@ LEAD = (
     "the same machine. `nox -s bench` writes this page."
 )
 
-# Not the bare package, which could put off its own imports until a name is asked for.
+# Import a name, as the package may import lazily.
 FACADE_IMPORT = "from openrouter_rerank import Reranker"
 COMMAND = Path(sys.executable).with_name("rerank")
-# What the import puts off, the first client pays for: these two rows say what that is.
+# The first client pays for lazy imports.
 HTTPX_CLIENT = "import httpx; httpx.Client()"
 FACADE_CLIENT = f"{FACADE_IMPORT}; Reranker('sk-bench')"
 STARTS = (
@@ -356,7 +359,7 @@ STARTS = (
 
 
 def measure_starts(rounds: int, starts: Sequence[Start]) -> list[Figure]:
-    """Return the wall time of fresh processes, the interpreter's own start included."""
+    """Return the wall times of fresh processes, including the start of the interpreter."""
     times: dict[str, list[float]] = {start.name: [] for start in starts}
     for _ in range(max(rounds, LEAST_STARTS)):
         for start in starts:
@@ -377,7 +380,7 @@ def measure_starts(rounds: int, starts: Sequence[Start]) -> list[Figure]:
 
 
 def machine() -> str:
-    """Describe the machine and the versions in one line."""
+    """Return a description of the machine and the versions on one line."""
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     names = (
         "httpx",
@@ -402,7 +405,7 @@ def machine() -> str:
 
 
 def table(figures: list[Figure]) -> str:
-    """Format the figures as a Markdown table that also reads well on a terminal."""
+    """Return the figures as a Markdown table that is aligned for terminals."""
     columns = list(figures[0].rounds)
     rows = [["", "", *columns, "ratio", "quartiles", "goal", "met"]]
     for figure in figures:
@@ -431,7 +434,7 @@ def table(figures: list[Figure]) -> str:
 
 
 def able_contenders(address: str, notes: list[str]) -> list[Contender]:
-    """Those that are installed and return the right results; why another is not among them goes to the notes."""
+    """Return the contenders that are installed and return the right results; append a note for each other one."""
     able: list[Contender] = []
     for contender in CONTENDERS:
         if importlib.util.find_spec(contender.package) is None:
@@ -439,7 +442,7 @@ def able_contenders(address: str, notes: list[str]) -> list[Contender]:
             continue
         try:
             measure_calls(address, [3], 1, list(dict.fromkeys((CONTENDERS[0], contender))))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others can still be measured
+        except Exception as error:  # noqa: BLE001 - the others can still be measured
             notes.append(f"{FAILED}: {contender.name}: {type(error).__name__}: {error}")
         else:
             able.append(contender)
@@ -447,7 +450,7 @@ def able_contenders(address: str, notes: list[str]) -> list[Contender]:
 
 
 def able_starts(notes: list[str]) -> list[Start]:
-    """Those that are installed and end well, as above. Running each once also writes its bytecode."""
+    """Return the commands that are installed and succeed; append a note for each other one. Running them also writes bytecode."""
     able: list[Start] = []
     for start in STARTS:
         if start.command[0] is COMMAND and not COMMAND.exists():
@@ -463,28 +466,30 @@ def able_starts(notes: list[str]) -> list[Start]:
 
 
 def main() -> int:
-    """Measure, print, and return 1 only if a contender could not be measured."""
-    parser = argparse.ArgumentParser(description="What a call costs, side by side.")
+    """Measure, print, and return 1 if a contender could not be measured."""
+    parser = argparse.ArgumentParser(description="Compare the cost of a call with different clients.")
+    parser.add_argument("--rounds", type=int, default=15, metavar="N", help="the number of rounds")
     parser.add_argument(
-        "--rounds", type=int, default=15, metavar="N", help="how often each contender has its turn"
+        "--sizes", default="10,100,1000", metavar="N,...", help="the numbers of documents in a call"
     )
     parser.add_argument(
-        "--sizes", default="10,100,1000", metavar="N,...", help="how many documents a call has"
+        "--json", type=Path, metavar="FILE", help="write the values of every round to this file"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's figures there")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write what is printed there")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the ratios there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report to this file")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the ratios in this file")
     history.add_options(parser)
     arguments = parser.parse_args()
     since = history.since(parser, arguments)
     sizes = [int(size) for size in arguments.sizes.split(",")]
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        os.environ.pop(name, None)  # loopback needs none
+        os.environ.pop(name, None)  # not for loopback
 
-    machine_line = machine()  # before our own load is in it
+    machine_line = machine()  # before our own load
     notes: list[str] = []
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
-        notes.append("The machine was busy before this began: trust CPU more than wall, and measure again.")
+        notes.append(
+            "The machine was busy at the start: trust CPU time more than wall time, and measure again."
+        )
     with canned() as address:
         contenders = able_contenders(address, notes)
         calls = measure_calls(address, sizes, arguments.rounds, contenders)

@@ -28,9 +28,9 @@ from rerank_conformance.lasting import with_lasting
 from rerank_conformance.probes import MODEL, probes, smoke
 from rerank_conformance.reference import Reference
 from rerank_conformance.reference.inprocess import InProcess
-from rerank_conformance.rules import RULES, Finding, Seen
+from rerank_conformance.rules import RULES, Finding, Recording
 from rerank_conformance.running import in_order
-from rerank_conformance.target import Budget, Line
+from rerank_conformance.target import Budget, Session
 
 KEY = "sk-or-v1-the-right-key"
 GENERATED = {name for name in RULES if name.startswith("schema.")}
@@ -94,19 +94,19 @@ class Direct:
 
 async def exchanges(server: Reference, *, quick: bool, concurrency: int) -> list[Exchange]:
     """Send the requests that are written by hand, and return the results."""
-    async with Line(server, KEY, Budget(concurrency=concurrency)) as line:
-        line._client = line._anew = cast("Any", Direct(server))
-        sent = [await line.send(smoke()), *await in_order(by_hand(quick=quick), line.send)]
-        return await with_lasting(sent, smoke(), partial(line.send, is_repeat=True))
+    async with Session(server, KEY, Budget(concurrency=concurrency)) as session:
+        session._client = session._fresh_client = cast("Any", Direct(server))
+        sent = [await session.send(smoke()), *await in_order(by_hand(quick=quick), session.send)]
+        return await with_lasting(sent, smoke(), partial(session.send, is_repeat=True))
 
 
-def seen(server: Server, *, quick: bool = False, concurrency: int = 4) -> Seen:
+def seen(server: Server, *, quick: bool = False, concurrency: int = 4) -> Recording:
     """Return the exchanges with a server."""
     sent = exchanges(server(REMEMBERED, keys={KEY}), quick=quick, concurrency=concurrency)
-    return Seen(asyncio.run(sent))
+    return Recording(asyncio.run(sent))
 
 
-def findings(seen: Seen, rules: Iterable[str] = RULES) -> dict[str, Finding]:
+def findings(seen: Recording, rules: Iterable[str] = RULES) -> dict[str, Finding]:
     """Return the rules that find something, and what."""
     found = {
         name: next((one for one in RULES[name].judge(seen) if isinstance(one, Finding)), None)
@@ -120,7 +120,7 @@ def bitten(server: Server) -> dict[str, Finding]:
     return findings(seen(server))
 
 
-def answers(seen: Seen) -> list[object]:
+def answers(seen: Recording) -> list[object]:
     """Return the answers, all under one id."""
     return [
         replace(one.outcome, body=ID.sub(b'"id":"x"', one.outcome.body))

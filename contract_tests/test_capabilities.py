@@ -17,11 +17,11 @@ from rerank_conformance.judged import Judged
 from rerank_conformance.reference import Reference
 from rerank_conformance.reference.inprocess import InProcess
 from rerank_conformance.report import Report
-from rerank_conformance.rules import RULES, Finding, Seen
-from rerank_conformance.target import Budget, Line
+from rerank_conformance.rules import RULES, Finding, Recording
+from rerank_conformance.target import Budget, Session
 
 KEY = "sk-or-v1-the-right-key"
-NOTHING = Seen(())
+NOTHING = Recording(())
 
 
 @pytest.fixture(autouse=True)
@@ -184,7 +184,7 @@ def test_one_crash_is_one_finding():
     assert touched <= {rule.id for rule in report.of("skip")}
     [envelope] = [rule for rule in report.rules if rule.id == "error.envelope"]
     assert envelope.verdict == "skip"
-    assert "not judged by a crash that breaks refusal." in envelope.reason
+    assert "not judged: the crash is reported by refusal." in envelope.reason
     assert Report.from_json(report.to_json()) == report
 
 
@@ -297,8 +297,8 @@ def sent(server: httpx.MockTransport, budget: Budget, times: int = 1) -> tuple[l
     """Return what comes of a request that is sent some times, and how many requests that took."""
 
     async def run() -> tuple[list[Exchange], int]:
-        async with Line(server, KEY, budget) as line:
-            return [await line.send(PLAIN) for _ in range(times)], line.requests
+        async with Session(server, KEY, budget) as session:
+            return [await session.send(PLAIN) for _ in range(times)], session.requests
 
     return asyncio.run(run())
 

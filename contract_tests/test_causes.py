@@ -13,10 +13,10 @@ from rerank_conformance.exchanges import Answer, Exchange, Probe
 from rerank_conformance.judged import Judged
 from rerank_conformance.lasting import with_lasting
 from rerank_conformance.report import LEVELS
-from rerank_conformance.rules import RULES, Finding, Seen
+from rerank_conformance.rules import RULES, Finding, Recording
 
 KEY = "sk-or-v1-the-right-key"
-NOTHING = Seen(())
+NOTHING = Recording(())
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def exchange(name: str = "x", answer: Answer = ANSWER, **more) -> Exchange:
     return Exchange(Probe(name=name, phase="rank", **more), answer)
 
 
-def failing(*found: Judged, seen: Seen = NOTHING) -> list[str]:
+def failing(*found: Judged, seen: Recording = NOTHING) -> list[str]:
     """Return the rules that still fail when causes are put together."""
     return [one.rule.id for one in one_finding_for_a_cause(found, seen) if one.outcome == "fail"]
 

@@ -19,9 +19,9 @@ from rerank_conformance.evidence import KEY_ENV, Commands
 from rerank_conformance.exchanges import Answer, Exchange, Fault, Probe, not_json
 from rerank_conformance.probes import probes, smoke
 from rerank_conformance.reference import Reference, asgi
-from rerank_conformance.rules import RULES, Finding, Seen
+from rerank_conformance.rules import RULES, Finding, Recording
 from rerank_conformance.running import in_order
-from rerank_conformance.target import Budget, Line
+from rerank_conformance.target import Budget, Session
 
 pytestmark = pytest.mark.skipif(
     shutil.which("sh") is None or shutil.which("curl") is None, reason="needs curl and a POSIX shell"
@@ -141,9 +141,9 @@ def recorded():
 
     async def send_all(base: str, seen: list[dict[str, object]]) -> dict[str, list[dict[str, object]]]:
         found = {}
-        async with Line(base, KEY, Budget()) as line:
+        async with Session(base, KEY, Budget()) as session:
             for probe in ALL.values():
-                await line.send(probe)
+                await session.send(probe)
                 found[probe.name] = seen[:]
                 seen.clear()
         return found
@@ -279,15 +279,15 @@ def responses(output: bytes) -> Iterator[Answer]:
             yield Answer(int(status.split()[1]), headers, body.replace(KEY.encode(), b"$OPENROUTER_API_KEY"))
 
 
-def found(name: str, seen: Seen) -> list[Finding]:
+def found(name: str, seen: Recording) -> list[Finding]:
     """Return what a rule finds."""
     return [one for one in RULES[name].judge(seen) if isinstance(one, Finding)]
 
 
 async def exchanged(server: Reference) -> list[Exchange]:
     """Send the requests that are written by hand to a server in process."""
-    async with Line(server, KEY, Budget(concurrency=4)) as line:
-        return [await line.send(smoke()), *await in_order(probes(), line.send)]
+    async with Session(server, KEY, Budget(concurrency=4)) as session:
+        return [await session.send(smoke()), *await in_order(probes(), session.send)]
 
 
 def again(exchange: Exchange, commands: Commands) -> Exchange:
@@ -300,7 +300,7 @@ def again(exchange: Exchange, commands: Commands) -> Exchange:
 def unshown(name: str) -> list[str]:
     """Return the commands of a broken server that do not show what they claim."""
     wrong: list[str] = []
-    seen = Seen(asyncio.run(exchanged(BROKEN[name](keys={KEY}))))
+    seen = Recording(asyncio.run(exchanged(BROKEN[name](keys={KEY}))))
     with asgi.running(BROKEN[name](keys={KEY})) as base:
         commands = Commands(base=base)
         findings = found(name, seen)

@@ -20,7 +20,7 @@ from rerank_conformance.exchanges import Probe
 from rerank_conformance.pace import Gate, Pace
 from rerank_conformance.reference import Reference
 from rerank_conformance.reports import summary, terminal
-from rerank_conformance.target import Budget, Line
+from rerank_conformance.target import Budget, Session
 
 KEY = "sk-test-0123456789"
 
@@ -294,7 +294,7 @@ def probe(name: str) -> Probe:
 
 
 async def sent(server: Callable[[str], AsyncIterator[httpx.Response]], names: str, **budget: int):
-    """Return the exchanges of requests that are sent at the same time, and the line."""
+    """Return the exchanges of requests that are sent at the same time, and the session."""
 
     class Transport(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -303,9 +303,9 @@ async def sent(server: Callable[[str], AsyncIterator[httpx.Response]], names: st
                 return response
             raise httpx.ReadTimeout("x")
 
-    async with Line(Transport(), None, Budget(**budget)) as line:
-        exchanges = await asyncio.gather(*(line.send(probe(name)) for name in names))
-    return dict(zip(names, exchanges, strict=True)), line
+    async with Session(Transport(), None, Budget(**budget)) as session:
+        exchanges = await asyncio.gather(*(session.send(probe(name)) for name in names))
+    return dict(zip(names, exchanges, strict=True)), session
 
 
 async def test_requests_are_held_until_released():
@@ -325,10 +325,10 @@ async def test_requests_are_held_until_released():
         here.remove(name)
         yield httpx.Response(200)
 
-    exchanges, line = await sent(holding, "abcdefgh", concurrency=3)
+    exchanges, session = await sent(holding, "abcdefgh", concurrency=3)
     assert most == 3
     assert {one.attempts for one in exchanges.values()} == {1}
-    assert line.repeats == 0
+    assert session.repeats == 0
 
 
 async def test_a_timeout_is_the_servers_only_if_the_request_was_alone():
@@ -349,12 +349,12 @@ async def test_a_timeout_is_the_servers_only_if_the_request_was_alone():
         if not crowd and name != "x":
             yield httpx.Response(200)
 
-    exchanges, line = await sent(hanging, "abxc", concurrency=4)
+    exchanges, session = await sent(hanging, "abxc", concurrency=4)
     assert exchanges["x"].outcome.kind == "timeout"
     assert all(exchanges[name].answer.status == 200 for name in "abc")
     assert sorted(alone) == ["a", "b", "c", "x"]
-    assert line._hangs_in_all == 1
-    assert line._pace.limit < 4
+    assert session._hangs_in_all == 1
+    assert session._pace.limit < 4
 
 
 async def test_refusals_beside_others_are_no_errors_of_the_server():
@@ -367,9 +367,9 @@ async def test_refusals_beside_others_are_no_errors_of_the_server():
         often = 2 if name == "x" else 1
         yield httpx.Response(503 if asked[name] <= often else 200, headers={"retry-after": "0"})
 
-    exchanges, line = await sent(refusing_first, "abxc", concurrency=4)
+    exchanges, session = await sent(refusing_first, "abxc", concurrency=4)
     assert {name: one.passing for name, one in exchanges.items()} == {"a": (), "b": (), "c": (), "x": (503,)}
-    assert line.repeats == 5
+    assert session.repeats == 5
 
 
 # the command

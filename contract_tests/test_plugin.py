@@ -161,7 +161,7 @@ def test_a_base_path(tmp_path, base):
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout
     assert without.returncode == 1
-    assert "answered with 404: no /rerank right under this address" in without.stdout
+    assert "answered with 404: no /rerank under this base URL" in without.stdout
 
 
 @pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "xdist"])
@@ -244,7 +244,7 @@ def test_without_a_target(tmp_path):
         (["http://127.0.0.1:9", "--target-base-path", "/v1"], "", "add the path to the URL"),
         (["http://127.0.0.1:9", "--target-dialect", "cohere"], "", "use one of openrouter, cohere-v2"),
         (["os:path", "--target-base-path", "v1"], "", "does not begin with /"),
-        (["os:path", "--target-base-path", "/v1?a=b"], "", "holds a query"),
+        (["os:path", "--target-base-path", "/v1?a=b"], "", "has a query"),
         (["localhost:8000"], "", "a URL that begins with http://"),
     ],
     ids=[

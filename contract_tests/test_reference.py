@@ -413,7 +413,7 @@ def test_models_are_listed_by_page(query: str, numbers: range, following: dict[s
         ("limit=1001", 'limit: "1001" is not an integer from 1 to 1000'),
         ("limit=1.5", 'limit: "1.5" is not an integer from 1 to 1000'),
         (f"limit={'9' * 9_999}", f'limit: "{"9" * 40}" is not an integer from 1 to 1000'),
-        ("offset=1&offset=1", "offset appears twice in the address"),
+        ("offset=1&offset=1", "offset appears twice in the query string"),
     ],
 )
 def test_an_illegal_page_is_refused(ask: Ask, query: str, message: str) -> None:
@@ -520,7 +520,7 @@ def test_an_open_server_asks_for_no_key() -> None:
 @pytest.mark.parametrize("keys", [[], [""], "a-key", {KEY, ""}])
 def test_keys_that_would_open_to_nobody_or_anybody_are_refused(keys: Collection[str]) -> None:
     """No keys, an empty key, or a text in place of a collection raise before anything is served."""
-    with pytest.raises(ValueError, match="at least one key, none of them empty") as raised:
+    with pytest.raises(ValueError, match="at least one key and no empty ones") as raised:
         Reference(overlap, keys=keys)
     assert KEY not in str(raised.value)
 

@@ -95,27 +95,27 @@ def test_what_does_not_show_is_escaped():
 @pytest.mark.parametrize(
     ("made", "says"),
     [
-        (report(result("fail"), result()), "1 of 2 MUST rules is broken."),
+        (report(result("fail"), result()), "1 of 2 MUST rules failed."),
         (
             report(result("fail", level="SHOULD"), result()),
-            "1 SHOULD rule is broken, and they were to count.",
+            "1 SHOULD rule is broken, and --strict counts them.",
         ),
-        (report(result(), result(), verdict="conformant"), "All 2 MUST rules are kept."),
+        (report(result(), result(), verdict="conformant"), "All 2 MUST rules passed."),
         (
             report(result(), result("skip"), verdict="conformant"),
-            "1 of 2 MUST rules are judged and kept, and none is broken.",
+            "1 of 2 MUST rules passed, and none failed.",
         ),
         (
             report(result(), result("fail", level="SHOULD"), verdict="conformant"),
-            "1 SHOULD rule is not followed, which is advice.",
+            "1 recommendation (SHOULD) not met.",
         ),
         (
             report(result("known"), result(), verdict="conformant"),
-            "1 of 2 MUST rules are judged and kept, and none is broken but those that were expected to be. 1 rule is known",
+            "1 of 2 MUST rules passed, and none failed apart from expected failures. 1 rule is known",
         ),
         (
             report(result("undecided", reason="x"), result("undecided", reason="x"), verdict="undecided"),
-            "2 rules are without a conclusion: x.",
+            "2 rules are undecided: x.",
         ),
         (report(result("skip"), verdict="undecided"), "No rule was judged."),
     ],
@@ -185,7 +185,7 @@ def test_page_is_whole():
         "KeyError: 3",
     ):
         assert said in made
-    assert "The same again: <code>rerank-conformance check http://h --model" in made
+    assert "Run it again: <code>rerank-conformance check http://h --model" in made
     assert contract.find("1.0.0").read_text("utf-8").splitlines()[-1] in made
 
 
@@ -239,7 +239,7 @@ def test_pages_repeat():
 
 
 def test_every_form_has_the_hint_and_the_command_of_the_run():
-    """The page, the summary and the terminal say how servers usually mend it, and how to run the same again."""
+    """The page, the summary and the terminal show the usual fix, and how to run the check again."""
     texts = [
         unescape(page.of_report(EVERY)),
         summary.render(EVERY),
@@ -252,7 +252,7 @@ def test_every_form_has_the_hint_and_the_command_of_the_run():
     assert "Change another into a thing." in junit.render(EVERY)
     without = msgspec.structs.replace(EVERY, command=None)
     assert "again" not in "\n".join(terminal.lines(without))
-    assert "The same again" not in page.of_report(without) + summary.render(without)
+    assert "Run it again" not in page.of_report(without) + summary.render(without)
 
 
 # JUnit
@@ -357,7 +357,7 @@ def test_summary():
     ]
     assert [line for line in lines if line.startswith("##")] == [
         "## Breaks the ranking for every client (1)",
-        "## Differs from the letter of the contract (1)",
+        "## Differs from the contract in details (1)",
         "## Undecided (1)",
     ]
     assert "- **The requirement of c.letter** (c.letter, MUST)" in lines

@@ -228,7 +228,7 @@ def test_verdict_first(opened):
     """The verdict is the heading, and the numbers of the run stand under it."""
     tab = opened("broken")
     assert "Not conformant" in tab.locator("h1").inner_text()
-    assert "2 of 11 MUST rules are broken" in tab.locator(".why").inner_text()
+    assert "2 of 11 MUST rules failed" in tab.locator(".why").inner_text()
     levels = tab.locator(".levels li")
     assert [text.splitlines()[:2] for text in levels.all_inner_texts()] == [
         ["✗ ranking: not conformant", "1 MUST, 0 SHOULD failed"],
@@ -250,7 +250,7 @@ def test_causes_come_first_and_are_folded(opened):
     assert found.first.inner_text().splitlines() == ["Something of answer.first holds", "MUST answer.first"]
     assert tab.locator(".cause-group").all_inner_texts() == [
         "Breaks the ranking for every client (1)",
-        "Differs from the letter of the contract (2)",
+        "Differs from the contract in details (2)",
         "Not judged: a fault of the check (2)",
         "Undecided (4)",
         "Expected failures (2)",

@@ -33,8 +33,8 @@ from rerank_conformance.reference import Answer, Reference
 from rerank_conformance.reference.asgi import app, running
 from rerank_conformance.reference.inprocess import InProcess
 from rerank_conformance.report import RuleResult, verdict, with_known
-from rerank_conformance.rules import RULES, Finding, Seen
-from rerank_conformance.target import Budget, Line
+from rerank_conformance.rules import RULES, Finding, Recording
+from rerank_conformance.target import Budget, Session
 
 KEY = "sk-test-0123456789"
 SEED = 7
@@ -289,7 +289,7 @@ def test_key_in_a_disguise(spelled, key):
             shown = json.dumps({"error": {"code": "@"}}).replace("@", spelled(sent))
             return Answer(418, {}, shown.encode())
 
-    seen = Seen(asyncio.run(_exchanges(Showing(), key)))
+    seen = Recording(asyncio.run(_exchanges(Showing(), key)))
     found = [one for rule in RULES.values() for one in rule.judge(seen) if isinstance(one, Finding)]
     told = "".join(f"{one.expected}{one.actual}" for one in found)
     assert len(found) > 50
@@ -298,8 +298,8 @@ def test_key_in_a_disguise(spelled, key):
 
 
 async def _exchanges(server, key):
-    async with Line(server, key, Budget()) as line:
-        return [await line.send(probe) for probe in [smoke(), *probes()][:120]]
+    async with Session(server, key, Budget()) as session:
+        return [await session.send(probe) for probe in [smoke(), *probes()][:120]]
 
 
 def test_a_crash_stays_at_the_first_level_that_it_breaks():
@@ -334,24 +334,24 @@ def test_another_address():
     """If nothing ranks at the address, the check says what may be wrong and what to pass instead."""
     report = check(httpx.MockTransport(_always(404)), key=KEY, quick=True)
     reason = report.rules[0].reason or ""
-    assert "no /rerank right under this address, or no model cohere/rerank-v3.5" in reason
-    assert "Give the address that has it, or name another model" in reason
+    assert "no /rerank under this base URL, or no model cohere/rerank-v3.5" in reason
+    assert "Pass the base URL that has it, or another model" in reason
 
 
 @pytest.mark.parametrize(
     ("target", "base_path", "expected"),
     [
-        (_always(404), "/v1/rerank", "the address ends with /rerank; leave that out"),
+        (_always(404), "/v1/rerank", "the URL ends with /rerank; pass the base URL without it"),
         (
             _always(307, location="https://api.example.com/rerank/?key=x"),
             "",
-            "redirected to https://api.example.com/rerank/; give the address that answers itself",
+            "redirected to https://api.example.com/rerank/; pass the URL that it redirects to",
         ),
         (_always(308), "", "redirected to nowhere"),
         (
             lambda _: httpx.Response(400, text="Client sent an HTTP request to an HTTPS server."),
             "",
-            "give an address that begins with https://",
+            "pass a URL that begins with https://",
         ),
     ],
 )
@@ -802,7 +802,7 @@ def test_expected_failures(tmp_path: Path):
     ("target", "base_path", "says"),
     [
         (Reference(), "v1", "does not begin with /"),
-        (Reference(), "/v1#x", "holds a query or a fragment"),
+        (Reference(), "/v1#x", "has a query or a fragment"),
         ("http://127.0.0.1:9/v1", "/v1", "add the path to the URL"),
     ],
 )

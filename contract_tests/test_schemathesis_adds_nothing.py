@@ -15,9 +15,9 @@ from rerank_conformance.exchanges import Exchange
 from rerank_conformance.lasting import with_lasting
 from rerank_conformance.probes import MODEL, probes, smoke
 from rerank_conformance.reference import Reference
-from rerank_conformance.rules import RULES, Finding, Seen
+from rerank_conformance.rules import RULES, Finding, Recording
 from rerank_conformance.running import in_order
-from rerank_conformance.target import Budget, Line
+from rerank_conformance.target import Budget, Session
 from st_run import KEY, failed_checks, is_failed, recorded
 
 OTHERS: dict[str, Server] = {
@@ -85,7 +85,7 @@ def test_schemathesis_catches_what_it_should():
 
 def is_failed_by_a_must(make: Server) -> bool:
     """Return True if a MUST finds something by the requests that are written by hand."""
-    seen = Seen(asyncio.run(exchanges(make(REMEMBERED, keys={KEY}))))
+    seen = Recording(asyncio.run(exchanges(make(REMEMBERED, keys={KEY}))))
     musts = [rule for rule in RULES.values() if rule.level == "MUST"]
     return any(isinstance(one, Finding) for rule in musts for one in rule.judge(seen))
 
@@ -99,9 +99,9 @@ def test_what_schemathesis_catches_a_must_catches():
 
 async def exchanges(server: Reference) -> list[Exchange]:
     """Send the requests that are written by hand."""
-    async with Line(server, KEY, Budget(concurrency=4)) as line:
-        sent = [await line.send(smoke()), *await in_order(probes(), line.send)]
-        return await with_lasting(sent, smoke(), partial(line.send, is_repeat=True))
+    async with Session(server, KEY, Budget(concurrency=4)) as session:
+        sent = [await session.send(smoke()), *await in_order(probes(), session.send)]
+        return await with_lasting(sent, smoke(), partial(session.send, is_repeat=True))
 
 
 def test_advice_is_given():

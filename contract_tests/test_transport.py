@@ -10,9 +10,9 @@ from rerank_conformance.exchanges import RAW_FORMS, Answer, Exchange, Fault, Pro
 from rerank_conformance.probes import probes, smoke
 from rerank_conformance.reference import Reference
 from rerank_conformance.reference.asgi import running
-from rerank_conformance.rules import RULES, Finding, Seen
+from rerank_conformance.rules import RULES, Finding, Recording
 from rerank_conformance.running import in_order, with_end
-from rerank_conformance.target import Budget, Line
+from rerank_conformance.target import Budget, Session
 from wire_servers import serving
 
 KEY = "sk-or-v1-the-right-key"
@@ -21,13 +21,13 @@ KEY = "sk-or-v1-the-right-key"
 async def exchanges(target: object) -> list[Exchange]:
     """Send the requests in all forms of HTTP."""
     forms = [probe for probe in probes() if (probe.rule or "").startswith("transport.")]
-    async with Line(target, KEY, Budget(concurrency=4)) as line:
-        return [await line.send(smoke()), *await in_order(forms, line.send)]
+    async with Session(target, KEY, Budget(concurrency=4)) as session:
+        return [await session.send(smoke()), *await in_order(forms, session.send)]
 
 
 def bitten(sent: list[Exchange]) -> dict[str, str]:
     """Return what each rule finds first."""
-    seen = Seen(sent)
+    seen = Recording(sent)
     found = {
         name: next((one for one in rule.judge(seen) if isinstance(one, Finding)), None)
         for name, rule in RULES.items()
@@ -73,23 +73,23 @@ def test_a_server_in_process_is_not_judged_by_its_connections():
 
     async def send() -> list[Exchange]:
         raw = [probe for probe in probes() if probe.form in RAW_FORMS]
-        async with Line(Reference(), None, Budget(max_requests=1)) as line:
-            sent = [await line.send(probe) for probe in raw]
-            assert line.requests == 0
+        async with Session(Reference(), None, Budget(max_requests=1)) as session:
+            sent = [await session.send(probe) for probe in raw]
+            assert session.requests == 0
             return sent
 
     sent = asyncio.run(send())
     assert len(sent) == len(RAW_FORMS)
     assert all(isinstance(one.outcome, Fault) and one.outcome.kind == "unsent" for one in sent)
-    assert list(RULES["transport.connection"].judge(Seen(sent))) == []
+    assert list(RULES["transport.connection"].judge(Recording(sent))) == []
 
 
 async def paused(target: object) -> list[Exchange]:
     """Send one request before and after a pause."""
     beside = [probe for probe in probes() if probe.phase == "beside"]
-    async with Line(target, KEY, Budget(concurrency=4)) as line:
-        plain = [await line.send(smoke())]
-        return plain + await asyncio.gather(*(line.send(probe) for probe in beside))
+    async with Session(target, KEY, Budget(concurrency=4)) as session:
+        plain = [await session.send(smoke())]
+        return plain + await asyncio.gather(*(session.send(probe) for probe in beside))
 
 
 @pytest.mark.parametrize("fault", ["none", "idle-cut", "idle-late"])

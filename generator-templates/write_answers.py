@@ -12,9 +12,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from write_options import Schema, Writer, pascal, prose, python_name
 
-HEADER = '''"""The fields of an answer: base classes of what a caller gets, and the tables by which they are read.
+HEADER = '''"""The fields of an answer: base classes of the results, and the tables by which they are read.
 
-Each field is there whether it is nullable or not. Bounds, closed lists and what is required are left to the models.
+Every field is included, nullable or not. Only the models check bounds, closed lists and required fields.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ CLASSES = (
 own, and these."""
 
 SUMS = '''class UsageSums(Struct, frozen=True, kw_only=True):
-    """Sums of the numbers of a usage over many calls, as far as they are known."""
+    """Sums of the known numbers of a usage over many calls."""
 '''
 SUMMED = '''class Summed:
-    """The numbers of `UsageSums` as attributes of what has them in `total`."""
+    """The numbers of `UsageSums` as attributes; a subclass has them in `total`."""
 
     @property
     def total(self) -> UsageSums:
@@ -59,7 +59,7 @@ class Fields(Writer):
     """The fields of an answer, with their types as they are read leniently."""
 
     def types(self, name: str, own: Iterable[str]) -> Mapping[str, str]:
-        """Return the type of each field of a schema as source, without null and without those in a form of our own."""
+        """Return the type of each field of a schema as source, without null and without the fields that the facade types itself."""
         fields: Mapping[str, Schema] = self.schemas[name]["properties"]
         return {
             field: self.type_without_null(schema, f"{name}{pascal(field)}")
@@ -117,7 +117,7 @@ def main(contract: Path, destination: Path) -> None:
         if table == "USAGE":
             classes += write_sums(types)
     rows = [f"    {ours!r}: {wire!r}," for ours, wire in names.items()]
-    about = '"""The names on the wire of the fields whose names are no Python names."""'
+    about = '"""The names on the wire of the fields whose names are not valid in Python."""'
     tables.append("\n".join(["NAMES: dict[str, str] = {", *rows, "}", about]))
     parts = [HEADER, *writer.classes.values(), *classes, *tables]
     destination.write_text("\n\n\n".join(parts) + "\n", "utf-8")

@@ -46,7 +46,7 @@ class Dialect:
 
     @classmethod
     def read(cls, name: str, file: Path) -> Dialect:
-        """Read a contract, whose one POST operation is the rerank operation."""
+        """Read a contract; its only POST operation is the rerank operation."""
         document = YAML(typ="safe").load(file)
         ((path, operation),) = [
             (path, item["post"]) for path, item in document["paths"].items() if "post" in item
@@ -115,7 +115,7 @@ def write_options(canonical: Dialect, others: list[Dialect]) -> tuple[str, str]:
         "SUMMARIES: Mapping[str, str] = {",
         *rows,
         "}",
-        f'"""Each field of `{OPTIONS}` in a sentence."""',
+        f'"""A sentence about each field of `{OPTIONS}`."""',
     ]
     return "\n".join(lines), "\n".join(summaries)
 
@@ -141,7 +141,7 @@ def write_carried(canonical: Dialect, dialects: list[Dialect]) -> tuple[str, str
         for dialect in dialects
     }
     names = '"""The name of each field of openapi.yaml that a dialect has, by its name there."""'
-    needed = '"""The fields of openapi.yaml without which a dialect takes no request."""'
+    needed = '"""The fields of openapi.yaml that a dialect requires."""'
     return (
         f"CARRIED: Mapping[str, Mapping[str, str]] = {carried!r}\n{names}",
         f"REQUIRED: Mapping[str, Sequence[str]] = {required!r}\n{needed}",
@@ -159,7 +159,7 @@ def main(contract: Path, destination: Path) -> None:
     parts = [
         HEADER,
         f'Dialect: TypeAlias = Literal[{names}]\n"""The name of a dialect."""',
-        f'DIALECTS: tuple[Dialect, ...] = ({names},)\n"""All dialects, that of openapi.yaml first."""',
+        f'DIALECTS: tuple[Dialect, ...] = ({names},)\n"""All dialects, the dialect of openapi.yaml first."""',
         f'PATHS: Mapping[str, str] = {{\n{paths}\n}}\n"""The path of the operation below the base address."""',
         carried,
         required,

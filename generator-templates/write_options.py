@@ -78,12 +78,12 @@ class Writer:
         self.schemas = schemas
         self.prefix = prefix
         self.lenient = lenient
-        """True to leave out bounds, closed lists and what is required, as an answer is read."""
+        """True to leave out bounds, closed lists and `required`, for answers."""
         self.classes: dict[str, str] = {}
         self.open: list[str] = []
 
     def type_of(self, schema: Schema, name: str = "") -> str:
-        """Return the type of a schema as source; objects that have no name in the contract are called by this one."""
+        """Return the type of a schema as source; `name` is for objects without a name in the contract."""
         return " | ".join(self.types_of(schema, name))
 
     def types_of(self, schema: Schema, name: str = "") -> list[str]:
@@ -101,7 +101,7 @@ class Writer:
         return list(dict.fromkeys(found)) or ["Any"]
 
     def _literal(self, values: Sequence[Any]) -> list[str]:
-        """Return the type of a closed list of values; msgspec has such a type for strings and integers alone."""
+        """Return the type of a closed list of values; msgspec has such a type only for strings and integers."""
         present = [value for value in values if value is not None]
         if self.lenient or any(type(value) not in (str, int) for value in present):
             found = [SCALARS.get(JSON_TYPES[type(value)], "Any") for value in present]
@@ -110,7 +110,7 @@ class Writer:
         return list(dict.fromkeys([*found, *(["None"] if None in values else [])]))
 
     def _merged(self, branches: Sequence[Schema]) -> list[Schema]:
-        """Return branches of which each allows other types: msgspec takes one type of objects, one of lists and so on."""
+        """Return branches that share no types: msgspec accepts one type of objects, one of lists and so on."""
         allowed = [self.kinds_of(branch) for branch in branches]
         number = Counter(kind for kinds in allowed for kind in kinds - {"null"})
         return [
@@ -119,7 +119,7 @@ class Writer:
         ]
 
     def kinds_of(self, schema: Schema, *, seen: frozenset[str] = frozenset()) -> set[str]:
-        """Return the names of the types that a schema allows; none of them if it allows any."""
+        """Return the names of the types that a schema allows; an empty set if it allows any."""
         if "$ref" in schema:
             name = schema["$ref"].rpartition("/")[2]
             return set() if name in seen else self.kinds_of(self.schemas[name], seen=seen | {name})
@@ -160,10 +160,10 @@ class Writer:
             written = self._object(schema, name) if kind == "object" else SCALARS[kind]
         if self.lenient:
             return written
-        # A bound of another type than this one says nothing of it, and msgspec refuses it.
+        # A bound of another type has no effect, and msgspec refuses it.
         words = {BOUNDS[kind][word]: schema[word] for word in BOUNDS.get(kind, {}) if word in schema}
         if "pattern" in words:
-            # In Python the dollar also fits before a line break at the end.
+            # In Python the dollar also matches before a final line break.
             words["pattern"] = re.sub(r"(?<!\\)\$$", r"\\Z", words["pattern"])
         if kind == "array" and schema.get("uniqueItems"):
             words["extra"] = {"unique_items": True}  # msgspec does not know it
@@ -201,7 +201,7 @@ class Writer:
         self.classes[class_name] = "\n".join(lines)
 
     def _models_of(self, schema: Schema) -> list[str]:
-        """Return what else an argument may be than its TypedDict: the generated model, and any mapping if it is open."""
+        """Return the other types of an argument beside its TypedDict: the generated model, and any mapping if it is open."""
         models = [name for name in self._referenced(schema) if self.schemas[name].get("properties")]
         is_open = any(self.schemas[name].get("additionalProperties") for name in models)
         return [*models, "Mapping[str, Any]"] if is_open else models
@@ -237,13 +237,13 @@ def python_name(name: str) -> str:
 
 
 def in_table(kinds: Sequence[str]) -> str:
-    """Return a union as an expression that type checkers take too, which know no `|` behind Annotated."""
+    """Return a union as an expression that type checkers accept, as they do not support `|` after Annotated."""
     bounded = len(kinds) > 1 and any(kind.startswith("Annotated") for kind in kinds)
     return f"Union[{', '.join(kinds)}]" if bounded else " | ".join(kinds)
 
 
 def text_of(schema: Schema) -> str:
-    """Return the description on one line, and that a field is deprecated."""
+    """Return the description on one line, with a note if the field is deprecated."""
     text = " ".join(str(schema.get("description", "")).split())
     return f"Deprecated. {text}".strip() if schema.get("deprecated") else text
 
@@ -256,7 +256,7 @@ def summary(schema: Schema) -> str:
 
 
 def prose(schema: Schema) -> list[str]:
-    """Return a docstring of the description, the default and the example, indented; nothing for an empty one."""
+    """Return a docstring of the description, the default and the example, indented; an empty string if there is no text."""
     text = text_of(schema)
     paragraphs = [text] if text else []
     if "default" in schema:
@@ -304,9 +304,9 @@ def main(contract: Path, destination: Path) -> None:
         f'CONTRACT_VERSION = {document["info"]["version"]!r}\n"""The version of the contract that this client follows."""',
         *writer.classes.values(),
         f'WIRE_TYPES: dict[str, Any] = {{\n{table}\n}}\n"""The type of each field, with its bounds, for msgspec."""',
-        f'NAMES: dict[str, str] = {{\n{names}\n}}\n"""The names on the wire of the fields whose names are no Python names."""',
-        f'SUMMARIES: dict[str, str] = {{\n{summaries}\n}}\n"""Each field in a sentence."""',
-        f'OPEN: tuple[Any, ...] = ({is_open})\n"""The objects that take keys which the contract does not name."""',
+        f'NAMES: dict[str, str] = {{\n{names}\n}}\n"""The names on the wire of the fields whose names are not valid in Python."""',
+        f'SUMMARIES: dict[str, str] = {{\n{summaries}\n}}\n"""A sentence about each field."""',
+        f'OPEN: tuple[Any, ...] = ({is_open})\n"""The objects that accept keys which the contract does not name."""',
     ]
     destination.write_text("\n\n\n".join(parts) + "\n", "utf-8")
 

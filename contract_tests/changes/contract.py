@@ -13,7 +13,7 @@ NAME = "openapi.yaml"
 
 
 class Contract(Document):
-    """An OpenAPI document without a reference to nothing or to another file."""
+    """An OpenAPI document whose references all resolve within it."""
 
     @property
     def version(self) -> str:
@@ -25,13 +25,13 @@ def load(source: str, tree: Path, *, default: str = NAME, patience: float = docu
     """Load the contract that a user named.
 
     Args:
-        source: A file; a git revision, of which `default` is read; `REVISION:PATH`; or a URL.
-        tree: The work tree in which revisions are looked up.
-        default: The path in the work tree that a revision stands for.
-        patience: Seconds for the whole download of a URL.
+        source: A file; a git revision, whose `default` is read; `REVISION:PATH`; or a URL.
+        tree: The work tree with the revisions.
+        default: The path to read from a revision.
+        patience: The seconds for the whole download of a URL.
 
     Raises:
-        CannotReadError: There is no contract.
+        CannotReadError: The source is not a contract.
     """
     if documents.URL.match(source) or Path(source).exists():
         return check(documents.read(source, patience=patience))
@@ -73,7 +73,9 @@ def _git(tree: Path, *arguments: str) -> bytes | None:
     try:
         done = subprocess.run(["git", "-C", str(tree), *arguments], capture_output=True, check=False)  # noqa: S603, S607 - no shell, and the git that the user runs
     except OSError:
-        raise CannotReadError("git is not installed, which reads revisions: name a file or a URL") from None
+        raise CannotReadError(
+            "git is not installed, so revisions cannot be read: name a file or a URL"
+        ) from None
     return done.stdout if done.returncode == 0 else None
 
 
@@ -96,6 +98,6 @@ def _check(name: str, data: Any) -> None:
 
 
 def _check_references(contract: Contract) -> None:
-    """Raise if a `$ref` names another file or nothing."""
+    """Raise if a `$ref` does not resolve within the document."""
     for reference in references(contract.data):
         root(contract).target(reference)

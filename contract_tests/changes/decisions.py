@@ -1,11 +1,11 @@
 """The table of decisions: whom each kind of change breaks, and why.
 
-**Callers** of the old contract send what it allowed and read what it promised. **Servers** of the old contract accept what
-it allowed, refuse what it forbade, ignore unknown keys, and send what it allowed. A change breaks callers if a server of the
-new contract may do to them what the old one ruled out. It breaks servers if a server of the old contract does not conform
-to the new one.
+**Callers** of the old contract send the requests that it allowed and rely on the responses that it promised. **Servers** of the
+old contract accept and refuse requests as it said, ignore unknown keys, and send the responses that it allowed. A change breaks
+callers if a server of the new contract may treat them in a way that the old one ruled out. It breaks servers if a server of the old
+contract does not conform to the new one.
 
-So narrower requests break callers, and servers, which have to refuse more. Wider responses break callers. Wider requests and
+So narrower requests break callers, and also servers, which have to refuse more. Wider responses break callers. Wider requests and
 narrower responses break servers.
 """
 

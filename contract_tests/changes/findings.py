@@ -28,18 +28,18 @@ COMPARED = {
     "in", "name", "operationId", "parameters", "paths", "requestBody", "required", "responses", "schema", "scheme", "security",
     "securitySchemes", "servers", "style", "type", "url", "authorizationUrl", "openIdConnectUrl", "refreshUrl", "tokenUrl",
 }  # fmt: skip
-"""Keywords outside of schemas that the comparison reads: if it finds no difference, they mean the same."""
+"""Keywords outside of schemas that the comparison reads; without a difference, they mean the same."""
 SERIALIZATION = {"allowEmptyValue", "allowReserved", "content", "explode", "schema", "style"}
-"""Keywords of a parameter or a header, which have one difference of meaning together."""
+"""Keywords of a parameter or a header that share one difference of meaning."""
 
 
 PARTS = {"body", "explode", "header", "media type", "parameter", "security", "status", "written"}
-"""Kinds of difference in the parts of an operation, which have decisions of their own."""
+"""Kinds of difference in parts of an operation, with their own decisions."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One difference, as the user is told of it."""
+    """A difference, as reported to the user."""
 
     decision: str
     """A key of DECISIONS."""
@@ -54,7 +54,7 @@ class Finding:
         return DECISIONS[self.decision].categories
 
     def consequence(self, category: Category) -> str:
-        """Return the consequence for those of a category; empty if there is none."""
+        """Return the consequence for a category; empty if there is none."""
         decision = DECISIONS[self.decision]
         return {"callers": decision.callers, "servers": decision.servers}.get(category, "")
 
@@ -84,7 +84,7 @@ def find(old: Contract, new: Contract) -> list[Finding]:
 
 
 def _of_meaning(differences: Iterable[Difference]) -> Iterator[Finding]:
-    """Yield a finding for each difference of meaning, those that are the same at several places as one."""
+    """Yield a finding for each difference of meaning; the same difference at several places is one finding."""
     groups = dict[tuple[str, ...], list[tuple[str, Difference]]]()
     for one in differences:
         for decision in decide(one):
@@ -131,12 +131,12 @@ def decide(one: Difference) -> list[str]:  # noqa: C901, PLR0911 - one for each 
 
 
 def _decide_field(one: Difference, direction: str, became: str) -> list[str]:
-    """Return the decisions for a property that one contract alone names."""
+    """Return the decisions for a property that only one contract names."""
     if one.effect == "same":
         if direction == "both":
             return ["response.property.added" if became == "added" else "both.unlike"]
         return [f"{direction}.property.{became}"]
-    # callers miss a property that they read, whether others are forbidden or not
+    # callers miss a removed property that they read, also if other properties are allowed
     missed = ["response.property.removed"] if (direction, became) == ("response", "removed") else []
     return [*missed, f"{direction}.{one.effect}"]
 
@@ -166,7 +166,7 @@ def _decide_part(one: Difference, direction: str, became: str) -> str:  # noqa: 
 
 
 def _is_header(one: Difference) -> bool:
-    """Return True if a difference is about a response header, and not about a part of its value."""
+    """Return True if a difference is about a response header, not about a part of its value."""
     return one.place.direction == "response" and " header " in one.place.part and not one.place.path
 
 
@@ -175,7 +175,7 @@ def _is_header(one: Difference) -> bool:
 
 @dataclass(frozen=True)
 class _Rest:
-    """The differences of the data that have no difference of meaning."""
+    """The differences of the data without a difference of meaning."""
 
     compared: Comparison
     roots: tuple[Location, Location]
@@ -183,7 +183,7 @@ class _Rest:
     """The components that operations use, in both contracts."""
 
     def findings(self) -> Iterator[Finding]:
-        """Yield a finding for each difference of the data that the differences of meaning do not contain."""
+        """Yield a finding for each difference of the data that no difference of meaning covers."""
         renamed = self.renamed()
         for was, now in renamed:
             name = split_pointer(now.pointer)[-1]
@@ -205,7 +205,7 @@ class _Rest:
                 yield from self.unnamed(change, told, seats)
 
     def renamed(self) -> list[tuple[Location, Location]]:
-        """Return the components that are the same under another name."""
+        """Return the renamed components, as pairs of locations."""
         found = list[tuple[Location, Location]]()
         old, new = (at.entries("components") for at in self.roots)
         for kind in old.keys() & new.keys():
@@ -219,7 +219,7 @@ class _Rest:
         return found
 
     def targets(self, change: Change) -> tuple[str, ...]:
-        """Return the pointers that a change of a reference alone leads from and to; the places of any other change."""
+        """Return the old and new pointers that a changed reference leads to; for any other change, its own pointers."""
         places = change.old, change.new
         values = [at.value if at and isinstance(at.value, dict) else {} for at in places]
         if all(isinstance(value.get("$ref"), str) for value in values):
@@ -227,16 +227,16 @@ class _Rest:
         return tuple(at.pointer if at else "" for at in places)
 
     def is_component(self, change: Change) -> bool:
-        """Return True if a whole component was added or removed, or several: whoever refers to one is told."""
+        """Return True if whole components were added or removed; changed references to them are reported instead."""
         return change.path[:1] == ["components"] and len(change.path) <= 3 and not (change.old and change.new)
 
     def is_used(self, change: Change) -> bool:
-        """Return True if a change is outside of components, or in one that is used wherever it is defined."""
+        """Return True if a change is outside of components, or in a component that operations use."""
         places = zip((change.old, change.new), self.used, strict=True)
         return change.path[0] != "components" or all(used.overlap(at.pointer) for at, used in places if at)
 
     def is_told(self, change: Change, told: "_Pointers") -> bool:
-        """Return True if a difference of meaning is at the place of a change, or in what it refers to."""
+        """Return True if a difference of meaning is at the place of a change, or in a schema that it refers to."""
         places = [at for at in (change.old, change.new) if at]
         pointers = {at.pointer for at in places}
         for at in places:
@@ -244,7 +244,7 @@ class _Rest:
         return any(map(told.overlap, pointers))
 
     def unnamed(self, change: Change, told: "_Pointers", seats: set[str]) -> Iterator[Finding]:
-        """Yield the finding for a change that is at no difference of meaning, unless one contains it."""
+        """Yield the finding for a change without a difference of meaning at its place, unless one contains it."""
         schemas, keyword = change.schemas, change.keywords[-1]
         if change.is_order:
             is_plain = not any(isinstance(value, (dict, list)) for value in change.around[1].value)
@@ -263,14 +263,14 @@ class _Rest:
             proof = self.compared.prove(*schemas)
             if proof is not Containment.YES and self.is_seated(schemas[0], seats, proof):
                 return
-            # where the proof is out of reach, the comparison by parts has found nothing in what it expands
+            # if there is no proof, rely on the comparison by parts, which found no difference in expanded keywords
             is_same = proof is Containment.YES or (
                 proof is Containment.UNKNOWN and keyword in EXPANDED - {"oneOf"}
             )
         if is_same:
             old, new = schemas or (change.old or change.around[0], change.new or change.around[1])
             yield _finding(
-                "same", f"{name_location(new)} is written differently, and means the same", old, new
+                "same", f"{name_location(new)} is written differently and means the same", old, new
             )
         else:
             yield _finding(
@@ -278,7 +278,7 @@ class _Rest:
             )
 
     def is_seated(self, schema: Location, seats: set[str], proof: Containment) -> bool:
-        """Return True if a schema, one within it, or one that it is a branch of has a difference of meaning."""
+        """Return True if a difference of meaning is in this schema, or in the schema that it is a branch of."""
         path = split_pointer(schema.pointer)
         while path[-2:-1] and path[-2] in LISTS:  # a branch is compared with its schema
             path = path[:-2]
@@ -295,19 +295,19 @@ def _finding(decision: str, sentence: str, old: Location | None, new: Location |
 
 
 class _Pointers:
-    """A set of pointers, of which some may be around others."""
+    """A set of pointers that can find overlaps with other pointers."""
 
     def __init__(self, pointers: Iterable[str]) -> None:
         self._all = set(pointers)
         self._around = {around for pointer in self._all for around in _parents(pointer)}
 
     def overlap(self, pointer: str) -> bool:
-        """Return True if a pointer is one of these, around one, or within one."""
+        """Return True if a pointer is equal to one of these, above it, or below it."""
         return pointer in self._around or not self._all.isdisjoint(_parents(pointer))
 
 
 def _parents(pointer: str) -> Iterator[str]:
-    """Yield a pointer and those around it, but for that of the whole document."""
+    """Yield a pointer and its parents, without the root."""
     while pointer and pointer != "#":
         yield pointer
         pointer = pointer.rpartition("/")[0]

@@ -3,8 +3,8 @@
 OLD and NEW are each a file, a git revision (its openapi.yaml; REVISION:PATH for another file) or a URL. NEW defaults to the
 work tree's openapi.yaml, and OLD to the last release: the newest version in contracts/.
 
-Exit codes: 0 compared, 1 with --check if the contract changed and its version or CHANGELOG.md did not follow, 2 the
-contracts cannot be compared.
+Exit codes: 0 compared, 1 with --check if the version or CHANGELOG.md does not match the changes, 2 the contracts cannot be
+compared.
 """
 
 import argparse
@@ -51,7 +51,7 @@ class Comparison:
 
     @property
     def needed(self) -> Version | None:
-        """The lowest version that the new contract may have; None if the old one's is not of three numbers."""
+        """The lowest allowed version of the new contract; None if the old version does not have three numbers."""
         was = versions.parse_version(self.old.version)
         return was and was.raised(self.level)
 
@@ -63,12 +63,12 @@ class Comparison:
 
     @property
     def coming(self) -> str:
-        """The version that the new contract has, or has to get."""
+        """The version of the new contract, or the one that it needs."""
         return self.new.version if self.is_enough or self.needed is None else str(self.needed)
 
     @property
     def needed_package(self) -> Version | None:
-        """The lowest version that the package may have; None before its first release, which may have any."""
+        """The lowest allowed version of the package; None before its first release."""
         last = versions.last_package(self.changelog)
         return last and last.raised(self.level)
 
@@ -82,7 +82,7 @@ def last_release(root: Path) -> str:
     """Return the path of the newest contract in contracts/.
 
     Raises:
-        CannotReadError: There is none, or one is not named by its version.
+        CannotReadError: There is no contract, or a file is not named by its version.
     """
     files = sorted((root / CONTRACTS).glob("*.yaml"))
     for file in files:
@@ -118,7 +118,7 @@ def compare(old: str, new: str, root: Path) -> Comparison:
 
 
 def problems(of: Comparison) -> list[str]:
-    """Return the parts of the project that did not follow the changes, each with the next step."""
+    """Return the parts of the project that do not match the changes, each with the next step."""
     found = list[str]()
     place = f"{of.new.name}:{of.new.line(POINTER)}"
     now, was = versions.parse_version(of.new.version), versions.parse_version(of.old.version)
@@ -143,7 +143,7 @@ def problems(of: Comparison) -> list[str]:
 
 
 def as_text(of: Comparison) -> str:
-    """Return the comparison for a person."""
+    """Return the comparison as text."""
     lines = [f"{of.old.name} ({of.old.version}) -> {of.new.name} ({of.new.version})", ""]
     if not of.findings:
         same = of.old.text == of.new.text
@@ -161,7 +161,7 @@ def as_text(of: Comparison) -> str:
 
 
 def place(of: Comparison, finding: Finding) -> str:
-    """Return the place of a change as file, line and JSON pointer: the new one, or the old one of a removal."""
+    """Return the place of a change as file, line and JSON pointer; of a removal, the old place."""
     if finding.new:
         return of.new.place(finding.new.pointer)
     return of.old.place(finding.old.pointer if finding.old else "#")
@@ -191,7 +191,7 @@ def advice(of: Comparison) -> list[str]:
 
 
 def as_json(of: Comparison) -> dict[str, Any]:
-    """Return the comparison for a program."""
+    """Return the comparison as JSON data."""
 
     def side(at: Location | None) -> dict[str, Any] | None:
         if at is None:
@@ -229,7 +229,7 @@ def write(of: Comparison, root: Path) -> str:
     """Insert the draft into the changelog, and return a message.
 
     Raises:
-        CannotReadError: There is nothing to write, or an entry already.
+        CannotReadError: There is nothing to write, or an entry exists.
     """
     if not of.findings:
         raise CannotReadError("nothing changed: there is nothing to write")

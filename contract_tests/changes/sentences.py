@@ -1,4 +1,4 @@
-"""The words for differences, their places, and values."""
+"""Descriptions of differences, their places, and values."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -134,7 +134,7 @@ def quote(text: str) -> str:
 
 
 def join(words: Sequence[str], most: int = 3) -> str:
-    """Join words to one phrase, the last of many as a number."""
+    """Join words to one phrase, and count those beyond the limit."""
     if len(words) > most:
         words = [*words[: most - 1], f"{len(words) - most + 1} more"]
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))

@@ -1,9 +1,9 @@
 """The version that the changes need, and the entry of CHANGELOG.md.
 
-A contract's version is semantic for callers: major if callers break, minor if servers have to follow or something is new,
-patch if only the words changed. A change that breaks servers alone need not be major, as a server states the version that
-it conforms to, and the kit keeps the rules of each. The package counts in the same way. Below 1.0.0 each counts one lower,
-as semantic versioning promises nothing there and installers hold on to 0.y.
+A contract's version is semantic for callers: major if callers break, minor if servers must change or something is new, patch if
+only wording changed. A change that breaks only servers need not be major, as a server conforms to a stated version, and the kit keeps
+the rules of each version. Versions of the package follow the same rules. Below 1.0.0, each level counts one lower, because semantic
+versioning promises nothing there and installers pin 0.y.
 """
 
 import re
@@ -24,10 +24,10 @@ NEEDED: dict[Category, Level] = {
     "additive": "minor",
     "documentation": "patch",
 }
-"""The part of the version that each category raises; words raise one too, as a released contract never changes."""
+"""The part of the version that each category raises. Wording raises one too, as a released contract never changes."""
 
 UNRELEASED = "Unreleased"
-_MOST = 12  # sentences of a kind that a draft has
+_MOST = 12  # the maximum number of sentences of a kind in a draft
 
 
 @dataclass(frozen=True, order=True)
@@ -57,13 +57,13 @@ class Version:
 
 
 def parse_version(text: str) -> Version | None:
-    """Return the version in a text; None if it is not of three numbers."""
+    """Return the version in a text; None if it does not have three numbers."""
     found = re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", text, re.ASCII)
     return Version(*(int(number) for number in found.groups())) if found else None
 
 
 def highest_level(findings: Iterable[Finding]) -> Level:
-    """Return the highest part of a version that the findings raise."""
+    """Return the part of the version that the findings raise."""
     found = [NEEDED[category] for finding in findings for category in finding.categories]
     return max(found, key=LEVELS.index, default="none")
 
@@ -73,13 +73,13 @@ class Section:
     """A section of a changelog."""
 
     title: str
-    """As `Unreleased` or `0.1.0`, without the date."""
+    """The title without the date, such as `Unreleased` or `0.1.0`."""
     begins: int
     """The line of its heading, from 1."""
     lines: Sequence[str]
 
     def find_contract(self, contract: str) -> int | None:
-        """Return the line, from 1, that names this version of the contract; None if there is none."""
+        """Return the line, from 1, that names this version of the contract, or None."""
         named = re.compile(rf"\bcontract\s+[`v]*{re.escape(contract)}(?![\w-]|\.\w)", re.IGNORECASE)
         for number, line in enumerate(self.lines, self.begins + 1):
             if named.search(line):

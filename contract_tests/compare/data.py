@@ -1,4 +1,4 @@
-"""The differences of two documents' data, whatever they mean, so that a comparison can account for every one of them."""
+"""Find all differences between the data of two documents, so that a comparison can account for each."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -21,23 +21,23 @@ NAMES = NAMED_SCHEMAS | {
     "callbacks", "content", "dependentRequired", "encoding", "flows", "headers", "mapping", "parameters", "pathItems",
     "paths", "requestBodies", "responses", "security", "securitySchemes", "variables", "webhooks",
 }  # fmt: skip
-"""Keywords whose value has names in place of keywords."""
+"""Keywords whose value maps names, not keywords."""
 TWO_NAMES = {"callbacks", "security"}
-"""Of those, the keywords with two levels: a callback's name and expression, an index and a scheme's name."""
+"""The keywords with two levels of names: a callback's name and expression, or an index and a scheme's name."""
 DATA = {"const", "default", "enum"}
 """Keywords with a value that is data."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One difference of the data, as far down as both documents have the same structure."""
+    """A difference of the data, at the deepest level at which both documents have the same structure."""
 
     old: Location | None
     """The location in the first document; None if it was added."""
     new: Location | None
     """The location in the second document; None if it was removed."""
     around: tuple[Location, Location]
-    """The objects or arrays that hold it, or that differ."""
+    """The objects or arrays that contain it, or that differ."""
     is_order: bool = False
     """True if an array has the same elements in another order."""
 
@@ -77,7 +77,7 @@ class Change:
 
 
 def scan(path: list[str]) -> Iterator[tuple[str, bool, bool]]:
-    """Yield each step of a path, whether it is a keyword, and whether a schema is there; stop where data begins."""
+    """Yield each step of a path, with two flags: it is a keyword, and it leads to a schema; stop where data begins."""
     names, keyword = 0, ""
     for step in path:
         if names:
@@ -122,7 +122,7 @@ def changes(old: Location, new: Location) -> Iterator[Change]:
 
 
 def _array_changes(old: Location, new: Location) -> Iterator[Change]:
-    """Yield the differences of two arrays; equal elements are paired first, then those of one name, then the others."""
+    """Yield the differences of two arrays; pair equal elements first, then elements with the same name, then the others."""
     left = [old.child(index) for index in range(len(old.value))]
     right = [new.child(index) for index in range(len(new.value))]
     _, left, right = _pair(left, right, lambda at: json_text(at.value))
@@ -139,7 +139,7 @@ def _array_changes(old: Location, new: Location) -> Iterator[Change]:
 def _pair(
     left: list[Location], right: list[Location], key: Callable[[Location], str | None]
 ) -> tuple[list[tuple[Location, Location]], list[Location], list[Location]]:
-    """Pair the elements of one key, and return those that are left."""
+    """Return pairs of elements with the same key, and the remaining elements of both sides."""
     waiting = dict[str | None, list[Location]]()
     for one in reversed(left):
         waiting.setdefault(key(one), []).append(one)
@@ -155,7 +155,7 @@ def _pair(
 
 
 def _name(at: Location) -> str | None:
-    """Return the name of a parameter, a server, a tag or a reference; None of anything else."""
+    """Return the name of a parameter, a server, a tag or a reference; None for anything else."""
     if not isinstance(at.value, dict):
         return None
     names = [at.value.get(key) for key in ("in", "name", "url", "$ref")]
@@ -163,7 +163,7 @@ def _name(at: Location) -> str | None:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as text that is the same for equal values; those of `1` and `true` are not."""
+    """Return a value as text that is equal only for equal values; `1` and `true` differ."""
     return json.dumps(value, sort_keys=True, default=str)
 
 

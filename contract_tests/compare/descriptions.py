@@ -1,4 +1,4 @@
-"""Short descriptions of schemas and their keywords, which stay the same as long as a document means the same."""
+"""Short descriptions of schemas and keywords, which are the same for all spellings of a meaning."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -78,7 +78,7 @@ def keywords_of(flats: Iterable[FlatSchema], keys: set[str]) -> dict[str, Any]:
 
 
 def related_keywords(key: str) -> set[str]:
-    """Return the keywords that have a meaning only together."""
+    """Return the keywords that have a meaning only together with this one."""
     groups = ({"if", "then", "else"}, {"contains", "minContains", "maxContains"})
     return next((group for group in groups if key in group), {key})
 
@@ -95,7 +95,7 @@ def note_effect(key: str, values: Pair[str]) -> Effect:
 
 
 def bounds_schema(case: Case, keyword: str) -> dict[str, Any]:
-    """Return the schema of one limit of a case, with those that could replace it."""
+    """Return the schema of a limit of a case, with the limits that can replace it."""
     keywords = next((group for group in BOUNDS if keyword in group), {keyword})
     limits = [{name: bound} for name in sorted(keywords) for bound in case.bounds(name)]
     return {**case.type_schema(), **({"allOf": limits} if limits else {})}
@@ -109,11 +109,11 @@ def field_of(cases: list[Case], name: str) -> Location | None:
     return next((case.keyword("required") for case in cases if name in case.required()), None)
 
 
-# Descriptions, and small questions about schemas.
+# Descriptions and predicates of schemas.
 
 
 def describe_presence(is_required: bool) -> str:  # noqa: FBT001 - the word for it
-    """Describe whether a property has to be present."""
+    """Describe the presence of a property."""
     return PRESENCE[0] if is_required else PRESENCE[1]
 
 
@@ -160,7 +160,7 @@ def locate(node: Node, cases: Mapping[str, list[Case]], otherwise: Location) -> 
 
 
 def is_anything(cases: Mapping[str, list[Case]]) -> bool:
-    """Return True if all types are allowed, as by an empty schema."""
+    """Return True if all types are allowed."""
     return {"boolean", "number", "string", "array", "object"} <= cases.keys()
 
 
@@ -185,7 +185,7 @@ def describe_case(case: Case) -> str:
 
 
 def merge(cases: list[Case]) -> list[Case]:
-    """Return cases of one scalar type without those that others contain; lists of values become one list."""
+    """Merge the cases of a scalar type: drop contained ones, and join lists of values."""
     free = sorted((case for case in cases if case.is_unlimited()), key=lambda case: case.whole)
     if free:
         return free[:1]
@@ -196,12 +196,12 @@ def merge(cases: list[Case]) -> list[Case]:
 
 
 def items_of(cases: list[Case]) -> Node:
-    """Return the schemas of an array's elements, in one form or another."""
+    """Return the schemas of an array's elements in all cases."""
     return tuple(conjunction for case in cases for conjunction in case.items())
 
 
 def properties_of(cases: list[Case]) -> dict[str, Node]:
-    """Return the properties of an object's forms, each with its schemas."""
+    """Return the properties of all forms of an object, each with its schemas."""
     found = dict[str, tuple[Conjunction, ...]]()
     for case in cases:
         undeclared: dict[str, Conjunction] = dict.fromkeys(sorted(case.required()), ())
@@ -211,7 +211,7 @@ def properties_of(cases: list[Case]) -> dict[str, Node]:
 
 
 def required_sets(cases: list[Case]) -> list[frozenset[str]]:
-    """Return the smallest sets of properties of which one is sufficient."""
+    """Return the minimal sets of required properties; one of them is enough."""
     found = {case.required() for case in cases}
     return sorted((one for one in found if not any(other < one for other in found)), key=sorted)
 
@@ -222,7 +222,7 @@ def describe_sets(sets: list[frozenset[str]]) -> str:
 
 
 def others_of(cases: list[Case], schemas: Schemas) -> str | Node:
-    """Return the schemas of properties without a name of their own, or a word for them."""
+    """Return the schemas of unnamed properties, or a word for them."""
     if all(case.is_closed() for case in cases):
         return FORBIDDEN
     found: Node = tuple(case.additional() for case in cases if not case.is_closed())

@@ -1,6 +1,6 @@
 """The differences of meaning between two documents, each with a kind, a place on the wire, and its effect.
 
-Pairs hold the first document's part, then the second's.
+A pair has the part of the first document, then that of the second.
 """
 
 from collections import defaultdict
@@ -78,18 +78,18 @@ class Place:
     """A place on the wire."""
 
     operation: str
-    """As `POST /rerank`."""
+    """For example `POST /rerank`."""
     part: str = ""
-    """As `request`, `query limit`, `429 header Retry-After`."""
+    """For example `request`, `query limit` or `429 header Retry-After`."""
     path: str = ""
-    """The path within the body or the value, as `provider.order[]`."""
+    """The path within the body or the value, for example `provider.order[]`."""
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.operation, self.part, self.path)))
 
     @property
     def direction(self) -> str:
-        """The sender: `request` for callers, `response` for servers, `both` in callbacks, empty for nobody."""
+        """The direction: `request`, `response`, `both` in callbacks, or empty if nothing is sent."""
         first = self.part.partition(" ")[0]
         if self.operation.startswith(BOTH_WAYS) or first in BOTH_WAYS:
             return "both"
@@ -110,7 +110,7 @@ class Place:
         return replace(self, path=f"{self.path}[]")
 
     def moved(self, old: "Place", new: "Place") -> "Place":
-        """Return this place, which is below an old one, below a new one."""
+        """Return this place with its parent `old` replaced by `new`."""
         inside = self.path[len(old.path) :].removeprefix(".")
         separator = "." if inside and new.path and not inside.startswith("[]") else ""
         return replace(new, path=f"{new.path}{separator}{inside}")
@@ -127,11 +127,11 @@ class Difference:
     kind: str
     place: Place
     values: Pair[str]
-    """A short description of each side, which stays the same as long as the document does."""
+    """A short description of each side."""
     parts: Pair[Location | None]
-    """The locations of what differs; None where it is absent."""
+    """The locations of the differing parts; None if a part is absent."""
     around: Pair[Location]
-    """The locations to show where a part is absent."""
+    """The locations to show if a part is absent."""
     effect: Effect
     """The values that the second document allows, relative to the first."""
     seat: str = ""
@@ -153,7 +153,7 @@ class Comparison:
     schemas: Pair[Schemas]
 
     def prove(self, left: Location, right: Location) -> Containment:
-        """Prove whether two schemas allow the same values."""
+        """Prove, or disprove, that two schemas allow the same values."""
         return prove_same(self.schemas, (node_of(left), node_of(right)))[0]
 
 
@@ -184,7 +184,7 @@ def prove(proof: Callable[[], Effect]) -> Effect:
 
 
 def prove_same(schemas: Pair[Schemas], pair: Pair[Node]) -> tuple[Containment, Effect]:
-    """Prove whether two schemas allow the same values, and the effect if not."""
+    """Prove, or disprove, that two schemas allow the same values; also return the effect."""
     try:
         left, right = schemas[0].proof(pair[0]), schemas[1].proof(pair[1])
         covers = right.covers(left), left.covers(right)
@@ -196,7 +196,7 @@ def prove_same(schemas: Pair[Schemas], pair: Pair[Node]) -> tuple[Containment, E
 
 
 def _schemas(operations: Iterable[Operation]) -> Iterator[Location]:
-    """Yield all schemas that the operations name themselves."""
+    """Yield the top-level schemas of the operations."""
     for operation in operations:
         bodies, values = [operation.media], [operation.parameters]
         for status in operation.statuses.values():
@@ -217,11 +217,11 @@ class _Comparer:
     """The parts of the first document that were compared, with their places."""
     _open: set[Key] = field(default_factory=set[Key])
     _cuts: int = 0
-    """The number of schemas that were not compared again within themselves."""
+    """The number of recursive schemas that were not compared again."""
     _done: dict[Key, tuple[Place, list[Difference], list[tuple[str, Place]]]] = field(
         default_factory=dict[Key, Any]
     )
-    """The results of schemas, to be repeated at other places, with the place that they are of."""
+    """The results of schemas with their place, to be repeated at other places."""
 
     def note(self, difference: Difference) -> None:
         """Record a difference, unless both sides are described in the same way."""
@@ -236,7 +236,7 @@ class _Comparer:
         around: Pair[Location],
         effect: Effect = "same",
     ) -> None:
-        """Record that only one side has a part: the last word of its place."""
+        """Record that only one side has a part, described by the last word of its place."""
         name = str(place).rpartition(" ")[2]
         values = each(lambda one: ABSENT if one is None else name, pair)
         self.note(Difference(kind, place, values, pair, around, effect))
@@ -244,7 +244,7 @@ class _Comparer:
     def flag(
         self, kind: str, place: Place, flags: Pair[bool], around: Pair[Location], words: tuple[str, str]
     ) -> None:
-        """Record that a flag is set on one side; `words` describe one that is, and one that is not."""
+        """Record that a flag differs; `words` are for a set flag and for an unset one."""
         values = each(lambda is_set: words[0] if is_set else words[1], flags)
         parts = each(lambda at: at.keyword(kind), around)
         self.note(Difference(kind, place, values, parts, around, "wider" if flags[0] else "narrower"))
@@ -259,7 +259,7 @@ class _Comparer:
     def operations(
         self, holder: Place | None, pair: Pair[Mapping[str, Operation]], around: Pair[Location]
     ) -> None:
-        """Compare operations, or the callbacks of one."""
+        """Compare operations, or the callbacks of an operation."""
         for name, (left, right) in aligned(pair):
             place = holder.within(f"callback {name}") if holder else Place(name)
             if left and right:
@@ -269,7 +269,7 @@ class _Comparer:
                 self.presence("callback" if holder else "operation", place, parts, around)
 
     def operation(self, place: Place, pair: Pair[Operation]) -> None:
-        """Compare one operation that both have."""
+        """Compare an operation that both sides have."""
         around, request = each(lambda one: one.at, pair), place.within("request")
         self.security(place.within("security"), each(lambda one: one.security, pair), around)
         self.flag("deprecated", place, each(lambda one: one.deprecated, pair), around, ("true", NONE))
@@ -299,7 +299,7 @@ class _Comparer:
         self.operations(place, each(lambda one: one.callbacks, pair), around)
 
     def security(self, place: Place, pair: Pair[Security], around: Pair[Location]) -> None:
-        """Compare the credentials that are accepted."""
+        """Compare the accepted credentials."""
         values = each(lambda one: " or ".join(sorted(map(describe_credentials, one.alternatives))), pair)
         lost = [
             one
@@ -318,7 +318,7 @@ class _Comparer:
         self.note(Difference("security", place, values, parts, around, effect))
 
     def status(self, place: Place, pair: Pair[Status]) -> None:
-        """Compare one response that both have."""
+        """Compare a response that both sides have."""
         around = each(lambda one: one.at, pair)
         self.values("header", place, each(lambda one: one.headers, pair), around)
         self.media(place, each(lambda one: one.media, pair), around)
@@ -338,7 +338,7 @@ class _Comparer:
                 self.note(Difference(kind, place.within(name), words, parts, around, effect))
 
     def value(self, place: Place, pair: Pair[Value]) -> None:
-        """Compare a parameter or a header that both have."""
+        """Compare a parameter or a header that both sides have."""
         at, nodes = each(lambda one: one.at, pair), each(lambda one: node_of(one.schema), pair)
         self.flag("required", place, each(lambda one: one.required, pair), at, PRESENCE)
         self.flag("deprecated", place, each(lambda one: one.deprecated, pair), at, ("true", NONE))
@@ -350,7 +350,7 @@ class _Comparer:
             self.note(Difference("written", place, exploded, parts, at, "unlike"))
         elif styles[0] != styles[1]:
             self.note(Difference("written", place, styles, parts, at, "unlike"))
-        else:  # a single text or number is written the same, exploded or not
+        else:  # `explode` does not change a single text or number
             self.note(Difference("explode", place, exploded, parts, at, "same"))
         self.nodes(place, nodes, at)
 
@@ -371,10 +371,10 @@ class _Comparer:
         """Compare two schemas of the same value.
 
         Args:
-            place: The place of that value on the wire.
+            place: The place of the value on the wire.
             pair: The schemas.
             around: The locations to show if a schema is absent.
-            is_same: Both are proved to allow the same values.
+            is_same: True if both are proved to allow the same values.
         """
         key = each(pointers, pair)
         if key in self._open:  # a schema that contains itself: the outer comparison records its differences
@@ -424,7 +424,7 @@ class _SchemaComparer:
     is_same: bool
 
     def compare(self, pair: Pair[dict[str, list[Case]]]) -> None:
-        """Compare the ways to match."""
+        """Compare the cases by type."""
         self.notes(pair)
         self.types(pair)
         if not (is_anything(pair[0]) or is_anything(pair[1])):
@@ -442,7 +442,7 @@ class _SchemaComparer:
         name: str | None = None,
         always: bool = False,
     ) -> None:
-        """Record a difference; one in the allowed values only if both are not proved to allow the same."""
+        """Record a difference; unless `always`, only if the schemas are not proved to be the same."""
         if values[0] == values[1] or (self.is_same and not always):
             return
         place = self.place if name is None else self.place.field(name)
@@ -452,12 +452,12 @@ class _SchemaComparer:
         )
 
     def relate(self, left: Any, right: Any) -> Callable[[], Effect]:
-        """Return the proof of the effect of some keywords alone."""
+        """Return a function that proves the effect of some keywords alone."""
         schemas = self.comparer.schemas
         return lambda: relate(schemas[0].proof_of_keywords(left), schemas[1].proof_of_keywords(right))
 
     def relate_cases(self, pair: Pair[list[Case]]) -> Callable[[], Effect]:
-        """Return the proof of the effect of some cases as a whole."""
+        """Return a function that proves the effect of some cases."""
         schemas = self.comparer.schemas
         return lambda: relate(schemas[0].proof_of_cases(pair[0]), schemas[1].proof_of_cases(pair[1]))
 
@@ -467,7 +467,7 @@ class _SchemaComparer:
         self.comparer.nodes(place, pair, around, is_same=self.is_same)
 
     def notes(self, pair: Pair[dict[str, list[Case]]]) -> None:
-        """Compare the keywords beside the values that are allowed, and those that are not expanded."""
+        """Compare the annotations, and the keywords that are not expanded."""
         flats = each(every_flat, pair)
         for key in NOTES:
             values = each(partial(join_values, key=key, separator=" or "), flats)
@@ -490,7 +490,7 @@ class _SchemaComparer:
                 self.note(key, words, "unknown", parts, always=True)
 
     def types(self, pair: Pair[dict[str, list[Case]]]) -> None:
-        """Compare the types, and separately whether null is one."""
+        """Compare the types, and null separately."""
         if not (is_anything(pair[0]) or is_anything(pair[1])):
             values = each(lambda cases: "allowed" if "null" in cases else "forbidden", pair)
             parts = each(
@@ -511,7 +511,7 @@ class _SchemaComparer:
         self.note("type", each(describe_types, pair), self.relate(*schemas), parts)
 
     def cases(self, name: str, pair: Pair[list[Case]]) -> None:
-        """Compare the ways to match of one type."""
+        """Compare the cases of one type."""
         match name:
             case "object":
                 self.objects(pair)
@@ -560,7 +560,7 @@ class _SchemaComparer:
         self.below(self.place.items(), each(items_of, pair))
 
     def objects(self, pair: Pair[list[Case]]) -> None:
-        """Compare objects: forms that both have are set aside, and the others compared as one."""
+        """Compare objects: pair equal forms first, then compare the others as one."""
         left, right = self.without_pairs(pair) if len(pair[0]) > 1 and len(pair[1]) > 1 else pair
         if left and right:
             _ObjectComparer(self, (left, right)).compare()
@@ -571,7 +571,7 @@ class _SchemaComparer:
             self.note("form", words, "wider" if other else "narrower", parts)
 
     def without_pairs(self, pair: Pair[list[Case]]) -> Pair[list[Case]]:
-        """Return the forms that the other side does not have."""
+        """Return the forms that only one side has."""
         left, remaining = list[Case](), list(pair[1])
         for case in pair[0]:
             for other in remaining:
@@ -592,7 +592,7 @@ class _ObjectComparer:
     pair: Pair[list[Case]]
 
     def compare(self) -> None:
-        """Compare properties, which of them are required, and other properties."""
+        """Compare the properties, the required properties, and the other properties."""
         declared = each(properties_of, self.pair)
         at = first_of(self.pair[0], self.holder.at[0]), first_of(self.pair[1], self.holder.at[1])
         for name, (left, right) in aligned(declared):
@@ -608,7 +608,7 @@ class _ObjectComparer:
         self.others(at)
 
     def effect(self, name: str) -> Effect:
-        """Return the effect of a property that one side alone names: none where others are ignored."""
+        """Return the effect of a property that only one side names; `same` if the other side ignores it."""
         was_refused, is_refused = each(lambda cases: all(case.refuses(name) for case in cases), self.pair)
         is_required = all(name in case.required() for case in self.pair[1])
         if was_refused and is_required:
@@ -623,7 +623,7 @@ class _ObjectComparer:
         return f"{describe(self.holder.comparer.schemas[side], node)}, {describe_presence(is_required)}"
 
     def presence(self, declared: Pair[dict[str, Node]], at: Pair[Location]) -> None:
-        """Compare which properties are required."""
+        """Compare the required properties."""
         left, right = each(required_sets, self.pair)
         parts = each(
             lambda cases: next(filter(None, (case.keyword("required") for case in cases)), None), self.pair
@@ -640,7 +640,7 @@ class _ObjectComparer:
             self.holder.note("required fields", words, self.holder.relate(*schemas), parts, around=at)
 
     def others(self, at: Pair[Location]) -> None:
-        """Compare the properties without a name of their own."""
+        """Compare the schemas of unnamed properties."""
         schemas = self.holder.comparer.schemas
         left, right = others_of(self.pair[0], schemas[0]), others_of(self.pair[1], schemas[1])
         if isinstance(left, str) or isinstance(right, str):
@@ -659,7 +659,7 @@ class _ObjectComparer:
 
 
 def serialization_parts(pair: Pair[Location]) -> Pair[Location | None]:
-    """Return the first keyword that changes how a parameter or a header is written."""
+    """Return the first keyword that changes the serialization of a parameter or a header."""
     for keyword in ("style", "content", "allowReserved", "allowEmptyValue", "explode"):
         left, right = pair[0].keyword(keyword), pair[1].keyword(keyword)
         if json_key(left and left.value) != json_key(right and right.value):
@@ -668,13 +668,13 @@ def serialization_parts(pair: Pair[Location]) -> Pair[Location | None]:
 
 
 def _suffices(credentials: Alternative, needed: Alternative) -> bool:
-    """Return True if some credentials are accepted where others are needed."""
+    """Return True if the credentials include the needed ones."""
     given = dict(credentials)
     return all(scheme in given and scopes <= given[scheme] for scheme, scopes in needed)
 
 
 def _only(one: Security, other: Security) -> Location | None:
-    """Return the first scheme that one side alone has."""
+    """Return the first scheme that only the first side has."""
     return next((one.schemes[name] for name in sorted(one.schemes.keys() - other.schemes.keys())), one.at)
 
 

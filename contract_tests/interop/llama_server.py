@@ -1,6 +1,6 @@
-"""llama.cpp's own server on a reranker of random weights, which is made here; it ranks by chance, and says where it listens.
+"""Run llama.cpp's server with a generated reranker of random weights, and print its URL.
 
-The model is a BERT of one layer that knows single characters. The file needs no network. `--write FILE` writes the model alone, for
+The model is a BERT with one layer and single characters as tokens. No network is needed. `--write FILE` only writes the model, for
 another build of llama.cpp.
 """
 
@@ -21,8 +21,8 @@ CHARACTERS = string.ascii_lowercase + string.digits + string.punctuation
 
 
 def write(path: Path) -> None:
-    """Write the model as GGUF, with the pooling that makes llama.cpp take it for a reranker."""
-    # as llama.cpp wants WordPiece: what begins a word has a mark, what goes on has none
+    """Write the model as GGUF, with the pooling of a reranker."""
+    # WordPiece in the form of llama.cpp: tokens at the beginning of a word have a mark
     pieces = [*CONTROLS, *(f"\u2581{one}" for one in CHARACTERS), *CHARACTERS]
     writer = gguf.GGUFWriter(path, "bert")
     writer.add_name("interop-random")
@@ -76,8 +76,8 @@ def write(path: Path) -> None:
 
 
 def main() -> None:
-    """Serve until SIGTERM to who sends the key in INTEROP_KEY; the URL is the one line on standard output."""
-    import xllamacpp  # noqa: PLC0415 - who writes the model alone has a server already
+    """Serve until SIGTERM with the key in INTEROP_KEY; print the URL on standard output."""
+    import xllamacpp  # noqa: PLC0415 - not needed for --write
 
     with TemporaryDirectory(prefix="interop-llama-") as home:
         model = Path(home, "random.gguf")

@@ -1,4 +1,4 @@
-"""Servers as processes: started, waited for, and stopped when the block ends, whatever happens in it."""
+"""Run servers as processes: start them, wait until they accept requests, and stop them."""
 
 import os
 import socket
@@ -10,12 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-PATIENCE = 400.0  # seconds until a server takes requests; LiteLLM takes ten, and minutes on a busy machine
+PATIENCE = 400.0  # seconds until a server accepts requests; LiteLLM takes ten, or minutes on a busy machine
 _GRACE = 10.0  # seconds to end before it is killed
 
 
 class NotRunningError(Exception):
-    """A server that ended, or said nothing, before it took a request."""
+    """A server that ended, or hung, before it accepted a request."""
 
 
 @contextmanager
@@ -24,15 +24,15 @@ def serving(
     ready: Callable[[str], str | None],
     environment: Mapping[str, str] | None = None,
 ) -> Generator[str]:
-    """Start a server by its command, and yield its URL.
+    """Start a server, and yield its URL.
 
     Args:
-        command: What to run.
-        ready: Called again and again with what stood on standard output; the URL once the server takes requests.
-        environment: What its environment has beside this one's.
+        command: The command to run.
+        ready: A function of the standard output so far; it returns the URL once the server accepts requests, else None.
+        environment: Additional environment variables.
 
     Raises:
-        NotRunningError: It ended, or took no request within the patience.
+        NotRunningError: The server ended, or did not accept requests in time.
     """
     with TemporaryFile("w+", encoding="utf-8") as out, TemporaryFile("w+", encoding="utf-8") as err:
         process = subprocess.Popen(
@@ -40,12 +40,12 @@ def serving(
         )
         try:
             deadline = time.monotonic() + PATIENCE
-            while (url := ready(_said(out))) is None:
+            while (url := ready(_output_of(out))) is None:
                 if process.poll() is not None or time.monotonic() > deadline:
                     state = "does not answer" if process.returncode is None else "ended"
-                    # of a traceback the last line has the cause
-                    last = (_said(err) or _said(out)).strip().rpartition("\n")[2][-300:]
-                    message = f"{Path(command[0]).name} {state}; it said: {last or 'nothing'}"
+                    # the last line of a traceback has the cause
+                    last = (_output_of(err) or _output_of(out)).strip().rpartition("\n")[2][-300:]
+                    message = f"{Path(command[0]).name} {state}; its last output: {last or 'nothing'}"
                     raise NotRunningError(message)
                 time.sleep(0.1)
             yield url
@@ -58,19 +58,19 @@ def serving(
                 process.wait()
 
 
-def first_line(said: str) -> str | None:
-    """Yield the URL of a server that prints it as its first line once it accepts requests."""
-    line, end, _ = said.partition("\n")
+def first_line(output: str) -> str | None:
+    """Return the URL of a server that prints it as its first line once it accepts requests, else None."""
+    line, end, _ = output.partition("\n")
     return line.strip() if end else None
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago, for a server that cannot choose one itself."""
+    """Return a free port, for a server that cannot choose one itself."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
-def _said(file: IO[str]) -> str:
-    # The process writes through a handle of its own at the same place, so what is here must not be moved.
+def _output_of(file: IO[str]) -> str:
+    # Read without moving the file position, which the process shares.
     return os.pread(file.fileno(), 1 << 20, 0).decode("utf-8", "replace")

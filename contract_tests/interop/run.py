@@ -1,6 +1,6 @@
-"""Others' clients through `rerank serve`, our facade through others' servers, and the verdicts on them, all run for real.
+"""Run other vendors' clients against `rerank serve`, our facade against their servers, and the conformance check on these.
 
-Exit codes: 0 all that is required works, 1 something does not. A client that cannot be run has a row that says so.
+Exit codes: 0 everything required works, 1 something does not. A client that cannot be run has a row with the reason.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def show(page: str, file: Path | None) -> None:
 
 
 def workflows_run() -> bool:
-    """Run the steps of the workflows that need no container, and return True if each ends with a verdict on its server."""
+    """Run the workflows that need no container, and return True if each ends with a verdict on its server."""
     fine = True
     for name in WORKFLOWS:
         with TemporaryDirectory(prefix="interop-workflow-") as home:
@@ -115,7 +115,7 @@ def workflows_run() -> bool:
 
 
 def main() -> int:
-    """Run, print, and return 1 if something that is required does not work."""
+    """Run, print, and return 1 if something required does not work."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -126,12 +126,14 @@ def main() -> int:
         help="one part  [default: all]",
     )
     beside = Path(sys.executable).with_name("litellm")
-    parser.add_argument("--litellm", type=Path, default=beside, metavar="COMMAND", help="the proxy's command, which may lie in another environment  [default: the one beside this Python]")  # fmt: skip
+    parser.add_argument("--litellm", type=Path, default=beside, metavar="COMMAND", help="the command of the proxy, which may be in another environment  [default: the one beside this Python]")  # fmt: skip
     for name in ("infinity", "vllm"):
-        parser.add_argument(f"--{name}", type=Path, metavar="COMMAND", help="its command, in an environment of its own  [default: not run]")  # fmt: skip
-    parser.add_argument("--verdicts", type=Path, metavar="FILE", help="write the verdicts on servers there")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".nox", help="where the npm clients are kept")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write what is printed there")
+        parser.add_argument(f"--{name}", type=Path, metavar="COMMAND", help="its command, in a separate environment  [default: not run]")  # fmt: skip
+    parser.add_argument(
+        "--verdicts", type=Path, metavar="FILE", help="write the verdicts on servers to this file"
+    )
+    parser.add_argument("--cache", type=Path, default=ROOT / ".nox", help="the directory of the npm clients")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report to this file")
     options = parser.parse_args()
 
     system = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.machine()}"
@@ -162,7 +164,7 @@ def main() -> int:
     if options.only in {None, "workflows"}:
         failed |= not workflows_run()
     if failed:
-        print("interop: something that is required does not work: see the tables", file=sys.stderr)
+        print("interop: something required does not work; see the tables", file=sys.stderr)
     return int(failed)
 
 

@@ -1,6 +1,6 @@
-"""Our facade against others' real servers, each started here and stopped again.
+"""Run our facade against other vendors' real servers, which are started and stopped here.
 
-What the facade gives, sync and async, is held against what the server answers to a plain POST. Nothing here is about speed.
+The results of the facade, sync and async, are compared with the server's responses to a plain POST.
 """
 
 import asyncio
@@ -33,23 +33,23 @@ from openrouter_rerank_api.dialects import Dialect
 
 HERE = Path(__file__).resolve().parent
 KEY = "sk-interop"
-STARTING = 300  # seconds, for a short script
+STARTING = 300  # seconds for a short script
 
-Asked = dict[str, Any]
+Arguments = dict[str, Any]
 
 
 class Call(NamedTuple):
-    """One call of the facade: what is asked, and the error that it must end in; None where it must rank."""
+    """A call of the facade: its arguments, and the error that it must raise; None if it must rank."""
 
     name: str
-    asked: Asked
+    arguments: Arguments
     error: type[StatusError] | None = None
     key: str = KEY
     dialect: Dialect = "openrouter"
 
 
 class Server(NamedTuple):
-    """One running server."""
+    """A running server."""
 
     name: str
     version: str
@@ -59,7 +59,7 @@ class Server(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One call of one server, as both shells gave it: what is wrong, or what came back."""
+    """A call of a server with both rerankers: the problem or the result of each."""
 
     server: str
     version: str
@@ -75,7 +75,7 @@ LLAMA = (
     *RANKS,
     Call("dialect jina, documents as objects", {"documents": OBJECTS}, dialect="jina"),
     Call("dialect tei, documents as objects", {"documents": OBJECTS, "top_n": 2}, dialect="tei"),
-    Call("documents as objects, which it does not take", {"documents": OBJECTS}, BadRequestError),
+    Call("documents as objects, which it refuses", {"documents": OBJECTS}, BadRequestError),
     WRONG_KEY,
 )
 FLAT = (
@@ -89,7 +89,7 @@ LITELLM = (
     Call("dialect cohere-v2", {"documents": DOCUMENTS, "top_n": 2}, dialect="cohere-v2"),
     Call("documents as objects", {"documents": OBJECTS}),
     Call("a model that it does not have", {"documents": DOCUMENTS, "model": "none"}, BadRequestError),
-    # without a database it cannot look a key up, and says so with 400
+    # without a database it cannot look up keys, and answers 400
     Call("a wrong key, which it answers with 400", {"documents": DOCUMENTS}, BadRequestError, key="sk-wrong"),
     Call(
         "a key that its upstream refuses",
@@ -101,7 +101,7 @@ LITELLM = (
 
 @dataclass(frozen=True)
 class Commands:
-    """The commands of servers that lie in environments of their own; None where it could not be installed."""
+    """The commands of servers in separate environments; None for a server that could not be installed."""
 
     litellm: Path
     infinity: Path | None = None
@@ -109,7 +109,7 @@ class Commands:
 
 
 def table(commands: Commands) -> list[Row]:
-    """Start the servers, and call each with both shells."""
+    """Start the servers, and call each with both rerankers."""
     rows: list[Row] = []
     for name, start in starts(commands).items():
         if start is None:
@@ -128,7 +128,7 @@ REQUIRED = ("llama.cpp", "LiteLLM proxy", "rerank serve")
 
 
 def starts(commands: Commands) -> dict[str, Callable[[], AbstractContextManager[Server]] | None]:
-    """Return what starts each server; None for one that could not be installed."""
+    """Return a function that starts each server; None for a server that could not be installed."""
     infinity_command, vllm_command = commands.infinity, commands.vllm
     return {
         "llama.cpp": llama,
@@ -141,14 +141,14 @@ def starts(commands: Commands) -> dict[str, Callable[[], AbstractContextManager[
 
 @contextmanager
 def llama() -> Generator[Server]:
-    """llama.cpp's own server on a model of random weights."""
+    """Run llama.cpp's server with a model of random weights."""
     with serving([sys.executable, HERE / "llama_server.py"], first_line, {"INTEROP_KEY": KEY}) as url:
         yield Server("llama.cpp", f"xllamacpp {_version('xllamacpp')}", f"{url}/v1", "random", LLAMA)
 
 
 @contextmanager
 def proxy(command: Path) -> Generator[Server]:
-    """Run the LiteLLM proxy in front of our own server, which stands in for Cohere's."""
+    """Run the LiteLLM proxy in front of our own server, which replaces Cohere's."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(TemporaryDirectory(prefix="interop-litellm-")))
         rerank = [
@@ -174,7 +174,7 @@ def proxy(command: Path) -> Generator[Server]:
         configuration = {
             "model_list": models,
             "general_settings": {"master_key": KEY},
-            # after one refusal by its upstream it would answer 429 by itself for a while
+            # otherwise it answers 429 for a while after its upstream refused a request
             "router_settings": {"disable_cooldowns": True},
         }
         config = home / "config.yaml"
@@ -191,7 +191,7 @@ def proxy(command: Path) -> Generator[Server]:
 
 @contextmanager
 def ours() -> Generator[Server]:
-    """Our own server, to compare with."""
+    """Run our own server, for comparison."""
     command = [Path(sys.executable).with_name("rerank"), "serve", "--port=0", "--key-env=UPSTREAM"]
     with serving(command, first_line, {"UPSTREAM": KEY}) as url:
         yield Server(
@@ -205,7 +205,7 @@ def ours() -> Generator[Server]:
 
 @contextmanager
 def infinity(command: Path) -> Generator[Server]:
-    """Run infinity on a model of random weights."""
+    """Run infinity with a model of random weights."""
     with _tiny(command) as (model, port):
         run = [command, "v2", "--model-id", model, "--served-model-name", "tiny", "--device", "cpu"]
         run += ["--engine", "torch", "--no-bettertransformer", "--no-model-warmup", "--api-key", KEY]
@@ -218,7 +218,7 @@ def infinity(command: Path) -> Generator[Server]:
 
 @contextmanager
 def vllm(command: Path) -> Generator[Server]:
-    """Run vLLM on a CPU, on a model of random weights."""
+    """Run vLLM on a CPU, with a model of random weights."""
     with _tiny(command) as (model, port):
         run = [
             command,
@@ -240,7 +240,7 @@ def vllm(command: Path) -> Generator[Server]:
 
 @contextmanager
 def _tiny(command: Path) -> Generator[tuple[Path, int]]:
-    """Write the model by the server's own transformers, and yield its directory and a port."""
+    """Write the model with the server's own transformers, and yield its directory and a port."""
     with TemporaryDirectory(prefix="interop-tiny-") as home:
         write = [python_beside(command), HERE / "tiny_reranker.py", home]
         done = subprocess.run(write, capture_output=True, encoding="utf-8", timeout=STARTING, check=False)
@@ -272,17 +272,17 @@ def installed(command: Path, package: str = "litellm") -> str:
 
 
 def row(server: Server, call: Call) -> Row:
-    """One call, by both shells."""
+    """Make a call with both rerankers."""
     expected = None if call.error else plain(server, call)
     cells = tuple(judged(call, shell, server, expected) for shell in (sync, asynchronous))
     failed = any(wrong for wrong, _ in cells)
-    first, second = (said for _, said in cells)
+    first, second = (result for _, result in cells)
     return Row(server.name, server.version, call.name, (first, second), failed)
 
 
 def plain(server: Server, call: Call) -> list[tuple[int, float]]:
-    """Return the server's answer to a plain POST, best first."""
-    body = {"model": server.model, "query": QUERY, **call.asked}
+    """Return the server's response to a plain POST, best first."""
+    body = {"model": server.model, "query": QUERY, **call.arguments}
     if call.dialect != "openrouter":
         body["documents"] = DOCUMENTS  # other dialects send objects as their texts
     headers = {"Authorization": f"Bearer {call.key}"}
@@ -293,7 +293,7 @@ def plain(server: Server, call: Call) -> list[tuple[int, float]]:
     )
 
 
-def settings(server: Server, call: Call) -> Asked:
+def settings(server: Server, call: Call) -> Arguments:
     """Return the arguments of both rerankers."""
     return {
         "api_key": call.key,
@@ -306,17 +306,17 @@ def settings(server: Server, call: Call) -> Asked:
 
 
 def sync(server: Server, call: Call) -> Ranking[Any]:
-    """By Reranker."""
+    """Rank with `Reranker`."""
     with Reranker(**settings(server, call)) as reranker:
-        return reranker.rerank(QUERY, **call.asked)
+        return reranker.rerank(QUERY, **call.arguments)
 
 
 def asynchronous(server: Server, call: Call) -> Ranking[Any]:
-    """By AsyncReranker."""
+    """Rank with `AsyncReranker`."""
 
     async def rank() -> Ranking[Any]:
         async with AsyncReranker(**settings(server, call)) as reranker:
-            return await reranker.rerank(QUERY, **call.asked)
+            return await reranker.rerank(QUERY, **call.arguments)
 
     return asyncio.run(rank())
 
@@ -327,16 +327,16 @@ def judged(
     server: Server,
     expected: list[tuple[int, float]] | None,
 ) -> tuple[bool, str]:
-    """Return whether a reranker failed, and its ranking."""
+    """Return True if a reranker failed, and the text of the problem or the result."""
     try:
         ranking = shell(server, call)
     except RerankError as error:
         status = f" ({error.status})" if isinstance(error, StatusError) else ""
-        said = type(error).__name__ + status
-        return (False, said) if call.error and type(error) is call.error else (True, f"{said}: {error}")
+        result = type(error).__name__ + status
+        return (False, result) if call.error and type(error) is call.error else (True, f"{result}: {error}")
     if expected is None:
-        return True, f"a ranking, where {call.error and call.error.__name__} was expected"
-    problem = wrong(ranking, expected, call.asked["documents"])
+        return True, f"a ranking instead of {call.error and call.error.__name__}"
+    problem = wrong(ranking, expected, call.arguments["documents"])
     return bool(problem), problem or f"ranks {ranking.indices}; usage: {usage(ranking)}"
 
 
@@ -353,7 +353,7 @@ def wrong(ranking: Ranking[Any], expected: list[tuple[int, float]], documents: S
 
 
 def usage(ranking: Ranking[Any]) -> str:
-    """Return the usage of the ranking, without the fields that the server left out."""
+    """Return the usage of the ranking, without missing fields."""
     figures = {name: getattr(ranking.usage, name) for name in ("cost", "search_units", "total_tokens")}
     return ", ".join(f"{name} {value:g}" for name, value in figures.items() if value is not None) or "none"
 

@@ -1,7 +1,7 @@
-"""Write a reranker of random weights in the form of transformers: `tiny_reranker.py DIRECTORY`; it ranks by chance.
+"""Write a reranker of random weights in the form of transformers: `tiny_reranker.py DIRECTORY`.
 
-The model is a BERT of one layer that knows single characters, for servers that load a directory (vLLM, infinity, TEI). It needs
-transformers and torch, and no network.
+The model is a BERT with one layer and single characters as tokens, for servers that load a directory (vLLM, infinity, TEI). The
+script needs transformers and torch, and no network.
 """
 
 import string

@@ -1,4 +1,4 @@
-"""The verdict of the conformance kit on others' real servers at each level, as docs/servers.md."""
+"""Check other vendors' real servers with the conformance kit, and write docs/servers.md."""
 
 import os
 import subprocess
@@ -16,9 +16,9 @@ from servers import KEY, Commands, Server
 from rerank_conformance.report import LEVELS, Report
 from rerank_conformance.reports.words import VERDICTS, failed, grouped_causes, visible
 
-PATIENCE = 1800  # seconds, for one check
-TIMEOUT = "120"  # seconds, for one answer: a busy machine must not decide a verdict
-LONGEST = 160  # characters of what a server answered
+PATIENCE = 1800  # seconds for one check
+TIMEOUT = "120"  # seconds for one response, so that a busy machine does not decide a verdict
+LONGEST = 160  # characters of a response
 HEAD = """\
 # Servers and the contract
 
@@ -34,7 +34,7 @@ llama.cpp, infinity and vLLM have a model of random weights. In level `ranking`,
 
 
 class Verdict(NamedTuple):
-    """The report on one server, or the reason why there is none."""
+    """The report on a server, or the reason why it is missing."""
 
     server: str
     version: str
@@ -43,12 +43,12 @@ class Verdict(NamedTuple):
 
 
 def all_verdicts(commands: Commands) -> list[Verdict]:
-    """Start each server, and have it judged."""
+    """Start and check each server."""
     return [verdict(name, start) for name, start in servers.starts(commands).items()]
 
 
 def verdict(name: str, start: Callable[[], AbstractContextManager[Server]] | None) -> Verdict:
-    """Start one server, and have it judged."""
+    """Start and check one server."""
     if start is None:
         return Verdict(name, "", None, "it could not be installed")
     try:
@@ -59,14 +59,14 @@ def verdict(name: str, start: Callable[[], AbstractContextManager[Server]] | Non
 
 
 def judge(server: Server) -> Report:
-    """Return the report of a whole check, made by the command."""
+    """Run a full check with the command, and return its report."""
     with TemporaryDirectory(prefix="interop-check-") as home:
         file = Path(home, "report.json")
         check = [sys.executable, "-m", "rerank_conformance", "check", server.base_url, "--json", file]
         check += ["--model", server.model, "--key-env", "INTEROP_KEY", "--seed", "1", "--timeout", TIMEOUT]
         environment = os.environ | {"INTEROP_KEY": KEY}
         try:
-            # it ends with 1 where a server is not conformant
+            # the exit code is 1 if the server is not conformant
             done = subprocess.run(
                 check, env=environment, capture_output=True, encoding="utf-8", timeout=PATIENCE, check=False
             )
@@ -75,7 +75,7 @@ def judge(server: Server) -> Report:
             message = f"the check did not end within {PATIENCE} s"
             raise NotRunningError(message) from None
         except OSError:
-            message = f"the check gave no report: {' '.join(done.stderr.split())[-300:]}"
+            message = f"the check wrote no report: {' '.join(done.stderr.split())[-300:]}"
             raise NotRunningError(message) from None
 
 
@@ -91,7 +91,7 @@ def cells(one: Verdict) -> list[str]:
 
 
 def causes(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Yield the causes of each verdict in words, the heaviest first."""
+    """Yield the causes of each verdict, the heaviest first."""
     for one in verdicts:
         if one.report is None:
             continue
@@ -104,9 +104,9 @@ def causes(verdicts: Sequence[Verdict]) -> Iterator[str]:
             for cause in found:
                 rule = cause.rule
                 names = ", ".join(f"`{name}`" for name in cause.names)
-                said = " ".join(visible(rule.actual or rule.reason or "").split())
-                shown = f"{said[:LONGEST]}…" if len(said) > LONGEST else said
+                actual = " ".join(visible(rule.actual or rule.reason or "").split())
+                shown = f"{actual[:LONGEST]}…" if len(actual) > LONGEST else actual
                 shown = shown.replace("`", "'")
-                what = rule.requirement if len(cause.rules) == 1 else f"{len(cause.rules)} rules"
-                yield f"- **{cause.level}** {what} ({names}): `{shown}`"
+                title_of_cause = rule.requirement if len(cause.rules) == 1 else f"{len(cause.rules)} rules"
+                yield f"- **{cause.level}** {title_of_cause} ({names}): `{shown}`"
             yield ""

@@ -1,7 +1,7 @@
-"""Run the `run:` steps of a workflow of GitHub Actions here, those of a composite action in this repository included.
+"""Run the `run:` steps of a GitHub Actions workflow locally, including composite actions of this repository.
 
-It knows what the workflows of docs/workflows use: `run`, `env`, `id`, `if: always()`, outputs of steps, a checkout of this repository
-below a path, and `./PATH` as an action. Other actions do nothing. What a step leaves in the background runs until the end.
+It supports the features that docs/workflows uses: `run`, `env`, `id`, `if: always()`, outputs of steps, a checkout of this repository
+below a path, and `./PATH` as an action. Other actions do nothing. Background processes of a step run until the end.
 """
 
 import os
@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-LONGEST = 900  # seconds, for one step
+LONGEST = 900  # seconds for one step
 _EXPRESSION = re.compile(r"\$\{\{\s*([\w.-]+)\s*\}\}")
 
 Step = dict[str, Any]
@@ -33,12 +33,12 @@ class Ran:
     code: int = 0
     log: str = ""
     outputs: Scope = field(default_factory=dict[str, str])
-    """By `steps.ID.outputs.NAME`."""
+    """The outputs by `steps.ID.outputs.NAME`."""
     summary: str = ""
 
 
 class Runner:
-    """One job, in a directory of its own."""
+    """A job, in its own directory."""
 
     def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
         self.workspace = home / "workspace"
@@ -49,7 +49,7 @@ class Runner:
         self._groups: list[int] = []
 
     def run(self, steps: list[Step], scope: Scope, environment: Mapping[str, str]) -> Ran:
-        """Run the steps one after the other; after a failure, only those that run always."""
+        """Run the steps in order; after a failure, only steps with `if: always()`."""
         ran = Ran()
         for number, step in enumerate(steps):
             if ran.code and step.get("if") != "always()":
@@ -80,7 +80,7 @@ class Runner:
         return self.composite(self.workspace / action, given, environment)
 
     def composite(self, home: Path, given: Mapping[str, str], environment: Mapping[str, str] = {}) -> Ran:
-        """Run a composite action with its inputs; its outputs have their own names."""
+        """Run a composite action with these inputs; its outputs are returned under their own names."""
         action: dict[str, Any] = yaml.safe_load((home / "action.yml").read_text("utf-8"))
         unknown = given.keys() - action["inputs"].keys()
         if unknown:
@@ -117,13 +117,13 @@ class Runner:
             )
             self._groups.append(process.pid)
             code = process.wait(LONGEST)
-        said = files["GITHUB_OUTPUT"].read_text("utf-8").splitlines()
-        outputs = {key: value for key, _, value in (line.partition("=") for line in said)}
+        lines = files["GITHUB_OUTPUT"].read_text("utf-8").splitlines()
+        outputs = {key: value for key, _, value in (line.partition("=") for line in lines)}
         summary = files["GITHUB_STEP_SUMMARY"].read_text("utf-8")
         return Ran(code, log.read_text("utf-8", "replace"), outputs, summary)
 
     def close(self) -> None:
-        """End whatever the steps left running."""
+        """Kill the processes that the steps left running."""
         for group in self._groups:
             for kind in (signal.SIGTERM, signal.SIGKILL):
                 try:
@@ -134,7 +134,7 @@ class Runner:
 
 @contextmanager
 def runner(home: Path, environment: Mapping[str, str] | None = None) -> Generator[Runner]:
-    """Yield a runner, and end what its steps started."""
+    """Yield a runner, and kill the processes of its steps at the end."""
     made = Runner(home, environment or {})
     try:
         yield made
@@ -143,7 +143,7 @@ def runner(home: Path, environment: Mapping[str, str] | None = None) -> Generato
 
 
 def run_workflow(file: Path, home: Path, environment: Mapping[str, str] | None = None) -> Ran:
-    """Run the one job of a workflow."""
+    """Run the only job of a workflow."""
     workflow: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
     (job,) = workflow["jobs"].values()
     with runner(home, environment) as made:
@@ -151,5 +151,5 @@ def run_workflow(file: Path, home: Path, environment: Mapping[str, str] | None =
 
 
 def _filled(text: str, scope: Mapping[str, str]) -> str:
-    """Replace the expressions; one that is not known is empty, as on GitHub."""
+    """Replace the expressions; an unknown one becomes empty, as on GitHub."""
     return _EXPRESSION.sub(lambda found: scope.get(found[1], ""), text)

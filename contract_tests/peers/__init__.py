@@ -1,1 +1,1 @@
-"""Compare the facade with other clients by what each does on the faults of the test kit."""
+"""Compare the facade with other clients on the faults of the test kit."""

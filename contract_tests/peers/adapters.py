@@ -18,7 +18,7 @@ QUERY = "What is the capital of France?"
 DOCUMENTS = ["Berlin is the capital of Germany.", "A whale is a mammal.", "Paris is the capital of France."]
 
 Ranking = list[tuple[Any, Any, Any]]
-"""The index, the score and the document of each result; None for the document where the client gives no document of the caller."""
+"""The index, score and document of each result; the document is None if the client does not return the caller's."""
 
 
 def openrouter_rerank(url: str, timeout: float | None) -> Ranking:
@@ -46,7 +46,7 @@ def cohere(url: str, timeout: float | None) -> Ranking | None:
 
 
 def litellm(url: str, timeout: float | None) -> Ranking | None:
-    """Rank with LiteLLM's function, which takes the whole address for Cohere's form."""
+    """Rank with LiteLLM's function, which needs the full URL for Cohere's form."""
     sdk = import_module("litellm")
     options = {} if timeout is None else {"timeout": timeout}
     address = {"api_base": f"{url}/rerank", "api_key": KEY}
@@ -70,7 +70,7 @@ ADAPTERS: dict[str, Adapter] = {
 
 
 def without_documents(results: Any) -> Ranking | None:
-    """Convert results that are objects or mappings, and whose documents are the server's echo."""
+    """Convert results that are objects or mappings; drop their documents, which are the server's echo."""
     if results is None:
         return None
     rows = [result if isinstance(result, Mapping) else vars(result) for result in results]
@@ -78,7 +78,7 @@ def without_documents(results: Any) -> Ranking | None:
 
 
 def outcome(rank: Adapter, url: str, timeout: float | None) -> dict[str, Any]:
-    """Make one call, and return its outcome as JSON takes it."""
+    """Make one call, and return its outcome as JSON data."""
     try:
         return {"ranking": rank(url, timeout)}
     except Exception as error:  # noqa: BLE001 - each error of a client is its outcome
@@ -92,7 +92,7 @@ def outcome(rank: Adapter, url: str, timeout: float | None) -> dict[str, Any]:
 
 
 def read_message(error: Exception) -> str:
-    """Return the text of an error; an empty string if the client's own `__str__` fails."""
+    """Return the text of an error; an empty string if its `__str__` fails."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - a `__str__` of any library may raise anything
@@ -100,7 +100,7 @@ def read_message(error: Exception) -> str:
 
 
 def is_picklable(error: Exception) -> bool:
-    """True if the error comes back from a pickle with its class and message."""
+    """Return True if an unpickled copy of the error has the same class and message."""
     try:
         copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled in this line
     except Exception:  # noqa: BLE001 - a class of any library may raise anything here
@@ -109,9 +109,9 @@ def is_picklable(error: Exception) -> bool:
 
 
 def facts(name: str) -> dict[str, Any]:
-    """Read the facts of a package from the metadata of this environment."""
+    """Return the facts of a package from the metadata of this environment."""
     found = {one.metadata["Name"].lower().replace("_", "-"): one for one in distributions()}
-    for installer in ("pip", "setuptools", "wheel"):  # `python -m venv` brings them, no client does
+    for installer in ("pip", "setuptools", "wheel"):  # installed by `python -m venv`, not by a client
         found.pop(installer, None)
     recorded = [file.size or 0 for one in found.values() for file in one.files or [] if file.suffix != ".pyc"]
     own = distribution(name)
@@ -125,7 +125,7 @@ def facts(name: str) -> dict[str, Any]:
 
 
 def main(name: str) -> None:
-    """Answer each line of stdin with a line on stdout; the first one says that the client is imported."""
+    """Answer each line of stdin with a line on stdout; print `ready` after the import of the client."""
     answers, sys.stdout = sys.stdout, sys.stderr  # some clients print
     import_module(name.replace("-", "_"))
     print("ready", file=answers, flush=True)

@@ -1,4 +1,4 @@
-"""The table of the faults to serve, and the table of the clients to compare."""
+"""The faults to serve, and the clients to compare."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ class Row:
 
     Attributes:
         fault: The fault.
-        cause: A regular expression for the words that name its cause in an error.
+        cause: A regular expression for words in an error that name the cause.
         timeout: The timeout in seconds that the caller sets; None for the client's own default.
     """
 
@@ -44,7 +44,7 @@ class Peer:
 
 
 def to_voyage(sent: bytes) -> bytes:
-    """Convert the bytes of a response to Voyage's form; the announced length is as right or wrong as before."""
+    """Convert a response to Voyage's form; a wrong Content-Length stays wrong by the same amount."""
     head, separator, body = sent.partition(b"\r\n\r\n")
     usage = b'"object": "list", "usage": {"total_tokens": 1}, "data":'
     changed = body.replace(b'"results":', usage)
@@ -83,7 +83,7 @@ def from_catalogue(name: str, cause: str, timeout: float | None = None) -> Row:
 
 
 CONTROL = Row(Fault("control", "Return a valid ranking.", None, _valid), "")
-"""A valid response, by which each client and its adapter must rank before any fault is served."""
+"""A valid response, which each client must rank before any fault is served."""
 
 TIMEOUT = 2.0
 """The timeout in seconds that the caller sets for servers that do not finish."""

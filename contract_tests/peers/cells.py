@@ -1,4 +1,4 @@
-"""Each observation as the text of a cell, by what happened alone."""
+"""Describe observations as cells of a table."""
 
 import math
 import re
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 Result = Sequence[Any]
-"""The index, the score and the document of the caller, as a client returned them."""
+"""The index, score and document of a result, as the client returned them."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """The end of one call, and the requests that the server received until then.
+    """The outcome of a call, and the requests that the server received.
 
     Attributes:
         requests: The number of requests.
-        seconds: The duration of the call; None if it had not ended at the bound.
+        seconds: The duration of the call; None if it was still running at the bound.
         error: The class of the error, or an empty string.
         status: The HTTP status that the error has as an attribute.
         message: The text of the error.
@@ -42,13 +42,13 @@ def describe(
     Args:
         seen: The observation.
         documents: The documents of the call.
-        cause: A regular expression for the words that name the cause of the fault.
+        cause: A regular expression for words that name the cause of the fault.
         bound: The seconds after which a call was given up.
-        has_error: True if no ranking is right, however valid it looks.
+        has_error: True if any ranking is wrong, even a valid one.
     """
     if seen.seconds is None:
         return f"**still waiting after {bound:g} s**{count(seen.requests, ' ({} requests)')}"
-    # Only whole seconds mean something on a busy machine.
+    # On a busy machine, fractions of a second mean nothing.
     duration = f", {seen.seconds:.0f} s" if seen.seconds >= 3 else ""
     ended = f"{count(seen.requests, ' after {} requests')}{duration}"
     if seen.error:
@@ -66,12 +66,12 @@ def describe(
 
 
 def count(requests: int, text: str) -> str:
-    """Return the text with the number of requests; an empty string for one request, which is the rule."""
+    """Return the text with the number of requests; an empty string for one request."""
     return "" if requests == 1 else text.format(requests or "no")
 
 
 def names_cause(seen: Observation, cause: str) -> bool:
-    """True if class, status or message of the error has one of the words for the cause."""
+    """Return True if the class, status or message of the error names the cause."""
     return re.search(cause, f"{seen.error} {seen.status} {seen.message}", re.IGNORECASE) is not None
 
 
@@ -80,7 +80,7 @@ def find_problems(ranking: Sequence[Result], documents: Sequence[str]) -> list[s
     problems: list[str] = []
     for index, score, document in ranking:
         if not is_index(index, len(documents)):
-            # Python takes a negative index from the end.
+            # In Python, a negative index counts from the end.
             is_wrong = document is not None and isinstance(index, int) and index < 0
             problems.append(f"{'wrong document for' if is_wrong else 'passes on'} index {show(index)}")
         if not is_number(score):
@@ -94,16 +94,16 @@ def find_problems(ranking: Sequence[Result], documents: Sequence[str]) -> list[s
 
 
 def is_index(value: Any, size: int) -> bool:
-    """True if the value is the index of one of so many documents."""
+    """Return True for a valid index into a list of this size."""
     return type(value) is int and 0 <= value < size
 
 
 def is_number(value: Any) -> bool:
-    """True if the value is a finite number."""
+    """Return True for a finite number."""
     return type(value) in {int, float} and math.isfinite(value)
 
 
 def show(value: Any) -> str:
-    """Return a value as Python writes it, shortened, for a cell of Markdown."""
+    """Return the repr of a value, shortened and escaped for Markdown."""
     text = repr(value).replace("|", "\\|")
     return f"`{text[:20]}`"

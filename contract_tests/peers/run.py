@@ -1,9 +1,9 @@
-"""Compare the facade with other clients by what each does on the faults of the test kit, and write the tables of a page.
+"""Compare the facade with other clients on the faults of the test kit, and write the tables of a page.
 
-Each client runs in the environment that is given for it, over loopback. The tables replace the lines of the page between
-`<!-- begin tables -->` and `<!-- end tables -->`; the rest of the page is written by hand.
+Each client runs in its own environment, over loopback. The tables replace the lines of the page between
+`<!-- begin tables -->` and `<!-- end tables -->`; the rest of the page is handwritten.
 
-Exit codes: 0 done, 1 a client could not be run, which the page says by name, 2 wrong arguments.
+Exit codes: 0 done, 1 a client could not be run (the page names it), 2 wrong arguments.
 """
 
 import argparse
@@ -42,7 +42,7 @@ class Column:
         peer: The client.
         facts: The facts of the package.
         seen: The observations, by the name of the fault.
-        problem: The reason why it could not be run, or an empty string.
+        problem: The reason why the client could not be run, or an empty string.
     """
 
     peer: Peer
@@ -83,13 +83,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def pickled(column: Column) -> str:
-    """Return how many of the errors of a client can be pickled."""
+    """Return the number of a client's errors that can be pickled, of all."""
     errors = [seen for seen in column.seen.values() if seen.error]
     return f"{sum(seen.pickles for seen in errors)} of {len(errors)}"
 
 
 def tables(columns: Sequence[Column], sections: Mapping[str, Sequence[Row]], bound: float, made: str) -> str:
-    """Format the part of the page that the command writes."""
+    """Return the generated part of the page."""
     ran = [column for column in columns if not column.problem]
     names = [column.peer.name for column in ran]
     rows = [[name, *(show(column.facts) for column in ran)] for name, show in FACTS.items()]
@@ -110,7 +110,7 @@ def tables(columns: Sequence[Column], sections: Mapping[str, Sequence[Row]], bou
 
 
 def replace_tables(page: str, new: str) -> str:
-    """Return the page with new tables.
+    """Return the page with its tables replaced.
 
     Raises:
         ValueError: The page does not have both markers, each once and in order.
@@ -118,7 +118,7 @@ def replace_tables(page: str, new: str) -> str:
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end or BEGIN in after or END in before + after:
-        message = f"the page: {BEGIN} and {END} must each be there once, in this order; add them"
+        message = f"the page: {BEGIN} and {END} must each appear once, in this order; add them"
         raise ValueError(message)
     return f"{before}{BEGIN}\n\n{new}\n\n{END}{after}"
 
@@ -130,10 +130,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     every = {row.fault.name: row for section in SECTIONS.values() for row in section}
     parser.add_argument(
-        "fault", nargs="*", metavar="FAULT", help="serve these faults alone, and change no page"
+        "fault", nargs="*", metavar="FAULT", help="serve only these faults, and do not change the page"
     )
     parser.add_argument("--python", action="append", default=[], metavar="NAME=PATH", help="the Python of the environment with a client")  # fmt: skip
-    parser.add_argument("--bound", type=float, default=BOUND, metavar="SECONDS", help="end a call by force after this time  [default: %(default)g]")  # fmt: skip
+    parser.add_argument("--bound", type=float, default=BOUND, metavar="SECONDS", help="kill a client whose call takes longer  [default: %(default)g]")  # fmt: skip
     parser.add_argument("--page", type=Path, metavar="FILE", help="the page to write the tables into")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.fault if name not in every]:

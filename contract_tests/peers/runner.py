@@ -1,4 +1,4 @@
-"""Run the adapter of a client in a process of its own, against the faults on loopback."""
+"""Run the adapter of a client in a separate process, against the faults on loopback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from peers.cells import Observation
 
 ADAPTERS = Path(__file__).with_name("adapters.py")
 STARTING = 300.0
-"""Seconds for a client to be imported and to make its first call, on a busy machine too."""
+"""The seconds for the import and the first call of a client, also on a busy machine."""
 
 Facts = dict[str, Any]
 
@@ -55,7 +55,7 @@ class Worker:
         self._send({"url": url, "timeout": timeout})
 
     def receive(self, patience: float) -> str | None:
-        """Return the next line; None if it did not come in time.
+        """Return the next line; None after the timeout.
 
         Raises:
             CannotRunError: The process ended.
@@ -69,7 +69,7 @@ class Worker:
         return line
 
     def stop(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
         self._reading.join()
@@ -87,8 +87,8 @@ class Worker:
 
 @contextmanager
 def working(peer: Peer, python: str) -> Generator[Worker]:
-    """Start the adapter of a client with the Python of its environment, and end it with the block."""
-    # No proxy, key or module path of the user takes part.
+    """Start the adapter of a client with the Python of its environment, and stop it at the end of the block."""
+    # Do not pass on proxies, keys or module paths of the user.
     passed = ("PATH", "HOME", "SYSTEMROOT", "TMPDIR")
     environment = {name: os.environ[name] for name in passed if name in os.environ}
     environment["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # litellm fetches it on import otherwise
@@ -99,7 +99,7 @@ def working(peer: Peer, python: str) -> Generator[Worker]:
             log.seek(0)
             return " ".join(log.read().split())[-300:] or "the process ended without a message"
 
-        # With -P the modules beside the script hide none of the client's.
+        # -P keeps the modules beside the script from shadowing the client's.
         command = [python, "-P", str(ADAPTERS), peer.name]
         with subprocess.Popen(command, stderr=log, env=environment, **pipes) as process:  # type: ignore[call-overload]  # the pipes in one mapping
             worker = Worker(process, last_words)
@@ -112,8 +112,8 @@ def working(peer: Peer, python: str) -> Generator[Worker]:
 def observe(peer: Peer, python: str, rows: Iterable[Row], bound: float) -> Generator[Facts | Observation]:
     """Yield the facts of a client, then an observation for each row.
 
-    A client that has not ended at the bound is ended by force, and started again for the next row. Each process first ranks
-    the valid response, so that no row pays for an import.
+    A client that exceeds the bound is killed, and started again for the next row. Each process first ranks the valid response, so
+    that no row includes the import.
 
     Raises:
         CannotRunError: The client is not installed, or does not rank the valid response.

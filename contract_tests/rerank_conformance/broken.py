@@ -1,4 +1,4 @@
-"""For each rule a server that breaks it, and as far as can be no other; and the servers that break none."""
+"""Broken servers: one for each rule, which breaks that rule and, if possible, no other."""
 
 import gzip
 import itertools
@@ -68,7 +68,7 @@ def _without(body: Body, *names: str) -> Body:
 
 
 class _Attributed(Reference):
-    """Refuses requests that name the application that they come from."""
+    """Refuses requests with attribution headers."""
 
     def media_type(self, request: Request) -> None:
         super().media_type(request)
@@ -77,7 +77,7 @@ class _Attributed(Reference):
 
 
 class _ExactMediaType(Reference):
-    """Compares the content type as a string, so that a charset is too much."""
+    """Compares the content type as a string, so that a charset is refused."""
 
     def media_type(self, request: Request) -> None:
         if request.headers.get("content-type") != "application/json":
@@ -85,7 +85,7 @@ class _ExactMediaType(Reference):
 
 
 class _BraceFirst(Reference):
-    """Wants the body to begin with a brace."""
+    """Refuses a body that does not begin with a brace."""
 
     def parse(self, body: bytes) -> object:
         if not body.startswith(b"{"):
@@ -157,7 +157,7 @@ _ACCEPTANCE: Mapping[str, Server] = {
         "Refuses a provider of null.", lambda b: "provider" in b and b["provider"] is None
     ),
     "acceptance.provider": refusing(
-        "Refuses preferences of null.",
+        "Refuses provider preferences of null.",
         lambda b: None in (b.get("provider") or {}).values(),
     ),
     "acceptance.observability": refusing("Refuses trace.", lambda b: "trace" in b),
@@ -167,7 +167,7 @@ _ACCEPTANCE: Mapping[str, Server] = {
     "acceptance.look-alikes": refusing(
         "Refuses documents that look like JSON.", lambda b: any(_text(d)[:1] == "{" for d in b["documents"])
     ),
-    "acceptance.blank-query": refusing("Refuses a query without words.", lambda b: not b["query"].strip()),
+    "acceptance.blank-query": refusing("Refuses a blank query.", lambda b: not b["query"].strip()),
 }
 
 
@@ -175,14 +175,14 @@ _ACCEPTANCE: Mapping[str, Server] = {
 
 
 class _OneMore(Reference):
-    """Returns one document more than top_n."""
+    """Returns one more document than top_n."""
 
     def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
         return super().cut(ranked, None if top_n is None else top_n + 1)
 
 
 def _all_asked(change: Callable[[list[Body], Body], list[Body]]) -> Callable[[list[Body], Body], list[Body]]:
-    """Return the change for requests without top_n alone: rankings cut by it stay as they are."""
+    """Return the change restricted to requests without top_n."""
     return lambda results, body: results if "top_n" in body else change(results, body)
 
 
@@ -230,7 +230,7 @@ def _plain(text: str) -> bool:
 
 
 class _Summing(Reference):
-    """Reports the sum of all tokens since it was started."""
+    """Reports the total tokens since it was started."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -249,18 +249,18 @@ _ANSWER: Mapping[str, Server] = {
         "Sends rankings as text/plain.",
         lambda a: a._replace(headers={**a.headers, "content-type": "text/plain"}),
     ),
-    "answer.json": ranking("Cuts rankings off.", lambda a: a._replace(body=a.body[:-1])),
+    "answer.json": ranking("Truncates rankings.", lambda a: a._replace(body=a.body[:-1])),
     "answer.schema": answering(
-        "Calls the results data.", lambda a, _: {**_without(a, "results"), "data": a["results"]}
+        "Names the results data.", lambda a, _: {**_without(a, "results"), "data": a["results"]}
     ),
     "answer.index-integer": each("Writes the index as text.", lambda r: {**r, "index": str(r["index"])}),
     "answer.index-in-range": listing("Has an index past the end.", _all_asked(_past_the_end)),
-    "answer.index-unique": listing("Has one position twice.", _all_asked(_one_twice)),
-    "answer.index-points-at-echo": listing("Mixes up the first two echoes.", _echoes_swapped),
+    "answer.index-unique": listing("Has one index twice.", _all_asked(_one_twice)),
+    "answer.index-points-at-echo": listing("Swaps the first two echoes.", _echoes_swapped),
     "answer.score-number": each(
         "Writes scores as text.", lambda r: {**r, "relevance_score": str(r["relevance_score"])}
     ),
-    "answer.descending": listing("Has the worst first.", _all_asked(lambda results, _: results[::-1])),
+    "answer.descending": listing("Sorts the worst first.", _all_asked(lambda results, _: results[::-1])),
     "answer.not-empty": listing(
         "Returns nothing for a top_n of 1.", lambda results, body: [] if body.get("top_n") == 1 else results
     ),
@@ -271,12 +271,12 @@ _ANSWER: Mapping[str, Server] = {
     ),
     "answer.top-n-filled": VARIANTS["fewer-than-top-n"],
     "answer.top-n-above-count": listing(
-        "Returns one document less where top_n is above their number.",
+        "Returns one document too few if top_n exceeds their number.",
         lambda results, body: results[: -1 if 1 < len(body["documents"]) < body.get("top_n", 0) else None],
     ),
     "answer.complete": listing("Loses a document.", _all_asked(_one_plain_lost)),
     "answer.one-document": listing(
-        "Finds nothing to rank in a single document.",
+        "Returns no results for a single document.",
         _all_asked(lambda results, body: results if len(body["documents"]) > 1 else []),
     ),
     "answer.many-documents": listing(
@@ -286,9 +286,9 @@ _ANSWER: Mapping[str, Server] = {
     "answer.identical-documents": listing("Merges identical documents.", _all_asked(_identical_lost)),
     "answer.echo-present": each("Echoes null.", lambda r: {**r, "document": None}),
     "answer.echo-text": respelling("Echoes plain text in capitals.", lambda t: t.upper() if _plain(t) else t),
-    "answer.echo-blanks": respelling("Echoes without the space around it.", str.strip),
+    "answer.echo-blanks": respelling("Strips the echoes.", str.strip),
     "answer.echo-unicode": respelling(
-        "Has no characters beyond 16 bits.",
+        "Replaces characters beyond 16 bits.",
         lambda t: t if len(t) > 1000 else "".join(c if ord(c) <= 0xFFFF else "\ufffd" for c in t),
     ),
     "answer.echo-long": respelling("Echoes a thousand characters at most.", lambda t: t[:1000]),
@@ -296,17 +296,19 @@ _ANSWER: Mapping[str, Server] = {
         "Echoes an empty image with every text.", lambda d: {"image": "", **d}
     ),
     "answer.one-reading": ranking(
-        "Writes NaN for what it did not measure.", lambda a: a._replace(body=a.body[:-1] + b',"latency":NaN}')
+        "Writes NaN for a missing measurement.", lambda a: a._replace(body=a.body[:-1] + b',"latency":NaN}')
     ),
     "answer.echo-image": echoing("Echoes no images.", lambda d: _without(d, "image")),
-    "answer.model": answering("Names no model.", lambda a, _: _without(a, "model")),
-    "answer.id": answering("Has numbers for ids.", lambda a, _: {**a, "id": 7}),
-    "answer.provider": answering("Has null for a provider.", lambda a, _: {**a, "provider": None}),
+    "answer.model": answering("Omits the model.", lambda a, _: _without(a, "model")),
+    "answer.id": answering("Writes ids as numbers.", lambda a, _: {**a, "id": 7}),
+    "answer.provider": answering("Writes null for the provider.", lambda a, _: {**a, "provider": None}),
     "answer.usage": billing("Bills half a search.", lambda u: {**u, "search_units": 0.5}),
     "answer.usage-of-request": _Summing,
-    "answer.id-present": answering("Has no id.", lambda a, _: _without(a, "id")),
-    "answer.usage-present": answering("Says nothing of usage.", lambda a, _: _without(a, "usage")),
-    "answer.id-unique": answering("Has one id for all.", lambda a, _: {**a, "id": "gen-rerank-0"}),
+    "answer.id-present": answering("Omits the id.", lambda a, _: _without(a, "id")),
+    "answer.usage-present": answering("Omits the usage.", lambda a, _: _without(a, "usage")),
+    "answer.id-unique": answering(
+        "Gives every answer the same id.", lambda a, _: {**a, "id": "gen-rerank-0"}
+    ),
 }
 
 
@@ -314,7 +316,7 @@ _ANSWER: Mapping[str, Server] = {
 
 
 class _BestSkipped(Reference):
-    """Leaves the best out where top_n cuts."""
+    """Omits the best document if top_n cuts the list."""
 
     def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
         skips = top_n is not None and top_n < len(ranked)
@@ -322,7 +324,7 @@ class _BestSkipped(Reference):
 
 
 class _BestOfFourSkipped(Reference):
-    """Leaves the best out where top_n is 4."""
+    """Omits the best document if top_n is 4."""
 
     def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
         return super().cut(ranked[top_n == 4 :], top_n)
@@ -338,14 +340,14 @@ class _LongCutFirst(Reference):
 
 
 class _QueryCut(Reference):
-    """Reads sixty characters of a query."""
+    """Reads only sixty characters of a query."""
 
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
         return super().scores(query[:60], texts)
 
 
 class _Mixed(Reference):
-    """Ranks eight documents by the query that came last, from whoever."""
+    """Ranks eight documents by the last query of any client."""
 
     query = ""
 
@@ -359,13 +361,13 @@ class _Mixed(Reference):
         with self._came:
             self.query = query
             self._came.notify_all()
-            # As a batch waits to be filled: only the last one, or one alone, waits so long.
+            # Wait as a batch does until it is full; only the last request, or a single one, waits this long.
             self._came.wait_for(lambda: self.query != query, 0.5)
         return super().scores(self.query, texts)
 
 
 class _LeftBehind(Reference):
-    """Leaves what it has read of seven documents in a buffer if it refuses one, and ranks that next time."""
+    """Keeps seven documents in a buffer if it refuses one, and mixes up the next scores."""
 
     left = False
 
@@ -396,7 +398,7 @@ class _Drifting(Reference):
 
 
 class _TextsAlone(Reference):
-    """Overlooks the text of an object."""
+    """Ignores the text of an object."""
 
     def texts(self, documents: Any) -> list[str]:
         return [document if isinstance(document, str) else "" for document in documents]
@@ -422,7 +424,7 @@ def _padded(_: str, texts: Sequence[str], scores: list[float]) -> list[float]:
 
 
 class _ImagesLast(Reference):
-    """Scores texts before images, and gives the scores to the documents as they came."""
+    """Scores texts before images, but assigns the scores in the order of the documents."""
 
     def texts(self, documents: Any) -> list[str]:
         texts = super().texts(documents)
@@ -466,15 +468,15 @@ _RELATION: Mapping[str, Server] = {
         lambda _, __, scores: [*scores[:200], *scores[201:], *scores[200:201]],
     ),
     "relation.order-in-long-lists": VARIANTS["later-lower"],
-    "relation.padding": scoring("Lets a score fall as texts are padded.", _padded),
+    "relation.padding": scoring("Lowers the scores of padded texts.", _padded),
     "relation.images": _ImagesLast,
-    "relation.relevant-first": scoring("Mixes up the scores of the best two.", _second_first),
+    "relation.relevant-first": scoring("Swaps the scores of the best two.", _second_first),
     "relation.order-of-documents": scoring(
-        "Likes later documents better.",
+        "Scores later documents higher.",
         lambda _, __, scores: [score + 0.02 * i for i, score in enumerate(scores)],
     ),
     "relation.document-added": VARIANTS["listwise"],
-    "relation.identical-documents": scoring("Likes no repetition.", _later_lower),
+    "relation.identical-documents": scoring("Scores duplicates lower.", _later_lower),
 }
 
 
@@ -486,7 +488,7 @@ _ABSENT = object()
 def _lax(
     what: str, name: str, is_taken: Callable[[Any], object], put: Callable[[Any], Any] | None = None
 ) -> Server:
-    """Return a server that takes illegal values of one field; without `put` as if the field were absent."""
+    """Return a server that accepts invalid values of one field; without `put`, as if the field were absent."""
 
     def mend(body: Body) -> Body:
         value = body.get(name, _ABSENT)
@@ -498,7 +500,7 @@ def _lax(
 
 
 def _lax_document(what: str, is_taken: Callable[[Any], object], put: Callable[[Any], Any]) -> Server:
-    """Return a server that takes illegal documents."""
+    """Return a server that accepts invalid documents."""
     return _lax(
         what,
         "documents",
@@ -519,52 +521,52 @@ _LEGAL: Body = {"model": "default", "query": "", "documents": [""]}
 
 
 class _LenientParser(Reference):
-    """Reads a body that is not JSON for an empty request."""
+    """Treats a body that is not JSON as an empty request."""
 
     def parse(self, body: bytes) -> object:
         try:
             return super().parse(body)
         except Refusal as refusal:
-            if body and self.reads(refusal.message):
+            if body and self.accepts(refusal.message):
                 return _LEGAL
             raise
 
-    def reads(self, why: str) -> bool:
-        """Whether a body is read that is refused for this reason."""
-        return "not JSON" in why
+    def accepts(self, reason: str) -> bool:
+        """Return True to accept a body that is refused for this reason."""
+        return "not JSON" in reason
 
 
 class _AnyBytes(_LenientParser):
-    """Reads a body that is not UTF-8 for an empty request."""
+    """Treats a body that is not UTF-8 as an empty request."""
 
-    def reads(self, why: str) -> bool:
-        """Whether a body is read that is refused for this reason."""
-        return "not UTF-8" in why
+    def accepts(self, reason: str) -> bool:
+        """Return True to accept a body that is refused for this reason."""
+        return "not UTF-8" in reason
 
 
 class _NoBody(Reference):
-    """Reads no body for an empty request."""
+    """Treats a missing body as an empty request."""
 
     def parse(self, body: bytes) -> object:
         return super().parse(body) if body else _LEGAL
 
 
 class _AnyValue(Reference):
-    """Reads JSON that is not an object as an empty request."""
+    """Treats JSON that is not an object as an empty request."""
 
     def validate(self, value: object) -> Body:
         return super().validate(cast("Body", value) if isinstance(value, dict) else _LEGAL)
 
 
 class _AnyType(Reference):
-    """Reads a body whatever it is declared as."""
+    """Ignores the content type."""
 
     def media_type(self, request: Request) -> None:
         del request
 
 
 class _Shallow(Reference):
-    """Fails on a body that is nested deeply."""
+    """Fails on a deeply nested body."""
 
     def parse(self, body: bytes) -> object:
         if body.count(b"[") > 50 or body.count(b"{") > 500:
@@ -574,28 +576,36 @@ class _Shallow(Reference):
 
 _REFUSAL: Mapping[str, Server] = {
     "refusal.documents-missing": taking("Needs no documents.", lambda b: {"documents": [""], **b}),
-    "refusal.documents-empty": _lax("Takes no documents.", "documents", lambda v: v == [], lambda _: [""]),
+    "refusal.documents-empty": _lax(
+        "Accepts an empty list of documents.", "documents", lambda v: v == [], lambda _: [""]
+    ),
     "refusal.documents-type": _lax(
-        "Takes anything for documents.", "documents", lambda v: not isinstance(v, list), lambda v: [str(v)]
+        "Accepts any type for documents.", "documents", lambda v: not isinstance(v, list), lambda v: [str(v)]
     ),
     "refusal.document-type": _lax_document(
-        "Takes anything for a document.", lambda d: not isinstance(d, str | dict), str
+        "Accepts any type for a document.", lambda d: not isinstance(d, str | dict), str
     ),
     "refusal.document-empty-object": _lax_document(
-        "Takes documents without text and image.",
+        "Accepts documents without text and image.",
         lambda d: isinstance(d, dict) and not {"text", "image"} & {*cast("Body", d)},
         lambda d: {**d, "text": ""},
     ),
     "refusal.document-text-type": _lax_document(
-        "Takes anything for text and image.", lambda d: isinstance(d, dict), _as_text
+        "Accepts any type for text and image.", lambda d: isinstance(d, dict), _as_text
     ),
     "refusal.query-missing": taking("Needs no query.", lambda b: {"query": "", **b}),
-    "refusal.query-type": _lax("Takes anything for a query.", "query", lambda v: not isinstance(v, str), str),
+    "refusal.query-type": _lax(
+        "Accepts any type for the query.", "query", lambda v: not isinstance(v, str), str
+    ),
     "refusal.model-missing": taking("Needs no model.", lambda b: {"model": "default", **b}),
-    "refusal.model-type": _lax("Takes anything for a model.", "model", lambda v: not isinstance(v, str), str),
-    "refusal.top-n-zero": _lax("Takes a top_n of 0 for none.", "top_n", lambda v: _is_number(v) and v == 0),
+    "refusal.model-type": _lax(
+        "Accepts any type for the model.", "model", lambda v: not isinstance(v, str), str
+    ),
+    "refusal.top-n-zero": _lax(
+        "Treats a top_n of 0 as missing.", "top_n", lambda v: _is_number(v) and v == 0
+    ),
     "refusal.top-n-negative": _lax(
-        "Takes a negative top_n for none.", "top_n", lambda v: _is_number(v) and v < 0
+        "Treats a negative top_n as missing.", "top_n", lambda v: _is_number(v) and v < 0
     ),
     "refusal.top-n-fraction": _lax(
         "Rounds top_n up.",
@@ -603,28 +613,28 @@ _REFUSAL: Mapping[str, Server] = {
         lambda v: isinstance(v, float) and v > 0 and not v.is_integer(),
         lambda v: int(v) + 1,
     ),
-    "refusal.top-n-text": _lax("Takes text for top_n.", "top_n", lambda v: isinstance(v, str)),
-    "refusal.top-n-boolean": _lax("Takes booleans for top_n.", "top_n", lambda v: isinstance(v, bool)),
-    "refusal.top-n-null": _lax("Takes null for top_n.", "top_n", lambda v: v is None),
+    "refusal.top-n-text": _lax("Accepts text for top_n.", "top_n", lambda v: isinstance(v, str)),
+    "refusal.top-n-boolean": _lax("Accepts booleans for top_n.", "top_n", lambda v: isinstance(v, bool)),
+    "refusal.top-n-null": _lax("Accepts null for top_n.", "top_n", lambda v: v is None),
     "refusal.top-n-type": _lax(
-        "Takes arrays and objects for top_n.", "top_n", lambda v: isinstance(v, list | dict)
+        "Accepts arrays and objects for top_n.", "top_n", lambda v: isinstance(v, list | dict)
     ),
     "refusal.provider-type": _lax(
-        "Takes anything for a provider.", "provider", lambda v: not isinstance(v, dict)
+        "Accepts any type for the provider.", "provider", lambda v: not isinstance(v, dict)
     ),
     "refusal.provider-field-type": _lax(
-        "Takes any preferences.", "provider", lambda v: isinstance(v, dict), lambda _: {}
+        "Accepts any provider preferences.", "provider", lambda v: isinstance(v, dict), lambda _: {}
     ),
-    "refusal.session-id": _lax("Takes any session_id.", "session_id", lambda _: True),
-    "refusal.user-type": _lax("Takes any user.", "user", lambda _: True),
-    "refusal.trace-type": _lax("Takes any trace.", "trace", lambda _: True),
+    "refusal.session-id": _lax("Accepts any session_id.", "session_id", lambda _: True),
+    "refusal.user-type": _lax("Accepts any user.", "user", lambda _: True),
+    "refusal.trace-type": _lax("Accepts any trace.", "trace", lambda _: True),
     "refusal.malformed-json": _LenientParser,
     "refusal.not-utf-8": _AnyBytes,
     "refusal.empty-body": _NoBody,
     "refusal.not-an-object": _AnyValue,
     "refusal.content-type": _AnyType,
     "refusal.deep-nesting": _Shallow,
-    "refusal.status": refused_as("Answers 403 to illegal requests.", 400, 403),
+    "refusal.status": refused_as("Answers 403 to invalid requests.", 400, 403),
 }
 
 
@@ -632,14 +642,12 @@ _REFUSAL: Mapping[str, Server] = {
 
 
 _ERROR: Mapping[str, Server] = {
-    "error.status-documented": refused_as("Answers 422 to illegal requests.", 400, 422),
+    "error.status-documented": refused_as("Answers 422 to invalid requests.", 400, 422),
     "error.content-type": failures(
         "Sends errors as text/plain.",
         lambda a: a._replace(headers={**a.headers, "content-type": "text/plain"}),
     ),
-    "error.envelope": erring(
-        "Says in its errors what, and not why.", lambda code, _: {"error": {"code": code}}
-    ),
+    "error.envelope": erring("Sends errors without a message.", lambda code, _: {"error": {"code": code}}),
     "error.code": erring(
         "Writes the code as text.", lambda code, e: {**e, "error": {**e["error"], "code": str(code)}}
     ),
@@ -648,10 +656,10 @@ _ERROR: Mapping[str, Server] = {
 _METHOD: Mapping[str, Server] = {
     "method.refused": refused_as("Fails on other methods.", 405, 500),
     "method.allow": failures(
-        "Keeps to itself which methods there are.", lambda a: a._replace(headers=_without(a.headers, "allow"))
+        "Sends no Allow header.", lambda a: a._replace(headers=_without(a.headers, "allow"))
     ),
     "method.envelope": failures(
-        "Refuses other methods without a word.", lambda a: a._replace(body=b"") if a.status == 405 else a
+        "Refuses other methods with an empty body.", lambda a: a._replace(body=b"") if a.status == 405 else a
     ),
 }
 
@@ -679,18 +687,18 @@ _METHOD_AND_MODEL: Mapping[str, Server] = {
 
 
 def _cut(what: str, characters: int) -> Server:
-    """Make a server that reads the beginning of a document."""
+    """Return a server that reads only the beginning of a document."""
     return by(what, lambda query, texts: lexical(query, [text[:characters] for text in texts]))
 
 
 def _reading(what: str, change: Callable[[str], str]) -> Server:
-    """Make a server whose model gets the documents changed."""
+    """Return a server that changes the documents before it scores them."""
     return scoring(what, lambda query, texts, _: list(lexical(query, [change(text) for text in texts])))
 
 
 _TEXTS: Mapping[str, Server] = {
     "acceptance.special-tokens": refusing(
-        "Refuses what is special to its tokenizer.",
+        "Refuses special tokens.",
         lambda b: any("<|endoftext|>" in text for text in (b["query"], *map(_text, b["documents"]))),
     ),
     "acceptance.query-ends": refusing(
@@ -698,26 +706,26 @@ _TEXTS: Mapping[str, Server] = {
         lambda b: b["query"].strip() and not b["query"][0].isalnum() and b["query"][0] not in "<[{",
     ),
     "acceptance.limits-in-characters": refusing(
-        "Counts the bytes of a session_id in Latin.",
+        "Counts the bytes of a session_id up to U+FFFE.",
         lambda b: len(b.get("session_id", "").encode()) > 256 and max(b["session_id"]) < "\uffff",
     ),
     "acceptance.limits-in-code-points": refusing(
-        "Counts a session_id in units of 16 bits.",
+        "Counts a session_id in UTF-16 units.",
         lambda b: len(b.get("session_id", "").encode("utf-16-le")) > 512,
     ),
-    "relation.read-to-end": _cut("Reads six hundred characters of a document.", 600),
-    "relation.long-read-to-end": _cut("Reads two thousand characters of a document.", 2000),
+    "relation.read-to-end": _cut("Reads only six hundred characters of a document.", 600),
+    "relation.long-read-to-end": _cut("Reads only two thousand characters of a document.", 2000),
     "relation.every-line": _reading(
-        "Reads the first line of a document.", lambda t: t.lstrip().partition("\n")[0]
+        "Reads only the first line of a document.", lambda t: t.lstrip().partition("\n")[0]
     ),
     "relation.after-special-tokens": _reading(
-        "Reads a document as far as the token that separates texts.", lambda t: t.partition("[SEP]")[0]
+        "Reads a document up to the separator token.", lambda t: t.partition("[SEP]")[0]
     ),
     "relation.other-scripts": _reading(
         "Drops what is not ASCII from documents.", lambda t: t.encode("ascii", "ignore").decode()
     ),
     "relation.query-ends": scoring(
-        "Takes what comes before the first blank of a query for the query.",
+        "Reads the query up to its first blank.",
         lambda query, _, scores: [-score for score in scores] if query[:1].isspace() else scores,
     ),
 }
@@ -727,7 +735,7 @@ _TEXTS: Mapping[str, Server] = {
 
 
 class _LengthRead(Reference):
-    """Reads as many bytes of a body as Content-Length says."""
+    """Reads Content-Length bytes of a body, and none without the header."""
 
     def respond(self, request: Request) -> Answer:
         length = int(request.headers.get("content-length", "0"))
@@ -735,7 +743,7 @@ class _LengthRead(Reference):
 
 
 def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int = 400) -> Server:
-    """Make a server that refuses POST by its headers, once the key is right."""
+    """Return a server that refuses requests by their headers, after it checked the key."""
 
     class ByHead(Reference):
         def media_type(self, request: Request) -> None:
@@ -748,7 +756,7 @@ def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int
 
 
 class _Exact(Reference):
-    """Compares the address with its query as a whole."""
+    """Compares the path together with the query string."""
 
     def route(self, request: Request) -> None:
         super().route(replace(request, path=f"{request.path}?{request.query}") if request.query else request)
@@ -757,32 +765,32 @@ class _Exact(Reference):
 _TRANSPORT: Mapping[str, Server] = {
     "transport.chunked-body": _LengthRead,
     "transport.accept": _by_head(
-        "Refuses to answer who would also accept an event stream.",
+        "Refuses clients that also accept an event stream.",
         lambda h: "text/event-stream" in h.get("accept", "") and "json" in h["accept"],
         406,
     ),
     "transport.event-stream": _by_head(
-        "Has no endpoint for who accepts an event stream alone.",
+        "Answers 403 to clients that accept only an event stream.",
         lambda h: h.get("accept") == "text/event-stream",
         403,
     ),
     "transport.large-body": _by_head(
-        "Takes a body of more than a mebibyte for malformed.",
+        "Refuses a body of more than a mebibyte as malformed.",
         lambda h: int(h.get("content-length", "0")) > 2**20,
     ),
     "transport.connection": _by_head(
-        "Wants connections to be kept.", lambda h: h.get("connection") == "close", 400
+        "Refuses Connection: close.", lambda h: h.get("connection") == "close", 400
     ),
     "transport.client-headers": _by_head(
         "Fails on the header of a tracer.", lambda h: "traceparent" in h, 500
     ),
-    "transport.origin": _by_head("Refuses requests of browsers.", lambda h: "origin" in h, 403),
+    "transport.origin": _by_head("Refuses requests from browsers.", lambda h: "origin" in h, 403),
     "transport.query-string": _Exact,
     "transport.compressed-body": _by_head(
         "Fails on a body that is compressed.", lambda h: "content-encoding" in h, 500
     ),
     "transport.content-encoding": ranking(
-        "Compresses rankings for everyone.",
+        "Compresses rankings for every client.",
         lambda a: a._replace(
             headers={**a.headers, "content-encoding": "gzip"}, body=gzip.compress(a.body, mtime=0)
         ),
@@ -804,7 +812,7 @@ _TRANSPORT: Mapping[str, Server] = {
 
 
 class _Unlocked(Reference):
-    """Lets a request in that lacks a right key, as far as `lets_in` goes; what it then refuses is still 401."""
+    """Accepts wrong keys for which `lets_in` is true; an invalid body still gets 401."""
 
     def admit(self, request: Request) -> None:
         try:
@@ -819,12 +827,12 @@ class _Unlocked(Reference):
                 raise refusal from None
 
     def lets_in(self, scheme: str, key: str) -> bool:
-        """Whether scheme and key, which are not right, do nevertheless."""
+        """Return True to accept a wrong scheme or key."""
         raise NotImplementedError
 
     @property
     def keys(self) -> Sequence[str]:
-        """The right ones."""
+        """The right keys."""
         return [key.decode() for key in self._keys or ()]
 
 
@@ -832,24 +840,24 @@ class _NoKey(_Unlocked):
     """Needs no key, but refuses wrong ones."""
 
     def lets_in(self, scheme: str, key: str) -> bool:
-        """Whether there are none at all."""
+        """Return True if there is no scheme and no key."""
         return not scheme and not key
 
 
 class _AnyScheme(_Unlocked):
-    """Takes every scheme."""
+    """Accepts every scheme."""
 
     def lets_in(self, scheme: str, key: str) -> bool:
-        """Whether there is one, other than Bearer."""
+        """Return True for a scheme other than Bearer."""
         del key
         return bool(scheme) and scheme.lower() != "bearer"
 
 
 class _AnyKey(_Unlocked):
-    """Takes every key but those that are almost right."""
+    """Accepts every key that is not similar to a right one."""
 
     def lets_in(self, scheme: str, key: str) -> bool:
-        """Whether there is one."""
+        """Return True unless the key is similar to a right one."""
         given = key.casefold()
         rights = [right.casefold() for right in self.keys]
         similar = any(given.startswith(right[:-1]) or right.startswith(given) for right in rights)
@@ -857,17 +865,17 @@ class _AnyKey(_Unlocked):
 
 
 class _SimilarKey(_Unlocked):
-    """Compares keys by their beginning."""
+    """Compares only the beginning of keys."""
 
     def lets_in(self, scheme: str, key: str) -> bool:
-        """Whether the beginning is right."""
+        """Return True if the beginning of the key is right."""
         return scheme.lower() == "bearer" and any(
             key.startswith(right[:-1]) or (len(key) > 1 and right.startswith(key)) for right in self.keys
         )
 
 
 class _BodyFirst(Reference):
-    """Looks at the body before it looks at the key."""
+    """Validates the body before the key."""
 
     def authenticate(self, request: Request) -> None:
         self.read(request)
@@ -875,7 +883,7 @@ class _BodyFirst(Reference):
 
 
 class _RankedAnyway(Reference):
-    """Answers 401, and ranks beside it."""
+    """Adds results to a 401."""
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         answer = super().answer(method, path, headers, body)
@@ -897,7 +905,7 @@ class _KeyShown(Reference):
 
 
 class _CapitalBearer(Reference):
-    """Knows `Bearer` alone, and no other spelling of it."""
+    """Accepts only the spelling `Bearer`."""
 
     def authenticate(self, request: Request) -> None:
         if request.headers.get("authorization", "").startswith("bearer"):
@@ -906,7 +914,7 @@ class _CapitalBearer(Reference):
 
 
 class _OtherAddress(Reference):
-    """Ranks for anybody at an address with a slash at its end."""
+    """Needs no key at a path that ends with a slash."""
 
     def admit(self, request: Request) -> None:
         if not request.path.endswith("/rerank/"):
@@ -923,7 +931,7 @@ _AUTHENTICATION: Mapping[str, Server] = {
     "authentication.nothing-ranked": _RankedAnyway,
     "authentication.key-not-shown": _KeyShown,
     "authentication.challenge": failures(
-        "Does not say what key it wants.",
+        "Sends no WWW-Authenticate header.",
         lambda a: a._replace(headers=_without(a.headers, "www-authenticate")),
     ),
     "authentication.scheme-case": _CapitalBearer,
@@ -938,7 +946,7 @@ def _names_span(body: Body) -> bool:
 
 
 class _HalfPairs(Reference):
-    """Fails on half of a surrogate pair."""
+    """Fails on a lone surrogate."""
 
     def parse(self, body: bytes) -> object:
         try:
@@ -963,7 +971,7 @@ class _Flaky(Reference):
 
 
 class _Forgetful(Reference):
-    """Keeps what it knows of a request for two seconds, and scores nothing after that."""
+    """Scores a repeated request with 0 after two seconds."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -983,7 +991,7 @@ _SCHEMA: Mapping[str, Server] = {
     ),
     "robustness.odd-json": _HalfPairs,
     "robustness.answered": ranking(
-        "Says that its rankings are compressed, and they are not.",
+        "Declares uncompressed rankings as gzip.",
         lambda a: a._replace(headers={**a.headers, "content-encoding": "gzip"}),
     ),
     "robustness.no-server-error": refusing(
@@ -991,7 +999,7 @@ _SCHEMA: Mapping[str, Server] = {
     ),
     "schema.positive-data": refusing("Refuses traces with a span_name.", _names_span),
     "schema.negative-data": _lax(
-        "Takes any span_name.",
+        "Accepts any span_name.",
         "trace",
         lambda v: isinstance(v, dict),
         lambda v: _without(v, "span_name"),
@@ -1008,7 +1016,7 @@ def _derived(one: Requirement) -> Server:
     if one.kind == "acceptance":
         name = one.path[0]
         sent = [with_field(contract.load(), one.path, value)[name] for value in one.values]
-        # Not whatever has the field, as another field of its object may need it.
+        # Compare the value, as other requests may have the field for the sake of another field of its object.
         return refusing(f"Refuses {one.field}.", lambda body: name in body and body[name] in sent)
     if one.kind == "answer":
         return answering(
@@ -1020,7 +1028,7 @@ def _derived(one: Requirement) -> Server:
             super().__init__(*arguments, **named)
             self.contract = without_keyword(one)
 
-    WithoutKeyword.__doc__ = f"Takes any {one.field}, whatever its {one.keyword}."
+    WithoutKeyword.__doc__ = f"Ignores the {one.keyword} of {one.field}."
     return WithoutKeyword
 
 
@@ -1042,51 +1050,49 @@ BROKEN: Mapping[str, Server] = MappingProxyType(
         **_DERIVED,
     }
 )
-"""The maker of a server by the rule that it breaks; its docstring says in one line how."""
+"""The factory of a server, by the rule that it breaks; its docstring describes the fault."""
 
 _WITHIN = {
-    "relation.every-line": "a score that ignores the query or the document ignores each of its lines",
-    "relation.after-special-tokens": "it ignores what follows a special token, too",
+    "relation.every-line": "a score that ignores the query or the document also ignores its lines",
+    "relation.after-special-tokens": "it also ignores the text after a special token",
 }
 UNAVOIDABLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "method.refused": {"method.any": "a server that fails on GET fails on the others, too"},
-        "answer.at-most-documents": {
-            "answer.index-in-range": "one result more than there are documents has no position of its own"
-        },
-        "answer.one-document": {"answer.not-empty": "without the one document nothing is left"},
+        "method.refused": {"method.any": "a server that fails on GET also fails on other methods"},
+        "answer.at-most-documents": {"answer.index-in-range": "an additional result has no valid index"},
+        "answer.one-document": {"answer.not-empty": "without the only document, the ranking is empty"},
         "relation.repeatable": {
-            "relation.string-or-object": "a score that is another each time is another for the other form, too",
-            "relation.together": "and another beside others than alone",
+            "relation.string-or-object": "a score that changes each time also differs for the other form",
+            "relation.together": "it also differs between concurrent and single requests",
         },
-        "relation.top-n-best": {
-            "relation.top-n-of-any": "what top_n cuts wrongly, it does in other lists, too"
-        },
+        "relation.top-n-best": {"relation.top-n-of-any": "top_n also cuts other lists wrongly"},
         "relation.string-or-object": {
-            "relation.one-score": "an object in another list has a score of its own, too"
+            "relation.one-score": "a text also has another score as an object in another list"
         },
         "relation.one-score": {
-            "relation.one-score-in-long-lists": "the score of a neighbour is another one in another order, too"
+            "relation.one-score-in-long-lists": "the neighbour, and so the score, also changes with the order"
         },
         "relation.padding": {
-            "relation.one-score": "a score that falls beside a long text is another one there"
+            "relation.one-score": "a score that falls beside a long text differs from that in another list"
         },
         "relation.query-matters": {
-            "relation.whole-request": "a query that is not read is not read to its end",
-            "relation.read-to-end": "nor is a longer one",
+            "relation.whole-request": "a query that is ignored is not read to its end",
+            "relation.read-to-end": "a longer query is not read to its end either",
             **_WITHIN,
         },
         "relation.own-score": {
-            "relation.read-to-end": "a score of another document does not show the end of its own",
+            "relation.read-to-end": "the score of another document does not depend on the end of this one",
             **_WITHIN,
         },
         "relation.whole-request": {
-            "relation.read-to-end": "a query that is cut after sixty characters is cut before some hundred"
+            "relation.read-to-end": "a query cut after sixty characters is also cut before its end in the longer test"
         },
-        "relation.document-matters": {"relation.whole-request": "a document that is not read is not, either"},
+        "relation.document-matters": {
+            "relation.whole-request": "a document that is ignored is not read to its end"
+        },
         "relation.higher-is-better": {
-            "relation.higher-is-better-in-long-lists": "a distance is one in a long list, too"
+            "relation.higher-is-better-in-long-lists": "a distance is also wrong in a long list"
         },
     }
 )
-"""What else has to bite a broken server, by its rule: the MUST rules, each with the reason."""
+"""By broken rule: the other MUST rules that its server cannot avoid breaking, with the reasons."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 from rerank_conformance import contract
 from rerank_conformance.derived import REQUEST
 from rerank_conformance.exchanges import Exchange, Probe, text_of
-from rerank_conformance.rules import RULES, Rule, Seen
+from rerank_conformance.rules import RULES, Recording, Rule
 
 _ACCEPTING = ("acceptance.", "schema.positive-data", "robustness.large-request")
 """The rules that judge if a request is accepted, by the beginning of their ids."""
@@ -23,7 +23,7 @@ class Capability:
     """The rule that judges it, and fails alone where it is missing."""
     missing: str
     """The reason for which other rules are not applicable."""
-    is_missing: Callable[[Seen], bool]
+    is_missing: Callable[[Recording], bool]
     probes: tuple[str, ...] = ()
     """The names of the requests that show it."""
     is_needed: Callable[[Probe], bool] = lambda _: False
@@ -36,12 +36,12 @@ class Capability:
 class Applicable:
     """The exchanges that a rule may be judged by."""
 
-    seen: Seen
+    seen: Recording
     reason: str | None
     """The reason why something is left out; None if nothing is."""
 
 
-def find(seen: Seen, *, expect_auth: bool = False) -> list[Capability]:
+def find(seen: Recording, *, expect_auth: bool = False) -> list[Capability]:
     """Return the capabilities that a server does not have.
 
     Args:
@@ -51,7 +51,7 @@ def find(seen: Seen, *, expect_auth: bool = False) -> list[Capability]:
     return [one for one in _CAPABILITIES if one.is_missing(seen) and not (expect_auth and one is _KEYS)]
 
 
-def applicable(rule: Rule, seen: Seen, missing: Sequence[Capability]) -> Applicable:
+def applicable(rule: Rule, seen: Recording, missing: Sequence[Capability]) -> Applicable:
     """Leave out what a rule cannot be judged by where capabilities are missing."""
     others = [one for one in missing if one.rule != rule.id]
     for one in others:
@@ -83,7 +83,7 @@ def _needed(those: Sequence[Capability], exchange: Exchange) -> Capability | Non
     return next((one for one in those if one.is_needed(exchange.probe)), None)
 
 
-def _own(seen: Seen, one: Capability, test: Callable[[Exchange], bool]) -> Iterator[bool]:
+def _own(seen: Recording, one: Capability, test: Callable[[Exchange], bool]) -> Iterator[bool]:
     """Yield the test of each request that shows the capability."""
     return (test(exchange) for name in one.probes if (exchange := seen.named(name)) is not None)
 
@@ -106,10 +106,10 @@ def _reason(one: Capability) -> str:
     return f"not applicable: {one.missing}{judged}"
 
 
-def _refused(*names: str) -> Callable[[Seen], bool]:
+def _refused(*names: str) -> Callable[[Recording], bool]:
     """Return a function that is True if one of these requests was refused, or failed, each time."""
 
-    def is_missing(seen: Seen) -> bool:
+    def is_missing(seen: Recording) -> bool:
         found = [one for name in names if (one := seen.named(name)) is not None]
         return any(one.answer is not None and not one.undecided and not one.ranked for one in found)
 
@@ -158,19 +158,19 @@ def _has_observability(probe: Probe) -> bool:
     return not {"session_id", "user", "trace"}.isdisjoint(_body(probe))
 
 
-def _ranked(seen: Seen) -> Iterator[Mapping[str, Any]]:
+def _ranked(seen: Recording) -> Iterator[Mapping[str, Any]]:
     for exchange in seen.ranked():
         value: Any = exchange.answer.value if exchange.answer else None
         if isinstance(value, dict):
             yield cast("Mapping[str, Any]", value)
 
 
-def _no_echo(seen: Seen) -> bool:
+def _no_echo(seen: Recording) -> bool:
     results = [result for exchange in seen.ranked() for result in exchange.results]
     return bool(results) and not any("document" in result for result in results)
 
 
-def _no_usage(seen: Seen) -> bool:
+def _no_usage(seen: Recording) -> bool:
     answers = list(_ranked(seen))
     return bool(answers) and not any("usage" in answer for answer in answers)
 
@@ -178,7 +178,7 @@ def _no_usage(seen: Seen) -> bool:
 _WRONG_KEYS = ("no-key", "wrong-scheme", "wrong-key")
 
 
-def _no_keys(seen: Seen) -> bool:
+def _no_keys(seen: Recording) -> bool:
     """Return True if every request with a wrong key, and one without a key, was taken as if it had the right one."""
     refusals = [seen.named(f"key-{name}") for name in _WRONG_KEYS]
     elsewhere = seen.named("key-no-key-new")

@@ -1,4 +1,4 @@
-"""One failure for one cause: rules that fail as a consequence of another rule's failure are named below that rule."""
+"""Report one failure per cause: list rules that fail as a consequence below the rule that causes them."""
 
 import json
 from collections import Counter
@@ -9,14 +9,14 @@ from functools import partial
 from rerank_conformance.exchanges import Exchange, text_of
 from rerank_conformance.judged import Judged
 from rerank_conformance.report import LEVELS
-from rerank_conformance.rules import Finding, Seen
+from rerank_conformance.rules import Finding, Recording
 
 _Test = Callable[[Judged, Judged], bool]
-"""Return True if the second rule fails as a consequence of the first one's failure."""
+"""True if the second rule fails as a consequence of the first."""
 
 
-def one_finding_for_a_cause(judged: Sequence[Judged], seen: Seen) -> list[Judged]:
-    """Leave one failing rule for each cause, with the rules that fail by the same cause below it."""
+def one_finding_for_a_cause(judged: Sequence[Judged], seen: Recording) -> list[Judged]:
+    """Return the outcomes with one failing rule per cause; other rules with the same cause are listed below it."""
     by_crash = _owners_of_crashes(judged)
     judged = _with_refusals(judged)
     failed = {one.rule.id: one for one in judged if one.outcome == "fail"}
@@ -53,12 +53,12 @@ def _root(name: str, above: Mapping[str, str]) -> str:
 def _reason(name: str, above: Mapping[str, str], by_crash: Mapping[str, str]) -> str:
     root = _root(name, above)
     if by_crash.get(name) == root:
-        return f"not judged by a crash that breaks {root}"
-    return f"not judged apart from {root}, which fails by the same cause"
+        return f"not judged: the crash is reported by {root}"
+    return f"not judged: {root} fails by the same cause"
 
 
 def _can_stand_for(owner: Judged, one: Judged) -> bool:
-    """Return True if no level, and no MUST, loses a failure that is named below another rule."""
+    """Return True if listing a rule below the owner hides no failure of a level or of a MUST."""
     is_must = owner.rule.level == "MUST" or one.rule.level == "SHOULD"
     return is_must and _level(owner) <= _level(one)
 
@@ -68,7 +68,7 @@ def _level(one: Judged) -> int:
 
 
 def _owners_of_crashes(judged: Iterable[Judged]) -> dict[str, str]:
-    """Return the rules that fail by crashes of other rules' requests alone, each with one of these rules."""
+    """Return the rules that fail only by crashes at requests of other rules, each with one of these rules."""
     failed = [one for one in judged if one.outcome == "fail"]
     owners: dict[int, Judged] = {}
     for one in failed:
@@ -80,7 +80,7 @@ def _owners_of_crashes(judged: Iterable[Judged]) -> dict[str, str]:
     for one in failed:
         found = [owners.get(id(finding.exchange)) for finding in one.findings]
         others = [owner for owner in found if owner is not None and owner is not one]
-        # a MUST stays where only a SHOULD would be left of it
+        # a MUST is not listed below a SHOULD
         shown = [owner for owner in others if owner.rule.level == "MUST" or one.rule.level == "SHOULD"]
         if shown and len(others) == len(found):
             above[one.rule.id] = shown[0].rule.id
@@ -88,7 +88,7 @@ def _owners_of_crashes(judged: Iterable[Judged]) -> dict[str, str]:
 
 
 def _distance(exchange: Exchange, one: Judged) -> tuple[bool, bool, int, int]:
-    """Return how far a rule is from being the one that a crash is about: the form of its answer is the farthest."""
+    """Return a sort key that is smallest for the rule that a crash is most about; rules of the error body come last."""
     name = one.rule.id
     general = ("schema.no-server-error", "robustness.no-server-error", "robustness.answered")
     nearness = 0 if name == exchange.probe.rule else 1 if name in general else 2
@@ -99,13 +99,13 @@ def _distance(exchange: Exchange, one: Judged) -> tuple[bool, bool, int, int]:
 # invalid requests
 
 _REFUSED = "refusal.status"
-"""The rule that stands for a server that answers every invalid request in one wrong way."""
-_FEWEST = 5  # rules of refusals; fewer may have causes of their own
-_MOST = 0.75  # the share of the rules of refusals that were judged
+"""The rule that fails if the server gives every invalid request the same wrong answer."""
+_FEWEST = 5  # rules of refusals; fewer may fail for different causes
+_MOST = 0.75  # the share of the judged rules of refusals
 
 
 def _with_refusals(judged: Sequence[Judged]) -> Sequence[Judged]:
-    """Return the outcomes, with a failure of `refusal.status` if most invalid requests get one wrong answer."""
+    """Return the outcomes, with a failure of `refusal.status` if most invalid requests get the same wrong answer."""
     of_refusals = [one for one in judged if _is_of_one_refusal(one) and one.outcome != "skip"]
     kinds = Counter(kind for one in of_refusals if (kind := _kind(one)))
     [(kind, count)] = kinds.most_common(1) or [("", 0)]
@@ -125,7 +125,7 @@ def _is_of_one_refusal(one: Judged) -> bool:
 
 
 def _kind(one: Judged) -> str | None:
-    """Return the wrong answer that all requests of a rule got; None if they got several, or none is wrong."""
+    """Return the wrong answer to all requests of a rule; None if they differ, or no answer is wrong."""
     kinds = {_answer(finding.exchange) for finding in one.findings}
     return kinds.pop() if len(kinds) == 1 else None
 
@@ -146,7 +146,7 @@ def _always(owner: Judged, one: Judged) -> bool:
 
 
 def _about(one: Judged) -> list[set[int]]:
-    """Return the exchanges of each finding, by which it can be compared with others."""
+    """Return the ids of the exchanges of each finding."""
     return [
         {id(exchange) for exchange in (finding.exchange, finding.compared) if exchange is not None}
         for finding in one.findings
@@ -154,7 +154,7 @@ def _about(one: Judged) -> list[set[int]]:
 
 
 def _same_exchanges(owner: Judged, one: Judged) -> bool:
-    """Return True if each finding is about an exchange that breaks the other rule."""
+    """Return True if each finding is about an exchange that also breaks the owner."""
     owned = {id(finding.exchange) for finding in owner.findings}
     return all(owned & about for about in _about(one))
 
@@ -167,7 +167,7 @@ def _same_answer(owner: Judged, one: Judged) -> bool:
 
 
 def _same_body(owner: Judged, one: Judged) -> bool:
-    """Return True if only bodies that break the other rule got the wrong answer, and the same one."""
+    """Return True if only bodies that break the owner got a wrong answer, and it is the same one."""
     bodies = {found.exchange.probe.content for found in owner.findings if found.exchange is not None}
     known = all(
         found.exchange is not None and found.exchange.probe.content in bodies for found in one.findings
@@ -176,7 +176,7 @@ def _same_body(owner: Judged, one: Judged) -> bool:
 
 
 def _same_wrong_answer(owner: Judged, one: Judged) -> bool:
-    """Return True if only invalid requests, and those that a server may refuse, got the same wrong answer."""
+    """Return True if only requests that may be refused got the same wrong answer."""
     invalid = all(found.exchange is not None and not found.exchange.probe.legal for found in one.findings)
     return invalid and _same_answer(owner, one)
 
@@ -234,7 +234,7 @@ _ROWS: tuple[tuple[str, tuple[str, ...], _Test], ...] = (
         _has_blank,
     ),
     ("answer.complete", _LOST, _always),
-    # scores that differ each time, or with what is sent beside them, spoil every comparison
+    # scores that differ each time, or beside other requests, make every comparison fail
     ("relation.repeatable", ("relation.", "robustness.after-pause"), _always),
     ("relation.together", ("relation.", "robustness.after-pause"), _always),
     (
@@ -275,15 +275,15 @@ _ROWS: tuple[tuple[str, tuple[str, ...], _Test], ...] = (
     ("authentication.no-key", ("authentication.before-body",), _always),
     ("authentication.wrong-key", ("authentication.",), _same_answer),
 )
-"""A rule, the beginnings of the ids of rules that may fail as a consequence, and the test of it; the first row counts."""
+"""A rule, the id prefixes of rules that may fail as a consequence, and the test for that; the first matching row applies."""
 
 _INDICES = ("answer.index-in-range", "answer.index-points-at-echo")
-"""The rules that fail if the indices are wrong; what is looked up by a wrong index is wrong, too."""
+"""The rules that fail if the indices are wrong; a wrong index also makes lookups by it fail."""
 _OF_INDEX = ("answer.index-points-at-echo", "answer.echo-", "relation.")
 
 
-def _consequences(failed: Mapping[str, Judged], seen: Seen) -> Iterable[tuple[Judged, Judged]]:
-    """Yield each rule that fails as a consequence of another one, after that one."""
+def _consequences(failed: Mapping[str, Judged], seen: Recording) -> Iterable[tuple[Judged, Judged]]:
+    """Yield pairs of a rule and a rule that fails as its consequence."""
     indices = [failed[name] for name in _INDICES if name in failed]
     if indices:
         found = tuple(finding for one in indices for finding in one.findings)
@@ -299,8 +299,8 @@ def _consequences(failed: Mapping[str, Judged], seen: Seen) -> Iterable[tuple[Ju
     yield from _by_field(failed, seen)
 
 
-def _by_field(failed: Mapping[str, Judged], seen: Seen) -> Iterable[tuple[Judged, Judged]]:
-    """Yield the rule of generated requests below the first rule of refusals, if only fields of such rules are accepted."""
+def _by_field(failed: Mapping[str, Judged], seen: Recording) -> Iterable[tuple[Judged, Judged]]:
+    """Yield the first failed refusal with the rule of generated requests, if the same fields make them invalid."""
     generated = failed.get("schema.negative-data")
     refusals = [one for one in failed.values() if _is_of_one_refusal(one)]
     fields = {field for one in refusals for finding in one.findings if (field := _field(finding, seen))}
@@ -308,8 +308,8 @@ def _by_field(failed: Mapping[str, Judged], seen: Seen) -> Iterable[tuple[Judged
         yield refusals[0], generated
 
 
-def _field(finding: Finding, seen: Seen) -> str | None:
-    """Return the field that makes the request of a finding invalid; None if it is not one."""
+def _field(finding: Finding, seen: Recording) -> str | None:
+    """Return the field that makes the request of a finding invalid; None if no field does."""
     if finding.exchange is None:
         return None
     try:

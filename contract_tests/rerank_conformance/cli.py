@@ -28,7 +28,7 @@ _STDOUT = "-"
 
 
 class _Level(click.Choice[str]):
-    """A conformance level; the nearest one is suggested for a misspelt one."""
+    """A conformance level; the error for a misspelt one suggests the nearest."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if (near := nearest(str(value), LEVELS)) and value not in LEVELS:
@@ -43,7 +43,7 @@ NO_VARIABLE = (
 
 
 class _Failed(click.ClickException):
-    """The command could not run, which is exit code 2."""
+    """The command could not run; exit with code 2."""
 
     exit_code = 2
 
@@ -68,7 +68,7 @@ _VERSION = click.Option(
 
 
 class _Commands(click.Group):
-    """The group of commands, each of which has `--version` too."""
+    """The group of commands; each has `--version`."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         cmd.params.append(_VERSION)
@@ -84,7 +84,7 @@ def main() -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # a report may quote any character, and not every terminal has it
+            # a report may quote characters that the terminal cannot show
             stream.reconfigure(errors="backslashreplace")
 
 
@@ -125,8 +125,8 @@ def main() -> None:
 @click.option("--annotations/--no-annotations", default=None, help="Print up to ten causes as annotations of GitHub Actions.  [default: on if GITHUB_ACTIONS is true]")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Call a remote server without asking.")
 def check(url: str, **options: Any) -> NoReturn:
-    """Check a server. URL is the address that has /rerank right under it."""
-    from rerank_conformance import running  # noqa: PLC0415 - help and usage need none of it
+    """Check a server. URL is its base URL, without /rerank."""
+    from rerank_conformance import running  # noqa: PLC0415 - slow to import, and not needed for help
     from rerank_conformance.dialects.rules import ids  # noqa: PLC0415 - likewise
     from rerank_conformance.rules import rule_set  # noqa: PLC0415 - likewise
 
@@ -166,16 +166,16 @@ def check(url: str, **options: Any) -> NoReturn:
         if options[name] is not None
     }
     chosen = _checked(settings)
-    # before anything is sent: what cannot be written then was paid for in vain
+    # fail before requests are paid for if a report cannot be written
     makers = _makers(strict=options["strict"])
     files = _writable({name: options[name] for name in makers if options[name] is not None})
     try:
         _ask(url, settings, running.estimate(chosen, has_key=bool(settings["key"])), options["yes"])
         report = _run(url, settings)
     except (KeyboardInterrupt, click.Abort) as error:
-        # click's own code for this is the one for a server that does not conform
+        # click exits with 1, which would mean that the server does not conform
         raise _Failed("Interrupted; no report was written") from error
-    report = msgspec.structs.replace(report, command=_same_again(click.get_current_context(), report.seed))
+    report = msgspec.structs.replace(report, command=_command_line(click.get_current_context(), report.seed))
     annotated: bool | None = options["annotations"]
     if annotated is None:
         annotated = os.environ.get("GITHUB_ACTIONS") == "true"
@@ -189,16 +189,16 @@ def check(url: str, **options: Any) -> NoReturn:
     sys.exit(report.exit_code)
 
 
-_NO_PART_OF_A_RUN = frozenset({"annotations", "json", "junit", "html", "summary", "badge", "yes", "seed"})
+_OUTPUT_OPTIONS = frozenset({"annotations", "json", "junit", "html", "summary", "badge", "yes", "seed"})
 
 
-def _same_again(context: click.Context, seed: int) -> str:
-    """Return the command line of this run, with its seed and every option that shapes it."""
+def _command_line(context: click.Context, seed: int) -> str:
+    """Return the command line that repeats this run, with its seed and the options that change the check."""
     words = ["rerank-conformance", "check", str(context.params["url"])]
     for parameter in context.command.params:
         name = parameter.name or ""
         is_default = context.get_parameter_source(name) is ParameterSource.DEFAULT
-        if isinstance(parameter, click.Argument) or name in _NO_PART_OF_A_RUN or is_default:
+        if isinstance(parameter, click.Argument) or name in _OUTPUT_OPTIONS or is_default:
             continue
         value = context.params[name]
         if parameter.multiple:
@@ -214,7 +214,7 @@ def _run(url: str, settings: dict[str, Any]) -> Report:
     from rerank_conformance import running  # noqa: PLC0415 - see check
     from rerank_conformance.reports import terminal  # noqa: PLC0415 - likewise
 
-    # Hypothesis keeps tables of characters, by itself in the directory of the caller
+    # Hypothesis stores tables of characters, by default in the working directory
     kept = storage.directory()
     if kept is not None:
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(kept))
@@ -236,7 +236,7 @@ def _makers(*, strict: bool) -> dict[str, Callable[[Report], str]]:
 
 
 def _checked(settings: Mapping[str, Any]) -> Any:
-    """Return the settings of a check, with its usual ones; refuse those that cannot be."""
+    """Return the settings of a check with their defaults; raise if one is invalid."""
     from rerank_conformance import running  # noqa: PLC0415 - see check
 
     try:
@@ -299,7 +299,7 @@ def _writable(files: dict[str, str]) -> dict[str, str]:
             raise click.BadParameter(msg, param_hint=f"--{option}")
         path = Path(file)
         if file == _STDOUT or (path.exists() and not path.is_file() and not path.is_dir()):
-            continue  # a pipe would take the mere opening of it for the whole report
+            continue  # opening and closing a pipe would end it before the report is written
         existed = path.exists()
         try:
             path.open("ab").close()
@@ -313,7 +313,7 @@ def _writable(files: dict[str, str]) -> dict[str, str]:
 
 def _write(file: str, text: str) -> None:
     if file == _STDOUT:
-        click.echo(text.encode(), nl=False)  # JSON is UTF-8, whatever the terminal is
+        click.echo(text.encode(), nl=False)  # JSON is UTF-8, also on a terminal with another encoding
         return
     try:
         Path(file).write_text(text, "utf-8", newline="")
@@ -323,11 +323,11 @@ def _write(file: str, text: str) -> None:
 
 
 def show(report: Report, *, err: bool = False) -> None:
-    """Print the report: the verdict of each level, the causes by weight, and on the last line the verdict."""
+    """Print the report: the verdict of each level, the causes by weight, and the verdict on the last line."""
     from rerank_conformance.reports import terminal  # noqa: PLC0415 - see check
 
     console = terminal.console(err=err)
-    if terminal.is_watched(console):
+    if terminal.is_interactive(console):
         terminal.show(report, console)
         return
     for line in terminal.lines(report):
@@ -335,7 +335,7 @@ def show(report: Report, *, err: bool = False) -> None:
 
 
 def _show_annotated(report: Report, *, err: bool, strict: bool) -> None:
-    """Print the report so that no line of it is a workflow command, and then the annotations."""
+    """Print the report with workflow commands turned off, then the annotations."""
     from rerank_conformance.reports import annotations  # noqa: PLC0415 - see check
 
     stop, resume = annotations.fences()
@@ -495,7 +495,7 @@ def serve(  # noqa: PLR0913 - the options of the command
 
 
 def _servers(broken: Mapping[str, Any], variants: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the lines that list the servers: each with what it does in one sentence."""
+    """Yield the list of servers, each with its docstring."""
     width = max(map(len, (*broken, *variants)))
     for section, names in groupby(sorted(broken), lambda name: name.partition(".")[0]):
         yield f"--broken: {section}"

@@ -1,7 +1,7 @@
-"""Rules of form that follow from the contract: a field that a later contract adds is accepted, checked, and well formed.
+"""Rules that are derived from the contract: a field that a later version adds is accepted, validated, and well formed.
 
-The rules of the first contract are written by hand, and keep their ids. Whatever a later contract says of a field that it did
-not say before is judged by rules of this module: one for each keyword, with its requests and its broken server.
+The rules of the first version are handwritten, and keep their ids. This module derives a rule, with its requests and its broken
+server, for each keyword that a later version adds.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _SAMPLES: Mapping[str, tuple[object, ...]] = {
     "array": (["x"], []),
     "object": ({"x": 1}, {}),
 }
-"""Values of each type of JSON, the empty ones too: some languages take them for nothing."""
+"""Values of each JSON type, with the empty ones, which are falsy in some languages."""
 
 Values = Sequence[object]
 
 
 def _texts(schema: Mapping[str, Any], length: int) -> Values:
-    """Return texts of a length; the last one is like the example, as there may be a pattern."""
+    """Return texts of a length; the last one is built from the example, so that it may match a pattern."""
     example = schema.get("example")
     like = example if isinstance(example, str) and example else "s"
     return "s" * length, "é" * length, (like + like[-1] * length)[:length]
 
 
 def _lists(schema: Mapping[str, Any], length: int) -> Values:
-    """Return lists of different items of a length, like the example."""
+    """Return a list of this length, with different items built from the example."""
     example = schema.get("example")
     like: object = cast("list[object]", example)[0] if isinstance(example, list) and example else "x"
     if isinstance(like, int | float):
@@ -51,7 +51,7 @@ def _lists(schema: Mapping[str, Any], length: int) -> Values:
 
 
 def _other_words(schema: Mapping[str, Any]) -> Values:
-    """Return values that a closed list does not have, like those that it has."""
+    """Return values that are not in an enum or const, but similar to its values."""
     words: list[Any] = schema.get("enum", [schema.get("const")])
     first = next((word for word in words if isinstance(word, str)), None)
     counted = [word for word in words if type(word) is int]
@@ -60,7 +60,7 @@ def _other_words(schema: Mapping[str, Any]) -> Values:
 
 
 def _without_keys(schema: Mapping[str, Any]) -> Values:
-    """Return the example without each key that an object requires."""
+    """Return copies of the example, each without one of the required keys, and an empty object."""
     example: Mapping[str, object] = schema.get("example", {})
     kept = [
         {key: value for key, value in example.items() if key != name} for name in schema.get("required", ())
@@ -93,7 +93,7 @@ _BEYOND: Mapping[str, Callable[[Any, Mapping[str, Any]], Values]] = {
     "required": lambda _, schema: _without_keys(schema),
     "additionalProperties": lambda _, schema: _further_keys(schema),
 }
-"""For each keyword that sets a bound, values beyond it, by its value and its schema."""
+"""By keyword: a function of its value and schema that returns values beyond the bound."""
 
 _WITHIN: Mapping[str, Callable[[Any, Mapping[str, Any]], Values]] = {
     "minimum": lambda bound, _: (bound,),
@@ -104,12 +104,12 @@ _WITHIN: Mapping[str, Callable[[Any, Mapping[str, Any]], Values]] = {
     "enum": lambda words, _: tuple(words),
     "const": lambda word, _: (word,),
 }
-"""For each keyword that sets a bound, values at it."""
+"""By keyword: a function that returns values at the bound."""
 
 _SENTENCES: Mapping[str, tuple[str, str]] = {
     "type": (
         "A value of another type in {field} is refused",
-        "Validate {field} with a strict type, without conversion, also if you do not use it.",
+        "Validate {field} with a strict type, without conversion, even if you do not use it.",
     ),
     "required": (
         "{field} without a key that it requires is refused",
@@ -117,10 +117,10 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "additionalProperties": (
         "A further key of {field} that the contract does not allow is refused",
-        "Validate every key of {field}, also those that have no name, and answer 400 for another one.",
+        "Answer 400 for a key of {field} that the contract does not name.",
     ),
 }
-"""For each keyword without a bound, the sentence of its rule and the usual fix."""
+"""By keyword without a bound: the requirement and the usual fix."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +131,13 @@ class Requirement:
     path: tuple[str, ...]
     """The names that lead to the field; `[]` stands for each item of an array."""
     keyword: str
-    """The keyword of JSON Schema that asks for it; empty for the field as a whole."""
+    """The JSON Schema keyword that the rule follows from; empty for the field as a whole."""
     source: str
-    """Its place in the contract."""
+    """The pointer to the keyword or field in the contract."""
     since: str
-    """The first contract that asks for it."""
+    """The first contract with this requirement."""
     values: tuple[object, ...] = ()
-    """The values that are sent in the field: legal ones for `acceptance`, illegal ones for `refusal`."""
+    """The values to send in the field: valid ones for `acceptance`, invalid ones for `refusal`."""
 
     @property
     def id(self) -> str:
@@ -149,12 +149,12 @@ class Requirement:
 
     @property
     def refuses_type(self) -> bool:
-        """True if the rule refuses a value of a wrong type; such a rule belongs to the level `strict`."""
+        """True if the rule is about a value of a wrong type; such a rule belongs to the level `strict`."""
         return self.kind == "refusal" and self.keyword == "type"
 
     @property
     def field(self) -> str:
-        """The field as it is written in messages."""
+        """The field as shown in messages."""
         return ".".join(self.path).replace(".[]", "[]")
 
     @property
@@ -182,7 +182,7 @@ class Requirement:
 
 @cache
 def requirements(version: str | None = None) -> tuple[Requirement, ...]:
-    """Return every derived rule that a contract asks for; the newest contract if None."""
+    """Return the derived rules of a contract; of the newest one if None."""
     found: dict[str, Requirement] = {}
     known: set[tuple[Kind, tuple[str, ...], str]] = set()
     newest = contract.numbers(contract.load(version).version)
@@ -203,12 +203,12 @@ def requirements(version: str | None = None) -> tuple[Requirement, ...]:
 
 
 def of_fields(by: Contract, names: Collection[str], base: Mapping[str, Any]) -> Iterator[Requirement]:
-    """Yield the rules of some fields of the request of a contract.
+    """Yield the rules of some fields of the request.
 
     Args:
-        by: The contract, of a dialect for instance.
+        by: The contract, for example of a dialect.
         names: The names of the fields.
-        base: A legal request without them.
+        base: A valid request without them.
     """
     for field in _fields(by, REQUEST, (), items=True):
         if field.path[0] in names:
@@ -219,7 +219,7 @@ def of_fields(by: Contract, names: Collection[str], base: Mapping[str, Any]) -> 
 
 
 def _requirements(by: Contract) -> Iterator[Requirement]:
-    """Yield every rule that a contract may ask for, with values that may show it."""
+    """Yield a draft of every rule of a contract, with candidate values."""
     for field in _fields(by, REQUEST, (), items=True):
         yield from _of_request(by, field)
     for field in _fields(by, RESPONSE, ()):
@@ -230,9 +230,9 @@ _BASE: Mapping[str, Any] = {"model": "m", "query": "q", "documents": ["a", "b"]}
 
 
 def _proved(draft: Requirement, by: Contract, base: Mapping[str, Any] = _BASE) -> Requirement | None:
-    """Return a rule with the values that show it alone, or None if there are none.
+    """Return the rule with the values that test this keyword alone; None if no value does.
 
-    A value of a refusal is legal without the keyword, so that a server which lacks that alone is found.
+    A value for a refusal must be valid without the keyword, so that it finds a server that ignores only this keyword.
     """
     if draft.kind == "answer":
         return draft
@@ -257,7 +257,7 @@ class _Field(NamedTuple):
 
 
 def _fields(by: Contract, pointer: str, path: tuple[str, ...], *, items: bool = False) -> Iterator[_Field]:
-    """Yield the fields of an object, those of the objects in them, and on demand items that are not objects."""
+    """Yield the fields of an object and of nested objects, and, if `items` is true, array items that are not objects."""
     here, schema = by.at(pointer)
     for name in schema.get("properties", {}):
         at, found = by.at(f"{here}/properties/{name}")
@@ -274,7 +274,7 @@ def _fields(by: Contract, pointer: str, path: tuple[str, ...], *, items: bool = 
 
 
 def _branches(by: Contract, pointer: str, schema: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the place of a schema, and of each schema that it combines."""
+    """Yield the pointer to a schema, and to each schema that it combines."""
     yield pointer
     for keyword in ("anyOf", "oneOf", "allOf"):
         for number in range(len(schema.get(keyword, ()))):
@@ -283,12 +283,12 @@ def _branches(by: Contract, pointer: str, schema: Mapping[str, Any]) -> Iterator
 
 
 def _of_request(by: Contract, field: _Field) -> Iterator[Requirement]:
-    """Yield the rules of a field, with values that may show them."""
+    """Yield a draft of each rule of a field, with candidate values."""
 
     def draft(kind: Kind, keyword: str, source: str, values: Values) -> Requirement:
         return Requirement(kind, field.path, keyword, source, by.version, tuple(values))
 
-    # What is said beside a reference or a combination describes each of its schemas too.
+    # An example beside a reference or a combination applies to each of its schemas.
     places = [
         (place, {**_prose(field.schema), **by.at(place)[1]})
         for place in _branches(by, field.pointer, field.schema)
@@ -306,7 +306,7 @@ def _of_request(by: Contract, field: _Field) -> Iterator[Requirement]:
 
 
 def _legal(field: _Field, places: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[object]:
-    """Yield values that a field may have: the example, the default, and those at a bound."""
+    """Yield candidates for valid values: the example, the default, and the values at a bound."""
     if not any("properties" in schema for _, schema in places):  # else its own fields are sent in it
         yield from (field.schema[name] for name in ("example", "default") if name in field.schema)
     for _, schema in places:
@@ -354,7 +354,7 @@ def _once(values: Sequence[object]) -> Iterator[object]:
 def with_field(
     by: Contract, path: Sequence[str], value: object, base: Mapping[str, Any] = _BASE
 ) -> dict[str, Any]:
-    """Return a plain request with a value in a field; objects on the way have what they require."""
+    """Return a minimal request with this value in a field; the objects around it have their required keys."""
     return {**base, path[0]: _within(by, f"{REQUEST}/properties/{path[0]}", path[1:], value)}
 
 
@@ -374,7 +374,7 @@ def _within(by: Contract, pointer: str, rest: Sequence[str], value: object) -> o
 
 
 def without_keyword(one: Requirement, by: Contract | None = None) -> Contract:
-    """Return a contract without what a requirement asks for, for a server that breaks it; the newest one if None."""
+    """Return the contract without the keyword of a requirement, for the server that breaks it; the newest contract if None."""
     document = deepcopy(cast("dict[str, Any]", (by or contract.load()).document))
     parent, _, name = one.source.rpartition("/")
     by = Contract(document)
@@ -384,7 +384,7 @@ def without_keyword(one: Requirement, by: Contract | None = None) -> Contract:
         holder[name] = {"anyOf": [holder[name], {"not": {"type": sorted(types)}}]}
     else:
         bound = holder.pop(name)
-        if name in ("enum", "const"):  # which may stand for the type too
+        if name in ("enum", "const"):  # they may also define the type
             holder.setdefault("type", sorted(_types([{name: bound}])))
     return Contract(document)
 
@@ -396,7 +396,7 @@ def schema_of(one: Requirement) -> Schema:
 
 
 def mended(value: Any, path: Sequence[str], by: Contract, one: Requirement) -> Any:
-    """Return an answer with the contract's example in a field that it has, as the field has a rule of its own."""
+    """Return the answer with the contract's example in a field, if it has the field; the field has its own rule."""
     if not path:
         return by.at(one.source)[1].get("example", value)
     if path[0] == "[]" and isinstance(value, list):
@@ -408,7 +408,7 @@ def mended(value: Any, path: Sequence[str], by: Contract, one: Requirement) -> A
 
 
 def values_at(value: object, path: Sequence[str], place: str = "") -> Iterator[tuple[str, object]]:
-    """Yield each value that a path leads to in an answer, with its place; nothing where it leads nowhere."""
+    """Yield each value at a path of an answer, with its position; nothing if the path does not exist."""
     if not path:
         yield place, value
     elif path[0] == "[]":
@@ -430,7 +430,7 @@ def wrong_value(one: Requirement) -> object:
 
 
 def put(value: Any, path: Sequence[str], new: object) -> Any:
-    """Return a JSON value with another value where a path leads, in every item of an array."""
+    """Return a copy of a JSON value with another value at a path, in every item of an array."""
     if not path:
         return new
     if path[0] == "[]":

@@ -11,12 +11,12 @@ from functools import cached_property
 from typing import Any, Literal, NoReturn, TypeGuard, cast
 
 Phase = Literal["smoke", "refuse", "rank", "alone", "generate", "beside"]
-"""The phase of a request: those of one are sent at the same time, but `alone` one after the other and `beside` during all others."""
+"""The phase of a request. Requests of a phase are concurrent, but `alone` ones are sequential and `beside` ones run during all phases."""
 Form = Literal["usual", "chunked", "new", "http-1.0", "after-head", "after-refusal", "after-pause"]
-"""The form of HTTP of a request: the usual one, a body in chunks, a new connection, HTTP/1.0, or another request before it on
-its connection, which is then idle for a while in `after-pause`."""
+"""The form of HTTP of a request: the usual one, a chunked body, a new connection, HTTP/1.0, or a connection that had another
+request before (and was then idle for a while in `after-pause`)."""
 RAW_FORMS: frozenset[Form] = frozenset({"http-1.0", "after-head", "after-refusal"})
-"""The forms that need a connection of their own, which a server in process has not."""
+"""The forms that need their own connection, which a server in process does not have."""
 Auth = Literal[
     "key",
     "none",
@@ -30,42 +30,42 @@ Auth = Literal[
     "other-case",
     "lower-case",
 ]
-"""Which Authorization a request carries: the key itself, or what is wrong about it."""
+"""The Authorization header of a request: the key, or a wrong variant of it."""
 
 KEY = "$OPENROUTER_API_KEY"
-"""The placeholder for the key in everything that is recorded."""
+"""The placeholder for the key in recorded exchanges."""
 OF_RANKING = "/rerank"
 """The path of the operation."""
 WRONG_KEY = "sk-or-v1-0000-this-key-is-unknown"
 
 TRANSIENT = frozenset({408, 429, 502, 503, 504, *range(520, 525), 529})
-"""Statuses that say "try again": they prove nothing about conformance. 504 and 520 to 523 are those of edge networks."""
+"""Statuses of transient errors, which prove nothing about conformance; 504 and 520 to 523 come from edge networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """One request, and what it is for."""
+    """A request and its purpose."""
 
     name: str
     phase: Phase
     rule: str | None = None
-    """The rule that judges whether it was accepted, or refused, as it should have been."""
+    """The rule that judges if the request was correctly accepted or refused."""
     body: object = None
     """The JSON value that is sent; bytes are sent as they are."""
     legal: bool | None = None
-    """True if the contract allows the request; None if nothing about the ranking may be judged by it."""
+    """True if the contract allows the request; None if its ranking must not be judged."""
     method: str = "POST"
     path: str = OF_RANKING
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Beside those of every request; an empty value takes one of those away."""
+    """Headers in addition to the default ones; an empty value removes a default header."""
     form: Form = "usual"
     """The form of HTTP in which it is sent."""
     auth: Auth = "key"
     quick: bool = False
     sent: bytes | None = None
-    """The bytes that are sent, where they are not the usual ones of the body."""
+    """The bytes to send instead of the usual encoding of the body."""
     since: str = "1.0.0"
-    """The version of the contract from which on it is sent: a released rule set keeps its requests, too."""
+    """The first contract version that sends it: a released rule set keeps its requests."""
 
     @cached_property
     def content(self) -> bytes:
@@ -78,13 +78,13 @@ class Probe:
 
     @cached_property
     def documents(self) -> Sequence[Any]:
-        """The documents of the request; none where it has no list of them."""
+        """The documents of the request; empty if they are not a list."""
         documents: Any = self._object.get("documents")
         return cast("Sequence[Any]", documents) if isinstance(documents, list) else ()
 
     @cached_property
     def document_keys(self) -> Sequence[str]:
-        """A string for each document; those of equal documents are equal."""
+        """A string for each document; equal documents have equal strings."""
         return [json.dumps(document, sort_keys=True) for document in self.documents]
 
     @cached_property
@@ -103,15 +103,12 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    """By names in lower case."""
+    """The headers, by name in lower case."""
     body: bytes
 
     @cached_property
     def value(self) -> Any:
-        """The body read as JSON; NaN and infinities are read too, as other rules judge numbers.
-
-        None where it is no JSON.
-        """
+        """The body parsed as JSON, or None if it is not JSON; NaN and infinities are accepted, as other rules judge numbers."""
         try:
             return json.loads(self.body.decode("utf-8"))
         except (ValueError, RecursionError):
@@ -129,8 +126,8 @@ class Answer:
 
 
 FaultKind = Literal["unreachable", "timeout", "closed", "broken", "unsent", "internal"]
-"""No connection; no answer in time; a connection that ended before the answer began, which is tried again; an answer
-that is not whole HTTP; a request that was never sent; a request that the check itself failed to send."""
+"""In this order: no connection; no answer in time; a connection that ended before the answer, which is retried; an answer that
+is not complete HTTP; a request that was never sent; a request that the check failed to send."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +140,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request, and what came of it."""
+    """A request and its outcome."""
 
     probe: Probe
     outcome: Answer | Fault
@@ -151,9 +148,9 @@ class Exchange:
     attempts: int = 1
     """The number of times that the request was sent."""
     passing: tuple[int, ...] = ()
-    """The transient statuses that attempts were answered with, those of a recovered 500 included."""
+    """The transient statuses of its attempts, including a 500 that did not come again."""
     lasting: bool = False
-    """True if its transient error came again later, each time, while another request was ranked."""
+    """True if its transient error came again each time later, while another request was ranked."""
 
     @cached_property
     def answer(self) -> Answer | None:
@@ -168,7 +165,7 @@ class Exchange:
         if self.lasting:
             return None
         if self.outcome.status in TRANSIENT:
-            return f"answered {self.outcome.status} until the time for it was used up"
+            return f"answered {self.outcome.status} at every repeat"
         if transient_status(self.probe, self.outcome) is not None:
             error = self.outcome.value["error"]
             code = error.get("code") if isinstance(error, dict) else None
@@ -178,14 +175,14 @@ class Exchange:
 
     @property
     def crashed(self) -> bool:
-        """True if the server failed: 500, an answer that is not whole HTTP, or another 5xx that does not pass."""
+        """True if the server failed: a 500, incomplete HTTP, or another 5xx that is not transient."""
         if isinstance(self.outcome, Fault):
             return self.outcome.kind == "broken"
         return self.outcome.status == 500 or (self.lasting and self.outcome.status > 500)
 
     @cached_property
     def ranked(self) -> bool:
-        """True if a legal request was answered with 200, and not with an error in place of results."""
+        """True if a valid request was answered with 200 and results."""
         answer = self.answer
         if answer is None or answer.status != 200 or self.undecided:
             return False
@@ -193,7 +190,7 @@ class Exchange:
 
     @cached_property
     def results(self) -> list[dict[str, Any]]:
-        """The results that are objects; none where there is no list of them."""
+        """The results that are objects; empty if `results` is not a list."""
         value = self.answer.value if self.answer else None
         if not isinstance(value, dict):
             return []
@@ -202,7 +199,7 @@ class Exchange:
 
     @cached_property
     def echoes(self) -> list[tuple[int, Any, Mapping[str, Any]]]:
-        """The place of each result, the document that it points at, and its echo, where both are of the right type."""
+        """The position of each result, its document in the request, and its echo, if index and echo have the right types."""
         documents = self.probe.documents
         found: list[tuple[int, Any, Mapping[str, Any]]] = []
         for place, one in enumerate(self.results):
@@ -213,7 +210,7 @@ class Exchange:
 
     @cached_property
     def scores(self) -> dict[int, float]:
-        """The score of each index, best first, where both are of the right type."""
+        """The score by index, best first, if both have the right types."""
         return {
             one["index"]: float(one["relevance_score"])
             for one in self.results
@@ -222,42 +219,42 @@ class Exchange:
 
     @cached_property
     def order(self) -> list[int]:
-        """The indexes, best first."""
+        """The indices, best first."""
         return list(self.scores)
 
 
 def is_index(value: object) -> TypeGuard[int]:
-    """Return True if it is an integer; JSON Schema counts 2.0 among them, callers that index a list do not."""
+    """Return True for an integer; unlike JSON Schema, 2.0 is not one, as it cannot index a list."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _indexed(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the result with an index of 2.0 as an integer, which it is by JSON Schema."""
+    """Return the result with an index of 2.0 as an integer, as JSON Schema counts it."""
     index = result.get("index")
     return {**result, "index": int(index)} if isinstance(index, float) and index.is_integer() else result
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Return True if it is a finite number."""
+    """Return True for a finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # an integer that no float can hold
+    except OverflowError:  # an integer that is too large for a float
         return False
 
 
 def text_of(document: Any) -> str | None:
-    """Return the text of a document as it was sent; None for an image alone."""
+    """Return the text of a document as sent; None for a document with only an image."""
     return document if isinstance(document, str) else document.get("text")
 
 
 def not_json(body: bytes, *, constants: bool = True) -> str | None:
-    """Return the reason why bytes cannot be read as JSON, with the place; None if they can.
+    """Return the reason why bytes are not JSON, with the position; None if they are.
 
     Args:
         body: The bytes.
-        constants: Read NaN and infinities, which JSON does not have, too.
+        constants: Accept NaN and infinities, which are not JSON.
     """
     if not body.strip():
         return "Not JSON: the body is empty"
@@ -281,14 +278,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(message)
 
 
-_NEAR = 20  # characters of what is not JSON that a message quotes
+_NEAR = 20  # characters that a message quotes
 
 
 def transient_status(probe: Probe, answer: Answer) -> int | None:
-    """Return the status by which an answer says "try again"; None if it does not.
+    """Return the status of a transient error; None if the answer is not one.
 
-    The contract allows a 200 with an `error` in place of `results` when a provider fails late. It allows none for an illegal
-    request, which no provider sees, so there the error has to name a transient status itself.
+    The contract allows a 200 with an `error` in place of `results` when a provider fails late. An invalid request never reaches
+    a provider, so there the error itself must name a transient status.
     """
     if answer.status in TRANSIENT:
         return answer.status

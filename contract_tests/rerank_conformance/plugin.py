@@ -29,11 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options; each has the meaning of that of `rerank-conformance check`."""
     group = parser.getgroup("rerank_conformance", "conformance to the contract of POST /rerank")
     add = group.addoption
-    add("--target", metavar="URL", help="The server to judge: the address that has /rerank right under it, or module:app of an ASGI app.")  # fmt: skip
+    add("--target", metavar="URL", help="The server to judge: its base URL without /rerank, or module:app of an ASGI app.")  # fmt: skip
     add(
         "--target-base-path",
         metavar="PATH",
-        help="The path that has /rerank right under it in the app of module:app.",
+        help="The path before /rerank in the app of module:app.",
     )
     add("--target-quick", action="store_true", help="Judge only the essential rules, in at most 40 requests.")
     add("--target-model", metavar="NAME", help="The model to ask for.")

@@ -1,4 +1,4 @@
-"""The requests that are sent, written by hand, in the order in which they are sent; one serves many rules."""
+"""The handwritten requests of a check, in the order in which they are sent; most serve several rules."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ DOCUMENTS = (
     "A violin has four strings.",
     "Mount Everest is the highest mountain.",
 )
-"""Document 2 answers the one query, document 3 the other."""
+"""Document 2 answers `QUERY`, and document 3 answers `OTHER_QUERY`."""
 
 BLANKS = ("Paris is in France.", "", "Lyon is in France.", " ", "\n\t ", "The capital of France is Paris.")
 IDENTICAL = (
@@ -69,9 +69,9 @@ TEXTS = (
     "...",
     "- [x] *list* _item_ `code` |",
 )
-"""Texts that some servers take for something else: a number, JSON, a template, markup, an address."""
+"""Texts that some servers misread as a number, JSON, a template, markup or an address."""
 QUERIES = ("1998", '{"query": "Paris", "top_n": 1}', 'Paris AND (capital OR "city" NOT [Lyon] *:* ~2 ^')
-"""Queries that some servers take for something else: a number, JSON, an expression."""
+"""Queries that some servers misread as a number, JSON or an expression."""
 MARKS = (
     "decomposed: cafe\u0301, \u1112\u1161\u11ab, A\u030a; composed: caf\u00e9, \ud55c, \u00c5",
     "singletons: \u212b \u2126 \u037e \uf900",
@@ -82,7 +82,7 @@ MARKS = (
     "\u3000wide at both ends\u3000",
     "joined: \u0644\u200d\u0627 \u0915\u094d\u200c\u0937 \u2060\u00b7\u2061",
 )
-"""Characters that are lost where texts are normalized, split into lines, or cleaned."""
+"""Characters that are lost when texts are normalized, split into lines, or cleaned."""
 TOGETHER = (
     "The heart pumps blood through the body.",
     "Rust is iron that has met water and air.",
@@ -105,12 +105,12 @@ ASKED = (
 )
 """One query for each of `TOGETHER`."""
 _EMPTY: tuple[object, ...] = ("", [], 0, False)
-"""Values that some languages take for nothing at all."""
+"""Values that are falsy in some languages."""
 _ASKING = (
     "Yeast and bread, the strings of a violin, and mountains are what someone knows about who has been to Berlin and to "
     "the largest city of every country on this continent, and who asks a librarian at the end of a long day: "
 )
-"""The beginning of a long query; it says enough for a ranking by itself."""
+"""The beginning of a long query; it is enough for a ranking by itself."""
 _TELLING = (
     "From the notes of a librarian, page twelve, copied by hand and checked twice by two of her friends: "
 )
@@ -140,13 +140,13 @@ def smoke(model: str = MODEL) -> Probe:
 def probes(
     model: str = MODEL, *, has_key: bool = True, quick: bool = False, contract_version: str | None = None
 ) -> list[Probe]:
-    """Every request that is written by hand, after the first one.
+    """Return every handwritten request after the first one.
 
     Args:
-        model: The model that is asked for.
-        has_key: Whether there is a key: without one, nothing can be said of keys.
-        quick: Only those that matter most.
-        contract_version: Only those that the rules of this version are judged by; all if None.
+        model: The model of the requests.
+        has_key: True if the check has a key; without one, keys cannot be judged.
+        quick: Return only the requests of a quick check.
+        contract_version: Return only the requests that judge rules of this version; all if None.
     """
     everything = [
         *_refusals(model),
@@ -192,7 +192,7 @@ def _refusals(model: str) -> Iterator[Probe]:
     def document(value: object) -> dict[str, Any]:
         return {**body, "documents": ["Paris", value]}
 
-    # the first of each rule is quick, if the rule is
+    # only the first request of a quick rule is sent in a quick check
     table: tuple[tuple[str, bool, tuple[object, ...]], ...] = (
         ("documents-missing", True, (without("documents"),)),
         ("documents-empty", True, ({**body, "documents": []},)),
@@ -268,7 +268,7 @@ def _nested(body: dict[str, Any], name: str = "documents") -> bytes:
 
 
 def _wrong_types(model: str) -> Iterator[Probe]:
-    """Yield requests that are taken where a check stops early, or reads more kindly than JSON Schema does."""
+    """Yield invalid requests that pass a check that stops early, or that is more lenient than JSON Schema."""
     body = _body(model, DOCUMENTS[:2])
     nothing: list[object] = []
     whole = json.dumps(body)
@@ -332,7 +332,7 @@ def _wrong_types(model: str) -> Iterator[Probe]:
 
 
 def _odd_json(model: str) -> Iterator[Probe]:
-    """JSON that parsers and frameworks stumble over; whether it is taken or refused, nothing may fail."""
+    """Yield unusual JSON on which parsers and frameworks fail; a server may accept or refuse it, but must not fail."""
     body = _body(model, DOCUMENTS[:2])
     whole = json.dumps(body)
     texts = (
@@ -397,7 +397,7 @@ def _keys(model: str) -> Iterator[Probe]:
         headers={"X-Forwarded-For": "127.0.0.1"},
         since="1.1.0",
     )
-    # what was ranked with the key, and may be kept before keys are looked at; and what was refused without it
+    # a cache in front of the key check returns what was ranked with the key
     wrong: tuple[Auth, ...] = ("none", "wrong")
     for auth in wrong:
         name = "no-key" if auth == "none" else "wrong-key"
@@ -409,7 +409,7 @@ def _keys(model: str) -> Iterator[Probe]:
             auth=auth,
             since="1.1.0",
         )
-    # a connection, too, may remember a key that it had before
+    # a server may remember the key of an earlier request on the same connection
     yield Probe(
         name="key-no-key-new",
         phase="refuse",
@@ -439,7 +439,7 @@ def _methods(model: str) -> Iterator[Probe]:
             name=f"method-{method.lower()}",
             phase="refuse",
             rule="method.refused",
-            # what would be ranked if the method were not looked at
+            # this body is ranked by a server that does not check the method
             body=_body(model, DOCUMENTS[:2]),
             method=method,
             quick=method == "GET",
@@ -502,7 +502,7 @@ def _rankings(model: str) -> Iterator[Probe]:  # noqa: PLR0915 - a table, in sen
     yield _legal("accept-mixed-top", "acceptance.mixed", _body(model, mixed, top_n=2))
     images = [{"image": IMAGE}, {"text": "A red pixel", "image": IMAGE}, "The Eiffel Tower"]
     yield _legal("accept-images", "acceptance.images", _body(model, images))
-    # A server may know the names of other dialects, and refuse their values honestly: they have a rule of their own.
+    # A server may refuse wrong values of fields of other dialects, so these fields have a rule of their own.
     unknown = _body(model, DOCUMENTS[:3], x_unknown_flag=False, x_unknown_count=512, x_unknown={"a": [None]})
     yield _legal("accept-unknown-fields", "acceptance.unknown-fields", unknown, quick=True)
     titled = [{"text": text, "x_title": "x", "x_id": 7} for text in DOCUMENTS[:3]]
@@ -565,7 +565,7 @@ def _more_rankings(model: str) -> Iterator[Probe]:
     yield legal(
         "rank-unicode-top", "acceptance.unicode", _body(model, UNICODE, "Où est パリ? \U0001f5fc", top_n=3)
     )
-    # as rank-many
+    # the documents of rank-many
     many = [f"Note {number}: {DOCUMENTS[number % 6]}" for number in range(150)]
     yield legal("rank-many-few", "acceptance.many-documents", _body(model, many, top_n=10))
     yield legal("rank-many-reversed", "acceptance.many-documents", _body(model, many[::-1]))
@@ -574,7 +574,7 @@ def _more_rankings(model: str) -> Iterator[Probe]:
     yield legal(
         "rank-lines", "acceptance.plain", _body(model, ("A violin\nhas\n\nfour strings.", *DOCUMENTS[:4]))
     )
-    # the second of each pair comes when the first is answered, and a server that keeps answers has kept it
+    # the second of each pair is sent after the first is answered, when a server may have cached that answer
     yield legal("rank-query-end-1", "acceptance.plain", _body(model, query=_ASKING + QUERY))
     yield legal(
         "rank-query-end-2", "acceptance.plain", _body(model, query=_ASKING + OTHER_QUERY), phase="alone"
@@ -600,7 +600,7 @@ def _more_rankings(model: str) -> Iterator[Probe]:
         yield legal(f"rank-blank-query-{number}", "acceptance.blank-query", _body(model, query=query))
     odd: dict[str, Any] = {"x_unknown_null": None, "": 1, "__proto__": {"top_n": 1}}
     yield legal("accept-odd-names", "acceptance.unknown-fields", _body(model, **odd))
-    # what clients of other dialects send unasked, with values that each server that knows the name takes
+    # fields that clients of other dialects send by default, with values that every server of these dialects accepts
     dialects: tuple[dict[str, Any], ...] = (
         {"return_documents": True},
         {"max_tokens_per_doc": 4096},
@@ -623,7 +623,7 @@ def _more_rankings(model: str) -> Iterator[Probe]:
         "preferred_min_throughput": 0.5,
     }
     yield legal("accept-provider-forms", "acceptance.provider", _body(model, provider=forms))
-    # a list of no quantizations, or of no providers that may serve, would leave none
+    # without an empty `quantizations` or `only`, which would exclude every provider
     empty: dict[str, Any] = {
         "order": [],
         "ignore": [],
@@ -636,7 +636,7 @@ def _more_rankings(model: str) -> Iterator[Probe]:
     yield legal(
         "accept-user", "acceptance.observability", _body(model, user="u" * 128, session_id="", trace={})
     )
-    # what a server may find too large; the last ones, as they may keep it busy
+    # requests that may be too large for a server; they are last, as they may keep it busy
     large = (
         _body(model, query=QUERY + " France?" * 800),
         _body(model, (LONG * 14, "Bread rises.")),
@@ -647,7 +647,7 @@ def _more_rankings(model: str) -> Iterator[Probe]:
 
 
 def _together(model: str) -> Iterator[Probe]:
-    """Yield the same requests for one time, and for one after the other."""
+    """Yield the same requests to send concurrently and one after the other."""
     for again in ("", "-again"):
         for number, query in enumerate(ASKED, 1):
             name = f"rank-together-{number}{again}"
@@ -658,7 +658,7 @@ def _together(model: str) -> Iterator[Probe]:
 
 
 def _model_names(model: str) -> Iterator[Probe]:
-    """Yield requests for models that no server has to know; each name is a string, and so legal."""
+    """Yield requests for models that a server need not know; each name is a string, so the request is valid."""
     known = model.partition(":")[0]
     names = (
         "nobody/no-such-reranker",
@@ -687,7 +687,7 @@ def _model_names(model: str) -> Iterator[Probe]:
 _ACCEPTS = (
     "application/json, text/plain, */*",  # axios
     "*/*",  # fetch, curl
-    "application/json, text/event-stream",  # clients of streams that take JSON, too
+    "application/json, text/event-stream",  # clients of streams that also accept JSON
     "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",  # a browser
     "application/*;q=0.5",
     "",
@@ -713,7 +713,7 @@ CLIENTS: tuple[dict[str, str], ...] = (
     },
     {"If-None-Match": '"x"', "Range": "bytes=0-9", "Priority": "u=1, i", "DNT": "1"},
 )
-"""Headers by which HTTP says nothing about a POST, as clients, browsers, proxies and tracers add them."""
+"""Headers of clients, browsers, proxies and tracers that do not change the meaning of a POST."""
 _BROWSER = {
     "Origin": "https://search.example.com",
     "Sec-Fetch-Mode": "cors",
@@ -722,13 +722,13 @@ _BROWSER = {
 
 
 def _forms_of_http(model: str) -> Iterator[Probe]:
-    """Yield one request as different clients send it; its body asks for what `rank-full` asks for."""
+    """Yield the request of `rank-full` as different clients send it."""
     body = _body(model)
 
     def sent(name: str, rule: str, **more: Any) -> Probe:
         return _legal(f"http-{name}", f"transport.{rule}", body, since="1.1.0", **more)
 
-    # JSON allows blanks between tokens: a large body that costs a model nothing
+    # JSON allows blanks between tokens, so this body is large and costs nothing to rank
     text = json.dumps(body).encode()
     large, chunked = (text[:-1] + b" " * count + text[-1:] for count in (MEGABYTE, 200_000))
     yield sent("chunked", "chunked-body", form="chunked")
@@ -768,7 +768,7 @@ def _forms_of_http(model: str) -> Iterator[Probe]:
 
 
 def _after_a_pause(model: str) -> Iterator[Probe]:
-    """Yield one request twice, the second time on a connection that was idle."""
+    """Yield one request twice, the second time on a connection that was idle for a while."""
     body = _body(model, DOCUMENTS, "Which instrument has strings, and how many?")
     rule = "robustness.after-pause"
     yield _legal("rank-before-pause", rule, body, phase="beside", since="1.1.0")
@@ -776,11 +776,11 @@ def _after_a_pause(model: str) -> Iterator[Probe]:
 
 
 BEFORE_RANKING = "refuse-before-ranking-"
-"""The beginning of the names of requests that `relation.after-refusal` needs, and other rules judge."""
+"""The prefix of requests that `relation.after-refusal` needs and that other rules judge."""
 
 
 def _after_refusals(model: str) -> Iterator[Probe]:
-    """Yield a request before and after others that are refused while they are read; all are sent one after the other."""
+    """Yield a request to send before and after requests that are refused while they are read."""
     rule = "relation.after-refusal"
     ranked = _body(model, DOCUMENTS, "Which instrument has four strings?")
     nothing: dict[str, Any] = {}
@@ -803,13 +803,13 @@ def _after_refusals(model: str) -> Iterator[Probe]:
 
 
 def _shuffled(documents: Sequence[Any]) -> list[Any]:
-    """Return the documents in another order: neighbours are far apart, and nobody keeps a place relative to another."""
-    step = 367  # a prime, so that each place comes once
+    """Return the documents in an order in which former neighbours are far apart."""
+    step = 367  # a prime, so that each position appears once
     return [documents[place * step % len(documents)] for place in range(len(documents))]
 
 
 def _neighbours(model: str) -> Iterator[Probe]:
-    """Yield the same documents in other company: in other orders, batches and lengths, and beside images."""
+    """Yield the same documents in other orders and batches, and beside longer documents and images."""
 
     def legal(name: str, rule: str, documents: Sequence[Any], *, quick: bool = False, **more: Any) -> Probe:
         return _legal(name, rule, _body(model, documents, **more), quick=quick, since="1.1.0")
@@ -825,9 +825,9 @@ def _neighbours(model: str) -> Iterator[Probe]:
     yield legal("rank-beside-long", "acceptance.long-document", [*DOCUMENTS, long])
     yield legal("rank-beside-long-first", "acceptance.long-document", [long, *DOCUMENTS])
     for count in (300, 1000):
-        # of many lengths, with the words of the query many times or not at all: scores that are apart
+        # documents of many lengths, with the words of the query often or not at all, have distinct scores
         notes = [f"Note {n}:{' The capital, France.' * (n % 7)} {DOCUMENTS[n % 6]}" for n in range(count)]
-        notes[count - 93] = f"{QUERY} The capital of France is Paris. " * 4  # the best, and late
+        notes[count - 93] = f"{QUERY} The capital of France is Paris. " * 4  # the best document, near the end
         quick = count < 1000
         yield legal(f"rank-long-{count}", "robustness.large-request", notes, quick=quick)
         mixed = _shuffled(notes)
@@ -858,7 +858,7 @@ SPECIAL = (
     "[INST] Paris [/INST] <<SYS>>",
     "##ris \u2581Paris \u0120Paris <0x0A> <extra_id_0>",
 )
-"""Texts that hold what is special to tokenizers."""
+"""Texts with special tokens of tokenizers."""
 _TOKENS = ("<|endoftext|>", "[SEP]", "</s>")
 SCRIPTS = {
     "cyrillic": ("Столица Франции", "Столица Франции — Париж.", "У скрипки четыре струны."),  # noqa: RUF001
@@ -889,7 +889,7 @@ ENDS = tuple(
 
 
 def _texts(model: str) -> Iterator[Probe]:
-    """Yield texts that are cut, cleaned or counted wrongly."""
+    """Yield texts that servers often truncate, clean or count wrongly."""
 
     def legal(name: str, rule: str, body: Any, **more: Any) -> Probe:
         return _legal(name, rule, body, since="1.1.0", **more)
@@ -941,7 +941,7 @@ def _texts(model: str) -> Iterator[Probe]:
         ends = (f" {QUERY} The capital of France is Paris." * 3, " A violin has four strings." * 6)
         texts = [filling[: length - 50] + end for end in ends]
         yield legal(f"rank-document-{length}", rule, _body(model, [*texts, DOCUMENTS[1]]))
-        # as a question about light and heat, which every document answers a little
+        # the filling is about light and heat, which no document answers better than the others
         for number, query in enumerate((QUERY, OTHER_QUERY), 1):
             body = _body(model, query=_ASKING + filling[: length - 250] + query)
             phase: Phase = "alone" if number == 2 else "rank"

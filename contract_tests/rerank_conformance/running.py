@@ -1,4 +1,4 @@
-"""A check: what is sent in which order, and what the rules make of the exchanges."""
+"""Run a check: send the requests in order, and judge the exchanges by the rules."""
 
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -38,13 +38,13 @@ from rerank_conformance.report import (
     verdicts,
     with_known,
 )
-from rerank_conformance.rules import Finding, Rule, Seen, Undecided, rule_set
+from rerank_conformance.rules import Finding, Recording, Rule, Undecided, rule_set
 from rerank_conformance.rules.acceptance import described
 from rerank_conformance.rules.rule import TOLERANCE
 from rerank_conformance.shrinking import shrinkable, smallest
 from rerank_conformance.target import (
     Budget,
-    Line,
+    Session,
     Target,
     base_path_problem,
     is_live,
@@ -53,9 +53,9 @@ from rerank_conformance.target import (
 )
 
 QUICK = 40
-"""Requests in a quick check, at most; repeats of what a server could not answer for the moment are not counted."""
+"""The maximum number of requests in a quick check; repeats after transient errors are not counted."""
 FULL = 1500
-"""Requests in a full check, at most, counted in the same way."""
+"""The maximum number of requests in a full check, counted in the same way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,43 +64,43 @@ class Settings:
 
     key: str | None = field(default=None, repr=False)
     key_env: str = KEY_ENV
-    """The environment variable that holds the key, for the commands of the report."""
+    """The environment variable with the key, for the commands in the report."""
     key_file: str | None = None
-    """The file that holds the key, if a file does, for the same commands."""
+    """The file with the key, if there is one, for the same commands."""
     model: str = MODEL
     quick: bool = False
     max_requests: int | None = None
     seed: int = 0
-    """Of the generated requests: the same one gives the same requests, with the same installed versions."""
+    """The seed of the generated requests; it gives the same requests again with the same installed versions."""
     rules: Sequence[str] = ()
-    """Beginnings of the ids of the rules that are judged; all if empty."""
+    """Prefixes of the ids of the rules to judge; all rules if empty."""
     timeout: float = 10.0
     tolerance: float = TOLERANCE
     strict: bool = False
     level: ConformanceLevel = "strict"
     """The conformance level that decides the verdict and the exit code; each level includes the ones before it."""
     expect_auth: bool = False
-    """Judge a server that needs no key as one that does."""
+    """Judge a server that needs no key as if it needed one."""
     expected: Mapping[str, str] = field(default_factory=dict[str, str])
     """The reasons of expected failures, by rule."""
     rate: float | None = None
     concurrency: int = 16
-    """Requests in flight, at most; fewer where the server bears fewer."""
+    """The maximum number of requests in flight; it is lowered when the server is overloaded."""
     cache: bool = True
     """Keep the generated requests in the user's cache directory."""
     progress: Callable[[int, int], None] | None = None
-    """Is told how many requests are done and how many are planned, each time more is known."""
+    """A function that is called with the number of requests done and planned."""
     contract_version: str | None = None
-    """The contract that the server is held to, with the rules that there were then; the newest if None."""
+    """The version of the contract, and of its rules, to judge by; the newest if None."""
     dialect: str = CANONICAL
     """The form of the API that the server speaks."""
     partial: bool = False
-    """Return a report of what was judged if Ctrl-C interrupts the check, and raise KeyboardInterrupt at the second one only."""
+    """Return a partial report at the first Ctrl-C, and raise KeyboardInterrupt only at the second."""
     base_path: str = ""
-    """The path under which an app, or a transport, has `/rerank`; a URL names it itself."""
+    """The path before `/rerank` in an app or a transport; a URL contains it already."""
 
     def __post_init__(self) -> None:
-        """Refuse a level, a dialect, a base path and a number that cannot be, before anything is sent."""
+        """Raise if a level, dialect, base path or number is invalid, before anything is sent."""
         dialects.codec(self.dialect)
         for name, value in (("timeout", self.timeout), ("tolerance", self.tolerance), ("rate", self.rate)):
             # A tolerance of NaN would let no two scores differ.
@@ -119,15 +119,15 @@ class Settings:
 
     @property
     def contract(self) -> Contract:
-        """The contract that the server is held to.
+        """The contract that the server is judged by.
 
         Raises:
-            ValueError: There is none of that version.
+            ValueError: There is no contract of that version.
         """
         return contract.load(self.contract_version)
 
     def commands(self, base: str) -> Commands:
-        """Return the commands that send requests of the check to this address again."""
+        """Return the commands that repeat requests of the check at this address."""
         key = self.key or ""
         return Commands(
             base=base,
@@ -145,21 +145,21 @@ class Settings:
         """
         prefixes = tuple(self.rules)
         version = self.contract.version
-        asked = rule_set(version) if self.dialect == CANONICAL else rules_of(self.dialect, version)
-        return [rule for rule in asked if not prefixes or rule.id.startswith(prefixes)]
+        available = rule_set(version) if self.dialect == CANONICAL else rules_of(self.dialect, version)
+        return [rule for rule in available if not prefixes or rule.id.startswith(prefixes)]
 
 
 def check(target: Target, **settings: Any) -> Report:
     """Check a server and return the report.
 
     Args:
-        target: A URL under which `/rerank` lies, an ASGI app, an httpx transport or a `Reference`.
+        target: The base URL of `/rerank`, an ASGI app, an httpx transport or a `Reference`.
         settings: See `Settings`.
 
     Raises:
         TypeError: The target is none of these, or a setting is unknown.
-        ValueError: The address cannot be a server's, or there are no rules of that version of the contract, or no such level.
-        ModuleNotFoundError: schemathesis is not installed, and the check is not a quick one; nothing was sent.
+        ValueError: The address, the level or another setting is invalid, or there is no contract of that version.
+        ModuleNotFoundError: A full check needs schemathesis, which is not installed; nothing was sent.
     """
     if isinstance(target, str) and (problem := refusal(target)):
         message = f"target: {problem}"
@@ -172,7 +172,7 @@ def check(target: Target, **settings: Any) -> Report:
         message = f"check() has no argument {name!r}; {problem}"
         raise TypeError(message)
     chosen = Settings(**with_model(settings))
-    if not chosen.quick and find_spec("schemathesis") is None:  # to be told now, and not when half is sent
+    if not chosen.quick and find_spec("schemathesis") is None:  # fail before anything is sent
         raise ModuleNotFoundError("no module named 'schemathesis'", name="schemathesis")
     interrupted, ended = threading.Event(), threading.Event()
     found: list[Report] = []
@@ -186,7 +186,7 @@ def check(target: Target, **settings: Any) -> Report:
         finally:
             ended.set()
 
-    # in a thread of its own, so that it works where an event loop is running already
+    # a thread of its own, as an event loop may be running in this one
     thread = threading.Thread(target=run, name="rerank-conformance", daemon=True)
     thread.start()
     try:
@@ -202,13 +202,13 @@ def check(target: Target, **settings: Any) -> Report:
 
 
 def with_model(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings, with the dialect's usual model if they name none."""
+    """Return the settings, with the dialect's default model unless they have a model."""
     codec = dialects.codec(settings.get("dialect", CANONICAL))
     return {**settings} if codec is None else {"model": codec.model, **settings}
 
 
 def estimate(settings: Settings, *, has_key: bool) -> str:
-    """Return a sentence on what a check will send."""
+    """Describe the number of requests that a check sends."""
     by_hand = _by_hand(replace(settings, key="key" if has_key else None), _packs(settings))
     planned = [smoke(), *by_hand]
     ranked = sum(probe.legal is True for probe in planned)
@@ -231,14 +231,14 @@ async def _check(target: Target, settings: Settings, interrupted: threading.Even
         interrupted=interrupted,
     )
     codec = dialects.codec(settings.dialect)
-    async with Line(target, settings.key, budget, settings.base_path) as line:
-        through = line if codec is None else Translated(line, codec)
-        exchanges, why_not, fault = await _exchange(through, settings, rules, line.base)
+    async with Session(target, settings.key, budget, settings.base_path) as session:
+        through = session if codec is None else Translated(session, codec)
+        exchanges, why_not, fault = await _exchange(through, settings, rules, session.base)
         if why_not is None:
             again = partial(through.send, is_repeat=True)
             exchanges = await with_lasting(exchanges, smoke(settings.model), again)
         exchanges = with_end(exchanges)
-        seen = Seen(exchanges, settings.tolerance, has_key=bool(settings.key), by=settings.contract)
+        seen = Recording(exchanges, settings.tolerance, has_key=bool(settings.key), by=settings.contract)
         missing = find(seen, expect_auth=settings.expect_auth)
         judged = [_judged(rule, seen, settings, why_not, missing) for rule in rules]
         if fault is not None:
@@ -252,7 +252,7 @@ async def _check(target: Target, settings: Settings, interrupted: threading.Even
         if not settings.quick and why_not is None:
             judged = await _shrunk(through, seen, settings, judged)
     results = with_known(
-        [one.result(settings.commands(line.base), settings.contract.version) for one in judged],
+        [one.result(settings.commands(session.base), settings.contract.version) for one in judged],
         settings.expected,
     )
     by_level: dict[ConformanceLevel, Verdict] = verdicts(
@@ -269,8 +269,8 @@ async def _check(target: Target, settings: Settings, interrupted: threading.Even
         conformance_level=settings.level,
         verdicts=by_level,
         quick=settings.quick,
-        requests=line.requests,
-        repeats=line.repeats,
+        requests=session.requests,
+        repeats=session.repeats,
         elapsed_s=round(time.monotonic() - began, 3),
         seed=settings.seed,
         rules=results,
@@ -278,22 +278,22 @@ async def _check(target: Target, settings: Settings, interrupted: threading.Even
 
 
 async def _exchange(
-    line: Sender, settings: Settings, rules: Sequence[Rule], base: str
+    session: Sender, settings: Settings, rules: Sequence[Rule], base: str
 ) -> tuple[list[Exchange], str | None, str | None]:
-    """Every exchange, in the order of a check, why there are no more, and what failed on our side."""
-    first = await line.send(smoke(settings.model))
+    """Return the exchanges of a check, the reason why it stopped early, and a fault of the kit; each reason may be None."""
+    first = await session.send(smoke(settings.model))
     why_not = _stops(first, settings, base)
     if why_not:
         return [first], why_not, None
     packed = _packs(settings)
     planned_by_hand = _by_hand(settings, packed)
-    if isinstance(line, Translated):
-        planned_by_hand = _of_dialect(planned_by_hand, line, settings)
+    if isinstance(session, Translated):
+        planned_by_hand = _of_dialect(planned_by_hand, session, settings)
     by_hand = _needed(planned_by_hand, rules)
     by_hand = [probe for probe in by_hand if _has_such_a_key(probe, settings.key or "")]
     made: asyncio.Future[tuple[Probe, ...]] | None = None
     if not settings.quick and any(rule.id.startswith(_GENERATED) for rule in rules):
-        # made in the meantime, as making them takes longer than sending them
+        # generated meanwhile, as that takes longer than sending
         made = asyncio.ensure_future(
             asyncio.to_thread(
                 generation.generated,
@@ -304,43 +304,43 @@ async def _exchange(
                 dialect=None if settings.dialect == CANONICAL else settings.dialect,
             )
         )
-    if line.budget.max_requests is not None and line.budget.max_requests < 1 + len(by_hand):
+    if session.budget.max_requests is not None and session.budget.max_requests < 1 + len(by_hand):
         by_hand.sort(key=lambda probe: not probe.quick)
     # a quick check has no second request like the first
-    has_one = bool(packed) or (settings.quick and isinstance(line, Translated))
+    has_one = bool(packed) or (settings.quick and isinstance(session, Translated))
     exchanges = [replace(first, probe=replace(first.probe, name="rank-full")) if has_one else first]
     done, planned = 1, 1 + len(by_hand) + (_GENERATED_ABOUT if made is not None else 0)
 
     async def send(probe: Probe) -> Exchange:
         nonlocal done
-        exchange = await line.send(probe)
+        exchange = await session.send(probe)
         done += 1
         if settings.progress is not None:
             settings.progress(done, planned)
         return exchange
 
-    # these take as long as their pauses, in which the others are sent
+    # the other requests are sent during the pauses of these
     beside = asyncio.gather(*(send(probe) for probe in by_hand if probe.phase == "beside"))
     exchanges += await in_order(by_hand, send)
-    exchanges = await taken_apart(exchanges, packed, partial(line.send, is_repeat=True))
+    exchanges = await taken_apart(exchanges, packed, partial(session.send, is_repeat=True))
     if made is not None:
         try:
             generated = await made
-        except Exception as error:  # noqa: BLE001 - a fault of the kit is never the server's, and never passed over
+        except Exception as error:  # noqa: BLE001 - a fault of the kit is reported as one, and not as the server's
             return (
                 [*exchanges, *await beside],
                 None,
                 f"the requests could not be generated: {type(error).__name__}: {error}"[:300],
             )
-        if isinstance(line, Translated):
-            generated = tuple(line.generated(generated))
+        if isinstance(session, Translated):
+            generated = tuple(session.generated(generated))
         planned = done + len(generated)
         exchanges += await asyncio.gather(*map(send, generated))
     return [*exchanges, *await beside], None, None
 
 
 def with_end(exchanges: Sequence[Exchange]) -> list[Exchange]:
-    """Return the exchanges, with one reason for all that had no connection because the server stopped meanwhile."""
+    """Return the exchanges; if the server stopped during the check, give one reason for all that could not connect."""
     if not any(_is_unreachable(one) and one.probe.form == "usual" for one in exchanges[1:]):
         return list(exchanges)
     ended = Fault("unreachable", "could not be sent: the server stopped during the check; read its log")
@@ -359,14 +359,14 @@ def _is_cut_in_pause(exchange: Exchange) -> bool:
 
 
 def _packs(settings: Settings) -> Sequence[Pack]:
-    """Return the packed requests of a check; a full one, and one of a dialect, has none."""
+    """Return the packed requests of a quick check; other checks, and dialects, have none."""
     is_old = contract.numbers(settings.contract.version) < contract.numbers(_PACKED_SINCE)
     has_none = is_old or not settings.quick or settings.dialect != CANONICAL
     return () if has_none else packs(settings.model)
 
 
 def _by_hand(settings: Settings, packed: Sequence[Pack]) -> list[Probe]:
-    """Return the requests that are written by hand, after the first one."""
+    """Return the handwritten requests after the first one."""
     single = probes(
         settings.model,
         has_key=bool(settings.key),
@@ -378,17 +378,17 @@ def _by_hand(settings: Settings, packed: Sequence[Pack]) -> list[Probe]:
     return [probe for probe in single if probe.name not in REPLACED] + [pack.probe for pack in packed]
 
 
-def _of_dialect(planned: Sequence[Probe], line: Translated, settings: Settings) -> list[Probe]:
-    """Return the requests of the rules that apply to the dialect, and of those that only it has."""
+def _of_dialect(planned: Sequence[Probe], session: Translated, settings: Settings) -> list[Probe]:
+    """Return the requests of the rules that apply to the dialect, and of its own rules."""
     applicable_ids = {rule.id for rule in rules_of(settings.dialect) if why_not_applicable(rule) is None}
-    carried = line.translations(probe for probe in planned if probe.rule in {None, *applicable_ids})
+    carried = session.translations(probe for probe in planned if probe.rule in {None, *applicable_ids})
     if settings.quick:
         return [probe for probe in carried if probe.name not in NOT_QUICK]
     return [*carried, *own_probes(settings.dialect, settings.model)]
 
 
 async def in_order(by_hand: Sequence[Probe], send: Callable[[Probe], Awaitable[Exchange]]) -> list[Exchange]:
-    """Send the requests that are written by hand, phase by phase, and return the exchanges; those beside others are left out."""
+    """Send the handwritten requests phase by phase, except `beside`, and return the exchanges."""
     exchanges: list[Exchange] = []
     for phase in ("refuse", "rank"):
         exchanges += await asyncio.gather(*(send(probe) for probe in by_hand if probe.phase == phase))
@@ -399,18 +399,18 @@ async def in_order(by_hand: Sequence[Probe], send: Callable[[Probe], Awaitable[E
 
 
 _PACKED_SINCE = "1.1.0"
-_GENERATED_ABOUT = 450  # requests that are generated, as far as is known before
+_GENERATED_ABOUT = 450  # an estimate of the number of generated requests
 _GENERATED = ("schema.", "answer.", "error.", "robustness.", "refusal.status")
 
 
 def _has_such_a_key(probe: Probe, key: str) -> bool:
-    """Return True if a header can carry what the probe makes of the key: a key without its end may be nothing, or end in a blank."""
+    """Return True if a header can carry the altered key; a key without its last character may be empty, or end in a blank."""
     cut = key[:-1]
     return probe.auth != "shorter" or (bool(cut) and cut == cut.rstrip())
 
 
 def _needed(everything: list[Probe], rules: Sequence[Rule]) -> list[Probe]:
-    """Return the probes of these rules and of what they need, where each rule has probes of its own; else all."""
+    """Return the probes that these rules need; all if a rule has no probes of its own."""
     own = {probe.rule for probe in everything}
     wanted = {rule.id for rule in rules}
     if wanted <= own:
@@ -425,7 +425,7 @@ def _needed(everything: list[Probe], rules: Sequence[Rule]) -> list[Probe]:
 
 
 def _stops(first: Exchange, settings: Settings, base: str) -> str | None:  # noqa: PLR0911 - one for each reason
-    """Return the reason for which nothing more is sent after the first exchange; None if there is none."""
+    """Return the reason to stop after the first exchange; None if the check goes on."""
     if isinstance(first.outcome, Fault):
         return f"the first request {first.outcome.message}; {_next_step(first.outcome)}"
     answer = first.outcome
@@ -439,16 +439,16 @@ def _stops(first: Exchange, settings: Settings, base: str) -> str | None:  # noq
         )
         return f"the first request was answered with {answer.status}: {key}"
     if answer.status == 404 and base.endswith(OF_RANKING):
-        return f"the first request was answered with 404: the address ends with {OF_RANKING}; leave that out"
+        return f"the first request was answered with 404: the URL ends with {OF_RANKING}; pass the base URL without it"
     if answer.status in _REDIRECTS:
         to = answer.headers.get("location", "nowhere").partition("?")[0]
-        return f"the first request was redirected to {to[:200]}; give the address that answers itself"
+        return f"the first request was redirected to {to[:200]}; pass the URL that it redirects to"
     if _wants_tls(answer):
-        return f"the first request was answered with {described(first)}; give an address that begins with https://"
+        return f"the first request was answered with {described(first)}; pass a URL that begins with https://"
     if answer.status == 404:
         return (
-            f"the first request was answered with 404: no /rerank right under this address, or no model {settings.model}. "
-            "Give the address that has it, or name another model"
+            f"the first request was answered with 404: no /rerank under this base URL, or no model {settings.model}. "
+            "Pass the base URL that has it, or another model"
         )
     if answer.status != 200:
         return f"the first request, a plain legal one, was answered with {described(first)}"
@@ -459,14 +459,14 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def _wants_tls(answer: Answer) -> bool:
-    """Return True for the words of servers that speak TLS alone, nginx and Go among them."""
+    """Return True if the answer is that of a server that speaks only TLS, such as nginx or Go."""
     return answer.status == 400 and b"HTTPS" in answer.body and answer.media_type != "application/json"
 
 
 def _next_step(fault: Fault) -> str:
-    """Return what to do if the first request had no answer."""
+    """Return the advice for a first request without an answer."""
     if "WRONG_VERSION_NUMBER" in fault.message:
-        return "the server does not speak TLS: give an address that begins with http://"
+        return "the server does not speak TLS: pass a URL that begins with http://"
     if fault.kind == "timeout":
         return "wait until its model is loaded, or raise the timeout"
     if fault.kind == "unreachable":
@@ -475,12 +475,12 @@ def _next_step(fault: Fault) -> str:
 
 
 def _judged(  # noqa: PLR0911 - one for each outcome
-    rule: Rule, everything: Seen, settings: Settings, why_not: str | None, missing: Sequence[Capability]
+    rule: Rule, everything: Recording, settings: Settings, why_not: str | None, missing: Sequence[Capability]
 ) -> Judged:
     if (reason := why_not_applicable(rule)) is not None:
         return Judged(rule, "skip", reason=f"not applicable to {settings.dialect}: {reason}")
-    what = applicable(rule, everything, missing)
-    seen = what.seen
+    scope = applicable(rule, everything, missing)
+    seen = scope.seen
     try:
         judgements = list(rule.judge(seen))
     except Exception as error:  # noqa: BLE001 - a fault of the kit is never the server's
@@ -499,17 +499,17 @@ def _judged(  # noqa: PLR0911 - one for each outcome
         return Judged(rule, "undecided", reason=undecided[0].reason)
     if judgements:
         return Judged(rule, "pass")
-    return Judged(rule, "skip", reason=what.reason or _why_skipped(rule, seen, settings))
+    return Judged(rule, "skip", reason=scope.reason or _why_skipped(rule, seen, settings))
 
 
-def _why_skipped(rule: Rule, seen: Seen, settings: Settings) -> str:
+def _why_skipped(rule: Rule, seen: Recording, settings: Settings) -> str:
     if settings.quick and not rule.quick:
         return "not among the rules of --quick"
     if rule.id.startswith("authentication.") and not seen.has_key:
         return "no key was given, and the server asks for none"
     if settings.quick:
         return "nothing in --quick to judge it by"
-    return "nothing to judge it by: no answer of the kind it is about"
+    return "nothing to judge it by: there was no such answer"
 
 
 def _is_of(probe: Probe, rule: Rule) -> bool:
@@ -517,8 +517,8 @@ def _is_of(probe: Probe, rule: Rule) -> bool:
     return probe.rule == rule.id or (probe.phase == "generate" and rule.id.startswith("schema."))
 
 
-async def _shrunk(line: Sender, seen: Seen, settings: Settings, judged: list[Judged]) -> list[Judged]:
-    """Replace the first failures' requests by the smallest that Hypothesis finds."""
+async def _shrunk(session: Sender, seen: Recording, settings: Settings, judged: list[Judged]) -> list[Judged]:
+    """Replace the requests of the first failures by the smallest ones that Hypothesis finds."""
     large = [
         (one, shown)
         for one in judged
@@ -528,21 +528,21 @@ async def _shrunk(line: Sender, seen: Seen, settings: Settings, judged: list[Jud
 
     async def smaller(one: Judged, shown: Exchange) -> Judged:
         async with gate:
-            return await _smaller(line, seen, one, shown)
+            return await _smaller(session, seen, one, shown)
 
     first = sorted(large, key=lambda pair: pair[0].rule.level)[:_SHRUNK]  # a MUST before a SHOULD
     found = {one.rule.id: one for one in await asyncio.gather(*(smaller(*pair) for pair in first))}
     return [found.get(one.rule.id, one) for one in judged]
 
 
-_SHRUNK = 6  # failures that are shown by a smaller request; a server that has more has enough to mend
+_SHRUNK = 6  # failures to shrink; a server with more has enough to fix
 _AT_ONCE = 3
 
 
-def _shown_by(one: Judged, seen: Seen) -> Exchange | None:
-    """Return the exchange that shows the failure by itself, without its name; None where its request cannot be smaller.
+def _shown_by(one: Judged, seen: Recording) -> Exchange | None:
+    """Return the exchange that shows the failure, without its name; None if its request cannot be shrunk.
 
-    A rule that looks for an exchange by its name knows what the documents are and where they stand, so that none may be left out.
+    A rule that looks for an exchange by its name depends on all documents of the request.
     """
     exchange = one.finding.exchange if one.finding else None
     if exchange is None or exchange.probe.rule == one.rule.id or not shrinkable(exchange.probe):
@@ -551,18 +551,18 @@ def _shown_by(one: Judged, seen: Seen) -> Exchange | None:
     return unnamed if _finding(one.rule, unnamed, seen) else None
 
 
-def _finding(rule: Rule, exchange: Exchange, seen: Seen) -> Finding | None:
-    """Return what the rule finds in one exchange alone."""
+def _finding(rule: Rule, exchange: Exchange, seen: Recording) -> Finding | None:
+    """Return the finding of the rule for one exchange alone."""
     alone = replace(seen, exchanges=[exchange])
     return next((one for one in rule.judge(alone) if isinstance(one, Finding)), None)
 
 
-async def _smaller(line: Sender, seen: Seen, one: Judged, shown: Exchange) -> Judged:
+async def _smaller(session: Sender, seen: Recording, one: Judged, shown: Exchange) -> Judged:
     loop = asyncio.get_running_loop()
     findings: dict[bytes, Finding] = {}
 
     def fails(probe: Probe) -> bool:
-        exchange = asyncio.run_coroutine_threadsafe(line.send(probe), loop).result()
+        exchange = asyncio.run_coroutine_threadsafe(session.send(probe), loop).result()
         finding = _finding(one.rule, exchange, seen)
         if finding is not None:
             findings[probe.content] = finding
@@ -570,13 +570,13 @@ async def _smaller(line: Sender, seen: Seen, one: Judged, shown: Exchange) -> Ju
 
     try:
         probe = await asyncio.to_thread(smallest, shown.probe, fails, seen.by)
-    except Exception as error:  # noqa: BLE001 - what was found stands, shrunk or not
+    except Exception as error:  # noqa: BLE001 - the finding is valid without shrinking
         return replace(one, reason=f"not made smaller: {type(error).__name__}: {error}"[:300])
     return replace(one, finding=findings.get(probe.content, one.finding))
 
 
-def _only_refused(seen: Seen, why_not: str | None) -> bool:
-    """Return True if the server said only that the key, the model or the address is wrong, from which nothing follows."""
+def _only_refused(seen: Recording, why_not: str | None) -> bool:
+    """Return True if the server refused only the key, the model or the address, so that nothing can be concluded."""
     answer = seen.exchanges[0].answer
     if why_not is None or answer is None:
         return False

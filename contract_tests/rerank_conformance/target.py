@@ -1,7 +1,7 @@
-"""A server under test, as something that is sent probes and gives exchanges; it judges none.
+"""Send probes to a server under test and record the exchanges.
 
-Whatever the server does, hang, drip, reset, send garbage or send without end, an exchange comes back in bounded time
-and space. The key is in no exchange.
+Every exchange takes bounded time and space, also if the server hangs, sends slowly or without end, resets the connection, or
+sends garbage. No exchange contains the key.
 """
 
 import asyncio
@@ -40,68 +40,69 @@ from rerank_conformance.reference import Reference
 from rerank_conformance.wire import OneConnection
 
 _HEADERS = {"User-Agent": "rerank-conformance", "Accept": "application/json", "Accept-Encoding": "identity"}
-_LARGEST = 1024 * 1024  # bytes of an answer, besides what is owed to the echo of a large request
+_LARGEST = 1024 * 1024  # bytes of an answer, in addition to the echo of the request
 _PER_BYTE_SENT = 16
-_LARGEST_IN_ALL = (
-    256 * 1024 * 1024
-)  # bytes that all answers may take when they are read, or the rest is not sent
-_PER_VALUE = 64  # bytes that a JSON value takes at least
+_LARGEST_IN_ALL = 256 * 1024 * 1024  # bytes of all parsed answers, after which nothing more is sent
+_PER_VALUE = 64  # bytes that a parsed JSON value takes at least
 _RETRIES = 3
-_REPEATS = (
-    2  # of a request that was answered with 500, which may pass; what is the same again is the server's own
-)
-_LATER = frozenset(
-    {408, 429, 503, 529}
-)  # overload: every request waits. Of other statuses only the one is repeated.
+_REPEATS = 2  # of a request that was answered with 500; a 500 that comes each time is a fault of the server
+_LATER = frozenset({408, 429, 503, 529})  # overload: every request waits; after other statuses, only this one
 _PAUSING: tuple[Form, ...] = ("after-pause",)
-_PAUSE = 0.05  # seconds before the first repeat of one request; doubled for each
-_PAUSES = (_PAUSE, 0.1, 0.25, 0.5, 1.0, 2.0)  # before the repeats of what was refused without Retry-After
+_PAUSE = 0.05  # seconds before the first repeat of a request; doubled for each further one
+_PAUSES = (
+    _PAUSE,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.0,
+)  # seconds before the repeats of a request that was refused without Retry-After
 _GIVEN_UP = (
-    3  # refused requests in a row that were given up, after which none is repeated until one is answered
+    3  # refused requests given up in a row, after which nothing is repeated until a request is answered
 )
-_HANGS = 3  # timeouts in a row of requests that were alone in flight, or
-_HANGS_IN_ALL = 8  # such timeouts, after which the rest is not sent
+_HANGS = 3  # timeouts in a row of requests that were alone in flight, after which nothing more is sent
+_HANGS_IN_ALL = 8  # such timeouts in all, after which nothing more is sent
 _SHORTEST_SECRET = 8
 _CLOSING = 2  # seconds that connections get to close
 
 Target = Any
-"""A URL under which `/rerank` lies, an ASGI app, an httpx transport, or a `Reference`."""
+"""The base URL of `/rerank`, an ASGI app, an httpx transport, or a `Reference`."""
 
 
 def is_live(target: Target) -> bool:
-    """Return True if it is a URL of another machine, where calls may cost money."""
+    """Return True for a URL of another machine, where calls may cost money."""
     host = urlsplit(target).hostname or "" if isinstance(target, str) else "localhost"
     return not (host in {"localhost", "::1"} or host.startswith("127."))
 
 
 def refusal(url: str) -> str | None:
-    """Return why the address cannot be a target's; None if it can. It does not quote the address, which may hold a secret."""
+    """Return the reason why a URL cannot be a target, or None; it does not quote the URL, which may contain a secret."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port or a host that is none
+    except ValueError:  # an invalid port or host
         parts, usable = urlsplit(""), False
     if not usable:
         missing = "" if "://" in url else "; write http:// before it"
         return f"expected a URL that begins with http:// or https:// and names a host{missing}"
     if parts.username is not None or parts.password is not None:
-        return "it holds a user name or password, which every report would show; leave them out, and give the key by the environment"
+        return "it has a user name or password, which every report would show; remove them, and pass the key in the environment"
     if parts.query or parts.fragment:
-        return "it holds a query or a fragment; give the address that has /rerank right under it"
+        return "it has a query or a fragment; pass the URL that /rerank is appended to"
     return None
 
 
 def base_path_problem(path: str) -> str | None:
-    """Return why a text cannot be the base path of an app; None if it can."""
+    """Return the reason why a text cannot be the base path of an app; None if it can."""
     if path and not path.startswith("/"):
         return f"{path[:80]!r} does not begin with /"
     if "?" in path or "#" in path:
-        return f"{path[:80]!r} holds a query or a fragment; give the path that has /rerank right under it"
+        return f"{path[:80]!r} has a query or a fragment; pass the path that /rerank is appended to"
     return None
 
 
 def name_of(target: Target) -> str:
-    """Return the target in a report: its URL, or what it is."""
+    """Return the name of the target in a report: its URL, or its type."""
     if isinstance(target, str):
         return target
     return f"in process: {getattr(target, '__name__', type(target).__name__)}"
@@ -112,19 +113,19 @@ class Budget:
     """The budget of a check."""
 
     max_requests: int | None = None
-    """Requests in all."""
+    """The maximum number of requests, repeats included."""
     max_probes: int | None = None
-    """Requests without the repeats of those that a server could not answer for the moment."""
+    """The maximum number of requests, without repeats after transient errors."""
     timeout: float = 10.0
-    """Seconds for one answer, from the first byte sent to the last one read."""
+    """Seconds for one answer, from the first byte sent to the last byte read."""
     patience: float = 15.0
-    """Seconds that are waited in all for servers that ask to come back later."""
+    """The total seconds to wait when the server asks to retry later."""
     rate: float | None = None
-    """Requests in a second; None where there is no limit."""
+    """The maximum number of requests per second; None for no limit."""
     concurrency: int = 16
-    """Requests in flight, at most."""
+    """The maximum number of requests in flight."""
     interrupted: threading.Event = field(default_factory=threading.Event)
-    """Set if nothing more is to be sent."""
+    """An event that stops the sending of requests."""
 
 
 @dataclass
@@ -134,21 +135,21 @@ class _Attempts:
     sent: int = 0
     last: Answer | Fault | None = None
     alone: bool = False
-    """True if the next one is sent while no other request is in flight."""
+    """True if the next attempt is sent while no other request is in flight."""
     closed: bool = False
-    """True if a connection was closed, so that the next one takes a new one."""
+    """True if a connection was closed, so that the next attempt uses a new one."""
     failed: int = 0
-    """Answers with 500 that were repeated."""
+    """The number of repeats after a 500."""
     recovers: bool = False
-    """True if the last answer was 500, and another answer shows that it was transient."""
+    """True if the last answer was 500; another answer now shows that it was transient."""
     late: int = 0
-    """Other transient errors that were repeated."""
+    """The number of repeats after other transient errors."""
     passing: list[int] = field(default_factory=list[int])
 
 
 @dataclass
-class Line:
-    """The way to one server, open for as long as the block lasts."""
+class Session:
+    """Connections to one server, and the counters of a check; an async context manager."""
 
     target: Target
     key: str | None = field(repr=False)
@@ -158,7 +159,7 @@ class Line:
     requests: int = 0
     probes: int = 0
     repeats: int = 0
-    """Requests sent again because the server refused them by 429 or 503, closed the connection or did not answer in time."""
+    """The number of requests repeated because of a 429 or 503, a closed connection or a timeout."""
     base: str = ""
 
     def __post_init__(self) -> None:
@@ -177,33 +178,35 @@ class Line:
 
     async def __aenter__(self) -> Self:
         self._client = await self._stack.enter_async_context(_client(self.target, self.budget))
-        self._anew = self._client
+        self._fresh_client = self._client
         self._raw: dict[Form, httpx.AsyncClient] = {}
         if isinstance(self.target, str):
             for form in (*RAW_FORMS, *_PAUSING):
                 client = httpx.AsyncClient(transport=OneConnection(form), timeout=self.budget.timeout)
                 self._raw[form] = await self._stack.enter_async_context(client)
-            self._anew = await self._stack.enter_async_context(_client(self.target, self.budget, kept=0))
+            self._fresh_client = await self._stack.enter_async_context(
+                _client(self.target, self.budget, kept=0)
+            )
         return self
 
     async def __aexit__(self, *raised: object) -> None:
         try:
             async with asyncio.timeout(_CLOSING):
                 await self._stack.aclose()
-        except Exception:  # noqa: BLE001, S110 - how a server takes its leave is not judged
+        except Exception:  # noqa: BLE001, S110 - errors at closing are not judged
             pass
 
     async def send(self, probe: Probe, *, is_repeat: bool = False) -> Exchange:
-        """Send the probe and return what came of it; never raise for what a server does.
+        """Send the probe and return the exchange; errors of the server are not raised.
 
         Args:
             probe: The request.
-            is_repeat: The request was sent before, and is not counted among the probes again.
+            is_repeat: True if the request was sent before, so that it does not count as another probe.
         """
         if probe.form in RAW_FORMS and probe.form not in self._raw:
             return Exchange(probe, Fault("unsent", "was not sent: a server in process has no connections"))
         if probe.form in _PAUSING and probe.form not in self._raw:
-            await asyncio.sleep(wire.PAUSE)  # a server in process has no connection that could be idle
+            await asyncio.sleep(wire.PAUSE)  # a server in process has no idle connections
         began = time.monotonic()
         attempts = _Attempts()
         while True:
@@ -211,8 +214,8 @@ class Line:
                 unsent = self._take(first=attempts.sent == 0 and not is_repeat)
                 if unsent is None:
                     await self._due()
-                    # every connection that is kept may have been closed just now
-                    usual = self._anew if attempts.closed or probe.form == "new" else self._client
+                    # the server may have closed every idle connection
+                    usual = self._fresh_client if attempts.closed or probe.form == "new" else self._client
                     outcome = await self._once(probe, self._raw.get(probe.form, usual))
                 elif attempts.last is not None:
                     outcome = attempts.last
@@ -231,7 +234,7 @@ class Line:
     async def _is_repeated(
         self, probe: Probe, outcome: Answer | Fault, turn: Turn, attempts: "_Attempts"
     ) -> bool:
-        """Return True if the request is sent again, after the wait before it."""
+        """Return True if the request is sent again; wait before returning."""
         if isinstance(outcome, Fault):
             return self._is_repeated_after_fault(outcome, turn, attempts)
         self._hangs = 0
@@ -249,7 +252,7 @@ class Line:
             self._given_up = 0
             return False
         if status in _LATER and turn.crowded:
-            # the server may bear fewer requests at a time, which is no error of it
+            # a server may accept fewer concurrent requests, which is not an error
             self._refuse(turn, attempts)
             self._postpone(_seconds(outcome.headers.get("retry-after")) or 0.0)
             return True
@@ -264,7 +267,7 @@ class Line:
         return True
 
     def _is_repeated_after_fault(self, fault: Fault, turn: Turn, attempts: "_Attempts") -> bool:
-        """Return True if the request is sent again: on a new connection, and then alone."""
+        """Return True if the request is sent again: first on a new connection, then alone."""
         if fault.kind == "closed" and not attempts.closed:
             attempts.closed = True
             return True
@@ -277,7 +280,7 @@ class Line:
         return False
 
     def _refuse(self, turn: Turn, attempts: "_Attempts") -> None:
-        """Lower the pace, and have the request sent again while no other one is in flight."""
+        """Lower the concurrency, and repeat the request while no other one is in flight."""
         self._pace.refuse(turn.halvings)
         self.repeats += 1
         attempts.alone = True
@@ -304,14 +307,14 @@ class Line:
         return None
 
     async def _due(self) -> None:
-        """Wait for the moment at which the next request may be sent."""
+        """Wait until the rate allows the next request."""
         now = time.monotonic()
         at = max(now, self._next)
         self._next = at + (1 / self.budget.rate if self.budget.rate else 0)
         await asyncio.sleep(max(0.0, at - now))
 
     async def _wait(self, answer: Answer, repeats: int, *, refused: bool) -> bool:
-        """Wait before a repeat: with every other request where the server asks for it; False if the request is given up."""
+        """Wait before a repeat, together with every other request if the server is overloaded; False to give up."""
         most = len(_PAUSES) if refused else _RETRIES
         if repeats >= most or (refused and self._given_up >= _GIVEN_UP):
             return False
@@ -322,12 +325,12 @@ class Line:
         if hint is not None and hint > self.budget.patience:
             return False
         if not self._postpone(_PAUSES[repeats] if hint is None else hint):
-            # a server that refuses now and then is judged though its time is up
+            # the time for waiting is used up, but the server refuses only now and then
             await asyncio.sleep(_PAUSE)
         return True
 
     def _postpone(self, wait: float) -> bool:
-        """Send nothing for so many seconds; False if the patience for that is used up."""
+        """Send nothing for some seconds; False if that exceeds the total time for waiting."""
         if self._waited + wait > self.budget.patience:
             return False
         until = time.monotonic() + wait
@@ -336,10 +339,10 @@ class Line:
             self._next = until
         return True
 
-    async def _once(self, probe: Probe, client: httpx.AsyncClient) -> Answer | Fault:  # noqa: PLR0911 - one for each way in which it can fail
+    async def _once(self, probe: Probe, client: httpx.AsyncClient) -> Answer | Fault:  # noqa: PLR0911 - one for each kind of failure
         try:
             request = self._request(probe, client)
-        except Exception as error:  # noqa: BLE001 - nothing was sent: no server made this error
+        except Exception as error:  # noqa: BLE001 - nothing was sent, so this is not an error of the server
             return self._own_fault(error)
         limit = _LARGEST + _PER_BYTE_SENT * len(probe.content)
         began = False
@@ -358,13 +361,13 @@ class Line:
             said = self._hide(str(error)) or type(error).__name__
             if isinstance(error, httpx.RemoteProtocolError) and not any(words in said for words in _ENDED):
                 return Fault("broken", f"was answered with what is not HTTP: {said}"[:300])
-            # an honest server may close a connection just as it is used again, but not within an answer
+            # a server may close an idle connection just as it is reused, but not within an answer
             return Fault("broken" if began else "closed", f"was cut off: {said}"[:300])
         except (httpx.ConnectError, OSError) as error:
             return Fault("unreachable", f"could not be sent: {self._hide(str(error))}")
         except _TooMuch as error:
             return Fault("broken", str(error))
-        except Exception as error:  # noqa: BLE001 - no error of a server may end a check
+        except Exception as error:  # noqa: BLE001 - an error of a server must not end the check
             return self._failed(error)
         self._read += len(body) + _PER_VALUE * body.count(b",")
         seen = {name.lower(): self._hide(value) for name, value in response.headers.items()}
@@ -385,7 +388,7 @@ class Line:
         return request
 
     def _failed(self, error: Exception) -> Fault:
-        """Return the fault for an error that httpx has no better name for, or that is not httpx's."""
+        """Return the fault for any other error of httpx, an app or a transport."""
         said = f"{type(error).__name__}: {self._hide(str(error))}"
         if not isinstance(error, (httpx.HTTPError, httpx.InvalidURL, zlib.error)):
             # an app or a transport in this process may raise anything
@@ -439,7 +442,7 @@ def _sent(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 async def _chunks(content: bytes) -> AsyncIterator[bytes]:
-    """Yield the content in parts of odd sizes, the first of one byte."""
+    """Yield the content in chunks of odd sizes, the first of one byte."""
     yield content[:1]
     for start in range(1, len(content), 7919):
         yield content[start : start + 7919]
@@ -456,8 +459,8 @@ _ESCAPED = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|/)")
 
 
 def _spellings(key: str) -> list[str]:
-    """Return the key as a server may show it, and those made of it: whole, in the other case, but for its end, encoded."""
-    # what people give to servers that take any key ("x") stands in every answer, and protects nothing
+    """Return the forms in which a server may show the key: whole, altered as in the probes, and encoded."""
+    # a short key such as "x" is not a secret, and would be replaced in every answer
     if len(key) < _SHORTEST_SECRET:
         return []
     plain = [key, key.swapcase(), key[:-1], key.swapcase()[:-1]]
@@ -467,7 +470,7 @@ def _spellings(key: str) -> list[str]:
         for one in (*plain, *quoted)
         for form in (one, json.dumps(one)[1:-1], html.escape(one), quote(one), quote(one, ""))
     ]
-    # without its last characters, which depend on what comes behind
+    # without the last characters of base64, which depend on what follows
     packed = [base64.b64encode(one.encode()).decode()[:-4] for one in (key, f"Bearer {key}", f"Basic {key}")]
     return sorted({*written, *packed}, key=len, reverse=True)
 
@@ -477,9 +480,9 @@ class _TooMuch(Exception):
 
 
 async def _read(response: httpx.Response, limit: int) -> bytes:
-    """Return the body, unpacked, as long as it is within the limit at every step."""
+    """Return the decompressed body; raise if it exceeds the limit at any step."""
     packing = response.headers.get("content-encoding", "identity").strip().lower() or "identity"
-    if response.is_stream_consumed:  # httpx has unpacked what a transport of this process gave it whole
+    if response.is_stream_consumed:  # httpx has decompressed what a transport in this process returned
         packing = "identity"
     unpacker = None
     if packing in {"gzip", "x-gzip", "deflate"}:
@@ -519,7 +522,7 @@ def _client(target: Target, budget: Budget, kept: int | None = None) -> httpx.As
     kept = budget.concurrency if kept is None else kept
     limits = httpx.Limits(max_connections=budget.concurrency, max_keepalive_connections=kept)
     if isinstance(target, str):
-        # what the environment says of proxies is not meant for this machine
+        # the proxies of the environment are not meant for this machine
         return httpx.AsyncClient(timeout=budget.timeout, limits=limits, trust_env=is_live(target))
     return httpx.AsyncClient(transport=_transport(target), timeout=budget.timeout)
 
@@ -542,14 +545,14 @@ def _transport(target: Target) -> httpx.AsyncBaseTransport:
 
 
 class _InThread(httpx.AsyncBaseTransport):
-    """A transport that only waits, made one that can be awaited."""
+    """An async transport that runs a sync one in a thread."""
 
     def __init__(self, transport: httpx.BaseTransport) -> None:
         self._transport = transport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await request.aread()
-        # a thread that hangs is left behind when the time is up
+        # a thread that hangs is abandoned at the timeout
         return await anyio.to_thread.run_sync(self._answer, request, abandon_on_cancel=True)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""Servers that are legal by the contract and yet unlike the reference, by name: no rule that is a MUST may bite one."""
+"""Unusual servers that conform to the contract: no MUST rule may fail on one."""
 
 import gzip
 import itertools
@@ -27,35 +27,35 @@ from rerank_conformance.reference.server import Body
 
 
 class _CompatibleVariant(Reference):
-    """Adds what other vendors' clients insist on."""
+    """Adds the fields that other vendors' clients require."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **{**named, "compat": True})
 
 
 class _TiesReversed(Reference):
-    """Of equal scores, has the later document first."""
+    """Sorts the later document first if scores are equal."""
 
     def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
         return sorted(enumerate(scores), key=lambda ranked: (-ranked[1], -ranked[0]))
 
 
 class _TiesShuffled(Reference):
-    """Of equal scores, has any document first, and not always the same."""
+    """Sorts equal scores in random order."""
 
     def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
         return sorted(enumerate(scores), key=lambda ranked: (-ranked[1], random.random()))  # noqa: S311 - no secret
 
 
 class _TenthsShuffled(_TiesShuffled):
-    """Scores by tenths, and of those that tie has any first."""
+    """Rounds scores to tenths, and sorts ties in random order."""
 
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
         return [round(score, 1) for score in super().scores(query, texts)]
 
 
 class _Redirecting(Reference):
-    """Sends who has a slash at the end of the address to the one without, before it asks for a key."""
+    """Redirects a path that ends with a slash before it checks the key."""
 
     def respond(self, request: Request) -> Answer:
         if request.path.endswith("/rerank/"):
@@ -64,14 +64,14 @@ class _Redirecting(Reference):
 
 
 class _FewerThanTopN(Reference):
-    """Returns one document less than `top_n` asks for, but always one."""
+    """Returns one document less than `top_n`, but at least one."""
 
     def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
         return ranked if top_n is None else ranked[: max(1, int(top_n) - 1)]
 
 
 class _LenientJSON(Reference):
-    """Reads JSON as Python does: of a name that occurs twice the last counts, and NaN is a number."""
+    """Reads JSON as Python does: the last of duplicate names counts, and NaN is a number."""
 
     def parse(self, body: bytes) -> object:
         try:
@@ -96,7 +96,7 @@ class _Preflight(Reference):
 
 
 class _Compressed(Reference):
-    """Compresses for those who accept it."""
+    """Compresses for clients that accept it."""
 
     def respond(self, request: Request) -> Answer:
         answer = super().respond(request)
@@ -107,7 +107,7 @@ class _Compressed(Reference):
 
 
 class _Throttled(Reference):
-    """Refuses every fortieth request with 429 and asks for no wait."""
+    """Refuses every fortieth request with 429 and Retry-After: 0."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -120,7 +120,7 @@ class _Throttled(Reference):
 
 
 class _Overloaded(_Throttled):
-    """Refuses every fortieth request with 503 and asks for no wait."""
+    """Refuses every fortieth request with 503 and Retry-After: 0."""
 
     def admit(self, request: Request) -> None:
         try:
@@ -132,7 +132,7 @@ class _Overloaded(_Throttled):
 
 
 class _BadGateway(_Throttled):
-    """Answers every fortieth request with 502, as a gateway in front of it may."""
+    """Answers every fortieth request with 502, as a gateway may."""
 
     status = 502
 
@@ -170,7 +170,7 @@ class _LateErrors(_Throttled):
 
 
 class _HalvesEchoed(Reference):
-    """Takes half of a surrogate pair, and returns it escaped as it was sent."""
+    """Accepts a lone surrogate, and echoes it as an escape."""
 
     def parse(self, body: bytes) -> object:
         try:
@@ -222,7 +222,7 @@ def _more_everywhere(answer: Body) -> Body:
 
 
 def _rewritten(what: str, **how: Any) -> Server:
-    """Make a server whose JSON is spelled differently and means the same."""
+    """Return a server whose JSON is written differently and means the same."""
     return sending(
         what, lambda answer: answer._replace(body=json.dumps(json.loads(answer.body), **how).encode())
     )
@@ -231,72 +231,71 @@ def _rewritten(what: str, **how: Any) -> Server:
 VARIANTS: Mapping[str, Server] = MappingProxyType(
     {
         # scores
-        "logits": scoring("Scores by logits of either sign.", lambda _, __, s: [20 * x - 10 for x in s]),
-        "negative": scoring("Scores below 0 alone.", lambda _, __, s: [x - 2 for x in s]),
+        "logits": scoring(
+            "Scores with positive and negative logits.", lambda _, __, s: [20 * x - 10 for x in s]
+        ),
+        "negative": scoring("Scores only below 0.", lambda _, __, s: [x - 2 for x in s]),
         "double-sigmoid": scoring(
-            "Squeezes its scores twice.", lambda _, __, s: [_sigmoid(_sigmoid(x)) for x in s]
+            "Applies a sigmoid twice.", lambda _, __, s: [_sigmoid(_sigmoid(x)) for x in s]
         ),
         "tiny": scoring(
             "Scores between 0 and 1e-9, in exponent form.", lambda _, __, s: [x * 1e-9 for x in s]
         ),
         "huge": scoring("Scores up to 1e9.", lambda _, __, s: [x * 1e9 for x in s]),
-        "coarse": scoring("Scores by tenths, with many ties.", lambda _, __, s: [round(x, 1) for x in s]),
+        "coarse": scoring(
+            "Rounds scores to tenths, with many ties.", lambda _, __, s: [round(x, 1) for x in s]
+        ),
         "whole": each(
-            "Writes scores as integers, of a hundred.",
+            "Writes scores as integers up to 100.",
             lambda r: {**r, "relevance_score": round(100 * r["relevance_score"])},
         ),
         "ties-reversed": _TiesReversed,
         "ties-shuffled": _TiesShuffled,
         "jitter-1e-7": scoring("Has noise of 1e-7, new in each answer.", lambda _, __, s: _noise(1e-7, s)),
         "noise-1e-3": scoring(
-            "Has noise of 1e-3, as half precision on a GPU.", lambda _, __, s: _noise(1e-3, s)
+            "Has noise of 1e-3, like half precision on a GPU.", lambda _, __, s: _noise(1e-3, s)
         ),
-        "listwise": scoring("Shares one out among the documents.", lambda _, __, s: _listwise(s)),
+        "listwise": scoring("Scores with a softmax over the documents.", lambda _, __, s: _listwise(s)),
         "listwise-neighbours": scoring(
-            "Lets a document's neighbours move its score a little.",
+            "Changes scores a little by the neighbouring documents.",
             lambda _, __, s: [x + 0.05 * s[i - 1] - 0.02 * s[(i + 1) % len(s)] for i, x in enumerate(s)],
         ),
-        "two-grades": scoring(
-            "Tells good from bad, and no more.", lambda _, __, s: [float(x > 0.2) for x in s]
-        ),
-        "by-rank": scoring("Scores by rank alone.", lambda _, __, s: _by_rank(s)),
-        "best-is-one": scoring("Stretches each list to 0 and 1.", lambda _, __, s: _stretched(s)),
+        "two-grades": scoring("Scores only 0 or 1.", lambda _, __, s: [float(x > 0.2) for x in s]),
+        "by-rank": scoring("Scores only by rank.", lambda _, __, s: _by_rank(s)),
+        "best-is-one": scoring("Scales the scores of each list to 0 to 1.", lambda _, __, s: _stretched(s)),
         "batches": scoring(
-            "Stretches each sixty-four documents to 0 and 1.",
+            "Scales the scores of each batch of 64 documents to 0 to 1.",
             lambda _, __, s: [score for i in range(0, len(s), 64) for score in _stretched(s[i : i + 64])],
         ),
         "two-stages": scoring(
-            "Ranks the best of a long list with care, and the others roughly.",
+            "Ranks long lists in two stages.",
             lambda _, __, s: s if len(s) <= 100 else [x if x >= sorted(s)[-25] else x / 10 for x in s],
         ),
         "later-lower": scoring(
-            "Takes a thousandth off for each place.", lambda _, __, s: [x - i / 1000 for i, x in enumerate(s)]
+            "Lowers each score by a thousandth of its position.",
+            lambda _, __, s: [x - i / 1000 for i, x in enumerate(s)],
         ),
         "tenths-shuffled": _TenthsShuffled,
-        "index-real": each("Writes its integers as 2.0.", lambda r: {**r, "index": float(r["index"])}),
-        # what is left out, and what is added
-        "bare": answering(
-            "Leaves out all that is optional.", lambda a, _: _without(a, "id", "provider", "usage")
-        ),
-        "usage-empty": billing("Says nothing about usage but that there was some.", lambda _: {}),
-        "usage-tokens": billing("Bills by token alone.", lambda u: _without(u, "search_units", "cost")),
-        "usage-search-units": billing(
-            "Bills by search alone.", lambda u: _without(u, "total_tokens", "cost")
-        ),
+        "index-real": each("Writes integers as 2.0.", lambda r: {**r, "index": float(r["index"])}),
+        # fields omitted and added
+        "bare": answering("Omits optional fields.", lambda a, _: _without(a, "id", "provider", "usage")),
+        "usage-empty": billing("Sends an empty usage.", lambda _: {}),
+        "usage-tokens": billing("Bills only by token.", lambda u: _without(u, "search_units", "cost")),
+        "usage-search-units": billing("Bills only by search.", lambda u: _without(u, "total_tokens", "cost")),
         "usage-cost-small": billing("Bills 3.4e-7 dollars.", lambda u: {**u, "cost": 3.4e-7}),
-        "extra-fields": answering("Has unknown fields everywhere.", lambda a, _: _more_everywhere(a)),
+        "extra-fields": answering("Adds unknown fields everywhere.", lambda a, _: _more_everywhere(a)),
         "compat": _CompatibleVariant,
         "renamed-model": answering(
             "Names the upstream's model.", lambda a, _: {**a, "model": "rerank-2.5-lite"}
         ),
         "model-empty": answering(
-            "Names no provider, and a model of no name.", lambda a, _: {**a, "model": "", "provider": ""}
+            "Sends an empty model and provider.", lambda a, _: {**a, "model": "", "provider": ""}
         ),
         "id-constant": answering(
             "Has the same id in every answer.", lambda a, _: {**a, "id": "gen-rerank-0"}
         ),
         "errors-extended": erring(
-            "Says more in its errors.",
+            "Adds fields to its errors.",
             lambda _, e: {
                 **e,
                 "user_id": "user_1",
@@ -304,53 +303,55 @@ VARIANTS: Mapping[str, Server] = MappingProxyType(
             },
         ),
         "headers-bare": failures(
-            "Sends no header with an error but the content type.",
+            "Sends errors with only the content type as a header.",
             lambda a: a._replace(headers={"content-type": a.headers["content-type"]}),
         ),
         # spelling
         "charset": sending(
-            "Declares the charset, and JSON in capitals.",
+            "Sends the content type with capitals and a charset.",
             lambda a: a._replace(headers={**a.headers, "content-type": "Application/JSON; charset=utf-8"}),
         ),
         "ascii": _rewritten("Escapes what is not ASCII."),
         "indented": _rewritten("Indents its JSON.", indent=4, ensure_ascii=False),
         "sorted-names": _rewritten("Sorts the names in its JSON.", sort_keys=True),
-        "trailing-newline": sending("Ends with a line break.", lambda a: a._replace(body=a.body + b"\r\n")),
+        "trailing-newline": sending(
+            "Ends responses with a line break.", lambda a: a._replace(body=a.body + b"\r\n")
+        ),
         "compressed": _Compressed,
         # what is refused
         "text-only": refusing(
-            "Refuses images: the model takes text alone.",
+            "Refuses images, as its model reads only text.",
             lambda b: any(
                 not isinstance(document, str) and "image" in document for document in b["documents"]
             ),
         ),
         "images-not-found": refusing(
-            "Has no endpoint for images, and says so with 404.",
+            "Answers 404 to images.",
             lambda b: any(
                 not isinstance(document, str) and "image" in document for document in b["documents"]
             ),
             404,
         ),
         "one-model": refusing(
-            "Knows one model, and answers 404 to others.", lambda b: b["model"] != "cohere/rerank-v3.5", 404
+            "Answers 404 to all models but one.", lambda b: b["model"] != "cohere/rerank-v3.5", 404
         ),
         "thousand-documents": refusing(
             "Refuses more than a thousand documents.", lambda b: len(b["documents"]) > 1000
         ),
         "two-hundred-documents": refusing(
-            "Takes two hundred documents.", lambda b: len(b["documents"]) > 200, 413
+            "Refuses more than two hundred documents.", lambda b: len(b["documents"]) > 200, 413
         ),
         "short-documents": refusing(
-            "Refuses what its model cannot hold.",
+            "Refuses texts that are too long for its model.",
             lambda b: len(b["query"]) > 2000 or any(len(str(d)) > 20_000 for d in b["documents"]),
         ),
-        "query-of-words": refusing("Wants a word in the query.", lambda b: not b["query"].strip()),
+        "query-of-words": refusing("Refuses a blank query.", lambda b: not b["query"].strip()),
         "slash-redirected": _Redirecting,
         "fewer-than-top-n": _FewerThanTopN,
         "other-method-404": refused_as("Answers 404 to other methods.", 405, 404),
         "preflight": _Preflight,
         "lenient-json": _LenientJSON,
-        # weather
+        # transient errors
         "throttled": _Throttled,
         "overloaded": _Overloaded,
         "gateway-502": _BadGateway,
@@ -359,11 +360,11 @@ VARIANTS: Mapping[str, Server] = MappingProxyType(
         "late-errors": _LateErrors,
         "halves-echoed": _HalvesEchoed,
         "wide-logits": scoring(
-            "Scores from 0 to some hundreds, with noise of 0.05.",
+            "Scores from 0 to 300, with noise of 0.05.",
             lambda _, __, s: _noise(0.05, [300 * x for x in s]),
         ),
         "narrow": scoring(
-            "Scores by the text within a hundredth, and by relevance within a millionth.",
+            "Scores mostly by a hash of the text, and by relevance within a millionth.",
             lambda _, texts, s: [
                 0.5 + zlib.crc32(text.encode()) % 1000 / 1e5 + x / 1e6
                 for text, x in zip(texts, s, strict=True)
@@ -371,4 +372,4 @@ VARIANTS: Mapping[str, Server] = MappingProxyType(
         ),
     }
 )
-"""Makers of legal servers; the docstring of each says in one line how it differs."""
+"""Factories of legal servers by name; each docstring describes the difference."""

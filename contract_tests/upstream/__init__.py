@@ -1,1 +1,1 @@
-"""The comparison of the contract with the vendor's published OpenAPI document: `nox -s upstream`."""
+"""Compare the contract with the vendor's published OpenAPI document (`nox -s upstream`)."""

@@ -19,17 +19,17 @@ ANY = "*"
 
 @dataclass(frozen=True)
 class Entry:
-    """A difference that is accepted, at one or several places."""
+    """An accepted difference, at one or several places."""
 
     at: Location
     places: tuple[str, ...]
     kind: str
     values: Pair[str]
-    """The descriptions of the contract and of the vendor."""
+    """The descriptions of the contract's and the vendor's part."""
     reason: str
 
     def accepts(self, place: str, difference: Difference) -> bool:
-        """Return True if it accepts a difference, at one of its own places."""
+        """Return True if the entry accepts a difference at this place."""
         return (
             self.kind == difference.kind
             and matches(place, str(difference.place))
@@ -44,20 +44,20 @@ class Settled:
     new: list[Difference]
     accepted: list[tuple[Difference, Entry]]
     stale: list[tuple[Entry, str]]
-    """Entries that match nothing any more, each with its place."""
+    """The entries that no longer match a difference, each with its place."""
 
 
 @dataclass
 class Group:
-    """One difference at all places where it is the same, as in the body that all errors share."""
+    """A difference with all places where it is the same, for example in the body that all errors share."""
 
     first: Difference
     all: list[Difference] = field(default_factory=list[Difference])
     is_everywhere: bool = False
-    """True if it occurs wherever that part of the contract was compared, and that is more than one place."""
+    """True if it occurs at every place where that part of the contract was compared, and there are several."""
 
     def places(self) -> str | list[str]:
-        """Return its places, as an entry names them."""
+        """Return the places in the form of an entry."""
         if self.is_everywhere and self.first.place.path:
             return f"{ANY} {self.first.place.path}"
         found = [str(one.place) for one in self.all]
@@ -77,7 +77,7 @@ def group(differences: Iterable[Difference], visits: Mapping[str, set[Place]]) -
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Return True if a text matches a pattern, in which `*` stands for any text."""
+    """Return True if a text matches a pattern, in which `*` matches any text."""
     return re.fullmatch(".*".join(map(re.escape, pattern.split(ANY))), text, re.DOTALL) is not None
 
 
@@ -144,7 +144,7 @@ def settle(differences: Sequence[Difference], entries: Sequence[Entry]) -> Settl
 
 
 def format_entries(groups: Sequence[Group]) -> str:
-    """Format entries for differences, complete but for their reason."""
+    """Return the entries for differences as YAML, without their reasons."""
     entries = [
         {
             "place": one.places(),

@@ -1,9 +1,9 @@
 """Compare a vendor's published OpenAPI document with the contract, by the meaning of both.
 
-Only the contract's paths are read in the vendor's document, with all that they refer to. Intended differences are listed
-in accepted.yaml, each with its reason; those of a dialect in dialects/NAME.yaml.
+Only the paths of the contract, and the parts that they refer to, are read from the vendor's document. Intended differences are
+listed in accepted.yaml with their reasons; for a dialect, in dialects/NAME.yaml.
 
-Exit codes: 0 no difference but accepted ones, 1 a new difference, 2 the documents cannot be compared.
+Exit codes: 0 no new difference, 1 a new difference, 2 the documents cannot be compared.
 """
 
 import argparse
@@ -43,14 +43,14 @@ PARTS = {
     "field",
     "form",
 }
-"""Kinds of difference in which one side has a part that the other does not have."""
+"""Kinds of difference in which one side lacks a part."""
 SUBJECTS = {
     "body": "The body",
-    "extra": "What other fields may be",
+    "extra": "The schema of other fields",
     "form": "The form",
     "meaning": "The set of allowed values",
-    "null": "Whether null is allowed",
-    "required": "Whether it is required",
+    "null": "Nullability",
+    "required": "The presence",
     "required fields": "The required fields",
     "security": "The credentials",
     "type": "The type",
@@ -59,24 +59,24 @@ SUBJECTS = {
 }
 EFFECTS = {
     ("request", "wider"): "The vendor allows more.",
-    ("request", "narrower"): "What the contract allows may be refused.",
-    ("response", "wider"): "The vendor may answer more than the contract says.",
-    ("response", "narrower"): "The contract allows answers that the vendor does not give.",
+    ("request", "narrower"): "The vendor may refuse values that the contract allows.",
+    ("response", "wider"): "The vendor may send values that the contract forbids.",
+    ("response", "narrower"): "The contract allows values that the vendor does not send.",
 }
 
 
 def read_vendor(
     document: documents.Document, ours: documents.Document, prefix: str | None
 ) -> tuple[Api, Api]:
-    """Return the operations of the contract, and the vendor's of the same paths.
+    """Return the operations of the contract, and the vendor's operations at the same paths.
 
     Args:
         document: The vendor's document.
         ours: The contract.
-        prefix: The text before `/rerank` in the vendor's paths; found if just one path ends in `/rerank`.
+        prefix: The text before `/rerank` in the vendor's paths; None to find it, if only one path ends in `/rerank`.
 
     Raises:
-        CannotReadError: One is not OpenAPI 3, has no `/rerank`, or is malformed where it is read.
+        CannotReadError: A document is not OpenAPI 3, has no `/rerank`, or is malformed.
     """
     check_version(ours)
     check_version(document)
@@ -136,7 +136,7 @@ def differences(compared: Comparison) -> list[Difference]:
 
 
 def describe(one: Difference) -> str:
-    """Describe a difference for a person."""
+    """Return a description of a difference."""
     ours, theirs = one.values
     article = "an" if one.kind[0] in "aeiou" else "a"
     if ours == ABSENT and one.kind in PARTS:
@@ -153,7 +153,7 @@ def describe(one: Difference) -> str:
 def report(
     compared: Comparison, settled: accepted.Settled, apis: Pair[Api], listed: Path, *, everything: bool
 ) -> Iterator[str]:
-    """Yield the lines for a person: new differences, accepted ones if wanted, stale entries, and a summary."""
+    """Yield the lines of the report: new differences, with `everything` accepted ones, stale entries, and a summary."""
     ours, theirs = apis
     for group in accepted.group(settled.new, compared.visits):
         yield from format_group(group, ours.document, theirs.document)
@@ -164,11 +164,11 @@ def report(
             yield f"  accepted: {' '.join(reasons[id(group.first)].split())}"
     for entry, place in settled.stale:
         where = entry.at.document.place(entry.at.pointer)
-        yield f"{where}: no difference at `{place}` matches this entry any more: remove it"
+        yield f"{where}: no difference at `{place}` matches this entry; remove it"
     new, stale, lines = len(settled.new), len(settled.stale), theirs.document.text.count("\n")
     if new:
         yield (
-            f"{count(new, 'new difference')}. Where the vendor is right, change {ours.document.name}. Where the contract "
+            f"{count(new, 'new difference')}. If the vendor is right, change {ours.document.name}. If the contract "
             f"differs on purpose, add the output of `--accept` to {documents.shorten_path(listed)}, each entry with its reason"
         )
     yield (
@@ -198,7 +198,7 @@ def count(number: int, one: str, several: str | None = None) -> str:
 
 
 def as_json(settled: accepted.Settled) -> Mapping[str, Any]:
-    """Return the result for a program."""
+    """Return the result as JSON data."""
     return {
         "new": [difference_as_json(one) for one in settled.new],
         "accepted": [{**difference_as_json(one), "reason": entry.reason} for one, entry in settled.accepted],
@@ -209,7 +209,7 @@ def as_json(settled: accepted.Settled) -> Mapping[str, Any]:
 
 
 def difference_as_json(one: Difference) -> Mapping[str, Any]:
-    """Return a difference for a program."""
+    """Return a difference as JSON data."""
     lines = [at.document.line(at.pointer) for at in one.at]
     return {
         "kind": one.kind,

@@ -1,6 +1,6 @@
-"""The fields of an answer: base classes of what a caller gets, and the tables by which they are read.
+"""The fields of an answer: base classes of the results, and the tables by which they are read.
 
-Each field is there whether it is nullable or not. Bounds, closed lists and what is required are left to the models.
+Every field is included, nullable or not. Only the models check bounds, closed lists and required fields.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class UsageFields(Struct, frozen=True):
 
 
 class UsageSums(Struct, frozen=True, kw_only=True):
-    """Sums of the numbers of a usage over many calls, as far as they are known."""
+    """Sums of the known numbers of a usage over many calls."""
 
     cost: float = 0.0
     """The known sum of `usage.cost`."""
@@ -70,7 +70,7 @@ class UsageSums(Struct, frozen=True, kw_only=True):
 
 
 class Summed:
-    """The numbers of `UsageSums` as attributes of what has them in `total`."""
+    """The numbers of `UsageSums` as attributes; a subclass has them in `total`."""
 
     @property
     def total(self) -> UsageSums:
@@ -122,4 +122,4 @@ USAGE: dict[str, Any] = {
 
 
 NAMES: dict[str, str] = {}
-"""The names on the wire of the fields whose names are no Python names."""
+"""The names on the wire of the fields whose names are not valid in Python."""

@@ -1,4 +1,4 @@
-"""Where the operations send to, and as whom. Which operations there are, `api` says."""
+"""The clients of the operations in `api`: an address, connections and a key."""
 
 import ssl
 from types import TracebackType
@@ -12,38 +12,38 @@ from attrs import define, evolve, field
 class Client:
     """The address of a server, and the connections to it.
 
-    Everything that may hold a secret stays out of the repr.
+    The repr leaves out everything that may hold a secret.
     """
 
     base_url: str
-    """All requests go to a path under this."""
+    """The base URL; paths of requests are appended to it."""
     raise_on_unexpected_status: bool = field(default=False, kw_only=True)
-    """Whether a status that the contract does not name raises `errors.UnexpectedStatus`."""
+    """Raise `errors.UnexpectedStatus` for a status that the contract does not name."""
     headers: dict[str, str] = field(factory=dict[str, str], kw_only=True, repr=False)
     """Sent with every request."""
     cookies: dict[str, str] = field(factory=dict[str, str], kw_only=True, repr=False)
     """Sent with every request."""
     timeout: httpx.Timeout | float | None = field(default=60.0, kw_only=True)
-    """How long each phase of a request may take, in seconds; None waits for ever."""
+    """The timeout of each phase of a request, in seconds; None for no limit."""
     verify_ssl: ssl.SSLContext | str | bool = field(default=True, kw_only=True)
-    """Whether, or by which certificates, the server's certificate is checked."""
+    """The certificates that the server's certificate is checked with; False skips the check."""
     follow_redirects: bool = field(default=False, kw_only=True)
-    """Whether redirects are followed."""
+    """Follow redirects."""
     httpx_args: dict[str, Any] = field(factory=dict[str, Any], kw_only=True, repr=False)
     """Further arguments for `httpx.Client` and `httpx.AsyncClient`."""
     _client: httpx.Client | None = field(default=None, init=False, repr=False, eq=False)
     _async_client: httpx.AsyncClient | None = field(default=None, init=False, repr=False, eq=False)
 
     def with_headers(self, headers: dict[str, str]) -> Self:
-        """A new client like this one, with these headers too."""
+        """Return a copy of this client with these additional headers."""
         return evolve(self, headers=self.headers | headers)
 
     def with_cookies(self, cookies: dict[str, str]) -> Self:
-        """A new client like this one, with these cookies too."""
+        """Return a copy of this client with these additional cookies."""
         return evolve(self, cookies=self.cookies | cookies)
 
     def with_timeout(self, timeout: httpx.Timeout | float | None) -> Self:
-        """A new client like this one, with this timeout."""
+        """Return a copy of this client with this timeout."""
         return evolve(self, timeout=timeout)
 
     def _all_headers(self) -> dict[str, str]:
@@ -61,12 +61,12 @@ class Client:
         }
 
     def set_httpx_client(self, client: httpx.Client) -> Self:
-        """Use this client; it replaces every setting here, headers and timeout too."""
+        """Use this httpx client, with its own settings, headers and timeout."""
         self._client = client
         return self
 
     def get_httpx_client(self) -> httpx.Client:
-        """The client that the operations send with, made at the first call."""
+        """Return the httpx client, made on the first call."""
         if self._client is None:
             self._client = httpx.Client(**self._arguments())
         return self._client
@@ -84,12 +84,12 @@ class Client:
         self.get_httpx_client().__exit__(exc_type, exc_value, traceback)
 
     def set_async_httpx_client(self, async_client: httpx.AsyncClient) -> Self:
-        """Use this client; it replaces every setting here, headers and timeout too."""
+        """Use this httpx client, with its own settings, headers and timeout."""
         self._async_client = async_client
         return self
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
-        """The client that the async operations send with, made at the first call."""
+        """Return the async httpx client, made on the first call."""
         if self._async_client is None:
             self._async_client = httpx.AsyncClient(**self._arguments())
         return self._async_client
@@ -114,9 +114,9 @@ class AuthenticatedClient(Client):
     token: str = field(kw_only=True, repr=False)
     """The key."""
     prefix: str = field(default="Bearer", kw_only=True)
-    """What stands before the key; empty for nothing."""
+    """The scheme before the key; may be empty."""
     auth_header_name: str = field(default="Authorization", kw_only=True)
-    """The header that carries it."""
+    """The header that carries the key."""
 
     def _all_headers(self) -> dict[str, str]:
         return self.headers | {self.auth_header_name: f"{self.prefix} {self.token}".strip()}

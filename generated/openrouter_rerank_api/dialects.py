@@ -20,7 +20,7 @@ DIALECTS: tuple[Dialect, ...] = (
     "tei",
     "voyage",
 )
-"""All dialects, that of openapi.yaml first."""
+"""All dialects, the dialect of openapi.yaml first."""
 
 
 PATHS: Mapping[str, str] = {
@@ -59,7 +59,7 @@ REQUIRED: Mapping[str, Sequence[str]] = {
     "tei": ["query", "documents"],
     "voyage": ["query", "documents", "model"],
 }
-"""The fields of openapi.yaml without which a dialect takes no request."""
+"""The fields of openapi.yaml that a dialect requires."""
 
 
 class CohereV2SpanOptionsDict(TypedDict, total=False):
@@ -219,4 +219,4 @@ SUMMARIES: Mapping[str, str] = {
     "truncation_side": "The end from which vLLM cuts.",
     "use_activation": "Whether scores are put between 0 and 1 (vLLM).",
 }
-"""Each field of `DialectOptions` in a sentence."""
+"""A sentence about each field of `DialectOptions`."""

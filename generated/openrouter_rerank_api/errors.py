@@ -1,4 +1,4 @@
-"""The errors that this client raises itself; those of the transport (httpx) pass through as they are."""
+"""The errors that this client raises itself; errors of the transport (httpx) are not changed."""
 
 
 class UnexpectedStatus(Exception):
@@ -14,7 +14,7 @@ class UnexpectedStatus(Exception):
 
 
 class MalformedBody(Exception):
-    """A successful answer whose body breaks the contract; the message names the place, `content` is the body."""
+    """A successful answer whose body breaks the contract; the message names the location, and `content` is the body."""
 
     def __init__(self, message: str, content: bytes) -> None:
         super().__init__(message, content)

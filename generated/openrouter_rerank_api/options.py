@@ -223,7 +223,7 @@ WIRE_TYPES: dict[str, Any] = {
 
 
 NAMES: dict[str, str] = {}
-"""The names on the wire of the fields whose names are no Python names."""
+"""The names on the wire of the fields whose names are not valid in Python."""
 
 
 SUMMARIES: dict[str, str] = {
@@ -234,8 +234,8 @@ SUMMARIES: dict[str, str] = {
     "user": "Your id of the end user, for observability; not forwarded to a provider.",
     "trace": "Names that observability tools show for the request.",
 }
-"""Each field in a sentence."""
+"""A sentence about each field."""
 
 
 OPEN: tuple[Any, ...] = (TraceDict,)
-"""The objects that take keys which the contract does not name."""
+"""The objects that accept keys which the contract does not name."""

@@ -1,7 +1,4 @@
-"""What all models and operations of this client share: `UNSET`, `Model`, reading and writing JSON, `Response`.
-
-Nothing here knows the contract; the models and the operations do.
-"""
+"""The shared parts of all models and operations: `UNSET`, `Model`, reading and writing JSON, `Response`."""
 
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar, cast
@@ -18,9 +15,9 @@ T = TypeVar("T")
 
 @define
 class Model:
-    """The base of every model. Fields that the contract does not name are kept, and sent, as they are."""
+    """The base of every model. Fields that the contract does not name are kept and sent unchanged."""
 
-    # The underscore keeps msgspec from writing it as a field of its own.
+    # msgspec does not write a field that starts with an underscore.
     _additional_properties: dict[str, Any] = field(factory=dict[str, Any], init=False, repr=False)
 
     @property
@@ -29,7 +26,7 @@ class Model:
         return self._additional_properties
 
     def to_dict(self) -> dict[str, Any]:
-        """This as JSON would hold it, without what is unset."""
+        """Return plain JSON data without the unset fields."""
         return cast(dict[str, Any], to_builtins(self))
 
 
@@ -39,7 +36,7 @@ class Response(Generic[T]):
 
     `status_code` is the plain number, known or not. `parsed` is the body as the contract describes it for that status;
     it is None for a status that the contract does not name, and for an error whose body is not the contract's envelope
-    (HTML from a gateway, nothing at all): `content` has the bytes.
+    (HTML from a gateway, an empty body): `content` has the bytes.
     """
 
     status_code: int
@@ -49,19 +46,19 @@ class Response(Generic[T]):
 
 
 def encode(value: object) -> bytes:
-    """The JSON text of a value that may hold models.
+    """Return the JSON text of a value that may hold models.
 
     Raises:
-        UnicodeEncodeError: A string holds a lone surrogate, which no JSON text can.
+        UnicodeEncodeError: A string holds a lone surrogate, which JSON text cannot.
     """
     return msgspec.json.encode(to_builtins(value) if _has_unknown(value) else value)
 
 
 def decode(content: bytes, model: type[T]) -> T:
-    """The JSON text as a model: required fields are there, types are right, unknown fields are kept.
+    """Return the JSON text as a model: required fields and types are checked, unknown fields are kept.
 
     Raises:
-        MalformedBody: It is not JSON, or not as the contract says; the message names the place.
+        MalformedBody: It is not JSON, or breaks the contract; the message names the location.
     """
     try:
         source = msgspec.json.decode(content)
@@ -74,10 +71,10 @@ def decode(content: bytes, model: type[T]) -> T:
 
 
 def convert(source: object, model: type[T]) -> T:
-    """Plain data (as `json.loads` gives it) as a model, checked like `decode`.
+    """Return plain data (as from `json.loads`) as a model, checked like `decode`.
 
     Raises:
-        msgspec.ValidationError: It is not as the contract says; the message names the place.
+        msgspec.ValidationError: It breaks the contract; the message names the location.
     """
     value = msgspec.convert(source, model)
     _keep_unknown(value, source)
@@ -85,7 +82,7 @@ def convert(source: object, model: type[T]) -> T:
 
 
 def to_builtins(value: object) -> object:
-    """Plain dicts and lists for a value that may hold models, with unknown fields and without what is unset."""
+    """Return plain dicts and lists for a value that may hold models, with unknown and without unset fields."""
     if isinstance(value, Model):
         known = {name: getattr(value, name) for name in _names(type(value))}
         present = {name: to_builtins(item) for name, item in known.items() if item is not UNSET}
@@ -115,7 +112,7 @@ def _has_unknown(value: object) -> bool:
         )
     if isinstance(value, list):
         items = cast(list[object], value)
-        # A thousand plain strings are the common case, and need no look at each.
+        # Lists of plain strings are the common case, and are copied in one step.
         return not {type(item) for item in items} <= {str} and any(map(_has_unknown, items))
     return False
 

@@ -1,4 +1,4 @@
-"""Turn an outcome into a ranking or an error: strict on index and score, lenient on everything else."""
+"""Turn an outcome into a ranking or an error; strict on index and score, lenient on everything else."""
 
 from __future__ import annotations
 
@@ -94,22 +94,22 @@ def _unpacked(answer: Answer, largest: int) -> tuple[bytes, str | None]:
             break
     if problem in (None, _TOO_LARGE):
         return body, problem
-    # The header is not needed where the body is JSON: a proxy may decompress a body, and leave its header.
+    # If the body is JSON, the header is wrong: a proxy may decompress a body and keep the header.
     return (answer.body, None) if plain(answer.body) is not None else (b"", problem)
 
 
 def _encodings(answer: Answer) -> list[str]:
-    """Return the encodings of a body in the order in which they were applied; none for a body that is not encoded."""
+    """Return the encodings of a body in the order in which they were applied; empty if it is not encoded."""
     names = answer.headers.get("content-encoding", "").lower().split(",", _MOST_ENCODINGS)
     found = [name for name in map(str.strip, names) if name not in ("", "identity", "none")]
-    # A proxy may drop the header, and no JSON begins like gzip.
+    # A proxy may drop the header; JSON never begins like gzip.
     return found or ["gzip"] * answer.body.startswith(_GZIP)
 
 
 def _decoded(packed: bytes, encoding: str, largest: int) -> tuple[bytes, str | None]:
     """Return the body without one encoding and None, or an empty body and the problem."""
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        return b"", f"its content-encoding ({encoding}) was not asked for"
+        return b"", f"its content-encoding ({encoding}) was not requested"
     problem = None
     # Some servers leave out the zlib header that deflate requires.
     for form in (_ANY_FORMAT, _RAW) if encoding == "deflate" else (_ANY_FORMAT,):
@@ -138,7 +138,7 @@ def _decompressed(packed: bytes, form: int, largest: int) -> bytes:
         while not member.eof:
             if place >= len(packed):
                 raise EOFError
-            # In growing steps, as zlib copies the unused rest, which many small members would make quadratic.
+            # In growing steps, as zlib copies the unused rest, which would take quadratic time for many small members.
             taken = packed[place : place + step]
             body += member.decompress(taken, largest + 1 - len(body))
             if len(body) > largest:
@@ -179,11 +179,11 @@ _ZEROS = re.compile(rb"\0*")
 # The largest body has fewer members of the size that bgzip writes.
 _MOST_MEMBERS = 10_000
 _FIRST_STEP = 1024
-# What follows is one more name, which is unknown. Nobody encodes a body more often.
+# The rest of the header counts as one more, unknown name.
 _MOST_ENCODINGS = 4
 
 
-# The words of a next step that is about the configuration of the client and does not say what to write.
+# Matches a next step that is about the configuration and does not say what to write.
 _CONFIGURATION = re.compile(r"\b[Cc]heck base_url\b|\bdialect=|\bapi_key\b|\bname of the model\b")
 
 
@@ -196,22 +196,22 @@ def _with_doctor(message: str, step: str, settings: Settings) -> str:
 
 _REPORT = "; report it to the server"
 CHECK_ADDRESS = "; check base_url: this may be the address of something else"
-"""The next step for an answer that is not one of this API."""
+"""The next step for an answer that is not of this API."""
 
 
 def malformed(
-    problem: str, answer: Answer, settings: Settings, step: str = _REPORT, *, told: object = None
+    problem: str, answer: Answer, settings: Settings, step: str = _REPORT, *, content: object = None
 ) -> InvalidResponseError:
     """Return the error of a 2xx response that breaks the contract, with the problem and the next step.
 
     Args:
-        problem: What is wrong with it.
+        problem: The problem of the response.
         answer: The response.
-        settings: The client's.
+        settings: The settings of the client.
         step: The next step, unless the body belongs to another dialect.
-        told: The body as plain data; None if its dialect does not matter.
+        content: The body as plain data; None if its dialect does not matter.
     """
-    other = _other_dialect(told, settings)
+    other = _other_dialect(content, settings)
     says = f"{problem}. No part of it was used{step if other is None else f'. {other.hint}'}"
     message = f"{settings.where} answered {answer.status}, but {_with_doctor(says, says, settings)}"
     return InvalidResponseError(
@@ -227,7 +227,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 def _reading(fields: Iterable[str]) -> Callable[[type[S]], type[S]]:
-    """Return a decorator that adds fields of any type to a struct, as a wrong type of these is not an error."""
+    """Return a decorator that adds fields of any type to a struct; a wrong type of such a field is not an error."""
 
     def extended(base: type[S]) -> type[S]:
         added = [(name, Any, None) for name in fields]
@@ -262,7 +262,7 @@ class _Body(ErrorEnvelope):
 
     results: list[_Result] | Unset = UNSET
     usage: Any = None
-    # The billing of servers that follow Cohere, and of those that follow SiliconFlow.
+    # The usage as Cohere and SiliconFlow send it.
     meta: Any = None
     tokens: Any = None
 
@@ -279,8 +279,8 @@ def decoded(answer: Answer, decoder: msgspec.json.Decoder[B], settings: Settings
     except msgspec.ValidationError as error:
         if _error_of(answer.body) is not None:
             return _status_error(answer, settings)
-        told = plain(answer.body)
-        return malformed(f"its body breaks the contract: {error}", answer, settings, told=told)
+        content = plain(answer.body)
+        return malformed(f"its body breaks the contract: {error}", answer, settings, content=content)
     except msgspec.DecodeError as error:
         return _not_json(error, answer, settings)
     # Some servers send an empty `error` beside the results.
@@ -300,28 +300,28 @@ _any_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
 def _translated(answer: Answer, settings: Settings, codec: Codec) -> _Body | ResponseError:
     """Decode a 2xx body of another dialect; return a ResponseError if it carries an error or is malformed."""
     try:
-        told = decode(answer.body, _any_decoder)
+        content = decode(answer.body, _any_decoder)
     except msgspec.DecodeError as error:
         return _not_json(error, answer, settings)
-    canonical = codec.decode(answer.headers, told)
+    canonical = codec.decode(answer.headers, content)
     if canonical is None:
-        canonical = {"error": members(told).get("error")}
+        canonical = {"error": members(content).get("error")}
     if canonical.get("error"):
         return _status_error(answer, settings)
     try:
         return msgspec.convert(canonical, _Body)
     except msgspec.ValidationError as error:
         problem = codec.in_its_names(described(error, answer.body))
-        return malformed(f"its body breaks the contract: {problem}", answer, settings, told=told)
+        return malformed(f"its body breaks the contract: {problem}", answer, settings, content=content)
 
 
-def _other_dialect(told: object, settings: Settings) -> Codec | None:
+def _other_dialect(content: object, settings: Settings) -> Codec | None:
     """Return the codec of a body that belongs to another dialect than that of the request, else None."""
-    if told is None:
+    if content is None:
         return None
     from openrouter_rerank.dialects import other_dialect  # noqa: PLC0415 - errors alone need it
 
-    return other_dialect(DIALECTS[0] if settings.codec is None else settings.codec.name, told)
+    return other_dialect(DIALECTS[0] if settings.codec is None else settings.codec.name, content)
 
 
 def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answer can be invalid
@@ -337,12 +337,12 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
     if isinstance(body, ResponseError):
         return body
     if isinstance(body.results, Unset):
-        told = plain(answer.body)
+        content = plain(answer.body)
         listed = None if codec is None else codec.results
-        if listed is not None and listed in members(told):
-            return fail(f"it has no results: {listed} is {_shape(members(told)[listed])}")
-        problem = f"it has no results: its body is {_shape(told)}"
-        return malformed(problem, answer, settings, CHECK_ADDRESS, told=told)
+        if listed is not None and listed in members(content):
+            return fail(f"it has no results: {listed} is {_shape(members(content)[listed])}")
+        problem = f"it has no results: its body is {_shape(content)}"
+        return malformed(problem, answer, settings, CHECK_ADDRESS, content=content)
 
     indices = list(map(_index, body.results))
     scores = list(map(_relevance, body.results))
@@ -353,7 +353,7 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
             return fail(f"index {fraction} is not an integer")
         indices = list(map(int, indices))
     if len(indices) > len(own):
-        return fail(f"it has {len(indices)} results where at most {len(own)} were asked for")
+        return fail(f"it has more results ({len(indices)}) than documents ({len(own)})")
     if indices and not (min(indices) >= 0 and max(indices) < len(own)):
         wrong = next(value for value in indices if not 0 <= value < len(own))
         return fail(f"index {str(wrong)[:40]} is not one of the {len(own)} documents")
@@ -361,7 +361,7 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
         twice = Counter(indices).most_common(1)[0][0]
         return fail(f"index {twice} appears twice")
     redactor = settings.redactor
-    # Every score is finite, as the decoder makes null of NaN, Infinity and 1e999, which is refused.
+    # Every score is finite: the decoder refuses NaN, Infinity and 1e999.
     # There is one column for each further field of the contract.
     columns = [
         [read_as(kind, getattr(result, name), redactor) for result in body.results]
@@ -395,7 +395,7 @@ def _ranking(  # noqa: C901, PLR0911 - one branch for each way in which an answe
 
 
 def _shape(value: object) -> str:
-    """Return the words for a value of JSON that is not what it should be."""
+    """Describe a JSON value of a wrong type."""
     names = ", ".join(sorted(members(value))[:10])
     return f"an object with {names}" if names else _SHAPES.get(type(value), "a number")
 
@@ -410,12 +410,12 @@ _SHAPES: Mapping[type, str] = {
 
 
 def _canonical(codec: Codec, answer: Answer, prepared: PreparedCall[Any]) -> Callable[[bytes], bytes]:
-    """Return a function of the body of a dialect that gives the canonical one."""
+    """Return a function that converts the body of a dialect to the canonical one."""
     return partial(codec.canonical, headers=answer.headers, documents=prepared.wire, model=prepared.model)
 
 
 def _usage(body: _Body, redactor: Redactor) -> Usage:
-    """Return the usage, by the contract's fields or else by Cohere's."""
+    """Return the usage, from the contract's fields or from those of other vendors."""
     usage = members(body.usage)
     read = {name: read_as(kind, usage.get(NAMES.get(name, name)), redactor) for name, kind in USAGE.items()}
     if read["search_units"] is None or read["total_tokens"] is None:
@@ -436,7 +436,7 @@ def read_as(kind: Any, value: object, redactor: Redactor) -> Any:
     try:
         content = msgspec.json.encode(msgspec.convert(pruned(value), kind))
         return msgspec.json.decode(redactor.data(content))
-    except (ValueError, OverflowError):  # of another type, or a number that JSON has and we do not
+    except (ValueError, OverflowError):  # another type, or a number out of range
         return None
 
 
@@ -446,14 +446,16 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     whole, codec = plain(answer.body), settings.codec
     if whole is None and not _is_html(answer):
         whole = answer.body.decode("utf-8", "replace")
-    envelope = pruned(_error_of(answer.body) if codec is None else _told(codec, answer.status, whole))
-    told: dict[str, Any] = cast(dict[str, Any], envelope) if isinstance(envelope, dict) else {}
-    code = _code(told.get("code"))
-    metadata = {name: value for name, value in told.items() if name not in ("code", "message", "metadata")}
-    inner = told.get("metadata")
+    envelope = pruned(
+        _error_of(answer.body) if codec is None else _canonical_error(codec, answer.status, whole)
+    )
+    error: dict[str, Any] = cast(dict[str, Any], envelope) if isinstance(envelope, dict) else {}
+    code = _code(error.get("code"))
+    metadata = {name: value for name, value in error.items() if name not in ("code", "message", "metadata")}
+    inner = error.get("metadata")
     if isinstance(inner, dict):
         metadata |= cast(dict[str, Any], inner)
-    says = _message(told, answer.body, answer.headers)
+    says = _message(error, answer.body, answer.headers)
     common: dict[str, Any] = {
         "status": answer.status,
         "body": answer.body,
@@ -464,14 +466,14 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     }
     succeeded = answer.status < 300
     if succeeded and (code is None or code < 400):
-        hint = ". Check base_url" if is_no_address(words_of(told)) else ""
+        hint = ". Check base_url" if is_no_address(words_of(error)) else ""
         message = f"{settings.where} answered {answer.status} with an error and no code for it: {says}{hint}"
         return InvalidResponseError(_with_doctor(message, hint, settings), **common)
     status = answer.status if codec is None and not succeeded else cast(int, code)
     html = _is_html(answer)
-    # The words of a dialect are those of its own form.
-    words = words_of(told if codec is None else whole) if told else says
-    cause = cause_of(status, words, told | metadata, html=html)
+    # For a dialect, read the words of the original error.
+    words = words_of(error if codec is None else whole) if error else says
+    cause = cause_of(status, words, error | metadata, html=html)
     retryable = _retryable(status, metadata, cause)
     inside = f" inside a {answer.status}" if succeeded else ""
     step = _what_next(status, answer, cause, settings, retryable=retryable)
@@ -487,12 +489,12 @@ def _status_error(answer: Answer, settings: Settings) -> ResponseError:
     return class_of(status)(message, retryable=retryable, too_large=cause is Cause.SIZE, **common)
 
 
-# The errors that a request in another dialect meets.
+# The errors of a request in the wrong dialect.
 _OF_ANOTHER_DIALECT = (BadRequestError, AuthenticationError)
 
 
-def _told(codec: Codec, status: int, whole: object) -> dict[str, Any]:
-    """Return the error of another dialect as the canonical envelope."""
+def _canonical_error(codec: Codec, status: int, whole: object) -> dict[str, Any]:
+    """Return the error of another dialect in the canonical envelope."""
     if status < 300:
         status = _code(members(members(whole).get("error")).get("code")) or status
     error = codec.error(status, whole)
@@ -500,7 +502,7 @@ def _told(codec: Codec, status: int, whole: object) -> dict[str, Any]:
 
 
 def _sender(status: int, settings: Settings) -> str:
-    """Name the server or proxy that answered, as far as it is known."""
+    """Return the name of the server or proxy that answered."""
     proxy, where = settings.proxy, settings.where
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return f"{proxy or 'a proxy'}, asked for {where}"
@@ -533,18 +535,18 @@ def _what_next(  # noqa: PLR0911 - one next step for each cause
     if answer.status == HTTPStatus.BAD_REQUEST and _WANTS_TLS.search(answer.body):
         return "Write https:// in base_url: the server speaks TLS at this port"
     if cause is not None and not retryable:
-        return _MENDED_BY[cause]
+        return _STEPS[cause]
     if answer.status in _GATEWAY and proxy is not None and proxy.forwards(settings.where):
         return f"Try again later; or check {proxy.variable}, or name the host in NO_PROXY"
     if retryable and not is_retryable(status):
-        return "Try again later"  # as the server says, in spite of its status
+        return "Try again later"  # the server says so, despite its status
     if class_of(status) is ServerError and not retryable:
-        return _MENDED_BY[Cause.REQUEST]
+        return _STEPS[Cause.REQUEST]
     codec, step = settings.codec, next_step(status)
     return step if codec is None else codec.next_step(step, settings.where)
 
 
-_MENDED_BY: Mapping[Cause, str] = {
+_STEPS: Mapping[Cause, str] = {
     Cause.SIZE: "Send fewer or shorter documents (max_documents, max_bytes, splitter); trying it again will not help",
     Cause.SERVER_KEY: "The server lacks a valid key for its provider; configure it there. Trying it again will not help",
     Cause.MODEL: "Check the name of the model, and that it ranks on this server; trying it again will not help",
@@ -572,9 +574,9 @@ def _title(status: int) -> str:
 
 def _error_of(body: bytes) -> object:
     """Return the value of `error`, or the whole body for other forms of errors."""
-    told = plain(body)
-    if isinstance(told, dict):
-        mapping = cast(dict[str, Any], told)
+    content = plain(body)
+    if isinstance(content, dict):
+        mapping = cast(dict[str, Any], content)
         if mapping.get("error") is not None:
             return cast(object, mapping["error"]) if isinstance(mapping["error"], dict) else mapping
         if "results" not in mapping and ("detail" in mapping or "message" in mapping):
@@ -593,33 +595,33 @@ _DIGITS = 3
 _LONGEST_MESSAGE = 500
 
 
-def _message(told: Mapping[str, Any], body: bytes, headers: Mapping[str, str]) -> str:
-    said = _said(told)
-    if not said:
+def _message(error: Mapping[str, Any], body: bytes, headers: Mapping[str, str]) -> str:
+    message = _text_of(error)
+    if not message:
         kind = headers.get("content-type", "").partition(";")[0].strip()
         text = body[: 4 * _LONGEST_MESSAGE].decode("utf-8", "replace")
         if "html" in kind or text.lstrip().lower().startswith(("<!doctype", "<html")):
             title = re.search(r"<title[^>]*>([^<]*)", text, re.IGNORECASE)
-            said = f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
+            message = f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
         else:
-            said = text if text.strip() else "no body"
-    said = " ".join(said.split()).rstrip(".")
-    return said if len(said) <= _LONGEST_MESSAGE else said[: _LONGEST_MESSAGE - 3] + "..."
+            message = text if text.strip() else "no body"
+    message = " ".join(message.split()).rstrip(".")
+    return message if len(message) <= _LONGEST_MESSAGE else message[: _LONGEST_MESSAGE - 3] + "..."
 
 
-def _said(told: Mapping[str, Any]) -> str:
+def _text_of(error: Mapping[str, Any]) -> str:
     """Return the message, with the cause that gateways nest in it."""
-    message = next((told[name] for name in ("message", "detail", "error") if told.get(name)), "")
-    said = message if isinstance(message, str) else msgspec.json.encode(message).decode()
-    metadata = told.get("metadata")
+    message = next((error[name] for name in ("message", "detail", "error") if error.get(name)), "")
+    shown = message if isinstance(message, str) else msgspec.json.encode(message).decode()
+    metadata = error.get("metadata")
     raw = cast(dict[str, Any], metadata).get("raw") if isinstance(metadata, dict) else None
-    return f"{said}: {raw}" if isinstance(raw, str) and raw and raw not in said else said
+    return f"{shown}: {raw}" if isinstance(raw, str) and raw and raw not in shown else shown
 
 
 def _retryable(status: int, metadata: Mapping[str, Any], cause: Cause | None) -> bool:
-    said = members(metadata.get("availability")).get("retryable")
-    if isinstance(said, bool):
-        return said
+    stated = members(metadata.get("availability")).get("retryable")
+    if isinstance(stated, bool):
+        return stated
     return cause is None and is_retryable(status)
 
 

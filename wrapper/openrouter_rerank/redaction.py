@@ -1,4 +1,4 @@
-"""Hold secrets so that no repr shows them, and redact them from what a server sends."""
+"""Keep secrets out of reprs and tracebacks, and redact them from responses."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ REDACTED = "[key]"
 SHORTEST_SECRET = 8
 """Shorter values are placeholders ("x", "EMPTY") that occur in any text; they are never searched for."""
 
-# ------------------------------------------------------------------------------------------------------------- holding
+# ------------------------------------------------------------------------------------------------------------- masking
 
 
 class Masked(Generic[T]):
-    """A value that no repr shows. It is not a str or a dict, as debuggers show their content in spite of a repr."""
+    """A value that no repr shows. Not a subclass of str or dict, as debuggers show the content of these."""
 
     __slots__ = ("_value",)
 
@@ -50,7 +50,7 @@ class Masked(Generic[T]):
 
 
 def mask(value: T) -> T:
-    """Mask an argument that may hold a secret; its type stays that of the value. None stays None."""
+    """Mask an argument that may contain a secret; for type checkers its type is unchanged. None stays None."""
     given: Any = value
     return cast(T, given if given is None or isinstance(given, Masked) else Masked(given))
 
@@ -60,17 +60,17 @@ def reveal(value: T) -> T:
     return cast("Masked[T]", value).reveal() if isinstance(value, Masked) else value
 
 
-_HOLD_SECRETS = ("api_key", "base_url", "extra_headers", "app_title", "app_referer", "app_categories")
+_SECRET_ARGUMENTS = ("api_key", "base_url", "extra_headers", "app_title", "app_referer", "app_categories")
 
 
 def mask_arguments(arguments: dict[str, Any]) -> None:
-    """Mask those keyword arguments that may hold a secret."""
-    for name in arguments.keys() & set(_HOLD_SECRETS):
+    """Mask the keyword arguments that may contain a secret."""
+    for name in arguments.keys() & set(_SECRET_ARGUMENTS):
         arguments[name] = mask(arguments[name])
 
 
 def hides_frames(function: Callable[P, R]) -> Callable[P, R]:
-    """Make the function raise TypeError and ValueError without frames, whose local variables hold secrets."""
+    """Return the function with frames removed from its TypeError and ValueError, as their local variables may contain secrets."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -86,17 +86,17 @@ def hides_frames(function: Callable[P, R]) -> Callable[P, R]:
 
 
 class Key:
-    """An API key, passed in or from the environment, that no repr and no traceback shows.
+    """An API key, passed in or from the environment, that is not shown in reprs and tracebacks.
 
-    Without a variable, there is no key unless one is given.
+    Without a variable, the key is only the one passed in.
     """
 
     __slots__ = ("_value", "_variable")
 
     def __init__(self, given: object, variable: str | None = KEY_VARIABLE) -> None:
-        # `check` refuses invalid keys: here, the frames of an error would have the key among their local variables.
+        # `check` refuses invalid keys; an error raised here would have the key in its frames.
         given = reveal(given)
-        self._value: object = given._value if isinstance(given, Key) else given  # noqa: SLF001 - of its own class
+        self._value: object = given._value if isinstance(given, Key) else given  # noqa: SLF001 - the same class
         self._variable = variable
         if given is None:
             self._value = "" if variable is None else os.environ.get(variable, "").strip() or None
@@ -107,15 +107,15 @@ class Key:
         return "<key>"
 
     def check(self) -> None:
-        """Raise if this cannot be a key.
+        """Raise if the key is missing or invalid.
 
         Raises:
-            TypeError, ValueError: There is no key, or it cannot be sent. The message does not contain the key.
+            TypeError, ValueError: The key is missing or invalid. The message does not contain it.
         """
         if self._value is None:
             message = (
-                f"no API key: pass api_key=, or set {self._variable}. To rank without one, use Reranker.local(); "
-                "for a server that takes none, pass api_key=''"
+                f"no API key: pass api_key=, or set {self._variable}. To rank without a key, use Reranker.local(); "
+                "for a server that needs no key, pass api_key=''"
             )
             raise ValueError(message)
         if not isinstance(self._value, str):
@@ -123,7 +123,7 @@ class Key:
             raise TypeError(message)
         if not (self._value.isascii() and self._value.isprintable()) or " " in self._value:
             raise ValueError(
-                "the API key has a blank, a control character or a letter outside ASCII; is all of it the key?"
+                "the API key has a blank, a control character or a non-ASCII letter; pass only the key itself"
             )
 
     def header(self) -> dict[str, str]:
@@ -138,7 +138,7 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _SECRET_PARAMETER = re.compile(rf"(?:{_SECRET_NAME.pattern}|^code$|^sig$)", re.IGNORECASE)
-# Known prefixes of keys, which any header may contain.
+# Known prefixes of keys, in any header.
 _SECRET_VALUE = re.compile(
     r"(?:bearer|basic)\s|(?:sk|pk|rk)[-_]|eyJ|gh[opsur]_|github_pat_|glpat-|hf_|xox|AIza|AKIA", re.IGNORECASE
 )
@@ -150,11 +150,11 @@ _BASIC = re.compile(r"\s*basic\s+(\S+)", re.IGNORECASE)
 
 
 def secrets_in_headers(headers: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield the secrets of a request: the values of headers that authenticate the client."""
+    """Yield the secrets in headers: the values that authenticate the client."""
     for name, value in headers:
         if not (_SECRET_NAME.search(name) or _SECRET_VALUE.match(value)):
             continue
-        # "Bearer <key>", "a=<session>; b=<other>", or the secret alone.
+        # "Bearer <key>", "a=<session>; b=<other>", or only the secret.
         secret = _SCHEME.sub("", value, count=1).strip()
         yield secret
         for part in re.split(r"[\s;,]+", secret):
@@ -169,7 +169,7 @@ def secrets_in_headers(headers: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def secrets_in_url(url: str) -> Iterator[str]:
-    """Yield the secrets of a URL: its password, and the parameters of its query that authenticate the client."""
+    """Yield the secrets in a URL: the password, and query parameters that authenticate the client."""
     parts = urlsplit(url)
     user, _, password = parts.netloc.rpartition("@")[0].partition(":")
     yield from (unquote(password or user), password or user)
@@ -179,19 +179,19 @@ def secrets_in_url(url: str) -> Iterator[str]:
 
 
 def secrets_in_environment() -> Iterator[str]:
-    """Yield the passwords of the environment's proxies."""
+    """Yield the passwords of the proxies in the environment."""
     for name, proxy in getproxies().items():
         if name != "no":
             try:
                 yield from secrets_in_url(proxy if "://" in proxy else f"http://{proxy}")
-            except ValueError:  # `environment_proxy` refuses it
+            except ValueError:  # `environment_proxy` raises for it
                 continue
 
 
 # ------------------------------------------------------------------------------------------------------------ redacting
 
-# An ASCII character as JSON, Python, C, URLs and HTML escape it, and backslashes and NULs before any character. A run of
-# backslashes is one escape, so that JSON in JSON takes a single pass, and no run is searched twice.
+# Escapes of ASCII characters in JSON, Python, C, URLs and HTML, and backslashes and NULs before any character. A run of
+# backslashes is one match, so that nested JSON takes one pass and the search stays linear.
 _ESCAPE = re.compile(
     rb"([\\\0]+(?:(?<=\\)(?:u(?:0000)?00(?:00|[2-7][0-9a-f])|u\{0{0,6}[2-7][0-9a-f]\}|x[2-7][0-9a-f]|[01][0-7]{2}))?"
     rb"|%(?:25)*(?:u00)?[2-7][0-9a-f]"
@@ -199,11 +199,11 @@ _ESCAPE = re.compile(
     re.IGNORECASE,
 )
 _HEX = re.compile(rb"([2-7][0-9a-f])\}?$", re.IGNORECASE)
-# The largest number of nested kinds of escaping.
+# The maximum levels of escaping.
 _DEPTH = 4
-# The largest number of characters of an incomplete escape at a cut.
-_TORN = 16
-# A user name and a password before a host. No "/" is searched twice.
+# The maximum length of an incomplete escape at the end of truncated data.
+_INCOMPLETE = 16
+# A user name and a password before a host, in linear time.
 _USERINFO = re.compile(rb"//[^/@\s]+@")
 
 
@@ -229,7 +229,7 @@ class _Characters(dict[bytes, bytes]):
 
 
 def _decoded(data: bytes) -> tuple[list[bytes], list[bytes]]:
-    """Return the pieces of the data, of which every second one is an escape, and the same pieces unescaped."""
+    """Return the data as pieces, every second one an escape, and the same pieces unescaped."""
     raw: list[bytes] = _ESCAPE.split(data)
     plain = list(raw)
     plain[1::2] = map(_Characters().__getitem__, raw[1::2])
@@ -237,9 +237,9 @@ def _decoded(data: bytes) -> tuple[list[bytes], list[bytes]]:
 
 
 class Redactor:
-    """A redactor of secrets in what a server sends: in upper or lower case, escaped, in base64 and in hexadecimal.
+    """A redactor of secrets in responses: in any case, escaped, in base64 and in hexadecimal.
 
-    The time is proportional to the length of the text, for any text.
+    The time is linear in the length of the text.
     """
 
     __slots__ = ("_longest", "_needles", "_secrets")
@@ -254,7 +254,7 @@ class Redactor:
         return "<redactor>"
 
     def with_secrets(self, secrets: Iterable[str]) -> Redactor:
-        """Return a redactor that redacts these secrets too."""
+        """Return a redactor that also redacts these secrets."""
         return Redactor(self._secrets.union(secrets))
 
     def text(self, text: str) -> str:
@@ -264,7 +264,7 @@ class Redactor:
         return text if redacted is data else redacted.decode("utf-8", "surrogatepass")
 
     def data(self, data: bytes, *, is_cut: bool = False) -> bytes:
-        """Return the bytes with their secrets redacted; with `is_cut`, also without the end, which may be part of a secret."""
+        """Return the bytes with their secrets redacted; with `is_cut`, remove the end, which may be part of a secret."""
         if not self._needles:
             return data
         spans = self._spans(data, _DEPTH)
@@ -310,7 +310,7 @@ class Redactor:
     def exception(self, error: E) -> E:
         """Return the error, or a redacted copy if the error or one of its causes shows a secret.
 
-        The tracebacks are dropped, as the frames of HTTP libraries hold the headers of the request.
+        The tracebacks are removed, as the frames of HTTP libraries contain the request headers.
         """
         chain = _chain(error)
         for one in chain:
@@ -353,21 +353,21 @@ class Redactor:
         return spans
 
     def _tail(self, data: bytes) -> int:
-        """Return the start of the last characters, which may be the beginning of a truncated secret."""
+        """Return the start of the last characters that may be the beginning of a truncated secret."""
         decoded = data
         levels: list[_Places] = []
         while len(levels) < _DEPTH and _ESCAPE.search(decoded) is not None:
             raw, plain = _decoded(decoded)
             decoded = b"".join(plain)
             levels.append(_Places(raw, plain))
-        start = max(len(decoded) - self._longest - _TORN, 0)
+        start = max(len(decoded) - self._longest - _INCOMPLETE, 0)
         for level in reversed(levels):
             start = level.start(start)
         return start
 
 
 class _Places:
-    """The places of unescaped characters, mapped to those of the original data."""
+    """A map from positions in unescaped data to positions in the original data."""
 
     def __init__(self, raw: list[bytes], plain: list[bytes]) -> None:
         self._raw, self._plain = raw, plain
@@ -375,7 +375,7 @@ class _Places:
         self._ends = list(accumulate(map(len, plain)))
 
     def start(self, place: int) -> int:
-        """Return the original start of a character, with the backslashes before it."""
+        """Return the original start of a character, including the backslashes before it."""
         piece = bisect_right(self._ends, place)
         if piece == len(self._ends):
             return self._raw_ends[-1]
@@ -403,7 +403,7 @@ def _occurrences(data: bytes, needle: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the spans in order, with those that overlap or touch merged."""
+    """Yield the spans in order; merge spans that overlap or touch."""
     start, end = min(spans)
     for first, last in sorted(spans):
         if first > end:
@@ -424,7 +424,7 @@ def _forms(secret: str) -> Iterator[bytes]:
         plain = b"".join(_decoded(plain)[1])
         if len(plain) >= SHORTEST_SECRET:
             yield plain
-    # At each of the three possible offsets among other bytes, without the letters that depend on the neighbouring bytes.
+    # Base64 at each of the three offsets, without the letters that depend on neighbouring bytes.
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + data)
         inner = encoded[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6]
@@ -449,13 +449,13 @@ def _text(error: BaseException) -> str:
 
 
 def _shown(error: BaseException) -> str:
-    """Return all texts that an error shows."""
+    """Return all texts of an error."""
     return f"{_text(error)}\n{error.args!r}\n{vars(error)!r}"
 
 
 def _new(kind: type[BaseException], text: str) -> BaseException:
     """Return an error of this class with the text as its message, or an Exception if that is impossible."""
-    with suppress(Exception):  # its class may need other arguments than a message
+    with suppress(Exception):  # the class may need other arguments
         copy = kind.__new__(kind)
         copy.args = (text,)
         if str(copy) == text:

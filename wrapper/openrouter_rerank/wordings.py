@@ -1,7 +1,7 @@
-"""Find the cause of an error by the words of its message.
+"""Find the cause of an error from its message.
 
 Servers use statuses differently: llama.cpp answers 500 to a document that is too long, TEI 422 to a list that is too long,
-and LiteLLM 500 if the server itself has no key. Each table below has wordings of real servers; the tests quote them.
+and LiteLLM 500 if the server itself lacks a key. The tables below have wordings of real servers, which the tests quote.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from openrouter_rerank.errors import BadRequestError, class_of
 
 
 class Cause(Enum):
-    """The cause of an error that only a change removes."""
+    """The cause of an error that a retry cannot fix."""
 
     SIZE = "size"
-    """The list or a text of it is too large; fewer or shorter documents may pass."""
+    """The list or one of its texts is too large; fewer or shorter documents may succeed."""
     SERVER_KEY = "server key"
     """The server has no valid key for the provider behind it."""
     MODEL = "model"
     """The model does not exist or does not rank."""
     ADDRESS = "address"
-    """The address has no such operation."""
+    """The URL has no such operation."""
     REQUEST = "request"
     """The request itself; the same request fails again."""
 
@@ -101,7 +101,7 @@ _MODEL = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-# A refusal may also say what a model cannot do with this request, which another name does not mend.
+# Only an unknown model: other messages about a model concern the request, which another model name does not fix.
 _NO_SUCH_MODEL = re.compile(
     r"""
     \bmodels?\b(?:[^.]|\.(?=\w)){0,80}?\b((does|do)\ not\ exist|not\ found|(is|are)\ not\ (supported|available|loaded)\ *(by|on|for|[.,;]|$))
@@ -112,8 +112,8 @@ _NO_SUCH_MODEL = re.compile(
 )  # fmt: skip
 _MODEL_KINDS = frozenset(["input_model_not_found", "model_not_found"])
 _IMAGE = re.compile(r"fetch\w* (the |an )?image", re.IGNORECASE)
-# With these words the same request may succeed later, whatever the other words are.
-_PASSES = re.compile(
+# Words of transient errors; they take precedence over all others.
+_TRANSIENT = re.compile(
     r"""
     overload | \btry(ing)?\ (it\ |this\ )?again(?!\ with\ (a\ )?(few|short|small|less)) | \bretry\b | \b(re)?load(ing|ed)?\b
     | time(d)?[ -]?out | temporar | \bbusy\b | \bcapacity | \bunavailable | \brate | too\ many\ requests | \bwarm
@@ -136,7 +136,7 @@ _A_MODEL = re.compile(
     r"\bmodels?\b|\bdeployment|\bno (allowed )?(endpoints|providers)\b|\bprovider\b", re.IGNORECASE
 )
 
-# Kinds of error that the same request meets again, even if a gateway sends them with a 5xx. The contract lists them:
+# Error types that a repeated request gets again, even with a 5xx from a gateway. The contract lists them in
 # components/schemas/ErrorMetadata.
 _PERMANENT = frozenset(
     [
@@ -166,18 +166,18 @@ _PERMANENT = frozenset(
 
 
 def cause_of(status: int, words: str, members: Mapping[str, Any], *, html: bool = False) -> Cause | None:
-    """Return the cause of an error; None if its status says enough, or if the same request may succeed later.
+    """Return the cause of an error; None if its status is enough, or if the request may succeed later.
 
     Args:
         status: The status of the error, or the code in a 200.
-        words: The message of the server, without its quotes of the request.
+        words: The message of the server, without quotes of the request.
         members: The members of the error and of its metadata.
         html: True if the body is an HTML page.
     """
     kinds = {str(members.get(name)).lower() for name in ("error_type", "type", "code")}
     if status >= 500:
         return _behind_5xx(words, kinds, html=html)
-    # A gateway sends a page with 403 or 413 at the right address too.
+    # A gateway may send an HTML page with 403 or 413 at the right URL too.
     if html and status != 413 and class_of(status) is BadRequestError:
         return Cause.ADDRESS
     if status in (404, 405, 410):
@@ -195,7 +195,7 @@ def _behind_5xx(words: str, kinds: set[str], *, html: bool) -> Cause | None:
         return Cause.SIZE
     if kinds & _PERMANENT or _IMAGE.search(words):
         return Cause.REQUEST
-    if html or _PASSES.search(words):
+    if html or _TRANSIENT.search(words):
         return None
     found = (
         (Cause.SIZE, _is_about_size(words)),
@@ -221,16 +221,16 @@ def _missing(words: str, members: Mapping[str, Any]) -> Cause:
 
 
 def is_no_address(words: str) -> bool:
-    """Return True if the words say that the address has no such operation."""
+    """Return True if the words say that the URL has no such operation."""
     return _NO_ADDRESS.search(words) is not None
 
 
 def words_of(error: object) -> str:
-    """Return the words of an error, without its quotes of the request.
+    """Return the words of an error, without quotes of the request.
 
-    Of a list of details (`{"loc": ..., "msg": ..., "input": ...}`) only those about the documents count.
+    In a list of details (`{"loc": ..., "msg": ..., "input": ...}`), only details about the documents count.
     """
-    # LiteLLM appends a traceback to its message, which contains any words.
+    # LiteLLM appends a traceback, which may contain any words.
     return "; ".join(_words(error, 4)).partition("Traceback (most recent")[0]
 
 
@@ -259,7 +259,7 @@ def _words(error: object, depth: int) -> Iterator[str]:
 
 
 def _decode_inner(text: str) -> object:
-    """Return the JSON in a text, or None. Gateways put the body of another server's error there."""
+    """Return the JSON in a text, or None; gateways nest the error of another server there."""
     if text[:1] not in ("{", "["):
         return None
     try:

@@ -943,7 +943,7 @@ ODD: Mapping[str, Odd] = {
     "drops all but ten": Odd(Spec(results=first_ten), "drops_documents"),
     "drops blank documents": Odd(Spec(results=without_blank), "drops_documents", says="blank"),
     "drops blank documents, and counts without them": Odd(
-        Spec("jina", results=counted_without_blank), "drops_documents", says="counted without"
+        Spec("jina", results=counted_without_blank), "drops_documents", says="indices after it are shifted"
     ),
     "drops copies": Odd(Spec("voyage", results=without_copies), "drops_documents", says="same text"),
     "drops blank documents and copies": Odd(

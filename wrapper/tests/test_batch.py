@@ -248,7 +248,7 @@ def test_a_damaged_line_and_all_after_it_are_ranked_again(tmp_path: Path):
         result = rerank(*command)
         assert asked(server) == {"q1": 1, "q2": 1}
     assert result.exit_code == 0
-    assert "the torn end of" in result.stderr
+    assert "the incomplete last line of" in result.stderr
     complete(target, 3)
 
 
@@ -452,7 +452,7 @@ def test_rows_that_fail(tmp_path: Path):
     failed = tmp_path / "out.jsonl.failed.jsonl"
     assert result.exit_code == 1
     assert "10 of 10 rows are finished, 2 of them failed" in result.stderr
-    assert "out.jsonl.failed.jsonl, which can be IN again: 2 by BadRequestError (400 Bad" in result.stderr
+    assert "out.jsonl.failed.jsonl, which can be the next IN: 2 by BadRequestError (400 Bad" in result.stderr
     assert [row["id"] for row in lines(target)] == [0, 1, 2, 4, 5, 6, 8, 9]
     assert [{key: row[key] for key in ("id", "query", "documents")} for row in lines(failed)] == [
         rows(10)[3],
@@ -840,7 +840,7 @@ def test_bad_options(tmp_path: Path):
     for name in ("", ".part", ".failed.jsonl", ".part.out", ".part.failed"):
         own = written(tmp_path / f"in.jsonl{name}", rows(1))
         command = (own, source, "--local", "--restart", "--input-format", "jsonl")
-        refused(rerank(*command), 2, "is a file that this run would write, or remove. Name another OUT")
+        refused(rerank(*command), 2, "this run would write or remove it; name another OUT")
         assert lines(own) == rows(1)
         own.unlink()
     written(source, rows(1))
@@ -860,7 +860,7 @@ def test_bad_options(tmp_path: Path):
     refused(rerank(source, tmp_path / "out.jsonl"), 2, "no API key")
     if sys.platform != "win32":
         os.mkfifo(tmp_path / "pipe.jsonl")
-        says = "is a pipe or a device, and"
+        says = "is a pipe or a device, "
         refused(rerank(tmp_path / "pipe.jsonl", tmp_path / "out.jsonl", "--local"), 2, says)
         refused(rerank(source, tmp_path / "pipe.jsonl", "--local", "--restart"), 2, says)
     (tmp_path / "out.jsonl.part").write_text("a file of mine\n")

@@ -352,7 +352,7 @@ def test_not_finite_is_told(tmp_path: Path, form: str):
     with serving(failing) as server:
         result = rerank(source, tmp_path / f"out.{form}", "--base-url", server.url)
         assert result.stderr.startswith("rerank: NaN or infinity in 2 values of ")
-        assert "(the first: row 2, column 'a'): JSON and CSV have no such numbers" in result.stderr
+        assert "(the first: row 2, column 'a'): JSON and CSV do not support them" in result.stderr
         assert (f"out.{form} and " in result.stderr) == (form != "parquet")
     (failed,) = lines(tmp_path / f"out.{form}.failed.jsonl")
     assert (failed["a"], failed["b"]) == ([None], None)

@@ -180,7 +180,7 @@ def test_failed_parts_and_blank_documents_are_unranked(shell: Shell) -> None:
 
     assert (ranking.indices, ranking.unranked) == ([4, 1], (0, 2, 3))
     assert [part.indices for part in ranking.parts if part.error] == [(3,)]
-    assert caught.value.__notes__ == ["It was the part with the documents 3 to 3."]
+    assert caught.value.__notes__ == ["This was the part with the documents 3 to 3."]
 
 
 def test_a_document_too_large_is_named_by_the_callers_index(shell: Shell) -> None:

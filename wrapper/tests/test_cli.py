@@ -98,7 +98,7 @@ def refused(result: Result, code: int, *says: str) -> None:
 
 def one_line(error: str) -> bool:
     """Return True if it is one error line of ours."""
-    return bool(re.fullmatch(r"rerank: [^\n]+[.:] [^\n]+\n", error))
+    return bool(re.fullmatch(r"rerank: [^\n]+[.:;] [^\n]+\n", error))
 
 
 def started(*args: str, before: str = "", **options: Any) -> subprocess.Popen[bytes]:
@@ -213,7 +213,7 @@ BAD_SOURCES: dict[str, tuple[str, bytes, list[str]]] = {
         b'"one"\n\n{"text": "tw',
         ["a.jsonl, line 3, column 10: not JSON (Unterminated string"],
     ),
-    "NaN as a text": ("a.jsonl", b'{"text": NaN}', ["line 1: the field 'text' holds NaN"]),
+    "NaN as a text": ("a.jsonl", b'{"text": NaN}', ["line 1: the field 'text' is NaN"]),
     "a lone surrogate": (
         "a.jsonl",
         b'{"text": "\\ud800"}',
@@ -233,14 +233,14 @@ BAD_SOURCES: dict[str, tuple[str, bytes, list[str]]] = {
     "a field that is no text": (
         "a.jsonl",
         b'{"text": {"a": 1}}',
-        ["line 1: the field 'text' holds an object where a string"],
+        ["line 1: the field 'text' is an object, not a string"],
     ),
     "a field that is null": (
         "a.jsonl",
         b'{"text": null}',
-        ["line 1: the field 'text' holds null", "correct or remove the row"],
+        ["line 1: the field 'text' is null", "correct or remove the row"],
     ),
-    "a field that is a list": ("a.jsonl", b'{"text": []}', ["holds an array"]),
+    "a field that is a list": ("a.jsonl", b'{"text": []}', ["is an array"]),
     "no such column": (
         "a.csv",
         b"id,body\n1,one\n",
@@ -329,7 +329,7 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
     ),
     "extras of a dialect": (
         ["serve", "--dialect", "tei", "--compat"],
-        ["--compat: ", "serve one of them with --dialect alone"],
+        ["--compat: ", "--compat: cannot be combined with --dialect"],
     ),
     "no address of this machine": (
         ["serve", "--port", "0", "--host", "192.0.2.1"],
@@ -601,7 +601,7 @@ def test_shows_what_the_server_tells():
         args = ["rank", "--base-url", server.url, "--format", "table", "query"]
         result = CliRunner(env={"COLUMNS": "200"}).invoke(app, args, input=b"one\ntwo\n")
     assert (
-        "rerank-v3.5 by Co\ufffdhere · cost $0.0000025 · the server did not sort, so its order"
+        "rerank-v3.5 by Co\ufffdhere · cost $0.0000025 · the server did not sort the results; they were"
         in result.stdout
     )
     assert result.stdout.splitlines()[1].split() == ["1", "12.35", "1", "two"]
@@ -687,7 +687,7 @@ def test_nowhere_to_write():
     """Output that cannot be written is told in one line: exit code 1."""
     with Path("/dev/full").open("wb") as full:
         code, _, error = ended(started("rank", "--local", "-n", "1", "lost book", LIBRARY, stdout=full))
-    assert "could not be written: No space left on device. " in error
+    assert "could not be written: No space left on device; " in error
     assert one_line(error)
     assert code == 1
 
@@ -796,7 +796,7 @@ def test_a_terminal_is_not_waited_for():
     """With no file, and nobody but a person at standard input, it says what to do: exit code 2."""
     code, screen, error = on_a_terminal("rank", "--local", "query", stdin=True)
     assert (code, screen) == (2, "")
-    assert error == "rerank: no documents: name a FILE, pipe them in, or give - to type them\n"
+    assert error == "rerank: no documents: name a FILE, pipe them in, or pass - to type them\n"
 
 
 @posix

@@ -184,8 +184,8 @@ def test_the_prefix_of_a_model(name: str, given_model: str, sent: str) -> None:
     [
         ("jina", {"image": "https://images.example/1.png"}, {"image": "https://images.example/1.png"}),
         ("jina", {"text": "a", "image": "https://images.example/1.png"}, "a text or an image, not both"),
-        ("tei", {"image": "https://images.example/1.png"}, "'tei' takes no images"),
-        ("voyage", {"text": "a", "image": "https://images.example/1.png"}, "'voyage' takes no images"),
+        ("tei", {"image": "https://images.example/1.png"}, "'tei' does not accept images"),
+        ("voyage", {"text": "a", "image": "https://images.example/1.png"}, "'voyage' does not accept images"),
         ("voyage", "", "Voyage refuses an empty text; pass blank='skip'"),
         ("voyage", msgspec.Raw(b'""'), "Voyage refuses an empty text; pass blank='skip'"),
         ("voyage", " ", " "),
@@ -795,7 +795,7 @@ def test_no_model(name: str) -> None:
     client = httpx.Client(transport=httpx.MockTransport(handler(VENDORS[name], sent)))
     with reranker(name, model=None, http_client=client) as made:
         if codec(name).model == "required":
-            with pytest.raises(ValueError, match=f"^model: the dialect '{name}' needs one"):
+            with pytest.raises(ValueError, match=f"^model: the dialect '{name}' requires it"):
                 made.rerank("q", ["a"])
             assert sent == []
             assert made.rerank("q", ["a"], model="m").indices == [0]
@@ -1026,7 +1026,7 @@ def test_images(tmp_path: Path) -> None:
     ]
     with (
         reranker("tei") as made,
-        pytest.raises(ValueError, match=r"^document 1: the dialect 'tei' takes no images"),
+        pytest.raises(ValueError, match=r"^document 1: the dialect 'tei' does not accept images"),
     ):
         made.rerank("q", ["a", file])
 
@@ -1078,7 +1078,7 @@ def test_the_key_of_the_cache() -> None:
         (
             "voyage",
             {"data": [{"index": 0, "relevance_score": 1}, {"index": 0, "relevance_score": 1}]},
-            "2 results where at most 1",
+            "more results (2) than documents (1)",
         ),
         ("voyage", {"data": [{"relevance_score": 1}]}, "missing required field `index` - at `$.data[0]`"),
         ("tei", [{"index": 0}], "missing required field `score` - at `$[0]`"),
@@ -1302,7 +1302,7 @@ def test_a_refusal_in_the_form_of_another_dialect(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "problem"),
     [
-        ([], "model: the dialect 'cohere-v2' needs one"),
+        ([], "model: the dialect 'cohere-v2' requires it"),
         (["-m", "m", "--truncation", "true"], "truncation: the dialect 'cohere-v2' has no such field"),
         (["-m", "m", "--priority", "1000"], "priority must be at most 999, not 1000"),
     ],

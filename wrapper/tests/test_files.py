@@ -145,7 +145,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "UTF-16 that was converted": (
         "\ufeffone\n".encode("utf-16-le").decode("cp1252").encode(),
         "text",
-        "converted from the wrong encoding; convert the original from UTF-16",
+        "converted from the wrong encoding; convert the original file from UTF-16",
     ),
     "UTF-16 cut off": (_bom("one\ntwo", -1), "text", "line 2: not UTF-16-LE (truncated data)"),
     "half a pair in UTF-16": (_bom("one\na\ud800b"), "text", "line 2, column 2: a lone surrogate"),
@@ -172,12 +172,12 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "damaged UTF-8": (
         "é\n".encode() + b"caf\xc3",
         "text",
-        "line 2, column 4: byte 0xc3 is not UTF-8, although other",
+        "line 2, column 4: byte 0xc3 is not UTF-8, but the rest",
     ),
     "damaged UTF-8 on a line": (
         "é".encode() + b"caf\xc3",
         "text",
-        "line 1, column 5: byte 0xc3 is not UTF-8, although other",
+        "line 1, column 5: byte 0xc3 is not UTF-8, but the rest",
     ),
     "gzip cut off": (gzip.compress(LINE.encode(), mtime=0)[:-3], "jsonl", "a b: the gzip file is cut off"),
     "gzip damaged": (

@@ -383,7 +383,7 @@ def test_a_part_that_fails_ends_the_call(any_shell: Shell, failed: threading.Eve
     ):
         rank("q", documents)
 
-    assert caught.value.__notes__ == ["It was the part with the documents 2 to 2."]
+    assert caught.value.__notes__ == ["This was the part with the documents 2 to 2."]
     assert len(server.requests) <= 1 + 4
 
 
@@ -424,7 +424,7 @@ def test_where_nothing_is_served_the_first_error_is_raised(shell: Shell) -> None
         pytest.raises(BadRequestError) as caught,
     ):
         rank("q", texts(1, 2))
-    assert caught.value.__notes__ == ["It was the part with the documents 0 to 0."]
+    assert caught.value.__notes__ == ["This was the part with the documents 0 to 0."]
 
 
 def test_what_all_parts_would_meet_ends_the_call_at_once() -> None:

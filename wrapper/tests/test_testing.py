@@ -215,7 +215,7 @@ def test_an_answer_that_is_none(fake_of: Callable[..., Fake]) -> None:
 
 def test_an_error_that_contradicts_itself() -> None:
     """A status that a call would tell as another class is refused."""
-    with pytest.raises(ValueError, match="RateLimitError: a call with the status 500 ends in ServerError"):
+    with pytest.raises(ValueError, match="RateLimitError: a call with the status 500 raises ServerError"):
         FakeReranker(script=[RateLimitError("", status=500)]).rerank("q", ["a"])
 
 
@@ -400,7 +400,7 @@ def test_names_of_faults() -> None:
         reranker.rerank("q", ["a"])
     with pytest.raises(ValueError, match="did you mean 'index_negative'"):
         InProcess("index_negativ")
-    with pytest.raises(ValueError, match="there are status_429_forever, "):
+    with pytest.raises(ValueError, match="the faults are status_429_forever, "):
         InProcess("qqq")
     with faulty(FAULTS["ok_empty"]) as server:
         assert httpx.post(server.url, trust_env=False).content == b""

@@ -16,7 +16,7 @@ from rerank_conformance.dialects.translation import WireProbe
 from rerank_conformance.exchanges import Probe
 from rerank_conformance.probes import DOCUMENTS, QUERY
 from rerank_conformance.report import ConformanceLevel, Level
-from rerank_conformance.rules import RULES, Finding, Judgement, Rule, Seen, rule_set
+from rerank_conformance.rules import RULES, Finding, Judgement, Recording, Rule, rule_set
 from rerank_conformance.rules.acceptance import accepted, each
 from rerank_conformance.rules.levels import group_of
 from rerank_conformance.rules.refusals import refused
@@ -92,7 +92,7 @@ def _by_contract(judge: Judge, codec: Codec) -> Judge:
     """Return the judge, with what it says of a request by the dialect's contract and statuses."""
     statuses = " or ".join(map(str, codec.refusals))
 
-    def judge_by(seen: Seen) -> Iterator[Judgement]:
+    def judge_by(seen: Recording) -> Iterator[Judgement]:
         for judgement in judge(replace(seen, by=codec.contract)):
             if isinstance(judgement, Finding) and judgement.expected.startswith(_REFUSED):
                 expected = statuses + judgement.expected.removeprefix(_REFUSED)

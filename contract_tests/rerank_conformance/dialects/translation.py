@@ -83,9 +83,9 @@ class Sender(Protocol):
 class Translated:
     """A server of a dialect that is sent canonical requests, and gives canonical exchanges."""
 
-    def __init__(self, line: Sender, codec: Codec) -> None:
+    def __init__(self, session: Sender, codec: Codec) -> None:
         self.codec = codec
-        self._line = line
+        self._session = session
         self._limit: int | None = None
         """The most documents of a request, as the server says."""
         self._asked = False
@@ -93,7 +93,7 @@ class Translated:
     @property
     def budget(self) -> Budget:
         """The budget of the check."""
-        return self._line.budget
+        return self._session.budget
 
     async def send(self, probe: Probe, *, is_repeat: bool = False) -> Exchange:
         """Encode and send a request, and return the decoded exchange."""
@@ -103,14 +103,14 @@ class Translated:
         wire = probe if isinstance(probe, WireProbe) and probe.sent is not None else self.translated(probe)
         if wire is None:
             return Exchange(probe, Fault("unsent", f"was not sent: {self.codec.name} has no form for it"))
-        exchange = await self._line.send(wire, is_repeat=is_repeat)
+        exchange = await self._session.send(wire, is_repeat=is_repeat)
         return replace(exchange, outcome=decoded(exchange.outcome, self.codec))
 
     async def _ask_for_limit(self) -> None:
         """Ask for the most documents of a request, if the dialect has a way to; without an answer there is no limit."""
         if _INFO not in self.codec.contract.document["paths"]:
             return
-        exchange = await self._line.send(Probe(name="info", phase="smoke", method="GET", path=_INFO))
+        exchange = await self._session.send(Probe(name="info", phase="smoke", method="GET", path=_INFO))
         value: object = exchange.answer.value if exchange.answer else None
         limit = cast("Body", value).get("max_client_batch_size") if isinstance(value, dict) else None
         if isinstance(limit, int) and limit > 0:

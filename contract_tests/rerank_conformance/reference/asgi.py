@@ -48,7 +48,7 @@ def serve(
         reference: What answers.
         host: The address to listen at; the default lets in this machine alone.
         port: 0 takes any that is free.
-        ready: Called once the server accepts requests, with its URL: `/rerank` lies right under it.
+        ready: Called with the base URL of `/rerank` once the server accepts requests.
 
     Raises:
         OSError: The address cannot be had.

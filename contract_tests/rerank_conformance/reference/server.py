@@ -1,14 +1,15 @@
-"""The reference server as a function from a request to an answer; it opens no socket and runs no model.
+"""The reference server as a function from a request to an answer.
 
-One request goes through these steps, each a method: a server that differs in one overrides that one.
+A request goes through these steps. Each is a method; a server that differs in one step overrides it.
 
-    admit     route, method, authenticate         what the head of the request alone decides
-    read      size, media_type, parse, validate   the body, once it is legal by the contract
-    rank      texts, scores, order, cut           which documents to return, best first
-    render    result, document, usage             the answer as JSON
-    encode                                        the answer as bytes
+    admit     route, method, authenticate         check the head of the request
+    read      size, media_type, parse, validate   read and validate the body
+    rank      texts, scores, order, cut           select the documents to return, best first
+    render    result, document, usage             make the answer as JSON
+    encode                                        make the answer as bytes
 
-A request for the models takes another way after `admit`: `page`, which has one of what `models` lists. A step refuses a request by raising `Refusal`; `envelope` gives every error its one form.
+After `admit`, a request for the models goes to `page`, which returns a page of `models`. A step refuses a request by raising
+`Refusal`; `envelope` makes the body of every error.
 """
 
 import hmac
@@ -31,10 +32,10 @@ from rerank_conformance.scorers import Scorer
 from rerank_conformance.scorers import scorer as scorer_named
 
 PREFIXES = ("/api/v1", "/v1", "/v2", "")
-"""The prefixes of `/rerank` and `/models`: the vendor's own, and those that clients of other vendors append."""
+"""The prefixes of `/rerank` and `/models`: OpenRouter's own, and those that other vendors' clients use."""
 
 MAX_BODY = 64 * 1024 * 1024
-"""Bytes of a body that are accepted unless told otherwise; the contract speaks of images of 30 MB."""
+"""The default maximum of a body, in bytes; the contract allows images of 30 MB."""
 
 # openapi.yaml#/components/schemas/Usage/properties/search_units
 DOCUMENTS_PER_SEARCH = 100
@@ -42,11 +43,11 @@ _LONGEST_PAGE = 1_000  # openapi.yaml#/components/parameters/Limit/schema/maximu
 CHARACTERS_PER_TOKEN = 4
 
 Body = dict[str, Any]
-"""A JSON object that has been read."""
+"""A parsed JSON object."""
 
 _PARAMETERS = frozenset({"output_modalities", "offset", "limit"})
 _MODELS_PATHS = frozenset(f"{prefix}/models" for prefix in PREFIXES)
-_LONGEST = 40  # characters of a header, or of a key of the body, that a message may quote
+_LONGEST = 40  # characters of a header or a key that a message quotes
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 logger = logging.getLogger("rerank_conformance.reference")
@@ -54,15 +55,15 @@ logger = logging.getLogger("rerank_conformance.reference")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as the steps see it."""
+    """A request, as the steps receive it."""
 
     method: str
     path: str
-    headers: Mapping[str, str] = field(repr=False)  # it holds the key
-    """By names in lower case."""
+    headers: Mapping[str, str] = field(repr=False)  # contains the key
+    """The headers, by name in lower case."""
     body: bytes = field(repr=False)
     query: str = ""
-    """The query string of the address."""
+    """The query string of the URL."""
 
 
 class Answer(NamedTuple):
@@ -84,22 +85,22 @@ class Refusal(Exception):
 
 
 class Reference:
-    """An honest server of the contract.
+    """A server that conforms to the contract.
 
     Args:
-        scorer: What ranks, by name or as a function that several threads may call at once. Its name is the
-            `model` of every answer, whatever model was asked for.
-        keys: The keys that are let in; None lets everyone in.
-        compat: Add what other vendors' clients insist on. Every answer still conforms to the contract.
-        new_id: Makes the `id` of an answer.
-        max_body: Bytes of a body that are accepted.
-        contract_version: The contract that it speaks; the newest if None.
+        scorer: The scorer, by name or as a thread-safe function. Its name is the `model` of every answer, also if
+            another model was requested.
+        keys: The accepted keys; None accepts requests without a key.
+        compat: Add the fields that other vendors' clients require. Every answer still conforms to the contract.
+        new_id: A function that returns the `id` of an answer.
+        max_body: The maximum of a body, in bytes.
+        contract_version: The version of the contract; the newest if None.
 
     Raises:
-        ValueError: There is no scorer, or no contract, of that name; or `keys` lets nobody in.
+        ValueError: There is no such scorer or contract, or `keys` is empty or has an empty key.
     """
 
-    def __init__(  # noqa: PLR0913 - what a server can be told, all but the scorer by keyword
+    def __init__(  # noqa: PLR0913 - all but the scorer by keyword
         self,
         scorer: str | Scorer | None = None,
         *,
@@ -110,7 +111,9 @@ class Reference:
         contract_version: str | None = None,
     ) -> None:
         if keys is not None and (isinstance(keys, str) or not keys or not all(keys)):
-            message = "keys: expected at least one key, none of them empty, or None to let everyone in"
+            message = (
+                "keys: expected at least one key and no empty ones, or None to accept requests without a key"
+            )
             raise ValueError(message)
         self.scorer = scorer_named(scorer)
         self.model = self.scorer.name
@@ -123,9 +126,9 @@ class Reference:
         self._began = int(time.time())
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Answer any request: with a ranking, the models, or an error in the contract's envelope.
+        """Answer any request with a ranking, the models, or an error in the contract's envelope.
 
-        The path may have a query behind a question mark, see `target`.
+        The path may include a query string, see `target`.
         """
         place, _, query = path.partition("?")
         lower = {name.lower(): value for name, value in headers.items()}
@@ -141,7 +144,7 @@ class Reference:
         return answer._replace(body=b"") if method == "HEAD" else answer
 
     def respond(self, request: Request) -> Answer:
-        """Take a request through the steps, in their order."""
+        """Run the steps in order."""
         self.admit(request)
         if request.path in _MODELS_PATHS:
             return self.encode(200, self.page(request))
@@ -151,18 +154,18 @@ class Reference:
     # admit
 
     def admit(self, request: Request) -> None:
-        """Refuse by the head of the request, before the body is looked at."""
+        """Refuse a request by its head, before the body is read."""
         self.route(request)
         self.method(request)
         self.authenticate(request)
 
     def route(self, request: Request) -> None:
-        """Refuse every path but those of the contract (`/rerank`, `/models`) under one of the prefixes."""
+        """Refuse every path but those of the contract (`/rerank`, `/models`), with one of the prefixes."""
         if request.path not in self._paths:
-            raise Refusal(404, f"No such path: there are {', '.join(sorted(self._paths))}")
+            raise Refusal(404, f"No such path; the paths are {', '.join(sorted(self._paths))}")
 
     def method(self, request: Request) -> None:
-        """Refuse every method but POST, and to get the models every one but GET and HEAD."""
+        """Refuse every method but POST, or for the models but GET and HEAD."""
         if request.path in _MODELS_PATHS:
             if request.method not in ("GET", "HEAD"):
                 raise Refusal(405, "Method not allowed: models takes GET", {"allow": "GET, HEAD"})
@@ -170,14 +173,14 @@ class Reference:
             raise Refusal(405, "Method not allowed: rerank takes POST", {"allow": "POST"})
 
     def authenticate(self, request: Request) -> None:
-        """Refuse a request without one of the keys, where there are any."""
+        """Refuse a request without one of the keys, if the server has keys."""
         if self._keys is None:
             return
         scheme, _, key = request.headers.get("authorization", "").strip().partition(" ")
         if scheme.lower() != "bearer":
             message = "No key was sent: send the header Authorization: Bearer <key>"
             raise Refusal(401, message, {"www-authenticate": "Bearer"})
-        # every key is compared, and each in constant time, so that the time taken tells nothing about any
+        # every key is compared, each in constant time, so that the time reveals nothing about a key
         if not any([hmac.compare_digest(key.strip().encode(), known) for known in self._keys]):  # noqa: C419
             message = "The key is unknown to this server"
             raise Refusal(401, message, {"www-authenticate": 'Bearer error="invalid_token"'})
@@ -185,7 +188,7 @@ class Reference:
     # read
 
     def read(self, request: Request) -> Body:
-        """Read the body into an object that is legal by the contract."""
+        """Return the body as an object that is valid by the contract."""
         self.size(request)
         self.media_type(request)
         return self.validate(self.parse(request.body))
@@ -197,23 +200,23 @@ class Reference:
             raise Refusal(413, message)
 
     def media_type(self, request: Request) -> None:
-        """Refuse what is not declared as JSON, with 400: the contract documents no 415."""
+        """Refuse any other media type than JSON, with 400, as the contract does not document 415."""
         content_type = request.headers.get("content-type", "")
         if content_type.partition(";")[0].strip().lower() != "application/json":
             found = f"is {content_type[:_LONGEST]!a}" if content_type else "is missing"
             raise Refusal(400, f"Content-Type {found}: expected application/json")
 
     def parse(self, body: bytes) -> object:
-        """Read JSON strictly: UTF-8, no NaN, no name twice in one object, no half of a surrogate pair."""
+        """Read JSON strictly: refuse bytes that are not UTF-8, NaN, duplicate names and lone surrogates."""
         try:
             value = json.loads(
                 body.decode(), object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite
             )
-            # an escape can smuggle in half a pair, which no answer could echo; encoding finds it
+            # a lone surrogate from an escape cannot be echoed; encoding raises for it
             if _SURROGATE.search(body):
                 json.dumps(value, ensure_ascii=False).encode()
         except UnicodeDecodeError as error:
-            raise Refusal(400, f"The body is not UTF-8: byte {error.start} does not belong there") from error
+            raise Refusal(400, f"The body is not UTF-8: byte {error.start} is invalid") from error
         except UnicodeEncodeError as error:
             raise Refusal(400, "The body is not JSON: a \\u escape is half of a surrogate pair") from error
         except ValueError as error:
@@ -223,7 +226,7 @@ class Reference:
         return cast("object", value)
 
     def validate(self, value: object) -> Body:
-        """Refuse what is not legal by `openapi.yaml`."""
+        """Refuse a body that is not valid by `openapi.yaml`."""
         violation = self.contract.request.violation(value)
         if violation:
             raise Refusal(400, str(violation))
@@ -237,11 +240,11 @@ class Reference:
         return self.cut(self.order(scores), body.get("top_n"))
 
     def texts(self, documents: Iterable[str | Body]) -> list[str]:
-        """Return the text of each document for the scorer; an empty one for an image alone."""
+        """Return the text of each document for the scorer; empty for a document with only an image."""
         return [document if isinstance(document, str) else document.get("text", "") for document in documents]
 
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Score each text; raise if there is not one finite score for each."""
+        """Score each text; raise unless there is one finite score for each."""
         scores = [float(score) for score in self.scorer(query, texts)]
         if len(scores) != len(texts):
             message = f"the scorer {self.model} gave {len(scores)} scores for {len(texts)} documents"
@@ -252,7 +255,7 @@ class Reference:
         return scores
 
     def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
-        """Every position with its score, best first; of equal scores, the earlier document first."""
+        """Return every position with its score, best first; documents with equal scores stay in order."""
         return sorted(enumerate(scores), key=lambda ranked: -ranked[1])
 
     def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
@@ -278,17 +281,17 @@ class Reference:
         return answer
 
     def result(self, index: int, score: float, document: str | Body) -> Body:
-        """One document in the ranking."""
+        """Return one result of the ranking."""
         return {"index": index, "relevance_score": score, "document": self.document(document)}
 
     def document(self, document: str | Body) -> Body:
-        """Return the echo: text and image as they were sent, a string as the text."""
+        """Return the echo of a document: its text and image as sent."""
         if isinstance(document, str):
             return {"text": document}
         return {name: document[name] for name in ("text", "image") if name in document}
 
     def usage(self, body: Body) -> Body:
-        """Count the searches, and the tokens by a rule of thumb. The cost is zero."""
+        """Return the number of searches and an estimate of the tokens, with a cost of zero."""
         texts = self.texts(body["documents"])
         tokens = math.ceil((len(body["query"]) + sum(map(len, texts))) / CHARACTERS_PER_TOKEN)
         usage: Body = {
@@ -303,14 +306,14 @@ class Reference:
     # the models
 
     def models(self) -> list[Body]:
-        """Every model of this server: what it ranks by, whatever model is asked for."""
+        """Return the models of this server: only the scorer."""
         # openapi.yaml#/components/schemas/ListedModel
         return [
             {
                 "id": self.model,
                 "canonical_slug": self.model,
                 "name": self.model,
-                "description": "Ranks on this machine, for development: a stand-in, and not a model.",
+                "description": "Ranks offline by a scorer. Use it for development and tests.",
                 "created": self._began,
                 "context_length": None,
                 "architecture": {
@@ -326,19 +329,21 @@ class Reference:
         ]
 
     def page(self, request: Request) -> Body:
-        """One page of those models that give what was asked for."""
+        """Return a page of the models with the requested output modalities."""
         given = parse_qs(request.query, keep_blank_values=True)
-        asked = {name: _once(name, given[name]) for name in _PARAMETERS & given.keys()}
-        offset = _whole("offset", asked.get("offset", "0"), 0, None)
-        wanted = set(asked.get("output_modalities", "text").replace(" ", "").split(","))
+        parameters = {name: _once(name, given[name]) for name in _PARAMETERS & given.keys()}
+        offset = _whole("offset", parameters.get("offset", "0"), 0, None)
+        wanted = set(parameters.get("output_modalities", "text").replace(" ", "").split(","))
         found = [
             model
             for model in self.models()
             if "all" in wanted or wanted & set(model["architecture"]["output_modalities"])
         ]
-        limit = _whole("limit", asked["limit"], 1, _LONGEST_PAGE) if "limit" in asked else len(found)
+        limit = (
+            _whole("limit", parameters["limit"], 1, _LONGEST_PAGE) if "limit" in parameters else len(found)
+        )
         end = offset + limit
-        following = urlencode({**asked, "offset": end})
+        following = urlencode({**parameters, "offset": end})
         return {
             "data": found[offset:end],
             "total_count": len(found),
@@ -353,25 +358,25 @@ class Reference:
         return {"error": {"code": status, "message": message}}
 
     def encode(self, status: int, payload: Body, headers: Mapping[str, str] | None = None) -> Answer:
-        """Return the response as it is sent."""
+        """Return the response with its payload as JSON."""
         return Answer(
             status, {"content-type": "application/json", **(headers or {})}, msgspec.json.encode(payload)
         )
 
 
 def target(path: str, query: str) -> str:
-    """Path and query as one, for `Reference.answer`; a question mark that is the path's own stays that."""
+    """Return path and query string in one, for `Reference.answer`; a question mark in the path is escaped."""
     return path.replace("?", "%3F") + (f"?{query}" if query else "")
 
 
 def _once(name: str, values: list[str]) -> str:
     if len(values) > 1:
-        raise Refusal(400, f"{name} appears twice in the address")
+        raise Refusal(400, f"{name} appears twice in the query string")
     return values[0]
 
 
 def _whole(name: str, value: str, least: int, most: int | None) -> int:
-    # int() refuses more digits by itself
+    # int() raises for more digits
     if not re.fullmatch("[0-9]{1,4000}", value) or int(value) < least or (most and int(value) > most):
         bounds = f"from {least} to {most}" if most else f"from {least}"
         raise Refusal(400, f"{name}: {json.dumps(value[:_LONGEST])} is not an integer {bounds}")
@@ -386,7 +391,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     read = dict(pairs)
     if len(read) < len(pairs):
         [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
-        # in ASCII, as the name may hold what no answer could
+        # in ASCII, as the name may have a lone surrogate, which no answer can carry
         message = f"{json.dumps(twice[:_LONGEST])} occurs twice in one object"
         raise ValueError(message)
     return read

@@ -7,16 +7,16 @@ from rerank_conformance.report import Report
 from rerank_conformance.reports.words import Cause, causes, visible
 
 MOST = 10
-"""Annotations of one report; GitHub shows no more of one step."""
+"""The maximum number of annotations of a report; GitHub shows no more for a step."""
 _LONGEST = 500  # characters of a message
 _ESCAPES = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 _IN_PROPERTIES = _ESCAPES | {":": "%3A", ",": "%2C"}
 
 
 def fences() -> tuple[str, str]:
-    """Return a line before which and one behind which GitHub takes lines for workflow commands.
+    """Return the lines that turn workflow commands of GitHub off and on again.
 
-    A report quotes what a server sent, which may look like such a command.
+    A report quotes answers of a server, which may look like such commands.
     """
     token = secrets.token_hex(16)
     return f"::stop-commands::{token}", f"::{token}::"
@@ -25,11 +25,11 @@ def fences() -> tuple[str, str]:
 def lines(report: Report, *, strict: bool = False) -> Iterator[str]:
     """Yield the annotations: an error for each cause of the verdict, a warning for the others, the heaviest first.
 
-    Expected failures have none; a rule that passes though it was expected to fail has a warning.
+    Expected failures have no annotation; a rule that passes unexpectedly has a warning.
 
     Args:
         report: The report of a check.
-        strict: SHOULD counts as MUST.
+        strict: Count SHOULD as MUST.
     """
     found = [
         ("error" if _decides(cause, report, strict=strict) else "warning", *_words(cause))

@@ -4,7 +4,7 @@ from rerank_conformance.report import LEVELS, ConformanceLevel, Report, Verdict
 from rerank_conformance.reports.templates import render as fill
 from rerank_conformance.reports.words import VERDICTS, visible
 
-# white text has a contrast of at least 4.5 on each
+# white text has a contrast of at least 4.5 on each colour
 _COLOURS: dict[Verdict, str] = {
     "conformant": "#1a7f45",
     "no-failure-found": "#3b5f8a",
@@ -16,9 +16,9 @@ _PADDING = 7
 
 
 def render(report: Report) -> str:
-    """Return the badge as SVG, with the version of the contract and the highest level that is reached.
+    """Return the badge as SVG, with the version of the contract and the highest level reached.
 
-    Where no level is reached, it says the verdict of the level that decides.
+    Without such a level, it shows the verdict of the level that decides.
     """
     level = _reached(report)
     verdict = report.verdicts[level] if level else report.verdict
@@ -40,7 +40,7 @@ def render(report: Report) -> str:
 
 
 def _reached(report: Report) -> ConformanceLevel | None:
-    """Return the highest level at which the server is conformant, or no failure was found."""
+    """Return the highest level that is conformant, or at which no failure was found."""
     good: list[ConformanceLevel] = [
         level for level in LEVELS if report.verdicts.get(level) in {"conformant", "no-failure-found"}
     ]

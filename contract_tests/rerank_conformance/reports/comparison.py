@@ -20,10 +20,10 @@ from rerank_conformance.report import (
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """One server, as its report has it."""
+    """A server and the facts of its report."""
 
     name: str
-    """The target, with the report's file where two reports are of one target."""
+    """The target, with the file of the report if two reports have the same target."""
     file: str
     target: str
     contract_version: str
@@ -42,19 +42,19 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def held_to(self) -> str:
-        """The version of the contract, and the dialect if it is another one."""
+        """The version of the contract, and the dialect unless it is the contract's own."""
         return held_to(self.contract_version, self.dialect)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule, and its outcome on each server."""
+    """A rule and its outcome on each server."""
 
     id: str
     level: Level
     conformance_level: ConformanceLevel = "strict"
     requirement: str
     outcomes: Mapping[str, Outcome]
-    """By the name of the server; a server whose report lacks the rule is absent."""
+    """The outcomes by name of the server; a server whose report lacks the rule is absent."""
 
     @property
     def section(self) -> str:
@@ -66,7 +66,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """The results of several checks, side by side."""
 
     contract_versions: tuple[str, ...]
-    """Each once; more than one means that the servers were not judged by the same rules."""
+    """The versions of the contract, each once; more than one means that the rules differ between servers."""
     servers: tuple[Server, ...]
     rules: tuple[Row, ...]
     complete: Literal[True] = True
@@ -74,7 +74,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def differing(self) -> list[Row]:
-        """The rules on which the servers differ, those that break the most clients first."""
+        """The rules on which the servers differ; those that affect the most clients come first."""
         rows = [row for row in self.rules if self.differs(row)]
         return sorted(rows, key=lambda row: (LEVELS.index(row.conformance_level), row.level))
 
@@ -95,7 +95,7 @@ def compare(reports: Mapping[str, Report]) -> Comparison:
     """Return the matrix of some reports.
 
     Args:
-        reports: Each by the name of its file.
+        reports: The reports by file name.
     """
     names = _names(reports)
     servers = [
@@ -124,7 +124,7 @@ def compare(reports: Mapping[str, Report]) -> Comparison:
 
 
 def _names(reports: Mapping[str, Report]) -> dict[str, str]:
-    """Name each server by its target, and by as much of the file's path as tells it from the others."""
+    """Name each server by its target, followed by the file name, or its path, if the target is not unique."""
     names = {file: report.target for file, report in reports.items()}
     for called in ({file: PurePath(file).name for file in reports}, {file: file for file in reports}):
         times = Counter(names.values())

@@ -1,4 +1,4 @@
-"""A report as JUnit XML: one test case for each rule; it is red exactly where the verdict is."""
+"""A report as JUnit XML, with a test case for each rule."""
 
 from xml.etree import ElementTree as ET
 
@@ -9,12 +9,12 @@ from rerank_conformance.reports.words import place, visible
 def render(report: Report, *, strict: bool = False) -> str:
     """Return the report as XML.
 
-    A broken MUST is a failure; one without a conclusion, or a fault of the kit, is an error. A known failure is skipped,
-    and so is every SHOULD, and every rule beyond the level that decides.
+    A broken MUST is a failure; an undecided one, or a fault of the kit, is an error. Known failures, SHOULD rules and rules
+    above the level that decides are skipped.
 
     Args:
         report: The report of a check.
-        strict: SHOULD counts as MUST.
+        strict: Count SHOULD as MUST.
     """
     cases = [_case(rule, report, strict=strict) for rule in report.rules]
     numbers = {

@@ -1,4 +1,4 @@
-"""A report, or a comparison, as one HTML page that asks no other host for anything."""
+"""A report, or a comparison, as one self-contained HTML page."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ from rerank_conformance.reports.templates import render, text
 def of_report(report: Report) -> str:
     """Return the page of one report: the verdicts, the causes by weight, every rule, and the contract."""
     rules = words.sections(report.rules)
-    # a report may be of a contract that this kit has not
+    # the kit may not have the contract of the report
     version = report.contract_version if report.contract_version in contract.versions() else None
     return _page(
         "report.html.j2",
@@ -56,7 +56,7 @@ def of_comparison(comparison: Comparison) -> str:
 
 def _page(name: str, **values: Any) -> str:
     style, script = text("page.css"), text("page.js")
-    # nothing but these two may act on the page, whatever a server wrote into its answers
+    # allow only this style and script, as the page quotes answers of a server
     policy = (
         f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; "
         "base-uri 'none'; form-action 'none'"
@@ -83,13 +83,13 @@ def _source(inline: str) -> str:
 
 
 def _breaking(name: str) -> Markup:
-    """Return the id of a rule, which may be broken after a dot or a dash."""
+    """Return the id of a rule with possible line breaks after dots and dashes."""
     return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[.-])", words.visible(name)))
 
 
 def _line(version: str | None, rule: RuleResult) -> int | None:
-    """Return the line of the contract on this page; None where the report is of a contract that differs there."""
-    if not rule.source.startswith("#"):  # the contract of a dialect, which is not on the page
+    """Return the line of the contract on this page; None if the contract of the report differs there."""
+    if not rule.source.startswith("#"):  # the contract of a dialect is not on the page
         return None
     try:
         here = contract.line_of(rule.source, version)

@@ -1,6 +1,6 @@
-"""The JSON schemas of a report and of a comparison, made from the values themselves.
+"""The JSON schemas of a report and of a comparison, derived from their types.
 
-`python -m rerank_conformance.reports.schema` writes the files beside this module; a test says when they are old.
+`python -m rerank_conformance.reports.schema` writes the files beside this module.
 """
 
 import json
@@ -14,77 +14,77 @@ from rerank_conformance.reports.comparison import Comparison
 
 _RULE = {
     "id": "The rule: its section, a dot, and its name. An id keeps its meaning.",
-    "level": "The requirement level. MUST counts for the verdict; SHOULD does only where --strict was given.",
+    "level": "The requirement level. MUST counts for the verdict; SHOULD counts only with --strict.",
     "conformance_level": "The lowest conformance level that includes the rule. Each level includes the ones before it.",
-    "requirement": "What is asked, in one sentence.",
+    "requirement": "The requirement in one sentence.",
 }
 _RUN = {
-    "target": "The URL under which /rerank lies, without user and query; or what was checked in process.",
-    "contract_version": "The version of the contract whose rules were judged.",
-    "dialect": "The form of the API by which the server was judged; openrouter is that of the contract.",
+    "target": "The base URL of the server, or the name of an app or transport in process.",
+    "contract_version": "The version of the contract by which the server was judged.",
+    "dialect": "The form of the API by which the server was judged; openrouter is the contract's own.",
     "tool_version": "The version of openrouter-rerank that judged.",
     "verdict": (
-        "Of the conformance level that decides. nonconformant: a rule that counts is broken. undecided: none is, but not "
-        "all could be judged. no-failure-found: a quick check, which cannot show that a server is conformant, found none."
+        "The verdict of the conformance level that decides. nonconformant: a rule that counts is broken. undecided: no such rule "
+        "is broken, but not all could be judged. no-failure-found: a quick check, which cannot prove conformance, found no failure."
     ),
-    "conformance_level": "The level that decides verdict and exit code, as --level says.",
-    "verdicts": "The verdict of each level; empty if the report was written without.",
+    "conformance_level": "The level that decides the verdict and the exit code, as set by --level.",
+    "verdicts": "The verdict of each level; empty in reports of earlier versions.",
     "quick": "True if only the essential rules were judged.",
-    "requests": "How many requests were sent, the repeats included.",
-    "elapsed_s": "How long the check took, in seconds.",
-    "seed": "What --seed takes to send the same generated requests again.",
+    "requests": "The number of requests sent, including repeats.",
+    "elapsed_s": "The duration of the check in seconds.",
+    "seed": "The value for --seed that generates the same requests again.",
 }
 DESCRIPTIONS: dict[str, dict[str, str]] = {
     "Report": {
         **_RUN,
-        "repeats": "How many of them were sent again, as the server refused them by 429 or 503, closed the connection or timed out.",
-        "rules": "Every rule that was asked for, in the order of the kit.",
-        "command": "The command line that runs the same check again; null if none ran it.",
-        "complete": "The end mark, which comes last: a report without it was cut off.",
+        "repeats": "The number of repeats, because the server answered 429 or 503, closed the connection or timed out.",
+        "rules": "The selected rules, in the order of the kit.",
+        "command": "The command line that repeats the check; null if it was run from code.",
+        "complete": "The end mark; a report without it is truncated.",
     },
     "RuleResult": {
         **_RULE,
-        "source": "Where the contract says so: a JSON pointer into openapi.yaml; into the contract of a dialect, with its path in the repository before it.",
+        "source": "The source in the contract: a JSON pointer into openapi.yaml, or the path and a pointer of a dialect's contract.",
         "verdict": (
-            "known: it failed, and that was expected. undecided: nothing could be concluded, as when the server was "
-            "overloaded. skip: nothing to judge it by. error: a fault of the kit, never of the server."
+            "known: an expected failure. undecided: nothing could be concluded, for example because the server was "
+            "overloaded. skip: there was nothing to judge. error: a fault of the kit, not of the server."
         ),
-        "line": "The line of that place in openapi.yaml, from 1.",
-        "expected": "What the rule asks for in the case at hand; set on failures.",
-        "actual": "What came instead; set on failures. It may quote what the server sent.",
-        "curl": "Commands for a POSIX shell that show it again, one on a line. In place of the key they name its variable.",
-        "mend": "How servers usually mend it; set on failures.",
-        "touched": "The rules that fail by the same cause alone, and are skipped.",
+        "line": "The line of the source in openapi.yaml, from 1.",
+        "expected": "What the rule requires in this case; set on failures.",
+        "actual": "What the server did instead; set on failures. It may quote an answer.",
+        "curl": "Commands for a POSIX shell that reproduce the failure, one per line. They name the variable of the key, not the key.",
+        "mend": "The usual fix; set on failures.",
+        "touched": "The rules that fail only by the same cause, and are skipped.",
         "examples": "Further failures of the rule, at most two.",
-        "reason": "Why it was skipped, undecided, known or in error; on a pass, that a failure had been expected.",
+        "reason": "The reason why it was skipped, undecided, known or in error; on a pass, a note that a failure was expected.",
         "issue": "The link to the issue of an expected failure.",
     },
     "Example": {
-        "expected": "What the rule asks for in this case.",
-        "actual": "What came instead.",
-        "curl": "A command that shows it again.",
+        "expected": "What the rule requires in this case.",
+        "actual": "What the server did instead.",
+        "curl": "A command that reproduces the failure.",
     },
     "Comparison": {
-        "contract_versions": "The versions of the contract, each once. More than one: other rules for other servers.",
-        "servers": "One for each report, in the order given.",
-        "rules": "Every rule of any of the reports, by section.",
-        "complete": "The end mark, which comes last.",
+        "contract_versions": "The versions of the contract, each once; with more than one, the rules differ between servers.",
+        "servers": "The servers, in the order of the reports.",
+        "rules": "The rules of all reports, by section.",
+        "complete": "The end mark.",
     },
     "Server": {
         **_RUN,
-        "name": "The target; with the file of the report where two reports are of one target.",
-        "file": "The file of the report, as it was given.",
+        "name": "The target, with the file of the report if two reports have the same target.",
+        "file": "The file of the report, as passed to the command.",
     },
     "Row": {
         **_RULE,
-        "outcomes": "What became of the rule, by the name of the server. A server whose report lacks the rule is absent.",
+        "outcomes": "The outcome of the rule, by name of the server. A server whose report lacks the rule is absent.",
     },
 }
 FILES: dict[str, type[msgspec.Struct]] = {
     "report.schema.json": Report,
     "comparison.schema.json": Comparison,
 }
-_OPTIONAL = {  # reports have them since they were added
+_OPTIONAL = {  # fields that reports of earlier versions lack
     "line",
     "conformance_level",
     "verdicts",
@@ -99,13 +99,13 @@ _OPTIONAL = {  # reports have them since they were added
 
 
 def of(value: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the JSON schema, draft 2020-12, of what `to_json` of the type writes."""
+    """Return the JSON schema (draft 2020-12) of the output of `to_json`."""
     schema = msgspec.json.schema(value)
     for name, definition in schema["$defs"].items():
         for field, about in definition["properties"].items():
             about["description"] = DESCRIPTIONS[name][field]
             about.pop("default", None)
-        # all fields are written; that some may be left out concerns who makes the values
+        # to_json writes every field, also those that the constructor does not require
         definition["required"] = [field for field in definition["properties"] if field not in _OPTIONAL]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -115,7 +115,7 @@ def of(value: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def text(value: type[msgspec.Struct]) -> str:
-    """Return the schema as it stands in its file."""
+    """Return the text of the schema file."""
     return json.dumps(of(value), indent=2) + "\n"
 
 

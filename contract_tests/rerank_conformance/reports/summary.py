@@ -9,7 +9,7 @@ from rerank_conformance.reports.words import VERDICTS, Cause, failed, grouped_ca
 
 
 def render(report: Report) -> str:
-    """Return the summary: the verdict of each level, then the causes by weight with their evidence folded."""
+    """Return the summary: the verdict of each level, then the causes by weight with collapsed evidence."""
     return "\n".join(_lines(report)) + "\n"
 
 
@@ -30,7 +30,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     yield f"Contract {_text(report.held_to)}, rerank-conformance {_text(report.tool_version)}: {numbers}."
     if report.command is not None:
-        yield from ("", "The same again:", "", *_fenced(visible(report.command)))
+        yield from ("", "Run it again:", "", *_fenced(visible(report.command)))
 
 
 def _cause(cause: Cause) -> Iterator[str]:
@@ -61,12 +61,12 @@ def _cause(cause: Cause) -> Iterator[str]:
 
 
 def _fenced(block: str) -> Iterator[str]:
-    """Yield a block of text in a fence that is longer than any in the text, so that no server can end it."""
+    """Yield a block of text in a fence that is longer than any in the text, so that a server cannot close it."""
     fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", block))])
     yield from (f"{fence}text", *block.split("\n"), fence)
 
 
 def _text(text: str) -> str:
-    """Return text that Markdown shows as it is, on one line."""
+    """Return the text escaped for Markdown, on one line."""
     shown = escape(" ".join(visible(text).split()), quote=False)
     return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", shown)

@@ -1,4 +1,4 @@
-"""Reports on a terminal: plain lines for logs and pipes, and colours where a person looks on."""
+"""Reports on a terminal: plain lines for logs and pipes, colours for a person."""
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -49,15 +49,15 @@ def console(*, err: bool = False) -> Console:
     return Console(stderr=err, markup=False, highlight=False, emoji=False)
 
 
-def is_watched(on: Console) -> bool:
-    """Return True if a person looks on: it is a terminal that can be drawn on, and not CI."""
+def is_interactive(on: Console) -> bool:
+    """Return True for a terminal that supports drawing and is not in CI."""
     return on.is_terminal and not on.is_dumb_terminal and not os.environ.get("CI")
 
 
 @contextmanager
 def progress(on: Console) -> Generator[Callable[[int, int], None] | None]:
-    """Yield a function that shows the progress of a check, or None if nobody looks on."""
-    if not is_watched(on):
+    """Yield a function that shows the progress of a check; None if the console is not interactive."""
+    if not is_interactive(on):
         yield None
         return
     columns = (
@@ -145,7 +145,7 @@ def _line(text: str) -> str:
     return visible(text).replace("\n", "\n        ")
 
 
-# laid out
+# with colours
 
 
 def show(report: Report, on: Console) -> None:
@@ -193,7 +193,7 @@ def _show_cause(cause: Cause, version: str, on: Console) -> None:
         )
     )
     for curl in filter(None, curls):
-        # outside of the panel and in one piece, so that it can be marked and copied
+        # outside the panel and on one line, so that it can be copied
         on.print(Text(visible(curl)), soft_wrap=True)
         on.print()
 
@@ -218,15 +218,15 @@ def _colour(of: Outcome | Verdict, level: Level = "MUST") -> str:
     return "yellow" if of == "fail" and level == "SHOULD" else _COLOURS[of]
 
 
-# compared
+# comparison
 
 
 def matrix(comparison: Comparison, *, everything: bool = False) -> Iterator[Text]:
-    """Yield the comparison in lines: the servers by number, the rules that part them, then the other rules.
+    """Yield the lines of a comparison: the numbered servers, the rules on which they differ, then the other rules.
 
     Args:
         comparison: The matrix.
-        everything: Show the rules that all of them pass, too.
+        everything: Also show the rules that all servers pass.
     """
     servers = comparison.servers
     if len(comparison.contract_versions) > 1:

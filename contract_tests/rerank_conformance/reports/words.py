@@ -1,4 +1,4 @@
-"""The words that all reports share for levels, outcomes and verdicts, the causes by weight, and text that is safe to show."""
+"""Words for levels, outcomes and verdicts, causes by weight, and escaped text, as used by all reports."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -44,10 +44,9 @@ SYMBOLS: dict[Outcome, str] = {
 
 
 def visible(text: str) -> str:
-    """Escape every character that does not show, or that would change how others show.
+    """Escape every character that is not printable, apart from line breaks.
 
-    A server may send terminal commands, marks that turn the direction of writing, and halves of surrogate
-    pairs, which no file can hold. Line breaks stay.
+    A server may send terminal commands, marks that change the writing direction, and lone surrogates, which cannot be encoded.
     """
     return "".join(_shown(character) for character in text)
 
@@ -59,7 +58,7 @@ def _shown(character: str) -> str:
 
 
 def place(rule: RuleResult, version: str) -> str:
-    """Return the place in the contract of a version: its file, the pointer into it, and the line."""
+    """Return the source of a rule in a version of the contract: file, pointer and line."""
     file = contract.name_of(version) if rule.source.startswith("#") else ""
     return f"{file}{rule.source}" + (f", line {rule.line}" if rule.line else "")
 
@@ -73,7 +72,7 @@ def sections(rules: Iterable[RuleResult]) -> dict[str, list[RuleResult]]:
 
 
 def counts(rules: Iterable[RuleResult]) -> dict[Outcome, int]:
-    """Count the rules of each outcome, the worst first, without outcomes that no rule has."""
+    """Count the rules of each outcome, worst first; omit outcomes without rules."""
     outcomes = [rule.verdict for rule in rules]
     return {outcome: outcomes.count(outcome) for outcome in OUTCOMES if outcome in outcomes}
 
@@ -89,30 +88,30 @@ def failed(rules: Iterable[RuleResult]) -> str:
     return f"{levels.count('MUST')} MUST, {levels.count('SHOULD')} SHOULD failed"
 
 
-_NAMED = 12  # rules that are named one by one where they share a reason
+_NAMED = 12  # the maximum number of rules that a cause lists by id
 
 
 @dataclass(frozen=True)
 class Cause:
-    """A reason why a verdict is not better: one rule, or several that are undecided for one reason."""
+    """A cause of a verdict: one rule, or several that are undecided for the same reason."""
 
     rules: tuple[RuleResult, ...]
 
     @property
     def rule(self) -> RuleResult:
-        """The only rule, or the first."""
+        """The first rule."""
         return self.rules[0]
 
     @property
     def names(self) -> list[str]:
-        """The ids; the number of rules of each section where they are many."""
+        """The ids of the rules, or their number per section if there are many."""
         if len(self.rules) <= _NAMED:
             return [rule.id for rule in self.rules]
         return [f"{len(rules)} of {section}" for section, rules in sections(self.rules).items()]
 
     @property
     def level(self) -> Level:
-        """MUST if one of the rules is."""
+        """MUST if one of the rules is a MUST."""
         return min(rule.level for rule in self.rules)
 
     @property
@@ -122,12 +121,12 @@ class Cause:
 
     @property
     def weight(self) -> tuple[int, int, Level]:
-        """A sort key: failures first, then what breaks the most clients, then a MUST before a SHOULD."""
+        """A sort key: failures first, then the levels in order, then MUST before SHOULD."""
         return list(OUTCOMES).index(self.rule.verdict), LEVELS.index(self.conformance_level), self.level
 
 
 def causes(report: Report) -> list[Cause]:
-    """Return what did not pass and was not skipped, the heaviest first."""
+    """Return the causes of all rules that did not pass and were not skipped, heaviest first."""
     found = [Cause((rule,)) for rule in report.of("fail", "error", "known")]
     alike: dict[str | None, list[RuleResult]] = {}
     for rule in report.of("undecided"):
@@ -139,7 +138,7 @@ def causes(report: Report) -> list[Cause]:
 _BROKEN: dict[ConformanceLevel, str] = {
     "ranking": "Breaks the ranking for every client",
     "interface": "Breaks clients that use more than texts and scores",
-    "strict": "Differs from the letter of the contract",
+    "strict": "Differs from the contract in details",
 }
 _NOT_PASSED: dict[Outcome, str] = {
     "error": "Not judged: a fault of the check",
@@ -160,35 +159,35 @@ def grouped_causes(report: Report) -> dict[str, list[Cause]]:
 def sentence(report: Report) -> str:
     """Return the reason for the verdict of the level that decides."""
     rules = report.decisive
-    said = [_reason(report, rules)]
+    sentences = [_reason(report, rules)]
     advice = _of(rules, "SHOULD", "fail")
     if advice and not _is_strict(report, rules):
-        said.append(f"{_rules(advice, 'SHOULD')} not followed, which is advice.")
+        sentences.append(f"{len(advice)} recommendation{'' if len(advice) == 1 else 's'} (SHOULD) not met.")
     known = [rule for rule in rules if rule.verdict == "known"]
     if known:
-        said.append(f"{_rules(known)} known to fail.")
-    return " ".join(said)
+        sentences.append(f"{_rules(known)} known to fail.")
+    return " ".join(sentences)
 
 
 def _reason(report: Report, rules: Sequence[RuleResult]) -> str:
     musts = _of(rules, "MUST", *OUTCOMES)
     broken = _of(rules, "MUST", "fail")
     if report.verdict == "nonconformant" and broken:
-        return f"{len(broken)} of {len(musts)} MUST rules {'is' if len(broken) == 1 else 'are'} broken."
+        return f"{len(broken)} of {len(musts)} MUST rules failed."
     if report.verdict == "nonconformant":
-        return f"{_rules(_of(rules, 'SHOULD', 'fail'), 'SHOULD')} broken, and they were to count."
+        return f"{_rules(_of(rules, 'SHOULD', 'fail'), 'SHOULD')} broken, and --strict counts them."
     if report.verdict != "undecided":
         kept = len(_of(rules, "MUST", "pass"))
         if kept == len(musts) > 1:
-            return f"All {kept} MUST rules are kept."
-        expected = " but those that were expected to be" if _of(rules, "MUST", "known") else ""
-        return f"{kept} of {len(musts)} MUST rules are judged and kept, and none is broken{expected}."
+            return f"All {kept} MUST rules passed."
+        expected = " apart from expected failures" if _of(rules, "MUST", "known") else ""
+        return f"{kept} of {len(musts)} MUST rules passed, and none failed{expected}."
     left = [rule for rule in rules if rule.verdict in {"undecided", "error"}]
     if not left:
         return "No rule was judged."
     reasons = {rule.reason for rule in left if rule.reason}
     why = f": {visible(reasons.pop())}" if len(reasons) == 1 else ""
-    return f"{_rules(left)} without a conclusion{why}."
+    return f"{_rules(left)} undecided{why}."
 
 
 def _is_strict(report: Report, rules: Sequence[RuleResult]) -> bool:

@@ -3,7 +3,16 @@
 Importing this package fills `RULES`. No rule sends anything.
 """
 
-from rerank_conformance.rules.rule import RULES, Finding, Judgement, Rule, Seen, Undecided, rule, rule_set
+from rerank_conformance.rules.rule import (
+    RULES,
+    Finding,
+    Judgement,
+    Recording,
+    Rule,
+    Undecided,
+    rule,
+    rule_set,
+)
 
 from rerank_conformance.rules import (  # isort: skip  # the sections, in the order of a report
     acceptance as _acceptance,
@@ -21,7 +30,7 @@ from rerank_conformance.rules import (  # isort: skip  # the sections, in the or
     schema as _schema,
 )
 
-__all__ = ["RULES", "Finding", "Judgement", "Rule", "Seen", "Undecided", "rule", "rule_set"]
+__all__ = ["RULES", "Finding", "Judgement", "Recording", "Rule", "Undecided", "rule", "rule_set"]
 
 _SECTIONS = (
     _acceptance,

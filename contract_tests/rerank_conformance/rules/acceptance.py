@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from rerank_conformance.derived import requirements
 from rerank_conformance.exchanges import Answer, Exchange
 from rerank_conformance.report import Level
-from rerank_conformance.rules.rule import POST, SCHEMA, Finding, Judge, Judgement, Seen, Undecided, rule
+from rerank_conformance.rules.rule import POST, SCHEMA, Finding, Judge, Judgement, Recording, Undecided, rule
 
 _REQUEST = f"{SCHEMA}/RerankRequest/properties"
 
@@ -33,7 +33,7 @@ def _is_ranking(answer: Answer) -> bool:
 def each(name: str, judge: Callable[[Exchange], Judgement]) -> Judge:
     """Return a judge of all requests of a rule, from the judge of one exchange."""
 
-    def judge_each(seen: Seen) -> Iterator[Judgement]:
+    def judge_each(seen: Recording) -> Iterator[Judgement]:
         return (judge(exchange) for exchange in seen.exchanges if exchange.probe.rule == name)
 
     return judge_each

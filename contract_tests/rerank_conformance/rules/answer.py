@@ -1,4 +1,4 @@
-"""Rules of a single ranking: its form, indices, scores and echoes, and that it is complete."""
+"""Rules of a single ranking: its form, indices, scores, echoes and completeness."""
 
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -14,12 +14,12 @@ from typing import Any, TypeVar, cast
 from rerank_conformance.derived import Requirement, mended, requirements, schema_of, values_at
 from rerank_conformance.exchanges import Exchange, is_index, is_number, text_of
 from rerank_conformance.report import Level
-from rerank_conformance.rules.rule import RESPONSES, SCHEMA, Finding, Judgement, Seen, rule
+from rerank_conformance.rules.rule import RESPONSES, SCHEMA, Finding, Judgement, Recording, rule
 
 _RESULT = f"{SCHEMA}/RerankResult/properties"
 _RESULTS = f"{SCHEMA}/RerankResponse/properties/results"
 _Found = TypeVar("_Found")
-_DESCENDING = 1e-6  # an honest server may write a score with fewer digits than it sorts by
+_DESCENDING = 1e-6  # a server may sort by more digits than it writes
 
 
 def _each(  # noqa: PLR0913 - the parts of a rule
@@ -31,12 +31,12 @@ def _each(  # noqa: PLR0913 - the parts of a rule
     quick: bool = True,
     since: str = "1.0.0",
 ) -> Callable[[Callable[[Exchange], Iterator[Judgement]]], Callable[[Exchange], Iterator[Judgement]]]:
-    """Return a decorator that makes a rule of a function that judges one ranking."""
+    """Return a decorator that registers a function that judges one ranking as a rule."""
 
     def register(
         check: Callable[[Exchange], Iterator[Judgement]],
     ) -> Callable[[Exchange], Iterator[Judgement]]:
-        def judge(seen: Seen) -> Iterator[Judgement]:
+        def judge(seen: Recording) -> Iterator[Judgement]:
             for exchange in seen.ranked():
                 yield from check(exchange)
 
@@ -71,7 +71,7 @@ def _is_object(exchange: Exchange) -> bool:
 
 
 def _has_list(exchange: Exchange) -> bool:
-    """Return True if there is a list of results; the rule of the schema fails if there is none."""
+    """Return True if `results` is a list; otherwise `answer.schema` fails."""
     return isinstance(_value(exchange).get("results"), list)
 
 
@@ -120,7 +120,7 @@ def is_json(exchange: Exchange) -> Iterator[Judgement]:
     f"{RESPONSES}/200/content",
     since="1.1.0",
 )
-def one_reading(seen: Seen) -> Iterator[Judgement]:
+def one_reading(seen: Recording) -> Iterator[Judgement]:
     """Judge the body of every ranking and error that Python parses as JSON."""
     for exchange in seen.exchanges:
         answer = exchange.answer
@@ -130,9 +130,9 @@ def one_reading(seen: Seen) -> Iterator[Judgement]:
 
 
 def _read_differently(body: bytes, sent: bytes) -> str | None:
-    """Return what parsers read differently in a body that Python's parser accepts; None if there is nothing.
+    """Return the part of a body that parsers read differently; None if there is none.
 
-    A lone surrogate of the request may be echoed, as RFC 8259 allows.
+    A server may echo a lone surrogate of the request, as RFC 8259 allows.
     """
     found: list[str] = []
 
@@ -146,7 +146,7 @@ def _read_differently(body: bytes, sent: bytes) -> str | None:
     def number(literal: str) -> float:
         read = float(literal)
         if math.isinf(read):
-            found.append(f"the number {literal[:40]}, which no double holds")
+            found.append(f"the number {literal[:40]}, which is too large for a double")
         return read
 
     try:
@@ -175,11 +175,11 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 @rule(
     "answer.schema",
-    "A ranking is a valid RerankResponse, in all fields that no other rule judges",
+    "A ranking is a valid RerankResponse, apart from fields with their own rules",
     f"{SCHEMA}/RerankResponse",
 )
-def schema(seen: Seen) -> Iterator[Judgement]:
-    """Judge the body by its schema, after replacing the fields that have rules of their own with valid ones."""
+def schema(seen: Recording) -> Iterator[Judgement]:
+    """Judge the body by its schema, with valid values in the fields that have their own rules."""
     for exchange in filter(_is_object, seen.ranked()):
         value: dict[str, Any] = {**_value(exchange), **_MENDED}
         results: Any = value.get("results")
@@ -221,15 +221,13 @@ def index_in_range(exchange: Exchange) -> Iterator[Judgement]:
         if is_index(index):
             good = 0 <= index < count
             what = f"results[{place}].index is {index}"
-            allowed = (
-                "0, as there is one document" if count == 1 else f"0 to {count - 1}, for {count} documents"
-            )
+            allowed = "0, for one document" if count == 1 else f"0 to {count - 1}, for {count} documents"
             yield None if good else Finding(allowed, what, exchange)
 
 
 @_each("answer.index-unique", "No index appears twice", _RESULTS)
 def index_unique(exchange: Exchange) -> Iterator[Judgement]:
-    """Judge that each index appears once."""
+    """Judge that no index appears twice."""
     times = Counter(one["index"] for one in exchange.results if is_index(one.get("index")))
     twice = [index for index, count in times.items() if count > 1]
     yield Finding("each index once", f"index {twice[0]} {times[twice[0]]} times", exchange) if twice else None
@@ -278,7 +276,7 @@ def descending(exchange: Exchange) -> Iterator[Judgement]:
     yield None
 
 
-# how many
+# number of results
 
 
 @_each(
@@ -301,7 +299,7 @@ def at_most_top_n(exchange: Exchange) -> Iterator[Judgement]:
 
 @_each("answer.at-most-documents", "A ranking has at most one result for each document", _RESULTS)
 def at_most_documents(exchange: Exchange) -> Iterator[Judgement]:
-    """Judge the number of results by that of the documents; duplicate indices are judged by another rule."""
+    """Compare the numbers of results and documents; another rule judges duplicate indices."""
     documents, count = len(exchange.probe.documents), len(exchange.results)
     indexes = {one["index"] for one in exchange.results if is_index(one.get("index"))}
     if len(indexes) == count:
@@ -330,7 +328,7 @@ def top_n_filled(exchange: Exchange) -> Iterator[Judgement]:
 def top_n_above_count(exchange: Exchange) -> Iterator[Judgement]:
     """Judge that no document is missing."""
     top_n, documents = exchange.probe.top_n, exchange.probe.documents
-    # blank and identical documents that are lost are judged by rules of their own, without a top_n
+    # other rules judge missing blank and identical documents, in requests without top_n
     if top_n is None or top_n <= len(documents) or not _has_list(exchange):
         return
     if not {*map(_kind, documents)} & {"blank"}:
@@ -341,10 +339,10 @@ def top_n_above_count(exchange: Exchange) -> Iterator[Judgement]:
         yield None if count >= len(documents) else Finding(wanted, f"{count} results", exchange)
 
 
-# nothing lost
+# completeness
 
 _LOST: Mapping[str, tuple[str, bool]] = {
-    "complete": ("All documents are returned if there is no top_n", True),
+    "complete": ("All documents are returned if the request has no top_n", True),
     "one-document": ("A single document is returned", True),
     "many-documents": ("All of more than a hundred documents are returned", True),
     "blank-documents": ("Empty and blank documents are returned like any other", True),
@@ -354,13 +352,13 @@ _LOST: Mapping[str, tuple[str, bool]] = {
 
 @_once
 def _lost(exchange: Exchange) -> Iterator[tuple[str, list[int]]]:
-    """Yield the kinds of documents in a request without `top_n`, each with the missing positions."""
+    """Yield the kinds of documents in a request without `top_n`, each with the positions of the missing ones."""
     documents = exchange.probe.documents
     if exchange.probe.top_n is not None or not _has_list(exchange):
         return
     indexes = [one.get("index") for one in exchange.results]
     there = {index for index in indexes if is_index(index)}
-    # with a duplicate or invalid index, it is unknown which document is missing
+    # with a duplicate or invalid index, the missing document is unknown
     if indexes and (len(there) < len(indexes) or not there <= set(range(len(documents)))):
         return
     keys = exchange.probe.document_keys
@@ -431,14 +429,14 @@ def echo_present(exchange: Exchange) -> Iterator[Judgement]:
 
 
 _ALTERED: Mapping[str, str] = {
-    "echo-text": "The text of a document is returned unchanged, a string as text",
+    "echo-text": "The text of a document is returned unchanged, also if the document is a string",
     "echo-blanks": "Blanks at the ends of a text, and blank texts, are returned unchanged",
-    "echo-unicode": "Every character of a text is returned: other scripts, beyond 16 bits, combined, control",
+    "echo-unicode": "Every character of a text is returned: other scripts, code points beyond 16 bits, combining and control characters",
     "echo-long": "A long text is returned whole",
 }
 
 
-def _what_is_altered(sent: str, echo: object) -> str:
+def _rule_of_echo(sent: str, echo: object) -> str:
     """Return the rule that judges the echo of this text."""
     if sent != sent.strip() and (not isinstance(echo, str) or echo in (sent, sent.strip())):
         return "echo-blanks"
@@ -455,7 +453,7 @@ def _texts(exchange: Exchange) -> Iterator[tuple[str, int, str, object]]:
     for place, document, echo in exchange.echoes:
         sent, found = text_of(document), echo.get("text")
         if sent is not None and not _is_echo_of_another(exchange, document, echo):
-            yield _what_is_altered(sent, found), place, sent, found
+            yield _rule_of_echo(sent, found), place, sent, found
 
 
 def _register_altered(slug: str, requirement: str) -> None:
@@ -511,12 +509,12 @@ def echo_image(exchange: Exchange) -> Iterator[Judgement]:
 
 @_each(
     "answer.echo-nothing-added",
-    "An echo has a text, or an image, only if the document has one",
+    "An echo has text or image only if the document has it",
     f"{SCHEMA}/ResultDocument",
     since="1.1.0",
 )
 def echo_nothing_added(exchange: Exchange) -> Iterator[Judgement]:
-    """Judge texts and images that the document does not have; the contract allows any other name."""
+    """Judge that no text or image is added; the contract allows any other name."""
     for place, document, echo in exchange.echoes:
         sent: Any = document if isinstance(document, dict) else {"text": document}
         added = next((name for name in ("text", "image") if name in echo and name not in sent), None)
@@ -527,7 +525,7 @@ def echo_nothing_added(exchange: Exchange) -> Iterator[Judgement]:
             yield Finding(f"no {added}", what, exchange)
 
 
-# the rest
+# other fields
 
 
 @_each("answer.model", "model is present and a string", f"{SCHEMA}/RerankResponse/properties/model")
@@ -560,7 +558,7 @@ _register_optional("provider")
 
 @_each(
     "answer.usage",
-    "usage, if present, has numbers of the right types, none negative",
+    "usage, if present, has non-negative numbers of the right types",
     f"{SCHEMA}/Usage",
 )
 def usage(exchange: Exchange) -> Iterator[Judgement]:
@@ -583,13 +581,13 @@ def usage(exchange: Exchange) -> Iterator[Judgement]:
 
 @rule(
     "answer.usage-of-request",
-    "usage is that of the request, and not the sum of all requests so far",
+    "usage is that of this request, not the sum of all requests so far",
     f"{SCHEMA}/Usage",
     quick=False,
     since="1.1.0",
 )
-def usage_of_request(seen: Seen) -> Iterator[Judgement]:
-    """Compare the usage of one request that is sent many times: providers may differ, but not each time."""
+def usage_of_request(seen: Recording) -> Iterator[Judgement]:
+    """Compare the usage of a request that is sent many times; providers may differ, but not each time."""
     same: dict[bytes, list[Exchange]] = {}
     for exchange in seen.ranked():
         same.setdefault(exchange.probe.content, []).append(exchange)
@@ -606,7 +604,7 @@ def usage_of_request(seen: Seen) -> Iterator[Judgement]:
                 yield Finding(expected, actual, second[1], first[1]) if bad else None
 
 
-_OFTEN = 8  # answers to one request, whose amounts are all different by fault alone
+_OFTEN = 8  # answers to one request; only a fault makes all their amounts differ
 
 
 def _billed(exchange: Exchange) -> Mapping[str, Any]:
@@ -628,7 +626,7 @@ _register_present("id", "A ranking has an id")
 _register_present("usage", "A ranking reports its usage")
 
 
-def _ids(seen: Seen) -> Sequence[tuple[str, Exchange]]:
+def _ids(seen: Recording) -> Sequence[tuple[str, Exchange]]:
     found = [(_value(exchange).get("id"), exchange) for exchange in seen.ranked()]
     return [(name, exchange) for name, exchange in found if isinstance(name, str)]
 
@@ -639,7 +637,7 @@ def _ids(seen: Seen) -> Sequence[tuple[str, Exchange]]:
     f"{SCHEMA}/RerankResponse/properties/id",
     level="SHOULD",
 )
-def id_unique(seen: Seen) -> Iterator[Judgement]:
+def id_unique(seen: Recording) -> Iterator[Judgement]:
     """Judge that no id appears twice."""
     before: dict[str, Exchange] = {}
     for name, exchange in _ids(seen):

@@ -6,7 +6,7 @@ from typing import Any, cast
 from rerank_conformance.exchanges import KEY, WRONG_KEY, Exchange
 from rerank_conformance.report import Level
 from rerank_conformance.rules.acceptance import accepted, described, each, judged
-from rerank_conformance.rules.rule import RESPONSES, Finding, Judgement, Seen, rule
+from rerank_conformance.rules.rule import RESPONSES, Finding, Judgement, Recording, rule
 
 _SCHEME = "#/components/securitySchemes/apiKey"
 
@@ -33,7 +33,7 @@ for _slug, _level, _quick, _requirement, _source in _TABLE:
     "#/security",
     since="1.1.0",
 )
-def other_address(seen: Seen) -> Iterator[Judgement]:
+def other_address(seen: Recording) -> Iterator[Judgement]:
     """Judge URLs with a slash at the end, capitals, a query or an escape, if the URL itself needs a key."""
     guarded = seen.named("key-no-key")
     if guarded is None or guarded.answer is None or guarded.answer.status != 401:
@@ -47,7 +47,7 @@ def other_address(seen: Seen) -> Iterator[Judgement]:
 
 
 @rule("authentication.nothing-ranked", "A 401 contains no results", f"{RESPONSES}/401")
-def nothing_ranked(seen: Seen) -> Iterator[Judgement]:
+def nothing_ranked(seen: Recording) -> Iterator[Judgement]:
     """Judge the body of each refusal."""
     for exchange in seen.exchanges:
         answer = exchange.answer
@@ -58,7 +58,7 @@ def nothing_ranked(seen: Seen) -> Iterator[Judgement]:
 
 
 @rule("authentication.key-not-shown", "No answer contains the key that was sent", _SCHEME)
-def key_not_shown(seen: Seen) -> Iterator[Judgement]:
+def key_not_shown(seen: Recording) -> Iterator[Judgement]:
     """Judge bodies and headers, in which a placeholder replaced the key when they were recorded."""
     for exchange in seen.exchanges:
         answer = exchange.answer
@@ -75,7 +75,7 @@ def key_not_shown(seen: Seen) -> Iterator[Judgement]:
     f"{RESPONSES}/401",
     level="SHOULD",
 )
-def challenge(seen: Seen) -> Iterator[Judgement]:
+def challenge(seen: Recording) -> Iterator[Judgement]:
     """Judge the header."""
     for exchange in seen.exchanges:
         answer = exchange.answer
@@ -91,7 +91,7 @@ def challenge(seen: Seen) -> Iterator[Judgement]:
     level="SHOULD",
     quick=False,
 )
-def scheme_case(seen: Seen) -> Iterator[Judgement]:
+def scheme_case(seen: Recording) -> Iterator[Judgement]:
     """Judge `bearer` in place of `Bearer`."""
     for exchange in seen.exchanges:
         if exchange.probe.rule == "authentication.scheme-case":

@@ -7,14 +7,14 @@ from rerank_conformance.contract import Contract
 from rerank_conformance.exchanges import OF_RANKING, Answer, Exchange, is_index
 from rerank_conformance.rules.acceptance import described
 from rerank_conformance.rules.answer import short
-from rerank_conformance.rules.rule import RESPONSES, SCHEMA, Finding, Judgement, Seen, rule
+from rerank_conformance.rules.rule import RESPONSES, SCHEMA, Finding, Judgement, Recording, rule
 
 Check = Callable[[Exchange, Answer, Contract], Iterator[Judgement]]
 
 
 def _each(name: str, requirement: str, source: str) -> Callable[[Check], Check]:
     def register(check: Check) -> Check:
-        def judge(seen: Seen) -> Iterator[Judgement]:
+        def judge(seen: Recording) -> Iterator[Judgement]:
             for exchange, answer in errors_of(seen):
                 yield from check(exchange, answer, seen.by)
 
@@ -24,7 +24,7 @@ def _each(name: str, requirement: str, source: str) -> Callable[[Check], Check]:
     return register
 
 
-def errors_of(seen: Seen) -> Iterator[tuple[Exchange, Answer]]:
+def errors_of(seen: Recording) -> Iterator[tuple[Exchange, Answer]]:
     """Yield the exchanges with errors whose form the contract describes."""
     for exchange in seen.exchanges:
         answer = exchange.answer

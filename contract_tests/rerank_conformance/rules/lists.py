@@ -9,14 +9,14 @@ from typing import Any
 
 from rerank_conformance.exchanges import Exchange
 from rerank_conformance.rules.relations import scores_texts_alone
-from rerank_conformance.rules.rule import SCHEMA, Finding, Judgement, Seen, Undecided, rule
+from rerank_conformance.rules.rule import SCHEMA, Finding, Judgement, Recording, Undecided, rule
 
 _SCORE = f"{SCHEMA}/RerankResult/properties/relevance_score"
 _LONG = (("rank-long-300", "rank-long-300-mixed"), ("rank-long-1000", "rank-long-1000-mixed"))
 _MANY = 0.1  # the share of documents that may differ, as a few may tie or be rounded
 
 
-def _scored(seen: Seen, names: Sequence[str]) -> list[Exchange]:
+def _scored(seen: Recording, names: Sequence[str]) -> list[Exchange]:
     """Return the exchanges of these names that are rankings with scores."""
     found = [seen.named(name) for name in names]
     return [one for one in found if one is not None and one.ranked and one.scores]
@@ -38,7 +38,7 @@ def _key(document: Any) -> tuple[str, str]:
     )
 
 
-def _differing(seen: Seen, one: Exchange, other: Exchange) -> tuple[list[tuple[Any, float, float]], int]:
+def _differing(seen: Recording, one: Exchange, other: Exchange) -> tuple[list[tuple[Any, float, float]], int]:
     """Return the documents with clearly different scores, and the number of documents in both rankings."""
     first, second = _by_document(one), _by_document(other)
     both = [(document, score, second[name][1]) for name, (document, score) in first.items() if name in second]
@@ -61,7 +61,7 @@ def _finding(
     quick=False,
     since="1.1.0",
 )
-def one_score_in_long_lists(seen: Seen) -> Iterator[Judgement]:
+def one_score_in_long_lists(seen: Recording) -> Iterator[Judgement]:
     """Compare two orders of the same documents, as long lists may be scored differently from short ones."""
     if not scores_texts_alone(seen):
         return
@@ -80,7 +80,7 @@ def one_score_in_long_lists(seen: Seen) -> Iterator[Judgement]:
     quick=False,
     since="1.1.0",
 )
-def order_in_long_lists(seen: Seen) -> Iterator[Judgement]:
+def order_in_long_lists(seen: Recording) -> Iterator[Judgement]:
     """Compare two orders of the same documents, for models that compare documents too."""
     for names in _LONG:
         pair = _scored(seen, names)
@@ -98,7 +98,7 @@ def order_in_long_lists(seen: Seen) -> Iterator[Judgement]:
     quick=False,
     since="1.1.0",
 )
-def padding(seen: Seen) -> Iterator[Judgement]:
+def padding(seen: Recording) -> Iterator[Judgement]:
     """Compare short texts without and with a long one, to whose length a batch is padded."""
     for name in ("rank-beside-long", "rank-beside-long-first"):
         pair = _scored(seen, ("rank-full", name))
@@ -114,7 +114,7 @@ def padding(seen: Seen) -> Iterator[Judgement]:
     quick=False,
     since="1.1.0",
 )
-def images(seen: Seen) -> Iterator[Judgement]:
+def images(seen: Recording) -> Iterator[Judgement]:
     """Compare lists with images with each other, and their texts with the list of texts alone."""
     if not scores_texts_alone(seen):
         return

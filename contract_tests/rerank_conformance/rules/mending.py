@@ -1,4 +1,4 @@
-"""The usual fix for each rule: what the maintainers of a server do about a failure."""
+"""The usual fix for each rule, for the maintainers of a server."""
 
 from typing import NamedTuple
 
@@ -67,7 +67,7 @@ HINTS: tuple[Hint, ...] = (
         ("acceptance.provider",),
     ),
     Hint(
-        "Accept session_id, user and trace, also if the server does nothing with them.",
+        "Accept session_id, user and trace, even if the server ignores them.",
         ("acceptance.observability",),
     ),
     Hint(
@@ -83,7 +83,7 @@ HINTS: tuple[Hint, ...] = (
         ("acceptance.escapes",),
     ),
     Hint(
-        "Pass texts on as they are. Remove code that guesses a type from a string or looks for JSON, markup or URLs in it.",
+        "Pass texts on unchanged. Remove code that guesses a type from a string or looks for JSON, markup or URLs in it.",
         ("acceptance.look-alikes",),
     ),
     Hint(
@@ -95,7 +95,7 @@ HINTS: tuple[Hint, ...] = (
         ("acceptance.special-tokens",),
     ),
     Hint(
-        "Pass the query on as it is. Remove code that strips it and checks the result, or that reads marks as operators.",
+        "Pass the query on unchanged. Remove code that strips and then checks it, or that reads characters as operators.",
         ("acceptance.query-ends",),
     ),
     Hint(
@@ -116,7 +116,7 @@ HINTS: tuple[Hint, ...] = (
         ("answer.json",),
     ),
     Hint(
-        "Turn off NaN in the JSON encoder (`allow_nan=False`), write each name once, and never split a string between surrogates.",
+        "Turn off NaN in the JSON encoder (`allow_nan=False`), write each name once, and never split a surrogate pair.",
         ("answer.one-reading",),
     ),
     Hint(
@@ -128,15 +128,15 @@ HINTS: tuple[Hint, ...] = (
         ("answer.index-integer",),
     ),
     Hint(
-        "Count index from 0 in the documents of the request, before any filter, batch or sort.",
+        "Count index from 0 over the documents of the request, before any filter, batch or sort.",
         ("answer.index-in-range", "answer.index-points-at-echo"),
     ),
     Hint(
-        "Number the documents once, before they are batched, and return each number once; batches often begin again at 0.",
+        "Number the documents once, before they are batched, and return each number once. A common cause: each batch counts from 0.",
         ("answer.index-unique",),
     ),
     Hint(
-        "Write relevance_score as a finite JSON number. Find where the model gives NaN: empty texts and half precision are usual causes.",
+        "Write relevance_score as a finite JSON number. Find out where the model returns NaN; empty texts and half precision are usual causes.",
         ("answer.score-number",),
     ),
     Hint(
@@ -152,15 +152,15 @@ HINTS: tuple[Hint, ...] = (
         ("answer.at-most-top-n",),
     ),
     Hint(
-        "Return one result for each document; look for padding or chunks of texts that are counted as documents.",
+        "Return one result for each document. Look for padding or text chunks that are counted as documents.",
         ("answer.at-most-documents",),
     ),
     Hint(
-        "Keep the list when it has one item: squeeze() of a tensor turns it into a number.",
+        "Keep a list with one item a list: squeeze() turns such a tensor into a number.",
         ("answer.one-document",),
     ),
     Hint(
-        "Do not drop blank documents before or after the ranking; that shifts every index behind them, too.",
+        "Do not drop blank documents before or after the ranking; that also shifts every later index.",
         ("answer.blank-documents",),
     ),
     Hint(
@@ -168,11 +168,11 @@ HINTS: tuple[Hint, ...] = (
         ("answer.identical-documents",),
     ),
     Hint(
-        'Return each document as an object in results[].document, such as {"text": "..."}, also if it came as a string.',
+        'Return each document as an object in results[].document, such as {"text": "..."}, also if it was sent as a string.',
         ("answer.echo-present",),
     ),
     Hint(
-        "Return the text of the request, from before it is stripped, truncated or tokenized.",
+        "Return the original text of the request, not the stripped, truncated or tokenized one.",
         ("answer.echo-text", "answer.echo-blanks", "answer.echo-long"),
     ),
     Hint(
@@ -180,7 +180,7 @@ HINTS: tuple[Hint, ...] = (
         ("answer.echo-image",),
     ),
     Hint(
-        "Leave out keys that the document of the request does not have: no empty text or image, and no null.",
+        "Omit keys that the document of the request does not have; do not add an empty or null text or image.",
         ("answer.echo-nothing-added",),
     ),
     Hint(
@@ -192,11 +192,11 @@ HINTS: tuple[Hint, ...] = (
         ("answer.id", "answer.provider"),
     ),
     Hint(
-        "Write counts in usage as integers from 0 and cost as a number, and leave out what you do not know.",
+        "Write counts in usage as integers from 0 and cost as a number, and omit unknown values.",
         ("answer.usage",),
     ),
     Hint(
-        "Count the usage of each request in a variable of the request, not in one of the process.",
+        "Count the usage in a variable of the request, not of the process.",
         ("answer.usage-of-request",),
     ),
     Hint(
@@ -221,15 +221,15 @@ HINTS: tuple[Hint, ...] = (
         ("relation.string-or-object",),
     ),
     Hint(
-        "Check that the query reaches the model, on the right side of the pair, and that a cache has it in its key.",
+        "Check that the query reaches the model, on the right side of the pair, and is part of the key of every cache.",
         ("relation.query-matters",),
     ),
     Hint(
-        "Check that the texts reach the model, and that a cache has them in its key.",
+        "Check that the texts reach the model, and are part of the key of every cache.",
         ("relation.document-matters",),
     ),
     Hint(
-        "Sort pairs of index and score, not the scores alone, and check how the results of batches are put back in order.",
+        "Sort pairs of index and score, not only the scores, and check how the results of batches are put back in order.",
         ("relation.own-score", "relation.one-score-in-long-lists", "relation.order-in-long-lists"),
     ),
     Hint(
@@ -245,11 +245,11 @@ HINTS: tuple[Hint, ...] = (
         ("relation.together",),
     ),
     Hint(
-        "Keep buffers local to a request, or empty them in a finally block: a request that fails must not fill the next one's.",
+        "Keep buffers local to a request, or empty them in a finally block, so that a failed request leaves nothing in them.",
         ("relation.after-refusal",),
     ),
     Hint(
-        "Return a relevance, not a distance or a loss: change the sign, or use the logit of the relevant class.",
+        "Return a relevance, not a distance or a loss: invert the sign, or use the logit of the relevant class.",
         ("relation.higher-is-better", "relation.higher-is-better-in-long-lists"),
     ),
     Hint(
@@ -257,7 +257,7 @@ HINTS: tuple[Hint, ...] = (
         ("relation.relevant-first",),
     ),
     Hint(
-        "Do not scale scores by the list, as softmax, min-max and ranks do; use a sigmoid of each logit, or the logit.",
+        "Do not scale scores over the list (softmax, min-max, ranks); use the logit, or its sigmoid.",
         ("relation.document-added",),
     ),
     Hint(
@@ -269,7 +269,7 @@ HINTS: tuple[Hint, ...] = (
         ("relation.padding",),
     ),
     Hint(
-        "Put the scores of texts and images back by their positions, and keep the tensors of one image apart from the next.",
+        "Assign the scores of texts and images by their positions, and do not mix up the tensors of different images.",
         ("relation.images",),
     ),
     Hint(
@@ -285,7 +285,7 @@ HINTS: tuple[Hint, ...] = (
         ("relation.after-special-tokens",),
     ),
     Hint(
-        "Remove no characters before the tokenizer; a model that knows Latin script only has to say so in its documentation.",
+        "Do not remove characters before the tokenizer. Document it if the model supports only Latin script.",
         ("relation.other-scripts",),
     ),
     Hint(
@@ -340,7 +340,7 @@ HINTS: tuple[Hint, ...] = (
         ("refusal.top-n-null",),
     ),
     Hint(
-        "Validate provider as an object or null, with strict types for the fields that the contract names, also if you do not use them.",
+        "Validate provider as an object or null, with strict types for the fields that the contract names, even if you do not use them.",
         ("refusal.provider-type", "refusal.provider-field-type"),
     ),
     Hint(
@@ -348,11 +348,11 @@ HINTS: tuple[Hint, ...] = (
         ("refusal.session-id",),
     ),
     Hint(
-        "Require an object, and strings in the keys that the contract names, also if you do not use it.",
+        "Require an object, with strings in the keys that the contract names, even if you do not use it.",
         ("refusal.trace-type",),
     ),
     Hint(
-        "Catch the error of the JSON parser and answer 400 in the envelope; refuse what follows the object, too.",
+        "Catch the error of the JSON parser and answer 400 in the envelope. Also refuse text after the object.",
         ("refusal.malformed-json",),
     ),
     Hint(
@@ -368,7 +368,7 @@ HINTS: tuple[Hint, ...] = (
         ("refusal.not-an-object",),
     ),
     Hint(
-        "Compare the media type of Content-Type with application/json before the body is read, and answer 400 for another one.",
+        "Compare the media type of Content-Type with application/json before the body is read, and answer 400 for any other.",
         ("refusal.content-type",),
     ),
     Hint(
@@ -393,7 +393,7 @@ HINTS: tuple[Hint, ...] = (
         ("error.envelope", "method.envelope"),
     ),
     Hint(
-        "Write the HTTP status as error.code, as an integer; names and codes of your own belong into error.metadata.",
+        "Write the HTTP status as error.code, as an integer; your own names and codes belong in error.metadata.",
         ("error.code",),
     ),
     # authentication
@@ -402,11 +402,11 @@ HINTS: tuple[Hint, ...] = (
         ("authentication.no-key", "authentication.wrong-scheme"),
     ),
     Hint(
-        "Compare the whole key with the known ones, and refuse an empty one; a check that a header is there is not enough.",
+        "Compare the whole key with the known ones, and refuse an empty one; it is not enough to check that the header is present.",
         ("authentication.wrong-key",),
     ),
     Hint(
-        "Compare keys for equality, in constant time (`secrets.compare_digest`); not by prefix, by length or without regard to case.",
+        "Compare keys for equality, in constant time (`secrets.compare_digest`); not by prefix or length, and not case-insensitively.",
         ("authentication.similar-key",),
     ),
     Hint(
@@ -430,12 +430,12 @@ HINTS: tuple[Hint, ...] = (
         ("authentication.challenge",),
     ),
     Hint(
-        "Compare the scheme in lower case: `bearer` is as good as `Bearer`.",
+        "Compare the scheme in lower case: `bearer` and `Bearer` are the same.",
         ("authentication.scheme-case",),
     ),
     # method
     Hint(
-        "Register the route for POST alone, and answer other methods with 405.",
+        "Register the route only for POST, and answer other methods with 405.",
         ("method.refused",),
     ),
     Hint(
@@ -443,7 +443,7 @@ HINTS: tuple[Hint, ...] = (
         ("method.allow",),
     ),
     Hint(
-        "Answer methods that are unknown with 405 or 501, and keep middleware from handling them before the route.",
+        "Answer unknown methods with 405 or 501, and check middleware that handles them before the route.",
         ("method.any",),
     ),
     # model
@@ -457,7 +457,7 @@ HINTS: tuple[Hint, ...] = (
         ("robustness.answered",),
     ),
     Hint(
-        "Read the log of the server for these statuses; a queue that is too short and a worker that restarts are usual causes.",
+        "Read the log of the server for these statuses. Usual causes are a short queue and restarting workers.",
         ("robustness.transient-errors",),
     ),
     Hint(
@@ -465,15 +465,15 @@ HINTS: tuple[Hint, ...] = (
         ("robustness.large-request",),
     ),
     Hint(
-        "Catch what a parser and a validator may raise (OverflowError, RecursionError, UnicodeEncodeError), and answer 400.",
+        "Catch the errors of the parser and the validator (OverflowError, RecursionError, UnicodeEncodeError), and answer 400.",
         ("robustness.odd-json",),
     ),
     Hint(
-        "Read the log of the server at this request, and answer 400 for what the server does not take.",
+        "Read the log of the server at this request, and answer 400 if the server cannot handle it.",
         ("robustness.no-server-error", "schema.no-server-error"),
     ),
     Hint(
-        "Let the server close idle connections cleanly and late, and look for caches and state that expire within seconds.",
+        "Close idle connections cleanly and only after a minute or more, and look for caches and state that expire within seconds.",
         ("robustness.after-pause",),
     ),
     # transport
@@ -482,7 +482,7 @@ HINTS: tuple[Hint, ...] = (
         ("transport.chunked-body",),
     ),
     Hint(
-        "Send JSON whatever Accept says: its absence, */* and lists with other types include JSON.",
+        "Send JSON for any Accept that includes it: a missing header, */* and lists with other types do.",
         ("transport.accept", "transport.event-stream"),
     ),
     Hint(
@@ -494,7 +494,7 @@ HINTS: tuple[Hint, ...] = (
         ("transport.connection",),
     ),
     Hint(
-        "Answer Expect: 100-continue with 100, which HTTP libraries do, or ignore it; do not refuse it with 417.",
+        "Answer Expect: 100-continue with 100, as HTTP libraries do, or ignore it; do not answer 417.",
         ("transport.expect",),
     ),
     Hint(
@@ -510,15 +510,15 @@ HINTS: tuple[Hint, ...] = (
         ("transport.no-content-type",),
     ),
     Hint(
-        "Ignore headers that you do not use, and parse those that you use leniently: no header of a client's library is an error.",
+        "Ignore headers that you do not use, parse the others leniently, and never refuse a request for a header of a client library.",
         ("transport.client-headers",),
     ),
     Hint(
-        "Leave the check of Origin to browsers: answer with CORS headers, and refuse no request by its Origin.",
+        "Leave the check of Origin to browsers: send CORS headers, and do not refuse requests by their Origin.",
         ("transport.origin",),
     ),
     Hint(
-        "Match the path without its query, and ignore parameters that you do not know.",
+        "Match the path without its query string, and ignore unknown parameters.",
         ("transport.query-string",),
     ),
     Hint(
@@ -526,16 +526,16 @@ HINTS: tuple[Hint, ...] = (
         ("transport.content-encoding",),
     ),
     Hint(
-        "Look at Content-Encoding before you parse: decompress the body, or answer 415.",
+        "Check Content-Encoding before you parse the body: decompress it, or answer 415.",
         ("transport.compressed-body",),
     ),
     # schema
     Hint(
-        "Validate the whole body by the schema RerankRequest with strict types; the request shows the field that is not checked.",
+        "Validate the whole body by the schema RerankRequest with strict types; the failed request shows the unchecked field.",
         ("schema.negative-data",),
     ),
 )
-"""Every hint; each rule that is written by hand stands in one."""
+"""Every hint; each handwritten rule has one."""
 
 
 _TEXTS = {name: hint.text for hint in HINTS for name in hint.rules}

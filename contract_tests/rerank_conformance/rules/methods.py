@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from rerank_conformance.exchanges import Answer, Exchange
 from rerank_conformance.rules.acceptance import described, judged
-from rerank_conformance.rules.rule import POST, SCHEMA, Finding, Judgement, Seen, rule
+from rerank_conformance.rules.rule import POST, SCHEMA, Finding, Judgement, Recording, rule
 
 _PATH = POST.removesuffix("/post")
 
 
-def _others(seen: Seen) -> Iterator[Exchange]:
+def _others(seen: Recording) -> Iterator[Exchange]:
     return (exchange for exchange in seen.exchanges if exchange.probe.rule == "method.refused")
 
 
@@ -19,7 +19,7 @@ def _others(seen: Seen) -> Iterator[Exchange]:
     _PATH,
     thorough=True,
 )
-def refused(seen: Seen) -> Iterator[Judgement]:
+def refused(seen: Recording) -> Iterator[Judgement]:
     """Judge GET, PUT, PATCH and DELETE: 405 or 404, or 501."""
     for exchange in _others(seen):
         yield judged(
@@ -28,7 +28,7 @@ def refused(seen: Seen) -> Iterator[Judgement]:
 
 
 @rule("method.allow", "A 405 lists the allowed methods in Allow, as HTTP requires", _PATH, level="SHOULD")
-def allow(seen: Seen) -> Iterator[Judgement]:
+def allow(seen: Recording) -> Iterator[Judgement]:
     """Judge the header."""
     for exchange in _others(seen):
         answer = exchange.answer
@@ -46,7 +46,7 @@ def allow(seen: Seen) -> Iterator[Judgement]:
     f"{SCHEMA}/ErrorResponse",
     level="SHOULD",
 )
-def envelope(seen: Seen) -> Iterator[Judgement]:
+def envelope(seen: Recording) -> Iterator[Judgement]:
     """Judge the body."""
     for exchange in _others(seen):
         answer = exchange.answer
@@ -62,7 +62,7 @@ def envelope(seen: Seen) -> Iterator[Judgement]:
     quick=False,
     since="1.1.0",
 )
-def any_method(seen: Seen) -> Iterator[Judgement]:
+def any_method(seen: Recording) -> Iterator[Judgement]:
     """Judge the methods that proxies, browsers and scanners send; HEAD and OPTIONS may get a 2xx."""
     for exchange in seen.exchanges:
         if exchange.probe.rule == "method.any":

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from rerank_conformance.rules.acceptance import judged
-from rerank_conformance.rules.rule import RESPONSES, Judgement, Seen, rule
+from rerank_conformance.rules.rule import RESPONSES, Judgement, Recording, rule
 
-# 403: a key may be kept from a model. 402 is not among them, as the account paid for the requests before.
+# 403 is valid, as a key may lack access to a model. 402 is not, as the account paid for earlier requests.
 _HONEST = frozenset({200, 400, 403, 404})
 
 
@@ -15,8 +15,8 @@ _HONEST = frozenset({200, 400, 403, 404})
     f"{RESPONSES}/404",
     since="1.1.0",
 )
-def any_name(seen: Seen) -> Iterator[Judgement]:
-    """Judge the requests for other models; the form of a refusal is judged by the rules of errors."""
+def any_name(seen: Recording) -> Iterator[Judgement]:
+    """Judge the requests for other models; the rules of errors judge the form of a refusal."""
     for exchange in seen.exchanges:
         if exchange.probe.rule == "model.any-name":
             yield judged(exchange, "200, 400 or 404", lambda answer: answer.status in _HONEST)

@@ -15,7 +15,7 @@ from rerank_conformance.rules.rule import (
     Finding,
     Judge,
     Judgement,
-    Seen,
+    Recording,
     rule,
 )
 
@@ -26,7 +26,7 @@ _OF = f"{_REQUEST}/properties"
 def refused(name: str) -> Judge:
     """Return a judge of all requests of a rule: a 4xx refuses them; another rule judges which one."""
 
-    def judge(seen: Seen) -> Iterator[Judgement]:
+    def judge(seen: Recording) -> Iterator[Judgement]:
         for exchange in seen.exchanges:
             if exchange.probe.rule == name:
                 yield judged(
@@ -94,7 +94,7 @@ for _one in requirements():
     "An invalid body is refused with 400, or with 413 if it is too large",
     f"{RESPONSES}/400",
 )
-def status(seen: Seen) -> Iterator[Judgement]:
+def status(seen: Recording) -> Iterator[Judgement]:
     """Judge which of the documented statuses it is."""
     documented = seen.by.responses
     for exchange in seen.exchanges:

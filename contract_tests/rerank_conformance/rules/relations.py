@@ -1,4 +1,4 @@
-"""Rules of relations between answers; where honest models may differ, a rule is a SHOULD or has a tolerance."""
+"""Rules that compare answers; a rule is a SHOULD or has a tolerance if correct models may differ."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,20 +9,20 @@ from typing import Any, cast
 
 from rerank_conformance.exchanges import Exchange, text_of
 from rerank_conformance.rules.acceptance import accepted
-from rerank_conformance.rules.rule import SCHEMA, Finding, Judge, Judgement, Seen, Undecided, rule
+from rerank_conformance.rules.rule import SCHEMA, Finding, Judge, Judgement, Recording, Undecided, rule
 
 _RESULTS = f"{SCHEMA}/RerankResponse/properties/results"
 _TOP_N = f"{SCHEMA}/RerankRequest/properties/top_n"
 _SCORE = f"{SCHEMA}/RerankResult/properties/relevance_score"
 _QUERY = f"{SCHEMA}/RerankRequest/properties/query"
 _EXACT = 1e-9
-_NOISES = 3  # times the noise that one repeat shows, within which scores may still be the same
+_NOISES = 3  # scores count as the same within this multiple of the noise of a repeat
 
-_Comparison = Callable[[Seen, Exchange, Exchange], Iterator[Judgement]]
+_Comparison = Callable[[Recording, Exchange, Exchange], Iterator[Judgement]]
 
 
-def _pair(seen: Seen, *names: str) -> Iterator[tuple[Exchange, ...] | Undecided]:
-    """Yield the exchanges of these names, once, if each has a score for every result."""
+def _pair(seen: Recording, *names: str) -> Iterator[tuple[Exchange, ...] | Undecided]:
+    """Yield the exchanges with these names as one tuple, if each has a score for every result."""
     found = [seen.named(name) for name in names]
     if any(one is None for one in found):
         return
@@ -40,8 +40,8 @@ def _shown(exchange: Exchange, count: int = 4) -> str:
     return ", ".join(ranked) + (", ..." if len(exchange.scores) > count else "")
 
 
-def _worse(seen: Seen, full: Exchange, cut: Exchange) -> tuple[int, int] | None:
-    """Return the first place of the shorter ranking with a document that the longer one ranks clearly lower."""
+def _worse(seen: Recording, full: Exchange, cut: Exchange) -> tuple[int, int] | None:
+    """Return the first position of the shorter ranking whose document the longer one ranks clearly lower."""
     best = full.order
     for place, index in enumerate(cut.order):
         if place >= len(best):
@@ -55,7 +55,7 @@ def _worse(seen: Seen, full: Exchange, cut: Exchange) -> tuple[int, int] | None:
     return None
 
 
-def _is_prefix(seen: Seen, full: Exchange, cut: Exchange) -> Judgement:
+def _is_prefix(seen: Recording, full: Exchange, cut: Exchange) -> Judgement:
     bad = _worse(seen, full, cut)
     if bad is None:
         return None
@@ -64,8 +64,8 @@ def _is_prefix(seen: Seen, full: Exchange, cut: Exchange) -> Judgement:
 
 
 @rule("relation.top-n-best", "top_n returns the best documents, not the first ones", _TOP_N)
-def top_n_best(seen: Seen) -> Iterator[Judgement]:
-    """Compare rankings with a top_n with the full one."""
+def top_n_best(seen: Recording) -> Iterator[Judgement]:
+    """Compare rankings with top_n with the full one."""
     for count in (1, 2):
         for pair in _pair(seen, "rank-full", f"rank-top-{count}"):
             yield pair if isinstance(pair, Undecided) else _is_prefix(seen, pair[0], pair[1])
@@ -76,8 +76,8 @@ def top_n_best(seen: Seen) -> Iterator[Judgement]:
     "The ranking for a smaller top_n is the beginning of that for a larger one",
     _TOP_N,
 )
-def top_n_prefix(seen: Seen) -> Iterator[Judgement]:
-    """Compare two rankings with a top_n with each other."""
+def top_n_prefix(seen: Recording) -> Iterator[Judgement]:
+    """Compare two rankings with different top_n."""
     for small, large in ((1, 2), (2, 4)):
         for pair in _pair(seen, f"rank-top-{large}", f"rank-top-{small}"):
             yield pair if isinstance(pair, Undecided) else _is_prefix(seen, pair[0], pair[1])
@@ -95,18 +95,18 @@ _CUT = (
     ("rank-long-1000", "rank-long-1000-top"),
     ("rank-images", "rank-images-top"),
 )
-"""Pairs of a full ranking and one with a top_n of the same documents, beside those of the rules above."""
+"""Further pairs of a full ranking and one with top_n of the same documents."""
 
 
 @rule(
     "relation.top-n-of-any",
-    "top_n returns the best documents of every list: also of long lists, of objects, and for any top_n",
+    "top_n returns the best documents of every list, also of long lists and of objects, for any top_n",
     _TOP_N,
     quick=False,
     since="1.1.0",
 )
-def top_n_of_any(seen: Seen) -> Iterator[Judgement]:
-    """Compare rankings with a top_n with full ones; incomplete or unsorted ones are judged by other rules."""
+def top_n_of_any(seen: Recording) -> Iterator[Judgement]:
+    """Compare rankings with top_n with full ones; other rules judge incomplete or unsorted ones."""
     for names in _CUT:
         for pair in _pair(seen, *names):
             if isinstance(pair, Undecided):
@@ -122,11 +122,11 @@ def _is_whole(exchange: Exchange) -> bool:
 
 
 def _between(first: str, second: str) -> Callable[[_Comparison], Judge]:
-    """Return a decorator that makes a judge of a function that compares the exchanges of two probes with scores."""
+    """Return a decorator that turns a comparison of two exchanges into a judge of the two named probes."""
 
     def made(compare: _Comparison) -> Judge:
         @wraps(compare)
-        def judge(seen: Seen) -> Iterator[Judgement]:
+        def judge(seen: Recording) -> Iterator[Judgement]:
             for pair in _pair(seen, first, second):
                 if isinstance(pair, Undecided):
                     yield pair
@@ -140,18 +140,18 @@ def _between(first: str, second: str) -> Callable[[_Comparison], Judge]:
 
 
 def _apart(
-    seen: Seen, one: Exchange, other: Exchange, place: Callable[[int], int] = lambda index: index
+    seen: Recording, one: Exchange, other: Exchange, place: Callable[[int], int] = lambda index: index
 ) -> bool:
-    """Return True if a document has a clearly different score in the other ranking; `place` gives its index there."""
+    """Return True if a document has a clearly different score in the other ranking; `place` maps its index to that one."""
     return any(
         place(index) in other.scores and not seen.close(one.scores[index], other.scores[place(index)])
         for index in one.order
     )
 
 
-@rule("relation.repeatable", "The same request gets the same scores again, apart from noise", _SCORE)
+@rule("relation.repeatable", "A repeated request gets the same scores, apart from noise", _SCORE)
 @_between("rank-full", "rank-again")
-def repeatable(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
+def repeatable(seen: Recording, one: Exchange, other: Exchange) -> Iterator[Judgement]:
     """Compare the answers to the same request."""
     expected = f"{_shown(one)}, each within {seen.tolerance:g}"
     bad = _apart(seen, one, other)
@@ -164,7 +164,7 @@ def repeatable(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement
     f"{SCHEMA}/RerankDocument",
 )
 @_between("rank-full", "accept-objects")
-def string_or_object(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
+def string_or_object(seen: Recording, one: Exchange, other: Exchange) -> Iterator[Judgement]:
     """Compare the scores of the same texts in both forms."""
     bad = _apart(seen, one, other)
     yield Finding(f"as strings: {_shown(one)}", f"as objects: {_shown(other)}", other) if bad else None
@@ -172,7 +172,7 @@ def string_or_object(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Jud
 
 @rule("relation.query-matters", "The ranking depends on the query", _QUERY)
 @_between("rank-full", "rank-other-query")
-def query_matters(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
+def query_matters(seen: Recording, one: Exchange, other: Exchange) -> Iterator[Judgement]:
     """Compare two queries over the same documents; any difference beyond noise counts."""
     within = max(_EXACT, _NOISES * seen.noise)
     same = one.order == other.order and all(
@@ -188,7 +188,7 @@ def query_matters(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgem
     _RESULTS,
 )
 @_between("rank-full", "rank-reversed")
-def document_matters(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
+def document_matters(seen: Recording, one: Exchange, other: Exchange) -> Iterator[Judgement]:
     """Judge the same documents in reverse."""
     del seen
     if len(one.scores) < 2 or len(other.scores) < len(one.scores):
@@ -202,8 +202,8 @@ def document_matters(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Jud
 
 @rule("relation.own-score", "Each document has its own score, not that of a document beside it", _SCORE)
 @_between("rank-full", "rank-reversed")
-def own_score(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
-    """Compare with the reversed documents, where scores that are shifted by some places are shifted the other way."""
+def own_score(seen: Recording, one: Exchange, other: Exchange) -> Iterator[Judgement]:
+    """Compare with the reversed documents: scores shifted by some positions are shifted the other way there."""
     del seen
     count = len(one.probe.documents)
     if set(one.scores) != set(range(count)) or set(other.scores) != set(range(count)):
@@ -217,7 +217,7 @@ def own_score(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]
 
 
 def _is_off(full: Sequence[float], back: Sequence[float], places: int) -> bool:
-    """Return True if every score is found so many places away, in both directions, which is not chance."""
+    """Return True if every score is found this many places away in the other ranking, which is not chance."""
     if all(abs(one - other) <= _EXACT for one, other in zip(full, back, strict=True)):
         return False
     for by in (2 * places, -2 * places):
@@ -229,20 +229,22 @@ def _is_off(full: Sequence[float], back: Sequence[float], places: int) -> bool:
 
 
 _BY_ITSELF = ("rank-full", "rank-reversed", "rank-added", "rank-one", "rank-identical")
-"""Lists with other documents: a server that gives a text the same score in all of them scores each text by itself."""
-_BY_ITSELF_WITHIN = 1e-6  # above this it may be a listwise model, whose scores move a little in a short list
-_OTHER_FORM_WITHIN = 1e-4  # the JSON of an object, ranked in place of its text, moves scores a little
+"""Rankings of different lists; a server that gives a text the same score in all of them scores each text by itself."""
+_BY_ITSELF_WITHIN = 1e-6  # a larger difference may be due to a listwise model
+_OTHER_FORM_WITHIN = (
+    1e-4  # a server that ranks the JSON of an object instead of its text changes scores by little more
+)
 _LONG_LISTS = ("rank-many", "rank-many-reversed", "rank-many-top")
-"""Lists of the same documents. A server may score long lists differently from short ones, for example in stages."""
+"""Long lists of the same documents, which a server may score differently from short ones, for example in stages."""
 
 
 @rule(
     "relation.one-score",
-    "If each text is scored by itself, it has the same score in every list",
+    "If the server scores each text by itself, a text has the same score in every list",
     _SCORE,
     since="1.1.0",
 )
-def one_score(seen: Seen) -> Iterator[Judgement]:
+def one_score(seen: Recording) -> Iterator[Judgement]:
     """Compare the scores of a text in all lists that contain it; listwise models are not judged."""
     first = seen.named("rank-full")
     if first is None or not scores_texts_alone(seen):
@@ -268,8 +270,8 @@ def one_score(seen: Seen) -> Iterator[Judgement]:
     yield from _in_the_other_form(seen, first)
 
 
-def _in_the_other_form(seen: Seen, first: Exchange) -> Iterator[Judgement]:
-    """Compare the same list as strings and as objects, closely: such a server repeats the scores of one list."""
+def _in_the_other_form(seen: Recording, first: Exchange) -> Iterator[Judgement]:
+    """Compare the same list as strings and as objects, with a small tolerance, as such a server repeats scores exactly."""
     objects = seen.named("accept-objects")
     if objects is not None and objects.ranked:
         within = _OTHER_FORM_WITHIN * max(1.0, seen.spread)
@@ -284,8 +286,8 @@ def _in_the_other_form(seen: Seen, first: Exchange) -> Iterator[Judgement]:
         yield Finding(expected, actual, objects, first) if most > within else None
 
 
-def scores_texts_alone(seen: Seen) -> bool:
-    """Return True if each text has the same score in all lists, so that the model does not compare documents."""
+def scores_texts_alone(seen: Recording) -> bool:
+    """Return True if each text has the same score in all lists, so that documents do not affect each other."""
     some = [seen.named(name) for name in _BY_ITSELF]
     alone = _scores_of(one for one in some if one is not None)
     spread = max((max(scores) - min(scores) for scores in alone.values()), default=math.inf)
@@ -295,10 +297,10 @@ def scores_texts_alone(seen: Seen) -> bool:
 def _is_plain(exchange: Exchange, first: Exchange) -> bool:
     """Return True if the request differs from the first one only in its texts and `top_n`."""
     body = cast("dict[str, Any]", exchange.probe.body)
-    asked = cast("dict[str, Any]", first.probe.body)
+    first_body = cast("dict[str, Any]", first.probe.body)
     texts = all(isinstance(one, str) or one.keys() == {"text"} for one in exchange.probe.documents)
-    same = all(body[name] == asked[name] for name in ("model", "query"))
-    return body.keys() <= {*asked, "top_n"} and same and texts
+    same = all(body[name] == first_body[name] for name in ("model", "query"))
+    return body.keys() <= {*first_body, "top_n"} and same and texts
 
 
 def _scores_of(exchanges: Iterable[Exchange]) -> dict[str, list[float]]:
@@ -317,7 +319,7 @@ _PAIRS = (
     ("rank-document-end-1", "rank-document-end-2", "documents that differ at their end"),
     ("rank-late-1", "rank-late-2", "lists that differ in their last documents"),
     ("rank-same-length-1", "rank-same-length-2", "queries of one length"),
-    ("rank-joined-1", "rank-joined-2", "lists that are one text when they are joined"),
+    ("rank-joined-1", "rank-joined-2", "lists that are the same text when joined"),
 )
 
 
@@ -328,8 +330,8 @@ _PAIRS = (
     quick=False,
     since="1.1.0",
 )
-def whole_request(seen: Seen) -> Iterator[Judgement]:
-    """Compare requests with the same beginning; the same scores in every digit mean that the rest was not read."""
+def whole_request(seen: Recording) -> Iterator[Judgement]:
+    """Compare requests with the same beginning; exactly equal scores mean that the rest was not read."""
     for first, second, what in _PAIRS:
         for pair in _pair(seen, first, second):
             if isinstance(pair, Undecided):
@@ -350,7 +352,7 @@ def whole_request(seen: Seen) -> Iterator[Judgement]:
     quick=False,
     since="1.1.0",
 )
-def together(seen: Seen) -> Iterator[Judgement]:
+def together(seen: Recording) -> Iterator[Judgement]:
     """Compare the answers to the same requests, sent concurrently and one at a time."""
     for alone in seen.under("rank-alone-"):
         name = alone.probe.name.replace("alone", "together")
@@ -371,8 +373,8 @@ def together(seen: Seen) -> Iterator[Judgement]:
     quick=False,
     since="1.1.0",
 )
-def after_refusal(seen: Seen) -> Iterator[Judgement]:
-    """Compare one request before and after invalid ones; a server whose scores are others each time breaks another rule."""
+def after_refusal(seen: Recording) -> Iterator[Judgement]:
+    """Compare a request before and after invalid ones; another rule judges scores that change each time."""
     before = seen.named("rank-before-refusals")
     repeated = [after for after in seen.under("rank-after-refusal-") if 500 in after.passing]
     # once may be chance
@@ -392,11 +394,11 @@ def after_refusal(seen: Seen) -> Iterator[Judgement]:
 
 @rule(
     "relation.higher-is-better-in-long-lists",
-    "A higher score means a more relevant document in a long list, too",
+    "A higher score means a more relevant document, also in a long list",
     _SCORE,
     since="1.1.0",
 )
-def higher_in_long_lists(seen: Seen) -> Iterator[Judgement]:
+def higher_in_long_lists(seen: Recording) -> Iterator[Judgement]:
     """Judge that the documents that answer the query are not all below those that do not."""
     for pair in _pair(seen, "rank-many"):
         if isinstance(pair, Undecided):
@@ -413,8 +415,8 @@ def higher_in_long_lists(seen: Seen) -> Iterator[Judgement]:
 
 
 @rule("relation.higher-is-better", "A higher score means a more relevant document", _SCORE)
-def higher_is_better(seen: Seen) -> Iterator[Judgement]:
-    """Judge the one document that answers is not the last of all, in every one of several requests."""
+def higher_is_better(seen: Recording) -> Iterator[Judgement]:
+    """Judge that the only relevant document is not last in each of several requests."""
     last: list[Exchange] = []
     judged = 0
     for name, index in (("rank-full", 2), ("rank-other-query", 3), ("rank-reversed", 3)):
@@ -436,11 +438,11 @@ def higher_is_better(seen: Seen) -> Iterator[Judgement]:
 
 @rule(
     "relation.relevant-first",
-    "The one document that answers the query is ranked first",
+    "The only document that answers the query is ranked first",
     _RESULTS,
     level="SHOULD",
 )
-def relevant_first(seen: Seen) -> Iterator[Judgement]:
+def relevant_first(seen: Recording) -> Iterator[Judgement]:
     """Judge easy questions."""
     for name, index in (("rank-full", 2), ("rank-other-query", 3)):
         for pair in _pair(seen, name):
@@ -460,7 +462,7 @@ def relevant_first(seen: Seen) -> Iterator[Judgement]:
     level="SHOULD",
 )
 @_between("rank-full", "rank-reversed")
-def order_of_documents(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
+def order_of_documents(seen: Recording, one: Exchange, other: Exchange) -> Iterator[Judgement]:
     """Judge the same documents in reverse."""
     last = len(one.probe.documents) - 1
     bad = _apart(seen, one, other, lambda index: last - index)
@@ -469,19 +471,19 @@ def order_of_documents(seen: Seen, one: Exchange, other: Exchange) -> Iterator[J
 
 @rule(
     "relation.document-added",
-    "A document's score does not depend on what else is ranked with it",
+    "A document's score does not depend on the other documents",
     _SCORE,
     level="SHOULD",
 )
 @_between("rank-full", "rank-added")
-def document_added(seen: Seen, one: Exchange, other: Exchange) -> Iterator[Judgement]:
+def document_added(seen: Recording, one: Exchange, other: Exchange) -> Iterator[Judgement]:
     """Compare with a list that has one more document."""
     bad = _apart(seen, one, other)
     yield Finding(f"the scores of {_shown(one)}", f"with one more: {_shown(other)}", other) if bad else None
 
 
 @rule("relation.identical-documents", "Identical documents have the same score", _SCORE, level="SHOULD")
-def identical_documents(seen: Seen) -> Iterator[Judgement]:
+def identical_documents(seen: Recording) -> Iterator[Judgement]:
     """Compare the scores of a text that a request has several times."""
     for pair in _pair(seen, "rank-identical"):
         if isinstance(pair, Undecided):

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from rerank_conformance.exchanges import RAW_FORMS, Exchange, Fault
 from rerank_conformance.rules.acceptance import described, judged
-from rerank_conformance.rules.rule import RESPONSES, RULES, Finding, Judgement, Seen, rule
+from rerank_conformance.rules.rule import RESPONSES, RULES, Finding, Judgement, Recording, rule
 
 
-def _own(seen: Seen, name: str) -> Iterator[Exchange]:
+def _own(seen: Recording, name: str) -> Iterator[Exchange]:
     return (exchange for exchange in seen.exchanges if exchange.probe.rule == name)
 
 
@@ -17,7 +17,7 @@ def _own(seen: Seen, name: str) -> Iterator[Exchange]:
     "Every request gets a complete HTTP response of a plausible size",
     RESPONSES,
 )
-def answered(seen: Seen) -> Iterator[Judgement]:
+def answered(seen: Recording) -> Iterator[Judgement]:
     """Judge resets, garbage and endless bodies."""
     for exchange in seen.exchanges:
         outcome = exchange.outcome
@@ -38,7 +38,7 @@ def answered(seen: Seen) -> Iterator[Judgement]:
     level="SHOULD",
     since="1.1.0",
 )
-def transient_errors(seen: Seen) -> Iterator[Judgement]:
+def transient_errors(seen: Recording) -> Iterator[Judgement]:
     """Count the errors that disappear when the request is repeated; a single one proves nothing."""
     passing = [exchange for exchange in seen.exchanges if not exchange.lasting]
     attempts = sum(exchange.attempts for exchange in passing)
@@ -63,7 +63,7 @@ _FEWEST_TRANSIENT = 3  # fewer may be chance
     quick=False,
     since="1.1.0",
 )
-def after_pause(seen: Seen) -> Iterator[Judgement]:
+def after_pause(seen: Recording) -> Iterator[Judgement]:
     """Compare one request before and after a pause; a server whose scores are others each time breaks another rule."""
     before, after = seen.named("rank-before-pause"), seen.named("rank-after-pause")
     if before is None or after is None or not before.ranked or not seen.close(0.0, seen.noise):
@@ -91,7 +91,7 @@ def _shown(exchange: Exchange) -> str:
     f"{RESPONSES}/413",
     since="1.1.0",
 )
-def large_request(seen: Seen) -> Iterator[Judgement]:
+def large_request(seen: Recording) -> Iterator[Judgement]:
     """Judge a thousand documents, and a document and a query of many pages: a limit is allowed, a failure is not."""
     for exchange in _own(seen, "robustness.large-request"):
         answer = exchange.answer
@@ -109,7 +109,7 @@ def large_request(seen: Seen) -> Iterator[Judgement]:
     quick=False,
     since="1.1.0",
 )
-def odd_json(seen: Seen) -> Iterator[Judgement]:
+def odd_json(seen: Recording) -> Iterator[Judgement]:
     """Judge JSON that RFC 8259 leaves to the parser: a server may accept or refuse it, but should not fail."""
     for exchange in _own(seen, "robustness.odd-json"):
         answer = exchange.answer
@@ -124,7 +124,7 @@ def odd_json(seen: Seen) -> Iterator[Judgement]:
     f"{RESPONSES}/500",
     quick=False,
 )
-def no_server_error(seen: Seen) -> Iterator[Judgement]:
+def no_server_error(seen: Recording) -> Iterator[Judgement]:
     """Judge requests whose acceptance is a SHOULD: a server may refuse them, but must not fail."""
     for exchange in seen.exchanges:
         answer, name = exchange.answer, exchange.probe.rule

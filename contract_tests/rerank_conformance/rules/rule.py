@@ -38,7 +38,7 @@ Judgement = Finding | Undecided | None
 
 
 @dataclass(frozen=True)
-class Seen:
+class Recording:
     """Everything that was recorded in a check."""
 
     exchanges: Sequence[Exchange]
@@ -97,7 +97,7 @@ class Seen:
 
 _PLAIN = ("smoke", "rank-full", "rank-again", "rank-other-query")
 
-Judge = Callable[[Seen], Iterable[Judgement]]
+Judge = Callable[[Recording], Iterable[Judgement]]
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Any, cast
 from rerank_conformance.exchanges import Exchange, Fault
 from rerank_conformance.rules.acceptance import described
 from rerank_conformance.rules.refusals import to_refuse
-from rerank_conformance.rules.rule import POST, RESPONSES, Finding, Judgement, Seen, Undecided, rule
+from rerank_conformance.rules.rule import POST, RESPONSES, Finding, Judgement, Recording, Undecided, rule
 
 _REQUEST = f"{POST}/requestBody"
 
 
-def _unsent(seen: Seen) -> Iterator[Judgement]:
+def _unsent(seen: Recording) -> Iterator[Judgement]:
     unsent = [e for e in seen.exchanges if e.probe.phase == "generate" and isinstance(e.outcome, Fault)]
     for exchange in unsent[:1]:
         yield Undecided(
@@ -22,7 +22,7 @@ def _unsent(seen: Seen) -> Iterator[Judgement]:
         )
 
 
-def _generated(seen: Seen) -> Iterator[Exchange]:
+def _generated(seen: Recording) -> Iterator[Exchange]:
     for exchange in seen.exchanges:
         # requests with a rule of their own are judged by that rule
         by_schema = exchange.probe.phase == "generate" and exchange.probe.rule is None
@@ -37,7 +37,7 @@ def _generated(seen: Seen) -> Iterator[Exchange]:
     quick=False,
     thorough=True,
 )
-def positive_data(seen: Seen) -> Iterator[Judgement]:
+def positive_data(seen: Recording) -> Iterator[Judgement]:
     """Judge valid requests."""
     yield from _unsent(seen)
     for exchange in _generated(seen):
@@ -54,7 +54,7 @@ def positive_data(seen: Seen) -> Iterator[Judgement]:
     quick=False,
     thorough=True,
 )
-def negative_data(seen: Seen) -> Iterator[Judgement]:
+def negative_data(seen: Recording) -> Iterator[Judgement]:
     """Judge invalid requests."""
     yield from _unsent(seen)
     for exchange in _generated(seen):
@@ -71,7 +71,7 @@ def negative_data(seen: Seen) -> Iterator[Judgement]:
     quick=False,
     thorough=True,
 )
-def no_server_error(seen: Seen) -> Iterator[Judgement]:
+def no_server_error(seen: Recording) -> Iterator[Judgement]:
     """Judge valid and invalid requests."""
     yield from _unsent(seen)
     for exchange in _generated(seen):

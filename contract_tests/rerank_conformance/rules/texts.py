@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rerank_conformance.exchanges import Exchange
 from rerank_conformance.report import Level
 from rerank_conformance.rules.acceptance import accepted, each
-from rerank_conformance.rules.rule import SCHEMA, Finding, Judgement, Seen, rule
+from rerank_conformance.rules.rule import SCHEMA, Finding, Judgement, Recording, rule
 
 _OF = f"{SCHEMA}/RerankRequest/properties"
 
@@ -38,7 +38,7 @@ for _slug, _level, _requirement, _source in _TABLE:
     )
 
 
-def _pair(seen: Seen, first: str, second: str) -> tuple[Exchange, Exchange] | None:
+def _pair(seen: Recording, first: str, second: str) -> tuple[Exchange, Exchange] | None:
     one, other = seen.named(first), seen.named(second)
     if one is None or other is None or not (one.ranked and other.ranked and one.scores and other.scores):
         return None
@@ -53,7 +53,7 @@ def _is_same(one: Exchange, other: Exchange) -> bool:
 def _read_to_end(name: str, requirement: str, level: Level, lengths: tuple[int, ...]) -> None:
     """Register a rule for texts of these lengths, which are those of the probes."""
 
-    def judge(seen: Seen) -> Iterator[Judgement]:
+    def judge(seen: Recording) -> Iterator[Judgement]:
         for length in lengths:
             pair = _pair(seen, f"rank-query-{length}-1", f"rank-query-{length}-2")
             if pair is not None:
@@ -87,7 +87,7 @@ _read_to_end(
 )
 
 
-def _told_apart(seen: Seen, name: str, pairs: int, what: str) -> Iterator[Judgement]:
+def _told_apart(seen: Recording, name: str, pairs: int, what: str) -> Iterator[Judgement]:
     """Judge a request whose documents come in pairs, each of one beginning: both with one score were cut there."""
     exchange = seen.named(name)
     if exchange is None or not exchange.ranked:
@@ -99,7 +99,7 @@ def _told_apart(seen: Seen, name: str, pairs: int, what: str) -> Iterator[Judgem
             yield Finding(f"two scores for {what}", actual, exchange) if score == other else None
 
 
-def _other_query(seen: Seen, name: str, what: str) -> Iterator[Judgement]:
+def _other_query(seen: Recording, name: str, what: str) -> Iterator[Judgement]:
     """Judge two queries of one beginning: both with one ranking were cut there."""
     pair = _pair(seen, f"{name}-1", f"{name}-2")
     if pair is not None:
@@ -114,7 +114,7 @@ def _other_query(seen: Seen, name: str, what: str) -> Iterator[Judgement]:
     quick=False,
     since="1.1.0",
 )
-def every_line(seen: Seen) -> Iterator[Judgement]:
+def every_line(seen: Recording) -> Iterator[Judgement]:
     """Judge texts that differ in a later line."""
     yield from _told_apart(seen, "rank-line-ends", 2, "documents that differ in a later line")
     yield from _other_query(seen, "rank-query-line", "queries that differ in a later line")
@@ -127,7 +127,7 @@ def every_line(seen: Seen) -> Iterator[Judgement]:
     quick=False,
     since="1.1.0",
 )
-def after_special_tokens(seen: Seen) -> Iterator[Judgement]:
+def after_special_tokens(seen: Recording) -> Iterator[Judgement]:
     """Judge texts that differ behind what is special to a tokenizer."""
     yield from _told_apart(
         seen, "rank-after-special", 3, "documents that differ behind a special token's name"
@@ -143,7 +143,7 @@ def after_special_tokens(seen: Seen) -> Iterator[Judgement]:
     quick=False,
     since="1.1.0",
 )
-def other_scripts(seen: Seen) -> Iterator[Judgement]:
+def other_scripts(seen: Recording) -> Iterator[Judgement]:
     """Judge lists in other scripts, each with one document that answers."""
     for exchange in seen.under("rank-script-"):
         yield from _told_apart(seen, exchange.probe.name, 1, "two texts in one script")
@@ -157,7 +157,7 @@ def other_scripts(seen: Seen) -> Iterator[Judgement]:
     quick=False,
     since="1.1.0",
 )
-def query_ends(seen: Seen) -> Iterator[Judgement]:
+def query_ends(seen: Recording) -> Iterator[Judgement]:
     """Compare the first document with and without blanks at the ends of the query."""
     for exchange in seen.under("rank-query-blanks-"):
         pair = _pair(seen, "rank-full", exchange.probe.name)

@@ -11,7 +11,7 @@ from rerank_conformance.rules.rule import (
     Finding,
     Judge,
     Judgement,
-    Seen,
+    Recording,
     rule,
 )
 
@@ -19,7 +19,7 @@ _BODY = f"{POST}/requestBody"
 
 
 def _judge(name: str, also: frozenset[int]) -> Judge:
-    def judge(seen: Seen) -> Iterator[Judgement]:
+    def judge(seen: Recording) -> Iterator[Judgement]:
         for exchange in seen.exchanges:
             if exchange.probe.rule == name and not _is_unsendable(exchange):
                 yield _accepted(exchange, also)
@@ -28,7 +28,7 @@ def _judge(name: str, also: frozenset[int]) -> Judge:
 
 
 def _is_unsendable(exchange: Exchange) -> bool:
-    """Return True for a form that needs a connection of its own, if the server runs in process or behind a proxy."""
+    """Return True if the form needs its own connection, and the server runs in process or behind a proxy."""
     outcome = exchange.outcome
     cannot = isinstance(outcome, Fault) and outcome.kind in {"unsent", "unreachable"}
     return cannot and exchange.probe.form in RAW_FORMS
@@ -52,7 +52,7 @@ _TABLE: tuple[tuple[str, Level, str, str, frozenset[int]], ...] = (
     (
         "accept",
         "MUST",
-        "A client that accepts JSON gets a ranking: with the Accept of axios, fetch, browsers and SSE clients, and without one",
+        "A client that accepts JSON gets a ranking: with the Accept header of axios, fetch, browsers and SSE clients, or without it",
         f"{RESPONSES}/200/content",
         frozenset(),
     ),
@@ -87,14 +87,14 @@ _TABLE: tuple[tuple[str, Level, str, str, frozenset[int]], ...] = (
     (
         "origin",
         "SHOULD",
-        "A request from a browser, with an Origin and the headers beside it, is ranked",
+        "A request from a browser, with Origin and related headers, is ranked",
         f"{POST}/parameters",
         frozenset(),
     ),
     (
         "query-string",
         "SHOULD",
-        "Parameters in the address that the contract does not know are ignored",
+        "Unknown query parameters are ignored",
         f"{POST}/parameters",
         frozenset(),
     ),
@@ -123,8 +123,8 @@ for _slug, _level, _requirement, _source, _also in _TABLE:
     quick=False,
     since="1.1.0",
 )
-def content_encoding(seen: Seen) -> Iterator[Judgement]:
-    """Judge Content-Encoding where the request accepts identity alone; curl and others show packed bytes as they are."""
+def content_encoding(seen: Recording) -> Iterator[Judgement]:
+    """Judge Content-Encoding of responses to requests that accept only identity, as curl does not decompress by default."""
     for exchange in seen.ranked():
         if exchange.answer is not None and "Accept-Encoding" not in exchange.probe.headers:
             found = exchange.answer.headers.get("content-encoding", "identity")
@@ -134,9 +134,9 @@ def content_encoding(seen: Seen) -> Iterator[Judgement]:
 
 
 def _without_failing(name: str, requirement: str, expected: str) -> None:
-    """Register a rule of requests that may be refused; the form of a refusal is judged by the rules of errors."""
+    """Register a rule for requests that may be refused; the rules of errors judge the form of a refusal."""
 
-    def judge(seen: Seen) -> Iterator[Judgement]:
+    def judge(seen: Recording) -> Iterator[Judgement]:
         for exchange in seen.exchanges:
             answer = exchange.answer
             if exchange.probe.rule == name and answer is not None and not exchange.undecided:

@@ -1,4 +1,4 @@
-"""Check the table of a job, make requests of its rows, and write the output.
+"""Check the input of a job, make requests from its rows, and write the output.
 
 A job has a journal beside its output, `OUT.part`. When all rows are finished, input and journal are merged into the output.
 """
@@ -55,7 +55,7 @@ _DEPTH = 10
 def survey(batch: Batch) -> Survey:
     """Read the whole input, and return the facts about it.
 
-    Every row is also written to a file that discards it, once as ranked and once as failed. So it can be written later.
+    Every row is also written to a file that discards its content, once as ranked and once as failed, to be sure that it can be written.
 
     Raises:
         BadBatch: The input cannot be read, a row is not a valid request, or a value does not fit the output.
@@ -119,7 +119,7 @@ _SAMPLES: Mapping[Any, Any] = {str: "n" * 30, int: 0, float: 0.0, bool: False}
 
 
 def _sample(kind: Any) -> Any:
-    """Return a typical value of a field; of a list or an object nothing is known."""
+    """Return a typical value of a field; None for a list or an object."""
     return _SAMPLES[kind] if kind in SCALARS else None
 
 
@@ -265,7 +265,7 @@ class RowRequest(RerankRequest[Any]):
 
 
 PLAIN = ("query", ["document"])
-"""A request that any options allow: an error of it is one of the options, and of every row."""
+"""A request that is valid with any options: its error is due to the options, and concerns every row."""
 
 
 def finished_row(result: Result[Any]) -> FinishedRow:
@@ -288,13 +288,13 @@ def finished_row(result: Result[Any]) -> FinishedRow:
 
 
 def error_columns(error: Exception) -> dict[str, Any]:
-    """Return the value of the column of an error."""
+    """Return the value of the error column."""
     status = error.status if isinstance(error, ResponseError) else None
     return {"type": type(error).__name__, "message": _storable(str(error)), "status": status}
 
 
 def _storable(value: Any) -> Any:
-    """Return a server's value in a form that every format can hold.
+    """Return a server's value in a form that every output format supports.
 
     NUL characters and lone surrogates are replaced; an integer of more than 64 bits becomes None.
     """
@@ -346,7 +346,7 @@ METRICS = {"ndcg_cut_10": "nDCG@10", "recip_rank": "MRR@10"}
 
 
 def finish(batch: Batch, found: Survey, journal: Journal) -> Summary:
-    """Merge input and journal into the output, and remove the journal. If it is interrupted, it can be repeated.
+    """Merge input and journal into the output, and remove the journal; safe to repeat after an interruption.
 
     Raises:
         BatchError: The output cannot be written, or the input has changed; the journal is intact.
@@ -391,7 +391,7 @@ def finish(batch: Batch, found: Survey, journal: Journal) -> Summary:
 
 @contextmanager
 def _reporting_any(batch: Batch, found: Survey) -> Generator[None]:
-    """Raise any error of the writing as a BatchError that says that nothing is lost."""
+    """Raise any error of writing as a BatchError that says that nothing is lost."""
     finished = f"all {found.rows} rows are finished and will not be ranked again"
     try:
         with reporting(batch.target, finished):
@@ -421,7 +421,7 @@ def _write_rows(
     out: BinaryIO,
     failed: BinaryIO,
 ) -> None:
-    """Write each row of the input with its outcomes: rankings to one file, failures to the other.
+    """Write each row of the input with its outcomes: rankings to `out`, failures to `failed`.
 
     Raises:
         Unwritable: A value does not fit its file.
@@ -457,7 +457,7 @@ def _results(
 
 
 def _with_images(documents: list[Any]) -> list[Any]:
-    """Return the documents with the bytes of images, which JSON cannot hold, as the data URIs that were sent."""
+    """Return the documents with images as data URIs instead of bytes, which JSON cannot contain."""
     return [
         _with_image(cast(dict[str, Any], document))
         if isinstance(document, dict) and isinstance(cast(dict[str, Any], document).get("image"), bytes)
@@ -499,7 +499,7 @@ def _rater() -> _Rate | None:
     def rate(labels: list[Any], order: list[int]) -> Mapping[str, float]:
         relevance = {"q": {str(index): int(label) for index, label in enumerate(labels)}}
         evaluator = trec.RelevanceEvaluator(relevance, {"ndcg_cut.10", "recip_rank"})
-        # trec_eval sorts by score; by negative places there are no ties.
+        # trec_eval sorts by score; negative positions avoid ties.
         run = {str(index): float(-place) for place, index in enumerate(order[:_DEPTH])}
         measured: dict[str, Any] = evaluator.evaluate({"q": run}).get("q", {}) if run else {}
         return {name: float(measured.get(name, 0.0)) for name in METRICS}

@@ -50,7 +50,7 @@ log = logging.getLogger("openrouter_rerank")
 
 # ------------------------------------------------------------------------------------------------------------- deciding
 
-# Headers of the transfer, and those for a single client.
+# Headers of the transfer, and headers for a single client.
 _NOT_KEPT = frozenset({"content-encoding", "content-length", "transfer-encoding", "set-cookie"})
 
 
@@ -88,7 +88,7 @@ def key_of(prepared: PreparedCall[Any]) -> str:
         changed = {**options, **unsent, "extra_body": kept}
         content = body(prepared.query, prepared.wire, changed, codec=prepared.settings.codec)
     codec = prepared.settings.codec
-    # The number is that of the form in which answers are kept.
+    # The number is the version of the stored form.
     form = b"1" if codec is None else f"1 {codec.name}".encode()
     return sha256(b"\n".join((form, prepared.settings.url.encode(), content))).hexdigest()
 
@@ -125,9 +125,9 @@ def touch(cache: Cache | None, step: Recall | Remember) -> bytes | None:
 
 
 async def atouch(cache: Cache | None, step: Recall | Remember) -> bytes | None:
-    """Do the same, in a worker thread if the cache may block."""
+    """Read or write the cache, in a worker thread if it may block."""
     if getattr(cache, "blocking", True):
-        from anyio.to_thread import run_sync  # noqa: PLC0415 - threads do without
+        from anyio.to_thread import run_sync  # noqa: PLC0415 - only async code needs it
 
         return await run_sync(touch, cache, step)
     return touch(cache, step)
@@ -140,8 +140,8 @@ class MemoryCache:
     """A thread-safe cache in memory that drops the least recently used answers first.
 
     Args:
-        max_entries: The largest number of answers.
-        ttl: Seconds for which an answer is kept.
+        max_entries: The maximum number of answers.
+        ttl: The seconds to keep an answer.
 
     Raises:
         ImportError: The extra is not installed; the message names it.
@@ -196,7 +196,7 @@ class MemoryCache:
 
 # Marks an SQLite file as a cache, so that nothing is written to, or deleted from, another database.
 _OURS = int.from_bytes(b"rrk1")
-# Someone else may have written the file, so its schema is not trusted. A power cut may lose answers.
+# Another program may have written the file, so its schema is not trusted. A power failure may lose answers.
 _SETUP = "pragma trusted_schema = off; pragma synchronous = normal;"
 # In one transaction, so that another process sees all of it or nothing.
 _CREATE = f"""
@@ -207,11 +207,11 @@ create index if not exists by_use on answers (used);
 create index if not exists by_age on answers (made);
 commit;
 """
-# The longest waits for another process that has the file: in a call, and when the cache is made.
-_PATIENCE = 1.0
+# The maximum seconds to wait for another process that has locked the file: in a call, and when the cache is opened.
+_WAIT = 1.0
 _OPENING = 30.0
 _RETRY = 0.05
-# The mode of the files of earlier versions, which anyone may read.
+# The mode of files of earlier versions.
 _READABLE_BY_ALL = 0o644
 _OURS_ALONE = 0o600
 # The connections of the parent process, which a forked process must not close.
@@ -226,8 +226,8 @@ class DiskCache:
 
     Args:
         path: The file; it is created if it is missing.
-        max_bytes: The largest size of the file.
-        ttl: Seconds for which an answer is kept.
+        max_bytes: The maximum size of the file.
+        ttl: The seconds to keep an answer.
 
     Raises:
         OSError: The file cannot be created, or is not a cache.
@@ -239,7 +239,7 @@ class DiskCache:
         path = Path(path)
         max_bytes = int(positive("max_bytes", max_bytes, ""))
         ttl = positive("ttl", ttl, " of seconds")
-        # SQLite gives names such as ":memory:" a meaning of its own.
+        # An absolute path, as SQLite treats names such as ":memory:" specially.
         self._path = path.absolute()
         self._max_bytes = max_bytes
         self._ttl = ttl
@@ -256,10 +256,10 @@ class DiskCache:
             raise OSError(message) from error
 
     @contextmanager
-    def _opened(self, patience: float = _PATIENCE) -> Generator[sqlite3.Connection]:
+    def _opened(self, wait: float = _WAIT) -> Generator[sqlite3.Connection]:
         with self._lock:
             if self._file is None:
-                self._file = self._connected(monotonic() + patience)
+                self._file = self._connected(monotonic() + wait)
                 self._closing = finalize(self, self._file.close)
             with self._file:  # commits, or rolls back
                 yield self._file
@@ -273,16 +273,14 @@ class DiskCache:
             self._file = None
 
     def _connected(self, end: float) -> sqlite3.Connection:
-        """Return a connection to the file, set up, also if other processes do the same at this time."""
+        """Return a connection to the file, and set the file up; other processes may do the same at this time."""
         while True:
-            file = sqlite3.connect(
-                self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
-            )
+            file = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
             try:
                 _set_up(file)
             except sqlite3.Error as error:
                 file.close()
-                # The change to write-ahead logging ignores the timeout: it fails at once if another process makes it.
+                # Switching to write-ahead logging ignores the timeout: it fails at once if another process does the same.
                 if not _is_busy(error) or monotonic() > end:
                     raise
                 sleep(_RETRY)
@@ -361,16 +359,16 @@ def _is_busy(error: sqlite3.Error) -> bool:
 
 
 def _make_directory(path: Path) -> None:
-    """Make the missing directories, which only this user can read."""
+    """Create the missing directories, readable only by this user."""
     if not path.exists():
         _make_directory(path.parent)
         path.mkdir(0o700, exist_ok=True)
 
 
 def _make_private(path: Path) -> None:
-    """Create the file so that only this user can read it; SQLite gives its other files the same mode.
+    """Create the file, readable only by this user; SQLite gives its other files the same mode.
 
-    A cache of an earlier version, which anyone could read, becomes private. Any other mode was set on purpose.
+    A cache of an earlier version, which all users can read, becomes private. Any other mode was set on purpose.
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _OURS_ALONE))

@@ -24,7 +24,7 @@ PARQUET = b"PAR1"
 """The first bytes of every Parquet file."""
 
 _GZIP = b"\x1f\x8b\x08"
-_SAMPLE = 65536  # the bytes by which a format is recognized
+_SAMPLE = 65536  # bytes for the detection of the format
 # The csv module's own limit is 131,072 characters, which a long document exceeds; this is the largest on every system.
 _LONGEST_CELL = 2**31 - 1
 _BOM = "\ufeff"
@@ -37,9 +37,9 @@ class BadFile(ValueError):
 
 
 class Record(NamedTuple):
-    """A row of a file, and the number of its first line, from 1.
+    """A row of a file, with the number of its first line, from 1.
 
-    The values of a JSON object are `msgspec.Raw`, so that each can be written exactly as it was read.
+    The values of a JSON object are `msgspec.Raw`, so that they can be written unchanged.
     """
 
     value: Any
@@ -51,9 +51,9 @@ def read(name: str, stream: BinaryIO, form: str, needed: Sequence[str]) -> Itera
 
     Args:
         name: The file's name, for messages; `-` is standard input.
-        stream: Its content.
+        stream: The content of the file.
         form: One of FORMATS.
-        needed: The columns that the caller reads, by which the delimiter of a table is recognized.
+        needed: The columns that the caller reads; the delimiter of a table is detected by them.
 
     Raises:
         BadFile: The file is not text, is damaged, or does not have the format `form`.
@@ -109,7 +109,7 @@ def is_parquet(head: bytes) -> bool:
 def peek(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
     """Return the first bytes of a stream, and a stream that begins with them."""
     head = stream.read(_SAMPLE)
-    # After the end of input from a terminal, another read would wait for a second one.
+    # Do not read again after the end of input: on a terminal, that would wait for a second end.
     rest = stream if len(head) == _SAMPLE else io.BytesIO()
     return head, io.BufferedReader(_Rejoined(head, rest), _SAMPLE)
 
@@ -189,7 +189,7 @@ def _encoding(head: bytes) -> tuple[str, bytes]:
     return "utf-8", b""
 
 
-def _undecodable(  # noqa: PLR0913 - everything by which the cause is recognized
+def _undecodable(  # noqa: PLR0913 - everything that helps to find the cause
     at: tuple[str, int, int], line: str, encoding: str, head: bytes, *, packed: bool, mixed: bool
 ) -> BadFile:
     name, number, column = at
@@ -200,7 +200,7 @@ def _undecodable(  # noqa: PLR0913 - everything by which the cause is recognized
     problem = f"{where}: byte 0x{ord(line[column]) - 0xDC00:02x} is not UTF-8"
     # Bytes of another encoding can happen to be a valid character.
     if mixed or 2 * len(_SURROGATE.findall(line)) <= sum(character > "\x7f" for character in line):
-        return BadFile(f"{problem}, although other lines or characters are; correct the text there")
+        return BadFile(f"{problem}, but the rest of the text is; correct it there")
     if _is_western(content) and _is_western(head):
         return BadFile(
             f"{problem}; if it is Western European text from Windows, convert it: "
@@ -284,7 +284,7 @@ _ZIPPED: tuple[tuple[bytes, str, str], ...] = (
     (b"ppt/", "a PowerPoint file", "save it as plain text in UTF-8"),
     (b"", "a zip archive", _UNPACK),
 )
-# Words can begin with these letters too: a file without a NUL in its first bytes is text.
+# Text can begin with these letters too; a file without a NUL in its first bytes is text.
 _ALSO_TEXT = (b"ORC", b"WEBP", b"GIF8", b"ARROW1", PARQUET, b"Obj\x01")
 
 
@@ -301,7 +301,7 @@ def _refuse_other_kinds(name: str, head: bytes, *, packed: bool) -> None:
     if b"\0" not in head or _encoding(head)[0] != "utf-8":
         return
     if head.startswith(_READ_WRONGLY):
-        message = f"{shown}: it was converted from the wrong encoding; convert the original from UTF-16"
+        message = f"{shown}: it was converted from the wrong encoding; convert the original file from UTF-16"
         raise BadFile(message)
     encoding = next((name for name in ("UTF-16LE", "UTF-16BE") if _is_utf16(head, name)), None)
     if encoding is not None:
@@ -543,7 +543,7 @@ class _Feed:
 
 _NOTHING = f'{_BOM} ,;\t"\r\n'  # the characters of rows without a value
 _DELIMITERS = (",", ";", "\t")
-_TOLD = re.compile(r'"?sep=([^\r\n"])"?[\r\n]*', re.IGNORECASE)  # Excel's own line before the header
+_SEPARATOR_LINE = re.compile(r'"?sep=([^\r\n"])"?[\r\n]*', re.IGNORECASE)  # a line of Excel before the header
 
 
 def _table(name: str, lines: _Lines, needed: Sequence[str], *, usual: str) -> Iterator[Record]:
@@ -551,9 +551,9 @@ def _table(name: str, lines: _Lines, needed: Sequence[str], *, usual: str) -> It
     first = next(((number, line) for number, line in lines if line.strip(_NOTHING)), None)
     if first is None:
         return
-    told = _TOLD.fullmatch(first[1].removeprefix(_BOM))
-    delimiter = told[1] if told else _delimiter(first[1].removeprefix(_BOM), needed, usual)
-    feed = _Feed(lines if told else chain([first], lines))
+    declared = _SEPARATOR_LINE.fullmatch(first[1].removeprefix(_BOM))
+    delimiter = declared[1] if declared else _delimiter(first[1].removeprefix(_BOM), needed, usual)
+    feed = _Feed(lines if declared else chain([first], lines))
     reader = csv.reader(feed, strict=True, delimiter=delimiter)
     header: list[str] = []
     while True:
@@ -587,7 +587,7 @@ def _table(name: str, lines: _Lines, needed: Sequence[str], *, usual: str) -> It
 
 
 class _Plurals(dict[str, str]):
-    """The words for delimiters; other delimiters are quoted."""
+    """The names of delimiters; other delimiters are quoted."""
 
     def __missing__(self, delimiter: str) -> str:
         return repr(delimiter)

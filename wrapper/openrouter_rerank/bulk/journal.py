@@ -1,4 +1,4 @@
-"""The journal of `rerank batch`: a line with a checksum for each finished row, appended and never changed.
+"""The journal of `rerank batch`: an append-only file with a line and a checksum for each finished row.
 
 An interrupted job resumes at the end of its journal.
 """
@@ -55,7 +55,7 @@ class FinishedRow(msgspec.Struct, omit_defaults=True):
 
     row: int
     ranking: list[tuple[Any, ...]] | None = None
-    """The values of each hit, as `PLACE` names them."""
+    """The values of each hit, in the order of `PLACE`."""
     cost: float | None = None
     error: dict[str, Any] | None = None
     unranked: int = 0
@@ -68,7 +68,7 @@ class Journal:
     def __init__(self, path: Path, file: BinaryIO, rows: int) -> None:
         self.done = self.failed = 0
         self.spent = Decimal(0)
-        """US dollars, as far as the server reported them."""
+        """The reported cost in US dollars."""
         self.largest: Decimal | None = None
         """The highest cost of a row."""
         self.unranked = self.unranked_rows = 0
@@ -76,7 +76,7 @@ class Journal:
         self.unknown = 0
         """The number of ranked rows without a reported cost."""
         self.cut = 0
-        """The number of bytes of a torn end that was removed."""
+        """The number of bytes of an incomplete last line that was removed."""
         self.failures: Counter[str] = Counter()
         """The number of failed rows by the type of the error."""
         self.messages: dict[str, str] = {}
@@ -95,7 +95,7 @@ class Journal:
 
     @property
     def cost(self) -> float:
-        """US dollars, as far as the server reported them."""
+        """The reported cost in US dollars."""
         return float(self.spent)
 
     def __contains__(self, row: int) -> bool:
@@ -153,7 +153,7 @@ class Journal:
         raise BadBatch(message)
 
     def load(self, header: Mapping[str, Any]) -> None:
-        """Load the finished rows and remove a torn end.
+        """Load the finished rows and remove an incomplete last line.
 
         Raises:
             BadBatch: The journal belongs to another job.
@@ -229,7 +229,7 @@ def _framed(content: bytes) -> bytes:
 
 
 def _payload(line: bytes) -> bytes | None:
-    """Return the content of a line; None if it is torn or damaged."""
+    """Return the content of a line; None if it is incomplete or damaged."""
     content = line[9:-1]
     whole = line[-1:] == b"\n" and line[8:9] == b" " and line[:8] == b"%08x" % zlib.crc32(content)
     return content if whole else None
@@ -296,7 +296,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(number: int) -> None:
-        # Far beyond the end, because other processes cannot read locked bytes.
+        # Lock a byte far beyond the end, because other processes cannot read locked bytes.
         os.lseek(number, 2**40, os.SEEK_SET)
         msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
 
@@ -308,7 +308,7 @@ else:
 
 
 def _refuse_others(path: Path, there: Mapping[str, Any], header: Mapping[str, Any]) -> None:
-    hint = "give the same ones to resume, name another OUT, or give --restart to delete the finished rows"
+    hint = "pass the same ones to resume, name another OUT, or pass --restart to delete the finished rows"
     if there["input"] != header["input"]:
         message = f"{path}: it belongs to a run over another input, or the input has changed; {hint}"
         raise BadBatch(message)

@@ -1,7 +1,7 @@
 """Split a list that is too large for one request, and merge the rankings of its parts.
 
-The scores of parts are comparable only under the same model and provider. So if the caller does not choose a provider, the
-first part is sent alone, and the provider that served it has to serve the others too.
+Scores of parts are comparable only if model and provider are the same. If the caller does not choose a provider, the first part
+is sent alone, and its provider must serve the others too.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ log = logging.getLogger("openrouter_rerank")
 
 # Enough to hide the latency, and few enough to stay below most rate limits.
 _AT_ONCE = 4
-# Searches are billed per hundred documents, so that a cut elsewhere costs one more.
+# Searches are billed per hundred documents; a split elsewhere costs one more.
 _SEARCH = 100
-# The bytes that the name of a provider adds to a request.
+# The maximum bytes that the name of a provider adds to a request.
 _PIN = 200
-# After so many single documents in a row that are too large, the query is too large, and halving does not help.
+# After this many single documents in a row are too large, the query must be too large, and halving does not help.
 _MOST_ALONE = 8
-# Errors that every other part would meet too.
+# Errors that every other part would get too.
 _FOR_ALL = (AuthenticationError, InsufficientCreditsError, BudgetExceededError)
 
 
@@ -75,7 +75,7 @@ def split_by_words(n: int, overlap: int = 0) -> Splitter:
 
 
 class ByWords(msgspec.Struct, frozen=True):
-    """The splitter of `split_by_words`: a value that can be compared and pickled."""
+    """The splitter of `split_by_words`; it can be compared and pickled."""
 
     words: int
     overlap: int = 0
@@ -94,7 +94,7 @@ class ByWords(msgspec.Struct, frozen=True):
 
 
 class _Whole(msgspec.Struct, Generic[T], eq=False):
-    """A split list: its pieces, each encoded as JSON, and the document of each piece."""
+    """A split list: its pieces as JSON, and the document of each piece."""
 
     prepared: PreparedCall[T]
     send: Handler
@@ -106,14 +106,14 @@ class _Whole(msgspec.Struct, Generic[T], eq=False):
 
 
 class _Served(NamedTuple):
-    """The places of a part's pieces, and its result."""
+    """The pieces of a part, by position, and its outcome."""
 
     places: range
     outcome: Ranking[int] | RerankError
 
 
 def send_in_parts(prepared: PreparedCall[T], send: Handler, *, is_refused: bool) -> Call[T]:
-    """Return the merged ranking of a list that takes several requests.
+    """Return the merged ranking of a list that needs several requests.
 
     Args:
         prepared: The call with the whole list.
@@ -139,7 +139,7 @@ def send_in_parts(prepared: PreparedCall[T], send: Handler, *, is_refused: bool)
 
 
 def _has_provider(prepared: PreparedCall[Any]) -> bool:
-    """Return True if the provider of the parts is settled: the caller names one, or the dialect has none."""
+    """Return True if the caller names a provider, or the dialect has no providers."""
     if prepared.settings.codec is not None:
         return True
     return prepared.options["provider"] is not None or "provider" in (prepared.options["extra_body"] or {})
@@ -186,9 +186,9 @@ def _chunks(document: object, splitter: Splitter, where: str) -> list[object]:
 
 
 def _plan(whole: _Whole[Any]) -> list[range]:
-    """Return the parts, each as large as the limits allow: fewer parts cost fewer searches."""
+    """Return the parts, each as large as the limits allow, because fewer parts cost fewer searches."""
     prepared = whole.prepared
-    # This validates every argument too.
+    # `body` also validates every argument.
     codec = prepared.settings.codec
     room = prepared.options["max_bytes"] - len(body(prepared.query, [], prepared.options, codec=codec)) - _PIN
     most = prepared.options["max_documents"]
@@ -211,7 +211,7 @@ def _halved(part: range) -> list[range]:
 def _serve(
     whole: _Whole[Any], queue: deque[range], provider: str | None, *, lead: bool
 ) -> Generator[Step, Any, list[_Served]]:
-    """Send the parts of the queue one after the other: all of them, or with `lead` up to the first that is served."""
+    """Send the parts of the queue one after the other; with `lead`, stop after the first success."""
     prepared = whole.prepared
     done: list[_Served] = []
     alone = 0
@@ -270,7 +270,7 @@ def _locate(error: RerankError, whole: _Whole[Any], part: range) -> None:
         error.message = f"{piece} {first} is too large for this server by itself: {error.message}"
         error.args = (error.message,)
     else:
-        error.add_note(f"It was the part with the documents {first} to {last}.")
+        error.add_note(f"This was the part with the documents {first} to {last}.")
 
 
 def _merged(whole: _Whole[T], served: Sequence[_Served]) -> Ranking[T]:

@@ -13,7 +13,7 @@ import msgspec
 from openrouter_rerank.bulk.files import BadFile, kind
 
 CHUNK = 256
-"""Rows that are decoded, or written, at a time."""
+"""The number of rows to read or write at a time."""
 
 
 def load(module: str = "pyarrow") -> Any:
@@ -30,7 +30,7 @@ def load(module: str = "pyarrow") -> Any:
 
 
 def type_of(kind: Any) -> Any:
-    """Return the type of Arrow for the type of a field of an answer; lists and objects are written as JSON."""
+    """Return the Arrow type for the type of an answer's field; lists and objects are written as JSON."""
     arrow = load()
     scalars = {int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_()}
     return scalars.get(kind, arrow.string())
@@ -87,8 +87,8 @@ def _opened(name: str, source: Any) -> Any:
 def rows(name: str, batch: Any, first: int) -> list[dict[str, Any]]:
     """Return the rows of a record batch as JSON values.
 
-    Values of types that JSON lacks are `msgspec.Raw`: dates and times in ISO 8601, decimals as strings. Maps are lists of
-    pairs. Bytes stay bytes, and are written in base64.
+    Values without a JSON type are `msgspec.Raw`: dates and times in ISO 8601, decimals as strings. Maps are lists of pairs.
+    Bytes stay bytes, and are written in base64.
 
     Args:
         name: The file's name, for messages.
@@ -117,8 +117,8 @@ def _json_values(where: str, first: int, name: str, values: Any) -> list[Any]:
                 _json_value(value)
             except problems() as error:
                 message = (
-                    f"{where} {number}: the column {name!r} has a value of type {values.type} that cannot be written as JSON, "
-                    f"as failed rows are ({error}); correct it, or drop the column"
+                    f"{where} {number}: the column {name!r} has a value of type {values.type} that cannot be written as JSON "
+                    f"({error}); correct it, or drop the column"
                 )
                 raise BadFile(message) from error
         raise
@@ -188,7 +188,7 @@ def _nested(scalar: Any) -> Any:
 
 
 def _converted(scalar: Any) -> Any:
-    """Return the JSON of a value whose type JSON lacks."""
+    """Return the JSON for a value without a JSON type."""
     is_, type_ = load().types, scalar.type
     if is_.is_float16(type_):
         return float(scalar.as_py())
@@ -198,7 +198,9 @@ def _converted(scalar: Any) -> Any:
         return _raw(_duration(scalar.value, type_.unit))
     if is_.is_temporal(type_):
         return _raw(_time(str(scalar.cast(load().string()))))
-    return cast(bytes, scalar.as_py())  # Parquet has no other types; bytes are images, or written in base64
+    return cast(
+        bytes, scalar.as_py()
+    )  # the only type left in Parquet; bytes are images, or are written in base64
 
 
 def _is_uuid(type_: Any) -> bool:
@@ -238,7 +240,7 @@ def _time(text: str) -> str:
 
 
 class MixedTypes(Exception):
-    """Values that cannot be in one column of Parquet."""
+    """Values whose types do not fit in one Parquet column."""
 
 
 class Inference:
@@ -252,7 +254,7 @@ class Inference:
         """Add a value of a column.
 
         Raises:
-            MixedTypes: The value does not fit the earlier ones, or fits no type.
+            MixedTypes: The value does not fit the earlier ones, or any type.
         """
         arrow = load()
         before = self._types.setdefault(name, arrow.null())
@@ -339,7 +341,7 @@ def _kind_of(type_: Any) -> str:
 
 
 class BadValue(Exception):
-    """A value that Parquet cannot hold, by its place in the table."""
+    """A value that Parquet cannot store, with its position in the table."""
 
     def __init__(self, place: int, name: str, error: Exception) -> None:
         super().__init__(str(error).partition(". Consider")[0])
@@ -375,7 +377,7 @@ class Writer:
         """Write a table.
 
         Raises:
-            BadValue: Parquet cannot hold a type or a value of the table.
+            BadValue: Parquet cannot store a type or a value of the table.
         """
         try:
             self._begun().write_table(rows)
@@ -389,7 +391,7 @@ class Writer:
         self._begun().close()
 
     def _begun(self) -> Any:
-        # Only with the first table, so that an error for a type can name one of its values.
+        # Created with the first table, so that an error for a type can name one of its values.
         if self._writer is None:
             self._writer = load("pyarrow.parquet").ParquetWriter(self._file, self._schema)
         return self._writer

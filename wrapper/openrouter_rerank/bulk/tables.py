@@ -37,7 +37,7 @@ _GZIP = ".gz"
 
 
 def input_format(path: Path, given: str | None) -> str:
-    """Return the format of the input by its first bytes, the option or its name."""
+    """Return the format of the input, detected from its first bytes, the option or its name."""
     with path.open("rb") as file:
         is_parquet = files.is_parquet(files.peek(file)[0])
     name = path.with_suffix("") if path.suffix.lower() == _GZIP else path
@@ -46,7 +46,7 @@ def input_format(path: Path, given: str | None) -> str:
 
 
 def output_format(path: Path, given: str | None) -> str:
-    """Return the format of the output by the option or its name."""
+    """Return the format of the output, from the option or its name."""
     if path.suffix.lower() == _GZIP:
         message = f"{path}: OUT is not compressed; name it without {_GZIP}"
         raise BadBatch(message)
@@ -72,11 +72,11 @@ class Chunk(NamedTuple):
     """Consecutive rows of the input."""
 
     first: int
-    """The number of the first one, from 1."""
+    """The number of the first row, from 1."""
     rows: list[dict[str, Any]]
-    """Their JSON values; those that are only copied to the output are `msgspec.Raw`."""
+    """The JSON values of the rows; values that are only copied to the output are `msgspec.Raw`."""
     arrow: Any = None
-    """For Parquet, the record batch with the same rows."""
+    """The record batch with the same rows, for Parquet."""
 
 
 def read(batch: Batch) -> Rows:
@@ -197,7 +197,7 @@ def writer(batch: Batch, found: Survey, file: BinaryIO) -> RowWriter:
 
 
 def json_line(row: Mapping[str, Any], number: int) -> bytes:
-    """Return a row as a line of JSON, with null for NaN and infinity, which JSON lacks.
+    """Return a row as a line of JSON, with null for NaN and infinity.
 
     Raises:
         Unwritable: A value of the row cannot be written as JSON.
@@ -331,7 +331,7 @@ class _Parquet:
 
 
 def arrow_value(kind: Any, value: Any) -> Any:
-    """Return a value of this type as a column of Arrow has it: a list or an object as JSON."""
+    """Return the value for an Arrow column of this type: a list or an object as JSON."""
     return value if kind in SCALARS or value is None else cell_text(value)
 
 
@@ -359,7 +359,7 @@ class Schema:
         """Add the rows of a chunk.
 
         Raises:
-            Unwritable: A column has values of several types, or of a type that Parquet lacks.
+            Unwritable: A column has values of several types, or of a type that Parquet does not have.
         """
         if chunk.arrow is not None:
             return
@@ -375,7 +375,7 @@ class Schema:
         if self._batch.input_format != "parquet":
             return self._inference.schema()
         schema = parquet.schema_of(str(self._batch.source), self._batch.source)
-        left_out = {ERROR} if self._batch.keep_documents else {ERROR, self._batch.documents_column}
-        for name in left_out & set(schema.names):
+        dropped = {ERROR} if self._batch.keep_documents else {ERROR, self._batch.documents_column}
+        for name in dropped & set(schema.names):
             schema = schema.remove(schema.get_field_index(name))
         return schema

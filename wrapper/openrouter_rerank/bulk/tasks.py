@@ -109,10 +109,10 @@ class AsyncGate:
 
 
 class Tasks(Run):
-    """A run of `AsyncReranker`: its tasks take requests and make the calls, the caller's task gets the results.
+    """A run of `AsyncReranker`: its tasks take requests and make the calls; the caller's task gets the results.
 
-    The tasks are children of one that has no parent. A task group of the caller's, open while the generator waits between
-    two results, would have to be left in the task and in the order in which it was entered, and no `async for` promises that.
+    A task without a parent is the parent of these tasks. A task group in the generator would be open between two results, and
+    would have to be closed in the same task and in the right order, which `async for` does not guarantee.
     """
 
     def __init__(
@@ -125,10 +125,10 @@ class Tasks(Run):
         self._gate = AsyncGate(self.pace)
 
     async def results(self) -> AsyncGenerator[Result[Any]]:
-        """Yield the results. The run begins with the first one, and has ended when the generator is closed."""
+        """Yield the results. The run begins with the first result and ends before the generator is closed."""
         self._process = getpid()
         self._arrived, self._given, self._ended = anyio.Event(), anyio.Event(), anyio.Event()
-        # One worker takes each request, and only one waits until another may be taken.
+        # One worker at a time takes a request, or waits until it may take one.
         self._taking = anyio.Lock(fast_acquire=True)
         self._scope = anyio.CancelScope()
         self._task = _spawn(self._supervise)
@@ -170,7 +170,7 @@ class Tasks(Run):
                 async with anyio.create_task_group() as self._group:
                     for _ in range(self.concurrency):
                         self._add_worker()
-        except Exception as error:  # noqa: BLE001 - a bug of ours: the caller gets it, and no event loop's log
+        except Exception as error:  # noqa: BLE001 - a bug of ours is raised to the caller, not logged by the event loop
             self.stop_taking(error)
             self._gone = self._taken
         finally:
@@ -183,7 +183,7 @@ class Tasks(Run):
     def _add_worker(self) -> None:
         if self.needs_worker:
             self._workers += 1
-            # Not in the context of the waiting call that it replaces.
+            # The context of the run, not of the waiting call that the worker replaces.
             self._variables.run(self._group.start_soon, self._work)
 
     async def _work(self) -> None:
@@ -198,7 +198,7 @@ class Tasks(Run):
                     result = await worker.call(index, request)
                 except CallDropped:
                     pass
-                except BaseException as error:  # noqa: BLE001 - what no result can carry
+                except BaseException as error:  # noqa: BLE001 - errors that a result cannot carry
                     self._abort(error)
             self.on_result(index, result)
             if self.draining:
@@ -217,7 +217,7 @@ class Tasks(Run):
                 given = await self._next() if self._next else next(cast(Iterator[Any], self._source))
             except (StopIteration, StopAsyncIteration):
                 self.stop_taking()
-            except BaseException as error:  # noqa: BLE001 - the caller's
+            except BaseException as error:  # noqa: BLE001 - the caller's error
                 self._abort(error)
             else:
                 return self.take(given)
@@ -225,7 +225,7 @@ class Tasks(Run):
         return None
 
     def _abort(self, error: BaseException) -> None:
-        """Keep an error of the caller's own code until the calls in flight have ended; raise it if it ends the run itself."""
+        """Keep an error of the caller's code until the calls in flight have ended; raise it at once in a cancelled run."""
         if self._scope.cancel_called:
             raise error
         self.stop_taking(error)
@@ -263,7 +263,7 @@ class _Worker:
         self._state.held.append(await self._gate.enter(begun=False))
         try:
             ranking = await self._run(self._context.prepare(request))
-        except Exception as error:  # noqa: BLE001 - the caller's own iterables and keys raise anything
+        except Exception as error:  # noqa: BLE001 - the caller's iterables and keys may raise anything
             return Result(index, request, error=error)
         finally:
             if self._state.held:
@@ -309,7 +309,7 @@ class _Worker:
 
 
 class AsyncResults(AsyncIterator[Result[T]], Generic[T]):
-    """The results of `AsyncReranker.rerank_many`. To leave the loop early, use it in `async with`, or `aclose` it."""
+    """The results of `AsyncReranker.rerank_many`. To leave the loop early, use `async with` or call `aclose`."""
 
     def __init__(self, run: Tasks) -> None:
         self._run = run

@@ -121,10 +121,10 @@ class _LocalGate(Gate):
 
 
 class Threads(Run):
-    """A run of `Reranker`: the caller's thread takes requests and returns results, the run's threads make the calls.
+    """A run of `Reranker`: the caller's thread takes requests and returns results; the run's threads make the calls.
 
     Args:
-        gate: A gate with a pace of its own, which other runs may share; by default one for this run.
+        gate: A gate with its own pace, which several runs may share; by default, a new one.
     """
 
     def __init__(
@@ -137,15 +137,15 @@ class Threads(Run):
         self._messages: SimpleQueue[tuple[int, Result[Any] | None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
-        # Held from taking a request until its call has begun. So calls begin in the order of their requests, and a run
-        # that ends early skips no request before one that was sent.
+        # Held from taking a request until its call has begun, so that calls begin in order. If the run ends early, every
+        # request before a sent one was sent too.
         self._beginning = threading.Lock()
         self._stopping = False
         self._connections: Any = None
         self.save: Callable[[Result[Any]], None] | None = None
 
     def results(self) -> Generator[Result[Any]]:
-        """Yield the results. The run begins with the first one, and has ended when the generator is closed."""
+        """Yield the results. The run begins with the first result and ends before the generator is closed."""
         self._process = getpid()
         self._connections = self._context.connections.separate(self.concurrency)
         try:
@@ -182,7 +182,7 @@ class Threads(Run):
         except StopIteration:
             self.stop_taking()
             return
-        except Exception as error:  # noqa: BLE001 - the caller's; it is raised again when what was begun has ended
+        except Exception as error:  # noqa: BLE001 - the caller's error, raised again after the calls in flight
             self.stop_taking(error)
             return
         index, request = self.take(given)
@@ -237,7 +237,7 @@ class Threads(Run):
                     self.save(result)
             except RunStopped:
                 return
-            except BaseException as error:  # noqa: BLE001 - the caller's; it is raised again when what was begun has ended
+            except BaseException as error:  # noqa: BLE001 - the caller's error, raised again after the calls in flight
                 self._abort(error)
             self._messages.put((index, result))
 
@@ -251,7 +251,7 @@ class Threads(Run):
                     self._messages.put((task[0], None))
                 except RunStopped:
                     return None
-                except BaseException as error:  # noqa: BLE001 - the gate's; it is raised when what was begun has ended
+                except BaseException as error:  # noqa: BLE001 - the gate's error, raised after the calls in flight
                     self._abort(error)
                     self._messages.put((task[0], None))
                 else:
@@ -312,7 +312,7 @@ class _Worker:
         """Make a call and return its result."""
         try:
             ranking = self._context.run(self._context.prepare(request), self._perform)
-        except Exception as error:  # noqa: BLE001 - the caller's own iterables and keys raise anything
+        except Exception as error:  # noqa: BLE001 - the caller's iterables and keys may raise anything
             return Result(index, request, error=error)
         finally:
             if self._state.held:
@@ -373,10 +373,10 @@ class Results(Iterator[Result[T]], Generic[T]):
         self._run.drain()
 
     def keep(self, keep: Callable[[Result[T]], None]) -> None:
-        """Pass each result to a function, in the thread that made the call and before it makes another.
+        """Pass each result to a function, in the thread that made the call, before its next call.
 
-        So at most the calls in flight are paid for and not saved, however slow the loop over the results is. An error of
-        the function ends the run.
+        Only calls in flight can be paid for but not saved, even if the loop over the results is slow. An error of the
+        function ends the run.
         """
         self._run.save = keep
 

@@ -1,4 +1,4 @@
-"""The entry point of the command `rerank`, which names the packages to install if the extra `cli` is missing."""
+"""The entry point of the command `rerank`; without the extra `cli`, it names the packages to install."""
 
 import sys
 from importlib.util import find_spec

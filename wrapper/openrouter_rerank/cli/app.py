@@ -1,4 +1,4 @@
-"""The group of commands; a command is imported when it is run."""
+"""The group of commands; a command is imported only when it runs."""
 
 import logging
 import platform
@@ -12,15 +12,15 @@ from click.exceptions import NoArgsIsHelpError
 from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, error_line
 from openrouter_rerank.version import VERSION
 
-# The commands report what the library logs; without a handler it would appear on standard error twice.
+# The commands report errors themselves; without a handler, log records would also go to standard error.
 logging.getLogger("openrouter_rerank").addHandler(logging.NullHandler())
 
-# By name, which is also the name of its module. The summaries are here so that `--help` imports no command.
+# The summary of each command, by name (also the name of its module). `--help` thus imports no command.
 COMMANDS = {
     "rank": "Rank documents by their relevance to a query.",
-    "batch": "Rank the rows of a table, each a query with its documents.",
+    "batch": "Rank the rows of a table; each row has a query and documents.",
     "models": "List the rerank models with their context lengths and prices.",
-    "doctor": "Find out what is wrong with a server, and what to write to use it.",
+    "doctor": "Diagnose a server, and show how to connect to it.",
     "serve": "Run a local server of the API, for development and tests.",
 }
 
@@ -29,7 +29,7 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
     del parameter
     if not value or context.resilient_parsing:
         return
-    from openrouter_rerank_api.options import CONTRACT_VERSION  # noqa: PLC0415 - `rerank --help` does without
+    from openrouter_rerank_api.options import CONTRACT_VERSION  # noqa: PLC0415 - not needed for `rerank --help`
 
     click.echo(
         f"openrouter-rerank {VERSION}, contract {CONTRACT_VERSION}, Python {platform.python_version()}"
@@ -76,7 +76,7 @@ class _Commands(OneLine, click.Group):
         if cmd_name not in COMMANDS:
             if ctx.resilient_parsing:
                 return None
-            from openrouter_rerank.arguments import nearest  # noqa: PLC0415 - a misspelt name alone needs it
+            from openrouter_rerank.arguments import nearest  # noqa: PLC0415 - only needed for a misspelt name
 
             close = nearest(cmd_name, COMMANDS)
             hint = f"did you mean {close!r}?" if close else f"the commands are {', '.join(COMMANDS)}"
@@ -108,7 +108,7 @@ Shell completion: add the line for your shell to its configuration.
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 def app() -> None:
-    """Rank documents by their relevance to a query, with OpenRouter or any server of the same API.
+    """Rank documents by their relevance to a query, with OpenRouter or any compatible server.
 
     The API key is read from the environment variable OPENROUTER_API_KEY. Without a key, `rerank rank --local`
     ranks offline with BM25.

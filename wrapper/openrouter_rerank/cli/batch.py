@@ -1,4 +1,4 @@
-"""The command `rerank batch`, which ranks the rows of a table, each a query with its documents."""
+"""The command `rerank batch`, which ranks the rows of a table."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ if TYPE_CHECKING:
     from openrouter_rerank.bulk.many import Progress, Result
     from openrouter_rerank.bulk.threads import Results
 
-# These errors would fail every other row too; the rows can be ranked again after the cause is fixed.
+# Errors that every other row would get too; the rows can be ranked after the cause is fixed.
 _ENDING = (BudgetExceededError, AuthenticationError, InsufficientCreditsError)
-# This many retryable failures in a row, or failures by another dialect, are not the rows' own.
+# After this many retryable failures in a row, or failures due to the dialect, the job stops.
 _OUTAGE = 50
-# Seconds between two lines about progress, if there is no terminal for a bar.
+# Seconds between two lines of progress, without a terminal.
 _REPORT_EVERY = 5.0
-# The summary names this many types of errors, each with this many characters of its first message.
+# The summary names this many types of errors, with this many characters of the first message of each.
 _KINDS = 3
-_SAID = 160
+_LONGEST_MESSAGE = 160
 
 
 @click.command("batch", epilog=EXIT_CODES)
@@ -86,10 +86,10 @@ _SAID = 160
     "--max-cost",
     type=PositiveNumber(),
     metavar="DOLLARS",
-    help="Stop before the job, including its earlier runs, costs more.  [default: no limit]",
+    help="Stop before the total cost of the job exceeds this, including earlier runs.  [default: no limit]",
 )
 @click.option("--dry-run", is_flag=True, help="Read IN, report what would be sent, and send nothing.")
-@click.option("--restart", is_flag=True, help="Delete OUT and the rows that an earlier run finished.")
+@click.option("--restart", is_flag=True, help="Delete OUT and the finished rows of earlier runs.")
 @click.option(
     "--query-column", default="query", show_default=True, metavar="NAME", help="The column of the query."
 )
@@ -103,12 +103,10 @@ _SAID = 160
 @click.option(
     "--text-field",
     metavar="NAME",
-    help="The field with the text of documents that are objects of your own.  "
-    "[default: they are sent unchanged, with text and/or image]",
+    help="The field with the text, if documents are objects of your own.  "
+    "[default: objects have text and/or image, and are sent unchanged]",
 )
-@click.option(
-    "--id-column", metavar="NAME", help="A column that names the rows; error messages name them by it."
-)
+@click.option("--id-column", metavar="NAME", help="A column that identifies the rows in error messages.")
 @click.option("--prefix", default="", metavar="TEXT", help="The prefix of the name of each added column.")
 @click.option("--keep-documents", is_flag=True, help="Copy the column of documents to OUT.")
 @click.option(
@@ -150,23 +148,25 @@ def command(  # noqa: PLR0913 - one argument for each option
     given_output: str | None,
     **connection: Unpack[Connection],
 ) -> int:
-    """Rank the documents of each row of IN by the row's query, into OUT: JSON lines, CSV or Parquet.
+    """Rank the documents of each row of IN by the row's query, and write OUT as JSON lines, CSV or Parquet.
 
-    IN is JSON lines or one JSON array of objects, CSV (with commas, semicolons or tabs), TSV, or Parquet; text in UTF-8,
-    or UTF-16 with a byte order mark, and compressed by gzip or not. A row has a query and a list of documents: texts, or
-    objects with text and/or image; with --text-field, objects of any kind. In CSV the list is a JSON array in its cell.
+    IN is JSON lines, a JSON array of objects, CSV (with commas, semicolons or tabs), TSV, or Parquet. Text is UTF-8, or
+    UTF-16 with a byte order mark, and may be compressed with gzip. A row has a query and a list of documents: texts, or
+    objects with text and/or image; with --text-field, any objects. In CSV, the list is a JSON array in a cell.
 
-    OUT has the rows in their order with all other columns, and adds: ranking (a list with HIT, best first), COLUMNS. Rows
-    that fail go unchanged to OUT.failed.jsonl, which can be IN again. Values that OUT cannot hold are reported before
-    anything is sent. From Parquet to JSON, dates and times are written by ISO 8601, decimals as strings, bytes in base64,
-    maps as lists of pairs. With a column relevance (a list of whole numbers, one for each document), nDCG@10 and MRR@10
-    are reported, before and after ranking.
+    OUT has the rows in the same order with all other columns, and these new ones: ranking (a list with HIT, best first),
+    COLUMNS. Failed rows are written unchanged to OUT.failed.jsonl, which can be the next IN. Values that OUT cannot store
+    are reported before anything is sent. From Parquet to JSON, dates and times become ISO 8601, decimals strings, bytes
+    base64, and maps lists of pairs. If there is a column relevance (a list of whole numbers, one for each document),
+    nDCG@10 and MRR@10 are reported, before and after ranking.
 
     Interrupt and rerun the same command safely: finished rows are in OUT.part and are not ranked again. Only the rows in
-    flight, at most --concurrency, may be billed twice. The first Ctrl-C waits for them, the second does not.
+    flight, at most --concurrency, may be billed twice. The first Ctrl-C waits for them; the second does not.
     """
     if not source.is_file():
-        message = f"{source} is a pipe or a device, and IN is read more than once. Write it to a file first"
+        message = (
+            f"{source}: it is a pipe or a device, but IN is read more than once; write it to a file first"
+        )
         raise BadInput(message)
     try:
         _check_target(target)
@@ -189,15 +189,15 @@ def command(  # noqa: PLR0913 - one argument for each option
                 **connection["fields"],
                 "local": connection["local"],
                 "scorer": connection["scorer"],
-                # The query of an address may hold a secret.
+                # Without the query of the URL, which may contain a secret.
                 "base_url": (connection["base_url"] or "").partition("?")[0],
-                # Left out by default, so that journals of earlier versions still match.
+                # Omitted by default, so that journals of earlier versions still match.
                 **({"blank": "skip"} if connection["blank"] == "skip" else {}),
                 **({} if default_model(connection) else {"dialect": connection["dialect"]}),
             },
         )
         if source.resolve() in {path.resolve() for path in job.written}:
-            message = f"{source} is a file that this run would write, or remove. Name another OUT"
+            message = f"{source}: this run would write or remove it; name another OUT"
             raise BadInput(message)
         found = _surveyed(job)
         if dry_run:
@@ -212,7 +212,7 @@ def command(  # noqa: PLR0913 - one argument for each option
                     _check_options(reranker)
                     model = connection["model"] or default_model(connection)
                     reranker.ledger.carry_over(model, spent=journal.spent, largest=journal.largest)
-                    # A job that stops early does not leave IN open.
+                    # Close IN also if the job stops early.
                     with closing(jobs.requests(job, journal, top_n)) as requests:
                         run.rank(
                             reranker.rerank_many(
@@ -245,31 +245,29 @@ def _check_target(target: Path) -> None:
         raise BadInput("OUT: a later run cannot resume standard output; name a file")
     with reporting(target, "nothing was sent"):
         if target.exists() and not target.is_file():
-            message = (
-                f"{target} is a pipe or a device, and OUT is put in its place when it is whole. Name a file"
-            )
+            message = f"{target}: it is a pipe or a device, but OUT is moved to this name when it is complete; name a file"
             raise BadInput(message)
 
 
 def _surveyed(job: Batch) -> Survey:
-    """Read the whole input, and warn of values that are written as null."""
+    """Read the whole input, and warn about values that are written as null."""
     found = jobs.survey(job)
     if found.not_finite:
         files = job.failed if job.output_format == "parquet" else f"{job.target} and {job.failed}"
         _say(
             f"NaN or infinity in {found.not_finite:,} values of {job.source} (the first: {found.first_not_finite}): "
-            f"JSON and CSV have no such numbers, and {files} will have null in their place"
+            f"JSON and CSV do not support them, so {files} will have null instead"
         )
     return found
 
 
 class _WrongDialect(CallFailed):
-    """The server speaks another dialect than that of the command."""
+    """The server speaks another dialect than the command."""
 
 
 @contextmanager
 def _unless_useless(journal: Journal) -> Generator[None]:
-    """Remove a journal without finished rows where only another command can go on, which the journal would refuse."""
+    """Remove a journal without finished rows if the command must be changed, as the journal would refuse the new command."""
     try:
         yield
     except (BadInput, click.UsageError, _WrongDialect):
@@ -279,7 +277,7 @@ def _unless_useless(journal: Journal) -> Generator[None]:
 
 
 def _check_options(reranker: Reranker) -> None:
-    """Refuse options with which every row would fail.
+    """Raise if the options would make every row fail.
 
     Raises:
         click.UsageError: An option is wrong; nothing was sent.
@@ -314,7 +312,7 @@ def _estimated(job: Batch, found: Survey, top_n: int | None, connection: Connect
 
 
 class _Run:
-    """One run of a job, which records results and reports progress."""
+    """A run of a job: record results and report progress."""
 
     def __init__(self, job: Batch, found: Survey, journal: Journal) -> None:
         self._job = job
@@ -322,7 +320,7 @@ class _Run:
         self._journal = journal
         self._earlier = journal.done
         self._doubtful: list[FinishedRow] = []
-        """The latest rows, all with errors that may be those of every row: they are finished unless there is no other row."""
+        """The latest failed rows whose error may concern every row; recorded once another row is finished."""
         self._lock = Lock()
         self._limited = False
         self._stopped_by: Exception | None = None
@@ -332,10 +330,10 @@ class _Run:
         self._note: Callable[[str], None] = _say
 
     def rank(self, results: Results[Any], *, limited: bool) -> None:
-        """Record results until the end or an interrupt; warn if a limit of cost cannot be enforced."""
+        """Record results until the end or an interrupt; warn if the cost limit cannot be enforced."""
         self._limited = limited
         if self._journal.cut:
-            _say(f"the torn end of {self._job.journal} was cut off")
+            _say(f"the incomplete last line of {self._job.journal} was removed")
         if self._earlier:
             _say(f"resuming: {self.state()}")
         with results, _signals(self._interrupt(results)), self._shown():
@@ -391,7 +389,7 @@ class _Run:
         _say(f"{self.state()}; {self._job.target} is written")
         if self._journal.failed:
             _say(
-                f"the rows that failed are in {self._job.failed}, which can be IN again: {'; '.join(self._failures())}"
+                f"the failed rows are in {self._job.failed}, which can be the next IN: {'; '.join(self._failures())}"
             )
         if self._journal.unranked:
             _say(
@@ -406,7 +404,7 @@ class _Run:
             _say(f"{summary.labelled:,} rows with labels: before {before}; after {after}")
         if summary.unmeasured:
             _say(
-                f"{summary.unmeasured:,} rows have labels, and measuring by them needs pytrec-eval-terrier: "
+                f"{summary.unmeasured:,} rows have labels, but the metrics need pytrec-eval-terrier: "
                 "pip install 'openrouter-rerank[batch]', or '.[batch]' in a clone"
             )
 
@@ -453,10 +451,10 @@ class _Run:
     def _failures(self) -> Iterator[str]:
         journal = self._journal
         for kind, number in journal.failures.most_common(_KINDS):
-            yield f"{number:,} by {kind} ({shorten(one_line(journal.messages[kind]), _SAID, placeholder='…')})"
+            yield f"{number:,} by {kind} ({shorten(one_line(journal.messages[kind]), _LONGEST_MESSAGE, placeholder='…')})"
         rest = sum(number for _, number in journal.failures.most_common()[_KINDS:])
         if rest:
-            yield f"{rest:,} by others"
+            yield f"{rest:,} by other errors"
 
     def _interrupt(self, results: Results[Any]) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, frame: FrameType | None) -> None:
@@ -476,7 +474,7 @@ class _Run:
             self._show = self._line()
             yield
             return
-        from rich.console import Console  # noqa: PLC0415 - slow, and needed on a terminal alone
+        from rich.console import Console  # noqa: PLC0415 - slow, and only needed on a terminal
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
         from rich.progress import Progress as Bar  # noqa: PLC0415 - likewise
 
@@ -508,13 +506,13 @@ class _Run:
         return {"rate": f"{rate:.1f}", "cost": self._cost(), "failed": self._journal.failed}
 
     def _line(self, every: float = _REPORT_EVERY) -> Callable[[Progress | None], None]:
-        told = time.monotonic()
+        reported = time.monotonic()
 
         def show(progress: Progress | None) -> None:
-            nonlocal told
+            nonlocal reported
             now = time.monotonic()
-            if progress is not None and now - told >= every:
-                told = now
+            if progress is not None and now - reported >= every:
+                reported = now
                 rate = progress.done / progress.elapsed
                 left = (self._rows - self._journal.done) / rate
                 _say(f"{self.state()}, {rate:.1f} rows/s, about {left:.0f} s left")
@@ -524,7 +522,7 @@ class _Run:
 
 @contextmanager
 def _signals(handle: Callable[[int, FrameType | None], None]) -> Generator[None]:
-    """Handle SIGINT and SIGTERM by this function within the block."""
+    """Handle SIGINT and SIGTERM with this function within the block."""
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

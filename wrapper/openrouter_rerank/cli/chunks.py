@@ -1,4 +1,4 @@
-"""The options that rank long documents by their chunks."""
+"""The options to rank long documents by chunks."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,13 +14,13 @@ _OPTIONS = (
         "--chunk-words",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Rank each document by the best of its chunks of N words.  [default: as a whole]",
+        help="Split documents into chunks of N words, and rank each by its best chunk.  [default: do not split]",
     ),
     click.option(
         "--chunk-overlap",
         type=click.IntRange(min=0),
         metavar="M",
-        help="Begin each chunk with the last M words of the one before; needs --chunk-words.  [default: 0]",
+        help="Begin each chunk with the last M words of the previous one; needs --chunk-words.  [default: 0]",
     ),
 )
 
@@ -33,7 +33,7 @@ def chunk_options(command: C) -> C:
 
 
 def words(number: int | None, overlap: int | None) -> tuple[int, int] | None:
-    """Return the words of a chunk and of its overlap; None if documents are ranked as a whole.
+    """Return the numbers of words in a chunk and in the overlap; None if documents are not split.
 
     Raises:
         BadInput: The options contradict each other.
@@ -43,6 +43,6 @@ def words(number: int | None, overlap: int | None) -> tuple[int, int] | None:
             raise BadInput("--chunk-overlap: needs --chunk-words; add it")
         return None
     if overlap is not None and overlap >= number:
-        message = f"--chunk-overlap: {overlap} words are not fewer than the {number} of --chunk-words; make it smaller"
+        message = f"--chunk-overlap: {overlap} is not less than --chunk-words {number}; make it smaller"
         raise BadInput(message)
     return number, overlap or 0

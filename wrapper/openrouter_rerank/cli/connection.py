@@ -1,4 +1,4 @@
-"""The options of a connection, shared by every command that sends requests, and the client that they describe."""
+"""The connection options of all commands that send requests, and the client made from them."""
 
 import json
 import os
@@ -22,7 +22,7 @@ SCORERS = ("lexical", "semantic")
 
 
 class ServerOptions(TypedDict):
-    """The options of a server; None if an option was not given."""
+    """The options of a server; None if an option was not passed."""
 
     local: bool
     scorer: str | None
@@ -34,7 +34,7 @@ class ServerOptions(TypedDict):
 
 
 class Connection(ServerOptions):
-    """The options of a server and of the requests to it; `fields` has the fields that were given."""
+    """The options of a server and its requests; `fields` has the request fields that were passed."""
 
     model: str | None
     blank: str | None
@@ -57,35 +57,35 @@ _OPTIONS = (
     click.option(
         "--base-url",
         metavar="URL",
-        help="Another server. Without --dialect, the key from OPENROUTER_API_KEY is sent to it, if set.  "
-        f"[default: {BASE_URL}, or the vendor's of the dialect]",
+        help="The base URL of another server. Without --dialect, it gets the key from OPENROUTER_API_KEY, if set.  "
+        f"[default: {BASE_URL}, or the one of the dialect's vendor]",
     ),
     click.option(
         "--timeout",
         type=PositiveNumber(),
         metavar="SECONDS",
-        help="The timeout of one attempt. All attempts and waits together may take twice as long.  [default: 60]",
+        help="The timeout of one attempt. All attempts and waits may take twice as long in total.  [default: 60]",
     ),
     click.option(
         "--ca-file",
         type=click.Path(exists=True),
         metavar="FILE",
-        help="Trust the certificates in this PEM file or directory.  [default: SSL_CERT_FILE, else the public ones]",
+        help="Trust the certificates in this PEM file or directory.  [default: SSL_CERT_FILE, else public certificates]",
     ),
 )
 
 
 def _read_json(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-    """Read the value of an option that is given as JSON."""
+    """Return the value of an option that is JSON."""
     try:
         return None if value is None else json.loads(value)
     except ValueError as error:
-        message = f'not JSON: {error}. Quote it for the shell, as \'{{"name": "value"}}\''
+        message = f'not JSON: {error}. Quote it for the shell, for example \'{{"name": "value"}}\''
         raise click.BadParameter(message, context, parameter) from error
 
 
 def _text_or_json(kinds: Sequence[Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
-    """Return a reader of the value of an option that is JSON of one of these types, and else a text."""
+    """Return a reader for an option whose value is JSON of one of these types, or else text."""
 
     def read(_: click.Context, __: click.Parameter, value: str | None) -> Any:
         try:
@@ -99,7 +99,7 @@ def _text_or_json(kinds: Sequence[Any]) -> Callable[[click.Context, click.Parame
 
 
 def _field_option(name: str, expected: Any, summary: str) -> Callable[[C], C]:
-    """Return the option for a field of the request: a scalar as it is, anything else as JSON."""
+    """Return the option for a field of the request; values that are not scalars are JSON."""
     kinds = [kind for kind in _kinds(expected) if kind is not type(None)]
     flag = f"--{name.strip('_').replace('_', '-')}"
     if len(kinds) > 1 and str in kinds:
@@ -114,7 +114,7 @@ def _field_option(name: str, expected: Any, summary: str) -> Callable[[C], C]:
 
 
 def _words(expected: Any) -> list[str]:
-    """Return the closed list of values that a field may have."""
+    """Return the values of an enumerated field; empty for other fields."""
     if get_origin(expected) is Literal:
         return list(get_args(expected))
     return [word for part in get_args(expected) if part is not type(None) for word in _words(part)]
@@ -134,13 +134,13 @@ def _kinds(expected: Any) -> list[Any]:
 
 
 def connection_options(command: C) -> C:
-    """Add the options to a command's function, which takes them as `**connection: Unpack[Connection]`."""
-    from openrouter_rerank_api import dialects  # noqa: PLC0415 - `rerank --help` does without
+    """Add the options to a command's function, which receives them as `**connection: Unpack[Connection]`."""
+    from openrouter_rerank_api import dialects  # noqa: PLC0415 - not needed for `rerank --help`
     from openrouter_rerank_api.options import SUMMARIES, WIRE_TYPES  # noqa: PLC0415 - likewise
 
-    # The model and top_n have short options of their own.
+    # model and top_n have their own options with short forms.
     types = {name: expected for name, expected in WIRE_TYPES.items() if name not in ("model", "top_n")}
-    summaries = {**SUMMARIES, "extra_body": "Further keys of the request, sent as they are."}
+    summaries = {**SUMMARIES, "extra_body": "Further keys of the request, sent unchanged."}
     for name, summary in dialects.SUMMARIES.items():
         having = {dialect: known[name] for dialect, known in dialects.REQUESTS.items() if name in known}
         types[name] = next(iter(having.values()))
@@ -159,8 +159,8 @@ def connection_options(command: C) -> C:
 
 
 def server_options(command: C) -> C:
-    """Add the options of a server alone; the function takes them as `**server: Unpack[ServerOptions]`."""
-    from openrouter_rerank.dialects import codec  # noqa: PLC0415 - `rerank --help` does without
+    """Add only the options of a server; the function receives them as `**server: Unpack[ServerOptions]`."""
+    from openrouter_rerank.dialects import codec  # noqa: PLC0415 - not needed for `rerank --help`
     from openrouter_rerank_api.dialects import DIALECTS  # noqa: PLC0415 - likewise
 
     codecs = [codec(name) for name in DIALECTS[1:]]
@@ -168,15 +168,15 @@ def server_options(command: C) -> C:
     key = click.option(
         "--key-env",
         metavar="NAME",
-        help=f"The environment variable with the API key.  [default: {KEY_VARIABLE}; at the vendor's own address of a "
-        f"dialect {_listed(variables)}, at any other none]",
+        help=f"The environment variable with the API key.  [default: {KEY_VARIABLE}; with --dialect, "
+        f"{_listed(variables)} at the vendor's own URL, else no key]",
     )
     for option in reversed((*_OPTIONS[:3], key, *_OPTIONS[3:])):
         command = option(command)
     return click.option(
         "--dialect",
         type=click.Choice(DIALECTS),
-        help=f"The API that the server speaks; jina is also that of vLLM, llama.cpp and infinity.  [default: {DIALECTS[0]}]",
+        help=f"The API of the server; use jina for vLLM, llama.cpp and infinity too.  [default: {DIALECTS[0]}]",
     )(command)
 
 
@@ -190,13 +190,13 @@ def dialect_of(connection: ServerOptions) -> Any:
 
 
 def _default_dialect() -> str:
-    from openrouter_rerank_api.dialects import DIALECTS  # noqa: PLC0415 - `rerank --help` does without
+    from openrouter_rerank_api.dialects import DIALECTS  # noqa: PLC0415 - not needed for `rerank --help`
 
     return DIALECTS[0]
 
 
 def default_model(connection: ServerOptions) -> str:
-    """Return the model that is requested if no option names one; empty if the dialect has no default."""
+    """Return the model to request without --model; empty if the dialect has no default."""
     return MODEL if dialect_of(connection) == _default_dialect() else ""
 
 
@@ -207,7 +207,7 @@ NO_VARIABLE = (
 
 
 def key_of(connection: ServerOptions) -> str | None:
-    """Return the API key, masked, as a traceback can show local variables; None for that of the dialect's vendor.
+    """Return the masked API key, as tracebacks can show local variables; None for the vendor's key of the dialect.
 
     Raises:
         BadInput: The named variable has no key.
@@ -215,7 +215,7 @@ def key_of(connection: ServerOptions) -> str | None:
     name = connection["key_env"]
     if name is None and dialect_of(connection) != _default_dialect():
         return None
-    # Many tools set an empty variable for a missing key, and another server may need none.
+    # An empty variable counts as no key; another server may not need one.
     key = mask(os.environ.get(name or KEY_VARIABLE, "").strip())
     if name is not None and not reveal(key):
         raise BadInput(NO_VARIABLE)
@@ -223,7 +223,7 @@ def key_of(connection: ServerOptions) -> str | None:
 
 
 def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpack[Connection]) -> R:
-    """Make a client of the class by the options; the caller closes it.
+    """Return a client of this class for the options; the caller closes it.
 
     Raises:
         BadInput: The options contradict each other, the key is missing, or an extra is not installed.

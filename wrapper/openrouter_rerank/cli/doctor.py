@@ -1,4 +1,4 @@
-"""The command `rerank doctor`, which finds out what is wrong with a server."""
+"""The command `rerank doctor`, which diagnoses a server."""
 
 import sys
 from collections.abc import Iterator
@@ -20,12 +20,10 @@ _STDOUT = "-"
 @click.option(
     "--key-env",
     metavar="NAME",
-    help="The environment variable that holds the key.  [default: the vendor's own, else OPENROUTER_API_KEY]",
+    help="The environment variable with the key.  [default: the vendor's, else OPENROUTER_API_KEY]",
 )
-@click.option("--model", metavar="NAME", help="The model to ask for.  [default: one that the server has]")
-@click.option(
-    "--dialect", type=click.Choice(DIALECTS), help="The dialect that you use.  [default: the one that fits]"
-)
+@click.option("--model", metavar="NAME", help="The model to request.  [default: a model of the server]")
+@click.option("--dialect", type=click.Choice(DIALECTS), help="The dialect that you use.  [default: detected]")
 @click.option(
     "--json", "json_file", metavar="FILE", help="Write the diagnosis as JSON; - for standard output."
 )
@@ -48,19 +46,19 @@ def command(  # noqa: PLR0913 - one argument for each option
     max_requests: int,
     yes: bool,
 ) -> int:
-    """Find out what is wrong with the server at URL, and what to write to use it.
+    """Diagnose the server at URL, and show how to connect to it.
 
-    URL is the base URL, the whole address of /rerank, or a part of it, the server's documentation, or another operation
-    of the same server. The requests are real: some 15 small ones, one with 300 short documents, and up to three with
-    documents of 2,000 to 32,000 characters.
+    URL may be the base URL, the full URL of /rerank or a part of it, the server's documentation, or another operation of
+    the server. The requests are real: about 15 small ones, one with 300 short documents, and up to three with documents of
+    2,000 to 32,000 characters.
 
     \b
     Exit codes:
       0    the server is usable; there may be warnings
       1    there is a problem
-      2    bad usage, no consent, or the diagnosis could not be written
+      2    bad usage, not confirmed, or the diagnosis could not be written
       130  interrupted
-    """  # noqa: D301 - click takes a backspace as the mark of a block to leave as it is
+    """  # noqa: D301 - \b makes click keep the line breaks of a block
     masked = mask(url)
     del url
     try:
@@ -76,15 +74,17 @@ def command(  # noqa: PLR0913 - one argument for each option
             _write(json_file, found.to_json() + "\n")
         click.echo("\n".join(lines(found)).encode("utf-8", "replace"), err=json_file == _STDOUT)
     except BrokenPipeError:
-        pass  # nobody reads it any more, as after `| head`
+        pass  # the reader has closed the pipe, for example `| head`
     except OSError as error:
-        message = f"the diagnosis could not be written: {error.strerror}; make room for it and run the command again"
+        message = (
+            f"the diagnosis could not be written: {error.strerror}; free some space and run the command again"
+        )
         raise BadInput(message) from error
     return found.exit_code
 
 
 def lines(found: Diagnosis) -> Iterator[str]:
-    """Yield the diagnosis for people: the verdict, the problems, the facts, the lines to paste."""
+    """Yield the diagnosis as text: the verdict, the problems, the facts, and the lines to paste."""
     dialect = "unknown dialect" if found.dialect == "unknown" else f"dialect {found.dialect}"
     errors = sum(problem.severity == "error" for problem in found.problems)
     verdict = "usable" if found.is_usable else f"{errors} problem{'s'[: errors != 1]}"
@@ -113,7 +113,7 @@ def _ask(url: str, most: int, *, yes: bool) -> None:
     """Ask before calling a live server.
 
     Raises:
-        BadInput: There is no consent.
+        BadInput: The user did not agree.
     """
     if yes or not is_live(url):
         return
@@ -126,7 +126,7 @@ def _ask(url: str, most: int, *, yes: bool) -> None:
 
 
 def _check_writable(file: str) -> None:
-    """Find out before anything is sent, as what cannot be written then was paid for in vain."""
+    """Raise if the file cannot be written, before requests are paid for."""
     path = Path(file)
     if file == _STDOUT or (path.exists() and not path.is_file() and not path.is_dir()):
         return
@@ -141,7 +141,7 @@ def _check_writable(file: str) -> None:
 
 def _write(file: str, text: str) -> None:
     if file == _STDOUT:
-        click.echo(text.encode(), nl=False)  # JSON is UTF-8, whatever the terminal is
+        click.echo(text.encode(), nl=False)  # JSON is UTF-8, also on a terminal with another encoding
         return
     try:
         Path(file).write_text(text, "utf-8", newline="\n")

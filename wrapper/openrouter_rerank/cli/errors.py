@@ -6,15 +6,15 @@ import click
 
 EXIT_CODES = """\b
 Exit codes:
-  0    done, also if the reader of the output has closed it
+  0    done, also if the reader has closed the output
   1    the call failed, or its result could not be written
   2    bad usage or bad input; nothing was sent
   130  interrupted
 """
 INTERRUPTED = 130
 
-# Characters that a terminal acts on, including changes of the writing direction.
-_ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters, including those that change the writing direction.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class BadInput(click.ClickException):
@@ -30,13 +30,13 @@ class CallFailed(click.ClickException):
 
 
 def one_line(text: str) -> str:
-    """Return the text on one line, without characters that a terminal acts on."""
-    return _ACTING.sub("\ufffd", " ".join(text.split()))
+    """Return the text on one line, without control characters."""
+    return _CONTROL.sub("\ufffd", " ".join(text.split()))
 
 
 def _misspelt(error: click.NoSuchOption) -> str:
-    """Return the problem of an option that does not exist, with the nearest one."""
-    from openrouter_rerank.arguments import nearest  # noqa: PLC0415 - a misspelt name alone needs it
+    """Return the message for an unknown option, with the nearest one."""
+    from openrouter_rerank.arguments import nearest  # noqa: PLC0415 - only needed for a misspelt name
     from openrouter_rerank.options import IN_HITS, NEEDLESS, RENAMED  # noqa: PLC0415 - likewise
 
     name = error.option_name.removeprefix("--").replace("-", "_")

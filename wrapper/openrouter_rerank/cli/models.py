@@ -20,18 +20,18 @@ _WIDE = 10_000
 
 
 def jsonl(models: Sequence[ModelInfo]) -> bytes:
-    """Return one JSON object per line for each model; null stands for unknown."""
+    """Return a line of JSON for each model; null means unknown."""
     return b"".join(msgspec.json.encode(model) + b"\n" for model in models)
 
 
 def json(models: Sequence[ModelInfo]) -> bytes:
-    """Return one line with a JSON object of all models."""
+    """Return all models as one JSON object on a line."""
     return msgspec.json.encode({"models": models}) + b"\n"
 
 
 def table(models: Sequence[ModelInfo]) -> bytes:
     """Return a table with a line for each model, and their number below it."""
-    from rich.console import Console  # noqa: PLC0415 - slow, and needed for tables alone
+    from rich.console import Console  # noqa: PLC0415 - slow, and only needed for tables
     from rich.table import Table  # noqa: PLC0415 - likewise
     from rich.text import Text  # noqa: PLC0415 - likewise
 
@@ -67,16 +67,16 @@ FORMATS: Mapping[str, Callable[[Sequence[ModelInfo]], bytes]] = {"table": table,
 def command(*, output_format: str | None, **server: Unpack[ServerOptions]) -> None:
     """List the rerank models with their context lengths and prices.
 
-    The list of OpenRouter needs no key. It has no price for most rerank models. Unknown does not mean free: each
-    response reports its cost.
+    OpenRouter's list needs no key. For most rerank models it has no price; "unknown" does not mean free: each response
+    reports its cost.
 
     \b
     --format table  id, context (tokens), price
     --format jsonl  one line each: {"id", "name", "context_length", "price_per_search", "price_per_token", ...}
     --format json   one object: {"models": [...]}
-    """  # noqa: D301 - click takes a backspace as the mark of a block to leave as it is
+    """  # noqa: D301 - \b makes click keep the line breaks of a block
     if not (server["local"] or server["dialect"]):
-        # A server that is named may be called without a key; the list needs none.
+        # With an explicit base URL, a key is not required; the list does not need one.
         server["base_url"] = server["base_url"] or BASE_URL
     with connect(Reranker, model=None, blank=None, fields={}, **server) as reranker:
         try:
@@ -96,7 +96,7 @@ def _prices(model: ModelInfo) -> Iterator[str]:
 
 
 def _plain(price: float) -> str:
-    """Format a price with four digits and without an exponent, which is easy to misread; never as 0."""
+    """Return a price with four significant digits and without an exponent."""
     text = f"{Decimal(f'{price:.4g}'):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

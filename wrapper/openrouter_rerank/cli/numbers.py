@@ -1,4 +1,4 @@
-"""Numbers as values of options."""
+"""Option types for numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 
 class PositiveNumber(click.FloatRange):
-    """A finite number above 0. A range alone accepts NaN, and 1e999 as infinity."""
+    """A finite number above 0; FloatRange alone accepts NaN and infinity."""
 
     def __init__(self) -> None:
         super().__init__(min=0, min_open=True)

@@ -1,4 +1,4 @@
-"""A ranking as what is printed: JSON lines, one JSON object, or a table; and the printing itself."""
+"""Print a ranking as JSON lines, one JSON object, or a table."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,20 +13,20 @@ from openrouter_rerank.cli.rows import Row
 from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
 
 Texts = Callable[[Row], str]
-"""What a document is ranked by, which is what a person knows it by."""
+"""Return the text of a document that is ranked and shown."""
 
-_BAR = 20  # characters of a bar at most; on a narrow terminal half of what the numbers leave
-_NAMED = 5  # documents without a score that are named
+_BAR = 20  # the maximum width of a bar; on a narrow terminal, half of the space beside the numbers
+_NAMED = 5  # the maximum number of documents without a score to name
 _GAP = 2  # blanks that rich puts between two columns
 
 
 def jsonl(ranking: Ranking[Row], _: Texts) -> bytes:
-    """Format each hit as a JSON object on a line, best first, with the document as in its file."""
+    """Return a line of JSON for each hit, best first, with the document as in its file."""
     return b"".join(msgspec.json.encode(_hit(hit)) + b"\n" for hit in ranking)
 
 
 def json(ranking: Ranking[Row], _: Texts) -> bytes:
-    """One JSON object on a line: the hits, and what is known about the call."""
+    """Return one line of JSON with the hits and the facts of the call."""
     whole = {
         **{name: getattr(ranking, name) for name in ANSWER},
         "usage": {name: getattr(ranking.usage, name) for name in USAGE},
@@ -41,13 +41,13 @@ def json(ranking: Ranking[Row], _: Texts) -> bytes:
 
 
 def explained(ranking: Ranking[Row], text: Texts) -> bytes:
-    """Format a table with a bar for each score."""
+    """Return a table with a bar for each score."""
     return table(ranking, text, bars=True)
 
 
 def table(ranking: Ranking[Row], text: Texts, *, bars: bool = False) -> bytes:
-    """Format a table as wide as the terminal, with a line for each hit, and a summary of the call."""
-    from rich.bar import Bar  # noqa: PLC0415 - slow, and needed for tables alone
+    """Return a table as wide as the terminal, with a line for each hit, and a summary of the call."""
+    from rich.bar import Bar  # noqa: PLC0415 - slow, and only needed for tables
     from rich.console import Console  # noqa: PLC0415 - likewise
     from rich.table import Table  # noqa: PLC0415 - likewise
     from rich.text import Text  # noqa: PLC0415 - likewise
@@ -64,13 +64,13 @@ def table(ranking: Ranking[Row], text: Texts, *, bars: bool = False) -> bytes:
     if bars:
         grid.add_column(no_wrap=True)
         left -= bar + _GAP
-    # The documents take what the numbers leave; rich would cut the numbers too.
+    # The documents get the space beside the numbers; rich would truncate the numbers too.
     grid.add_column("document", no_wrap=True, overflow="ellipsis", max_width=max(left, 1))
     least, most = _scale(ranking.scores)
     for row, hit in zip(numbers, ranking, strict=True):
-        # Four characters to a column are enough for any script, and a cell of megabytes would be slow.
+        # Four characters per column are enough for any script; a cell of megabytes would be slow.
         shown = one_line(text(hit.document)[: 4 * console.width])
-        # As Text, for a string would be read as markup.
+        # As Text, because a string would be read as markup.
         if not bars:
             grid.add_row(*row, Text(shown))
         elif console.encoding.startswith("utf"):
@@ -88,7 +88,7 @@ def table(ranking: Ranking[Row], text: Texts, *, bars: bool = False) -> bytes:
 
 
 def _scale(scores: list[float]) -> tuple[float, float]:
-    """From where to where bars are drawn: 0 to 1 where all scores are in there, else as far as they go."""
+    """Return the scores at both ends of the bars: 0 and 1 if all scores lie between, else the range of the scores."""
     least, most = min(scores, default=0.0), max(scores, default=1.0)
     if least >= 0 and most <= 1:
         return 0.0, 1.0
@@ -99,8 +99,8 @@ def _scale(scores: list[float]) -> tuple[float, float]:
 FORMATS: Mapping[str, Callable[[Ranking[Row], Texts], bytes]] = {"table": table, "jsonl": jsonl, "json": json}
 
 
-def left_out(ranking: Ranking[Row], documents: Sequence[Row]) -> str:
-    """Return the line that says which documents came back without a score."""
+def unranked_line(ranking: Ranking[Row], documents: Sequence[Row]) -> str:
+    """Return the line about documents without a score."""
     places = [f"{documents[index].file}:{documents[index].line}" for index in ranking.unranked[:_NAMED]]
     more = len(ranking.unranked) - len(places)
     named = ", ".join(places) + (f" and {more:,} more" if more else "")
@@ -109,7 +109,7 @@ def left_out(ranking: Ranking[Row], documents: Sequence[Row]) -> str:
 
 
 def default_format() -> str:
-    """Choose a table for a terminal, and JSON lines otherwise."""
+    """Return `table` for a terminal, else `jsonl`."""
     return "table" if sys.stdout is not None and sys.stdout.isatty() else "jsonl"
 
 
@@ -117,7 +117,7 @@ def write(output: bytes) -> None:
     """Print to standard output.
 
     Raises:
-        click.exceptions.Exit: Nobody reads it any more, as after `| head`.
+        click.exceptions.Exit: The reader has closed the pipe, for example `| head`.
         CallFailed: It cannot be written.
     """
     try:
@@ -125,12 +125,12 @@ def write(output: bytes) -> None:
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise click.exceptions.Exit(0) from None
-        message = f"the output could not be written: {error.strerror}. Make room for it and rank again"
+        message = f"the output could not be written: {error.strerror}; free some space and rank again"
         raise CallFailed(message) from error
 
 
 HIT_NAMES = ("index", "score", *HIT, "document", "file", "line")
-"""The names of the members of a hit."""
+"""The keys of a hit in JSON."""
 
 
 def _hit(hit: Hit[Row]) -> dict[str, Any]:
@@ -144,10 +144,10 @@ def _facts(ranking: Ranking[Row]) -> Iterator[str]:
         by = f" by {one_line(ranking.provider)}" if ranking.provider else ""
         yield f"{one_line(ranking.model)}{by}"
     if ranking.usage.cost is not None:
-        # Ten places hold the price of a token; an exponent would be read wrongly.
+        # Ten decimals are enough for the price of a token, without an exponent.
         yield f"cost ${f'{ranking.usage.cost:.10f}'.rstrip('0').rstrip('.')}"
     if ranking.unranked:
         yield f"{len(ranking.unranked)} without a score"
     if ranking.reordered:
-        yield "the server did not sort, so its order is repaired"
+        yield "the server did not sort the results; they were sorted here"
     yield f"{ranking.elapsed:.2f} s"

@@ -1,4 +1,4 @@
-"""The command `rerank rank`, which ranks the documents of files by their relevance to a query."""
+"""The command `rerank rank`, which ranks documents in files by their relevance to a query."""
 
 import sys
 from typing import Unpack
@@ -37,7 +37,7 @@ from openrouter_rerank_api.answers import ANSWER
     default="text",
     show_default=True,
     metavar="NAME",
-    help="The field of a JSON object, or the column of a CSV table, that has the text to rank.",
+    help="The JSON field, or the column of a table, with the text to rank.",
 )
 @click.option(
     "--format",
@@ -45,7 +45,7 @@ from openrouter_rerank_api.answers import ANSWER
     type=click.Choice(tuple(output.FORMATS)),
     help="The output format.  [default: table on a terminal, else jsonl]",
 )
-@click.option("--explain", is_flag=True, help="Print a table that shows the score of each hit as a bar.")
+@click.option("--explain", is_flag=True, help="Print a table with a bar for each score.")
 def command(  # noqa: PLR0913 - one argument for each option
     *,
     query: str,
@@ -62,17 +62,17 @@ def command(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Rank the documents in the FILEs by their relevance to QUERY, best first.
 
-    A document is a line of text, a line of JSON in a .jsonl file (a string, or an object with a field for its text) or an
-    element of the array in a .json file, or a row of a .csv, .tsv or .parquet file with a header. Columns are separated
-    by commas, semicolons or tabs. Text is UTF-8, or UTF-16 with a byte order mark, and compressed by gzip or not. Blank
-    lines are skipped. Without a FILE, or where FILE is -, standard input
-    is read. Several files are one list, and index counts its documents from 0.
+    A document is a line of a text file, a line of a .jsonl file (a string, or an object with a text field), an element of
+    the array in a .json file, or a row of a .csv, .tsv or .parquet file with a header. Columns are separated by commas,
+    semicolons or tabs. Text is UTF-8, or UTF-16 with a byte order mark, and may be compressed with gzip. Blank lines are
+    skipped. Without FILE, or with -, standard input is read. Several files form one list; index counts from 0 over all of
+    them.
 
     \b
     --format table  rank, score, index, document; then model, provider, cost, time
     --format jsonl  one line each: {HIT}
     --format json   one object: ANSWER, usage, elapsed, ..., "hits"
-    """  # noqa: D301 - click takes a backspace as the mark of a block to leave as it is
+    """  # noqa: D301 - \b makes click keep the line breaks of a block
 
     def text(row: Row) -> str:
         return row.text(text_field)
@@ -82,7 +82,7 @@ def command(  # noqa: PLR0913 - one argument for each option
         raise BadInput(message)
     if not files:
         if sys.stdin is None or sys.stdin.isatty():
-            raise BadInput("no documents: name a FILE, pipe them in, or give - to type them")
+            raise BadInput("no documents: name a FILE, pipe them in, or pass - to type them")
         files = (STDIN,)
     chunked = words(chunk_words, chunk_overlap)
     with connect(Reranker, **connection) as reranker:
@@ -106,7 +106,7 @@ def command(  # noqa: PLR0913 - one argument for each option
         except ValueError as error:
             raise click.UsageError(str(error), click.get_current_context()) from error
     if ranking.unranked:
-        click.echo(output.left_out(ranking, documents), err=True)
+        click.echo(output.unranked_line(ranking, documents), err=True)
     rows.note_not_finite(documents)
     show = output.explained if explain else output.FORMATS[output_format or output.default_format()]
     output.write(show(ranking, text))

@@ -1,4 +1,4 @@
-"""Documents from files, each with its file and line."""
+"""Read documents from files, each with its file and line."""
 
 import io
 import sys
@@ -17,7 +17,7 @@ FORMATS = (*tables.FORMATS, "parquet")
 _BY_SUFFIX = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
-    ".json": "jsonl",  # of one array, or one document to a line
+    ".json": "jsonl",  # one array, or one document per line
     ".csv": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
@@ -27,16 +27,16 @@ _BY_SUFFIX = {
 
 
 class Row(NamedTuple):
-    """A line of text, a JSON string or object, or a row of a table by its columns' names."""
+    """A document from a file: a text, or an object by field or column."""
 
     value: str | Mapping[str, Any]
     file: str
-    """The name of the file as given; `-` for standard input."""
+    """The name of the file as passed; `-` for standard input."""
     line: int
     """The number of its first line, from 1; in a Parquet file, of its row."""
 
     def text(self, field: str) -> str:
-        """Return the value if it is a string, else its field of that name.
+        """Return the value if it is a string, else the field with this name.
 
         Raises:
             BadInput: The field is missing or is not a string.
@@ -50,10 +50,10 @@ class Row(NamedTuple):
             return text
         where = tables.place(self.file, self.line)
         if field in self.value:
-            message = f"{where}: the field {field!r} holds {tables.kind(text)} where a string is needed; correct or remove the row"
+            message = f"{where}: the field {field!r} is {tables.kind(text)}, not a string; correct or remove the row"
         else:
             there = ", ".join(self.value) or "an empty object"
-            message = f"{where}: there is no field {field!r}, only {there}; say which field to rank by with --text-field"
+            message = f"{where}: there is no field {field!r}, only {there}; name the field to rank by with --text-field"
         raise BadInput(message)
 
 
@@ -61,9 +61,9 @@ def read(files: Sequence[str], input_format: str | None, text_field: str) -> Ite
     """Yield every document of the files, one file after the other.
 
     Args:
-        files: Their names; `-` is standard input.
-        input_format: One of FORMATS; None to detect it by each file's first bytes and name.
-        text_field: The column of a table that has the text to rank.
+        files: The names of the files; `-` is standard input.
+        input_format: One of FORMATS; None to detect it from the first bytes and the name of each file.
+        text_field: The column of a table with the text to rank.
 
     Raises:
         BadInput: A file cannot be read, or is not in its format.
@@ -71,13 +71,13 @@ def read(files: Sequence[str], input_format: str | None, text_field: str) -> Ite
     for file in files:
         name = click.format_filename(file)
         if file == tables.STDIN and sys.stdin is None:
-            raise BadInput("standard input: it is closed; name the files to read")
+            raise BadInput("standard input is closed; name the files to read")
         try:
             with click.open_file(file, "rb") as stream:
                 for record in _records(name, file, cast(BinaryIO, stream), input_format, text_field):
                     value: object = record.value
                     if not isinstance(value, str | dict):
-                        problem = f"{tables.kind(value)} is not a document; give a string or an object"
+                        problem = f"{tables.kind(value)} is not a document; pass a string or an object"
                         message = f"{tables.place(name, record.line)}: {problem}"
                         raise BadInput(message)
                     yield Row(cast("str | dict[str, Any]", value), name, record.line)
@@ -113,6 +113,6 @@ def note_not_finite(rows: Sequence[Row]) -> None:
         fields: Mapping[str, Any] = {} if isinstance(row.value, str) else row.value
         for field, value in fields.items():
             if not tables.is_finite(value):
-                message = f"{tables.place(row.file, row.line)}: NaN or infinity in the field {field!r} is printed as null, as JSON has no such number"
+                message = f"{tables.place(row.file, row.line)}: NaN or infinity in the field {field!r} is printed as null, as JSON does not support it"
                 click.echo(f"rerank: {one_line(message)}", err=True)
                 return

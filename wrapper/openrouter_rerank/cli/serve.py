@@ -36,7 +36,7 @@ _EXAMPLE = {
     type=click.Choice(DIALECTS),
     default=DIALECTS[0],
     show_default=True,
-    help="The API to serve: that of OpenRouter, or another vendor's form of it.",
+    help="The API to serve: OpenRouter's, or another vendor's form of it.",
 )
 @click.option(
     "--compat", is_flag=True, help="Add the fields to each response that other vendors' clients require."
@@ -51,7 +51,7 @@ def command(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Run a local server of the API until Ctrl-C or SIGTERM. It ranks with BM25; use it for development and tests.
 
-    When it is ready, it prints its URL as one line on standard output; messages go to standard error.
+    When ready, it prints its URL on one line of standard output; messages go to standard error.
     /rerank is served under /api/v1, /v1, /v2 and the root; with --dialect, under any prefix.
 
     \b
@@ -59,9 +59,9 @@ def command(  # noqa: PLR0913 - the options of the command
       0    stopped by Ctrl-C or SIGTERM
       2    bad usage, or the address cannot be used
       130  interrupted before it was ready
-    """  # noqa: D301 - click takes a backspace as the mark of a block to leave as it is
+    """  # noqa: D301 - \b makes click keep the line breaks of a block
     if compat and dialect != DIALECTS[0]:
-        message = "--compat: the fields are those of other dialects; serve one of them with --dialect alone"
+        message = "--compat: cannot be combined with --dialect; leave one of them out"
         raise BadInput(message)
     try:
         from rerank_conformance.reference.asgi import serve  # noqa: PLC0415 - an extra
@@ -98,7 +98,7 @@ def _key(variable: str) -> str:
 def _banner(request: tuple[str, str], model: str, key_env: str | None, host: str) -> str:
     key = f' -H "Authorization: Bearer ${key_env}"' if key_env else ""
     lines = [
-        f"For development and tests only: it ranks with {model}, whatever model is requested.",
+        f"For development and tests only: it always ranks with {model}, whichever model is requested.",
         "Press Ctrl-C to stop it. To try it:",
         f"  curl {request[0]}/rerank -H 'Content-Type: application/json'{key} -d '{request[1]}'",
     ]

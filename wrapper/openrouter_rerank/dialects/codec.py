@@ -1,4 +1,4 @@
-"""The codec of a dialect: what differs from the canonical form, as data, and the translation that follows from it."""
+"""The codec of a dialect: its differences from the canonical form, as data, and the translation."""
 
 from __future__ import annotations
 
@@ -19,58 +19,58 @@ class Envelope(msgspec.Struct, frozen=True):
     """The error of a dialect in canonical terms."""
 
     message: str
-    """The vendor's message; empty where it has none."""
+    """The vendor's message, or an empty text."""
     code: int
-    """The status that the error amounts to."""
+    """The equivalent HTTP status."""
     details: Mapping[str, Any] = {}
-    """The other members of the error, with the vendor's name for its kind as `error_type`."""
+    """The other members of the error, with the vendor's error type as `error_type`."""
 
 
-def _as_it_is(envelope: Envelope) -> Envelope:
+def _unchanged(envelope: Envelope) -> Envelope:
     return envelope
 
 
 class Codec(msgspec.Struct, frozen=True, kw_only=True):
-    """The form of requests, answers and errors of one dialect."""
+    """The form of requests, answers and errors of a dialect."""
 
     name: str
     title: str
-    """The vendor or server, as messages name it."""
+    """The name of the vendor or server in messages."""
     also: str = ""
-    """Others that have the same form, as messages name them."""
+    """The names in messages of others with the same form."""
     base_url: str | None = None
-    """The vendor's own address; None where everyone runs their own server."""
+    """The vendor's base URL; None for software that users run themselves."""
     hosts: Sequence[str] = ()
-    """The vendor's hosts. The key of `key_variable` goes to no other."""
+    """The vendor's hosts. The key in `key_variable` is sent only to these."""
     key_variable: str | None = None
-    """The environment variable of the vendor's key."""
+    """The environment variable with the vendor's key."""
     prefixes: Sequence[str] = ()
-    """The names of the vendor that other APIs put before its models."""
+    """Prefixes with the vendor's name that other APIs put before its models."""
     constants: Mapping[str, Any] = {}
     """Fields that are sent unless the caller sets them."""
     max_documents: int = MAX_DOCUMENTS
-    """The number of documents above which a list is sent in parts by default."""
+    """The default maximum of documents in a request; longer lists are sent in parts."""
     max_bytes: int = MAX_BYTES
-    """The size of a request above which it is sent in parts by default."""
+    """The default maximum size of a request; larger ones are sent in parts."""
     takes_images: bool = False
     takes_empty: bool = True
-    """True if a document may be the empty text."""
+    """True if a document may be an empty text."""
     results: str | None = "results"
-    """The name of the results in an answer; None where the answer is the list."""
+    """The key of the results in an answer; None if the answer is the list."""
     index: str = "index"
-    """The name of the position in a result."""
+    """The key of the index in a result."""
     scores: Sequence[str] = ("relevance_score",)
-    """The names of the score in a result, the first that is there."""
+    """The keys of the score in a result; the first present one counts."""
     is_answer: Callable[[object], bool]
-    """Return True if a body is an answer of this form, and of no other."""
+    """Return True if a body can only be an answer of this dialect."""
     is_error: Callable[[object], bool]
-    """Return True if a body is an error of this form, and of no other."""
+    """Return True if a body can only be an error of this dialect."""
     usage_header: str | None = None
-    """The header that has the number of tokens."""
+    """The header with the number of tokens."""
     messages: Sequence[str] = ("message", "detail", "error")
-    """The names of the message in an error, the first that says something."""
-    refine: Callable[[Envelope], Envelope] = _as_it_is
-    """Return the error with what only this vendor has."""
+    """The keys of the message in an error; the first that is not empty counts."""
+    refine: Callable[[Envelope], Envelope] = _unchanged
+    """Return the error with the vendor's specifics applied."""
 
     @property
     def hint(self) -> str:
@@ -78,7 +78,7 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         return f"The answer looks like {self.title}'s{self.also}; pass dialect={self.name!r}"
 
     def looks_like(self, body: object) -> bool:
-        """Return True if a body, plain data or text, can only be of this dialect."""
+        """Return True if a body (plain data or text) can only be of this dialect."""
         return self.is_answer(body) or self.is_error(body)
 
     def is_of_vendor(self, url: str) -> bool:
@@ -99,33 +99,33 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         return REQUESTS[self.name]
 
     def wire_name(self, name: str) -> str | None:
-        """Return the name of an option or a canonical field in a request, or None where this dialect has no such field."""
+        """Return the key of an option or canonical field in a request, or None if the dialect lacks the field."""
         is_option = name in SUMMARIES and name in self.fields
         return name if is_option else CARRIED[self.name].get(name)
 
     @property
     def documents(self) -> str:
-        """The name of the documents in a request."""
+        """The key of the documents in a request."""
         return CARRIED[self.name]["documents"]
 
     @property
     def top_n(self) -> str | None:
-        """The name of `top_n` in a request; None where the client cuts the answer."""
+        """The key of `top_n` in a request; None if the client cuts the answer itself."""
         return CARRIED[self.name].get("top_n")
 
     @property
     def model(self) -> Literal["required", "optional", "absent"]:
-        """The place of the model in a request."""
+        """The presence of the model in a request."""
         if "model" in REQUIRED[self.name]:
             return "required"
         return "optional" if "model" in CARRIED[self.name] else "absent"
 
     def encode(self, fields: Mapping[str, Any], indices: Sequence[int] | None = None) -> dict[str, Any]:
-        """Return the body of a request by its canonical fields; None stands for a field that is left out.
+        """Return the body of a request for its canonical fields; fields with None are omitted.
 
         Args:
-            fields: The query, the documents, and the options with the names that callers use.
-            indices: The numbers by which an error names the documents; by default their places.
+            fields: The query, the documents, and the options under their canonical names.
+            indices: The numbers of the documents in errors; by default their positions.
 
         Raises:
             ValueError: The dialect cannot carry a field; nothing is dropped.
@@ -133,7 +133,9 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         documents = cast("Sequence[object]", fields["documents"])
         given = {name: value for name, value in fields.items() if value is not None and name != "documents"}
         if self.model == "required" and "model" not in given:
-            message = f"model: the dialect {self.name!r} needs one; pass the name of {self.title}'s model"
+            message = (
+                f"model: the dialect {self.name!r} requires it; pass the name of a model of {self.title}"
+            )
             raise ValueError(message)
         wire: dict[str, Any] = {}
         for name, value in given.items():
@@ -170,10 +172,10 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         return str(model).removeprefix(prefix) if prefix else model
 
     def document(self, document: object, index: int) -> object:
-        """Return a document as the dialect has it: the text of an object, or an object with an image.
+        """Return a document in the form of the dialect: a text, or an object with an image.
 
         Raises:
-            ValueError: It has an image, and the dialect takes none; or an image beside a text.
+            ValueError: The dialect does not accept its image, or an image together with a text.
         """
         if isinstance(document, str | msgspec.Raw):
             return document
@@ -185,10 +187,12 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         if image is None:
             return own or ""
         if not self.takes_images:
-            message = f"document {index}: the dialect {self.name!r} takes no images; send its text alone"
+            message = (
+                f"document {index}: the dialect {self.name!r} does not accept images; send only the text"
+            )
             raise ValueError(message)
         if own is not None:
-            message = f"document {index}: the dialect {self.name!r} takes a text or an image, not both; send one of them"
+            message = f"document {index}: the dialect {self.name!r} accepts a text or an image, not both; send one of them"
             raise ValueError(message)
         return {"image": image}
 
@@ -197,7 +201,7 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         if not self.takes_empty and (sent == "" or (isinstance(sent, msgspec.Raw) and bytes(sent) == b'""')):
             message = (
                 f"document {index}: {self.title} refuses an empty text; "
-                "pass blank='skip' (--blank skip) to leave it out"
+                "pass blank='skip' (--blank skip) to omit it"
             )
             raise ValueError(message)
         return sent
@@ -207,7 +211,7 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     def decode(self, headers: Mapping[str, str], body: object) -> dict[str, Any] | None:
         """Return the canonical answer; None if the body has no results of this dialect.
 
-        The results are not checked: an index or a score may be anything.
+        The results are not validated: an index or a score may have any type.
         """
         fields = members(body)
         listed = body if self.results is None else fields.get(self.results)
@@ -217,7 +221,7 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
             name: fields[name] for name in ("id", "model", "provider", "error") if name in fields
         }
         if str(answer.get("model")).startswith("/"):
-            del answer["model"]  # llama.cpp names the path of its file where none was asked for
+            del answer["model"]  # llama.cpp returns the path of its file if no model was requested
         answer["results"] = [self._result(item) for item in items(cast("object", listed))]
         usage = dict(members(fields.get("usage")))
         usage |= billed(usage, members(fields.get("meta")), members(fields.get("tokens")))
@@ -243,7 +247,7 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         return result
 
     def in_its_names(self, problem: str) -> str:
-        """Return the problem of a canonical answer with the names of this dialect."""
+        """Return the problem of a canonical answer with the keys of this dialect."""
         place = "$" if self.results is None else f"$.{self.results}"
         problem = problem.replace("$.results", place).replace("relevance_score", self.scores[0])
         return problem.replace("`index`", f"`{self.index}`").replace("].index", f"].{self.index}")
@@ -251,7 +255,7 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     def canonical(
         self, body: bytes, *, headers: Mapping[str, str], documents: Sequence[object], model: str
     ) -> bytes:
-        """Return the canonical JSON text of an answer, with the model and the documents of the request where it has none."""
+        """Return the canonical JSON of an answer; a missing model or document is taken from the request."""
         answer = self.decode(headers, plain(body))
         if answer is None:
             return body
@@ -270,28 +274,28 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     # --------------------------------------------------------------------------------------------------------- errors
 
     def next_step(self, sentence: str, url: str) -> str:
-        """Return the advice of an error from an address, with the key that is sent there in place of OpenRouter's."""
+        """Return the next step of an error with the key variable of this dialect instead of OpenRouter's."""
         own = f"api_key or {self.key_variable}" if self.is_of_vendor(url) else "api_key"
         return sentence.replace(f"api_key or {KEY_VARIABLE}", own)
 
-    def _message(self, told: Mapping[str, Any]) -> str:
-        said = [_said(told.get(name)) for name in self.messages]
-        return next(filter(None, said), "")
+    def _message(self, error: Mapping[str, Any]) -> str:
+        messages = [_text_of(error.get(name)) for name in self.messages]
+        return next(filter(None, messages), "")
 
     def error(self, status: int, body: object) -> Envelope:
-        """Return the error that a body tells: plain data, or text where it is not JSON."""
+        """Return the error in a body (plain data, or text if it is not JSON)."""
         fields = members(body)
-        told = members(fields.get("error")) or fields
-        message = body if isinstance(body, str) else self._message(told)
-        details = {name: value for name, value in told.items() if name != self.messages[0]}
-        kind = next((told[name] for name in ("error_type", "code", "type") if text(told.get(name))), None)
+        error = members(fields.get("error")) or fields
+        message = body if isinstance(body, str) else self._message(error)
+        details = {name: value for name, value in error.items() if name != self.messages[0]}
+        kind = next((error[name] for name in ("error_type", "code", "type") if text(error.get(name))), None)
         if kind is not None:
             details["error_type"] = kind
         return self.refine(Envelope(message.strip(), status, details))
 
 
-def _said(value: object) -> str:
-    """Return what a value says: a text, or the problems that FastAPI lists, each with its place."""
+def _text_of(value: object) -> str:
+    """Return a message as text; FastAPI's lists of problems are joined, each with its location."""
     if isinstance(value, str):
         return value
     problems = [members(item) for item in items(value)]

@@ -1,4 +1,4 @@
-"""The examination of a server: which request to send next, and the diagnosis that follows. It does no I/O."""
+"""Decide which requests to send to a server, and diagnose it by the outcomes."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ Examination: TypeAlias = Generator[Step, Any, Diagnosis]
 
 MAX_REQUESTS = 25
 
-# Seconds after which no optional probe begins, so that a slow server is diagnosed in reasonable time.
-_PATIENCE = 20.0
+# Seconds after which optional probes are skipped, so that a slow server is diagnosed in reasonable time.
+_LATE_AFTER = 20.0
 _TRIES, _MORE_TRIES = 3, 5
 _PAUSE = 0.4
 _LONGEST_PAUSE = 2.0
 _MANY = 300
 _LONG = 32_000
 _SHORTER = (8_000, 2_000)
-# What passes, at least at most servers.
-_PASSING = frozenset({Reason.RATE, Reason.LOADING, Reason.SERVER, Reason.PROXY})
+# Errors that are transient on most servers.
+_TRANSIENT = frozenset({Reason.RATE, Reason.LOADING, Reason.SERVER, Reason.PROXY})
 # Refusals that do not depend on the model and the form of the request.
 _SAME_FOR_ALL = frozenset({Reason.KEY, Reason.CREDITS, Reason.RATE, Reason.LOADING, Reason.PROXY})
 _NO_ANSWER_HERE = frozenset({Reason.ABSENT, Reason.PAGE, Reason.OTHER_API, Reason.REDIRECT})
@@ -60,22 +60,22 @@ _MODELS: Mapping[str, str] = {
 
 
 class Subject(NamedTuple):
-    """The server to examine, and how."""
+    """The server to examine, and the settings of the examination."""
 
     url: str
     """As `addresses.complete` returns it."""
     shown: str
-    """The URL as it was given, for the report."""
+    """The original URL, for the report."""
     has_key: bool = False
     key_variable: str = KEY_VARIABLE
-    """The environment variable that has the key, for the lines to paste."""
+    """The environment variable with the key, for the lines to paste."""
     model: str | None = None
     dialect: str | None = None
     max_requests: int = MAX_REQUESTS
 
 
 class _Finished(Exception):
-    """The end of the examination, because of a problem or of the limit of requests."""
+    """Ends the examination after a problem, or at the limit of requests."""
 
 
 class Ranked(NamedTuple):
@@ -86,7 +86,7 @@ class Ranked(NamedTuple):
 
 
 def examine(subject: Subject) -> Examination:
-    """Examine a server: yield each request and each pause, take the outcome, return the diagnosis."""
+    """Examine a server: yield requests and pauses, receive their outcomes, and return the diagnosis."""
     return _Examiner(subject).run()
 
 
@@ -142,7 +142,7 @@ class _Examiner:
         with_key: bool = True,
         is_optional: bool = False,
     ) -> Generator[Step, Any, Ranked | Refusal | NoReply]:
-        """Send a request for a ranking; repeat it while the server asks for patience, an optional one for its rate alone."""
+        """Send a request for a ranking; repeat it after transient errors, or only after a rate limit if it is optional."""
         tries = 0
         while True:
             outcome = yield from self._send(Ask("POST", url, body, with_key))
@@ -154,9 +154,9 @@ class _Examiner:
                 return Ranked(rows, outcome)
             refusal = refusals.of(outcome)
             tries += 1
-            # A server that has answered is there, and refuses for the moment.
-            passing = {Reason.RATE} if is_optional else _PASSING
-            if refusal.reason not in passing or tries == (_MORE_TRIES if self._times else _TRIES):
+            # A server that has answered before is retried more often.
+            transient = {Reason.RATE} if is_optional else _TRANSIENT
+            if refusal.reason not in transient or tries == (_MORE_TRIES if self._times else _TRIES):
                 return refusal
             if refusal.reason is Reason.RATE:
                 self._facts["rate_limited"] = True
@@ -177,7 +177,7 @@ class _Examiner:
     # --------------------------------------------------------------------------------------------------------- address
 
     def _find(self) -> Generator[Step, Any, Ranked]:
-        """Find the address of the operation."""
+        """Find the address of the rerank operation."""
         site = addresses.documented_api(self._subject.url)
         if site is not None:
             self._url = site + addresses.PATH
@@ -219,7 +219,7 @@ class _Examiner:
         raise (yield from self._nothing_found(first, pages=pages, redirects=redirects))
 
     def _settle(self, candidate: addresses.Candidate) -> None:
-        """Take the address for that of the operation."""
+        """Record the address of the operation."""
         self._url = candidate.url
         if candidate.is_given:
             return
@@ -232,7 +232,7 @@ class _Examiner:
         )
 
     def _greet(self, url: str) -> Generator[Step, Any, Ranked | Refusal | NoReply]:
-        """Ask for a first ranking, in the form that most servers take; in that of TEI if this one has it."""
+        """Request a first ranking in the form that most servers accept, and then in other forms."""
         vendor = addresses.vendor_of(url)
         forced = self._codec or (codec(vendor) if vendor else None)
         if forced is not None:
@@ -249,7 +249,7 @@ class _Examiner:
         return outcome
 
     def _try_forms(self, url: str, refused: Refusal) -> Generator[Step, Any, Ranked | Refusal | NoReply]:
-        """Try texts in place of documents, and objects in place of strings."""
+        """Try `texts` instead of `documents`, and objects instead of strings."""
         query = QUESTIONS[0].query
         objects = {**_plain(self._asked_model), "documents": _objects(DOCUMENTS)}
         forms: list[Mapping[str, Any]] = [{"query": query, "texts": list(DOCUMENTS)}, objects]
@@ -261,7 +261,7 @@ class _Examiner:
                 self._wraps = form is objects
                 return outcome
             if refused.reason is Reason.TEXTS or _ends_search(outcome):
-                # In the form that the server takes, it says what the problem is.
+                # This error is about the request, not about its form.
                 return outcome
         return refused
 
@@ -274,7 +274,7 @@ class _Examiner:
         return None
 
     def _explain_silence(self, outcome: NoReply, url: str) -> Generator[Step, Any, None]:
-        """Report a request without a response; try the other scheme, without the key, if that can be the cause."""
+        """Report a request without a response; first try the other scheme, without the key, if that may be the cause."""
         if outcome.is_cut:
             found = yield from self._send(
                 Ask("GET", addresses.with_other_scheme(url), with_key=False, is_quick=True)
@@ -290,7 +290,7 @@ class _Examiner:
         return self._fail("tls", says, f"write base_url={addresses.base_of(other)!r}")
 
     def _look_up(self, tried: set[str]) -> Generator[Step, Any, list[addresses.Candidate]]:
-        """Read the server's own OpenAPI document for other addresses."""
+        """Return further addresses from the server's OpenAPI document."""
         reply = yield from self._get(addresses.origin(self._subject.url, "/openapi.json"))
         if not isinstance(reply, Reply) or reply.status != 200:
             return []
@@ -304,7 +304,7 @@ class _Examiner:
     def _nothing_found(
         self, first: Refusal | None, *, pages: int, redirects: int
     ) -> Generator[Step, Any, _Finished]:
-        """Return the end of an examination without an operation: say what is there instead."""
+        """Report that there is no rerank operation, and what the server offers instead."""
         url = self._subject.url
         listed = yield from self._list_models(self._url)
         if listed:
@@ -318,7 +318,7 @@ class _Examiner:
             return self._fail(
                 "wrong_path",
                 f"{shown}: it redirects to {_bare(location)}",
-                "use the address of the API itself; redirects are not followed, as the key would go along",
+                "use the address of the API itself; redirects are not followed, as they would send the key along",
             )
         if not (listed or pages or "operations" in self._facts):
             listed = yield from self._find_operations()
@@ -332,7 +332,7 @@ class _Examiner:
             return self._fail(
                 "wrong_path",
                 f"{shown}: no rerank operation at this address or near it{says}",
-                "check the address in the server's documentation; it ends in /rerank, or has that under it",
+                "check the address in the server's documentation; pass the base URL, or the URL that ends in /rerank",
             )
         return self._fail(
             "not_rerank",
@@ -341,7 +341,7 @@ class _Examiner:
         )
 
     def _find_operations(self) -> Generator[Step, Any, list[str]]:
-        """Return the operations of other APIs that the server has; the empty request is refused before it costs anything."""
+        """Return the operations of other APIs; an empty request is refused before it costs anything."""
         for name in ("/chat/completions", "/embeddings", "/embed"):
             for place in addresses.siblings(self._url, name):
                 reply = yield from self._send(Ask("POST", place, {}, is_quick=True))
@@ -358,7 +358,7 @@ class _Examiner:
     # ------------------------------------------------------------------------------------------------------- refusals
 
     def _overcome(self, refusal: Refusal) -> Generator[Step, Any, Ranked]:
-        """Get a ranking in spite of a refusal, or end with the problem."""
+        """Get a ranking after a refusal, or report the problem."""
         if refusal.reason in (Reason.MODEL, Reason.REQUEST):
             ranked = yield from self._find_model(refusal)
             if ranked is not None:
@@ -366,13 +366,13 @@ class _Examiner:
         raise self._refused(refusal)
 
     def _stopped(self, outcome: Refusal | NoReply, while_doing: str = "") -> _Finished:
-        """Report a request without a ranking as the problem that it is."""
+        """Report the problem of a request without a ranking."""
         if isinstance(outcome, Refusal):
             return self._refused(outcome, while_doing)
         return self._fail(outcome.code, f"{_bare(self._url)}: {outcome.says}", outcome.do)
 
     def _refused(self, refusal: Refusal, while_doing: str = "") -> _Finished:
-        """Report a refusal as the problem that it is."""
+        """Report the problem of a refusal."""
         reason, says = refusal.reason, f"{_bare(self._url)}: {refusal.says}{while_doing}"
         variable = self._subject.key_variable
         if reason is Reason.TLS:
@@ -392,16 +392,14 @@ class _Examiner:
         return self._fail(code, says, do)
 
     def _find_model(self, refusal: Refusal) -> Generator[Step, Any, Ranked | None]:
-        """Find a model that ranks, by the server's list and by the names that vendors have."""
+        """Find a model that ranks: try the server's list, then the default models of vendors."""
         listed = yield from self._list_models(self._url)
         if listed:
             self._facts["models"] = listed
         given = self._subject.model
         about_model = refusal.reason is Reason.MODEL
         wording = f"{_bare(self._url)}: {refusal.says}"
-        names = (
-            f"one of {', '.join(listed[:8])}" if listed else "the name that the server's documentation has"
-        )
+        names = f"one of {', '.join(listed[:8])}" if listed else "the name in the server's documentation"
         if given is not None:
             if about_model:
                 raise self._fail("unknown_model", wording, f"pass --model with {names}")
@@ -421,7 +419,7 @@ class _Examiner:
         return None
 
     def _list_models(self, url: str) -> Generator[Step, Any, list[str]]:
-        """Return the names of the server's models, by the list that APIs like OpenAI's have."""
+        """Return the names of the server's models from `/models`, if it has that."""
         for place in addresses.siblings(url, "/models"):
             reply = yield from self._get(place)
             if not isinstance(reply, Reply) or reply.status != 200:
@@ -438,7 +436,7 @@ class _Examiner:
     # --------------------------------------------------------------------------------------------------------- dialect
 
     def _recognize(self, ranked: Ranked) -> Generator[Step, Any, None]:
-        """Decide on the dialect with which the facade works best."""
+        """Determine the dialect that works best with this client."""
         self._observe(QUESTIONS[0], DOCUMENTS, ranked.rows)
         body = ranked.reply.json
         vendor = addresses.vendor_of(self._url)
@@ -457,7 +455,7 @@ class _Examiner:
         elif given is not None:
             self._report(
                 "not_rerank",
-                f"{_bare(self._url)}: it does not speak the dialect {given!r} but {found!r}",
+                f"{_bare(self._url)}: it speaks the dialect {found!r}, not {given!r}",
                 f"pass dialect={found!r} (--dialect {found})",
             )
         for name in dict.fromkeys(
@@ -471,7 +469,7 @@ class _Examiner:
         self._knows_dialect = True
 
     def _takes_objects(self) -> Generator[Step, Any, bool]:
-        """Find out if the server takes documents as objects, and reads their texts."""
+        """Find out if the server accepts documents as objects and reads their texts."""
         question, documents = _moved(QUESTIONS[0], 5)
         body = {**_plain(self._asked_model), "query": question.query, "documents": _objects(documents)}
         outcome = yield from self._rank(self._url, body, lambda reply: rows_of(codec("openrouter"), reply))
@@ -480,7 +478,7 @@ class _Examiner:
             return False
         observation = Observation(question.query, question.relevant, documents, outcome.rows)
         whole = self._observed[0]
-        # A server that does not read the text of an object gives all the same score.
+        # A server that does not read the text of objects gives them all the same score.
         takes = len(set(observation.scores.values())) > 1 or len(set(whole.scores.values())) < 2
         if takes:
             self._observed.append(observation)
@@ -508,14 +506,14 @@ class _Examiner:
                 self._model = name
                 self._observe(question, documents, outcome.rows)
                 return True
-            if isinstance(outcome, NoReply) or outcome.reason in _PASSING:
-                raise self._stopped(outcome, ", after an answer to the first request")
+            if isinstance(outcome, NoReply) or outcome.reason in _TRANSIENT:
+                raise self._stopped(outcome, ", although the first request was answered")
         return False
 
     # ---------------------------------------------------------------------------------------------------------- probes
 
     def _probe(self) -> Generator[Step, Any, None]:
-        """Send what tells a good ranking from a bad one, and then what finds the limits."""
+        """Send requests that test the ranking, then requests that find limits."""
         yield from self._ask(QUESTIONS[2], 3)
         yield from self._ask(QUESTIONS[3], 6)
         yield from self._ask(QUESTIONS[0], 0)
@@ -539,11 +537,11 @@ class _Examiner:
         moved, documents = _moved(question, by)
         outcome = yield from self._query(moved.query, documents)
         if not isinstance(outcome, Ranked):
-            raise self._stopped(outcome, ", where other requests were answered")
+            raise self._stopped(outcome, ", although other requests were answered")
         self._observe(moved, documents, outcome.rows)
 
     def _ask_copies(self) -> Generator[Step, Any, None]:
-        """Ask with documents as the queries: even a weak model knows the copy of a query."""
+        """Use documents as queries: even a weak model recognizes a copy of the query."""
         for by, place in enumerate(COPIES):
             yield from self._ask(Question(DOCUMENTS[place], place), by)
 
@@ -561,7 +559,7 @@ class _Examiner:
         if by.model != "absent":
             fields["model"] = model or (MODEL if by.model == "required" else None)
         body = by.encode(fields)
-        # Only the default dialect sends objects as they are.
+        # Only the default dialect sends objects unchanged.
         return {**body, "documents": _objects(documents)} if self._wraps and by.name == "openrouter" else body
 
     def _observe(
@@ -581,15 +579,15 @@ class _Examiner:
         outcome = yield from self._query(question.query, documents, 2)
         if isinstance(outcome, Ranked):
             self._observe(question, documents, outcome.rows, 2)
-        elif isinstance(outcome, Refusal) and outcome.reason not in _PASSING:
+        elif isinstance(outcome, Refusal) and outcome.reason not in _TRANSIENT:
             self._report(
                 "ignores_top_n",
-                f"top_n: it is refused: {outcome.says}",
+                f"top_n: the server refuses it: {outcome.says}",
                 "leave top_n out, and cut the ranking yourself",
             )
 
     def _ask_blank(self) -> Generator[Step, Any, None]:
-        """Find out if a blank document, and one that is there twice, have results of their own."""
+        """Find out if a blank document and a duplicate each get a result."""
         if self._is_late():
             return
         question = QUESTIONS[2]
@@ -599,7 +597,7 @@ class _Examiner:
         if isinstance(outcome, Ranked):
             self._facts["blank"] = "taken"
             self._blank = Observation(question.query, None, documents, outcome.rows)
-        elif isinstance(outcome, Refusal) and outcome.reason not in _PASSING:
+        elif isinstance(outcome, Refusal) and outcome.reason not in _TRANSIENT:
             self._facts["blank"] = "refused"
 
     def _check_key(self) -> Generator[Step, Any, None]:
@@ -613,10 +611,10 @@ class _Examiner:
             self._facts["key"] = "needed and taken"
 
     def _is_late(self) -> bool:
-        return self._elapsed > _PATIENCE
+        return self._elapsed > _LATE_AFTER
 
     def _check_many(self) -> Generator[Step, Any, None]:
-        """Find out how many documents the server takes in a request."""
+        """Find the maximum number of documents in a request."""
         by = cast(Codec, self._codec)
         passing, refused = len(DOCUMENTS), 0
         says = ""
@@ -628,7 +626,7 @@ class _Examiner:
                 self._observed.append(Observation(QUESTIONS[0].query, None, documents, outcome.rows))
                 passing = count
                 break
-            if isinstance(outcome, NoReply) or outcome.reason in _PASSING - {Reason.SERVER}:
+            if isinstance(outcome, NoReply) or outcome.reason in _TRANSIENT - {Reason.SERVER}:
                 self._facts["documents_note"] = f"{count} documents: {outcome.says}"
                 break
             refused, says = count, outcome.says
@@ -641,12 +639,12 @@ class _Examiner:
         if passing < by.max_documents:
             self._report(
                 "batch_limit",
-                f"documents: {passing} in one request are taken, {refused} are not: {says}",
+                f"documents: {passing} in one request are accepted, {refused} are not: {says}",
                 f"pass max_documents={passing}; longer lists are then sent in parts",
             )
 
     def _check_long(self) -> Generator[Step, Any, None]:
-        """Find out how long a document may be, and if its end is read."""
+        """Find the maximum length of a document, and check that its end is read."""
         refused: tuple[int, str] | None = None
         taken = 0
         cut_at = 0
@@ -662,7 +660,7 @@ class _Examiner:
                 if not verdicts.is_cut(long):
                     break
                 cut_at = size
-            elif isinstance(outcome, NoReply) or outcome.reason in _PASSING - {Reason.SERVER}:
+            elif isinstance(outcome, NoReply) or outcome.reason in _TRANSIENT - {Reason.SERVER}:
                 self._facts["characters_note"] = f"documents of {size:,} characters: {outcome.says}"
             else:
                 refused = (size, outcome.says)
@@ -671,7 +669,7 @@ class _Examiner:
             self._facts["cuts"] = bool(cut_at)
         if refused is not None:
             limit = (
-                f"{taken:,} characters are taken, {refused[0]:,} are not"
+                f"{taken:,} characters are accepted, {refused[0]:,} are not"
                 if taken
                 else f"{refused[0]:,} characters are too many"
             )
@@ -683,14 +681,14 @@ class _Examiner:
         if cut_at:
             self._report(
                 "truncates",
-                f"documents: of {cut_at:,} characters the end has no effect on the score",
+                f"documents: the end of a text of {cut_at:,} characters has no effect on its score",
                 _SPLIT,
             )
 
     # --------------------------------------------------------------------------------------------------------- results
 
     def _describe(self, ranked: Ranked) -> None:
-        """Note what the first answer shows."""
+        """Record facts from the first answer."""
         reply = ranked.reply
         body = members(reply.json)
         software = _software(reply)
@@ -705,14 +703,14 @@ class _Examiner:
         self._facts["echo"] = echo is not None
 
     def _judge(self) -> None:
-        """Add what the rankings prove."""
+        """Add the problems that the rankings prove."""
         if not self._observed:
             return
         found = verdicts.judge(self._observed)
         if self._blank is not None and {one.code for one in found} <= {"unsorted", "ignores_top_n"}:
             found += verdicts.judge_blank(self._blank)
         if any(one.severity == "error" for one in found):
-            # What such scores say of the end of a text says nothing.
+            # Wrong scores prove nothing about the end of a text.
             self._problems = [one for one in self._problems if one.code != "truncates"]
             self._facts.pop("cuts", None)
         self._problems += found
@@ -759,12 +757,12 @@ class _Examiner:
 
 
 def _ends_search(outcome: Refusal | NoReply) -> bool:
-    """Return True if a request with another model or of another form would end the same way."""
+    """Return True if other models and forms would have the same outcome."""
     return isinstance(outcome, NoReply) or outcome.reason in _SAME_FOR_ALL
 
 
 def _plain(model: str | None) -> dict[str, Any]:
-    """Return the request that most dialects have in common."""
+    """Return a request that most dialects accept."""
     named = {} if model is None else {"model": model}
     return {**named, "query": QUESTIONS[0].query, "documents": list(DOCUMENTS)}
 
@@ -774,7 +772,7 @@ def _objects(documents: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _moved(question: Question, by: int) -> tuple[Question, list[str]]:
-    """Return the question with the place of its answer among the rotated documents, and those."""
+    """Return the question for the rotated documents, and these documents."""
     return question._replace(relevant=(question.relevant - by) % len(DOCUMENTS)), probes.rotated(by)
 
 
@@ -785,7 +783,7 @@ def _shape(dialect: str) -> str:
 def _flat_dialect(body: object, *, takes_objects: bool) -> str:
     """Return the dialect of an answer with results.
 
-    The default dialect can do most, so it is named where all of it works. Jina's own answers are known by their `object`.
+    The default dialect has the most features, so it is preferred if all of it works. Jina's answers have an `object`.
     """
     fields = members(body)
     versioned = members(members(fields.get("meta")).get("api_version"))
@@ -798,7 +796,7 @@ def _flat_dialect(body: object, *, takes_objects: bool) -> str:
 
 
 def _software(reply: Reply) -> str | None:
-    """Return the server's software, as far as its answer shows it."""
+    """Return the server's software, if the answer shows it."""
     headers, body = reply.headers, members(reply.json)
     name = str(body.get("id"))
     for found, is_there in (
@@ -806,7 +804,7 @@ def _software(reply: Reply) -> str | None:
         ("TEI", "x-compute-type" in headers),
         ("llama.cpp", "llama.cpp" in headers.get("server", "")),
         ("infinity", name.startswith("infinity-")),
-        # Others name their answers so too, but count no tokens.
+        # Other servers use such ids too, but do not count tokens.
         ("vLLM", name.startswith(("score-", "rerank-")) and "total_tokens" in members(body.get("usage"))),
     ):
         if is_there:
@@ -820,17 +818,17 @@ def _retry_after(reply: Reply) -> float | None:
 
 
 def _limit_in(words: str, sent: int) -> int | None:
-    """Return the limit that an error names: the largest number below that of the documents sent."""
+    """Return the limit that an error names: the largest number below the number of documents sent."""
     words = words.partition("(")[2]
     numbers = [int(found) for found in re.findall(r"(?<![\d.])\d{1,6}(?![\d.]*\d)", words)]
     return max((number for number in numbers if 0 < number < sent), default=None)
 
 
 def _bare(url: str) -> str:
-    """Return the URL without its query, which may hold a secret."""
+    """Return the URL without its query, which may contain a secret."""
     return url.partition("?")[0]
 
 
 def with_elapsed(diagnosis: Diagnosis, seconds: float) -> Diagnosis:
-    """Return the diagnosis with the seconds that the shell measured."""
+    """Return the diagnosis with the measured duration."""
     return msgspec.structs.replace(diagnosis, elapsed_s=round(seconds, 3))

@@ -1,4 +1,4 @@
-"""The requests that a diagnosis sends, and the reading of their answers."""
+"""The requests of a diagnosis, and readers of their answers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ DOCUMENTS = (
     "Penguins cannot fly.",
     "The violin has four strings and is played with a bow.",
 )
-"""Documents of unrelated subjects and different lengths: one list for all queries, so that no bias of a model for a document
-looks like an answer to the query."""
+"""Documents on unrelated subjects with different lengths. All queries use the same list, so that a bias of the model for one of
+them is recognized."""
 
 
 class Question(NamedTuple):
-    """A query and the place of the one document that answers it, whose words it shares."""
+    """A query, and the position of the only document that answers it and shares its words."""
 
     query: str
     relevant: int
@@ -44,7 +44,7 @@ QUESTIONS = (
 
 
 COPIES = (1, 5, 3, 0, 4)
-"""The places of the documents that are queries too, where the questions show no clear separation."""
+"""The positions of documents to use as queries if the questions show no clear separation."""
 
 
 class Ask(NamedTuple):
@@ -69,7 +69,7 @@ class Reply(NamedTuple):
 
     status: int
     headers: Mapping[str, str]
-    """The headers, by names in lower case."""
+    """The headers, by name in lower case."""
     body: bytes
     seconds: float
 
@@ -81,15 +81,15 @@ class Reply(NamedTuple):
 
     @property
     def json(self) -> object:
-        """The body as plain data, in which NaN and infinity are numbers; None where it is not JSON."""
+        """The body as plain data, also with NaN and infinity; None if it is not JSON."""
         try:
             return cast(object, json.loads(self.body))
         except (ValueError, RecursionError):
             return plain(self.body)
 
     @property
-    def told(self) -> object:
-        """The body as plain data, or as text where it is not JSON."""
+    def content(self) -> object:
+        """The body as plain data, or as text if it is not JSON."""
         found = self.json
         return self.body[:4000].decode("utf-8", "replace") if found is None else found
 
@@ -103,7 +103,7 @@ class NoReply(NamedTuple):
     do: str
     seconds: float
     is_cut: bool = False
-    """True if the other scheme may be that of the port: the server closed the connection, or TLS came to no end."""
+    """True if the port may use the other scheme: the server closed the connection, or TLS did not complete."""
 
 
 class ResultRow(msgspec.Struct, frozen=True):
@@ -115,18 +115,18 @@ class ResultRow(msgspec.Struct, frozen=True):
 
 
 class Observation(NamedTuple):
-    """A request for a ranking, and the results that came of it."""
+    """A request for a ranking and its results."""
 
     query: str
     relevant: int | None
-    """The place of the document that answers the query; None where there is no such document."""
+    """The position of the document that answers the query, or None."""
     texts: Sequence[str]
     rows: Sequence[ResultRow]
     top_n: int | None = None
 
     @property
     def scores(self) -> dict[int, float]:
-        """The valid scores by the places of their documents."""
+        """The valid scores by position of the document."""
         return {
             place: float(cast(float, row.score))
             for row in self.rows
@@ -137,7 +137,7 @@ class Observation(NamedTuple):
 
     @property
     def by_text(self) -> dict[str, float]:
-        """The valid scores by the texts of their documents."""
+        """The valid scores by text of the document."""
         return {self.texts[place]: score for place, score in self.scores.items()}
 
     @property
@@ -147,7 +147,7 @@ class Observation(NamedTuple):
 
 
 def place_of(index: object) -> int | None:
-    """Return an index as an integer; None where it is not one."""
+    """Return an index as an integer; None if it is not one."""
     if isinstance(index, bool) or not isinstance(index, int | float) or not isfinite(index):
         return None
     return int(index) if index == int(index) else None
@@ -159,7 +159,7 @@ def is_score(value: object) -> bool:
 
 
 def rows_of(codec: Codec, reply: Reply) -> list[ResultRow] | None:
-    """Return the results of an answer in this dialect; None where it has none."""
+    """Return the results of an answer in this dialect; None if it has no results."""
     body = reply.json
     if not _names_scores(codec, body):
         return None
@@ -171,13 +171,13 @@ def rows_of(codec: Codec, reply: Reply) -> list[ResultRow] | None:
 
 
 def _names_scores(codec: Codec, body: object) -> bool:
-    """Return True if the results of a body are objects, of which one has the score of the dialect, or that are called so."""
+    """Return True if the body has results of this dialect, recognized by their scores or their key."""
     listed = body if codec.results is None else members(body).get(codec.results)
     if not isinstance(listed, list):
         return False
     items = [members(item) for item in cast("list[object]", listed)]
     if codec.results == "results" and any("index" in item and "score" not in item for item in items):
-        return True  # without a score, but nothing else has results with an index
+        return True  # only rankings have results with an index, even if the scores are missing
     return not items or any(name in item for item in items for name in codec.scores)
 
 
@@ -186,7 +186,7 @@ def _echo(document: object) -> object:
 
 
 def rotated(by: int) -> list[str]:
-    """Return the documents in the same circular order, begun at another one."""
+    """Return the documents rotated by some places."""
     return [*DOCUMENTS[by:], *DOCUMENTS[:by]]
 
 
@@ -195,7 +195,7 @@ def many(count: int) -> list[str]:
     return [f"{DOCUMENTS[number % len(DOCUMENTS)]} ({number})" for number in range(count)]
 
 
-# Sentences that share no word with the questions below but the smallest.
+# Sentences that share only stop words with the query below.
 _FILLER = (
     "Our committee met again after lunch to go over the minutes. ",
     "Several members had brought their own notes and asked for more time. ",
@@ -209,7 +209,7 @@ _OTHER = "A gardener called Beatrix repainted several wooden fences."
 
 
 class LongTexts(NamedTuple):
-    """Texts of one length that differ in their meaning at the beginning or at the end alone."""
+    """Texts of similar length that differ only at the beginning or at the end."""
 
     answer_last: str
     other_last: str

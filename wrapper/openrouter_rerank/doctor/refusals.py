@@ -125,7 +125,7 @@ _UPSTREAM = re.compile(
 
 def of(reply: Reply) -> Refusal:
     """Return the reason why a response has no ranking."""
-    body = reply.told
+    body = reply.content
     return Refusal(_reason(reply, body), _says(reply, body), reply)
 
 

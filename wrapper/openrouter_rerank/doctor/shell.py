@@ -34,14 +34,14 @@ from openrouter_rerank.request import seconds, whole_number
 from openrouter_rerank.version import VERSION
 
 _LARGEST = 4 * 2**20
-"""The largest body that is read; that of 300 echoed documents is far below."""
+"""The maximum bytes to read of a body; 300 echoed documents are far smaller."""
 _HEADERS = {
     "User-Agent": f"openrouter-rerank/{VERSION}",
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",
 }
 _QUICK = 2.0
-"""Seconds for a request that needs no ranking."""
+"""The timeout of a request without a ranking."""
 
 
 def examine_url(  # noqa: PLR0913 - the arguments of `diagnose`
@@ -58,7 +58,7 @@ def examine_url(  # noqa: PLR0913 - the arguments of `diagnose`
     """Examine a server over the network.
 
     Raises:
-        TypeError, ValueError: An argument can never work; nothing was sent.
+        TypeError, ValueError: An argument is invalid; nothing was sent.
     """
     given: Masked[str] = Masked(addresses.complete(mask(url)))
     if dialect is not None:
@@ -92,7 +92,7 @@ def examine_url(  # noqa: PLR0913 - the arguments of `diagnose`
 
 
 def _transport(context: ssl.SSLContext, proxy: Proxy | None) -> httpx.HTTPTransport:
-    """Return a transport: a client of httpx would log each URL, of which the query may hold a secret."""
+    """Return a transport; httpx clients log URLs, whose query may contain a secret."""
     through = None if proxy is None else httpx.Proxy(proxy.address, auth=_credentials(proxy))
     return httpx.HTTPTransport(verify=context, proxy=through, trust_env=False)
 
@@ -117,7 +117,7 @@ def _run(subject: Subject, sender: _Sender) -> Diagnosis:
 
 
 class _Sender:
-    """Sends one request after the other; the answers come back redacted."""
+    """Sends requests one at a time, and redacts the responses."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class _Sender:
         try:
             return self._exchange(ask, began, timeout)
         except httpx.TimeoutException as error:
-            # A server of plain http waits for the rest of what it takes for a request.
+            # A server without TLS reads the handshake as an incomplete request, and waits for the rest.
             return _late(began, timeout)._replace(is_cut=isinstance(error, httpx.ConnectTimeout))
         except httpx.HTTPError as error:
             return self._failure(error, ask, monotonic() - began)
@@ -156,7 +156,7 @@ class _Sender:
         limits = {"timeout": httpx.Timeout(timeout).as_dict()}
         request = httpx.Request(ask.method, ask.url, headers=headers, content=content, extensions=limits)
         with closing(self._transport.handle_request(request)) as response:
-            # A timeout of httpx bounds each read alone, so that a server could send drop by drop.
+            # A timeout of httpx limits single reads, so a slow server could send for a long time.
             for piece in response.iter_bytes():
                 pieces.append(piece)
                 size += len(piece)
@@ -199,7 +199,7 @@ def _redacted(diagnosis: Diagnosis, redactor: Redactor) -> Diagnosis:
 
 @hides_frames
 def given_key(api_key: str | None) -> Key | None:
-    """Return the key as it was given; None for none.
+    """Return the key; None if there is no key.
 
     Raises:
         TypeError, ValueError: It cannot be sent. The message does not contain it.

@@ -1,4 +1,4 @@
-"""Judge the rankings of a server: which faults their scores and indices prove."""
+"""Find the faults that the scores and indices of rankings prove."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import cast
 from openrouter_rerank.doctor.probes import COPIES, DOCUMENTS, Observation, is_score, place_of
 from openrouter_rerank.doctor.report import Problem, problem
 
-# Scores that are all nearer to zero, or to one, say nothing: of a real pair a model says more.
+# If all scores are nearer than this to zero, or to one, they mean nothing; real scores of relevant documents differ more.
 _VANISHING = 1e-6
-# Scores of unrelated documents that are nearer to each other than this part of them.
+# If all scores differ by less than this fraction, they are nearly the same.
 _NARROW = 1e-3
-# Noise of a GPU is a small part of the spread; random scores fill it.
+# The noise of a GPU is below this fraction of the spread; random scores differ by more.
 _NOISE = 0.1
-# A ranking by chance has a mean of 3.5 documents above the relevant one. This is lower, as five questions vary.
+# By chance, 3.5 documents on average are above the relevant one; lower here, because five questions vary.
 _CHANCE = 2.8
-# So many questions must agree on a fault that a weak model has by chance.
+# The minimum number of questions that must agree on a fault that a weak model may show by chance.
 _LEAST = 4
 
 
 def judge(observed: Sequence[Observation]) -> list[Problem]:
     """Return the problems of the rankings.
 
-    A fault hides those that follow from it: nothing is said of the order of invalid scores.
+    A fault hides its consequences: invalid scores are reported, and not their order.
     """
     warnings = [*_unsorted(observed), *_dropped(observed), *_top_n(observed)]
     return [*_first(_invalid(observed), _shifted(observed), _meaning(observed), warnings)]
 
 
 def separation(observed: Sequence[Observation]) -> tuple[int, int]:
-    """Return for how many questions, without copies, the relevant document has the highest score, and of how many."""
+    """Return the number of questions whose relevant document comes first, and the number of all; copies do not count."""
     places = [_place(one) for one in _asked(observed) if one.query not in DOCUMENTS]
     return sum(place == 0 for place in places), len(places)
 
@@ -43,7 +43,7 @@ def is_unclear(observed: Sequence[Observation]) -> bool:
 
 
 def scale_of(observed: Sequence[Observation]) -> str | None:
-    """Return the scale of the scores, as far as they show it."""
+    """Return the scale of the scores; None without scores."""
     scores = [score for one in observed for score in one.scores.values()]
     if not scores:
         return None
@@ -53,10 +53,10 @@ def scale_of(observed: Sequence[Observation]) -> str | None:
 
 
 def is_cut(long: Observation) -> bool:
-    """Return True if it is proven that the end of the texts of `probes.long_texts` was not read.
+    """Return True if the end of the texts of `probes.long_texts` was provably not read.
 
-    Proven means: exactly the same score with two different ends, and another one with the same sentence at the beginning.
-    A score that a long text dilutes, or that is rounded, has the same value in all three.
+    The proof: two different ends have exactly the same score, but the answer at the beginning has another one. A diluted
+    or rounded score would be the same in all three texts.
     """
     if not long.is_whole:
         return False
@@ -70,7 +70,7 @@ def _first(*groups: Sequence[Problem]) -> Sequence[Problem]:
 
 
 def _asked(observed: Sequence[Observation]) -> list[Observation]:
-    """Return the complete rankings that have a relevant document, without repeats of a query."""
+    """Return the complete rankings with a relevant document, one for each query."""
     by_query = {one.query: one for one in reversed(observed) if one.relevant is not None and one.is_whole}
     return list(by_query.values())
 
@@ -104,7 +104,7 @@ _SHIFTED = "report it to the server's maintainers; results would be assigned to 
 
 
 def _shifted(observed: Sequence[Observation]) -> list[Problem]:
-    """Report indices that name other documents than they are about."""
+    """Report indices that point to the wrong documents."""
     return [
         problem("shifted_index", says, _SHIFTED)
         for says in (_impossible(observed) or _mismatched(observed) or _displaced(observed),)
@@ -131,7 +131,7 @@ def _impossible(observed: Sequence[Observation]) -> str:
 
 
 def _mismatched(observed: Sequence[Observation]) -> str:
-    """Return where the text that a result echoes is that of another document of the request."""
+    """Describe a result that echoes another document of the request; empty if there is none."""
     for one in observed:
         for row in one.rows:
             place = place_of(row.index) or 0
@@ -142,15 +142,15 @@ def _mismatched(observed: Sequence[Observation]) -> str:
 
 
 def _displaced(observed: Sequence[Observation]) -> str:
-    """Return by how many places the best result misses the relevant document, if all questions agree on it.
+    """Describe by how many places the best result misses the relevant document, if all questions agree.
 
-    The documents of a question stand in different orders, so no bias of a model for a place or a document agrees.
+    The order of the documents differs between questions, so a bias of the model for a place or a document does not agree.
     """
     asked = [one for one in observed if one.relevant is not None and one.is_whole and not one.top_n]
     if len({one.query for one in asked}) < _LEAST:
         return ""
     if all(map(_is_numbered, asked)) and not _follow_places(asked):
-        return f"index: in all {len(asked)} rankings it is the place in the ranking, not that in the request"
+        return f"index: in all {len(asked)} rankings it is the position in the ranking, not in the request"
     if any(map(_is_tied, asked)):
         return ""
     best = [max(one.scores, key=one.scores.__getitem__) for one in asked]
@@ -165,7 +165,7 @@ def _displaced(observed: Sequence[Observation]) -> str:
     if len(offsets) == 1 and offsets != {0}:
         offset = offsets.pop()
         by = offset if offset <= sizes[0] // 2 else offset - sizes[0]
-        return f"index: in all {len(asked)} rankings the best result is {by:+d} beside the relevant document"
+        return f"index: in all {len(asked)} rankings it is off by {by:+d}"
     return ""
 
 
@@ -204,24 +204,24 @@ _MODEL = "check that the model is a reranker, how it was converted, and its pool
 
 
 def _constant(observed: Sequence[Observation]) -> Iterator[Problem]:
-    """Report that all documents of each question have one score."""
+    """Report that all documents of each question have the same score."""
     asked = _asked(observed)
     if len(asked) >= 2 and all(len(set(one.scores.values())) == 1 for one in asked):
         value = next(iter(asked[0].scores.values()))
-        yield problem("constant_scores", f"scores: each document has the same ({value!r})", _MODEL)
+        yield problem("constant_scores", f"scores: all documents have the same score ({value!r})", _MODEL)
 
 
 def _degenerate(observed: Sequence[Observation]) -> Iterator[Problem]:
-    """Report that all scores are next to 0, next to 1, or next to each other."""
+    """Report that all scores are close to 0, close to 1, or nearly the same."""
     asked = _asked(observed)
     if len(asked) < 2:
         return
     scores = [score for one in asked for score in one.scores.values()]
     low, high = min(scores), max(scores)
     if max(abs(low), abs(high)) < _VANISHING:
-        says = f"scores: all are next to zero (at most {max(scores, key=abs):.3g})"
+        says = f"scores: all are close to 0 (at most {max(scores, key=abs):.3g})"
     elif low > 1 - _VANISHING and high <= 1:
-        says = f"scores: all are next to 1 (at least {low!r})"
+        says = f"scores: all are close to 1 (at least {low!r})"
     elif low < high and high - low < _NARROW * max(abs(low), abs(high)):
         says = f"scores: all are nearly the same ({low!r} to {high!r})"
     else:
@@ -230,7 +230,7 @@ def _degenerate(observed: Sequence[Observation]) -> Iterator[Problem]:
 
 
 def _random(observed: Sequence[Observation]) -> Iterator[Problem]:
-    """Report that the same request, or the same documents in another order, have quite different scores."""
+    """Report that a repeated request, or the same documents in another order, get clearly different scores."""
     pairs = [
         (one, other)
         for one, other in combinations(observed, 2)
@@ -239,21 +239,21 @@ def _random(observed: Sequence[Observation]) -> Iterator[Problem]:
     repeated = [pair for pair in pairs if list(pair[0].texts) == list(pair[1].texts)]
     moved = [pair for pair in pairs if pair not in repeated]
     if any(_has_changed(*pair) for pair in repeated):
-        says = "the same request has other scores when it is sent again"
+        says = "a repeated request gets different scores"
     elif moved and _follow_places(observed):
-        says = "they belong to places in the list, whatever documents are there"
+        says = "they depend only on the position in the list, not on the document"
     elif len({one.query for one, _ in moved}) > 1 and _is_unrelated(moved):
-        says = "the same documents in another order have other scores"
+        says = "the same documents in another order get different scores"
     else:
         return
-    do = "check the server's batching and cache, and that dropout is off; its order cannot be trusted"
+    do = "do not trust the order; check the server's batching and cache, and that dropout is off"
     yield problem("random_scores", f"scores: {says}", do)
 
 
 def _is_unrelated(moved: Sequence[tuple[Observation, Observation]]) -> bool:
-    """Return True if the order of the documents says little of the order of the scores of the other request.
+    """Return True if the rankings of the same documents in different orders are nearly unrelated.
 
-    Models that look at all documents at once change their scores a little, and the order of what is irrelevant.
+    A listwise model also changes its scores a little, and the order of irrelevant documents.
     """
     products = [product for pair in moved for product in _products(*pair)]
     opposing = sum(product < 0 for product in products)
@@ -271,13 +271,13 @@ def _has_changed(one: Observation, other: Observation) -> bool:
 
 
 def _products(one: Observation, other: Observation) -> list[float]:
-    """Return a number for each pair of documents: negative if the two rankings disagree on its order."""
+    """Return a number for each pair of documents; negative if the two rankings disagree on their order."""
     first, second = one.by_text, other.by_text
     return [(first[a] - first[b]) * (second[a] - second[b]) for a, b in combinations(first, 2)]
 
 
 def _follow_places(observed: Sequence[Observation]) -> bool:
-    """Return True if all answers have the same score at the same place."""
+    """Return True if all answers have the same scores at the same positions."""
     return len({tuple(sorted(one.scores.items())) for one in observed if one.is_whole}) == 1
 
 
@@ -294,19 +294,19 @@ def _ignored_query(observed: Sequence[Observation]) -> Iterator[Problem]:
 
 
 def _inverted(observed: Sequence[Observation]) -> Iterator[Problem]:
-    """Report that relevant documents come last in unrelated questions, which happens to no weak model by chance."""
+    """Report that relevant documents come last for unrelated questions, which does not happen by chance."""
     asked = _asked(observed)
     last = [_is_last(one) for one in asked]
     if len(asked) >= _LEAST and sum(last) >= max(_LEAST, len(asked) - 1) and all(map(_is_low, asked)):
         yield problem(
             "inverted_order",
             f"scores: the only relevant document has the lowest score for {sum(last)} of {len(asked)} queries",
-            "negate the scores at the server: it sends distances, or the label of irrelevance",
+            "negate the scores at the server; it sends distances, or the score of irrelevance",
         )
 
 
 def _is_last(one: Observation) -> bool:
-    """Return True if every other document has a higher score than the relevant one, or if it is the last of the lowest."""
+    """Return True if the relevant document has the lowest score and comes last."""
     scores, relevant = one.scores, one.relevant or 0
     lowest = [
         place for place, score in scores.items() if score == scores[relevant]
@@ -321,9 +321,9 @@ def _is_low(one: Observation) -> bool:
 
 
 def _meaningless(observed: Sequence[Observation]) -> Iterator[Problem]:
-    """Report that relevant documents, and copies of the query among them, have the places that chance gives.
+    """Report that relevant documents, including copies of the query, rank no better than by chance.
 
-    A weak model is not reported: it knows a copy, and does better than chance with questions.
+    A weak model is not reported, as it recognizes copies and does better than chance with questions.
     """
     asked = _asked(observed)
     copies = [one for one in asked if one.query in DOCUMENTS]
@@ -341,21 +341,21 @@ def _meaningless(observed: Sequence[Observation]) -> Iterator[Problem]:
 
 
 def judge_blank(one: Observation) -> list[Problem]:
-    """Return the problem of a ranking whose first document is blank, and whose last one is a copy of another."""
+    """Return the problem of a ranking whose first document is blank and whose last one is a duplicate."""
     copied, last = one.texts.index(one.texts[-1]), len(one.texts) - 1
     found = {place_of(row.index) for row in one.rows}
     missing = [place for place in range(len(one.texts)) if place not in found]
     if not missing:
         wrong = [row for row in one.rows if not is_score(row.score)]
-        says = "scores: that of a blank document is not a finite number"
+        says = "scores: the score of a blank document is not a finite number"
         is_blank = [place_of(row.index) for row in wrong] == [0]
         return [problem("invalid_scores", says, _SKIP, severity="warning")] if is_blank else []
     if missing == [0]:
-        says = "results: a blank document has none"
+        says = "results: a blank document has no result"
     elif missing == [last] and one.scores.get(copied - 1) == one.scores.get(copied):
-        says = "results: a blank document has none, and the indices of those behind it are counted without it"
+        says = "results: a blank document has no result, and the indices after it are shifted"
     elif missing in ([copied], [last]):
-        says = "results: two documents with the same text have one result"
+        says = "results: two documents with the same text share one result"
     else:
         says = f"results: {len(one.rows)} came back for {len(one.texts)} documents, one of them blank and one repeated"
     return [problem("drops_documents", says, _SKIP)]
@@ -369,7 +369,7 @@ def _unsorted(observed: Sequence[Observation]) -> Iterator[Problem]:
             yield problem(
                 "unsorted",
                 "results: they are not sorted by score",
-                "nothing; this client sorts them, and other clients may not",
+                "nothing to do; this client sorts them, but other clients may not",
             )
             return
 
@@ -381,13 +381,13 @@ def _dropped(observed: Sequence[Observation]) -> Iterator[Problem]:
             yield problem(
                 "drops_documents",
                 f"results: {len(one.rows)} came back for {len(one.texts)} documents, without a top_n",
-                "send fewer documents at a time (max_documents=), or check the server's defaults; `unranked` lists what is missing",
+                "send fewer documents at a time (max_documents=), or check the server's defaults; `unranked` lists the missing documents",
             )
             return
 
 
 def _top_n(observed: Sequence[Observation]) -> list[Problem]:
-    """Report a `top_n` that was not followed."""
+    """Report a `top_n` that the server ignored."""
     for one in observed:
         if one.top_n is None:
             continue
@@ -397,17 +397,17 @@ def _top_n(observed: Sequence[Observation]) -> list[Problem]:
                 problem(
                     "ignores_top_n",
                     says,
-                    "nothing; this client cuts the results, and a billed answer is no smaller",
+                    "nothing to do; this client cuts the results, but the server sends and may bill all of them",
                 )
             ]
         if _is_cut_first(one, observed):
-            says = "top_n: the first documents were ranked, and not the best of all returned"
+            says = "top_n: the server ranks only the first documents instead of returning the best"
             return [problem("ignores_top_n", says, "leave top_n out, and cut the ranking yourself")]
     return []
 
 
 def _is_cut_first(one: Observation, observed: Sequence[Observation]) -> bool:
-    """Return True if the best document of the whole ranking is missing in the shorter one."""
+    """Return True if the best document is missing from the ranking with `top_n`."""
     whole = next((other for other in observed if other.query == one.query and other.is_whole), None)
     if whole is None or _is_tied(whole) or not one.scores:
         return False

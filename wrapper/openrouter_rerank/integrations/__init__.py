@@ -1,1 +1,1 @@
-"""Adapters for frameworks, and tracing. Each module needs the extra of its name."""
+"""Adapters for frameworks, and tracing. Each module needs the extra with its name."""

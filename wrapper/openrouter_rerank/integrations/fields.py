@@ -1,5 +1,5 @@
-"""The settings of an adapter as the fields of a pydantic model, for frameworks whose components are such."""
-# Types are checked where pydantic is not there, so what comes from it is unknown.
+"""The settings of an adapter as fields of a pydantic model, for frameworks with pydantic components."""
+# Types are also checked without pydantic, so that its types are unknown.
 # mypy: disable-error-code="import-not-found,misc,no-any-return"
 # pyright: reportMissingImports=false, reportUntypedBaseClass=false, reportUnknownMemberType=false
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
@@ -16,13 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, creat
 from openrouter_rerank.integrations.pair import Pair, Setup, plain, splitter_of
 from openrouter_rerank.options import CALL, CallOptions, refuse_unknown
 
-# A header may be a secret.
+# Headers may contain secrets.
 _HIDDEN = ("extra_headers",)
 
 if TYPE_CHECKING:
     Options = BaseModel
 else:
-    # Any, as the values are checked by the request that they are for, in its own words.
+    # Any, because the request validates the values with its own messages.
     Options = create_model(
         "Options",
         **{name: (Any, Field(None, repr=name not in _HIDDEN)) for name in CallOptions.__annotations__},
@@ -30,7 +30,7 @@ else:
 
 
 class AdapterSettings(Options):
-    """The options of a call as fields, and those of the rerankers that an adapter makes. At each call they count as they are."""
+    """The options of calls and of the rerankers as fields. Each call uses the current values."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -58,12 +58,12 @@ class AdapterSettings(Options):
 
     @classmethod
     def _known(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options as the fields have them; refuse an unknown one."""
+        """Return the options as values of the fields; raise for an unknown one."""
         refuse_unknown(cls.__name__, options, cls.model_fields)
         return {name: splitter_of(value) if name == "splitter" else value for name, value in options.items()}
 
     def _check(self) -> None:
-        """Check the settings, and the key where the rerankers are ours to make."""
+        """Validate the settings, and the key unless a ready reranker was passed."""
         setup = self._setup()
         setup.check()
         if not setup.is_ready:
@@ -72,7 +72,7 @@ class AdapterSettings(Options):
     def _setup(self) -> Setup:
         fields = self.__dict__
         known = type(self).model_fields
-        # model_copy(update=...) takes any name; a cached property is a name of the class.
+        # model_copy(update=...) accepts any name; names of the class, such as cached properties, are fine.
         unknown = [name for name in fields if name not in known and not hasattr(type(self), name)]
         refuse_unknown(type(self).__name__, unknown, known)
         key = fields["api_key"]
@@ -93,22 +93,22 @@ class AdapterSettings(Options):
 
     @field_serializer("reranker", "async_reranker")
     def _shown(self, value: Any) -> str | None:
-        # It cannot be written; to read this back is refused, where to leave it out would rank by another server.
+        # A reranker cannot be serialized. Loading its repr raises; without it, calls would go to another server.
         return None if value is None else repr(value)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             if name == "base_url" and isinstance(value, str):
-                yield name, value.partition("?")[0]  # its query may hold a secret
+                yield name, value.partition("?")[0]  # the query may contain a secret
             elif value is not None:
                 yield name, value
 
     def __copy__(self) -> Self:
         copied = super().__copy__()
-        copied._pair = copy(self._pair)  # noqa: SLF001 - of its own class
+        copied._pair = copy(self._pair)  # noqa: SLF001 - the same class
         return copied
 
-    # The frameworks' own are passed over: LlamaIndex leaves out what cannot be pickled.
+    # Not the framework's method: LlamaIndex silently omits attributes that cannot be pickled.
     def __getstate__(self) -> dict[Any, Any]:
         setup = self._setup()
         has_key = setup.key is not None and bool(setup.key())
@@ -120,5 +120,5 @@ class AdapterSettings(Options):
 
 
 def masked(key: SecretStr | str | None) -> SecretStr | None:
-    """Return the key where no repr shows it."""
+    """Return the key as a SecretStr."""
     return SecretStr(key) if isinstance(key, str) else key

@@ -1,10 +1,10 @@
-"""A ranker component for Haystack, on haystack-ai alone. It needs the extra `haystack`."""
-# Types are checked where Haystack is not there, so what comes from it is unknown.
+"""A ranker component for Haystack. It needs only haystack-ai, from the extra `haystack`."""
+# Types are also checked without Haystack, so that its types are unknown.
 # mypy: disable-error-code="import-not-found,no-any-return,untyped-decorator"
 # pyright: reportMissingImports=false, reportUntypedClassDecorator=false, reportUntypedFunctionDecorator=false
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownParameterType=false
-# Annotations are no strings here, as Haystack reads those of `run`.
+# No `from __future__ import annotations`, as Haystack reads the annotations of `run`.
 
 from copy import deepcopy
 from dataclasses import replace
@@ -29,11 +29,11 @@ except ModuleNotFoundError as error:
     _message = f"the adapter for Haystack needs {error.name}: pip install 'openrouter-rerank[haystack]', or '.[haystack]' in a clone"
     raise ImportError(_message) from error
 
-# Not strict: an absent key is refused by the reranker, whose message says what else there is.
+# Not strict, because the reranker's message for a missing key also names alternatives.
 _FROM_ENVIRONMENT = Secret.from_env_var(KEY_VARIABLE, strict=False)
-# The options that have Haystack's names here.
+# Options with Haystack's names.
 _RENAMED = {"top_n": "top_k", "min_score": "score_threshold"}
-# Without those, as they are arguments of `run` and of the constructor.
+# The other options; `model` is an argument of the constructor.
 _OPTIONS = tuple(name for name in CallOptions.__annotations__ if name not in {*_RENAMED, "model"})
 _Named = type(
     "Options", (), {"__annotations__": {name: CallOptions.__annotations__[name] for name in _OPTIONS}}
@@ -48,24 +48,24 @@ class OpenRouterRanker:
     `score_threshold` all documents are returned. The content of a document is sent, and its blob if that is an image. Each
     argument is an attribute; a run uses its current value.
 
-    A copy shares the connections while its address, key and deadline are the same.
+    A copy shares the connections as long as its URL, key and deadline are the same.
 
     Args:
         model: The model, as `author/name`.
-        top_k: The largest number of documents.
-        score_threshold: The lowest score that a document may have. The scale is the model's own.
-        api_key: The key; by default from the environment variable OPENROUTER_API_KEY. None sends none.
-        dialect: The API that the server speaks, as for `Reranker`. It also determines the default variable of the key.
-        api_base_url: The address under which `/rerank` lies; by default the vendor's of the dialect.
+        top_k: The maximum number of documents.
+        score_threshold: The minimum score of a document. The scale depends on the model.
+        api_key: The key; by default from the environment variable OPENROUTER_API_KEY. With None, no key is sent.
+        dialect: The API of the server, as for `Reranker`. It also determines the default variable of the key.
+        api_base_url: The base URL of `/rerank`; by default the one of the dialect's vendor.
         meta_fields_to_embed: The fields of a document's meta to send before its content.
-        meta_data_separator: The separator between these and the content.
+        meta_data_separator: The separator between these fields and the content.
         deadline: As for `Reranker`.
         on_error: "raise" (the default), or "keep_order", which returns copies of the first `top_k` documents in their original
-            order and with their own scores, in place of any RerankError. A warning in the log has the reason.
-        reranker, async_reranker: Ready rerankers with other settings. You close them. With one, the component cannot be
-            serialized.
+            order and with their own scores, instead of raising a RerankError. The reason is logged as a warning.
+        reranker, async_reranker: Ready rerankers with other settings, which you close yourself. With one, the component
+            cannot be serialized.
         provider, timeout, splitter, blank: As for `Reranker.rerank`, and all its other options. `splitter` may be
-            `split_by_words(300, 50)`, which can be serialized. With "skip" as `blank`, a document without content is left out.
+            `split_by_words(300, 50)`, which can be serialized. With `blank="skip"`, documents without content are omitted.
 
     Raises:
         ValueError: An argument is invalid, or belongs to a ready reranker.
@@ -125,7 +125,7 @@ class OpenRouterRanker:
             value = options.get(name)
             setattr(self, name, splitter_of(value) if name == "splitter" else value)
         self._pair = Pair()
-        # Not the key: where a pipeline is put together there may be none.
+        # Do not check the key: it may be missing where a pipeline is built.
         self._setup().check()
 
     document(__init__, _Named, {})
@@ -142,7 +142,7 @@ class OpenRouterRanker:
                 "base_url": self.api_base_url,
                 "deadline": self.deadline,
             },
-            # OpenRouter's key goes to no server of another dialect.
+            # OpenRouter's key is not sent to servers of other dialects.
             key=None if has_own_key and self.api_key == _FROM_ENVIRONMENT else self._key,
             key_source=self.api_key,
             reranker=self.reranker,
@@ -167,7 +167,7 @@ class OpenRouterRanker:
         return dict(vars(self))
 
     def warm_up(self) -> None:
-        """Make the sync reranker, so that bad settings fail before anything runs.
+        """Create the sync reranker, so that invalid settings fail early.
 
         Raises:
             ValueError: There is no key, or an argument has an invalid value.
@@ -178,7 +178,7 @@ class OpenRouterRanker:
             self._pair.sync(setup)
 
     async def warm_up_async(self) -> None:
-        """Make the async reranker; it raises as `warm_up` does."""
+        """Create the async reranker; raises like `warm_up`."""
         setup = self._setup()
         if not setup.is_ready:
             await self._pair.asynchronous(setup)
@@ -207,20 +207,20 @@ class OpenRouterRanker:
         top_k: int | None = None,
         score_threshold: float | None = None,
     ) -> dict[str, list[Document]]:
-        """Run with `await`, without a thread."""
+        """Run like `run`, with `await` and without a thread."""
         setup = self._setup().changed(top_n=top_k, min_score=score_threshold)
         return _output(await self._pair.arerank(setup, query, documents, self._sendable))
 
     def close(self) -> None:
-        """Close the connections of sync runs, unless the reranker was given. A later run opens new ones."""
+        """Close the connections of sync runs, unless the reranker was passed. A later run opens new ones."""
         self._pair.close()
 
     async def close_async(self) -> None:
-        """Close all connections, unless the rerankers were given. A later run opens new ones."""
+        """Close all connections, unless the rerankers were passed. A later run opens new ones."""
         await self._pair.aclose()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the component as a dictionary, with the name of the key's variable and never the key.
+        """Return the component as a dictionary, with the variable of the key but never the key.
 
         Raises:
             SerializationError: A ready reranker, headers, or a function as `splitter` cannot be serialized.
@@ -228,12 +228,12 @@ class OpenRouterRanker:
         splitter = plain("splitter", splitter_of(self.splitter))
         cannot = {
             "a ready reranker": self.reranker is not None or self.async_reranker is not None,
-            "extra_headers, which may hold secrets,": bool(self.extra_headers),
+            "extra_headers, which may contain secrets,": bool(self.extra_headers),
             "a function as splitter (other than split_by_words(...))": callable(splitter),
         }
-        for what, is_there in cannot.items():
+        for part, is_there in cannot.items():
             if is_there:
-                message = f"an OpenRouterRanker with {what} cannot be serialized; make it by other arguments"
+                message = f"an OpenRouterRanker with {part} cannot be serialized; use other arguments"
                 raise SerializationError(message)
         options = {name: plain(name, getattr(self, name)) for name in _OPTIONS}
         return default_to_dict(

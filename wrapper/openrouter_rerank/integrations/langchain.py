@@ -1,5 +1,5 @@
-"""A document compressor for LangChain, on langchain-core alone. It needs the extra `langchain`."""
-# Types are checked where LangChain is not there, so what comes from it is unknown.
+"""A document compressor for LangChain. It needs only langchain-core, from the extra `langchain`."""
+# Types are also checked without LangChain, so that its types are unknown.
 # mypy: disable-error-code="import-not-found,misc,no-any-return"
 # pyright: reportMissingImports=false, reportUntypedBaseClass=false, reportUnknownMemberType=false
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
@@ -38,17 +38,17 @@ class OpenRouterRerank(AdapterSettings, BaseDocumentCompressor):
     Sync calls use a `Reranker`, and async calls an `AsyncReranker`. Their errors are raised unchanged. Without `top_n` and
     `min_score` all documents are returned. Each argument is an attribute; a call uses its current value.
 
-    A copy shares the connections while its address, key and deadline are the same. A dump or pickle contains no key; the
-    key is read from the environment where it is loaded.
+    A copy shares the connections as long as its URL, key and deadline are the same. Dumps and pickles do not contain the
+    key; it is read from the environment when they are loaded.
 
     Args:
         model, top_n, min_score, provider, timeout, splitter, blank: As for `Reranker.rerank`, and all its other options.
             `splitter` may be `split_by_words(300, 50)`, which can be dumped.
-        api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
+        api_key: The key; by default from the environment variable OPENROUTER_API_KEY. With an empty string, no key is sent.
         dialect, base_url, deadline: As for `Reranker`.
         on_error: "raise" (the default), or "keep_order", which returns copies of the first `top_n` documents in their original
-            order, without `relevance_score`, in place of any RerankError. A warning in the log has the reason.
-        reranker, async_reranker: Ready rerankers with other settings. You close them.
+            order, without `relevance_score`, instead of raising a RerankError. The reason is logged as a warning.
+        reranker, async_reranker: Ready rerankers with other settings, which you close yourself.
 
     Raises:
         ValueError: There is no key, or an argument has an invalid value.
@@ -98,7 +98,7 @@ class OpenRouterRerank(AdapterSettings, BaseDocumentCompressor):
         self,
         documents: Sequence[Document],
         query: str,
-        callbacks: Callbacks | None = None,  # noqa: ARG002 - LangChain passes them; a compressor is no run of its own
+        callbacks: Callbacks | None = None,  # noqa: ARG002 - LangChain passes them, but a compressor is not a run
     ) -> Sequence[Document]:
         """Return the documents by relevance to the query, best first. An empty list sends nothing.
 
@@ -113,7 +113,7 @@ class OpenRouterRerank(AdapterSettings, BaseDocumentCompressor):
         query: str,
         callbacks: Callbacks | None = None,  # noqa: ARG002 - as above
     ) -> Sequence[Document]:
-        """Return the same with `await`, without a thread."""
+        """Return the documents like `compress_documents`, with `await` and without a thread."""
         return _copies(await self._pair.arerank(self._setup(), query, documents, _text))
 
 

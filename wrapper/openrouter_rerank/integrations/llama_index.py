@@ -1,5 +1,5 @@
-"""A node postprocessor for LlamaIndex, on llama-index-core alone. It needs the extra `llama-index`."""
-# Types are checked where LlamaIndex is not there, so what comes from it is unknown.
+"""A node postprocessor for LlamaIndex. It needs only llama-index-core, from the extra `llama-index`."""
+# Types are also checked without LlamaIndex, so that its types are unknown.
 # mypy: disable-error-code="import-not-found,misc,no-any-return"
 # pyright: reportMissingImports=false, reportUntypedBaseClass=false, reportUnknownMemberType=false
 # pyright: reportPrivateImportUsage=false
@@ -46,18 +46,18 @@ class OpenRouterRerank(AdapterSettings, BaseNodePostprocessor):
     `min_score` all nodes are returned. It sends the events of LlamaIndex's own rerankers. The text of a node is sent with
     the metadata of `metadata_mode`; images are not sent. Each argument is an attribute; a call uses its current value.
 
-    A copy shares the connections while its address, key and deadline are the same. JSON and pickles contain no key; the
-    key is read from the environment where they are loaded.
+    A copy shares the connections as long as its URL, key and deadline are the same. JSON and pickles do not contain the
+    key; it is read from the environment when they are loaded.
 
     Args:
         model, top_n, min_score, provider, timeout, splitter, blank: As for `Reranker.rerank`, and all its other options.
-            `splitter` may be `split_by_words(300, 50)`, which can be written.
-        metadata_mode: The metadata to send with a node's text; by default that which would be embedded.
-        api_key: The key; by default from the environment variable OPENROUTER_API_KEY. The empty string sends none.
+            `splitter` may be `split_by_words(300, 50)`, which can be serialized.
+        metadata_mode: The metadata to send with a node's text; by default the metadata for embeddings.
+        api_key: The key; by default from the environment variable OPENROUTER_API_KEY. With an empty string, no key is sent.
         dialect, base_url, deadline: As for `Reranker`.
         on_error: "raise" (the default), or "keep_order", which returns the first `top_n` nodes in their original order and with
-            their own scores, in place of any RerankError. A warning in the log has the reason.
-        reranker, async_reranker: Ready rerankers with other settings. You close them.
+            their own scores, instead of raising a RerankError. The reason is logged as a warning.
+        reranker, async_reranker: Ready rerankers with other settings, which you close yourself.
         callback_manager: The manager of LlamaIndex's older callback events.
 
     Raises:
@@ -112,7 +112,7 @@ class OpenRouterRerank(AdapterSettings, BaseNodePostprocessor):
 
     @classmethod
     def class_name(cls) -> str:
-        """Return the name under which LlamaIndex serializes it."""
+        """Return the name of the class in LlamaIndex's serialized form."""
         return "OpenRouterRerank"
 
     def _postprocess_nodes(
@@ -144,7 +144,7 @@ class OpenRouterRerank(AdapterSettings, BaseNodePostprocessor):
     def _events(
         self, setup: Setup, nodes: Sequence[NodeWithScore], query: str
     ) -> Generator[list[NodeWithScore]]:
-        """Tell of the start, and of the end with what the block has put into the list."""
+        """Emit the start event, and the end event with the nodes that the block adds to the list."""
         model = setup.model
         top_n = setup.options["top_n"] or len(nodes)
         scored: list[NodeWithScore] = []
@@ -163,7 +163,7 @@ class OpenRouterRerank(AdapterSettings, BaseNodePostprocessor):
 
 def _query(bundle: QueryBundle | None) -> str:
     if bundle is None:
-        raise ValueError("there is no query to rank by: pass query_bundle= or query_str=")
+        raise ValueError("the query is missing; pass query_bundle= or query_str=")
     return bundle.query_str
 
 

@@ -1,10 +1,12 @@
 """Record each call as an OpenTelemetry span with the names of OpenInference.
 
-If the application has imported `opentelemetry.trace`, each call has a span of its tracer provider. The names are those of openinference-semantic-conventions 0.1.42 (`reranker.*`, `llm.cost.total`) and
-of OpenTelemetry's stable conventions (`error.type`); all others begin with `openrouter_rerank.`.
+If the application has imported `opentelemetry.trace`, each call has a span of its tracer provider. The names come from
+openinference-semantic-conventions 0.1.42 (`reranker.*`, `llm.cost.total`) and OpenTelemetry's stable conventions
+(`error.type`); all others begin with `openrouter_rerank.`.
 
-A span contains no query, no document and no error message, as servers quote requests in messages. OpenInference's variables show
-them: OPENINFERENCE_HIDE_INPUTS=false the query, the documents and messages, OPENINFERENCE_HIDE_OUTPUTS=false the ranked documents.
+By default, a span does not contain the query, documents or error messages, as servers quote requests in messages.
+OPENINFERENCE_HIDE_INPUTS=false adds the query, the documents and the messages; OPENINFERENCE_HIDE_OUTPUTS=false adds the ranked
+documents.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 _TRACER = trace.get_tracer("openrouter_rerank", VERSION)
 
-# OpenTelemetry's SDK keeps 128 attributes of a span and drops the rest, so that long lists would drop what matters more.
+# OpenTelemetry's SDK keeps only 128 attributes of a span, so long lists would displace more important ones.
 _LISTED = 25
 
 _STARTS: Mapping[str, Any] = {
@@ -45,7 +47,7 @@ _SUPPRESSED = getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instru
 
 
 class Calling(Protocol[R_co]):
-    """A function that returns a call, by the handler that ranks."""
+    """A function that returns a call for a handler."""
 
     def __call__(self, *, handler: Handler) -> Generator[Step, Any, R_co]:
         """Return the call."""
@@ -53,12 +55,12 @@ class Calling(Protocol[R_co]):
 
 
 def traced(calling: Calling[R_co], handler: Handler, where: str) -> Generator[Step, Any, R_co]:
-    """Run a call in a span, which is the current one while the operations of the call are performed.
+    """Run a call in a span, which is current during the operations of the call.
 
     Args:
-        calling: Returns the call.
-        handler: Ranks the prepared call.
-        where: The address of the server.
+        calling: A function that returns the call.
+        handler: The handler of the prepared call.
+        where: The URL of the server.
     """
     span = trace.INVALID_SPAN if context.get_value(_SUPPRESSED) else _TRACER.start_span("rerank", **_STARTS)
     if not span.is_recording():
@@ -72,12 +74,12 @@ def traced(calling: Calling[R_co], handler: Handler, where: str) -> Generator[St
             span.set_attributes(_of_request(prepared))
         return handler(prepared)
 
-    # The shells run a call to its end in one context, so that what is attached here is detached there.
+    # The shells run a call in one context from start to end, so that the span is detached where it was attached.
     with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
         try:
             ranking = yield from _noting_retries(calling(handler=noted), span)
         except GeneratorExit as left:
-            # A shell closes the call when it fails at a step; a cancellation is such a failure too.
+            # A shell closes the call after an error in an operation, such as a cancellation.
             _fail(span, left.__context__ or left)
             raise
         except BaseException as error:
@@ -131,7 +133,7 @@ def _of_address(where: str) -> dict[str, Any]:
 
 
 def _of_request(prepared: PreparedCall[Any]) -> dict[str, Any]:
-    # Of a list that is split nothing has been checked yet.
+    # The values may be invalid, as a list to split is not validated yet.
     top_n = prepared.options["top_n"]
     attributes = _texts(
         {
@@ -182,18 +184,18 @@ def _of_ranking(ranking: Ranking[Any], whole: Sequence[PreparedCall[Any]]) -> di
     return attributes
 
 
-# A list, an object, and a text of a hit may quote a document.
+# Lists and objects, and the texts of a hit, may quote a document.
 _NUMBERS = (int, float, bool)
 _SHORT = (str, *_NUMBERS)
 
 
 def _value(value: Any) -> Any:
-    """Return a value as an attribute of a span has it: a list or an object as JSON."""
+    """Return a value for a span attribute: a list or an object as JSON."""
     return msgspec.json.encode(value).decode() if isinstance(value, list | dict) else value
 
 
 def _attribute(name: str) -> str:
-    """Return the name of a field of the answer in a span."""
+    """Return the attribute name of a field of the answer."""
     return _CONVENTIONS.get(name, f"openrouter_rerank.{name}")
 
 
@@ -230,7 +232,7 @@ def _of_retry(outcome: object, step: Wait) -> dict[str, Any]:
 
 
 def _content(document: Any) -> str:
-    """Return a document on one line: its text, or the URL of its image. Image data is left out."""
+    """Return the text of a document, or the URL of its image; image data is omitted."""
     if isinstance(document, str):
         return document
     text, image = getattr(document, "text", None), getattr(document, "image", None)

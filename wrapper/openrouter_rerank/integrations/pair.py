@@ -1,4 +1,4 @@
-"""The two rerankers behind an adapter, a sync and an async one: made from the adapter's settings at a call, or given ready."""
+"""The sync and the async reranker of an adapter, created from its settings or passed in."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ log = logging.getLogger("openrouter_rerank")
 
 
 class Setup(msgspec.Struct, frozen=True):
-    """The settings of an adapter at one moment; None stands for a default."""
+    """A snapshot of the settings of an adapter; None means the default."""
 
     options: Mapping[str, Any]
     """The options of a call."""
     on_error: str
     client: Mapping[str, Any]
-    """The other arguments of a reranker's constructor, but for the key."""
+    """The other constructor arguments of a reranker, except the key."""
     key: Callable[[], Any] | None
-    """A function that returns the API key, so that the key is in no frame of ours; None for the environment's."""
+    """A function that returns the API key, so that our frames do not contain it; None to read the environment."""
     key_source: object
-    """An object that is equal for equal keys."""
+    """An object that compares equal for equal keys."""
     reranker: Reranker | None
     async_reranker: AsyncReranker | None
 
@@ -51,12 +51,12 @@ class Setup(msgspec.Struct, frozen=True):
 
     @property
     def is_ready(self) -> bool:
-        """True if a ready reranker was given."""
+        """True if a ready reranker was passed."""
         return self.reranker is not None or self.async_reranker is not None
 
     @property
     def model(self) -> str:
-        """The model that calls ask for; empty for a ready reranker of another make."""
+        """The model of calls; empty for a ready reranker of another class."""
         if self.options["model"] is not None or not self.is_ready:
             default = MODEL if codec_of(self.dialect) is None else ""
             return str(self.options["model"] or default)
@@ -70,7 +70,7 @@ class Setup(msgspec.Struct, frozen=True):
 
     @property
     def given(self) -> dict[str, Any]:
-        """The options that are not None, as a call takes them."""
+        """The options of a call that are not None."""
         return {
             name: splitter_of(value) if name == "splitter" else value
             for name, value in self.options.items()
@@ -78,15 +78,15 @@ class Setup(msgspec.Struct, frozen=True):
         }
 
     def changed(self, **options: Any) -> Setup:
-        """Return the settings with those options replaced that are not None."""
+        """Return the settings with these options replaced; None keeps the current value."""
         given = {name: value for name, value in options.items() if value is not None}
         return msgspec.structs.replace(self, options={**self.options, **given})
 
     def check(self) -> None:
-        """Refuse settings that can never work, whatever the key is.
+        """Raise if a setting is invalid, apart from the key.
 
         Raises:
-            ValueError: A setting can never work, or a ready reranker has its own.
+            ValueError: A setting is invalid, or belongs to a ready reranker.
             TypeError: A setting has the wrong type.
         """
         self.check_ready()
@@ -106,15 +106,15 @@ class Setup(msgspec.Struct, frozen=True):
             max_cost=None,
             cache=None,
             verify=True,
-            has_client=True,  # the proxies of the environment are not looked at
+            has_client=True,  # ignore the proxies of the environment
             options=self.given,
         )
 
     def check_ready(self) -> None:
-        """Refuse a ready reranker of the wrong kind, and beside one what only its constructor takes; as `check` does."""
+        """Raise if a ready reranker has the wrong type, or is combined with arguments of its constructor."""
         if isinstance(self.reranker, AsyncReranker) or isinstance(self.async_reranker, Reranker):
             raise TypeError(
-                "reranker= takes a Reranker and async_reranker= an AsyncReranker, not the other way round"
+                "reranker= must be a Reranker and async_reranker= an AsyncReranker; exchange them"
             )
         for name in ("reranker", "async_reranker"):
             value = getattr(self, name)
@@ -124,14 +124,14 @@ class Setup(msgspec.Struct, frozen=True):
         of_client = [name for name, value in self.client.items() if value is not None]
         late = [*(["api_key"] if self.key else []), *of_client]
         if self.is_ready and late:
-            message = f"{', '.join(late)}: a ready reranker has its own; set it where the reranker is made"
+            message = f"{', '.join(late)}: cannot be combined with a ready reranker; pass it to the constructor of the reranker"
             raise ValueError(message)
 
     def refuse_secrets(self, kind: str, *, has_key: bool) -> None:
         """Refuse to pickle an adapter that has a secret.
 
         Raises:
-            TypeError: It has one; the message names the argument.
+            TypeError: The adapter has a secret; the message names the argument.
         """
         secrets = {
             "api_key": has_key,
@@ -143,10 +143,10 @@ class Setup(msgspec.Struct, frozen=True):
 
 
 def splitter_of(value: Any) -> Any:
-    """Return the splitter that `splitter` stands for: a function, or the mapping that `plain` makes of `split_by_words`.
+    """Return a splitter unchanged, or convert the mapping that `plain` returns for `split_by_words`.
 
     Raises:
-        TypeError, ValueError: The mapping is not one of those.
+        TypeError, ValueError: The mapping is invalid.
     """
     if not isinstance(value, Mapping):
         return value
@@ -158,7 +158,7 @@ def splitter_of(value: Any) -> Any:
 
 
 def plain(name: str, value: Any) -> Any:
-    """Return the value of an option as plain data, as far as it can be; of headers their names alone."""
+    """Return the value of an option as plain data if possible; of headers, only the names."""
     if isinstance(value, ByWords):
         return {"words": value.words, "overlap": value.overlap}
     if isinstance(value, Model):
@@ -170,22 +170,22 @@ def plain(name: str, value: Any) -> Any:
 
 
 class _Made(msgspec.Struct, Generic[R], frozen=True):
-    """A reranker, the arguments that it was made of, and the pairs that rank by it: an adapter's and its copies'."""
+    """A created reranker, its arguments, and the pairs of the adapter and its copies that use it."""
 
     arguments: object
     reranker: R
     users: WeakSet[Pair]
 
-    def left_by(self, pair: Pair) -> bool:
-        """Take away a pair; True if it was the last."""
+    def discard(self, pair: Pair) -> bool:
+        """Remove a pair from the users; return True if it was the last."""
         self.users.discard(pair)
         return not self.users
 
 
 class Pair:
-    """The rerankers that an adapter has made, by its settings at the last call. It has no settings of its own.
+    """The rerankers that an adapter created from its settings at the last call.
 
-    A copy has the same rerankers until its settings differ.
+    A copy uses the same rerankers until its settings differ.
     """
 
     def __init__(self) -> None:
@@ -210,12 +210,12 @@ class Pair:
         return self.__copy__()
 
     def __reduce__(self) -> Any:
-        return Pair, ()  # connections are made again
+        return Pair, ()  # a loaded adapter creates new rerankers
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Pair)  # adapters are equal whose settings are
+        return isinstance(other, Pair)  # adapters are equal if their settings are equal
 
-    __hash__ = object.__hash__  # for the users of a reranker
+    __hash__ = object.__hash__  # for `_Made.users`
 
     def rerank(
         self, setup: Setup, query: str, documents: Iterable[T], key: Callable[[T], Sendable]
@@ -227,56 +227,60 @@ class Pair:
     async def arerank(
         self, setup: Setup, query: str, documents: Iterable[T], key: Callable[[T], Sendable]
     ) -> Ranking[T] | OriginalOrder[T]:
-        """Rank with the async reranker, on the event loop and in no thread."""
+        """Rank with the async reranker, without a thread."""
         reranker: Any = await self.asynchronous(setup)
         return _noted(
             await reranker.rerank(query, documents, key=key, on_error=setup.on_error, **setup.given)
         )
 
     def sync(self, setup: Setup) -> Reranker:
-        """Return the sync reranker of the settings; where they have changed, make a new one and close the old.
+        """Return the sync reranker of the settings; if they changed, create a new one and close the old one.
 
         Raises:
-            ValueError: There is no key, a setting can never work, or only an async one was given.
+            ValueError: The key is missing, a setting is invalid, or only an async reranker was passed.
             TypeError: A setting has the wrong type.
         """
         setup.check_ready()
         if setup.reranker is not None:
             return setup.reranker
         if setup.is_ready:
-            raise ValueError("there is async_reranker= alone: pass reranker= too, or call the async method")
+            raise ValueError(
+                "reranker= is missing beside async_reranker=; pass it too, or call the async method"
+            )
         with self._lock:
             made, old = _renewed(self._sync, setup, Reranker)
             made.users.add(self)
             self._sync = made
-            if old is not None and old.left_by(self):
+            if old is not None and old.discard(self):
                 old.reranker.close()
         return made.reranker
 
     async def asynchronous(self, setup: Setup) -> AsyncReranker:
-        """Return the async reranker; as `sync` does."""
+        """Return the async reranker like `sync`."""
         setup.check_ready()
         if setup.async_reranker is not None:
             return setup.async_reranker
         if setup.is_ready:
-            raise ValueError("there is reranker= alone: pass async_reranker= too, or call the sync method")
+            raise ValueError(
+                "async_reranker= is missing beside reranker=; pass it too, or call the sync method"
+            )
         with self._lock:
             made, old = _renewed(self._async, setup, AsyncReranker)
             made.users.add(self)
             self._async = made
-        if old is not None and old.left_by(self):
+        if old is not None and old.discard(self):
             await old.reranker.aclose()
         return made.reranker
 
     def close(self) -> None:
-        """Close the sync reranker that was made, copies' too. A later call makes a new one."""
+        """Close the created sync reranker, also for copies. A later call creates a new one."""
         with self._lock:
             made, self._sync = self._sync, None
         if made is not None:
             made.reranker.close()
 
     async def aclose(self) -> None:
-        """Close both rerankers that were made, copies' too. A later call makes new ones."""
+        """Close both created rerankers, also for copies. A later call creates new ones."""
         self.close()
         with self._lock:
             made, self._async = self._async, None
@@ -285,7 +289,7 @@ class Pair:
 
 
 def _renewed(made: _Made[R] | None, setup: Setup, kind: type[R]) -> tuple[_Made[R], _Made[R] | None]:
-    """Return a reranker of these settings, and the one in whose place it is if it is new."""
+    """Return a reranker with these settings, and the one that it replaces, or None."""
     arguments = {name: value for name, value in setup.client.items() if value is not None}
     wanted = (arguments, setup.key_source)
     # A copy of the adapter may have closed it.
@@ -296,5 +300,5 @@ def _renewed(made: _Made[R] | None, setup: Setup, kind: type[R]) -> tuple[_Made[
 
 def _noted(ranking: Ranking[T] | OriginalOrder[T]) -> Ranking[T] | OriginalOrder[T]:
     if isinstance(ranking, OriginalOrder):
-        log.warning("ranking failed, and the documents keep their order: %s", ranking.reason)
+        log.warning("ranking failed; the documents keep their order: %s", ranking.reason)
     return ranking

@@ -1,4 +1,4 @@
-"""Fake rerankers, which take their answers from a script and make every check that a real one makes."""
+"""Fake rerankers: scripted answers, with all checks of a real one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Scores: TypeAlias = Mapping[str, float] | Callable[[str, str], float] | Sequence
 
 
 class FakeAnswer(msgspec.Struct, frozen=True, kw_only=True, metaclass=NamedFields):
-    """One answer of a fake; None stands for the fake's own setting."""
+    """An answer of a fake; None means the setting of the fake."""
 
     scores: Scores | None = None
     billed: Usage | None = None
@@ -53,7 +53,7 @@ class FakeAnswer(msgspec.Struct, frozen=True, kw_only=True, metaclass=NamedField
 
 
 Outcome: TypeAlias = Scores | FakeAnswer | RerankError | type[RerankError] | Fault | None
-"""The outcome of one request: a ranking by scores, an error or a fault; None is a ranking by the fake's own scores."""
+"""The outcome of a request: a ranking by scores, an error or a fault; None is a ranking by the fake's scores."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class FakeCall:
     documents: list[Any]
     """The documents as sent: a text, or an object with `text`, `image` or both."""
     options: Mapping[str, Any]
-    """The other fields of the request: `model`, and `top_n`, `provider` and so on if they were given."""
+    """The other fields of the request: `model`, and `top_n`, `provider` and so on if they were passed."""
 
 
 def word_overlap(query: str, text: str) -> float:
@@ -74,9 +74,9 @@ def word_overlap(query: str, text: str) -> float:
         >>> word_overlap("capital of France", "Paris is the capital of France.")
         1.0
     """
-    asked = set(re.findall(r"\w+", query.casefold()))
+    wanted = set(re.findall(r"\w+", query.casefold()))
     found = set(re.findall(r"\w+", text.casefold()))
-    return len(asked & found) / len(asked) if asked else 0.0
+    return len(wanted & found) / len(wanted) if wanted else 0.0
 
 
 class _Served:
@@ -102,7 +102,7 @@ class _Fake:
         calls: The requests that it received. An empty list of documents makes no request.
     """
 
-    # The types are those of what is read; a descriptor hands it on.
+    # Annotated with the types of the values; a descriptor forwards them to the server.
     scores: Scores = cast(Any, _Served())
     billed: Usage = cast(Any, _Served())
     served_model: str | None = cast(Any, _Served())
@@ -141,7 +141,7 @@ class _Fake:
         self._outcomes = iter(outcomes)
 
     def play(self, request: Request) -> Script:
-        """Make the script for a request. `serving(fake.play)` is the fake on loopback, for other processes."""
+        """Yield the script for a request. `serving(fake.play)` serves the fake on loopback, for other processes."""
         if request.method != "POST" or not request.target.partition("?")[0].endswith("/rerank"):
             yield answer(
                 404, envelope(404, f"the fake serves POST /rerank, not {request.method} {request.target}")
@@ -165,9 +165,9 @@ class _Fake:
             case _:
                 yield answer(200, self._answer(call, number, FakeAnswer(scores=outcome)))
 
-    def _answer(self, call: FakeCall, number: int, said: FakeAnswer) -> dict[str, Any]:
+    def _answer(self, call: FakeCall, number: int, scripted: FakeAnswer) -> dict[str, Any]:
         texts = [_text(document) for document in call.documents]
-        scores = _scored(self.scores if said.scores is None else said.scores, call.query, texts)
+        scores = _scored(self.scores if scripted.scores is None else scripted.scores, call.query, texts)
         order = sorted(range(len(texts)), key=lambda index: -scores[index])
         results = [
             {
@@ -178,12 +178,12 @@ class _Fake:
             for index in order[: call.options.get("top_n")]
             for document in [call.documents[index]]
         ]
-        billed = self.billed if said.billed is None else said.billed
+        billed = self.billed if scripted.billed is None else scripted.billed
         usage = {name: value for name, value in msgspec.to_builtins(billed).items() if value is not None}
         body = {
             "id": f"gen-rerank-1786406400-fake{number:016}",
-            "model": said.served_model or self.served_model or call.options["model"],
-            "provider": said.served_provider or self.served_provider,
+            "model": scripted.served_model or self.served_model or call.options["model"],
+            "provider": scripted.served_provider or self.served_provider,
             "usage": usage or None,
         }
         return {name: value for name, value in body.items() if value is not None} | {"results": results}
@@ -228,12 +228,12 @@ def _scored(scores: Scores, query: str, texts: list[str]) -> list[float]:
     return found
 
 
-# The status with which a class is raised: the first that the table has for it.
+# The first status in the table that raises the class.
 _STATUSES: Mapping[type[RerankError], int] = {row.error: row.statuses[0] for row in reversed(STATUSES)}
 
 
 def _failing(kind: type[Any], error: RerankError | None) -> Generator[bytes | End, None, None]:
-    """Play what a server does to make a call end in this error."""
+    """Play the server behaviour that makes a call raise this error."""
     if kind is APITimeoutError:
         yield End.HANG
     elif kind is APIConnectionError:
@@ -241,23 +241,23 @@ def _failing(kind: type[Any], error: RerankError | None) -> Generator[bytes | En
     elif kind is InvalidResponseError:
         yield answer(200, getattr(error, "body", b"") or {"scripted": "this is not a ranking"})
     elif kind in _STATUSES:
-        told = error if isinstance(error, ResponseError) else kind("as scripted")
-        status = told.status or _STATUSES[kind]
+        raised = error if isinstance(error, ResponseError) else kind("as scripted")
+        status = raised.status or _STATUSES[kind]
         if class_of(status) is not kind:
-            message = f"{kind.__name__}: a call with the status {status} ends in {class_of(status).__name__}; script that error"
+            message = f"{kind.__name__}: a call with the status {status} raises {class_of(status).__name__}; script that error"
             raise ValueError(message)
-        headers = {} if told.retry_after is None else {"Retry-After": f"{told.retry_after:g}"}
-        if told.request_id is not None:
-            headers["X-Generation-Id"] = told.request_id
-        more = {"metadata": told.metadata} if told.metadata else {}
-        yield answer(status, envelope(told.code or status, told.message, **more), headers=headers)
+        headers = {} if raised.retry_after is None else {"Retry-After": f"{raised.retry_after:g}"}
+        if raised.request_id is not None:
+            headers["X-Generation-Id"] = raised.request_id
+        more = {"metadata": raised.metadata} if raised.metadata else {}
+        yield answer(status, envelope(raised.code or status, raised.message, **more), headers=headers)
     else:
         message = f"{kind.__name__}: a server cannot cause it; script one of {', '.join(sorted(k.__name__ for k in (*_STATUSES, APIConnectionError, InvalidResponseError, APITimeoutError)))}"
         raise TypeError(message)
 
 
 class FakeReranker(_Fake, Reranker):
-    """A `Reranker` whose answers you script: no network, no key, and every check that a real one makes.
+    """A `Reranker` with scripted answers: no network, no key, and all checks of a real one.
 
     A mistake in the script, such as a document without a score, raises ValueError or TypeError from the call.
 
@@ -266,11 +266,11 @@ class FakeReranker(_Fake, Reranker):
             fraction of the query's words that are in a text.
         script: The outcomes of the first requests, in order: scores, a `FakeAnswer`, an error or its class, or a fault;
             None is a ranking by `scores`. Any iterable; after its end, requests are ranked by `scores`.
-        billed: The usage that each answer reports; by default none, so that it is unknown.
+        billed: The usage that each answer reports; by default, answers do not report it.
         served_model, served_provider: The model and the provider that each answer names; by default the requested model
             and no provider.
-        settings: As for `Reranker`, except that calls are not retried by default. With `Retries(first_wait=0)` they are
-            retried, and each attempt is a request.
+        settings: As for `Reranker`, except that calls are not retried by default. Pass `Retries(first_wait=0)` to retry;
+            each attempt is a request.
 
     Attributes:
         calls: The requests that it received, as `FakeCall`. An empty list of documents makes no request.

@@ -1,7 +1,6 @@
-"""The faults of real servers by name, each with the error in which a call of the facade ends.
+"""Faults of real servers by name, each with the error that a call raises.
 
-`faulty(name)` has a server with the fault on loopback, `InProcess(name)` shows it without a socket. All were seen, or are a
-step away from what was seen. What a client makes of them is not decided here.
+`faulty(name)` runs a server with the fault on loopback; `InProcess(name)` shows it without a socket.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Fault:
     says: str
     """The behaviour of the server, as a sentence in the imperative."""
     ends: type[RerankError] | None
-    """The error in which a call of the facade ends; None if the call overcomes the fault."""
+    """The error that a call raises; None if the call succeeds."""
     script: Play
     in_process: bool = True
     """True if the fault needs no socket."""
@@ -59,7 +58,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(_catalogue)
 
 
 def fault_of(fault: str | Fault) -> Fault:
-    """Return the fault of that name; a hyphen stands for an underscore.
+    """Return the fault with this name; hyphens and underscores are the same.
 
     Raises:
         ValueError: No fault has that name; the message names the nearest.
@@ -69,14 +68,14 @@ def fault_of(fault: str | Fault) -> Fault:
     name = fault.replace("-", "_")
     if name not in FAULTS:
         close = nearest(name, FAULTS)
-        hint = f"did you mean {close!r}?" if close else f"there are {', '.join(FAULTS)}"
+        hint = f"did you mean {close!r}?" if close else f"the faults are {', '.join(FAULTS)}"
         message = f"unknown fault {fault!r}; {hint}"
         raise ValueError(message)
     return FAULTS[name]
 
 
 def fault(ends: type[RerankError] | None, *, in_process: bool = True) -> Callable[[Play], Play]:
-    """Add a script to the catalogue, under its own name and docstring."""
+    """Return a decorator that adds a script to the catalogue, with its name and docstring."""
 
     def enter(script: Play) -> Play:
         name = script.__name__
@@ -87,7 +86,7 @@ def fault(ends: type[RerankError] | None, *, in_process: bool = True) -> Callabl
 
 
 def canned(name: str, ends: type[RerankError] | None, says: str, answered: bytes) -> None:
-    """Add a fault that is always the same answer."""
+    """Add a fault that always sends the same answer."""
 
     def script(_: Request) -> Script:
         yield answered
@@ -101,14 +100,14 @@ def raw(body: str) -> bytes:
 
 
 def without(name: str) -> bytes:
-    """Return a 200 whose only result does not have a field, and is valid otherwise."""
+    """Return a 200 whose only result lacks this field and is otherwise valid."""
     body = results((0, 0.9))
     del body["results"][0][name]
     return answer(200, body)
 
 
 def once(request: Request, first: Iterable[bytes | float | End]) -> Script:
-    """Play the fault for the first request, and a valid answer for each further one."""
+    """Play the fault for the first request, and send valid answers to later ones."""
     if request.number == 1:
         yield from first
     else:
@@ -201,7 +200,7 @@ def status_429_once(request: Request) -> Script:
     return once(request, [answer(429, _LIMIT, headers={"Retry-After": "1"})])
 
 
-# 200, and an error all the same
+# 200 with an error
 
 canned(
     "ok_error_int_code",
@@ -242,7 +241,7 @@ canned(
 canned("ok_empty", InvalidResponseError, "Answer 200 with an empty body.", answer(200))
 canned("ok_204", InvalidResponseError, "Answer 204 without a body.", head(204, {}))
 
-# 200, and results that are none
+# 200 with invalid results
 
 canned(
     "index_beyond",
@@ -358,7 +357,7 @@ canned(
     raw('{"results":' + "[" * 10**4 + "]" * 10**4 + "}"),
 )
 
-# 200, and an answer that can be read
+# 200 with a valid answer
 
 canned("unsorted", None, "Return the results unsorted.", answer(200, results((0, 0.1), (2, 0.9), (1, 0.5))))
 canned(
@@ -436,7 +435,7 @@ def trickling_headers(_: Request) -> Script:
 
 @fault(APITimeoutError)
 def trickling_gzip(_: Request) -> Script:
-    """Send a gzip header with a file name that never ends, one byte at a time: it decodes to nothing."""
+    """Send a gzip header with an endless file name, one byte at a time, so that nothing is decoded."""
     yield (
         head(200, {**CHUNKED, "Content-Encoding": "gzip"})
         + b"a\r\n\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x03\r\n"
@@ -496,7 +495,7 @@ def reset_in_body(request: Request) -> Script:
     yield End.RESET
 
 
-@fault(None, in_process=False)  # where each request has a connection to itself
+@fault(None, in_process=False)  # in process, connections are not reused
 def dropped_while_idle(request: Request) -> Script:
     """Close the connection after each answer without announcing it."""
     yield honest(request)
@@ -547,7 +546,7 @@ def endless_body(_: Request) -> Script:
 
 @fault(ServerError)
 def endless_error(_: Request) -> Script:
-    """Fail with a message that has no end."""
+    """Fail with an endless message."""
     yield head(500, CHUNKED)
     block = b"x" * 2**20
     while True:
@@ -589,6 +588,6 @@ def zip_bomb_twice(_: Request) -> Script:
 
 @fault(None)
 def gzip_honest(request: Request) -> Script:
-    """Compress the answer, as a server may."""
+    """Compress the answer, which is valid."""
     _, _, body = honest(request).partition(b"\r\n\r\n")
     yield answer(200, gzip.compress(body), headers={"Content-Encoding": "gzip"})

@@ -253,7 +253,7 @@ def test_nowhere_to_write_to(options: list[str]):
         )
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "rerank: the diagnosis could not be written: No space left on device; make room for it and run the command again"
+        "rerank: the diagnosis could not be written: No space left on device; free some space and run the command again"
     ]
 
 

@@ -196,7 +196,7 @@ def test_a_server_that_answers_one_form_alone():
     )
     found, _ = played(spec)
     assert {problem.code for problem in found.problems} == {"not_rerank"}
-    assert "where other requests were answered" in found.problems[0].says
+    assert "although other requests were answered" in found.problems[0].says
 
 
 # --------------------------------------------------------------------------------------------------------------- addresses

@@ -73,7 +73,7 @@ async def test_await_needs_no_sync_reranker():
     [best] = (await pipeline(ranker).run_async(asked()))["ranker"]["documents"]
 
     assert best.id == "berlin"
-    with pytest.raises(ValueError, match="pass reranker= too"):
+    with pytest.raises(ValueError, match="pass it too, or call the async method"):
         ranker.run(QUESTION, documents())
 
 

@@ -77,14 +77,14 @@ async def test_await_needs_no_sync_reranker():
     [best] = await compressor.acompress_documents(documents(), QUESTION)
 
     assert best.id == "berlin"
-    with pytest.raises(ValueError, match="pass reranker= too"):
+    with pytest.raises(ValueError, match="pass it too, or call the async method"):
         compressor.compress_documents(documents(), QUESTION)
 
 
 @pytest.mark.anyio
 async def test_await_with_a_sync_reranker_alone():
     """With a ready sync reranker alone, the async method says what to pass."""
-    with pytest.raises(ValueError, match="pass async_reranker= too"):
+    with pytest.raises(ValueError, match="pass it too, or call the sync method"):
         await OpenRouterRerank(reranker=Reranker.local()).acompress_documents(documents(), QUESTION)
 
 

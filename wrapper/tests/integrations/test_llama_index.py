@@ -103,7 +103,7 @@ async def test_await_needs_no_sync_reranker():
     [best] = await postprocessor.apostprocess_nodes(nodes(), query_str=QUESTION)
 
     assert best.node_id == "berlin"
-    with pytest.raises(ValueError, match="pass reranker= too"):
+    with pytest.raises(ValueError, match="pass it too, or call the async method"):
         postprocessor.postprocess_nodes(nodes(), query_str=QUESTION)
 
 
@@ -114,9 +114,9 @@ async def test_no_nodes_and_no_query(server, events):
 
     assert postprocessor.postprocess_nodes([], query_str=QUESTION) == []
     assert await postprocessor.apostprocess_nodes([], query_str=QUESTION) == []
-    with pytest.raises(ValueError, match="no query"):
+    with pytest.raises(ValueError, match="query is missing"):
         postprocessor.postprocess_nodes(nodes())
-    with pytest.raises(ValueError, match="no query"):
+    with pytest.raises(ValueError, match="query is missing"):
         await postprocessor.apostprocess_nodes(nodes())
     assert server.sent == []
     assert not [event for event in events if isinstance(event, ReRankStartEvent)]

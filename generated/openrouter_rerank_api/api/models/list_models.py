@@ -31,7 +31,7 @@ def get_kwargs(
     x_open_router_title: str | Unset = UNSET,
     x_open_router_categories: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """The arguments of `httpx.Client.request` for this operation: method, url, headers, content."""
+    """Return the arguments of `httpx.Client.request` for this operation: method, url, headers, content."""
     headers: dict[str, Any] = {}
     if not isinstance(http_referer, Unset):
         headers["HTTP-Referer"] = http_referer
@@ -63,7 +63,7 @@ def get_kwargs(
 
 
 def parse(status_code: int, content: bytes) -> ErrorResponse | ModelList | None:
-    """The body as the contract describes it for the status; None where it does not, or for an error of another form.
+    """Return the body as the contract's model for the status; None if there is no model, or for an error of another form.
 
     A success whose body is the envelope of an error is read as that. Types and required fields are checked; bounds of
     numbers are not.
@@ -79,7 +79,7 @@ def parse(status_code: int, content: bytes) -> ErrorResponse | ModelList | None:
     except errors.MalformedBody:
         if status_code >= 400:
             return None
-        # A success may carry what belongs to a failure.
+        # A success may carry the fields of an error.
         for other in set(MODELS.values()) - {model}:
             with suppress(errors.MalformedBody):
                 return decode(content, other)
@@ -118,7 +118,7 @@ def sync_detailed(
     The vendor answers this without a key too. Serving it is not needed to be a server of `/rerank`.
 
     Args:
-        client: Where to send it, and as whom.
+        client: The client that sends the request.
         output_modalities: Only models that give one of these, separated by commas (open: `text`, `image`, `embeddings`,
             `audio`, `video`, `rerank`, `decisions`, `speech`, `transcription`); `all` for every model. `text`
             when left out.
@@ -135,8 +135,8 @@ def sync_detailed(
 
     Raises:
         errors.MalformedBody: A successful answer whose body breaks the contract.
-        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
-        httpx.RequestError: No complete answer came."""
+        errors.UnexpectedStatus: A status that the contract does not name, if the client is configured to raise it.
+        httpx.RequestError: There was no complete answer."""
     kwargs = get_kwargs(
         output_modalities=output_modalities,
         offset=offset,
@@ -169,7 +169,7 @@ def sync(
     The vendor answers this without a key too. Serving it is not needed to be a server of `/rerank`.
 
     Args:
-        client: Where to send it, and as whom.
+        client: The client that sends the request.
         output_modalities: Only models that give one of these, separated by commas (open: `text`, `image`, `embeddings`,
             `audio`, `video`, `rerank`, `decisions`, `speech`, `transcription`); `all` for every model. `text`
             when left out.
@@ -186,8 +186,8 @@ def sync(
 
     Raises:
         errors.MalformedBody: A successful answer whose body breaks the contract.
-        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
-        httpx.RequestError: No complete answer came."""
+        errors.UnexpectedStatus: A status that the contract does not name, if the client is configured to raise it.
+        httpx.RequestError: There was no complete answer."""
     return sync_detailed(
         client=client,
         output_modalities=output_modalities,
@@ -220,7 +220,7 @@ async def asyncio_detailed(
     The vendor answers this without a key too. Serving it is not needed to be a server of `/rerank`.
 
     Args:
-        client: Where to send it, and as whom.
+        client: The client that sends the request.
         output_modalities: Only models that give one of these, separated by commas (open: `text`, `image`, `embeddings`,
             `audio`, `video`, `rerank`, `decisions`, `speech`, `transcription`); `all` for every model. `text`
             when left out.
@@ -237,8 +237,8 @@ async def asyncio_detailed(
 
     Raises:
         errors.MalformedBody: A successful answer whose body breaks the contract.
-        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
-        httpx.RequestError: No complete answer came."""
+        errors.UnexpectedStatus: A status that the contract does not name, if the client is configured to raise it.
+        httpx.RequestError: There was no complete answer."""
     kwargs = get_kwargs(
         output_modalities=output_modalities,
         offset=offset,
@@ -271,7 +271,7 @@ async def asyncio(
     The vendor answers this without a key too. Serving it is not needed to be a server of `/rerank`.
 
     Args:
-        client: Where to send it, and as whom.
+        client: The client that sends the request.
         output_modalities: Only models that give one of these, separated by commas (open: `text`, `image`, `embeddings`,
             `audio`, `video`, `rerank`, `decisions`, `speech`, `transcription`); `all` for every model. `text`
             when left out.
@@ -288,8 +288,8 @@ async def asyncio(
 
     Raises:
         errors.MalformedBody: A successful answer whose body breaks the contract.
-        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
-        httpx.RequestError: No complete answer came."""
+        errors.UnexpectedStatus: A status that the contract does not name, if the client is configured to raise it.
+        httpx.RequestError: There was no complete answer."""
     return (
         await asyncio_detailed(
             client=client,

@@ -36,7 +36,7 @@ def get_kwargs(
     x_open_router_title: str | Unset = UNSET,
     x_open_router_categories: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """The arguments of `httpx.Client.request` for this operation: method, url, headers, content."""
+    """Return the arguments of `httpx.Client.request` for this operation: method, url, headers, content."""
     headers: dict[str, Any] = {}
     if not isinstance(http_referer, Unset):
         headers["HTTP-Referer"] = http_referer
@@ -59,7 +59,7 @@ def get_kwargs(
 
 
 def parse(status_code: int, content: bytes) -> ErrorResponse | RerankResponse | None:
-    """The body as the contract describes it for the status; None where it does not, or for an error of another form.
+    """Return the body as the contract's model for the status; None if there is no model, or for an error of another form.
 
     A success whose body is the envelope of an error is read as that. Types and required fields are checked; bounds of
     numbers are not.
@@ -75,7 +75,7 @@ def parse(status_code: int, content: bytes) -> ErrorResponse | RerankResponse | 
     except errors.MalformedBody:
         if status_code >= 400:
             return None
-        # A success may carry what belongs to a failure.
+        # A success may carry the fields of an error.
         for other in set(MODELS.values()) - {model}:
             with suppress(errors.MalformedBody):
                 return decode(content, other)
@@ -109,7 +109,7 @@ def sync_detailed(
     Without `top_n` every document is ranked; a `top_n` above the number of documents is as good as none.
 
     Args:
-        client: Where to send it, and as whom.
+        client: The client that sends the request.
         body: A query and the documents to order by their relevance to it.
         http_referer: The URL of the calling application. Usage is attributed to an application only with this.
         x_open_router_title: The name under which the calling application is shown.
@@ -121,8 +121,8 @@ def sync_detailed(
 
     Raises:
         errors.MalformedBody: A successful answer whose body breaks the contract.
-        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
-        httpx.RequestError: No complete answer came."""
+        errors.UnexpectedStatus: A status that the contract does not name, if the client is configured to raise it.
+        httpx.RequestError: There was no complete answer."""
     kwargs = get_kwargs(
         body=body,
         http_referer=http_referer,
@@ -148,7 +148,7 @@ def sync(
     Without `top_n` every document is ranked; a `top_n` above the number of documents is as good as none.
 
     Args:
-        client: Where to send it, and as whom.
+        client: The client that sends the request.
         body: A query and the documents to order by their relevance to it.
         http_referer: The URL of the calling application. Usage is attributed to an application only with this.
         x_open_router_title: The name under which the calling application is shown.
@@ -160,8 +160,8 @@ def sync(
 
     Raises:
         errors.MalformedBody: A successful answer whose body breaks the contract.
-        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
-        httpx.RequestError: No complete answer came."""
+        errors.UnexpectedStatus: A status that the contract does not name, if the client is configured to raise it.
+        httpx.RequestError: There was no complete answer."""
     return sync_detailed(
         client=client,
         body=body,
@@ -187,7 +187,7 @@ async def asyncio_detailed(
     Without `top_n` every document is ranked; a `top_n` above the number of documents is as good as none.
 
     Args:
-        client: Where to send it, and as whom.
+        client: The client that sends the request.
         body: A query and the documents to order by their relevance to it.
         http_referer: The URL of the calling application. Usage is attributed to an application only with this.
         x_open_router_title: The name under which the calling application is shown.
@@ -199,8 +199,8 @@ async def asyncio_detailed(
 
     Raises:
         errors.MalformedBody: A successful answer whose body breaks the contract.
-        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
-        httpx.RequestError: No complete answer came."""
+        errors.UnexpectedStatus: A status that the contract does not name, if the client is configured to raise it.
+        httpx.RequestError: There was no complete answer."""
     kwargs = get_kwargs(
         body=body,
         http_referer=http_referer,
@@ -226,7 +226,7 @@ async def asyncio(
     Without `top_n` every document is ranked; a `top_n` above the number of documents is as good as none.
 
     Args:
-        client: Where to send it, and as whom.
+        client: The client that sends the request.
         body: A query and the documents to order by their relevance to it.
         http_referer: The URL of the calling application. Usage is attributed to an application only with this.
         x_open_router_title: The name under which the calling application is shown.
@@ -238,8 +238,8 @@ async def asyncio(
 
     Raises:
         errors.MalformedBody: A successful answer whose body breaks the contract.
-        errors.UnexpectedStatus: A status that the contract does not name, if the client asks for that.
-        httpx.RequestError: No complete answer came."""
+        errors.UnexpectedStatus: A status that the contract does not name, if the client is configured to raise it.
+        httpx.RequestError: There was no complete answer."""
     return (
         await asyncio_detailed(
             client=client,
