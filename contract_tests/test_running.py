@@ -876,15 +876,25 @@ def test_command_lists_the_rules():
 # Ctrl-C
 
 
-def interrupting(after: int) -> httpx.MockTransport:
-    """Return the reference, which presses Ctrl-C at one of its requests."""
+@pytest.fixture
+def interrupting(monkeypatch) -> httpx.MockTransport:
+    """Return the reference, which presses Ctrl-C at its tenth request, and answers no later one before the check has noticed."""
     reference, count = ReferenceTransport(Reference(keys={KEY})), iter(range(10_000))
+    budgets: list[Budget] = []
+
+    def budget(**options) -> Budget:
+        budgets.append(Budget(**options))
+        return budgets[-1]
 
     def handle(request: httpx.Request) -> httpx.Response:
-        if next(count) == after:
+        number = next(count)
+        if number == 9:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        if number >= 9:
+            budgets[0].interrupted.wait(60)
         return reference.handle_request(request)
 
+    monkeypatch.setattr("rerank_conformance.running.Budget", budget)
     return httpx.MockTransport(handle)
 
 
@@ -893,9 +903,9 @@ on_posix = pytest.mark.skipif(sys.platform == "win32", reason="a thread cannot b
 
 @on_posix
 @pytest.mark.parametrize("rules", [(), ("answer.",)])
-def test_an_interrupted_check_has_a_report(rules):
+def test_an_interrupted_check_has_a_report(interrupting, rules):
     """Ctrl-C ends the requests, what was judged is reported, and no level is conformant."""
-    report = check(interrupting(9), key=KEY, rules=rules, quick=True, partial=True)
+    report = check(interrupting, key=KEY, rules=rules, quick=True, partial=True)
     assert set(report.verdicts.values()) == {"undecided"}
     assert report.exit_code == 2
     assert report.requests < 40
@@ -906,7 +916,7 @@ def test_an_interrupted_check_has_a_report(rules):
 
 
 @on_posix
-def test_an_interrupted_check_raises():
+def test_an_interrupted_check_raises(interrupting):
     """Without a wish for a partial report, Ctrl-C is what it is everywhere in Python."""
     with pytest.raises(KeyboardInterrupt):
-        check(interrupting(9), key=KEY, quick=True)
+        check(interrupting, key=KEY, quick=True)

@@ -490,7 +490,7 @@ def _judged(  # noqa: PLR0911 - one for each outcome
     except Exception as error:  # noqa: BLE001 - a fault of the kit is never the server's
         return Judged(rule, "error", reason=f"the rule itself failed: {type(error).__name__}: {error}"[:300])
     findings = [one for one in judgements if isinstance(one, Finding)]
-    own_fault = next((one for one in seen.exchanges if _is_own_fault(one, rule)), None)
+    own_fault = next((one for one in seen.own_faults if _is_of(one.probe, rule)), None)
     undecided = [one for one in judgements if isinstance(one, Undecided)]
     if findings and not _only_refused(everything, why_not):
         findings.sort(key=_plainness)
@@ -516,11 +516,9 @@ def _why_skipped(rule: Rule, seen: Recording, settings: CheckSettings) -> str:
     return "nothing to judge it by: there was no such answer"
 
 
-def _is_own_fault(exchange: Exchange, rule: Rule) -> bool:
-    """Return True if the check failed to send a request of the rule."""
-    outcome, probe = exchange.outcome, exchange.probe
-    own = probe.rule == rule.id or (probe.phase == "generate" and rule.id.startswith("schema."))
-    return own and isinstance(outcome, NoResponse) and outcome.kind == "internal"
+def _is_of(probe: Probe, rule: Rule) -> bool:
+    """Return True if it is a request of the rule."""
+    return probe.rule == rule.id or (probe.phase == "generate" and rule.id.startswith("schema."))
 
 
 async def _shrunk(
