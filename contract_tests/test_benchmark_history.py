@@ -58,5 +58,5 @@ def test_a_version_that_is_not_kept(history, capsys):
 
     with pytest.raises(SystemExit):
         history.since(parser, parser.parse_args(["--compare", "0.0.1"]))
-    assert "no ratios are kept of 0.0.1: there are " in capsys.readouterr().err
+    assert "no ratios are stored for 0.0.1; stored: " in capsys.readouterr().err
     assert history.since(parser, parser.parse_args([])) is None

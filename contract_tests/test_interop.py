@@ -35,7 +35,7 @@ def given(first: list, second: list, last: dict = REFUSED) -> list[dict]:
         (given(RIGHT[0][::-1], RIGHT[1]), "the order"),
         (given([[2, 0.7], [0, 0.3], [1, 0.0]], RIGHT[1]), "scores"),
         (given(RIGHT[0], RIGHT[0]), "top_n: the order"),
-        (given(*RIGHT, last={"ranking": RIGHT[0], "usage": {}}), "let in instead of 401"),
+        (given(*RIGHT, last={"ranking": RIGHT[0], "usage": {}}), "accepted instead of 401"),
         (given(*RIGHT, last=REFUSED | {"status": 500}), "AuthenticationError instead of 401"),
         ([REFUSED, *given(*RIGHT)[1:]], "a ranking: AuthenticationError"),
     ],

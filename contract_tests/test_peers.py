@@ -162,7 +162,7 @@ def test_only_the_tables_are_replaced():
     page = f"# Title\n\n{run.BEGIN}\nold\n{run.END}\n\nby hand\n"
     assert run.replace_tables(page, "new") == f"# Title\n\n{run.BEGIN}\n\nnew\n\n{run.END}\n\nby hand\n"
     for wrong in ("no markers", f"{run.END} {run.BEGIN}", f"{run.BEGIN}{run.END}{run.END}", page + run.BEGIN):
-        with pytest.raises(ValueError, match="must each be there once"):
+        with pytest.raises(ValueError, match="must each appear once"):
             run.replace_tables(wrong, "new")
     text = (Path(__file__).parents[1] / "docs/why.md").read_text("utf-8")
     assert run.replace_tables(text, "new") != text

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ruamel.yaml import YAML
-from write_options import Schema, Writer, pascal, prose, python_name
+from write_options import OWN, Schema, Writer, pascal, prose, python_name
 
 HEADER = '''"""The fields of an answer: base classes of the results, and the tables by which they are read.
 
@@ -108,6 +108,9 @@ def write_sums(types: Mapping[str, str]) -> list[str]:
 def main(contract: Path, destination: Path) -> None:
     """Write the module."""
     schemas: Mapping[str, Schema] = YAML(typ="safe").load(contract)["components"]["schemas"]
+    OWN["Usage"] |= schemas["RerankResponse"][
+        "properties"
+    ].keys()  # a row of `rerank batch` has the fields of both
     writer = Fields(schemas, lenient=True)
     classes, tables, names = list[str](), list[str](), dict[str, str]()
     for name, schema, table, bases, left_out, own in CLASSES:

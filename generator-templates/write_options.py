@@ -55,7 +55,7 @@ TAKEN = {
     "Meta",
 }
 """Names that the annotations of a class need, so that no field of it may have them."""
-OWN: Mapping[str, frozenset[str]] = {
+OWN: dict[str, frozenset[str]] = {
     name: frozenset(words.split())
     for name, words in {
         "RerankRequest": "api_key app_categories app_referer app_title arguments base_url blank cache deadline dialect "
@@ -65,9 +65,8 @@ OWN: Mapping[str, frozenset[str]] = {
         "ranking reason reordered request_id reranked response response_id row scores to_dicts "
         "to_pandas total unranked",
         "RerankResult": "document file index line moved score",
-        "Usage": "attempts by_model by_tag cached calls carry_over cost_unknown done elapsed error failed id "
-        "limit model provider ranking release remembered reserve response_id row settle total unknown "
-        "unranked",
+        "Usage": "attempts by_model by_tag cached calls carry_over cost_unknown done elapsed error failed limit "
+        "ranking release remembered reserve response_id row settle total unknown unranked",
     }.items()
 }
 """For each schema, the names that the facade has for something of its own; a field of such a name gets an underscore."""

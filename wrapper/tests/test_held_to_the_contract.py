@@ -299,7 +299,7 @@ def arguments(*functions):
         ("RerankResult", public(Hit) | {*HIT_NAMES}, {*answers.HIT}),
         (
             "Usage",
-            public(Usage, Ledger, Totals, Progress, FinishedRow) | {*RESULTS, *answers.ANSWER},
+            (public(Usage, Ledger, Totals, Progress, FinishedRow) | {*RESULTS}) - {*answers.ANSWER},
             {*answers.USAGE},
         ),
     ],
