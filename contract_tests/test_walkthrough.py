@@ -332,7 +332,7 @@ def test_a_word_less(project):
 
 FIELDS = """        instruction:
           type: string
-          description: What counts as relevant, in words. Models that cannot be told ignore it.
+          description: Ranking instruction in natural language. Models that do not accept one ignore it.
           example: Prefer documents that give a date.
         max_tokens_per_doc:
           type: integer
