@@ -1,10 +1,10 @@
-"""Servers that break the contract in the ways of real ones, by name, each with the rules that find it.
+"""Servers that break the contract as real servers do, by name, with the rules that find each.
 
-The kit's `broken` has one server for each rule, as narrow as possible; these may break several rules. They are test data, and are
-not in the wheel.
+The kit's `broken` has one server for each rule, as narrow as possible; these may break several rules. They are test data, and not
+in the wheel.
 """
 
-# What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
+# Decoded JSON is Any, and pyright reports parts of narrowed values as unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import gzip
@@ -54,7 +54,7 @@ class FieldServer(NamedTuple):
     """Ids of rules that must fail; others may fail too. Empty if the check must be undecided."""
 
 
-# ----- what is ranked
+# ----- rankings
 
 
 class _FilteredIndex(Reference):
@@ -201,7 +201,7 @@ def _text(document: str | Body) -> str:
     return document if isinstance(document, str) else document.get("text", "")
 
 
-# ----- how it is written
+# ----- encodings
 
 
 def _json(answer: Answer, payload: object) -> Answer:
@@ -455,14 +455,14 @@ class _Shared(Reference):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._came = threading.Condition()
+        self._changed = threading.Condition()
 
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
-        with self._came:
+        with self._changed:
             self.query = query
-            self._came.notify_all()
-            # Many documents take longer, in which others come.
-            self._came.wait_for(lambda: self.query != query, 0.5 if len(texts) == 8 else 0.01)
+            self._changed.notify_all()
+            # Many documents take longer, so that other requests arrive meanwhile.
+            self._changed.wait_for(lambda: self.query != query, 0.5 if len(texts) == 8 else 0.01)
         return super().scores(self.query, texts)
 
 
@@ -554,7 +554,7 @@ def _contents_taken(body: Body) -> Body:
 
 
 _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
-    # long lists, long texts, many at a time
+    # long lists, long texts, concurrent requests
     "batch-scores-shifted": (
         scoring(
             "Shifts the scores of its second batch by one.",
@@ -651,7 +651,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
         ),
         ("answer.one-reading",),
     ),
-    # what is taken, and who is let in
+    # accepted requests and keys
     "last-documents-unchecked": (_LastUnchecked, ("refusal.document-type",)),
     "content-for-text": (
         taking("Reads a document's `content` as its text.", _contents_taken),
@@ -920,7 +920,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     "score-nan": (_best_as(b"NaN"), ("answer.score-number",)),
     "score-infinity": (_best_as(b"Infinity"), ("answer.score-number",)),
     "score-1e999": (_best_as(b"1e999"), ("answer.score-number",)),
-    # the answer
+    # the response
     "results-called-data": (
         answering("Calls the results `data`.", lambda a, _: {**_without(a, "results"), "data": a["results"]}),
         ("answer.schema",),

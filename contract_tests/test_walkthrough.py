@@ -337,7 +337,7 @@ FIELDS = """        instruction:
         max_tokens_per_doc:
           type: integer
           minimum: 1
-          description: The number of tokens after which a document is cut.
+          description: Maximum number of tokens per document; longer documents are truncated.
           example: 512
         truncate:
           type: string
