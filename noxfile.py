@@ -114,13 +114,15 @@ def adapter(name: str) -> Path:
     return package if package.is_dir() else package.with_suffix(".py")
 
 
-AT_ONCE = ["--numprocesses=auto", "--dist=worksteal"]
-"""One process per core; the tests of a file mostly share a process and its caches."""
+CORES = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+AT_ONCE = [f"--numprocesses={CORES + CORES // 2 if CORES > 1 else 2}", "--dist=worksteal"]
+"""Three processes for two cores, because tests wait for a third of their time; the tests of a file mostly share a process and
+its caches."""
 
 EVERYTHING = [
+    "docs",  # has the longest test
     "wrapper",
     "README.md",
-    "docs",
     "--doctest-modules",
     "--doctest-glob=*.md",
     # tested by the session `frameworks`, where the framework is installed

@@ -41,7 +41,7 @@ from rerank_conformance.altered import (
     scoring,
     taking,
 )
-from rerank_conformance.reference import Answer, Reference, Refusal, Request
+from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, Refusal
 from rerank_conformance.reference.server import Body
 from rerank_conformance.scorers import lexical
 
@@ -204,7 +204,7 @@ def _text(document: str | Body) -> str:
 # ----- encodings
 
 
-def _json(answer: Answer, payload: object) -> Answer:
+def _json(answer: ReferenceResponse, payload: object) -> ReferenceResponse:
     return answer._replace(body=msgspec.json.encode(payload))
 
 
@@ -228,11 +228,13 @@ def _fastapi(status: int, envelope: Body) -> Body:
 class _Traceback(Reference):
     """Refuses with an HTML page, as a proxy does."""
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ReferenceResponse:
         answer = super().answer(method, path, headers, body)
         if answer.status == 200:
             return answer
-        return Answer(answer.status, {"content-type": "text/html"}, b"<html><h1>Bad Request</h1></html>")
+        return ReferenceResponse(
+            answer.status, {"content-type": "text/html"}, b"<html><h1>Bad Request</h1></html>"
+        )
 
 
 class _CrashOnType(Reference):
@@ -257,7 +259,7 @@ class _NoDocuments(Reference):
 class _AnyType(Reference):
     """Reads the body regardless of its content type."""
 
-    def media_type(self, request: Request) -> None:
+    def media_type(self, request: ReferenceRequest) -> None:
         del request
 
 
@@ -274,7 +276,7 @@ class _LenientJSON(Reference):
 class _AnyMethod(Reference):
     """Ranks for any method."""
 
-    def method(self, request: Request) -> None:
+    def method(self, request: ReferenceRequest) -> None:
         del request
 
 
@@ -284,7 +286,7 @@ class _AnyMethod(Reference):
 class _ReadFirst(Reference):
     """Validates the body before the key."""
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         self.route(request)
         self.method(request)
         body = self.read(request)
@@ -295,7 +297,7 @@ class _ReadFirst(Reference):
 class _AnyKey(Reference):
     """Accepts any key."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         if "authorization" not in request.headers:
             super().authenticate(request)
 
@@ -303,7 +305,7 @@ class _AnyKey(Reference):
 class _AnyScheme(Reference):
     """Reads the last word of the header as the key, with any scheme."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         key = request.headers.get("authorization", "").rpartition(" ")[2]
         named = {**request.headers, "authorization": f"Bearer {key}"} if key else request.headers
         super().authenticate(replace(request, headers=named))
@@ -312,14 +314,14 @@ class _AnyScheme(Reference):
 class _Open(Reference):
     """Requires no key."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         del request
 
 
 class _KeyPrefix(Reference):
     """Compares only the characters that were sent, so that a prefix of the key is accepted."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         sent = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
         if self._keys is None or not any(sent and known.startswith(sent) for known in self._keys):
             super().authenticate(request)
@@ -328,7 +330,7 @@ class _KeyPrefix(Reference):
 class _KeyEchoed(Reference):
     """Quotes a wrong key in the error message."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         try:
             super().authenticate(request)
         except Refusal as refusal:
@@ -338,7 +340,7 @@ class _KeyEchoed(Reference):
 class _RankedAnyway(Reference):
     """Answers 401, but returns results beside the error."""
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ReferenceResponse:
         answer = super().answer(method, path, headers, body)
         if answer.status != 401:
             return answer
@@ -500,7 +502,7 @@ class _TrailingTaken(Reference):
 class _SlashUnguarded(Reference):
     """Requires a key for /rerank, but not for /rerank/."""
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         if not request.path.endswith("/rerank/"):
             super().admit(request)
 
@@ -508,7 +510,7 @@ class _SlashUnguarded(Reference):
 class _LocalTrusted(Reference):
     """Requires no key if a header claims that the client is local."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         if request.headers.get("x-forwarded-for") != "127.0.0.1":
             super().authenticate(request)
 
@@ -516,7 +518,7 @@ class _LocalTrusted(Reference):
 class _KeyCaseless(Reference):
     """Compares keys case-insensitively."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         given = request.headers.get("authorization", "").lower()
         if given not in {f"bearer {key.decode()}".lower() for key in self._keys or ()}:
             super().authenticate(request)
@@ -1334,7 +1336,7 @@ def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int
     """Make a server that refuses POST by its headers, after it has checked the key."""
 
     class ByHead(Reference):
-        def media_type(self, request: Request) -> None:
+        def media_type(self, request: ReferenceRequest) -> None:
             if when(request.headers):
                 raise Refusal(status, what)
             super().media_type(request)
@@ -1346,7 +1348,7 @@ def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int
 class _Streaming(Reference):
     """Sends an event stream to clients that also accept one."""
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         answer = super().respond(request)
         if "text/event-stream" not in request.headers.get("accept", ""):
             return answer
@@ -1618,14 +1620,14 @@ class _CachedBeforeKeys(Reference):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._known: dict[bytes, Answer] = {}
+        self._known: dict[bytes, ReferenceResponse] = {}
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         """Check the key only if the body is new."""
         if request.body not in self._known:
             super().admit(request)
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         """Store each ranking."""
         answer = super().respond(request)
         if request.method == "POST" and answer.status == 200:
@@ -1640,7 +1642,7 @@ class _RefusalsCached(Reference):
         super().__init__(*arguments, **named)
         self._refused: dict[bytes, Refusal] = {}
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         """Store each refusal."""
         if request.body in self._refused:
             raise self._refused[request.body]

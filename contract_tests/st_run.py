@@ -14,7 +14,7 @@ from typing import Any, cast
 from remembered import REMEMBERED
 from rerank_conformance import contract
 from rerank_conformance.cases import without_local_constants
-from rerank_conformance.reference import Answer, Reference
+from rerank_conformance.reference import Reference, ReferenceResponse
 
 KEY = "sk-or-v1-the-right-key"
 _ENFORCED = {401, 403, *range(300, 400)}  # statuses that schemathesis takes for a refusal of a key
@@ -31,9 +31,9 @@ class Recorded:
     path: str
     headers: dict[str, str]
     body: bytes
-    answer: Answer
+    answer: ReferenceResponse
 
-    def send(self, server: Reference, **changed: str) -> Answer:
+    def send(self, server: Reference, **changed: str) -> ReferenceResponse:
         """Return the response of a server."""
         return server.answer(self.method, self.path, {**self.headers, **changed}, self.body)
 
@@ -91,7 +91,7 @@ def recorded() -> list[Recorded]:
     from schemathesis.engine import events, from_schema  # noqa: PLC0415
 
     reference = Reference(REMEMBERED, keys={KEY}, new_id=lambda: _ID)
-    sent: dict[str, tuple[str, str, dict[str, str], bytes, Answer]] = {}
+    sent: dict[str, tuple[str, str, dict[str, str], bytes, ReferenceResponse]] = {}
 
     def app(environ: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
         headers = {

@@ -12,10 +12,10 @@ from field_servers import FIELD_SERVERS
 from rerank_conformance import check
 from rerank_conformance.altered import Server, answering, each, failing, listing, refusing, scoring
 from rerank_conformance.causes import one_finding_for_a_cause
-from rerank_conformance.exchanges import Answer, Exchange, Probe, transient_status
+from rerank_conformance.exchanges import Exchange, Probe, ReceivedResponse, transient_status
 from rerank_conformance.judged import Judged
 from rerank_conformance.reference import Reference
-from rerank_conformance.reference.inprocess import InProcess
+from rerank_conformance.reference.inprocess import ReferenceTransport
 from rerank_conformance.report import Report
 from rerank_conformance.rules import RULES, Finding, Recording
 from rerank_conformance.target import Budget, Session
@@ -191,7 +191,7 @@ def test_one_crash_is_one_finding():
 def test_a_must_is_not_hidden_below_a_should():
     """A crash of a request whose own rule is a SHOULD is the finding of the MUST that it breaks."""
     probe = Probe(name="rank-top-huge", phase="rank", rule="acceptance.top-n-huge", body={}, legal=True)
-    crash = Exchange(probe, Answer(500, {}, b""))
+    crash = Exchange(probe, ReceivedResponse(500, {}, b""))
     found = [
         Judged(RULES[name], "fail", Finding("x", "y", crash), findings=(Finding("x", "y", crash),))
         for name in ("acceptance.top-n-huge", "robustness.no-server-error", "error.envelope")
@@ -203,8 +203,10 @@ def test_a_must_is_not_hidden_below_a_should():
 
 def test_a_finding_beside_the_crash_stands():
     """A rule that fails by a crash and by something else fails."""
-    crash = Exchange(Probe(name="a", phase="refuse", rule="refusal.empty-body"), Answer(500, {}, b""))
-    other = Exchange(Probe(name="b", phase="refuse"), Answer(400, {}, b""))
+    crash = Exchange(
+        Probe(name="a", phase="refuse", rule="refusal.empty-body"), ReceivedResponse(500, {}, b"")
+    )
+    other = Exchange(Probe(name="b", phase="refuse"), ReceivedResponse(400, {}, b""))
     both = (Finding("x", "y", crash), Finding("x", "y", other))
     found = [
         Judged(RULES["refusal.empty-body"], "fail", both[0], findings=both[:1]),
@@ -219,7 +221,7 @@ def test_a_finding_beside_the_crash_stands():
 
 def transport(when, answer) -> httpx.MockTransport:
     """Return the reference with another answer to the requests that a function picks by their number and body."""
-    reference, count = InProcess(Reference(keys={KEY})), iter(range(100_000))
+    reference, count = ReferenceTransport(Reference(keys={KEY})), iter(range(100_000))
 
     def handle(request: httpx.Request) -> httpx.Response:
         if when(next(count), request.content):
@@ -287,7 +289,7 @@ def test_an_error_that_stays(status, verdict):
 def test_a_200_with_an_error(body, legal, expected):
     """An error in place of results may pass, where the request is legal or the error says so itself."""
     probe = Probe(name="x", phase="rank", legal=legal)
-    assert transient_status(probe, Answer(200, {}, json.dumps(body).encode())) == expected
+    assert transient_status(probe, ReceivedResponse(200, {}, json.dumps(body).encode())) == expected
 
 
 PLAIN = Probe(name="x", phase="rank", body={}, legal=True)

@@ -9,7 +9,7 @@ from field_servers import FIELD_SERVERS
 from rerank_conformance import check
 from rerank_conformance.broken import BROKEN
 from rerank_conformance.causes import _ROWS, one_finding_for_a_cause
-from rerank_conformance.exchanges import Answer, Exchange, Probe
+from rerank_conformance.exchanges import Exchange, Probe, ReceivedResponse
 from rerank_conformance.judged import Judged
 from rerank_conformance.lasting import with_lasting
 from rerank_conformance.report import LEVELS
@@ -59,7 +59,7 @@ def test_one_cause_is_one_failure(name):
     assert all("by the same cause" in skipped[name] for name in below)
 
 
-ANSWER = Answer(200, {}, b'{"results": [{"index": 0}]}')
+ANSWER = ReceivedResponse(200, {}, b'{"results": [{"index": 0}]}')
 
 
 def judged(name: str, *exchanges: Exchange) -> Judged:
@@ -68,7 +68,7 @@ def judged(name: str, *exchanges: Exchange) -> Judged:
     return Judged(RULES[name], "fail", findings[0], findings=findings)
 
 
-def exchange(name: str = "x", answer: Answer = ANSWER, **more) -> Exchange:
+def exchange(name: str = "x", answer: ReceivedResponse = ANSWER, **more) -> Exchange:
     """Return an exchange of its own."""
     return Exchange(Probe(name=name, phase="rank", **more), answer)
 
@@ -103,7 +103,7 @@ def test_another_exchange_is_another_cause():
 @pytest.mark.parametrize(("content", "expected"), [("a", ["acceptance.plain"]), ("b", None)])
 def test_one_body_that_is_always_refused_is_one_cause(content, expected):
     """A body that is refused in each form of HTTP is one cause; the refusal of another body is another."""
-    refused = Answer(401, {}, b"")
+    refused = ReceivedResponse(401, {}, b"")
     names = ["acceptance.plain", "transport.accept"]
     exchanges = (exchange(answer=refused, body={"a": 1}), exchange("y", refused, body={content: 1}))
     found = failing(*(judged(name, one) for name, one in zip(names, exchanges, strict=True)))
@@ -131,7 +131,7 @@ REFUSALS = [name for name in RULES if name.startswith("refusal.") and name != "r
 )
 def test_most_refusals_with_one_wrong_answer(wrong, others, expected):
     """The wrong answer has to be that of most invalid requests; what is answered otherwise stands beside it."""
-    kinds = [Answer(503, {}, b"")] * wrong + [ANSWER] * others
+    kinds = [ReceivedResponse(503, {}, b"")] * wrong + [ANSWER] * others
     found = [
         judged(name, exchange(name, kind, legal=False)) for name, kind in zip(REFUSALS, kinds, strict=False)
     ]
@@ -179,9 +179,9 @@ async def test_a_lasting_status_of_all_invalid_requests(recovers, lasting):
 
     async def send(probe: Probe) -> Exchange:
         status = 200 if probe.legal or (recovers and next(times) >= 2 * recovers) else 503
-        return Exchange(probe, Answer(status, {}, body))
+        return Exchange(probe, ReceivedResponse(status, {}, body))
 
-    sent = [Exchange(probe, Answer(503, {}, b"")) for probe in probes]
+    sent = [Exchange(probe, ReceivedResponse(503, {}, b"")) for probe in probes]
     found = await with_lasting(sent, plain, send)
     assert sum(one.lasting for one in found) == lasting
 

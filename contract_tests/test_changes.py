@@ -298,6 +298,7 @@ NEIGHBOURS: dict[str, Case] = {
     "a text is encoded": Case("CS", "request.narrower", lambda c: member(c, "user", "RerankRequest").update(contentEncoding="base64")),
     "a discriminator is new": Case("CS", "request.unlike", lambda c: schema(c, "RerankDocument").update(discriminator={"propertyName": "kind"})),
     "a field of a form is deprecated": Case("A", "deprecated", lambda c: member(c, "text", "TextDocument").update(deprecated=True)),
+    "a field is marked for XML": Case("D", "documentation", lambda c: member(c, "user", "RerankRequest").update(xml={"name": "u"})),
     "a field that is only sent is marked as only read": Case("CS", "request.narrower", lambda c: member(c, "user", "RerankRequest").update(readOnly=True)),
     # How values are written.
     "a parameter has another style": Case("CS", "parameter.moved", lambda c: parameter(c, "OutputModalities").update(style="spaceDelimited")),

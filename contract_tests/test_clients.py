@@ -17,15 +17,20 @@ from openrouter_rerank_api import Client
 from openrouter_rerank_api import models as newest
 from openrouter_rerank_api.api.rerank import create_rerank
 from openrouter_rerank_api.models import RerankResponse
+from openrouter_rerank_api.options import NAMES
 from openrouter_rerank_api.types import convert
 from rerank_conformance import check
 from rerank_conformance.generation import generated
 from rerank_conformance.probes import IMAGE, MODEL, probes, smoke
 from rerank_conformance.reference import Reference
 from rerank_conformance.reference.asgi import running
-from rerank_conformance.reference.inprocess import InProcess
+from rerank_conformance.reference.inprocess import ReferenceTransport
 
-FIELDS = tuple(field.name for field in attrs.fields(newest.RerankRequest) if field.init)
+FIELDS = tuple(
+    field.name
+    for field in attrs.fields(newest.RerankRequest)
+    if field.init and field.name not in NAMES.values()  # of another name as an argument
+)
 
 
 @cache
@@ -88,7 +93,7 @@ def test_there_is_enough_to_try():
 def test_the_generated_client_sends_what_it_is_given():
     """Every legal request is answered with a ranking, and arrives as it was made, unknown fields and nulls included."""
     server = Recording()
-    with Client(LOCAL_URL, httpx_args={"transport": InProcess(server)}) as client:
+    with Client(LOCAL_URL, httpx_args={"transport": ReferenceTransport(server)}) as client:
         for name, body in legal().items():
             answer = create_rerank.sync(client=client, body=request_of(body))
 
@@ -98,7 +103,7 @@ def test_the_generated_client_sends_what_it_is_given():
 
 async def test_the_generated_client_does_so_in_async():
     """The async function of the generated client has the same requests answered."""
-    async with Client(LOCAL_URL, httpx_args={"transport": InProcess(Reference())}) as client:
+    async with Client(LOCAL_URL, httpx_args={"transport": ReferenceTransport(Reference())}) as client:
         for name, body in list(legal().items())[::7]:
             answer = await create_rerank.asyncio(client=client, body=request_of(body))
             assert isinstance(answer, RerankResponse), name
@@ -154,7 +159,7 @@ def check_ranking(ranking, body):
 def test_the_facade_ranks_what_the_contract_allows():
     """Every legal request goes through the facade without an error, but for a blank query or model, which it refuses by name."""
     server = Recording()
-    client = httpx.Client(transport=InProcess(server))
+    client = httpx.Client(transport=ReferenceTransport(server))
     # in one part each, however large, so that what arrives can be compared
     with Reranker("", base_url=LOCAL_URL, http_client=client, max_documents=100_000) as reranker:
         for name, body in legal().items():
@@ -168,7 +173,7 @@ def test_the_facade_ranks_what_the_contract_allows():
 
 async def test_the_facade_does_so_in_async():
     """The async facade ranks the same requests."""
-    client = httpx.AsyncClient(transport=InProcess(Reference()))
+    client = httpx.AsyncClient(transport=ReferenceTransport(Reference()))
     async with AsyncReranker("", base_url=LOCAL_URL, http_client=client) as reranker:
         for body in list(legal().values())[::7]:
             if not is_blank(body):

@@ -99,6 +99,16 @@ FIELDS: dict[str, tuple[dict[str, Any], set[str]]] = {
         },
         {"acceptance.stop", "refusal.stop-type", "refusal.stop-min-items", "refusal.stop-items-type"},
     ),
+    "effort": (
+        {
+            "oneOf": [
+                {"type": "string"},
+                {"type": "object", "properties": {"steps": {"type": "integer", "example": 2}}},
+            ],
+            "example": "low",
+        },
+        {"acceptance.effort", "refusal.effort-type", "acceptance.effort-steps", "refusal.effort-steps-type"},
+    ),
     "anything": ({"example": 3}, {"acceptance.anything"}),
 }
 

@@ -26,7 +26,7 @@ from rerank_conformance.dialects.rules import (
     why_not_applicable,
 )
 from rerank_conformance.dialects.translation import DecodedAnswer, Translated, WireProbe, decoded
-from rerank_conformance.exchanges import Answer, Exchange, Fault, Probe
+from rerank_conformance.exchanges import Exchange, NoResponse, Probe, ReceivedResponse
 from rerank_conformance.probes import probes, smoke
 from rerank_conformance.reference import Reference, asgi
 from rerank_conformance.reference.speaking import speaking
@@ -67,7 +67,7 @@ FAILS_WITHOUT_QUERY = failing("Fails on a request without a query.", lambda body
 class EmptyRefusals(Reference):
     """Refuses without a word."""
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ReceivedResponse:
         """Answer with another body."""
         found = super().answer(method, path, headers, body)
         return found._replace(body=b"{}") if 400 <= found.status < 500 else found
@@ -195,7 +195,7 @@ class TakesDocuments(Reference):
 class AnyKind(Reference):
     """Calls every error a failure of the model."""
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ReceivedResponse:
         """Answer with another body."""
         found = super().answer(method, path, headers, body)
         return found._replace(body=found.body.replace(b'"Empty"', b'"Backend"'))
@@ -282,7 +282,7 @@ def test_exact_names_go_before_beginnings():
 class Recorder:
     """A server that records what it is sent, and answers from a table of paths."""
 
-    def __init__(self, answers: Mapping[str, Answer] | None = None) -> None:
+    def __init__(self, answers: Mapping[str, ReceivedResponse] | None = None) -> None:
         self.budget = Budget()
         self.sent: list[Probe] = []
         self.answers = answers or {}
@@ -290,7 +290,7 @@ class Recorder:
     async def send(self, probe: Probe, *, is_repeat: bool = False) -> Exchange:
         """Record the request, and answer it from the table."""
         self.sent.append(probe)
-        return Exchange(probe, self.answers.get(probe.path, Fault("unsent", "was not sent")))
+        return Exchange(probe, self.answers.get(probe.path, NoResponse("unsent", "was not sent")))
 
 
 @DIALECTS
@@ -324,9 +324,9 @@ def send(translated: Translated, probe: Probe) -> Exchange:
     return asyncio.run(translated.send(probe))
 
 
-def json_answer(value: object) -> Answer:
+def json_answer(value: object) -> ReceivedResponse:
     """Return an answer of the check."""
-    from rerank_conformance.exchanges import Answer as Received
+    from rerank_conformance.exchanges import ReceivedResponse as Received
 
     return Received(200, {"content-type": "application/json"}, json.dumps(value).encode())
 
@@ -440,7 +440,7 @@ def test_quick_check_stays_within_its_budget(name: str):
 
 def test_faults_are_not_decoded():
     """A request without an answer stays as it is."""
-    fault = Fault("timeout", "had no answer")
+    fault = NoResponse("timeout", "had no answer")
     assert decoded(fault, CODECS["tei"]) is fault
 
 

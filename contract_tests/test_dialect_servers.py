@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rerank_conformance.broken import BROKEN
 from rerank_conformance.dialects import CODECS, codec
-from rerank_conformance.reference import Answer, Reference
+from rerank_conformance.reference import Reference, ReferenceResponse
 from rerank_conformance.reference.asgi import running
 from rerank_conformance.reference.speaking import speaking
 
@@ -33,7 +33,7 @@ def answer(
     method: str = "POST",
     headers: Mapping[str, str] = HEADERS,
     server: type[Reference] = Reference,
-) -> Answer:
+) -> ReferenceResponse:
     """Return the answer of the dialect's server, after it is validated by the dialect's contract."""
     body = request if isinstance(request, bytes) else json.dumps(request).encode()
     found = speaking(name, server)(keys={KEY}).answer(method, path, headers, body)
@@ -203,7 +203,7 @@ def test_tei_says_what_it_is():
     assert info["max_client_batch_size"] == 32
     assert answer("tei", b"", path="/info", method="GET", headers={}).status == 401
     assert answer("tei", b"", path="/info").status == 405
-    assert answer("tei", b"", path="/health", method="GET", headers={}) == Answer(200, {}, b"")
+    assert answer("tei", b"", path="/health", method="GET", headers={}) == ReferenceResponse(200, {}, b"")
 
 
 def test_tei_ranks_equal_scores_from_the_end():

@@ -16,7 +16,7 @@ import pytest
 from rerank_conformance import check
 from rerank_conformance.broken import BROKEN
 from rerank_conformance.evidence import KEY_ENV, Commands
-from rerank_conformance.exchanges import Answer, Exchange, Fault, Probe, not_json
+from rerank_conformance.exchanges import Exchange, NoResponse, Probe, ReceivedResponse, not_json
 from rerank_conformance.probes import probes, smoke
 from rerank_conformance.reference import Reference, asgi
 from rerank_conformance.rules import RULES, Finding, Recording
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 
 KEY = "sk-or-v1-Odd '\"$`\\!% key"
 PATIENCE = 120  # seconds; only a command that hangs takes them
-UNSENT = Fault("unsent", "x")
+UNSENT = NoResponse("unsent", "x")
 
 
 def run(command: str, **environment: str) -> bytes:
@@ -267,7 +267,7 @@ SHOWN = (
 """Rules of every kind of request: odd bodies, headers, keys, methods and addresses, and two requests that are compared."""
 
 
-def responses(output: bytes) -> Iterator[Answer]:
+def responses(output: bytes) -> Iterator[ReceivedResponse]:
     """Yield the final responses in what `curl -i` printed."""
     while output.startswith(b"HTTP/"):
         head, _, output = output.partition(b"\r\n\r\n")
@@ -276,7 +276,9 @@ def responses(output: bytes) -> Iterator[Answer]:
         body = b"" if output.startswith(b"HTTP/") else output[: int(headers.get("content-length", 1 << 30))]
         output = output[len(body) :]
         if not status.split()[1].startswith("1"):
-            yield Answer(int(status.split()[1]), headers, body.replace(KEY.encode(), b"$OPENROUTER_API_KEY"))
+            yield ReceivedResponse(
+                int(status.split()[1]), headers, body.replace(KEY.encode(), b"$OPENROUTER_API_KEY")
+            )
 
 
 def found(name: str, seen: Recording) -> list[Finding]:
@@ -294,7 +296,7 @@ def again(exchange: Exchange, commands: Commands) -> Exchange:
     """Return what the command of an exchange brings."""
     output = run(commands.of(exchange), **{KEY_ENV: KEY})
     last = [*responses(output)]
-    return replace(exchange, outcome=last[-1] if last else Fault("broken", "was cut off"))
+    return replace(exchange, outcome=last[-1] if last else NoResponse("broken", "was cut off"))
 
 
 def unshown(name: str) -> list[str]:

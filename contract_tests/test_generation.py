@@ -22,8 +22,9 @@ EXAMPLES = 5
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty cache directory."""
+    """Return an empty cache directory; Hypothesis has its tables of characters in that of the whole run."""
     cases_of.cache_clear()
+    monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", os.environ["RERANK_CONFORMANCE_CACHE"])
     monkeypatch.setenv("RERANK_CONFORMANCE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -34,9 +35,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seeds: list[int] = []
     make = generation._cases
 
-    def counted(text: str, seed: int, examples: int):
+    def counted(text: str, seed: int, *others):
         seeds.append(seed)
-        return make(text, seed, examples)
+        return make(text, seed, *others)
 
     monkeypatch.setattr(generation, "_cases", counted)
     return seeds
@@ -48,7 +49,7 @@ def simple(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seeds: list[int] = []
     one = cases.plain(0, _Made({"model": "m", "query": "ä\u2028", "documents": ["a"], "top_n": 10**40}))
 
-    def made(text: str, seed: int, examples: int):
+    def made(text: str, seed: int, *others):
         seeds.append(seed)
         return (one,)
 
@@ -73,12 +74,14 @@ def anew(model: str = "m", *, cache: bool = True):
     ]
 
 
-def test_requests_are_the_same_from_the_file(folder: Path, made: list[int]):
+def test_requests_are_the_same_from_the_file(folder: Path, made: list[int], monkeypatch: pytest.MonkeyPatch):
     """The requests are the same without the file, when it is written, and when it is read; it serves every model."""
+    monkeypatch.delenv("HYPOTHESIS_STORAGE_DIRECTORY")
     without = anew(cache=False)
     assert not folder.exists()
     assert anew() == without
-    assert len(list(folder.iterdir())) == 1
+    assert len(list(folder.glob("generated-*"))) == 1
+    assert list(folder.rglob("charmap.json.gz"))  # the tables of characters
     assert made == [3, 3]
     assert anew() == without
     assert {json.loads(content)["model"] for _, content, *_, legal in anew("another") if legal} > {"another"}
@@ -102,6 +105,7 @@ def test_another_thread_draws_random_numbers(monkeypatch: pytest.MonkeyPatch, tm
     finally:
         ended.set()
         thread.join()
+    monkeypatch.delenv("HYPOTHESIS_STORAGE_DIRECTORY")
     random.seed(1)
     before = random.getstate()
     assert anew(cache=False) == expected

@@ -16,7 +16,7 @@ from openrouter_rerank_api.api.rerank import create_rerank
 from rerank_conformance import check, contract
 from rerank_conformance.reference import Reference
 from rerank_conformance.reference.asgi import running
-from rerank_conformance.reference.inprocess import InProcess
+from rerank_conformance.reference.inprocess import ReferenceTransport
 from test_clients import legal, request_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,7 +52,7 @@ def version(request):
 
 def test_the_newest_client_on_an_older_server(version):
     """Every legal request of the newest contract is ranked by a server of the older one, through the generated client."""
-    server = InProcess(Server(contract_version=version))
+    server = ReferenceTransport(Server(contract_version=version))
     with Client(LOCAL_URL, httpx_args={"transport": server}) as client:
         for name, body in legal().items():
             answer = create_rerank.sync(client=client, body=request_of(body))
@@ -128,7 +128,7 @@ def test_an_older_client_on_the_newest_server(version, older_client):
     operation = importlib.import_module(f"{older_client}.api.rerank.create_rerank")
     models = importlib.import_module(f"{older_client}.models")
     tried = 0
-    with client_module.Client(LOCAL_URL, httpx_args={"transport": InProcess(Server())}) as client:
+    with client_module.Client(LOCAL_URL, httpx_args={"transport": ReferenceTransport(Server())}) as client:
         for name, body in legal().items():
             if contract.load(version).request.violation(body) is not None:
                 continue  # it asks for what is newer

@@ -17,7 +17,7 @@ from rerank_conformance import Report, check
 from rerank_conformance import running as running_
 from rerank_conformance.cli import main
 from rerank_conformance.exchanges import Probe
-from rerank_conformance.pace import Gate, Pace
+from rerank_conformance.pace import RequestGate, RequestPace
 from rerank_conformance.reference import Reference
 from rerank_conformance.reports import summary, terminal
 from rerank_conformance.target import Budget, Session
@@ -36,7 +36,7 @@ def anyio_backend() -> str:
 
 def limits(most: int, events: str) -> list[int]:
     """Return the limit after each event: `a` an answer, `r` a refusal, `o` one of a request sent before the last halving."""
-    pace, found = Pace(most), []
+    pace, found = RequestPace(most), []
     for event in events:
         if event == "a":
             pace.answer()
@@ -71,7 +71,7 @@ def test_pace(most: int, events: str, expected: list[int]):
 
 async def test_gate():
     """As many are inside as the limit says; one that goes alone comes next, and knows whether it was crowded."""
-    gate = Gate(Pace(2))
+    gate = RequestGate(RequestPace(2))
     inside: list[str] = []
     leave = {name: asyncio.Event() for name in "abcdef"}
     crowded: dict[str, bool] = {}

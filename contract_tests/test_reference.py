@@ -27,9 +27,9 @@ from jsonschema_rs import Draft202012Validator
 from schemathesis import Case
 
 from rerank_conformance import contract
-from rerank_conformance.reference import Answer, Reference, Refusal, Request
+from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, Refusal
 from rerank_conformance.reference.asgi import app, running
-from rerank_conformance.reference.inprocess import InProcess
+from rerank_conformance.reference.inprocess import ReferenceTransport
 from rerank_conformance.scorers import Scorer
 
 KEY = "sk-or-v1-the-right-key"
@@ -42,7 +42,7 @@ REQUEST: dict[str, Any] = {
 }
 MAX_BODY = 100_000
 
-Ask = Callable[[str, str, Mapping[str, str], bytes], Answer]
+Ask = Callable[[str, str, Mapping[str, str], bytes], ReferenceResponse]
 
 
 def overlap(query: str, texts: Sequence[str]) -> list[float]:
@@ -50,11 +50,11 @@ def overlap(query: str, texts: Sequence[str]) -> list[float]:
     return [float(len(set(query.split()) & set(text.split()))) for text in texts]
 
 
-def of(response: httpx.Response) -> Answer:
+def of(response: httpx.Response) -> ReferenceResponse:
     """Convert an httpx response, without the headers that every response has."""
     added = {"content-length", "date", "connection"}
     kept = {name: value for name, value in response.headers.items() if name not in added}
-    return Answer(response.status_code, kept, response.content)
+    return ReferenceResponse(response.status_code, kept, response.content)
 
 
 def over(client: httpx.Client) -> Ask:
@@ -69,7 +69,7 @@ def over_async(transport: httpx.AsyncBaseTransport) -> Generator[Ask]:
     client = httpx.AsyncClient(transport=transport, base_url="http://reference")
     client.headers.clear()
 
-    async def send(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def send(method: str, path: str, headers: Mapping[str, str], body: bytes) -> ReferenceResponse:
         return of(await client.request(method, path, headers=headers, content=body))
 
     with asyncio.Runner() as loop:
@@ -90,10 +90,10 @@ def ask(request: pytest.FixtureRequest, reference: Reference) -> Iterator[Ask]:
         case "function":
             yield reference.answer
         case "in process":
-            with httpx.Client(transport=InProcess(reference), base_url="http://reference") as client:
+            with httpx.Client(transport=ReferenceTransport(reference), base_url="http://reference") as client:
                 yield over(client)
         case "in process, async":
-            with over_async(InProcess(reference)) as ask:
+            with over_async(ReferenceTransport(reference)) as ask:
                 yield ask
         case "ASGI":
             with over_async(httpx.ASGITransport(app(reference))) as ask:
@@ -103,7 +103,7 @@ def ask(request: pytest.FixtureRequest, reference: Reference) -> Iterator[Ask]:
                 yield over(client)
 
 
-def judged(answer: Answer) -> dict[str, Any]:
+def judged(answer: ReferenceResponse) -> dict[str, Any]:
     """Return the body of an answer after it is validated by the contract."""
     body: dict[str, Any] = json.loads(answer.body)
     # other methods than the contract's have statuses that it does not list, in the same envelope
@@ -530,7 +530,7 @@ def test_the_key_is_in_no_repr(reference: Reference) -> None:
     seen: list[str] = []
 
     class Watched(Reference):
-        def route(self, request: Request) -> None:
+        def route(self, request: ReferenceRequest) -> None:
             seen.append(repr(request))
 
     Watched(overlap, keys={KEY}).answer("POST", "/rerank", KEYED, KEY.encode())
@@ -671,7 +671,7 @@ def over_asgi(reference: Reference) -> httpx.AsyncBaseTransport:
     return httpx.ASGITransport(app(reference))
 
 
-@pytest.mark.parametrize("transport", [InProcess, over_asgi])
+@pytest.mark.parametrize("transport", [ReferenceTransport, over_asgi])
 def test_ranking_does_not_hold_up_the_event_loop(
     transport: Callable[[Reference], httpx.AsyncBaseTransport],
 ) -> None:
@@ -793,7 +793,7 @@ CANCELLED = """
 import sys, threading
 import anyio, httpx
 from rerank_conformance.reference import Reference
-from rerank_conformance.reference.inprocess import InProcess
+from rerank_conformance.reference.inprocess import ReferenceTransport
 
 async def main():
     async with anyio.create_task_group() as group:
@@ -802,7 +802,7 @@ async def main():
             threading.Event().wait()
         signal = threading.Event()
         async def ask():
-            async with httpx.AsyncClient(transport=InProcess(Reference(score))) as client:
+            async with httpx.AsyncClient(transport=ReferenceTransport(Reference(score))) as client:
                 await client.post("http://h/rerank", json={"model": "m", "query": "q", "documents": ["a"]}, timeout=None)
         group.start_soon(ask)
         while not signal.is_set():

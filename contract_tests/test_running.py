@@ -29,9 +29,9 @@ from rerank_conformance.cli import main
 from rerank_conformance.expected import read_expected
 from rerank_conformance.generation import generated
 from rerank_conformance.probes import probes, smoke
-from rerank_conformance.reference import Answer, Reference
+from rerank_conformance.reference import Reference, ReferenceResponse
 from rerank_conformance.reference.asgi import app, running
-from rerank_conformance.reference.inprocess import InProcess
+from rerank_conformance.reference.inprocess import ReferenceTransport
 from rerank_conformance.report import RuleResult, verdict, with_known
 from rerank_conformance.rules import RULES, Finding, Recording
 from rerank_conformance.target import Budget, Session
@@ -130,7 +130,7 @@ def test_quick():
 
 @pytest.mark.parametrize(
     "shell",
-    [lambda r: r, app, InProcess, lambda r: _Sync(InProcess(r))],
+    [lambda r: r, app, ReferenceTransport, lambda r: _Sync(ReferenceTransport(r))],
     ids=["reference", "asgi", "transport", "sync"],
 )
 def test_targets(shell):
@@ -139,7 +139,7 @@ def test_targets(shell):
 
 
 class _Sync(httpx.BaseTransport):
-    def __init__(self, inner: InProcess) -> None:
+    def __init__(self, inner: ReferenceTransport) -> None:
         self.inner = inner
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -257,7 +257,7 @@ def test_key_in_an_answer():
     class Showing(Reference):
         def answer(self, method, path, headers, body):
             answer = super().answer(method, path, headers, body)
-            return Answer(
+            return ReferenceResponse(
                 answer.status, {**answer.headers, "x-seen": headers.get("authorization", "")}, answer.body
             )
 
@@ -287,7 +287,7 @@ def test_key_in_a_disguise(spelled, key):
         def answer(self, method, path, headers, body):
             sent = headers.get("authorization", "").rpartition(" ")[2]
             shown = json.dumps({"error": {"code": "@"}}).replace("@", spelled(sent))
-            return Answer(418, {}, shown.encode())
+            return ReferenceResponse(418, {}, shown.encode())
 
     seen = Recording(asyncio.run(_exchanges(Showing(), key)))
     found = [one for rule in RULES.values() for one in rule.judge(seen) if isinstance(one, Finding)]
@@ -305,12 +305,12 @@ async def _exchanges(server, key):
 def test_a_crash_stays_at_the_first_level_that_it_breaks():
     """Of two rules that fail by one crash, that of the earlier level stays, also if the request is the other's."""
     from rerank_conformance.causes import _distance
-    from rerank_conformance.exchanges import Exchange, Fault
+    from rerank_conformance.exchanges import Exchange, NoResponse
     from rerank_conformance.judged import Judged
     from rerank_conformance.rules import RULES
 
     (probe,) = (one for one in probes() if one.name == "accept-objects")
-    exchange = Exchange(probe, Fault("broken", "x"))
+    exchange = Exchange(probe, NoResponse("broken", "x"))
     first, second = (
         _distance(exchange, Judged(RULES[name], "fail"))
         for name in ("relation.query-matters", "acceptance.objects")
@@ -427,7 +427,7 @@ def test_a_misspelt_setting(name, message):
 
 def test_passing_overload():
     """A server that is overloaded for a moment is waited for."""
-    reference, calls = InProcess(Reference(keys={KEY})), []
+    reference, calls = ReferenceTransport(Reference(keys={KEY})), []
 
     def answer(request: httpx.Request) -> httpx.Response:
         calls.append(request)
@@ -441,7 +441,7 @@ def test_passing_overload():
 
 def test_lasting_overload():
     """A request that always gets 503, while others are ranked, fails its rule: the server is not overloaded."""
-    reference = InProcess(Reference(keys={KEY}))
+    reference = ReferenceTransport(Reference(keys={KEY}))
 
     def answer(request: httpx.Request) -> httpx.Response:
         if b'"top_n": 0}' in request.content:
@@ -876,15 +876,25 @@ def test_command_lists_the_rules():
 # Ctrl-C
 
 
-def interrupting(after: int) -> httpx.MockTransport:
-    """Return the reference, which presses Ctrl-C at one of its requests."""
-    reference, count = InProcess(Reference(keys={KEY})), iter(range(10_000))
+@pytest.fixture
+def interrupting(monkeypatch) -> httpx.MockTransport:
+    """Return the reference, which presses Ctrl-C at its tenth request, and answers no later one before the check has noticed."""
+    reference, count = ReferenceTransport(Reference(keys={KEY})), iter(range(10_000))
+    budgets: list[Budget] = []
+
+    def budget(**options) -> Budget:
+        budgets.append(Budget(**options))
+        return budgets[-1]
 
     def handle(request: httpx.Request) -> httpx.Response:
-        if next(count) == after:
+        number = next(count)
+        if number == 9:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        if number >= 9:
+            budgets[0].interrupted.wait(60)
         return reference.handle_request(request)
 
+    monkeypatch.setattr("rerank_conformance.running.Budget", budget)
     return httpx.MockTransport(handle)
 
 
@@ -893,9 +903,9 @@ on_posix = pytest.mark.skipif(sys.platform == "win32", reason="a thread cannot b
 
 @on_posix
 @pytest.mark.parametrize("rules", [(), ("answer.",)])
-def test_an_interrupted_check_has_a_report(rules):
+def test_an_interrupted_check_has_a_report(interrupting, rules):
     """Ctrl-C ends the requests, what was judged is reported, and no level is conformant."""
-    report = check(interrupting(9), key=KEY, rules=rules, quick=True, partial=True)
+    report = check(interrupting, key=KEY, rules=rules, quick=True, partial=True)
     assert set(report.verdicts.values()) == {"undecided"}
     assert report.exit_code == 2
     assert report.requests < 40
@@ -906,7 +916,7 @@ def test_an_interrupted_check_has_a_report(rules):
 
 
 @on_posix
-def test_an_interrupted_check_raises():
+def test_an_interrupted_check_raises(interrupting):
     """Without a wish for a partial report, Ctrl-C is what it is everywhere in Python."""
     with pytest.raises(KeyboardInterrupt):
-        check(interrupting(9), key=KEY, quick=True)
+        check(interrupting, key=KEY, quick=True)

@@ -6,7 +6,7 @@ import pytest
 
 from rerank_conformance import check, wire
 from rerank_conformance.broken import BROKEN
-from rerank_conformance.exchanges import RAW_FORMS, Answer, Exchange, Fault, Probe
+from rerank_conformance.exchanges import RAW_FORMS, Exchange, NoResponse, Probe, ReceivedResponse
 from rerank_conformance.probes import probes, smoke
 from rerank_conformance.reference import Reference
 from rerank_conformance.reference.asgi import running
@@ -80,7 +80,7 @@ def test_a_server_in_process_is_not_judged_by_its_connections():
 
     sent = asyncio.run(send())
     assert len(sent) == len(RAW_FORMS)
-    assert all(isinstance(one.outcome, Fault) and one.outcome.kind == "unsent" for one in sent)
+    assert all(isinstance(one.outcome, NoResponse) and one.outcome.kind == "unsent" for one in sent)
     assert list(RULES["transport.connection"].judge(Recording(sent))) == []
 
 
@@ -134,10 +134,10 @@ def test_a_connection_that_remembers_a_key_is_bitten():
 
 def test_a_server_that_stops():
     """What is not answered as the server stopped is undecided for that one reason; the pause is not blamed."""
-    unreachable = Fault("unreachable", "could not be sent: All connection attempts failed")
-    cut = Fault("broken", "was cut off")
+    unreachable = NoResponse("unreachable", "could not be sent: All connection attempts failed")
+    cut = NoResponse("broken", "was cut off")
     sent = [
-        Exchange(Probe(name="smoke", phase="smoke", legal=True), Answer(200, {}, b"{}")),
+        Exchange(Probe(name="smoke", phase="smoke", legal=True), ReceivedResponse(200, {}, b"{}")),
         Exchange(Probe(name="a", phase="rank"), unreachable),
         Exchange(Probe(name="b", phase="beside", form="after-pause"), cut),
         Exchange(Probe(name="c", phase="rank"), cut),

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import yaml
 
 from compare import documents
 from compare.descriptions import ABSENT
-from compare.differences import Comparison, compare
+from compare.differences import Comparison, Difference, Place, compare
 from compare.locations import root
 from compare.operations import read_api
 from upstream import accepted, run
@@ -597,6 +598,7 @@ COMPONENTS = {
     "Thing": THING,
     "List": LIST,
     "MaybeThing": {**THING, "type": ["object", "null"]},
+    "Other": THING,
 }
 PARTS = [{"properties": {"a": STRING}, "type": "object"}, {"required": ["a"]}]
 
@@ -700,6 +702,11 @@ OTHER: dict[str, tuple[Any, Any, set[tuple[str, str]]]] = {
         {("form", "POST /rerank request x")},
     ),
     "nothing at all": (False, STRING, {("type", "POST /rerank request x")}),
+    "branches named by their schemas": (
+        {"oneOf": [{"$ref": "#/components/schemas/Thing"}], "discriminator": {"propertyName": "a"}},
+        {"oneOf": [{"$ref": "#/components/schemas/Other"}], "discriminator": {"propertyName": "a"}},
+        {("discriminator", "POST /rerank request x")},
+    ),
     "values of a map": (
         {"type": "object", "additionalProperties": THING},
         {"type": "object", "additionalProperties": {**THING, "required": []}},
@@ -739,6 +746,37 @@ def test_what_stands_beside_a_reference_counts_since_3_1():
     ours = documents.Document("ours", around(STRING))
     assert found(differences(theirs, ours)) == {("maxLength", "POST /rerank request x")}
     assert found(differences(theirs | {"openapi": "3.0.3"}, ours)) == set()
+
+
+def test_named_branch_is_no_difference():
+    """A discriminator that maps a branch by the name of its schema means the same as one without a mapping."""
+    ours = {"oneOf": [{"$ref": "#/components/schemas/Thing"}], "discriminator": {"propertyName": "a"}}
+    mapping = {"Thing": "#/components/schemas/Thing"}
+    theirs = {**ours, "discriminator": {"propertyName": "a", "mapping": mapping}}
+    assert compared(ours, theirs) == compared(theirs, ours) == set()
+
+
+@pytest.mark.parametrize(
+    ("part", "keyword", "is_idle"),
+    [
+        ("request", "readOnly", False),
+        ("request", "writeOnly", True),
+        ("request", "xml", True),
+        ("request application/xml", "xml", False),
+        ("200", "readOnly", True),
+        ("200", "writeOnly", False),
+        ("200", "format", False),
+    ],
+)
+def test_keyword_without_a_meaning_at_its_place_is_no_difference(part: str, keyword: str, is_idle: bool):
+    """What only a server may send says nothing in a response, what only a caller may send nothing in a request."""
+    at = root(CONTRACT)
+    one = Difference(keyword, Place("POST /rerank", part), ("none", "true"), (None, None), (at, at), "unlike")
+    assert one.is_idle == is_idle
+    compared = replace(
+        differences(around(STRING), documents.Document("ours", around(STRING))), differences=[one]
+    )
+    assert run.differences(compared) == ([] if is_idle else [one])
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -1025,6 +1063,7 @@ def test_bad_document_is_one_line(
     [
         ({"$ref": "other.yaml#/X"}, "it refers to another document"),
         ({"$ref": "https://example.com/x.yaml"}, "it refers to another document"),
+        ({"$ref": "#thing"}, "it refers to the anchor '#thing', which is not read; use a JSON pointer"),
         (
             {"$ref": "#/components/schemas/Nothing"},
             "it refers to '#/components/schemas/Nothing', which does not exist",

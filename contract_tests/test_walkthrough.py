@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
 import pytest
@@ -85,6 +85,10 @@ class Project:
                 "PYTHONPATH": packages,
                 "NO_COLOR": "1",
                 "COLUMNS": "1000",  # pytest breaks no sentence
+                "HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".hypothesis"),  # its tables take a second to make
+                # other plugins take seconds to import
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                "PYTEST_PLUGINS": "anyio.pytest_plugin,openrouter_rerank.testing.plugin,rerank_conformance.plugin",
                 **environment,
             },
             stdin=subprocess.DEVNULL,
@@ -134,6 +138,12 @@ def project(tmp_path):
     return copied(tmp_path)
 
 
+def copy(source, target):
+    """Copy a file with its time."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source, target)
+
+
 def copied(into):
     """Return a copy of the files of this project, as a release."""
     listed = subprocess.run(
@@ -147,8 +157,10 @@ def copied(into):
     home = into / "project"
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
-            (home / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, home / name)
+            copy(ROOT / name, home / name)
+            compiled = Path(cache_from_source(ROOT / name))
+            if name.endswith(".py") and compiled.is_file():  # it holds for a file of the same time
+                copy(compiled, Path(cache_from_source(home / name)))
     made = Project(home)
     made.git("init", "--quiet")
     if IS_RELEASED:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, cast
 
-from rerank_conformance.reference import Answer, Reference
+from rerank_conformance.reference import Reference, ReferenceResponse
 
 Fault = Literal[
     "none",
@@ -47,7 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     key = ""  # that the connection had
     last = 0.0  # when the connection had its last answer
-    kept = Answer(200, {}, b"")  # and which it was
+    kept = ReferenceResponse(200, {}, b"")  # and which it was
 
     @property
     def fault(self) -> Fault:

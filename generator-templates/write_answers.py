@@ -75,18 +75,19 @@ class Fields(Writer):
         return " | ".join(kinds) or "Any"
 
 
-def write_class(head: str, own: str, schema: Schema, types: Mapping[str, str], writer: Fields) -> str:
-    """Return a base class as source."""
+def write_class(head: str, own: str, name: str, types: Mapping[str, str], writer: Fields) -> str:
+    """Return a base class of a schema as source."""
+    schema = writer.schemas[name]
     lines = [head, *prose({"description": schema["description"]}), *own.splitlines()]
     for field, kind in types.items():
         described = writer.described(schema["properties"][field])
-        lines += [f"    {python_name(field)}: {kind} | None = None", *prose(described)]
+        lines += [f"    {python_name(field, name)}: {kind} | None = None", *prose(described)]
     return "\n".join(lines)
 
 
-def write_table(table: str, name: str, types: Mapping[str, str]) -> str:
+def write_table(table: str, name: str, schema: str, types: Mapping[str, str]) -> str:
     """Return the types of a class as source."""
-    rows = [f"    {python_name(field)!r}: {kind}," for field, kind in types.items()]
+    rows = [f"    {python_name(field, schema)!r}: {kind}," for field, kind in types.items()]
     says = f'"""The types of the fields of `{name}`, which are read leniently."""'
     return "\n".join([f"{table}: dict[str, Any] = {{", *rows, "}", says])
 
@@ -94,7 +95,7 @@ def write_table(table: str, name: str, types: Mapping[str, str]) -> str:
 def write_sums(types: Mapping[str, str]) -> list[str]:
     """Return the classes of sums as source."""
     sums, summed = SUMS.splitlines(), SUMMED.splitlines()
-    numbers = {python_name(field): kind for field, kind in types.items() if kind in ("int", "float")}
+    numbers = {python_name(field, "Usage"): kind for field, kind in types.items() if kind in ("int", "float")}
     for field, kind in numbers.items():
         says = f'    """The known sum of `usage.{field}`."""'
         sums += [f"    {field}: {kind} = 0{'.0' * (kind == 'float')}", says]
@@ -111,9 +112,10 @@ def main(contract: Path, destination: Path) -> None:
     classes, tables, names = list[str](), list[str](), dict[str, str]()
     for name, schema, table, bases, left_out, own in CLASSES:
         types = writer.types(schema, left_out)
-        classes.append(write_class(f"class {name}({bases}):", own, schemas[schema], types, writer))
-        tables.append(write_table(table, name, types))
-        names |= {python_name(field): field for field in types if python_name(field) != field}
+        classes.append(write_class(f"class {name}({bases}):", own, schema, types, writer))
+        tables.append(write_table(table, name, schema, types))
+        pairs = {python_name(field, schema): field for field in types}
+        names |= {ours: wire for ours, wire in pairs.items() if ours != wire}
         if table == "USAGE":
             classes += write_sums(types)
     rows = [f"    {ours!r}: {wire!r}," for ours, wire in names.items()]

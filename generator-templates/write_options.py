@@ -55,6 +55,22 @@ TAKEN = {
     "Meta",
 }
 """Names that the annotations of a class need, so that no field of it may have them."""
+OWN: Mapping[str, frozenset[str]] = {
+    name: frozenset(words.split())
+    for name, words in {
+        "RerankRequest": "api_key app_categories app_referer app_title arguments base_url blank cache deadline dialect "
+        "extra_body extra_headers http_client key max_bytes max_cost max_documents max_image_bytes "
+        "min_score on_error on_part_error options retries scorer splitter tag timeout verify",
+        "RerankResponse": "attempts body cached count documents elapsed error headers hits index indices mixed parts "
+        "ranking reason reordered request_id reranked response response_id row scores to_dicts "
+        "to_pandas total unranked",
+        "RerankResult": "document file index line moved score",
+        "Usage": "attempts by_model by_tag cached calls carry_over cost_unknown done elapsed error failed id "
+        "limit model provider ranking release remembered reserve response_id row settle total unknown "
+        "unranked",
+    }.items()
+}
+"""For each schema, the names that the facade has for something of its own; a field of such a name gets an underscore."""
 JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array", dict: "object"}
 
 HEADER = '''"""The optional fields of a request, as TypedDicts, and the types by which their values are checked."""
@@ -188,10 +204,10 @@ class Writer:
                 kinds = list(dict.fromkeys([*self._models_of(of_field), *kinds, "None"]))
             written = " | ".join(kinds)
             types[field] = f"Required[{written}]" if field in required and not nullable else written
-        if nullable or all(python_name(field) == field for field in fields):
+        if nullable or all(python_name(field, name) == field for field in fields):
             lines = [f"class {class_name}(TypedDict, total=False):", *prose(schema)]
             for field, written in types.items():
-                lines.append(f"    {python_name(field)}: {written}")
+                lines.append(f"    {python_name(field, name)}: {written}")
                 lines += prose(self.described(fields[field]))
         else:  # a name of the wire that no attribute can have
             rows = [f"        {field!r}: {written!r}," for field, written in types.items()]
@@ -229,11 +245,12 @@ def pascal(name: str) -> str:
     return "".join(word[:1].upper() + word[1:] for word in re.split(r"[\W_]+", name))
 
 
-def python_name(name: str) -> str:
-    """Return the name of an argument for a field: `from_` for `from`, `x_routing` for `x-routing`."""
+def python_name(name: str, schema: str = "") -> str:
+    """Return the name of an argument for a field of a schema: `from_` for `from`, `x_routing` for `x-routing`."""
     word = re.sub(r"\W", "_", name)
     word = word if word.isidentifier() else f"_{word}"
-    return f"{word}_" if keyword.iskeyword(word) or word in TAKEN else word
+    is_taken = keyword.iskeyword(word) or word in TAKEN or word in OWN.get(schema, ())
+    return f"{word}_" if is_taken else word
 
 
 def in_table(kinds: Sequence[str]) -> str:
@@ -288,16 +305,17 @@ def main(contract: Path, destination: Path) -> None:
         name: schema for name, schema in schemas[REQUEST]["properties"].items() if name not in POSITIONAL
     }
     checked = {
-        python_name(name): in_table(writer.types_of(schema, f"{REQUEST}{pascal(name)}"))
+        python_name(name, REQUEST): in_table(writer.types_of(schema, f"{REQUEST}{pascal(name)}"))
         for name, schema in fields.items()
     }
     writer.write(OPTIONS, schemas[REQUEST], fields, name=REQUEST, nullable=True)
     table = "\n".join(f'    "{name}": {written},' for name, written in checked.items())
     summaries = "\n".join(
-        f"    {python_name(name)!r}: {summary(writer.described(schema))!r},"
+        f"    {python_name(name, REQUEST)!r}: {summary(writer.described(schema))!r},"
         for name, schema in fields.items()
     )
-    names = "\n".join(f"    {python_name(name)!r}: {name!r}," for name in fields if python_name(name) != name)
+    pairs = {python_name(name, REQUEST): name for name in fields}
+    names = "\n".join(f"    {ours!r}: {wire!r}," for ours, wire in pairs.items() if ours != wire)
     is_open = "".join(f"{name}, " for name in writer.open)
     parts = [
         HEADER.format(models=f"({', '.join(writer.models())})"),

@@ -115,9 +115,7 @@ def decide(one: Difference) -> list[str]:  # noqa: C901, PLR0911 - one for each 
             return ["undeprecated" if is_gone else "deprecated"]
         case "default":
             return [f"default.{became}"]
-        case "readOnly" | "writeOnly" if (
-            direction == {"readOnly": "response", "writeOnly": "request"}[one.kind]
-        ):
+        case _ if one.is_idle:
             return ["documentation"]
         case "field":
             return _decide_field(one, direction, became)

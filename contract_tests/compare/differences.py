@@ -142,6 +142,20 @@ class Difference:
         """The locations to show."""
         return self.parts[0] or self.around[0], self.parts[1] or self.around[1]
 
+    @property
+    def is_idle(self) -> bool:
+        """True if its keyword means nothing at its place: `readOnly` in a response, `xml` in JSON."""
+        place = self.place
+        match self.kind:
+            case "readOnly":
+                return place.direction == "response"
+            case "writeOnly":
+                return place.direction == "request"
+            case "xml":
+                return "xml" not in place.part
+            case _:
+                return False
+
 
 @dataclass(frozen=True)
 class Comparison:

@@ -52,6 +52,12 @@ class Location:
                 "as `npx @redocly/cli bundle FILE --output ONE.yaml` does"
             )
             raise self.error(message)
+        if reference.removeprefix("#")[:1] not in ("", "/"):
+            message = (
+                f"it refers to the anchor {reference[:80]!r}, which is not read; use a JSON pointer, "
+                "as '#/components/schemas/NAME'"
+            )
+            raise self.error(message)
         pointer = decode_reference(reference)
         try:
             return Location(self.document, join_pointer(split_pointer(pointer)), self.document.at(pointer))

@@ -274,6 +274,8 @@ class Schemas:
             and not key.startswith("x-")
             and NO_NOTE.get(key, _NEVER) != value
         }
+        if isinstance(own.get("discriminator"), dict):
+            own["discriminator"] = _with_names(own["discriminator"], keywords)
         ways: list[tuple[FlatSchema, ...]] = [(FlatSchema(at, own),)]
         if "$ref" in keywords:
             ways = _multiply(at, ways, self._expand(at.target(keywords["$ref"]), parents))
@@ -377,6 +379,17 @@ def _multiply(
 
 def _is_flat(key: str) -> bool:
     return key in EXPANDED and key not in PROSE and key not in ("$ref", "allOf", "anyOf", "oneOf")
+
+
+def _with_names(discriminator: Mapping[str, Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a discriminator with the value of each branch that it does not map: the name of its schema."""
+    mapping = discriminator.get("mapping") or {}
+    branches = [
+        branch for key in ("oneOf", "anyOf") for branch in keywords.get(key, ()) if isinstance(branch, dict)
+    ]
+    references = [str(branch["$ref"]) for branch in branches if "$ref" in branch]
+    names = {one.rpartition("/")[2]: one for one in references if one not in mapping.values()}
+    return {**discriminator, "mapping": {**names, **mapping}}
 
 
 def _is_nullable(keywords: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ is the step's own. Nothing here says whether a change is legal.
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from rerank_conformance.reference import Answer, Reference, Refusal, Request
+from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, Refusal
 from rerank_conformance.reference.server import Body
 from rerank_conformance.scorers import Scorer
 
@@ -125,22 +125,22 @@ def erring(what: str, change: Callable[[int, Body], Any]) -> Server:
     return _said(Erring, what)
 
 
-def sending(what: str, change: Callable[[Answer], Answer]) -> Server:
+def sending(what: str, change: Callable[[ReferenceResponse], ReferenceResponse]) -> Server:
     """Make a server that changes its answers as they are sent, rankings and errors."""
 
     class Sending(Reference):
-        def encode(self, status: int, payload: Body, headers: Any = None) -> Answer:
+        def encode(self, status: int, payload: Body, headers: Any = None) -> ReferenceResponse:
             return change(super().encode(status, payload, headers))
 
     return _said(Sending, what)
 
 
-def ranking(what: str, change: Callable[[Answer], Answer]) -> Server:
+def ranking(what: str, change: Callable[[ReferenceResponse], ReferenceResponse]) -> Server:
     """Make a server that changes its rankings as they are sent, and leaves its errors as they are."""
     return sending(what, lambda answer: change(answer) if answer.status == 200 else answer)
 
 
-def failures(what: str, change: Callable[[Answer], Answer]) -> Server:
+def failures(what: str, change: Callable[[ReferenceResponse], ReferenceResponse]) -> Server:
     """Make a server that changes its errors as they are sent, and leaves its rankings as they are."""
     return sending(what, lambda answer: answer if answer.status == 200 else change(answer))
 
@@ -149,7 +149,7 @@ def refused_as(what: str, status: int, sent: int) -> Server:
     """Make a server that answers with another status, in the envelope too, where it refuses with this one."""
 
     class RefusedAs(Reference):
-        def answer(self, method: str, path: str, headers: Any, body: bytes) -> Answer:
+        def answer(self, method: str, path: str, headers: Any, body: bytes) -> ReferenceResponse:
             answer = super().answer(method, path, headers, body)
             if answer.status != status:
                 return answer
@@ -158,11 +158,11 @@ def refused_as(what: str, status: int, sent: int) -> Server:
     return _said(RefusedAs, what)
 
 
-def hearing(what: str, change: Callable[[Request], Request]) -> Server:
+def hearing(what: str, change: Callable[[ReferenceRequest], ReferenceRequest]) -> Server:
     """Make a server that takes a request for another one, head and body, before its first step."""
 
     class Hearing(Reference):
-        def respond(self, request: Request) -> Answer:
+        def respond(self, request: ReferenceRequest) -> ReferenceResponse:
             return super().respond(change(request))
 
     return _said(Hearing, what)

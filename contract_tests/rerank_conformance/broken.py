@@ -40,7 +40,7 @@ from rerank_conformance.derived import (
     without_keyword,
     wrong_value,
 )
-from rerank_conformance.reference import Answer, Reference, Refusal, Request
+from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, Refusal
 from rerank_conformance.reference.server import Body
 from rerank_conformance.scorers import lexical
 from rerank_conformance.variants import VARIANTS
@@ -70,7 +70,7 @@ def _without(body: Body, *names: str) -> Body:
 class _Attributed(Reference):
     """Refuses requests with attribution headers."""
 
-    def media_type(self, request: Request) -> None:
+    def media_type(self, request: ReferenceRequest) -> None:
         super().media_type(request)
         if request.headers.keys() & {"http-referer", "x-openrouter-title", "x-openrouter-categories"}:
             raise Refusal(400, "Unexpected header")
@@ -79,7 +79,7 @@ class _Attributed(Reference):
 class _ExactMediaType(Reference):
     """Compares the content type as a string, so that a charset is refused."""
 
-    def media_type(self, request: Request) -> None:
+    def media_type(self, request: ReferenceRequest) -> None:
         if request.headers.get("content-type") != "application/json":
             raise Refusal(400, "Content-Type: expected application/json")
 
@@ -561,7 +561,7 @@ class _AnyValue(Reference):
 class _AnyType(Reference):
     """Ignores the content type."""
 
-    def media_type(self, request: Request) -> None:
+    def media_type(self, request: ReferenceRequest) -> None:
         del request
 
 
@@ -667,7 +667,7 @@ _METHOD: Mapping[str, Server] = {
 class _NoHead(Reference):
     """Fails on HEAD."""
 
-    def method(self, request: Request) -> None:
+    def method(self, request: ReferenceRequest) -> None:
         if request.method == "HEAD":
             raise RuntimeError
         super().method(request)
@@ -737,7 +737,7 @@ _TEXTS: Mapping[str, Server] = {
 class _LengthRead(Reference):
     """Reads Content-Length bytes of a body, and none without the header."""
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         length = int(request.headers.get("content-length", "0"))
         return super().respond(replace(request, body=request.body[:length]))
 
@@ -746,7 +746,7 @@ def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int
     """Return a server that refuses requests by their headers, after it checked the key."""
 
     class ByHead(Reference):
-        def media_type(self, request: Request) -> None:
+        def media_type(self, request: ReferenceRequest) -> None:
             if when(request.headers):
                 raise Refusal(status, what)
             super().media_type(request)
@@ -758,7 +758,7 @@ def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int
 class _Exact(Reference):
     """Compares the path together with the query string."""
 
-    def route(self, request: Request) -> None:
+    def route(self, request: ReferenceRequest) -> None:
         super().route(replace(request, path=f"{request.path}?{request.query}") if request.query else request)
 
 
@@ -814,7 +814,7 @@ _TRANSPORT: Mapping[str, Server] = {
 class _Unlocked(Reference):
     """Accepts wrong keys for which `lets_in` is true; an invalid body still gets 401."""
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         try:
             super().admit(request)
         except Refusal as refusal:
@@ -877,7 +877,7 @@ class _SimilarKey(_Unlocked):
 class _BodyFirst(Reference):
     """Validates the body before the key."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         self.read(request)
         super().authenticate(request)
 
@@ -885,7 +885,7 @@ class _BodyFirst(Reference):
 class _RankedAnyway(Reference):
     """Adds results to a 401."""
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ReferenceResponse:
         answer = super().answer(method, path, headers, body)
         if answer.status != 401:
             return answer
@@ -895,7 +895,7 @@ class _RankedAnyway(Reference):
 class _KeyShown(Reference):
     """Quotes the wrong key in its refusal."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         try:
             super().authenticate(request)
         except Refusal as refusal:
@@ -907,7 +907,7 @@ class _KeyShown(Reference):
 class _CapitalBearer(Reference):
     """Accepts only the spelling `Bearer`."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         if request.headers.get("authorization", "").startswith("bearer"):
             raise Refusal(401, "No key was sent", {"www-authenticate": "Bearer"})
         super().authenticate(request)
@@ -916,7 +916,7 @@ class _CapitalBearer(Reference):
 class _OtherAddress(Reference):
     """Needs no key at a path that ends with a slash."""
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         if not request.path.endswith("/rerank/"):
             super().admit(request)
 
@@ -964,7 +964,7 @@ class _Flaky(Reference):
         super().__init__(*arguments, **named)
         self._count = itertools.count(1)
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         if next(self._count) % 10 == 0:
             raise Refusal(502, "The upstream did not answer")
         super().admit(request)

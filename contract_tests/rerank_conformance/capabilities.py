@@ -57,6 +57,8 @@ def applicable(rule: Rule, seen: Recording, missing: Sequence[Capability]) -> Ap
     for one in others:
         if rule.id.startswith(one.rules) and one.rules:
             return Applicable(replace(seen, exchanges=()), _reason(one))
+    if not others:
+        return Applicable(seen, None)
     crashed = [one for one in others if any(_own(seen, one, lambda exchange: exchange.crashed))]
     accepting = rule.id.startswith(_ACCEPTING)
     kept: list[Exchange] = []

@@ -67,7 +67,7 @@ _VERSION = click.Option(
 )
 
 
-class _Commands(click.Group):
+class _KitCommands(click.Group):
     """The group of commands; each has `--version`."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
@@ -75,7 +75,7 @@ class _Commands(click.Group):
         super().add_command(cmd, name)
 
 
-@click.group(cls=_Commands, params=[_VERSION], context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_KitCommands, params=[_VERSION], context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Check a server against the contract of POST /rerank.
 
@@ -240,7 +240,7 @@ def _checked(settings: Mapping[str, Any]) -> Any:
     from rerank_conformance import running  # noqa: PLC0415 - see check
 
     try:
-        return running.Settings(**running.with_model(settings))
+        return running.CheckSettings(**running.with_model(settings))
     except ValueError as error:
         msg = f"--{error}"
         raise click.UsageError(msg) from error

@@ -307,8 +307,10 @@ def _of_request(by: Contract, field: _Field) -> Iterator[Requirement]:
 
 def _legal(field: _Field, places: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[object]:
     """Yield candidates for valid values: the example, the default, and the values at a bound."""
-    if not any("properties" in schema for _, schema in places):  # else its own fields are sent in it
-        yield from (field.schema[name] for name in ("example", "default") if name in field.schema)
+    has_fields = any("properties" in schema for _, schema in places)
+    for name in ("example", "default"):
+        if name in field.schema and not (has_fields and isinstance(field.schema[name], dict)):
+            yield field.schema[name]  # an object has rules for the fields in it
     for _, schema in places:
         for word, within in _WITHIN.items():
             if word in schema:

@@ -38,7 +38,7 @@ class Commands:
         return "\n".join(self._command(exchange.probe) for exchange in exchanges)
 
     def _command(self, probe: Probe) -> str:
-        content = _Content(probe.content)
+        content = _RequestBody(probe.content)
         authorization = self._authorization(probe.auth)
         key = [f'-H "Authorization: {authorization}"'] if authorization else []
         words = ["curl", "-sS", "-i", *self._before(probe, content, key), *self._request(probe, content, key)]
@@ -47,7 +47,7 @@ class Commands:
             return f"{self.key_env}=$(cat {shlex.quote(self.key_file)}); {command}"
         return command
 
-    def _before(self, probe: Probe, content: "_Content", key: Sequence[str]) -> list[str]:
+    def _before(self, probe: Probe, content: "_RequestBody", key: Sequence[str]) -> list[str]:
         """Return the request that comes before on the same connection, for the forms that have one."""
         url = self._url(probe)
         match probe.form:
@@ -59,7 +59,7 @@ class Commands:
                 sent = [url, *_headers(_with_defaults(probe)), "--data-binary", body]
                 return [*sent, "--next", "-sS", "-i"]
             case "after-pause":
-                body = _Content(wire.earlier(probe.content)).argument
+                body = _RequestBody(wire.earlier(probe.content)).argument
                 sent = [url, *_headers(_with_defaults(probe)), *key, "--data-binary", body]
                 # curl sends no more than so many requests in a minute, the second one when its time has come
                 return ["--rate", f"{60 / wire.PAUSE:.0f}/m", *sent, "--next", "-sS", "-i"]
@@ -68,7 +68,7 @@ class Commands:
             case _:
                 return []
 
-    def _request(self, probe: Probe, content: "_Content", key: Sequence[str]) -> list[str]:
+    def _request(self, probe: Probe, content: "_RequestBody", key: Sequence[str]) -> list[str]:
         headers = _with_defaults(probe)
         words: list[str] = []
         in_chunks = probe.form == "chunked"
@@ -133,7 +133,7 @@ def _quoted(header: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Content:
+class _RequestBody:
     """The body of a request, in a command."""
 
     sent: bytes

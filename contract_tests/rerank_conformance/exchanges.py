@@ -98,7 +98,7 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ReceivedResponse:
     """A whole response."""
 
     status: int
@@ -131,7 +131,7 @@ is not complete HTTP; a request that was never sent; a request that the check fa
 
 
 @dataclass(frozen=True)
-class Fault:
+class NoResponse:
     """The reason why there is no answer."""
 
     kind: FaultKind
@@ -143,7 +143,7 @@ class Exchange:
     """A request and its outcome."""
 
     probe: Probe
-    outcome: Answer | Fault
+    outcome: ReceivedResponse | NoResponse
     elapsed: float = 0.0
     attempts: int = 1
     """The number of times that the request was sent."""
@@ -153,14 +153,14 @@ class Exchange:
     """True if its transient error came again each time later, while another request was ranked."""
 
     @cached_property
-    def answer(self) -> Answer | None:
+    def answer(self) -> ReceivedResponse | None:
         """The answer, if there was one."""
-        return self.outcome if isinstance(self.outcome, Answer) else None
+        return self.outcome if isinstance(self.outcome, ReceivedResponse) else None
 
     @cached_property
     def undecided(self) -> str | None:
         """The reason why nothing can be concluded from this exchange; None if something can."""
-        if isinstance(self.outcome, Fault):
+        if isinstance(self.outcome, NoResponse):
             return self.outcome.message if self.outcome.kind != "broken" else None
         if self.lasting:
             return None
@@ -176,7 +176,7 @@ class Exchange:
     @property
     def crashed(self) -> bool:
         """True if the server failed: a 500, incomplete HTTP, or another 5xx that is not transient."""
-        if isinstance(self.outcome, Fault):
+        if isinstance(self.outcome, NoResponse):
             return self.outcome.kind == "broken"
         return self.outcome.status == 500 or (self.lasting and self.outcome.status > 500)
 
@@ -281,7 +281,7 @@ def _refuse_constant(name: str) -> NoReturn:
 _NEAR = 20  # characters that a message quotes
 
 
-def transient_status(probe: Probe, answer: Answer) -> int | None:
+def transient_status(probe: Probe, answer: ReceivedResponse) -> int | None:
     """Return the status of a transient error; None if the answer is not one.
 
     The contract allows a 200 with an `error` in place of `results` when a provider fails late. An invalid request never reaches

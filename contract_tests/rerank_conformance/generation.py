@@ -92,7 +92,7 @@ def cases_of(
     stored = _read(key) if cache else None
     if stored is not None:
         return stored
-    cases = _cases(document, seed, examples)
+    cases = _cases(document, seed, examples, storage.directory() if cache else None)
     if cache:
         _write(key, cases)
     return cases
@@ -150,15 +150,22 @@ def _models(names: Iterable[str], model: str) -> Iterator[Probe]:
         )
 
 
-def _cases(text: str, seed: int, examples: int) -> tuple[Case, ...]:
+def _cases(text: str, seed: int, examples: int, tables: Path | None = None) -> tuple[Case, ...]:
     """Return the cases that schemathesis makes, in a process of its own.
 
     Hypothesis seeds the global generators of random numbers while it draws, and fails if another thread draws from them.
+
+    Args:
+        text: The contract as JSON.
+        seed: See `generated`.
+        examples: See `generated`.
+        tables: The directory where Hypothesis keeps its tables of characters, which take a second to make.
     """
     order = msgspec.json.encode(Order(document=text, seed=seed, examples=examples))
     command = [sys.executable, "-P", "-W", "ignore", "-m", making.__name__]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Hypothesis leaves files
+        environment.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(tables or folder))
         try:
             done = subprocess.run(  # noqa: S603 - this Python and a module of ours
                 command, input=order, capture_output=True, cwd=folder, env=environment, check=False

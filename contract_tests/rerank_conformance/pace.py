@@ -11,7 +11,7 @@ _FIRST_RUN = 8
 
 
 @dataclass
-class Pace:
+class RequestPace:
     """A limit of requests in flight: halved by a refusal, raised by one after a run of answers."""
 
     most: int
@@ -56,10 +56,10 @@ class Turn:
     """True if another request was in flight at the same time."""
 
 
-class Gate:
+class RequestGate:
     """Let requests in, at most as many at a time as the pace allows, and some alone."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: RequestPace) -> None:
         self.pace = pace
         self._inside: set[Turn] = set()
         self._waiting: deque[tuple[Turn, asyncio.Future[None]]] = deque()

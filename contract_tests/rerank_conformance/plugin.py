@@ -99,12 +99,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test for each rule."""
     if "rerank_rule" in metafunc.fixturenames:
-        from rerank_conformance.running import Settings  # noqa: PLC0415 - see the module
+        from rerank_conformance.running import CheckSettings  # noqa: PLC0415 - see the module
 
         quick = metafunc.config.getoption("target_quick")
         names = ("contract_version", "dialect")
         chosen = {name: value for name in names if (value := metafunc.config.getoption(f"target_{name}"))}
-        rules = [rule.id for rule in Settings(**chosen).selected() if rule.quick or not quick]
+        rules = [rule.id for rule in CheckSettings(**chosen).selected() if rule.quick or not quick]
         metafunc.parametrize("rerank_rule", rules)
 
 
@@ -236,10 +236,10 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
             settings["expected"] = read_expected(Path(file), ids(settings.get("dialect", CANONICAL)))
         except (ValueError, OSError) as error:
             raise pytest.UsageError(str(error)) from error
-    from rerank_conformance.running import Settings  # noqa: PLC0415 - see the module
+    from rerank_conformance.running import CheckSettings  # noqa: PLC0415 - see the module
 
     try:
-        Settings(**settings)
+        CheckSettings(**settings)
     except ValueError as error:
         msg = f"--target-{error}"
         raise pytest.UsageError(msg) from error

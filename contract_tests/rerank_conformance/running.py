@@ -22,7 +22,7 @@ from rerank_conformance.dialects import CANONICAL
 from rerank_conformance.dialects.rules import own_probes, rules_of, why_not_applicable
 from rerank_conformance.dialects.translation import NOT_QUICK, Sender, Translated
 from rerank_conformance.evidence import KEY_ENV, Commands
-from rerank_conformance.exchanges import OF_RANKING, Answer, Exchange, Fault, Probe
+from rerank_conformance.exchanges import OF_RANKING, Exchange, NoResponse, Probe, ReceivedResponse
 from rerank_conformance.judged import Judged
 from rerank_conformance.lasting import with_lasting
 from rerank_conformance.packs import REPLACED, Pack, packs, taken_apart
@@ -59,7 +59,7 @@ FULL = 1500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class CheckSettings:
     """Settings of a check."""
 
     key: str | None = field(default=None, repr=False)
@@ -166,12 +166,12 @@ def check(target: Target, **settings: Any) -> Report:
         raise ValueError(message)
     if isinstance(target, str) and settings.get("base_path"):
         raise ValueError("base_path: it is for an app or a transport; add the path to the URL")
-    names = {one.name for one in fields(Settings) if one.init}
+    names = {one.name for one in fields(CheckSettings) if one.init}
     for name in settings.keys() - names:
         problem = nearest(name, names) or f"the settings are {', '.join(sorted(names))}"
         message = f"check() has no argument {name!r}; {problem}"
         raise TypeError(message)
-    chosen = Settings(**with_model(settings))
+    chosen = CheckSettings(**with_model(settings))
     if not chosen.quick and find_spec("schemathesis") is None:  # fail before anything is sent
         raise ModuleNotFoundError("no module named 'schemathesis'", name="schemathesis")
     interrupted, ended = threading.Event(), threading.Event()
@@ -207,7 +207,7 @@ def with_model(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings} if codec is None else {"model": codec.model, **settings}
 
 
-def estimate(settings: Settings, *, has_key: bool) -> str:
+def estimate(settings: CheckSettings, *, has_key: bool) -> str:
     """Describe the number of requests that a check sends."""
     by_hand = _by_hand(replace(settings, key="key" if has_key else None), _packs(settings))
     planned = [smoke(), *by_hand]
@@ -217,7 +217,7 @@ def estimate(settings: Settings, *, has_key: bool) -> str:
     return f"about {len(planned) + _GENERATED_ABOUT} requests, about {ranked + 170} of which rank"
 
 
-async def _check(target: Target, settings: Settings, interrupted: threading.Event) -> Report:
+async def _check(target: Target, settings: CheckSettings, interrupted: threading.Event) -> Report:
     began = time.monotonic()
     rules = settings.selected()
     most = QUICK if settings.quick else FULL
@@ -278,7 +278,7 @@ async def _check(target: Target, settings: Settings, interrupted: threading.Even
 
 
 async def _exchange(
-    session: Sender, settings: Settings, rules: Sequence[Rule], base: str
+    session: Sender, settings: CheckSettings, rules: Sequence[Rule], base: str
 ) -> tuple[list[Exchange], str | None, str | None]:
     """Return the exchanges of a check, the reason why it stopped early, and a fault of the kit; each reason may be None."""
     first = await session.send(smoke(settings.model))
@@ -343,7 +343,7 @@ def with_end(exchanges: Sequence[Exchange]) -> list[Exchange]:
     """Return the exchanges; if the server stopped during the check, give one reason for all that could not connect."""
     if not any(_is_unreachable(one) and one.probe.form == "usual" for one in exchanges[1:]):
         return list(exchanges)
-    ended = Fault("unreachable", "could not be sent: the server stopped during the check; read its log")
+    ended = NoResponse("unreachable", "could not be sent: the server stopped during the check; read its log")
     return [
         replace(one, outcome=ended) if _is_unreachable(one) or _is_cut_in_pause(one) else one
         for one in exchanges
@@ -351,21 +351,21 @@ def with_end(exchanges: Sequence[Exchange]) -> list[Exchange]:
 
 
 def _is_unreachable(exchange: Exchange) -> bool:
-    return isinstance(exchange.outcome, Fault) and exchange.outcome.kind == "unreachable"
+    return isinstance(exchange.outcome, NoResponse) and exchange.outcome.kind == "unreachable"
 
 
 def _is_cut_in_pause(exchange: Exchange) -> bool:
-    return isinstance(exchange.outcome, Fault) and exchange.probe.form == "after-pause"
+    return isinstance(exchange.outcome, NoResponse) and exchange.probe.form == "after-pause"
 
 
-def _packs(settings: Settings) -> Sequence[Pack]:
+def _packs(settings: CheckSettings) -> Sequence[Pack]:
     """Return the packed requests of a quick check; other checks, and dialects, have none."""
     is_old = contract.numbers(settings.contract.version) < contract.numbers(_PACKED_SINCE)
     has_none = is_old or not settings.quick or settings.dialect != CANONICAL
     return () if has_none else packs(settings.model)
 
 
-def _by_hand(settings: Settings, packed: Sequence[Pack]) -> list[Probe]:
+def _by_hand(settings: CheckSettings, packed: Sequence[Pack]) -> list[Probe]:
     """Return the handwritten requests after the first one."""
     single = probes(
         settings.model,
@@ -378,7 +378,7 @@ def _by_hand(settings: Settings, packed: Sequence[Pack]) -> list[Probe]:
     return [probe for probe in single if probe.name not in REPLACED] + [pack.probe for pack in packed]
 
 
-def _of_dialect(planned: Sequence[Probe], session: Translated, settings: Settings) -> list[Probe]:
+def _of_dialect(planned: Sequence[Probe], session: Translated, settings: CheckSettings) -> list[Probe]:
     """Return the requests of the rules that apply to the dialect, and of its own rules."""
     applicable_ids = {rule.id for rule in rules_of(settings.dialect) if why_not_applicable(rule) is None}
     carried = session.translations(probe for probe in planned if probe.rule in {None, *applicable_ids})
@@ -424,9 +424,9 @@ def _needed(everything: list[Probe], rules: Sequence[Rule]) -> list[Probe]:
     return everything
 
 
-def _stops(first: Exchange, settings: Settings, base: str) -> str | None:  # noqa: PLR0911 - one for each reason
+def _stops(first: Exchange, settings: CheckSettings, base: str) -> str | None:  # noqa: PLR0911 - one for each reason
     """Return the reason to stop after the first exchange; None if the check goes on."""
-    if isinstance(first.outcome, Fault):
+    if isinstance(first.outcome, NoResponse):
         return f"the first request {first.outcome.message}; {_next_step(first.outcome)}"
     answer = first.outcome
     if first.undecided:
@@ -458,12 +458,12 @@ def _stops(first: Exchange, settings: Settings, base: str) -> str | None:  # noq
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
-def _wants_tls(answer: Answer) -> bool:
+def _wants_tls(answer: ReceivedResponse) -> bool:
     """Return True if the answer is that of a server that speaks only TLS, such as nginx or Go."""
     return answer.status == 400 and b"HTTPS" in answer.body and answer.media_type != "application/json"
 
 
-def _next_step(fault: Fault) -> str:
+def _next_step(fault: NoResponse) -> str:
     """Return the advice for a first request without an answer."""
     if "WRONG_VERSION_NUMBER" in fault.message:
         return "the server does not speak TLS: pass a URL that begins with http://"
@@ -475,7 +475,11 @@ def _next_step(fault: Fault) -> str:
 
 
 def _judged(  # noqa: PLR0911 - one for each outcome
-    rule: Rule, everything: Recording, settings: Settings, why_not: str | None, missing: Sequence[Capability]
+    rule: Rule,
+    everything: Recording,
+    settings: CheckSettings,
+    why_not: str | None,
+    missing: Sequence[Capability],
 ) -> Judged:
     if (reason := why_not_applicable(rule)) is not None:
         return Judged(rule, "skip", reason=f"not applicable to {settings.dialect}: {reason}")
@@ -486,7 +490,7 @@ def _judged(  # noqa: PLR0911 - one for each outcome
     except Exception as error:  # noqa: BLE001 - a fault of the kit is never the server's
         return Judged(rule, "error", reason=f"the rule itself failed: {type(error).__name__}: {error}"[:300])
     findings = [one for one in judgements if isinstance(one, Finding)]
-    own_fault = next((one for one in seen.exchanges if _is_own_fault(one, rule)), None)
+    own_fault = next((one for one in seen.own_faults if _is_of(one.probe, rule)), None)
     undecided = [one for one in judgements if isinstance(one, Undecided)]
     if findings and not _only_refused(everything, why_not):
         findings.sort(key=_plainness)
@@ -502,7 +506,7 @@ def _judged(  # noqa: PLR0911 - one for each outcome
     return Judged(rule, "skip", reason=scope.reason or _why_skipped(rule, seen, settings))
 
 
-def _why_skipped(rule: Rule, seen: Recording, settings: Settings) -> str:
+def _why_skipped(rule: Rule, seen: Recording, settings: CheckSettings) -> str:
     if settings.quick and not rule.quick:
         return "not among the rules of --quick"
     if rule.id.startswith("authentication.") and not seen.has_key:
@@ -512,14 +516,14 @@ def _why_skipped(rule: Rule, seen: Recording, settings: Settings) -> str:
     return "nothing to judge it by: there was no such answer"
 
 
-def _is_own_fault(exchange: Exchange, rule: Rule) -> bool:
-    """Return True if the check failed to send a request of the rule."""
-    outcome, probe = exchange.outcome, exchange.probe
-    own = probe.rule == rule.id or (probe.phase == "generate" and rule.id.startswith("schema."))
-    return own and isinstance(outcome, Fault) and outcome.kind == "internal"
+def _is_of(probe: Probe, rule: Rule) -> bool:
+    """Return True if it is a request of the rule."""
+    return probe.rule == rule.id or (probe.phase == "generate" and rule.id.startswith("schema."))
 
 
-async def _shrunk(session: Sender, seen: Recording, settings: Settings, judged: list[Judged]) -> list[Judged]:
+async def _shrunk(
+    session: Sender, seen: Recording, settings: CheckSettings, judged: list[Judged]
+) -> list[Judged]:
     """Replace the requests of the first failures by the smallest ones that Hypothesis finds."""
     large = [
         (one, shown)

@@ -28,14 +28,14 @@ from rerank_conformance.exchanges import (
     KEY,
     RAW_FORMS,
     WRONG_KEY,
-    Answer,
     Exchange,
-    Fault,
     Form,
+    NoResponse,
     Probe,
+    ReceivedResponse,
     transient_status,
 )
-from rerank_conformance.pace import Gate, Pace, Turn
+from rerank_conformance.pace import RequestGate, RequestPace, Turn
 from rerank_conformance.reference import Reference
 from rerank_conformance.wire import OneConnection
 
@@ -133,7 +133,7 @@ class _Attempts:
     """The attempts of one request."""
 
     sent: int = 0
-    last: Answer | Fault | None = None
+    last: ReceivedResponse | NoResponse | None = None
     alone: bool = False
     """True if the next attempt is sent while no other request is in flight."""
     closed: bool = False
@@ -166,8 +166,8 @@ class Session:
         url = self.target if isinstance(self.target, str) else f"http://localhost{self.base_path}"
         self.base = url.rstrip("/")
         self._stack = AsyncExitStack()
-        self._pace = Pace(self.budget.concurrency)
-        self._gate = Gate(self._pace)
+        self._pace = RequestPace(self.budget.concurrency)
+        self._gate = RequestGate(self._pace)
         self._next = 0.0
         self._waited = 0.0
         self._hangs = 0
@@ -204,7 +204,9 @@ class Session:
             is_repeat: True if the request was sent before, so that it does not count as another probe.
         """
         if probe.form in RAW_FORMS and probe.form not in self._raw:
-            return Exchange(probe, Fault("unsent", "was not sent: a server in process has no connections"))
+            return Exchange(
+                probe, NoResponse("unsent", "was not sent: a server in process has no connections")
+            )
         if probe.form in _PAUSING and probe.form not in self._raw:
             await asyncio.sleep(wire.PAUSE)  # a server in process has no idle connections
         began = time.monotonic()
@@ -226,16 +228,16 @@ class Session:
                 attempts.last = outcome
                 if await self._is_repeated(probe, outcome, turn, attempts):
                     continue
-                if isinstance(outcome, Fault) and outcome.kind == "closed":
-                    outcome = Fault("broken", outcome.message)
+                if isinstance(outcome, NoResponse) and outcome.kind == "closed":
+                    outcome = NoResponse("broken", outcome.message)
             elapsed = time.monotonic() - began
             return Exchange(probe, outcome, elapsed, attempts.sent, tuple(attempts.passing))
 
     async def _is_repeated(
-        self, probe: Probe, outcome: Answer | Fault, turn: Turn, attempts: "_Attempts"
+        self, probe: Probe, outcome: ReceivedResponse | NoResponse, turn: Turn, attempts: "_Attempts"
     ) -> bool:
         """Return True if the request is sent again; wait before returning."""
-        if isinstance(outcome, Fault):
+        if isinstance(outcome, NoResponse):
             return self._is_repeated_after_fault(outcome, turn, attempts)
         self._hangs = 0
         if outcome.status == 500 and attempts.failed < _REPEATS:
@@ -266,7 +268,7 @@ class Session:
         self.repeats += refused
         return True
 
-    def _is_repeated_after_fault(self, fault: Fault, turn: Turn, attempts: "_Attempts") -> bool:
+    def _is_repeated_after_fault(self, fault: NoResponse, turn: Turn, attempts: "_Attempts") -> bool:
         """Return True if the request is sent again: first on a new connection, then alone."""
         if fault.kind == "closed" and not attempts.closed:
             attempts.closed = True
@@ -285,20 +287,20 @@ class Session:
         self.repeats += 1
         attempts.alone = True
 
-    def _take(self, *, first: bool) -> Fault | None:
+    def _take(self, *, first: bool) -> NoResponse | None:
         if self.budget.interrupted.is_set():
-            return Fault("unsent", "was not sent: the check was interrupted")
+            return NoResponse("unsent", "was not sent: the check was interrupted")
         if self._hangs >= _HANGS or self._hangs_in_all >= _HANGS_IN_ALL:
-            return Fault(
+            return NoResponse(
                 "unsent", f"was not sent: {self._hangs_in_all} requests before it had no answer in time"
             )
         most, spent = self.budget.max_requests, self.requests
         if first and self.budget.max_probes is not None and self.probes >= self.budget.max_probes:
             most, spent = self.budget.max_probes, self.probes
         if most is not None and spent >= most:
-            return Fault("unsent", f"was not sent: the budget of {most} requests was used up")
+            return NoResponse("unsent", f"was not sent: the budget of {most} requests was used up")
         if self._read > _LARGEST_IN_ALL:
-            return Fault(
+            return NoResponse(
                 "unsent",
                 "was not sent: the answers before it are too large to keep",
             )
@@ -313,7 +315,7 @@ class Session:
         self._next = at + (1 / self.budget.rate if self.budget.rate else 0)
         await asyncio.sleep(max(0.0, at - now))
 
-    async def _wait(self, answer: Answer, repeats: int, *, refused: bool) -> bool:
+    async def _wait(self, answer: ReceivedResponse, repeats: int, *, refused: bool) -> bool:
         """Wait before a repeat, together with every other request if the server is overloaded; False to give up."""
         most = len(_PAUSES) if refused else _RETRIES
         if repeats >= most or (refused and self._given_up >= _GIVEN_UP):
@@ -339,7 +341,7 @@ class Session:
             self._next = until
         return True
 
-    async def _once(self, probe: Probe, client: httpx.AsyncClient) -> Answer | Fault:  # noqa: PLR0911 - one for each kind of failure
+    async def _once(self, probe: Probe, client: httpx.AsyncClient) -> ReceivedResponse | NoResponse:  # noqa: PLR0911 - one for each kind of failure
         try:
             request = self._request(probe, client)
         except Exception as error:  # noqa: BLE001 - nothing was sent, so this is not an error of the server
@@ -356,22 +358,22 @@ class Session:
                 finally:
                     await response.aclose()
         except (TimeoutError, httpx.TimeoutException):
-            return Fault("timeout", f"had no whole answer within {self.budget.timeout:g} s")
+            return NoResponse("timeout", f"had no whole answer within {self.budget.timeout:g} s")
         except _CLOSED as error:
             said = self._hide(str(error)) or type(error).__name__
             if isinstance(error, httpx.RemoteProtocolError) and not any(words in said for words in _ENDED):
-                return Fault("broken", f"was answered with what is not HTTP: {said}"[:300])
+                return NoResponse("broken", f"was answered with what is not HTTP: {said}"[:300])
             # a server may close an idle connection just as it is reused, but not within an answer
-            return Fault("broken" if began else "closed", f"was cut off: {said}"[:300])
+            return NoResponse("broken" if began else "closed", f"was cut off: {said}"[:300])
         except (httpx.ConnectError, OSError) as error:
-            return Fault("unreachable", f"could not be sent: {self._hide(str(error))}")
+            return NoResponse("unreachable", f"could not be sent: {self._hide(str(error))}")
         except _TooMuch as error:
-            return Fault("broken", str(error))
+            return NoResponse("broken", str(error))
         except Exception as error:  # noqa: BLE001 - an error of a server must not end the check
             return self._failed(error)
         self._read += len(body) + _PER_VALUE * body.count(b",")
         seen = {name.lower(): self._hide(value) for name, value in response.headers.items()}
-        return Answer(response.status_code, seen, self._hidden(body))
+        return ReceivedResponse(response.status_code, seen, self._hidden(body))
 
     def _request(self, probe: Probe, client: httpx.AsyncClient) -> httpx.Request:
         headers = {
@@ -387,21 +389,21 @@ class Session:
             request.headers.pop(name, None)
         return request
 
-    def _failed(self, error: Exception) -> Fault:
+    def _failed(self, error: Exception) -> NoResponse:
         """Return the fault for any other error of httpx, an app or a transport."""
         said = f"{type(error).__name__}: {self._hide(str(error))}"
         if not isinstance(error, (httpx.HTTPError, httpx.InvalidURL, zlib.error)):
             # an app or a transport in this process may raise anything
             if isinstance(self.target, str):
                 return self._own_fault(error)
-            return Fault("broken", f"was answered by an exception: {said}"[:300])
+            return NoResponse("broken", f"was answered by an exception: {said}"[:300])
         if isinstance(error, httpx.LocalProtocolError) and _UNSENDABLE in str(error):
             return self._own_fault(error)
-        return Fault("broken", f"was answered with what is not HTTP: {said}"[:300])
+        return NoResponse("broken", f"was answered with what is not HTTP: {said}"[:300])
 
-    def _own_fault(self, error: Exception) -> Fault:
+    def _own_fault(self, error: Exception) -> NoResponse:
         said = f"{type(error).__name__}: {self._hide(str(error))}"
-        return Fault("internal", f"could not be sent by the check: {said}"[:300])
+        return NoResponse("internal", f"could not be sent by the check: {said}"[:300])
 
     def _authorization(self, probe: Probe) -> dict[str, str]:
         key = self.key
@@ -529,9 +531,9 @@ def _client(target: Target, budget: Budget, kept: int | None = None) -> httpx.As
 
 def _transport(target: Target) -> httpx.AsyncBaseTransport:
     if isinstance(target, Reference):
-        from rerank_conformance.reference.inprocess import InProcess  # noqa: PLC0415 - needs no more than httpx
+        from rerank_conformance.reference.inprocess import ReferenceTransport  # noqa: PLC0415 - needs no more than httpx
 
-        return InProcess(target)
+        return ReferenceTransport(target)
     if isinstance(target, httpx.AsyncBaseTransport):
         return target
     if isinstance(target, httpx.BaseTransport):

@@ -22,7 +22,7 @@ from rerank_conformance.altered import (
     scoring,
     sending,
 )
-from rerank_conformance.reference import Answer, Reference, Refusal, Request
+from rerank_conformance.reference import Reference, ReferenceRequest, ReferenceResponse, Refusal
 from rerank_conformance.reference.server import Body
 
 
@@ -57,9 +57,9 @@ class _TenthsShuffled(_TiesShuffled):
 class _Redirecting(Reference):
     """Redirects a path that ends with a slash before it checks the key."""
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         if request.path.endswith("/rerank/"):
-            return Answer(307, {"location": request.path.rstrip("/")}, b"")
+            return ReferenceResponse(307, {"location": request.path.rstrip("/")}, b"")
         return super().respond(request)
 
 
@@ -83,13 +83,13 @@ class _LenientJSON(Reference):
 class _Preflight(Reference):
     """Answers OPTIONS for browsers, without a key."""
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         if request.method != "OPTIONS":
             super().admit(request)
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         if request.method == "OPTIONS":
-            return Answer(
+            return ReferenceResponse(
                 204, {"access-control-allow-origin": "*", "access-control-allow-methods": "POST"}, b""
             )
         return super().respond(request)
@@ -98,12 +98,12 @@ class _Preflight(Reference):
 class _Compressed(Reference):
     """Compresses for clients that accept it."""
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         answer = super().respond(request)
         if "gzip" not in request.headers.get("accept-encoding", ""):
             return answer
         headers = {**answer.headers, "content-encoding": "gzip"}
-        return Answer(answer.status, headers, gzip.compress(answer.body))
+        return ReferenceResponse(answer.status, headers, gzip.compress(answer.body))
 
 
 class _Throttled(Reference):
@@ -113,7 +113,7 @@ class _Throttled(Reference):
         super().__init__(*arguments, **named)
         self._count = itertools.count(1)
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         if next(self._count) % 40 == 0:
             raise Refusal(429, "Rate limit exceeded", {"retry-after": "0"})
         super().admit(request)
@@ -122,7 +122,7 @@ class _Throttled(Reference):
 class _Overloaded(_Throttled):
     """Refuses every fortieth request with 503 and Retry-After: 0."""
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         try:
             super().admit(request)
         except Refusal as refusal:
@@ -136,7 +136,7 @@ class _BadGateway(_Throttled):
 
     status = 502
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         try:
             super().admit(request)
         except Refusal as refusal:
@@ -160,7 +160,7 @@ class _FailsInPassing(_BadGateway):
 class _LateErrors(_Throttled):
     """Answers every fortieth request with 200 and an error in place of results: a provider failed late."""
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         try:
             return super().respond(request)
         except Refusal as refusal:
@@ -180,7 +180,7 @@ class _HalvesEchoed(Reference):
                 raise
             return cast("object", json.loads(body.decode()))
 
-    def encode(self, status: int, payload: Body, headers: Any = None) -> Answer:
+    def encode(self, status: int, payload: Body, headers: Any = None) -> ReferenceResponse:
         text = json.dumps(payload)
         return super().encode(status, {}, headers)._replace(body=text.encode())
 

@@ -132,7 +132,7 @@ def find_prefix(document: documents.Document, prefix: str | None) -> str:
 
 def differences(compared: Comparison) -> list[Difference]:
     """Return the differences that matter on the wire."""
-    return [one for one in compared.differences if one.kind not in OURS]
+    return [one for one in compared.differences if one.kind not in OURS and not one.is_idle]
 
 
 def describe(one: Difference) -> str:

@@ -257,7 +257,7 @@ B = TypeVar("B", bound=ErrorEnvelope)
 
 
 @_reading(ANSWER)
-class _Body(ErrorEnvelope):
+class _RankingBody(ErrorEnvelope):
     """The fields of an answer that a ranking reads: strict on the results, lenient on the rest."""
 
     results: list[_Result] | Unset = UNSET
@@ -267,7 +267,7 @@ class _Body(ErrorEnvelope):
     tokens: Any = None
 
 
-_decoder = msgspec.json.Decoder(_Body)
+_decoder = msgspec.json.Decoder(_RankingBody)
 _index = attrgetter("index")
 _relevance = attrgetter("relevance_score")
 
@@ -297,7 +297,7 @@ def _not_json(error: msgspec.DecodeError, answer: Answer, settings: Settings) ->
 _any_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
 
 
-def _translated(answer: Answer, settings: Settings, codec: Codec) -> _Body | ResponseError:
+def _translated(answer: Answer, settings: Settings, codec: Codec) -> _RankingBody | ResponseError:
     """Decode a 2xx body of another dialect; return a ResponseError if it carries an error or is malformed."""
     try:
         content = decode(answer.body, _any_decoder)
@@ -309,7 +309,7 @@ def _translated(answer: Answer, settings: Settings, codec: Codec) -> _Body | Res
     if canonical.get("error"):
         return _status_error(answer, settings)
     try:
-        return msgspec.convert(canonical, _Body)
+        return msgspec.convert(canonical, _RankingBody)
     except msgspec.ValidationError as error:
         problem = codec.in_its_names(described(error, answer.body))
         return malformed(f"its body breaks the contract: {problem}", answer, settings, content=content)
@@ -414,7 +414,7 @@ def _canonical(codec: Codec, answer: Answer, prepared: PreparedCall[Any]) -> Cal
     return partial(codec.canonical, headers=answer.headers, documents=prepared.wire, model=prepared.model)
 
 
-def _usage(body: _Body, redactor: Redactor) -> Usage:
+def _usage(body: _RankingBody, redactor: Redactor) -> Usage:
     """Return the usage, from the contract's fields or from those of other vendors."""
     usage = members(body.usage)
     read = {name: read_as(kind, usage.get(NAMES.get(name, name)), redactor) for name, kind in USAGE.items()}

@@ -396,7 +396,7 @@ class _Clock(httpcore.NetworkBackend):
     def stream(self, stream: httpcore.NetworkStream) -> httpcore.NetworkStream:
         """Return the connection, bounded by this clock."""
         self._socket = stream.get_extra_info("socket")
-        return _Stream(stream, self)
+        return _ThreadStream(stream, self)
 
     def close(self) -> None:
         """Close the socket, if there is one, without a TLS closure."""
@@ -442,7 +442,7 @@ class _ThreadSocket(SyncStream):
             raise httpcore.WriteError(error) from error
 
 
-class _Stream(httpcore.NetworkStream):
+class _ThreadStream(httpcore.NetworkStream):
     """A connection that ends with its clock."""
 
     def __init__(self, stream: httpcore.NetworkStream, clock: _Clock) -> None:

@@ -13,7 +13,7 @@ from openrouter_rerank.version import VERSION
 log = logging.getLogger("openrouter_rerank")
 
 if TYPE_CHECKING:
-    from rerank_conformance.reference.inprocess import InProcess
+    from rerank_conformance.reference.inprocess import ReferenceTransport
 
 Scorer = Callable[[str, Sequence[str]], Sequence[float]]
 """A function of a query and texts that returns one finite number per text; higher is more relevant."""
@@ -29,7 +29,7 @@ def address_of(scorer: Scorer | str | None) -> str:
     return f"{LOCAL_URL}?scorer={quote(name)}"
 
 
-def reference_transport(scorer: Scorer | str | None) -> InProcess:
+def reference_transport(scorer: Scorer | str | None) -> ReferenceTransport:
     """Return a transport, sync and async, behind which the reference server ranks by the scorer.
 
     Raises:
@@ -38,7 +38,7 @@ def reference_transport(scorer: Scorer | str | None) -> InProcess:
     """
     try:
         from rerank_conformance.reference import Reference, Refusal  # noqa: PLC0415 - an extra
-        from rerank_conformance.reference.inprocess import InProcess  # noqa: PLC0415 - an extra
+        from rerank_conformance.reference.inprocess import ReferenceTransport  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         message = f"the local mode needs {error.name}: pip install 'openrouter-rerank[local]', or '.[local]' in a clone"
         raise ImportError(message) from error
@@ -54,4 +54,4 @@ def reference_transport(scorer: Scorer | str | None) -> InProcess:
                 message = f"the scorer {self.model} failed with {type(error).__name__}: {error}"
                 raise Refusal(500, message) from error
 
-    return InProcess(Local(scorer))
+    return ReferenceTransport(Local(scorer))

@@ -42,6 +42,10 @@ class Hit(HitFields[T], frozen=True):
         """Return the values in the order of the fields, so that `index, score, document, *_ = hit` works."""
         return iter(msgspec.structs.astuple(self))
 
+    def __hash__(self) -> int:
+        # A document, or a field of the response, may be a list or an object, which has no hash.
+        return hash((self.index, self.score))
+
     def moved(self, index: int, document: U) -> Hit[U]:
         """Return the same hit for a document at another position."""
         return Hit(index, self.score, document, *[getattr(self, name) for name in HIT])
@@ -49,6 +53,9 @@ class Hit(HitFields[T], frozen=True):
 
 class Usage(UsageFields, frozen=True):
     """The billed usage, as the server reports it. None means unknown, which is not 0."""
+
+    def __hash__(self) -> int:
+        return hash(tuple(getattr(self, name) for name in SUMS))  # the other fields may have no hash
 
 
 NOTHING_BILLED = Usage(**{name: USAGE[name](0) for name in SUMS})

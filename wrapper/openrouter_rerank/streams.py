@@ -52,7 +52,7 @@ class AsyncNetwork(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout(error) from error
         except OSError as error:
             raise httpcore.ConnectError(error) from error
-        return _Stream(_Socket(connected, self), connected)
+        return _TaskStream(_TaskSocket(connected, self), connected)
 
     def close(self) -> None:
         """Close every socket that is open."""
@@ -134,7 +134,7 @@ async def _resolve(host: str, port: int) -> list[Any]:
         return interleave(await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
-class _Socket(ByteStream):
+class _TaskSocket(ByteStream):
     """A connected socket as a stream of bytes."""
 
     def __init__(self, connected: socket.socket, network: AsyncNetwork) -> None:
@@ -167,10 +167,10 @@ class _Socket(ByteStream):
         self._network.drop(self._socket)
 
 
-class _Stream(httpcore.AsyncNetworkStream):
+class _TaskStream(httpcore.AsyncNetworkStream):
     """A connection, plain or encrypted. It ignores timeouts, as the whole attempt is cancelled."""
 
-    def __init__(self, stream: _Socket | TLSStream, connected: socket.socket) -> None:
+    def __init__(self, stream: _TaskSocket | TLSStream, connected: socket.socket) -> None:
         self._stream = stream
         self._socket = connected
 
@@ -214,7 +214,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             raise httpcore.ConnectTimeout(error) from error
         except _BROKEN as error:
             raise httpcore.ConnectError(error) from error
-        return _Stream(encrypted, self._socket)
+        return _TaskStream(encrypted, self._socket)
 
     def get_extra_info(self, info: str) -> Any:
         """Return the information that httpcore asks for: the TLS object, the socket, or True if the connection is readable."""

@@ -899,7 +899,7 @@ def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str], tmp_pat
     )
     with opened(job, found, restart=False) as journal:
         journal.record(FinishedRow(0, [(0, 0.5)], cost=0.5))
-        run = batch._Run(job, found, journal)
+        run = batch._BatchRun(job, found, journal)
         run._line(every=60.0)(state)
         run._line(every=0.0)(state)
     told = capsys.readouterr().err

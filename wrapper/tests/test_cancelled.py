@@ -381,7 +381,12 @@ def interrupted(work: Callable[[], Any], line: int, error: type[BaseException]) 
         nonlocal left
         name = frame.f_code.co_filename
         # A socket that is being made is known to nobody yet.
-        unknown = ("_Clock.connect_tcp", "_Clock.stream", "_ThreadSocket.__init__", "_Stream.get_extra_info")
+        unknown = (
+            "_Clock.connect_tcp",
+            "_Clock.stream",
+            "_ThreadSocket.__init__",
+            "_ThreadStream.get_extra_info",
+        )
         making = frame.f_code.co_qualname in unknown or "_backends" in name
         if making or not ("httpcore" in name or name.endswith(("connections.py", "http11.py"))):
             return None

@@ -30,8 +30,10 @@ from msgspec import Meta
 from openrouter_rerank import Hit, Ranking, Reranker
 from openrouter_rerank.cli import connection
 from openrouter_rerank.cli.app import COMMANDS, app
+from openrouter_rerank.cli.batch import command as batch
 from openrouter_rerank.cli.connection import ServerOptions, _field_option, connect
 from openrouter_rerank.cli.output import explained
+from openrouter_rerank.cli.rank import command as rank
 from openrouter_rerank.cli.rows import Row
 from openrouter_rerank.testing import (
     FAULTS,
@@ -1098,8 +1100,46 @@ def test_an_option_has_the_type_of_its_field(expected: Any, given: str, value: o
 
     @click.command()
     @_field_option("a_field", expected, "A field.")
-    def command(a_field: object) -> None:
-        found.append(a_field)
+    def command(field_a_field: object) -> None:
+        found.append(field_a_field)
 
     command.main(["--a-field", given], standalone_mode=False)
     assert found == [value]
+
+
+def own_options(*commands: click.Command) -> set[str]:
+    """Return the long options of commands that are not for a field of the request alone."""
+    shared = {"model", "top_n"}
+    return {
+        flag
+        for command in commands
+        for parameter in command.params
+        if not str(parameter.name).startswith("field_") and parameter.name not in shared
+        for flag in parameter.opts
+        if flag.startswith("--")
+    }
+
+
+def test_options_of_the_commands_are_kept_from_the_contract() -> None:
+    """The names of the commands' own options are listed, so that no field of a later contract takes one."""
+    pytest.importorskip("ray")
+    from openrouter_rerank.integrations.ray.__main__ import command as ray
+
+    own = {"--help", "--version", *own_options(rank, batch, ray)}
+    assert {f"--{name.replace('_', '-')}" for name in connection.OWN} == own
+
+
+@pytest.mark.parametrize("name", ["format", "timeout_", "explain", "rpm"])
+def test_a_field_with_the_name_of_an_option_has_one_of_its_own(name: str) -> None:
+    """A field of the contract that is called as an option of the command is given by `--request-NAME`."""
+    found: list[object] = []
+    flag = name.strip("_")
+
+    @click.command()
+    @click.option(f"--{flag}", flag)
+    @_field_option(name, str, "A field.")
+    def command(**given: object) -> None:
+        found.extend((given[flag], given[f"field_{name}"]))
+
+    command.main([f"--{flag}", "a", f"--request-{flag}", "b"], standalone_mode=False)
+    assert found == ["a", "b"]

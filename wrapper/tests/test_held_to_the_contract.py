@@ -1,9 +1,11 @@
 """Hold the generated client and the facade to the contract: a failure names what is missing, and where."""
 
+import importlib
 import inspect
 import keyword
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import attrs
 import msgspec
@@ -21,9 +23,12 @@ from openrouter_rerank import (
     listing,
     wordings,
 )
+from openrouter_rerank.bulk.job import RESULTS
+from openrouter_rerank.bulk.journal import FinishedRow
 from openrouter_rerank.bulk.many import Progress
 from openrouter_rerank.bulk.many import RerankRequest as ManyRequest
-from openrouter_rerank.ledger import Totals
+from openrouter_rerank.cli.output import HIT_NAMES
+from openrouter_rerank.ledger import Ledger, Totals
 from openrouter_rerank.options import LocalOptions
 from openrouter_rerank_api import answers, models, options
 from openrouter_rerank_api.api.models import list_models
@@ -43,6 +48,7 @@ contract = pytest.importorskip(
 )
 
 
+ROOT = Path(__file__).resolve().parents[2]
 OPERATIONS = {("/rerank", "post"): create_rerank, ("/models", "get"): list_models}
 
 
@@ -115,7 +121,7 @@ def left_out(model, table):
 
 def test_the_projection_names_fields_of_the_model():
     """A ranking reads each field of an answer."""
-    read = {field.name for field in msgspec.structs.fields(answer._Body)}
+    read = {field.name for field in msgspec.structs.fields(answer._RankingBody)}
 
     # `error` may replace an answer; other servers have their usage in `meta` and `tokens`.
     assert read == {*answers.ANSWER, "results", "usage", "error", "meta", "tokens"}
@@ -260,3 +266,50 @@ def test_permanent_kinds_are_kinds_of_the_contract():
         "provider_unavailable",
         "timeout",
     }
+
+
+def public(*owners):
+    """Return the public attributes of some classes."""
+    return {
+        name
+        for owner in owners
+        for name in (*dir(owner), *getattr(owner, "__struct_fields__", ()))
+        if name[0] != "_"
+    }
+
+
+def arguments(*functions):
+    """Return the names of the arguments of some functions."""
+    return {name for function in functions for name in inspect.signature(function).parameters} - {"self"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "ours", "fields"),
+    [
+        (
+            "RerankRequest",
+            arguments(Reranker, Reranker.local, Reranker.rerank, ManyRequest) | public(ManyRequest),
+            {*options.WIRE_TYPES, *DialectOptions.__annotations__, "query", "documents"},
+        ),
+        (
+            "RerankResponse",
+            public(Ranking, FinishedRow, answer.ErrorEnvelope) | {*RESULTS},
+            {*answers.ANSWER, *answers.USAGE, "usage"},
+        ),
+        ("RerankResult", public(Hit) | {*HIT_NAMES}, {*answers.HIT}),
+        (
+            "Usage",
+            public(Usage, Ledger, Totals, Progress, FinishedRow) | {*RESULTS, *answers.ANSWER},
+            {*answers.USAGE},
+        ),
+    ],
+)
+def test_names_of_the_facade_are_kept_from_the_contract(schema, ours, fields, monkeypatch):
+    """A field that a later contract adds takes no name that the facade has for something else: it gets an underscore."""
+    pytest.importorskip("ruamel.yaml", reason="the templates read the contract with it")
+    monkeypatch.syspath_prepend(ROOT / "generator-templates")
+    templates = importlib.import_module("write_options")
+
+    assert sides(ours - fields, set(templates.OWN[schema])) == []
+    assert {templates.python_name(name, schema) for name in fields} <= fields
+    assert all(templates.python_name(name, schema) == f"{name}_" for name in ours - fields)

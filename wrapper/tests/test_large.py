@@ -38,7 +38,7 @@ from openrouter_rerank import (
 )
 from openrouter_rerank.bulk import split_by_words
 from openrouter_rerank.bulk.large import _halved
-from openrouter_rerank.bulk.together import _Run, in_threads
+from openrouter_rerank.bulk.together import _PartsRun, in_threads
 from openrouter_rerank.operations import BackOff, Parallel, Secrets, Send, Wait
 from shells import KEY, LONG, QUICK, SOON, Clock, Handler, Scoring, Shell
 
@@ -356,13 +356,13 @@ def test_halving_keeps_to_the_hundred() -> None:
 @pytest.fixture
 def failed(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Return an event that is set once calls at the same time have heard of the first one that failed."""
-    event, fail = threading.Event(), _Run.failed
+    event, fail = threading.Event(), _PartsRun.failed
 
-    def failed(run: _Run, error: BaseException) -> None:
+    def failed(run: _PartsRun, error: BaseException) -> None:
         fail(run, error)
         event.set()
 
-    monkeypatch.setattr(_Run, "failed", failed)
+    monkeypatch.setattr(_PartsRun, "failed", failed)
     return event
 
 

@@ -82,10 +82,10 @@ CODEC = Codec(
 JUDGE = '''\
 """Acme."""
 
-from rerank_conformance.dialects.codec import Codec, Entry, renamed, results_of
+from rerank_conformance.dialects.codec import DialectCodec, Entry, renamed, results_of
 
 
-class Acme(Codec):
+class Acme(DialectCodec):
     """Other names."""
 
     name = "acme"

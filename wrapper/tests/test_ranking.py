@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -45,6 +45,33 @@ WHOLE: dict[str, Any] = {
 def whole() -> Ranking[str]:
     """Return a ranking of "a", "b", "c", with all that a server may say."""
     return finish(call(), answered(200, WHOLE, x_request_id="r"))
+
+
+class TaggedHit(Hit[Any], frozen=True):
+    """A hit of a contract with a list in each result."""
+
+    tags: list[str] | None = None
+
+
+class PartedUsage(Usage, frozen=True):
+    """A usage of a contract with an object in it."""
+
+    parts: dict[str, int] | None = None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Hit(0, 0.5, "a"),
+        lambda: Hit(0, 0.5, {"text": "a"}),
+        lambda: TaggedHit(0, 0.5, "a", tags=["b"]),
+        lambda: Usage(cost=0.5),
+        lambda: PartedUsage(cost=0.5, parts={"query": 3}),
+    ],
+)
+def test_values_are_hashable(make: Callable[[], object]) -> None:
+    """A hit and a usage can be in a set, whatever the document is and whatever fields a later contract adds."""
+    assert {make(), make()} == {make()}
 
 
 def test_sequence() -> None:

@@ -261,6 +261,35 @@ async def test_a_connection_that_breaks(network: AsyncNetwork) -> None:
             await stream.write(b"x")
 
 
+def test_a_connection_that_breaks_for_threads() -> None:
+    """The same for the connections of threads."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        clock = _Clock()
+        clock.end = time.monotonic() + 60
+        stream = clock.connect_tcp("127.0.0.1", listener.getsockname()[1])
+        other, _ = listener.accept()
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        other.close()
+        with pytest.raises(httpcore.ReadError):
+            stream.read(100)
+        with pytest.raises(httpcore.WriteError):
+            stream.write(b"x")
+        clock.close()
+
+
+def test_a_server_that_does_not_read_for_threads() -> None:
+    """A body that does not get through ends in time."""
+    with deaf() as url:
+        clock = _Clock()
+        clock.end = time.monotonic() + 60
+        stream = clock.connect_tcp("127.0.0.1", int(url.split(":")[2].partition("/")[0]))
+        clock.end = time.monotonic() + 0.2
+        with pytest.raises(httpcore.WriteTimeout):
+            while True:
+                stream.write(bytes(2**20))
+        clock.close()
+
+
 async def test_a_server_that_never_stops_keeps_no_loop(network: AsyncNetwork) -> None:
     """While more data keeps arriving, other tasks run and a cancellation takes effect."""
     stop = threading.Event()

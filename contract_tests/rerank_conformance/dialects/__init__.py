@@ -5,10 +5,10 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from rerank_conformance import contract
-from rerank_conformance.dialects.codec import Codec
+from rerank_conformance.dialects.codec import DialectCodec
 
 
-def _found() -> Iterator[Codec]:
+def _found() -> Iterator[DialectCodec]:
     """Yield the codec of each contract that has one, from the module of its name."""
     for name in contract.dialects():
         module = f"{__name__}.{name.replace('-', '_')}"
@@ -16,7 +16,7 @@ def _found() -> Iterator[Codec]:
             yield import_module(module).CODEC
 
 
-CODECS: dict[str, Codec] = {one.name: one for one in _found()}
+CODECS: dict[str, DialectCodec] = {one.name: one for one in _found()}
 """The codec of each dialect, by its name."""
 CANONICAL = "openrouter"
 """The name of the form that needs no codec."""
@@ -24,7 +24,7 @@ NAMES: tuple[str, ...] = (CANONICAL, *CODECS)
 """Every dialect."""
 
 
-def codec(name: str) -> Codec | None:
+def codec(name: str) -> DialectCodec | None:
     """Return the codec of a dialect; None for the canonical form.
 
     Raises:

@@ -44,7 +44,7 @@ class WrongRequestError(Exception):
         self.headers = dict(headers or {})
 
 
-class Codec:
+class DialectCodec:
     """The codec of a dialect; a subclass for each dialect says how it differs from the canonical form."""
 
     name: ClassVar[str]

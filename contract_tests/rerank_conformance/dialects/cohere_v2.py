@@ -8,10 +8,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, cast
 
-from rerank_conformance.dialects.codec import Body, Codec, WrongRequestError, renamed, results_of
+from rerank_conformance.dialects.codec import Body, DialectCodec, WrongRequestError, renamed, results_of
 
 
-class Cohere(Codec):
+class Cohere(DialectCodec):
     """Results without documents, what is billed under `meta`, errors as `{message}`."""
 
     name = "cohere-v2"

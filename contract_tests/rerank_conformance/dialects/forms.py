@@ -8,18 +8,18 @@ from functools import partial
 from typing import Any, cast
 
 from rerank_conformance.contract import OPERATION
-from rerank_conformance.dialects.codec import Body, Codec
+from rerank_conformance.dialects.codec import Body, DialectCodec
 from rerank_conformance.dialects.translation import DecodedAnswer, WireProbe
-from rerank_conformance.exchanges import Answer, Exchange, is_index
+from rerank_conformance.exchanges import Exchange, ReceivedResponse, is_index
 from rerank_conformance.rules import RULES
 from rerank_conformance.rules.acceptance import described, judged
 from rerank_conformance.rules.errors import errors_of
 from rerank_conformance.rules.rule import Finding, Judge, Judgement, Recording
 
-Form = Callable[[Codec, Recording], Iterator[Judgement]]
+Form = Callable[[DialectCodec, Recording], Iterator[Judgement]]
 
 
-def judge_of(codec: Codec, rule: str) -> Judge:
+def judge_of(codec: DialectCodec, rule: str) -> Judge:
     """Return the judge of a rule by the contract of a dialect.
 
     Args:
@@ -46,14 +46,14 @@ def _asks_for_echo(exchange: Exchange) -> bool:
 # answers
 
 
-def _is_array(codec: Codec, seen: Recording) -> Iterator[Judgement]:
+def _is_array(codec: DialectCodec, seen: Recording) -> Iterator[Judgement]:
     del codec
     for exchange in seen.ranked():
         good = isinstance(_wire(exchange), list)
         yield None if good else Finding("a JSON array", described(exchange), exchange)
 
 
-def _schema(codec: Codec, seen: Recording) -> Iterator[Judgement]:
+def _schema(codec: DialectCodec, seen: Recording) -> Iterator[Judgement]:
     """Judge the body by its schema, with the fields replaced that have rules of their own."""
     schema = codec.contract.responses[200]
     for exchange in seen.ranked():
@@ -64,7 +64,7 @@ def _schema(codec: Codec, seen: Recording) -> Iterator[Judgement]:
             yield Finding(expected, str(violation), exchange) if violation else None
 
 
-def _mended(codec: Codec, value: Any) -> Any:
+def _mended(codec: DialectCodec, value: Any) -> Any:
     if isinstance(value, list):
         return [_mended_result(codec, one) for one in value]
     _, schema = codec.contract.at(codec.contract.responses[200].pointer)
@@ -82,14 +82,14 @@ def _mended(codec: Codec, value: Any) -> Any:
     return mended
 
 
-def _mended_result(codec: Codec, result: Any) -> Any:
+def _mended_result(codec: DialectCodec, result: Any) -> Any:
     if not isinstance(result, dict):
         return result
     kept = {name: value for name, value in result.items() if name not in {"document", "text"}}
     return {**kept, "index": 0, codec.score: 0}
 
 
-def _echo_present(codec: Codec, seen: Recording) -> Iterator[Judgement]:
+def _echo_present(codec: DialectCodec, seen: Recording) -> Iterator[Judgement]:
     for exchange in seen.ranked():
         if not _asks_for_echo(exchange):
             continue
@@ -99,7 +99,7 @@ def _echo_present(codec: Codec, seen: Recording) -> Iterator[Judgement]:
             yield None if good else Finding("the document", what, exchange)
 
 
-def _echo_nothing_added(codec: Codec, seen: Recording) -> Iterator[Judgement]:
+def _echo_nothing_added(codec: DialectCodec, seen: Recording) -> Iterator[Judgement]:
     yield from RULES["answer.echo-nothing-added"].judge(seen)
     for exchange in seen.ranked():
         if _asks_for_echo(exchange):
@@ -115,7 +115,7 @@ def _echo_nothing_added(codec: Codec, seen: Recording) -> Iterator[Judgement]:
 def _within_limits(rule: str) -> Form:
     """Return the judge of legal requests that a server may refuse for a limit of its own, and then cleanly."""
 
-    def judge(codec: Codec, seen: Recording) -> Iterator[Judgement]:
+    def judge(codec: DialectCodec, seen: Recording) -> Iterator[Judgement]:
         refused = frozenset({413, 422}) if codec.name == "tei" else frozenset({400, 413, 422})
         expected = f"200 with a ranking, or {_listed(refused)}"
         for exchange in seen.exchanges:
@@ -125,7 +125,7 @@ def _within_limits(rule: str) -> Form:
     return judge
 
 
-def _any_model(codec: Codec, seen: Recording) -> Iterator[Judgement]:
+def _any_model(codec: DialectCodec, seen: Recording) -> Iterator[Judgement]:
     del codec
     honest = {200, 400, 403, 404, 422}
     for exchange in seen.exchanges:
@@ -133,7 +133,7 @@ def _any_model(codec: Codec, seen: Recording) -> Iterator[Judgement]:
             yield judged(exchange, _listed(honest), lambda answer: answer.status in honest)
 
 
-def _large_request(codec: Codec, seen: Recording) -> Iterator[Judgement]:
+def _large_request(codec: DialectCodec, seen: Recording) -> Iterator[Judgement]:
     del codec
     for exchange in seen.exchanges:
         answer = exchange.answer
@@ -151,7 +151,7 @@ def _listed(statuses: Iterable[int]) -> str:
 # errors
 
 
-def _refusal_status(codec: Codec, seen: Recording) -> Iterator[Judgement]:
+def _refusal_status(codec: DialectCodec, seen: Recording) -> Iterator[Judgement]:
     for exchange in seen.exchanges:
         probe, answer = exchange.probe, exchange.answer
         if probe.legal is not False or probe.auth != "key" or exchange.undecided or answer is None:
@@ -165,7 +165,7 @@ def _refusal_status(codec: Codec, seen: Recording) -> Iterator[Judgement]:
             yield None if good else Finding(_listed(codec.refusals), described(exchange), exchange)
 
 
-def _status_documented(codec: Codec, seen: Recording) -> Iterator[Judgement]:
+def _status_documented(codec: DialectCodec, seen: Recording) -> Iterator[Judgement]:
     documented = codec.contract.statuses
     for exchange, answer in errors_of(seen):
         allowed = documented | ({415} if exchange.probe.rule == "refusal.content-type" else set())
@@ -173,7 +173,7 @@ def _status_documented(codec: Codec, seen: Recording) -> Iterator[Judgement]:
         yield None if answer.status in allowed else Finding(expected, described(exchange), exchange)
 
 
-def _content_type(codec: Codec, seen: Recording) -> Iterator[Judgement]:
+def _content_type(codec: DialectCodec, seen: Recording) -> Iterator[Judgement]:
     for exchange, answer in errors_of(seen):
         allowed = _media_types(codec, answer)
         if allowed:
@@ -182,19 +182,19 @@ def _content_type(codec: Codec, seen: Recording) -> Iterator[Judgement]:
             yield None if answer.media_type in allowed else Finding(expected, what, exchange)
 
 
-def _envelope(codec: Codec, seen: Recording) -> Iterator[Judgement]:
+def _envelope(codec: DialectCodec, seen: Recording) -> Iterator[Judgement]:
     for exchange, answer in errors_of(seen):
         if _media_types(codec, answer):
             yield _form_of(codec, exchange, answer)
 
 
-def _media_types(codec: Codec, answer: Answer) -> frozenset[str]:
+def _media_types(codec: DialectCodec, answer: ReceivedResponse) -> frozenset[str]:
     """Return the media types of an error; none if its body is the edge network's, or nobody's."""
     known = answer.status <= 500 and answer.status in codec.contract.statuses
     return codec.contract.media_types(answer.status) if known else frozenset()
 
 
-def _form_of(codec: Codec, exchange: Exchange, answer: Answer) -> Judgement:
+def _form_of(codec: DialectCodec, exchange: Exchange, answer: ReceivedResponse) -> Judgement:
     """Judge the body of an error by the schema for its status; plain text has to say something."""
     if answer.media_type == "text/plain" and "text/plain" in _media_types(codec, answer):
         return None if answer.body.strip() else Finding("the problem as text", described(exchange), exchange)
@@ -206,7 +206,7 @@ def _form_of(codec: Codec, exchange: Exchange, answer: Answer) -> Judgement:
     return Finding(expected, f"{described(exchange)}: {violation}", exchange) if violation else None
 
 
-def _code(codec: Codec, seen: Recording) -> Iterator[Judgement]:
+def _code(codec: DialectCodec, seen: Recording) -> Iterator[Judgement]:
     for exchange, answer in errors_of(seen):
         value = _wire(exchange)
         if not isinstance(value, dict):
@@ -233,7 +233,7 @@ _KINDS: Mapping[int, tuple[str, ...]] = {
 }
 
 
-def _method_envelope(codec: Codec, seen: Recording) -> Iterator[Judgement]:
+def _method_envelope(codec: DialectCodec, seen: Recording) -> Iterator[Judgement]:
     schema = codec.contract.responses[400]
     for exchange in seen.exchanges:
         answer = exchange.answer

@@ -6,10 +6,10 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from rerank_conformance.dialects.codec import Body, Codec, renamed, results_of
+from rerank_conformance.dialects.codec import Body, DialectCodec, renamed, results_of
 
 
-class Jina(Codec):
+class Jina(DialectCodec):
     """Nearly the canonical form: usage in tokens, documents on request, errors as `{detail}`."""
 
     name = "jina"

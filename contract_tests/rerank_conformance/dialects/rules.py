@@ -10,7 +10,7 @@ from rerank_conformance import contract, derived
 from rerank_conformance.derived import REQUEST, Requirement, with_field
 from rerank_conformance.dialects import CODECS
 from rerank_conformance.dialects.applicability import entry
-from rerank_conformance.dialects.codec import Body, Codec
+from rerank_conformance.dialects.codec import Body, DialectCodec
 from rerank_conformance.dialects.forms import SOURCES, judge_of
 from rerank_conformance.dialects.translation import WireProbe
 from rerank_conformance.exchanges import Probe
@@ -69,7 +69,7 @@ def rules_of(dialect: str, version: str | None = None) -> tuple[Rule, ...]:
     return tuple(sorted(found, key=lambda rule: sections.index(rule.id.partition(".")[0])))
 
 
-def _applied(rule: Rule, codec: Codec) -> DialectRule:
+def _applied(rule: Rule, codec: DialectCodec) -> DialectRule:
     parts = {one.name: getattr(rule, one.name) for one in fields(Rule)}
     found = entry(codec.name, rule.id)
     if found is None and _is_derived(rule):
@@ -88,7 +88,7 @@ def _applied(rule: Rule, codec: Codec) -> DialectRule:
     return DialectRule(**parts, dialect=codec.name)
 
 
-def _by_contract(judge: Judge, codec: Codec) -> Judge:
+def _by_contract(judge: Judge, codec: DialectCodec) -> Judge:
     """Return the judge, with what it says of a request by the dialect's contract and statuses."""
     statuses = " or ".join(map(str, codec.refusals))
 
@@ -110,7 +110,7 @@ def _is_derived(rule: Rule) -> bool:
     return any(one.id == rule.id for one in derived.requirements())
 
 
-def place(codec: Codec, pointer: str) -> str:
+def place(codec: DialectCodec, pointer: str) -> str:
     """Return the place in the contract of a dialect, by its path in the repository."""
     return f"{contract.DIALECTS}/{codec.name}.yaml{pointer}"
 
@@ -171,7 +171,7 @@ def own_probes(dialect: str, model: str) -> list[Probe]:
     ]
 
 
-def _probe(rule: Rule, number: int, changed: Body, codec: Codec) -> WireProbe:
+def _probe(rule: Rule, number: int, changed: Body, codec: DialectCodec) -> WireProbe:
     legal = rule.id.startswith("acceptance.")
     wire = {name: value for name, value in changed.items() if value is not ...}
     return WireProbe(
@@ -186,7 +186,7 @@ def _probe(rule: Rule, number: int, changed: Body, codec: Codec) -> WireProbe:
     )
 
 
-def _derived(codec: Codec) -> Iterator[_Own]:
+def _derived(codec: DialectCodec) -> Iterator[_Own]:
     """Yield the rules of the fields that only the dialect has, as they follow from its contract."""
     base = codec.encode({"model": "m", "query": QUERY, "documents": list(DOCUMENTS[:3])})
     # what a field that is an object asks for depends on the model; a server may have dropped a deprecated one
@@ -201,14 +201,14 @@ def _derived(codec: Codec) -> Iterator[_Own]:
             yield _of_requirement(one, codec)
 
 
-def _of_requirement(one: Requirement, codec: Codec) -> _Own:
+def _of_requirement(one: Requirement, codec: DialectCodec) -> _Own:
     level: Level = "SHOULD" if codec.name in _ADVICE else "MUST"
     bodies = tuple(with_field(codec.contract, one.path, value, {}) for value in one.values)
     like = "refusal.model-type" if one.refuses_type else ""
     return _Own(one.id, level, one.requirement, one.source, bodies, like)
 
 
-def _made(one: _Own, codec: Codec) -> DialectRule:
+def _made(one: _Own, codec: DialectCodec) -> DialectRule:
     is_accepting = one.id.startswith("acceptance.")
     judge = each(one.id, accepted) if is_accepting else _by_contract(refused(one.id), codec)
     source = place(codec, one.pointer)

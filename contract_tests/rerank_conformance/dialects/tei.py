@@ -6,14 +6,14 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from rerank_conformance.dialects.codec import Body, Codec, WrongRequestError, renamed, results_of
+from rerank_conformance.dialects.codec import Body, DialectCodec, WrongRequestError, renamed, results_of
 
 _TEXT = {"content-type": "text/plain; charset=utf-8"}
 _SHAPE = "Failed to deserialize the JSON body into the target type: "
 _KINDS = {400: "Empty", 422: "Validation", 424: "Backend", 429: "Overloaded"}
 
 
-class Tei(Codec):
+class Tei(DialectCodec):
     """`texts` in, a bare array of `index` and `score` out, usage in headers, shape errors as plain text."""
 
     name = "tei"

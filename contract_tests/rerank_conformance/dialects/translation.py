@@ -11,8 +11,8 @@ from typing import Any, Protocol, cast
 
 from rerank_conformance import contract
 from rerank_conformance.derived import REQUEST
-from rerank_conformance.dialects.codec import Body, Codec
-from rerank_conformance.exchanges import Answer, Exchange, Fault, Probe
+from rerank_conformance.dialects.codec import Body, DialectCodec
+from rerank_conformance.exchanges import Exchange, NoResponse, Probe, ReceivedResponse
 from rerank_conformance.target import Budget
 
 _ECHOED = frozenset(
@@ -54,7 +54,7 @@ class WireProbe(Probe):
 
 
 @dataclass(frozen=True)
-class DecodedAnswer(Answer):
+class DecodedAnswer(ReceivedResponse):
     """An answer in a dialect, whose value is the canonical form."""
 
     canonical: Any = None
@@ -83,7 +83,7 @@ class Sender(Protocol):
 class Translated:
     """A server of a dialect that is sent canonical requests, and gives canonical exchanges."""
 
-    def __init__(self, session: Sender, codec: Codec) -> None:
+    def __init__(self, session: Sender, codec: DialectCodec) -> None:
         self.codec = codec
         self._session = session
         self._limit: int | None = None
@@ -102,7 +102,9 @@ class Translated:
             await self._ask_for_limit()
         wire = probe if isinstance(probe, WireProbe) and probe.sent is not None else self.translated(probe)
         if wire is None:
-            return Exchange(probe, Fault("unsent", f"was not sent: {self.codec.name} has no form for it"))
+            return Exchange(
+                probe, NoResponse("unsent", f"was not sent: {self.codec.name} has no form for it")
+            )
         exchange = await self._session.send(wire, is_repeat=is_repeat)
         return replace(exchange, outcome=decoded(exchange.outcome, self.codec))
 
@@ -173,7 +175,7 @@ def _wire(probe: Probe, **changes: Any) -> WireProbe:
     return WireProbe(**{**same, **changes})
 
 
-def _is_legal(content: bytes, codec: Codec) -> bool:
+def _is_legal(content: bytes, codec: DialectCodec) -> bool:
     try:
         value = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
@@ -185,9 +187,9 @@ def _no_constant(name: str) -> float:
     raise ValueError(name)
 
 
-def decoded(outcome: Answer | Fault, codec: Codec) -> Answer | Fault:
+def decoded(outcome: ReceivedResponse | NoResponse, codec: DialectCodec) -> ReceivedResponse | NoResponse:
     """Return an answer with the canonical form as its value; a fault as it is."""
-    if isinstance(outcome, Fault):
+    if isinstance(outcome, NoResponse):
         return outcome
     wire = outcome.value
     canonical = codec.decode(wire, outcome.headers)

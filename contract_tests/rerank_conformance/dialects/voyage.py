@@ -7,12 +7,12 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from rerank_conformance.dialects.codec import Body, Codec, WrongRequestError, renamed, results_of
+from rerank_conformance.dialects.codec import Body, DialectCodec, WrongRequestError, renamed, results_of
 
 _WRONG = "The request body is not valid JSON, or some arguments were not specified properly. In particular, "
 
 
-class Voyage(Codec):
+class Voyage(DialectCodec):
     """`top_k` in, results as `data`, usage in tokens, errors as `{detail}`; the body is checked before the key."""
 
     name = "voyage"

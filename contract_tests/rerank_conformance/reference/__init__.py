@@ -4,6 +4,6 @@
 are imported by name: `.asgi` (Starlette and uvicorn) and `.inprocess` (httpx, without a socket).
 """
 
-from rerank_conformance.reference.server import Answer, Reference, Refusal, Request
+from rerank_conformance.reference.server import Reference, ReferenceRequest, ReferenceResponse, Refusal
 
-__all__ = ["Answer", "Reference", "Refusal", "Request"]
+__all__ = ["Reference", "ReferenceRequest", "ReferenceResponse", "Refusal"]

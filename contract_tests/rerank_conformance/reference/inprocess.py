@@ -2,12 +2,12 @@
 
 import httpx
 
-from rerank_conformance.reference.server import Answer, Reference, target
+from rerank_conformance.reference.server import Reference, ReferenceResponse, target
 from rerank_conformance.reference.threads import run_abandonable
 
 
-class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """A transport that has the reference server answer: `httpx.Client(transport=InProcess(Reference()))`.
+class ReferenceTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """A transport that has the reference server answer: `httpx.Client(transport=ReferenceTransport(Reference()))`.
 
     Under an `AsyncClient` it ranks in a worker thread, so that the event loop goes on; what a cancelled call
     began runs out there, unless the process ends before.
@@ -26,10 +26,10 @@ class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
         await request.aread()
         return _response(await run_abandonable(self._answer, request))
 
-    def _answer(self, request: httpx.Request) -> Answer:
+    def _answer(self, request: httpx.Request) -> ReferenceResponse:
         place = target(request.url.path, request.url.query.decode("ascii"))
         return self.reference.answer(request.method, place, request.headers, request.content)
 
 
-def _response(answer: Answer) -> httpx.Response:
+def _response(answer: ReferenceResponse) -> httpx.Response:
     return httpx.Response(answer.status, headers=answer.headers, content=answer.body)

@@ -54,7 +54,7 @@ logger = logging.getLogger("rerank_conformance.reference")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ReferenceRequest:
     """A request, as the steps receive it."""
 
     method: str
@@ -66,7 +66,7 @@ class Request:
     """The query string of the URL."""
 
 
-class Answer(NamedTuple):
+class ReferenceResponse(NamedTuple):
     """An HTTP response."""
 
     status: int
@@ -125,14 +125,14 @@ class Reference:
         self._new_id = new_id or _new_id
         self._began = int(time.time())
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ReferenceResponse:
         """Answer any request with a ranking, the models, or an error in the contract's envelope.
 
         The path may include a query string, see `target`.
         """
         place, _, query = path.partition("?")
         lower = {name.lower(): value for name, value in headers.items()}
-        request = Request(method, place, lower, body, query)
+        request = ReferenceRequest(method, place, lower, body, query)
         try:
             answer = self.respond(request)
         except Refusal as refusal:
@@ -143,7 +143,7 @@ class Reference:
             answer = self.encode(500, self.envelope(500, "The server failed; its log says why"))
         return answer._replace(body=b"") if method == "HEAD" else answer
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         """Run the steps in order."""
         self.admit(request)
         if request.path in _MODELS_PATHS:
@@ -153,18 +153,18 @@ class Reference:
 
     # admit
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         """Refuse a request by its head, before the body is read."""
         self.route(request)
         self.method(request)
         self.authenticate(request)
 
-    def route(self, request: Request) -> None:
+    def route(self, request: ReferenceRequest) -> None:
         """Refuse every path but those of the contract (`/rerank`, `/models`), with one of the prefixes."""
         if request.path not in self._paths:
             raise Refusal(404, f"No such path; the paths are {', '.join(sorted(self._paths))}")
 
-    def method(self, request: Request) -> None:
+    def method(self, request: ReferenceRequest) -> None:
         """Refuse every method but POST, or for the models but GET and HEAD."""
         if request.path in _MODELS_PATHS:
             if request.method not in ("GET", "HEAD"):
@@ -172,7 +172,7 @@ class Reference:
         elif request.method != "POST":
             raise Refusal(405, "Method not allowed: rerank takes POST", {"allow": "POST"})
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         """Refuse a request without one of the keys, if the server has keys."""
         if self._keys is None:
             return
@@ -187,19 +187,19 @@ class Reference:
 
     # read
 
-    def read(self, request: Request) -> Body:
+    def read(self, request: ReferenceRequest) -> Body:
         """Return the body as an object that is valid by the contract."""
         self.size(request)
         self.media_type(request)
         return self.validate(self.parse(request.body))
 
-    def size(self, request: Request) -> None:
+    def size(self, request: ReferenceRequest) -> None:
         """Refuse a body that is too large."""
         if len(request.body) > self.max_body:
             message = f"The body is larger than {self.max_body} bytes: send fewer or smaller documents"
             raise Refusal(413, message)
 
-    def media_type(self, request: Request) -> None:
+    def media_type(self, request: ReferenceRequest) -> None:
         """Refuse any other media type than JSON, with 400, as the contract does not document 415."""
         content_type = request.headers.get("content-type", "")
         if content_type.partition(";")[0].strip().lower() != "application/json":
@@ -328,7 +328,7 @@ class Reference:
             }
         ]
 
-    def page(self, request: Request) -> Body:
+    def page(self, request: ReferenceRequest) -> Body:
         """Return a page of the models with the requested output modalities."""
         given = parse_qs(request.query, keep_blank_values=True)
         parameters = {name: _once(name, given[name]) for name in _PARAMETERS & given.keys()}
@@ -357,9 +357,11 @@ class Reference:
         # openapi.yaml#/components/schemas/ErrorResponse
         return {"error": {"code": status, "message": message}}
 
-    def encode(self, status: int, payload: Body, headers: Mapping[str, str] | None = None) -> Answer:
+    def encode(
+        self, status: int, payload: Body, headers: Mapping[str, str] | None = None
+    ) -> ReferenceResponse:
         """Return the response with its payload as JSON."""
-        return Answer(
+        return ReferenceResponse(
             status, {"content-type": "application/json", **(headers or {})}, msgspec.json.encode(payload)
         )
 

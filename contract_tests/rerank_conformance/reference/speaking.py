@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from rerank_conformance.dialects import codec as codec_named
-from rerank_conformance.dialects.codec import Body, Codec, WrongRequestError
+from rerank_conformance.dialects.codec import Body, DialectCodec, WrongRequestError
 from rerank_conformance.dialects.tei import Tei
-from rerank_conformance.reference.server import Answer, Reference, Refusal, Request
+from rerank_conformance.reference.server import Reference, ReferenceRequest, ReferenceResponse, Refusal
 
 _PLAIN = "text/plain"
 
@@ -20,11 +20,11 @@ _PLAIN = "text/plain"
 class Speaking(Reference):
     """The reference behind a codec. Its rerank path lies under any prefix, as each vendor has its own."""
 
-    codec: Codec
+    codec: DialectCodec
 
     # admit
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         """Refuse by the head of the request; by the body before the key, where the dialect checks it first."""
         self.route(request)
         self.method(request)
@@ -32,17 +32,17 @@ class Speaking(Reference):
             self.read(request)
         self.authenticate(request)
 
-    def route(self, request: Request) -> None:
+    def route(self, request: ReferenceRequest) -> None:
         """Refuse every path that does not end with one of the dialect's."""
         if not any(request.path.endswith(path) for path in self.codec.contract.document["paths"]):
             raise Refusal(404, "No such path; rerank is at /rerank, under any prefix")
 
-    def method(self, request: Request) -> None:
+    def method(self, request: ReferenceRequest) -> None:
         """Refuse every method but POST."""
         if request.method != "POST":
             raise Refusal(405, "Method not allowed; rerank takes POST", {"allow": "POST"})
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         """Refuse a request without one of the keys, in the vendor's words."""
         try:
             super().authenticate(request)
@@ -50,7 +50,7 @@ class Speaking(Reference):
             words = self.codec.unauthorized["authorization" in request.headers]
             raise Refusal(401, words, refusal.headers) from refusal
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         """Take a request through the steps, between the codec's ends."""
         self.admit(request)
         body = self.read(request)
@@ -60,11 +60,11 @@ class Speaking(Reference):
 
     # read
 
-    def size(self, request: Request) -> None:
+    def size(self, request: ReferenceRequest) -> None:
         """Refuse a body that is too large."""
         self._in_its_form("size", lambda: super(Speaking, self).size(request))
 
-    def media_type(self, request: Request) -> None:
+    def media_type(self, request: ReferenceRequest) -> None:
         """Refuse what is not declared as JSON."""
         self._in_its_form("media_type", lambda: super(Speaking, self).media_type(request))
 
@@ -106,7 +106,9 @@ class Speaking(Reference):
 
     # encode
 
-    def encode(self, status: int, payload: Any, headers: Mapping[str, str] | None = None) -> Answer:
+    def encode(
+        self, status: int, payload: Any, headers: Mapping[str, str] | None = None
+    ) -> ReferenceResponse:
         """Return the response as it is sent; an error in the dialect's form."""
         return super().encode(status, self._error(status, payload) if status >= 400 else payload, headers)
 
@@ -120,17 +122,17 @@ class Speaking(Reference):
 class SpeakingTei(Speaking):
     """The reference of TEI: it has `/info` and `/health` beside `/rerank`, and errors without a body or in plain text."""
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: ReferenceRequest) -> None:
         """Let everyone see `/health`."""
         if not request.path.endswith("/health"):
             super().admit(request)
 
-    def route(self, request: Request) -> None:
+    def route(self, request: ReferenceRequest) -> None:
         """Refuse every path that TEI does not have."""
         if not request.path.endswith(("/rerank", "/info", "/health")):
             raise Refusal(404, "")
 
-    def method(self, request: Request) -> None:
+    def method(self, request: ReferenceRequest) -> None:
         """Refuse every method but POST, and to get the information every one but GET and HEAD."""
         if request.path.endswith("/info"):
             if request.method not in ("GET", "HEAD"):
@@ -138,7 +140,7 @@ class SpeakingTei(Speaking):
         else:
             super().method(request)
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request: ReferenceRequest) -> None:
         """Compare the scheme letter by letter; a refusal names no scheme."""
         try:
             super().authenticate(request)
@@ -147,13 +149,13 @@ class SpeakingTei(Speaking):
         if self._keys is not None and not request.headers.get("authorization", "").startswith("Bearer "):
             raise Refusal(401, "")
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         """Show what the server is, or rank."""
         if request.path.endswith("/rerank"):
             return super().respond(request)
         self.admit(request)
         if request.path.endswith("/health"):
-            return Answer(200, {}, b"")
+            return ReferenceResponse(200, {}, b"")
         return self.encode(200, self.info())
 
     def info(self) -> Body:
@@ -173,12 +175,14 @@ class SpeakingTei(Speaking):
             "version": "1.9.3",
         }
 
-    def encode(self, status: int, payload: Any, headers: Mapping[str, str] | None = None) -> Answer:
+    def encode(
+        self, status: int, payload: Any, headers: Mapping[str, str] | None = None
+    ) -> ReferenceResponse:
         """Return the response: 401, 404 and 405 without a body, errors of the shape as plain text."""
         answer = super().encode(status, payload, headers)
         if status in {401, 404, 405}:
             kept = {name: value for name, value in answer.headers.items() if name != "content-type"}
-            return Answer(status, kept, b"")
+            return ReferenceResponse(status, kept, b"")
         if status >= 400 and answer.headers["content-type"].startswith(_PLAIN):
             return answer._replace(body=str(self._error(status, payload)["error"]).encode())
         return answer

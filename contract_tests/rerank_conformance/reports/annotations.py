@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterator
 
 from rerank_conformance.report import Report
-from rerank_conformance.reports.words import Cause, causes, visible
+from rerank_conformance.reports.words import SharedReason, causes, visible
 
 MOST = 10
 """The maximum number of annotations of a report; GitHub shows no more for a step."""
@@ -46,13 +46,13 @@ def lines(report: Report, *, strict: bool = False) -> Iterator[str]:
         yield f"::{kind} title={_escape(title, _IN_PROPERTIES)}::{_escape(message, _ESCAPES)}"
 
 
-def _decides(cause: Cause, report: Report, *, strict: bool) -> bool:
+def _decides(cause: SharedReason, report: Report, *, strict: bool) -> bool:
     return any(
         rule.is_in(report.conformance_level) and (strict or rule.level == "MUST") for rule in cause.rules
     )
 
 
-def _words(cause: Cause) -> tuple[str, str]:
+def _words(cause: SharedReason) -> tuple[str, str]:
     """Return the title and the message of a cause."""
     rule = cause.rule
     if len(cause.rules) > 1:

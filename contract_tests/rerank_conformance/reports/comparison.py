@@ -19,7 +19,7 @@ from rerank_conformance.report import (
 )
 
 
-class Server(msgspec.Struct, frozen=True, kw_only=True):
+class ComparedServer(msgspec.Struct, frozen=True, kw_only=True):
     """A server and the facts of its report."""
 
     name: str
@@ -46,7 +46,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         return held_to(self.contract_version, self.dialect)
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class ComparedRule(msgspec.Struct, frozen=True, kw_only=True):
     """A rule and its outcome on each server."""
 
     id: str
@@ -67,22 +67,22 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     contract_versions: tuple[str, ...]
     """The versions of the contract, each once; more than one means that the rules differ between servers."""
-    servers: tuple[Server, ...]
-    rules: tuple[Row, ...]
+    servers: tuple[ComparedServer, ...]
+    rules: tuple[ComparedRule, ...]
     complete: Literal[True] = True
     """The end mark, as in a report."""
 
     @property
-    def differing(self) -> list[Row]:
+    def differing(self) -> list[ComparedRule]:
         """The rules on which the servers differ; those that affect the most clients come first."""
         rows = [row for row in self.rules if self.differs(row)]
         return sorted(rows, key=lambda row: (LEVELS.index(row.conformance_level), row.level))
 
-    def differs(self, row: Row) -> bool:
+    def differs(self, row: ComparedRule) -> bool:
         """Return True if the outcomes of the rule differ, or a report lacks it."""
         return len({row.outcomes.get(server.name) for server in self.servers}) > 1
 
-    def passed(self, row: Row) -> bool:
+    def passed(self, row: ComparedRule) -> bool:
         """Return True if every server passes the rule."""
         return {row.outcomes.get(server.name) for server in self.servers} == {"pass"}
 
@@ -99,7 +99,7 @@ def compare(reports: Mapping[str, Report]) -> Comparison:
     """
     names = _names(reports)
     servers = [
-        Server(
+        ComparedServer(
             name=names[file],
             file=file,
             target=report.target,
@@ -135,7 +135,7 @@ def _names(reports: Mapping[str, Report]) -> dict[str, str]:
     return names
 
 
-def _rows(reports: Mapping[str, Report]) -> Sequence[Row]:
+def _rows(reports: Mapping[str, Report]) -> Sequence[ComparedRule]:
     by_id: dict[str, dict[str, Outcome]] = {}
     first: dict[str, RuleResult] = {}
     order: dict[str, int] = {}
@@ -145,7 +145,7 @@ def _rows(reports: Mapping[str, Report]) -> Sequence[Row]:
             first.setdefault(rule.id, rule)
             order.setdefault(rule.section, len(order))
     rows = [
-        Row(
+        ComparedRule(
             id=name,
             level=first[name].level,
             conformance_level=first[name].conformance_level,

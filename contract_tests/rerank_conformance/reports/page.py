@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from rerank_conformance import contract
 from rerank_conformance.report import Outcome, Report, RuleResult
 from rerank_conformance.reports import words
-from rerank_conformance.reports.comparison import Comparison, Row
+from rerank_conformance.reports.comparison import ComparedRule, Comparison
 from rerank_conformance.reports.templates import render, text
 
 
@@ -37,7 +37,7 @@ def of_report(report: Report) -> str:
 def of_comparison(comparison: Comparison) -> str:
     """Return the page of several reports: the verdicts, the rules on which the servers differ, and the others by section."""
     differing = comparison.differing
-    rows: dict[str, list[Row]] = {"Where they differ": differing} if differing else {}
+    rows: dict[str, list[ComparedRule]] = {"Where they differ": differing} if differing else {}
     for row in comparison.rules:
         if not comparison.differs(row):
             rows.setdefault(row.section, []).append(row)

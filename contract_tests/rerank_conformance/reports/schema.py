@@ -70,12 +70,12 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "rules": "The rules of all reports, by section.",
         "complete": "The end mark.",
     },
-    "Server": {
+    "ComparedServer": {
         **_RUN,
         "name": "The target, with the file of the report if two reports have the same target.",
         "file": "The file of the report, as passed to the command.",
     },
-    "Row": {
+    "ComparedRule": {
         **_RULE,
         "outcomes": "The outcome of the rule, by name of the server. A server whose report lacks the rule is absent.",
     },

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from html import escape
 
 from rerank_conformance.report import Report
-from rerank_conformance.reports.words import VERDICTS, Cause, failed, grouped_causes, sentence, visible
+from rerank_conformance.reports.words import VERDICTS, SharedReason, failed, grouped_causes, sentence, visible
 
 
 def render(report: Report) -> str:
@@ -33,7 +33,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from ("", "Run it again:", "", *_fenced(visible(report.command)))
 
 
-def _cause(cause: Cause) -> Iterator[str]:
+def _cause(cause: SharedReason) -> Iterator[str]:
     rule = cause.rule
     if len(cause.rules) > 1:
         names = ", ".join(_text(name) for name in cause.names)

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from rerank_conformance.report import ConformanceLevel, Level, Outcome, Report, RuleResult, Verdict
-from rerank_conformance.reports.comparison import Comparison, Row
+from rerank_conformance.reports.comparison import ComparedRule, Comparison
 from rerank_conformance.reports.words import (
     OUTCOMES,
-    Cause,
+    SharedReason,
     causes,
     counted,
     counts,
@@ -107,7 +107,7 @@ def lines(report: Report) -> Iterator[str]:
     yield summary(report)
 
 
-def _plain(cause: Cause, version: str) -> Iterator[str]:
+def _plain(cause: SharedReason, version: str) -> Iterator[str]:
     rule = cause.rule
     yield _line(f"{rule.verdict.upper():9} {cause.conformance_level:9} {cause.level:6} {_title(cause)}")
     if len(cause.rules) > 1:
@@ -122,7 +122,7 @@ def _plain(cause: Cause, version: str) -> Iterator[str]:
             yield f"    curl: {_line(example.curl)}"
 
 
-def _title(cause: Cause) -> str:
+def _title(cause: SharedReason) -> str:
     if len(cause.rules) > 1:
         return f"{len(cause.rules)} rules"
     return f"{cause.rule.requirement} ({cause.rule.id})"
@@ -162,7 +162,7 @@ def show(report: Report, on: Console) -> None:
     on.print(Text(summary(report), f"bold {_colour(report.verdict)}"), soft_wrap=True)
 
 
-def _show_cause(cause: Cause, version: str, on: Console) -> None:
+def _show_cause(cause: SharedReason, version: str, on: Console) -> None:
     rule = cause.rule
     colour = _colour(rule.verdict, cause.level)
     facts = Table.grid(padding=(0, 2))
@@ -254,7 +254,7 @@ def matrix(comparison: Comparison, *, everything: bool = False) -> Iterator[Text
         yield Text(f"{_passed(left)} passed by every server; --all shows them", "dim")
 
 
-def _rows(title: str, rows: Sequence[Row], servers: Sequence[str]) -> Iterator[Text]:
+def _rows(title: str, rows: Sequence[ComparedRule], servers: Sequence[str]) -> Iterator[Text]:
     width = max(len(visible(row.id)) for row in rows)
     wide = max(len(outcome) for outcome in OUTCOMES)
     yield Text()

@@ -92,7 +92,7 @@ _NAMED = 12  # the maximum number of rules that a cause lists by id
 
 
 @dataclass(frozen=True)
-class Cause:
+class SharedReason:
     """A cause of a verdict: one rule, or several that are undecided for the same reason."""
 
     rules: tuple[RuleResult, ...]
@@ -125,13 +125,13 @@ class Cause:
         return list(OUTCOMES).index(self.rule.verdict), LEVELS.index(self.conformance_level), self.level
 
 
-def causes(report: Report) -> list[Cause]:
+def causes(report: Report) -> list[SharedReason]:
     """Return the causes of all rules that did not pass and were not skipped, heaviest first."""
-    found = [Cause((rule,)) for rule in report.of("fail", "error", "known")]
+    found = [SharedReason((rule,)) for rule in report.of("fail", "error", "known")]
     alike: dict[str | None, list[RuleResult]] = {}
     for rule in report.of("undecided"):
         alike.setdefault(rule.reason, []).append(rule)
-    found += [Cause(tuple(rules)) for rules in alike.values()]
+    found += [SharedReason(tuple(rules)) for rules in alike.values()]
     return sorted(found, key=lambda cause: cause.weight)
 
 
@@ -147,9 +147,9 @@ _NOT_PASSED: dict[Outcome, str] = {
 }
 
 
-def grouped_causes(report: Report) -> dict[str, list[Cause]]:
+def grouped_causes(report: Report) -> dict[str, list[SharedReason]]:
     """Group the causes under a heading, in the order of `causes`."""
-    found: dict[str, list[Cause]] = {}
+    found: dict[str, list[SharedReason]] = {}
     for cause in causes(report):
         title = _NOT_PASSED.get(cause.rule.verdict, _BROKEN[cause.conformance_level])
         found.setdefault(title, []).append(cause)

@@ -6,14 +6,14 @@
 from collections.abc import Callable, Iterator
 
 from rerank_conformance.derived import requirements
-from rerank_conformance.exchanges import Answer, Exchange
+from rerank_conformance.exchanges import Exchange, ReceivedResponse
 from rerank_conformance.report import Level
 from rerank_conformance.rules.rule import POST, SCHEMA, Finding, Judge, Judgement, Recording, Undecided, rule
 
 _REQUEST = f"{SCHEMA}/RerankRequest/properties"
 
 
-def judged(exchange: Exchange, expected: str, is_good: Callable[[Answer], bool]) -> Judgement:
+def judged(exchange: Exchange, expected: str, is_good: Callable[[ReceivedResponse], bool]) -> Judgement:
     """Return a finding if the answer is not good, and Undecided if there is no complete answer."""
     answer = exchange.answer
     if exchange.undecided or answer is None:
@@ -26,7 +26,7 @@ def accepted(exchange: Exchange) -> Judgement:
     return judged(exchange, "200 with a ranking", _is_ranking)
 
 
-def _is_ranking(answer: Answer) -> bool:
+def _is_ranking(answer: ReceivedResponse) -> bool:
     return answer.status == 200 and not (isinstance(answer.value, dict) and answer.value.get("error"))
 
 

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from rerank_conformance.derived import Requirement, mended, requirements, schema_of, values_at
 from rerank_conformance.exchanges import Exchange, is_index, is_number, text_of
@@ -18,6 +18,7 @@ from rerank_conformance.rules.rule import RESPONSES, SCHEMA, Finding, Judgement,
 
 _RESULT = f"{SCHEMA}/RerankResult/properties"
 _RESULTS = f"{SCHEMA}/RerankResponse/properties/results"
+_Found = TypeVar("_Found")
 _DESCENDING = 1e-6  # a server may sort by more digits than it writes
 
 
@@ -43,6 +44,21 @@ def _each(  # noqa: PLR0913 - the parts of a rule
         return check
 
     return register
+
+
+def _once(
+    compute: Callable[[Exchange], Iterator[_Found]],
+) -> Callable[[Exchange], Sequence[_Found]]:
+    """Keep with an exchange what several rules read of it."""
+
+    def read(exchange: Exchange) -> Sequence[_Found]:
+        kept = vars(exchange)
+        found: Sequence[_Found] | None = kept.get(compute.__name__)
+        if found is None:
+            found = kept[compute.__name__] = tuple(compute(exchange))
+        return found
+
+    return read
 
 
 def _value(exchange: Exchange) -> Mapping[str, Any]:
@@ -334,6 +350,7 @@ _LOST: Mapping[str, tuple[str, bool]] = {
 }
 
 
+@_once
 def _lost(exchange: Exchange) -> Iterator[tuple[str, list[int]]]:
     """Yield the kinds of documents in a request without `top_n`, each with the positions of the missing ones."""
     documents = exchange.probe.documents
@@ -430,14 +447,20 @@ def _rule_of_echo(sent: str, echo: object) -> str:
     return "echo-text" if sent == sent.strip() else "echo-blanks"
 
 
+@_once
+def _texts(exchange: Exchange) -> Iterator[tuple[str, int, str, object]]:
+    """Yield the text of each document that is echoed: the rule that judges it, its place, as it was sent, as it came back."""
+    for place, document, echo in exchange.echoes:
+        sent, found = text_of(document), echo.get("text")
+        if sent is not None and not _is_echo_of_another(exchange, document, echo):
+            yield _rule_of_echo(sent, found), place, sent, found
+
+
 def _register_altered(slug: str, requirement: str) -> None:
     @_each(f"answer.{slug}", requirement, f"{SCHEMA}/ResultDocument")
     def check(exchange: Exchange) -> Iterator[Judgement]:
-        for place, document, echo in exchange.echoes:
-            sent, found = text_of(document), echo.get("text")
-            if sent is None or _is_echo_of_another(exchange, document, echo):
-                continue
-            if _rule_of_echo(sent, found) != slug:
+        for judge, place, sent, found in _texts(exchange):
+            if judge != slug:
                 continue
             if found == sent:
                 yield None

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from rerank_conformance.contract import Contract
-from rerank_conformance.exchanges import OF_RANKING, Answer, Exchange, is_index
+from rerank_conformance.exchanges import OF_RANKING, Exchange, ReceivedResponse, is_index
 from rerank_conformance.rules.acceptance import described
 from rerank_conformance.rules.answer import short
 from rerank_conformance.rules.rule import RESPONSES, SCHEMA, Finding, Judgement, Recording, rule
 
-Check = Callable[[Exchange, Answer, Contract], Iterator[Judgement]]
+Check = Callable[[Exchange, ReceivedResponse, Contract], Iterator[Judgement]]
 
 
 def _each(name: str, requirement: str, source: str) -> Callable[[Check], Check]:
@@ -24,7 +24,7 @@ def _each(name: str, requirement: str, source: str) -> Callable[[Check], Check]:
     return register
 
 
-def errors_of(seen: Recording) -> Iterator[tuple[Exchange, Answer]]:
+def errors_of(seen: Recording) -> Iterator[tuple[Exchange, ReceivedResponse]]:
     """Yield the exchanges with errors whose form the contract describes."""
     for exchange in seen.exchanges:
         answer = exchange.answer
@@ -38,26 +38,26 @@ def errors_of(seen: Recording) -> Iterator[tuple[Exchange, Answer]]:
             yield exchange, answer
 
 
-def _is_refused_by_http(exchange: Exchange, answer: Answer) -> bool:
+def _is_refused_by_http(exchange: Exchange, answer: ReceivedResponse) -> bool:
     """Return True if an HTTP server may refuse a form of HTTP before the contract begins."""
     if exchange.probe.form != "usual":
         return True
     return (exchange.probe.rule or "").startswith("transport.") and answer.status in {406, 413, 415, 417, 431}
 
 
-def _own(answer: Answer) -> bool:
+def _own(answer: ReceivedResponse) -> bool:
     # the edge network answers in HTML: openapi.yaml#/components/responses/BadGateway
     return answer.status <= 500
 
 
-def _error(answer: Answer) -> dict[str, Any]:
+def _error(answer: ReceivedResponse) -> dict[str, Any]:
     value = answer.value
     error = cast("dict[str, Any]", value).get("error") if isinstance(value, dict) else None
     return cast("dict[str, Any]", error) if isinstance(error, dict) else {}
 
 
 @_each("error.status-documented", "Every error has a status that the contract documents", RESPONSES)
-def status_documented(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judgement]:
+def status_documented(exchange: Exchange, answer: ReceivedResponse, by: Contract) -> Iterator[Judgement]:
     """Judge the status."""
     documented = by.responses
     expected = ", ".join(str(status) for status in documented if 400 <= status < 500)
@@ -67,7 +67,7 @@ def status_documented(exchange: Exchange, answer: Answer, by: Contract) -> Itera
 
 
 @_each("error.content-type", "Every error is sent as application/json", f"{RESPONSES}/400")
-def content_type(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judgement]:
+def content_type(exchange: Exchange, answer: ReceivedResponse, by: Contract) -> Iterator[Judgement]:
     """Judge the media type."""
     del by
     if _own(answer):
@@ -82,7 +82,7 @@ def content_type(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[J
     "Every error is an ErrorResponse: an error with code and message",
     f"{SCHEMA}/ErrorResponse",
 )
-def envelope(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judgement]:
+def envelope(exchange: Exchange, answer: ReceivedResponse, by: Contract) -> Iterator[Judgement]:
     """Judge the body by its schema, except the code."""
     if not _own(answer):
         return
@@ -98,7 +98,7 @@ def envelope(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judge
 @_each(
     "error.code", "The code in an error is the status, as an integer", f"{SCHEMA}/ErrorDetail/properties/code"
 )
-def code(exchange: Exchange, answer: Answer, by: Contract) -> Iterator[Judgement]:
+def code(exchange: Exchange, answer: ReceivedResponse, by: Contract) -> Iterator[Judgement]:
     """Compare the code with the status."""
     del by
     error = _error(answer)

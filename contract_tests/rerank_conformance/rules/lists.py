@@ -22,17 +22,20 @@ def _scored(seen: Recording, names: Sequence[str]) -> list[Exchange]:
     return [one for one in found if one is not None and one.ranked and one.scores]
 
 
-def _by_document(exchange: Exchange) -> dict[str, tuple[Any, float]]:
-    """Return the documents with their scores, by their JSON; a string has that of the object with its text."""
+def _by_document(exchange: Exchange) -> dict[tuple[str, str], tuple[Any, float]]:
+    """Return the documents with their scores; a string has the key of the object with its text."""
     documents = exchange.probe.documents
     scored = [(documents[i], score) for i, score in exchange.scores.items() if 0 <= i < len(documents)]
-    return {
-        json.dumps({"text": document} if isinstance(document, str) else document, sort_keys=True): (
-            document,
-            score,
-        )
-        for document, score in scored
-    }
+    return {_key(document): (document, score) for document, score in scored}
+
+
+def _key(document: Any) -> tuple[str, str]:
+    """Return the text of a document that is nothing else, or its JSON, which takes longer to write."""
+    if isinstance(document, str):
+        return document, ""
+    return (
+        (document["text"], "") if document.keys() == {"text"} else ("", json.dumps(document, sort_keys=True))
+    )
 
 
 def _differing(seen: Recording, one: Exchange, other: Exchange) -> tuple[list[tuple[Any, float, float]], int]:

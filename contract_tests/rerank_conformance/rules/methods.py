@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rerank_conformance.exchanges import Answer, Exchange
+from rerank_conformance.exchanges import Exchange, ReceivedResponse
 from rerank_conformance.rules.acceptance import described, judged
 from rerank_conformance.rules.rule import POST, SCHEMA, Finding, Judgement, Recording, rule
 
@@ -69,7 +69,7 @@ def any_method(seen: Recording) -> Iterator[Judgement]:
             yield judged(exchange, "405, 404 or 501", _is_honest)
 
 
-def _is_honest(answer: Answer) -> bool:
+def _is_honest(answer: ReceivedResponse) -> bool:
     value: object = answer.value
     ranks = isinstance(value, dict) and "results" in value
     return (answer.status < 500 or answer.status == 501) and not ranks

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from rerank_conformance.exchanges import RAW_FORMS, Exchange, Fault
+from rerank_conformance.exchanges import RAW_FORMS, Exchange, NoResponse
 from rerank_conformance.rules.acceptance import described, judged
 from rerank_conformance.rules.rule import RESPONSES, RULES, Finding, Judgement, Recording, rule
 
@@ -25,7 +25,7 @@ def answered(seen: Recording) -> Iterator[Judgement]:
             exchange.probe.form in RAW_FORMS or exchange.probe.form == "after-pause"
         ):  # other rules judge these
             continue
-        if not isinstance(outcome, Fault):
+        if not isinstance(outcome, NoResponse):
             yield None
         elif outcome.kind == "broken":
             yield Finding("an answer", outcome.message, exchange)
@@ -69,7 +69,7 @@ def after_pause(seen: Recording) -> Iterator[Judgement]:
     if before is None or after is None or not before.ranked or not seen.close(0.0, seen.noise):
         return
     outcome, expected = after.outcome, "200 with a ranking, as before the pause"
-    if isinstance(outcome, Fault) and outcome.kind == "broken":
+    if isinstance(outcome, NoResponse) and outcome.kind == "broken":
         yield Finding(expected, outcome.message, after)
         return
     verdict = judged(after, expected, lambda answer: answer.status == 200)

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from rerank_conformance import contract
 from rerank_conformance.contract import Contract
-from rerank_conformance.exchanges import Exchange
+from rerank_conformance.exchanges import Exchange, NoResponse
 from rerank_conformance.report import ConformanceLevel, Level
 from rerank_conformance.rules.levels import group_of
 from rerank_conformance.rules.mending import mend_of
@@ -49,7 +49,11 @@ class Recording:
 
     def ranked(self) -> Iterator[Exchange]:
         """Return the valid requests that got a ranking, generated ones included."""
-        return (exchange for exchange in self.exchanges if exchange.ranked)
+        return iter(self._ranked)
+
+    @cached_property
+    def _ranked(self) -> Sequence[Exchange]:
+        return [exchange for exchange in self.exchanges if exchange.ranked]
 
     def named(self, name: str) -> Exchange | None:
         """Return the exchange of one probe, or None."""
@@ -58,6 +62,15 @@ class Recording:
     def under(self, prefix: str) -> list[Exchange]:
         """Return the exchanges of the probes whose names begin with a prefix."""
         return [exchange for exchange in self.exchanges if exchange.probe.name.startswith(prefix)]
+
+    @cached_property
+    def own_faults(self) -> Sequence[Exchange]:
+        """The requests that the check itself failed to send."""
+        return [
+            one
+            for one in self.exchanges
+            if isinstance(one.outcome, NoResponse) and one.outcome.kind == "internal"
+        ]
 
     @cached_property
     def spread(self) -> float:

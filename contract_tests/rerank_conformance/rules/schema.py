@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 from typing import Any, cast
 
-from rerank_conformance.exchanges import Exchange, Fault
+from rerank_conformance.exchanges import Exchange, NoResponse
 from rerank_conformance.rules.acceptance import described
 from rerank_conformance.rules.refusals import to_refuse
 from rerank_conformance.rules.rule import POST, RESPONSES, Finding, Judgement, Recording, Undecided, rule
@@ -15,7 +15,7 @@ _REQUEST = f"{POST}/requestBody"
 
 
 def _unsent(seen: Recording) -> Iterator[Judgement]:
-    unsent = [e for e in seen.exchanges if e.probe.phase == "generate" and isinstance(e.outcome, Fault)]
+    unsent = [e for e in seen.exchanges if e.probe.phase == "generate" and isinstance(e.outcome, NoResponse)]
     for exchange in unsent[:1]:
         yield Undecided(
             f"{len(unsent)} of the generated requests have no answer; the first: {exchange.undecided}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rerank_conformance.exchanges import RAW_FORMS, Exchange, Fault
+from rerank_conformance.exchanges import RAW_FORMS, Exchange, NoResponse
 from rerank_conformance.report import Level
 from rerank_conformance.rules.acceptance import described, judged
 from rerank_conformance.rules.rule import (
@@ -30,13 +30,13 @@ def _judge(name: str, also: frozenset[int]) -> Judge:
 def _is_unsendable(exchange: Exchange) -> bool:
     """Return True if the form needs its own connection, and the server runs in process or behind a proxy."""
     outcome = exchange.outcome
-    cannot = isinstance(outcome, Fault) and outcome.kind in {"unsent", "unreachable"}
+    cannot = isinstance(outcome, NoResponse) and outcome.kind in {"unsent", "unreachable"}
     return cannot and exchange.probe.form in RAW_FORMS
 
 
 def _accepted(exchange: Exchange, also: frozenset[int]) -> Judgement:
     outcome = exchange.outcome
-    if isinstance(outcome, Fault) and outcome.kind == "broken" and exchange.probe.form in RAW_FORMS:
+    if isinstance(outcome, NoResponse) and outcome.kind == "broken" and exchange.probe.form in RAW_FORMS:
         return Finding("200 with a ranking", outcome.message, exchange)
     return judged(exchange, "200 with a ranking", lambda answer: answer.status in {200, *also})
 

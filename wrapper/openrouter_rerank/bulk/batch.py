@@ -39,7 +39,7 @@ from openrouter_rerank.bulk.journal import FinishedRow, Journal
 from openrouter_rerank.bulk.large import split_by_words
 from openrouter_rerank.bulk.many import RerankRequest, Result
 from openrouter_rerank.bulk.paths import create, flushed, refuse_appeared
-from openrouter_rerank.bulk.tables import Schema, carried_value, chunks, json_line, read, writer
+from openrouter_rerank.bulk.tables import CarriedSchema, carried_value, chunks, json_line, read, writer
 from openrouter_rerank.documents import to_wire
 from openrouter_rerank.errors import ResponseError
 from openrouter_rerank.options import CallOptions
@@ -61,7 +61,7 @@ def survey(batch: Batch) -> Survey:
         BadBatch: The input cannot be read, a row is not a valid request, or a value does not fit the output.
     """
     found = Survey(digest=_digest(batch.source))
-    schema = Schema(batch) if batch.output_format == "parquet" else None
+    schema = CarriedSchema(batch) if batch.output_format == "parquet" else None
     try:
         for chunk in chunks(batch):
             for number, row in enumerate(chunk.rows, chunk.first):

@@ -105,7 +105,7 @@ class _Whole(msgspec.Struct, Generic[T], eq=False):
     """True if a document has more than one piece."""
 
 
-class _Served(NamedTuple):
+class _ServedParts(NamedTuple):
     """The pieces of a part, by position, and its outcome."""
 
     places: range
@@ -124,14 +124,14 @@ def send_in_parts(prepared: PreparedCall[T], send: Handler, *, is_refused: bool)
     whole = _Whole(prepared, send, pieces, owners, is_cut=len(set(owners)) < len(owners))
     everything = range(len(whole.pieces))
     queue = deque(_halved(everything) if is_refused else _plan(whole))
-    served: list[_Served] = []
+    served: list[_ServedParts] = []
     provider: str | None = None
     if len(queue) > 1 and not _has_provider(prepared):
         served += yield from _serve(whole, queue, None, lead=True)
         provider = getattr(served[-1].outcome, "provider", None)
     if queue:
         calls = [_serve(whole, deque([part]), provider, lead=False) for part in queue]
-        found = cast("list[list[_Served]] | RerankError", (yield Parallel(calls, _AT_ONCE)))
+        found = cast("list[list[_ServedParts]] | RerankError", (yield Parallel(calls, _AT_ONCE)))
         if isinstance(found, RerankError):
             raise found
         served += [part for parts in found for part in parts]
@@ -210,10 +210,10 @@ def _halved(part: range) -> list[range]:
 
 def _serve(
     whole: _Whole[Any], queue: deque[range], provider: str | None, *, lead: bool
-) -> Generator[Step, Any, list[_Served]]:
+) -> Generator[Step, Any, list[_ServedParts]]:
     """Send the parts of the queue one after the other; with `lead`, stop after the first success."""
     prepared = whole.prepared
-    done: list[_Served] = []
+    done: list[_ServedParts] = []
     alone = 0
     while queue:
         part = queue.popleft()
@@ -229,9 +229,9 @@ def _serve(
             _locate(error, whole, part)
             if prepared.options["on_part_error"] == "raise" or (lead and isinstance(error, _FOR_ALL)):
                 raise
-            done.append(_Served(part, error))
+            done.append(_ServedParts(part, error))
         else:
-            done.append(_Served(part, ranking))
+            done.append(_ServedParts(part, ranking))
             alone = 0
             if lead:
                 break
@@ -273,7 +273,7 @@ def _locate(error: RerankError, whole: _Whole[Any], part: range) -> None:
         error.add_note(f"This was the part with the documents {first} to {last}.")
 
 
-def _merged(whole: _Whole[T], served: Sequence[_Served]) -> Ranking[T]:
+def _merged(whole: _Whole[T], served: Sequence[_ServedParts]) -> Ranking[T]:
     prepared, owners = whole.prepared, whole.owners
     rankings = [part.outcome for part in served if isinstance(part.outcome, Ranking)]
     if not rankings and served:
@@ -322,7 +322,7 @@ def _merged(whole: _Whole[T], served: Sequence[_Served]) -> Ranking[T]:
     return merged
 
 
-def _part(served: _Served, owners: Sequence[int]) -> Part:
+def _part(served: _ServedParts, owners: Sequence[int]) -> Part:
     indices = tuple(dict.fromkeys(owners[served.places.start : served.places.stop]))
     outcome = served.outcome
     if isinstance(outcome, RerankError):

@@ -348,7 +348,7 @@ def carried_value(value: Any) -> Any:
     return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
 
 
-class Schema:
+class CarriedSchema:
     """The schema of the columns that are copied to Parquet, found row by row."""
 
     def __init__(self, batch: Batch) -> None:

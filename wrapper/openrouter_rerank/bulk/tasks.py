@@ -187,7 +187,7 @@ class Tasks(Run):
             self._variables.run(self._group.start_soon, self._work)
 
     async def _work(self) -> None:
-        worker = _Worker(self._context, self._connections, self._gate, self._wait)
+        worker = _TaskWorker(self._context, self._connections, self._gate, self._wait)
         while taken := await self._take():
             index, request = taken
             if isinstance(request, Result):
@@ -242,7 +242,7 @@ class Tasks(Run):
             self._waiting -= 1
 
 
-class _Worker:
+class _TaskWorker:
     """The calls of one task, whose requests pass the gate."""
 
     def __init__(

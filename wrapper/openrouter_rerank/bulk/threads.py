@@ -223,7 +223,7 @@ class Threads(Run):
                 thread.start()
 
     def _work(self) -> None:
-        worker = _Worker(self._context, self._connections, self._gate, self._wait)
+        worker = _ThreadWorker(self._context, self._connections, self._gate, self._wait)
         while (begun := self._begin(worker)) is not None:
             index, request = begun
             result: Result[Any] | None = None
@@ -241,7 +241,7 @@ class Threads(Run):
                 self._abort(error)
             self._messages.put((index, result))
 
-    def _begin(self, worker: _Worker) -> tuple[int, RerankRequest[Any]] | None:
+    def _begin(self, worker: _ThreadWorker) -> tuple[int, RerankRequest[Any]] | None:
         """Return the next request once it may be sent; None when the run has no more."""
         with self._beginning:
             while task := self._tasks.get():
@@ -292,7 +292,7 @@ class Threads(Run):
             self._connections.close()
 
 
-class _Worker:
+class _ThreadWorker:
     """The calls of one thread, whose requests pass the gate."""
 
     def __init__(

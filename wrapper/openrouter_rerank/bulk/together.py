@@ -14,7 +14,7 @@ from openrouter_rerank.operations import BackOff, Parallel, Send, Step, Wait
 _POLL = 0.1
 
 
-class _Run:
+class _PartsRun:
     """The state that the workers of one `Parallel` share."""
 
     def __init__(self, step: Parallel) -> None:
@@ -47,7 +47,7 @@ def in_threads(do: Callable[[Step], object], step: Parallel) -> object:
     After an error no further call begins, and each call in flight ends with its request. Ctrl-C in the main thread waits
     for none of them.
     """
-    run = _Run(step)
+    run = _PartsRun(step)
 
     def work() -> None:
         while (taken := run.next()) is not None:
@@ -73,7 +73,7 @@ def in_threads(do: Callable[[Step], object], step: Parallel) -> object:
     return run.answer()
 
 
-def _until_ended(run: _Run, call: Generator[Step, Any, Any], do: Callable[[Step], object]) -> object:
+def _until_ended(run: _PartsRun, call: Generator[Step, Any, Any], do: Callable[[Step], object]) -> object:
     step: Step | None = None
     outcome: object = None
     try:
@@ -95,7 +95,7 @@ def _until_ended(run: _Run, call: Generator[Step, Any, Any], do: Callable[[Step]
     return None
 
 
-def _wait(run: _Run, seconds: float, do: Callable[[Step], object]) -> None:
+def _wait(run: _PartsRun, seconds: float, do: Callable[[Step], object]) -> None:
     while seconds > 0 and not run.ended:
         do(Wait(min(seconds, _POLL)))
         seconds -= _POLL
@@ -105,7 +105,7 @@ async def in_tasks(do: Callable[[Generator[Step, Any, Any]], Awaitable[object]],
     """Run the calls in tasks and return the answer. An error cancels the other calls."""
     import anyio  # noqa: PLC0415 - threads do without
 
-    run = _Run(step)
+    run = _PartsRun(step)
     async with anyio.create_task_group() as group:
 
         async def work() -> None:

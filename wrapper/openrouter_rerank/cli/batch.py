@@ -203,7 +203,7 @@ def command(  # noqa: PLR0913 - one argument for each option
         if dry_run:
             return _estimated(job, found, top_n, connection)
         with opened(job, found, restart=restart) as journal:
-            run = _Run(job, found, journal)
+            run = _BatchRun(job, found, journal)
             if journal.done < found.rows:
                 if max_cost is not None and is_reached(exact(max_cost), journal.spent):
                     message = f"--max-cost is reached: {run.state()}; raise it to continue"
@@ -311,7 +311,7 @@ def _estimated(job: Batch, found: Survey, top_n: int | None, connection: Connect
     return 0
 
 
-class _Run:
+class _BatchRun:
     """A run of a job: record results and report progress."""
 
     def __init__(self, job: Batch, found: Survey, journal: Journal) -> None:

@@ -75,6 +75,15 @@ _OPTIONS = (
 )
 
 
+OWN = {
+    "actors", "address", "base_url", "batch_size", "blank", "ca_file", "cache", "chunk_overlap", "chunk_words", "concurrency", "dialect", "documents_column",
+    "dry_run", "explain", "failed", "format", "help", "id_column", "input_format", "keep_documents", "key_env", "local",
+    "max_cost", "min_score", "output_format", "prefix", "query_column", "requests_per_minute", "restart", "rpm",
+    "scorer", "text_field", "timeout", "version", "with_documents",
+}  # fmt: skip
+"""The options that the commands have of their own; the option for a field of such a name begins with `--request-`."""
+
+
 def _read_json(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
     """Return the value of an option that is JSON."""
     try:
@@ -101,16 +110,18 @@ def _text_or_json(kinds: Sequence[Any]) -> Callable[[click.Context, click.Parame
 def _field_option(name: str, expected: Any, summary: str) -> Callable[[C], C]:
     """Return the option for a field of the request; values that are not scalars are JSON."""
     kinds = [kind for kind in _kinds(expected) if kind is not type(None)]
-    flag = f"--{name.strip('_').replace('_', '-')}"
+    flag = f"--{'request-' * (name.strip('_') in OWN)}{name.strip('_').replace('_', '-')}"
     if len(kinds) > 1 and str in kinds:
-        return click.option(flag, name, callback=_text_or_json(kinds), metavar="TEXT|JSON", help=summary)
+        return click.option(
+            flag, f"field_{name}", callback=_text_or_json(kinds), metavar="TEXT|JSON", help=summary
+        )
     if len(kinds) > 1 or kinds[0] not in (str, int, float, bool):
-        return click.option(flag, name, callback=_read_json, metavar="JSON", help=summary)
+        return click.option(flag, f"field_{name}", callback=_read_json, metavar="JSON", help=summary)
     words = _words(expected)
     if words and kinds == [str]:
-        return click.option(flag, name, type=click.Choice(words), help=summary)
+        return click.option(flag, f"field_{name}", type=click.Choice(words), help=summary)
     metavar = {str: "TEXT", int: "N", float: "NUMBER", bool: "true|false"}[kinds[0]]
-    return click.option(flag, name, type=kinds[0], metavar=metavar, help=summary)
+    return click.option(flag, f"field_{name}", type=kinds[0], metavar=metavar, help=summary)
 
 
 def _words(expected: Any) -> list[str]:
@@ -149,7 +160,7 @@ def connection_options(command: C) -> C:
 
     @wraps(command)
     def collected(**given: Any) -> Any:
-        fields = {name: value for name in types if (value := given.pop(name)) is not None}
+        fields = {name: value for name in types if (value := given.pop(f"field_{name}")) is not None}
         return command(**given, fields=fields)
 
     made = server_options(_BLANK(cast(C, collected)))

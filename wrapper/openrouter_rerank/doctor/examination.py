@@ -26,7 +26,7 @@ from openrouter_rerank.doctor.probes import (
     ResultRow,
     rows_of,
 )
-from openrouter_rerank.doctor.refusals import Reason, Refusal
+from openrouter_rerank.doctor.refusals import KnownRefusal, Reason
 from openrouter_rerank.doctor.report import Configuration, Diagnosis, Problem, problem
 from openrouter_rerank.readers import members, text
 
@@ -141,7 +141,7 @@ class _Examiner:
         *,
         with_key: bool = True,
         is_optional: bool = False,
-    ) -> Generator[Step, Any, Ranked | Refusal | NoReply]:
+    ) -> Generator[Step, Any, Ranked | KnownRefusal | NoReply]:
         """Send a request for a ranking; repeat it after transient errors, or only after a rate limit if it is optional."""
         tries = 0
         while True:
@@ -187,7 +187,7 @@ class _Examiner:
                 f"use {site} as the base_url; `rerank doctor {site}` examines it",
             )
         waiting = addresses.candidates(self._subject.url)
-        first: Refusal | None = None
+        first: KnownRefusal | None = None
         pages = redirects = 0
         tried: set[str] = set()
         has_looked = False
@@ -231,7 +231,7 @@ class _Examiner:
             severity="warning" if candidate.is_near else "error",
         )
 
-    def _greet(self, url: str) -> Generator[Step, Any, Ranked | Refusal | NoReply]:
+    def _greet(self, url: str) -> Generator[Step, Any, Ranked | KnownRefusal | NoReply]:
         """Request a first ranking in the form that most servers accept, and then in other forms."""
         vendor = addresses.vendor_of(url)
         forced = self._codec or (codec(vendor) if vendor else None)
@@ -240,15 +240,21 @@ class _Examiner:
             self._asked_model = None if forced.model == "absent" else model
             body = self._body(QUESTIONS[0].query, DOCUMENTS, by=forced, model=model)
             outcome = yield from self._rank(url, body, self._read_any)
-            if not isinstance(outcome, Refusal) or outcome.reason not in (Reason.REQUEST, Reason.TEXTS):
+            if not isinstance(outcome, KnownRefusal) or outcome.reason not in (Reason.REQUEST, Reason.TEXTS):
                 return outcome
         self._asked_model = self._model or MODEL
         outcome = yield from self._rank(url, _plain(self._asked_model), self._read_any)
-        if isinstance(outcome, Refusal) and outcome.reason in (Reason.TEXTS, Reason.REQUEST, Reason.OBJECTS):
+        if isinstance(outcome, KnownRefusal) and outcome.reason in (
+            Reason.TEXTS,
+            Reason.REQUEST,
+            Reason.OBJECTS,
+        ):
             return (yield from self._try_forms(url, outcome))
         return outcome
 
-    def _try_forms(self, url: str, refused: Refusal) -> Generator[Step, Any, Ranked | Refusal | NoReply]:
+    def _try_forms(
+        self, url: str, refused: KnownRefusal
+    ) -> Generator[Step, Any, Ranked | KnownRefusal | NoReply]:
         """Try `texts` instead of `documents`, and objects instead of strings."""
         query = QUESTIONS[0].query
         objects = {**_plain(self._asked_model), "documents": _objects(DOCUMENTS)}
@@ -302,7 +308,7 @@ class _Examiner:
         return [addresses.Candidate(url, is_near=False) for url in found if url not in tried][:3]
 
     def _nothing_found(
-        self, first: Refusal | None, *, pages: int, redirects: int
+        self, first: KnownRefusal | None, *, pages: int, redirects: int
     ) -> Generator[Step, Any, _Finished]:
         """Report that there is no rerank operation, and what the server offers instead."""
         url = self._subject.url
@@ -357,7 +363,7 @@ class _Examiner:
 
     # ------------------------------------------------------------------------------------------------------- refusals
 
-    def _overcome(self, refusal: Refusal) -> Generator[Step, Any, Ranked]:
+    def _overcome(self, refusal: KnownRefusal) -> Generator[Step, Any, Ranked]:
         """Get a ranking after a refusal, or report the problem."""
         if refusal.reason in (Reason.MODEL, Reason.REQUEST):
             ranked = yield from self._find_model(refusal)
@@ -365,13 +371,13 @@ class _Examiner:
                 return ranked
         raise self._refused(refusal)
 
-    def _stopped(self, outcome: Refusal | NoReply, while_doing: str = "") -> _Finished:
+    def _stopped(self, outcome: KnownRefusal | NoReply, while_doing: str = "") -> _Finished:
         """Report the problem of a request without a ranking."""
-        if isinstance(outcome, Refusal):
+        if isinstance(outcome, KnownRefusal):
             return self._refused(outcome, while_doing)
         return self._fail(outcome.code, f"{_bare(self._url)}: {outcome.says}", outcome.do)
 
-    def _refused(self, refusal: Refusal, while_doing: str = "") -> _Finished:
+    def _refused(self, refusal: KnownRefusal, while_doing: str = "") -> _Finished:
         """Report the problem of a refusal."""
         reason, says = refusal.reason, f"{_bare(self._url)}: {refusal.says}{while_doing}"
         variable = self._subject.key_variable
@@ -391,7 +397,7 @@ class _Examiner:
         code, do = refusals.PROBLEMS[reason]
         return self._fail(code, says, do)
 
-    def _find_model(self, refusal: Refusal) -> Generator[Step, Any, Ranked | None]:
+    def _find_model(self, refusal: KnownRefusal) -> Generator[Step, Any, Ranked | None]:
         """Find a model that ranks: try the server's list, then the default models of vendors."""
         listed = yield from self._list_models(self._url)
         if listed:
@@ -547,7 +553,7 @@ class _Examiner:
 
     def _query(
         self, query: str, documents: Sequence[str], top_n: int | None = None, **how: bool
-    ) -> Generator[Step, Any, Ranked | Refusal | NoReply]:
+    ) -> Generator[Step, Any, Ranked | KnownRefusal | NoReply]:
         by = cast(Codec, self._codec)
         body = self._body(query, documents, by=by, model=self._model, top_n=top_n)
         return (yield from self._rank(self._url, body, lambda reply: rows_of(by, reply), **how))
@@ -579,7 +585,7 @@ class _Examiner:
         outcome = yield from self._query(question.query, documents, 2)
         if isinstance(outcome, Ranked):
             self._observe(question, documents, outcome.rows, 2)
-        elif isinstance(outcome, Refusal) and outcome.reason not in _TRANSIENT:
+        elif isinstance(outcome, KnownRefusal) and outcome.reason not in _TRANSIENT:
             self._report(
                 "ignores_top_n",
                 f"top_n: the server refuses it: {outcome.says}",
@@ -597,7 +603,7 @@ class _Examiner:
         if isinstance(outcome, Ranked):
             self._facts["blank"] = "taken"
             self._blank = Observation(question.query, None, documents, outcome.rows)
-        elif isinstance(outcome, Refusal) and outcome.reason not in _TRANSIENT:
+        elif isinstance(outcome, KnownRefusal) and outcome.reason not in _TRANSIENT:
             self._facts["blank"] = "refused"
 
     def _check_key(self) -> Generator[Step, Any, None]:
@@ -607,7 +613,7 @@ class _Examiner:
         outcome = yield from self._query(QUESTIONS[0].query, DOCUMENTS[:2], with_key=False)
         if isinstance(outcome, Ranked):
             self._facts["key"] = "not needed"
-        elif isinstance(outcome, Refusal) and outcome.reason is Reason.KEY:
+        elif isinstance(outcome, KnownRefusal) and outcome.reason is Reason.KEY:
             self._facts["key"] = "needed and taken"
 
     def _is_late(self) -> bool:
@@ -756,7 +762,7 @@ class _Examiner:
 # ---------------------------------------------------------------------------------------------------------------- helpers
 
 
-def _ends_search(outcome: Refusal | NoReply) -> bool:
+def _ends_search(outcome: KnownRefusal | NoReply) -> bool:
     """Return True if other models and forms would have the same outcome."""
     return isinstance(outcome, NoReply) or outcome.reason in _SAME_FOR_ALL
 

@@ -44,7 +44,7 @@ class Reason(Enum):
     """The request was refused for another reason."""
 
 
-class Refusal(NamedTuple):
+class KnownRefusal(NamedTuple):
     """A response that is not a ranking."""
 
     reason: Reason
@@ -123,10 +123,10 @@ _UPSTREAM = re.compile(
 )
 
 
-def of(reply: Reply) -> Refusal:
+def of(reply: Reply) -> KnownRefusal:
     """Return the reason why a response has no ranking."""
     body = reply.content
-    return Refusal(_reason(reply, body), _says(reply, body), reply)
+    return KnownRefusal(_reason(reply, body), _says(reply, body), reply)
 
 
 def _reason(reply: Reply, body: object) -> Reason:  # noqa: C901, PLR0911, PLR0912 - one branch for each reason

@@ -16,7 +16,7 @@ import httpx
 
 from openrouter_rerank.arguments import checks_names
 from openrouter_rerank.testing.faults import Fault, fault_of
-from openrouter_rerank.testing.scripts import PATIENCE, End, Play, Request, Script, Seen
+from openrouter_rerank.testing.scripts import PATIENCE, End, Play, ReceivedRequests, Request, Script
 
 _Step: TypeAlias = float | h11.Response | bytes
 """A pause, the head of the answer, a piece of its body."""
@@ -56,7 +56,7 @@ class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 raise ValueError(message)
             script = fault.script
         self._play = script
-        self._seen = Seen()
+        self._seen = ReceivedRequests()
 
     @property
     def requests(self) -> list[Request]:
@@ -67,7 +67,7 @@ class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
         """Return the response; its body is read later."""
         request.read()
         steps = _sleep_sync(self._steps(request))
-        return _response(next(steps), _Body(cast(Generator[bytes, None, None], steps)))
+        return _response(next(steps), _ScriptedBody(cast(Generator[bytes, None, None], steps)))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the response; its body is read later."""
@@ -144,7 +144,7 @@ async def _sleep_async(steps: Generator[_Step, None, None]) -> AsyncGenerator[h1
             yield step
 
 
-class _Body(httpx.SyncByteStream):
+class _ScriptedBody(httpx.SyncByteStream):
     def __init__(self, pieces: Generator[bytes, None, None]) -> None:
         self._pieces = pieces
 
@@ -166,5 +166,5 @@ class _AsyncBody(httpx.AsyncByteStream):
         await self._pieces.aclose()
 
 
-def _response(begin: Any, body: _Body | _AsyncBody) -> httpx.Response:
+def _response(begin: Any, body: _ScriptedBody | _AsyncBody) -> httpx.Response:
     return httpx.Response(begin.status_code, headers=list(begin.headers), stream=body)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from openrouter_rerank.arguments import checks_names
 from openrouter_rerank.testing.faults import Fault, fault_of
-from openrouter_rerank.testing.scripts import PATIENCE, End, Play, Request, Script, Seen
+from openrouter_rerank.testing.scripts import PATIENCE, End, Play, ReceivedRequests, Request, Script
 
 
 @dataclass(eq=False)
-class Server(Seen):
+class Server(ReceivedRequests):
     """A running server.
 
     Attributes:

@@ -55,7 +55,7 @@ Play: TypeAlias = Callable[[Request], Script]
 
 
 @dataclass(eq=False)
-class Seen:
+class ReceivedRequests:
     """The requests that a server received."""
 
     requests: list[Request] = field(default_factory=list[Request])

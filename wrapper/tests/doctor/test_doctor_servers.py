@@ -76,6 +76,14 @@ def test_an_odd_server_is_named_by_its_fault(case: Odd):
     assert found.requests == sent + (case.code == "unreachable")  # it also asks by TLS, which no server reads
 
 
+def test_the_doctor_waits(pauses: list[float]):
+    """Before it asks a server again that refuses for the moment, longer each time."""
+    case = ODD["too many requests, later"]
+    with serving(case.spec.play()) as server:
+        diagnose(host_of(server.url) + case.spec.url, api_key=case.api_key, model=case.model)
+    assert [round(pause, 1) for pause in pauses] == [0.4, 0.8, 1.2, 1.6]
+
+
 def test_every_code_has_a_server():
     """Each code is tried; those of connections have tests of their own."""
     elsewhere = {"tls", "timeout"}

@@ -1,0 +1,13 @@
+"""Fixtures of the tests of the doctor."""
+
+import pytest
+
+from openrouter_rerank.doctor import shell
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Record the pauses of the doctor in place of making them: no server here counts by the clock."""
+    made: list[float] = []
+    monkeypatch.setattr(shell, "sleep", made.append)
+    return made
