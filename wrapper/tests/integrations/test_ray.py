@@ -581,6 +581,9 @@ DOCS = Path(__file__).parents[3] / "docs" / "ray.md"
 EXAMPLES = """
 import doctest, sys
 from openrouter_rerank.integrations.ray import dataset as ray
+from ray.data import DataContext
+
+DataContext.get_current().enable_progress_bars = False  # without tqdm Ray prints advice about it
 ran = doctest.testmod(ray)
 sys.exit(str(ran) if ran.failed or ran.attempted < 9 else 0)
 """
