@@ -1,10 +1,10 @@
-"""Servers that break the contract in the ways of real ones, by name, each with the rules that find it.
+"""Servers that break the contract as real servers do, by name, with the rules that find each.
 
-The kit's `broken` has one server for each rule, as narrow as possible; these may break several rules. They are test data, and are
-not in the wheel.
+The kit's `broken` has one server for each rule, as narrow as possible; these may break several rules. They are test data, and not
+in the wheel.
 """
 
-# What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
+# Decoded JSON is Any, and pyright reports parts of narrowed values as unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import gzip
@@ -47,18 +47,18 @@ from rerank_conformance.scorers import lexical
 
 
 class FieldServer(NamedTuple):
-    """A server of the field."""
+    """A server that breaks the contract as a real one does, and the rules that it fails."""
 
     server: Server
     bitten: tuple[str, ...]
-    """Ids of rules, each of which has to bite; others may too. None where nothing is proven: the check is undecided."""
+    """Ids of rules that must fail; others may fail too. Empty if the check must be undecided."""
 
 
-# ----- what is ranked
+# ----- rankings
 
 
 class _FilteredIndex(Reference):
-    """Drops empty documents before it ranks, and answers with positions in what is left."""
+    """Drops empty documents before ranking, and returns positions in the remaining list."""
 
     def validate(self, value: object) -> Body:
         body = super().validate(value)
@@ -85,21 +85,21 @@ class _SortedAsText(Reference):
 
 
 class _Unsorted(Reference):
-    """Answers in the order of the request."""
+    """Returns results in the order of the request."""
 
     def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
         return list(enumerate(scores))
 
 
 class _Ascending(Reference):
-    """Answers with the worst first."""
+    """Sorts the worst first."""
 
     def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
         return super().order(scores)[::-1]
 
 
 class _CutUnsorted(Reference):
-    """Cuts the unsorted list to `top_n`, then sorts what is left."""
+    """Truncates the unsorted list to `top_n`, then sorts the rest."""
 
     def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
         return list(enumerate(scores))
@@ -117,7 +117,7 @@ class _TopNIgnored(Reference):
 
 
 class _TopNByDefault(Reference):
-    """Returns three documents where `top_n` is left out."""
+    """Returns three documents if `top_n` is omitted."""
 
     def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
         return super().cut(ranked, 3 if top_n is None else top_n)
@@ -131,7 +131,7 @@ class _WorstTopN(Reference):
 
 
 class _Merged(Reference):
-    """Keeps the documents in a mapping by their text, so that identical ones become one."""
+    """Stores documents by their text, so that identical ones are merged."""
 
     def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
         return super().order(scores)
@@ -143,14 +143,14 @@ class _Merged(Reference):
 
 
 class _NothingForZero(Reference):
-    """Takes a score of 0 for a missing one, and leaves the document out."""
+    """Treats a score of 0 as missing, and omits the document."""
 
     def cut(self, ranked: list[tuple[int, float]], top_n: float | None) -> list[tuple[int, float]]:
         return super().cut([pair for pair in ranked if pair[1]], top_n)
 
 
 class _Blanks(Reference):
-    """Leaves blank documents out of the ranking; the positions are right."""
+    """Omits blank documents from the ranking; the positions are correct."""
 
     def rank(self, body: Body) -> list[tuple[int, float]]:
         blank = {i for i, document in enumerate(body["documents"]) if not _text(document).strip()}
@@ -159,7 +159,7 @@ class _Blanks(Reference):
 
 
 class _LongDropped(Reference):
-    """Leaves out the documents that are longer than the model's context."""
+    """Omits documents that are longer than the model's context."""
 
     def rank(self, body: Body) -> list[tuple[int, float]]:
         long = {i for i, document in enumerate(body["documents"]) if len(_text(document)) > 2000}
@@ -168,14 +168,14 @@ class _LongDropped(Reference):
 
 
 class _HundredOnly(Reference):
-    """Ranks the first hundred documents, as one search holds no more."""
+    """Ranks only the first hundred documents, the size of one search."""
 
     def rank(self, body: Body) -> list[tuple[int, float]]:
         return super().rank({**body, "documents": body["documents"][:100]})
 
 
 class _BatchIndex(Reference):
-    """Ranks in batches of 32 and forgets to add where each batch starts."""
+    """Ranks in batches of 32, and does not add the offset of the batch."""
 
     def result(self, index: int, score: float, document: Any) -> Body:
         return super().result(index % 32, score, document)
@@ -190,7 +190,7 @@ class _ByPosition(Reference):
 
 
 class _ShiftedScores(Reference):
-    """Joins each document with its neighbour's score."""
+    """Gives each document its neighbour's score."""
 
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
         scores = super().scores(query, texts)
@@ -201,7 +201,7 @@ def _text(document: str | Body) -> str:
     return document if isinstance(document, str) else document.get("text", "")
 
 
-# ----- how it is written
+# ----- encodings
 
 
 def _json(answer: ReferenceResponse, payload: object) -> ReferenceResponse:
@@ -210,7 +210,7 @@ def _json(answer: ReferenceResponse, payload: object) -> ReferenceResponse:
 
 def _best_as(constant: bytes) -> Server:
     return ranking(
-        f"Writes {constant.decode()} for the best score, as a lenient encoder does.",
+        f"Writes {constant.decode()} as the best score, as a lenient encoder does.",
         lambda answer: answer._replace(
             body=re.sub(rb'("relevance_score":)[^,}]+', rb"\g<1>" + constant, answer.body, count=1)
         ),
@@ -226,7 +226,7 @@ def _fastapi(status: int, envelope: Body) -> Body:
 
 
 class _Traceback(Reference):
-    """Answers with a page of HTML where it refuses, as a proxy in front of it does."""
+    """Refuses with an HTML page, as a proxy does."""
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ReferenceResponse:
         answer = super().answer(method, path, headers, body)
@@ -238,7 +238,7 @@ class _Traceback(Reference):
 
 
 class _CrashOnType(Reference):
-    """Fails on wrong types and on missing fields with 500: nothing is validated."""
+    """Validates nothing, and fails on wrong types and missing fields with 500."""
 
     def validate(self, value: object) -> Body:
         try:
@@ -248,7 +248,7 @@ class _CrashOnType(Reference):
 
 
 class _NoDocuments(Reference):
-    """Answers no documents with no results."""
+    """Returns no results for an empty list of documents."""
 
     def validate(self, value: object) -> Body:
         if members(value).get("documents") == []:
@@ -257,14 +257,14 @@ class _NoDocuments(Reference):
 
 
 class _AnyType(Reference):
-    """Reads the body whatever it is declared as."""
+    """Reads the body regardless of its content type."""
 
     def media_type(self, request: ReferenceRequest) -> None:
         del request
 
 
 class _LenientJSON(Reference):
-    """Reads what it can of a body that is not JSON, and ranks nothing."""
+    """Accepts a body that is not JSON, and ranks nothing."""
 
     def parse(self, body: bytes) -> object:
         try:
@@ -274,7 +274,7 @@ class _LenientJSON(Reference):
 
 
 class _AnyMethod(Reference):
-    """Ranks whatever the method is."""
+    """Ranks for any method."""
 
     def method(self, request: ReferenceRequest) -> None:
         del request
@@ -284,7 +284,7 @@ class _AnyMethod(Reference):
 
 
 class _ReadFirst(Reference):
-    """Validates the body before it looks at the key."""
+    """Validates the body before the key."""
 
     def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         self.route(request)
@@ -295,7 +295,7 @@ class _ReadFirst(Reference):
 
 
 class _AnyKey(Reference):
-    """Lets any key in, as long as there is one."""
+    """Accepts any key."""
 
     def authenticate(self, request: ReferenceRequest) -> None:
         if "authorization" not in request.headers:
@@ -303,7 +303,7 @@ class _AnyKey(Reference):
 
 
 class _AnyScheme(Reference):
-    """Takes the last word of the header for the key, whatever the scheme."""
+    """Reads the last word of the header as the key, with any scheme."""
 
     def authenticate(self, request: ReferenceRequest) -> None:
         key = request.headers.get("authorization", "").rpartition(" ")[2]
@@ -312,14 +312,14 @@ class _AnyScheme(Reference):
 
 
 class _Open(Reference):
-    """Asks for no key."""
+    """Requires no key."""
 
     def authenticate(self, request: ReferenceRequest) -> None:
         del request
 
 
 class _KeyPrefix(Reference):
-    """Compares as many characters of the key as it was sent: a part of the key opens."""
+    """Compares only the characters that were sent, so that a prefix of the key is accepted."""
 
     def authenticate(self, request: ReferenceRequest) -> None:
         sent = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
@@ -328,7 +328,7 @@ class _KeyPrefix(Reference):
 
 
 class _KeyEchoed(Reference):
-    """Quotes the wrong key in its refusal."""
+    """Quotes a wrong key in the error message."""
 
     def authenticate(self, request: ReferenceRequest) -> None:
         try:
@@ -338,7 +338,7 @@ class _KeyEchoed(Reference):
 
 
 class _RankedAnyway(Reference):
-    """Answers 401 and ranks all the same: the results stand beside the error."""
+    """Answers 401, but returns results beside the error."""
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ReferenceResponse:
         answer = super().answer(method, path, headers, body)
@@ -375,7 +375,7 @@ def _top_n_below_one(body: Body) -> Body:
 
 
 class _OddOneLost(Reference):
-    """Ranks in batches of 64, and loses a last one of a single document."""
+    """Ranks in batches of 64, and loses a last batch of one document."""
 
     def rank(self, body: Body) -> list[tuple[int, float]]:
         ranked = super().rank(body)
@@ -384,7 +384,7 @@ class _OddOneLost(Reference):
 
 
 class _LinesSplit(Reference):
-    """Hands its model the documents as lines, and a document of two lines shifts all behind it."""
+    """Sends documents to its model as lines, so that a line break shifts all later documents."""
 
     def texts(self, documents: Any) -> list[str]:
         texts = super().texts(documents)
@@ -392,7 +392,7 @@ class _LinesSplit(Reference):
 
 
 class _FirstKind(Reference):
-    """Takes all documents for what the first is, and an object among strings for empty."""
+    """Assumes that all documents have the type of the first, and reads an object among strings as empty."""
 
     def texts(self, documents: Any) -> list[str]:
         kinds = {isinstance(document, str) for document in documents}
@@ -405,7 +405,7 @@ class _FirstKind(Reference):
 
 
 class _Cached(Reference):
-    """Keeps scores by something that is not the whole request."""
+    """Caches scores by only a part of the request."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -423,53 +423,53 @@ class _Cached(Reference):
 
 
 class _CachedByQueryStart(_Cached):
-    """Keeps scores by the first 64 characters of the query."""
+    """Caches scores by the first 64 characters of the query."""
 
     def name(self, query: str, texts: Sequence[str]) -> object:
         return query[:64], tuple(texts)
 
 
 class _CachedByFirst(_Cached):
-    """Keeps scores by the query and the first three documents."""
+    """Caches scores by the query and the first three documents."""
 
     def name(self, query: str, texts: Sequence[str]) -> object:
         return query, tuple(texts[:3])
 
 
 class _CachedByTextStart(_Cached):
-    """Keeps scores by the query and the first 64 characters of each document."""
+    """Caches scores by the query and the first 64 characters of each document."""
 
     def name(self, query: str, texts: Sequence[str]) -> object:
         return query, tuple(text[:64] for text in texts)
 
 
 class _CachedByJoined(_Cached):
-    """Keeps scores by the query and a digest of all documents, one behind the other."""
+    """Caches scores by the query and a digest of the concatenated documents."""
 
     def name(self, query: str, texts: Sequence[str]) -> object:
         return query, "".join(texts)
 
 
 class _Shared(Reference):
-    """Keeps the query of the request at hand where every thread sees it."""
+    """Stores the query of the current request where other threads overwrite it."""
 
     query = ""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._came = threading.Condition()
+        self._changed = threading.Condition()
 
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
-        with self._came:
+        with self._changed:
             self.query = query
-            self._came.notify_all()
-            # Many documents take longer, in which others come.
-            self._came.wait_for(lambda: self.query != query, 0.5 if len(texts) == 8 else 0.01)
+            self._changed.notify_all()
+            # Many documents take longer, so that other requests arrive meanwhile.
+            self._changed.wait_for(lambda: self.query != query, 0.5 if len(texts) == 8 else 0.01)
         return super().scores(self.query, texts)
 
 
 class _TopThreeFirst(Reference):
-    """Cuts before it ranks where top_n is 3, its default, and the code path another."""
+    """Truncates before ranking if top_n is 3, its default, which has its own code path."""
 
     def rank(self, body: Body) -> list[tuple[int, float]]:
         if body.get("top_n") != 3:
@@ -478,7 +478,7 @@ class _TopThreeFirst(Reference):
 
 
 class _LastUnchecked(Reference):
-    """Checks the first hundred documents of a request."""
+    """Validates only the first hundred documents."""
 
     def validate(self, value: object) -> Body:
         found = members(value).get("documents")
@@ -490,7 +490,7 @@ class _LastUnchecked(Reference):
 
 
 class _TrailingTaken(Reference):
-    """Reads one JSON value and ignores what comes behind, as Go's decoder does."""
+    """Reads one JSON value and ignores the rest of the body, as Go's decoder does."""
 
     def parse(self, body: bytes) -> object:
         try:
@@ -500,7 +500,7 @@ class _TrailingTaken(Reference):
 
 
 class _SlashUnguarded(Reference):
-    """Guards /rerank, and not /rerank/."""
+    """Requires a key for /rerank, but not for /rerank/."""
 
     def admit(self, request: ReferenceRequest) -> None:
         if not request.path.endswith("/rerank/"):
@@ -508,7 +508,7 @@ class _SlashUnguarded(Reference):
 
 
 class _LocalTrusted(Reference):
-    """Needs no key of whom a header says that he is on this machine."""
+    """Requires no key if a header claims that the client is local."""
 
     def authenticate(self, request: ReferenceRequest) -> None:
         if request.headers.get("x-forwarded-for") != "127.0.0.1":
@@ -516,7 +516,7 @@ class _LocalTrusted(Reference):
 
 
 class _KeyCaseless(Reference):
-    """Compares keys without regard to case."""
+    """Compares keys case-insensitively."""
 
     def authenticate(self, request: ReferenceRequest) -> None:
         given = request.headers.get("authorization", "").lower()
@@ -556,7 +556,7 @@ def _contents_taken(body: Body) -> Body:
 
 
 _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
-    # long lists, long texts, many at a time
+    # long lists, long texts, concurrent requests
     "batch-scores-shifted": (
         scoring(
             "Shifts the scores of its second batch by one.",
@@ -567,13 +567,13 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     "batch-of-one-lost": (_OddOneLost, ("answer.many-documents",)),
     "batches-by-length": (
         scoring(
-            "Sorts more than sixteen documents by length, and never back.",
+            "Sorts more than sixteen documents by length, and does not restore the order.",
             lambda _, t, s: [x for _, x in sorted(zip(map(len, t), s, strict=True))] if len(t) > 16 else s,
         ),
         ("relation.one-score",),
     ),
     "five-hundred-kept": (
-        listing("Returns five hundred documents at most.", lambda r, _: r[:500]),
+        listing("Returns at most five hundred documents.", lambda r, _: r[:500]),
         ("answer.many-documents",),
     ),
     "long-list-fails": (
@@ -588,7 +588,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     ),
     "long-distances": (
         scoring(
-            "Scores by distance, in a long list alone.",
+            "Scores by distance, but only in long lists.",
             lambda _, __, s: [1 - x if len(s) > 100 else x for x in s],
         ),
         ("relation.higher-is-better-in-long-lists",),
@@ -602,11 +602,13 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     "threads-share": (_Shared, ("relation.together",)),
     "top-three-cut-first": (_TopThreeFirst, ("relation.top-n-of-any",)),
     "echo-64-kilobytes": (
-        respelling("Echoes 65,535 characters at most.", lambda t: t[:65535]),
+        respelling("Echoes at most 65,535 characters.", lambda t: t[:65535]),
         ("answer.echo-long",),
     ),
     "echo-composed": (
-        respelling("Echoes composed characters.", lambda t: unicodedata.normalize("NFC", t)),
+        respelling(
+            "Normalizes the echo to composed characters (NFC).", lambda t: unicodedata.normalize("NFC", t)
+        ),
         ("answer.echo-unicode",),
     ),
     "echo-line-separators": (
@@ -614,26 +616,26 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("answer.echo-unicode",),
     ),
     "echo-numbers": (
-        _unlike("Echoes texts that are numbers as numbers.", _numbers_read),
+        _unlike("Echoes numeric texts as numbers.", _numbers_read),
         ("answer.echo-text",),
     ),
-    "echo-json-read": (_unlike("Reads texts that are JSON.", _array_read), ("answer.echo-text",)),
+    "echo-json-read": (_unlike("Parses texts that are JSON.", _array_read), ("answer.echo-text",)),
     "echo-blanks-collapsed": (
         respelling(
-            "Echoes one space for several between words.", lambda t: re.sub(r"(?<=\S) +(?=\S)", " ", t)
+            "Collapses spaces between words in the echo.", lambda t: re.sub(r"(?<=\S) +(?=\S)", " ", t)
         ),
         ("answer.echo-text",),
     ),
     "echo-plus": (
-        respelling("Echoes a blank for a plus.", lambda t: t.replace("+", " ")),
+        respelling("Echoes a space instead of a plus.", lambda t: t.replace("+", " ")),
         ("answer.echo-text",),
     ),
     "echo-addresses-masked": (
-        respelling("Masks addresses of mail.", lambda t: re.sub(r"\S+@\S+", "[EMAIL]", t)),
+        respelling("Masks email addresses in the echo.", lambda t: re.sub(r"\S+@\S+", "[EMAIL]", t)),
         ("answer.echo-text",),
     ),
     "echo-both-names": (
-        echoing("Echoes null for what is not there.", lambda d: {"text": None, "image": None, **d}),
+        echoing("Echoes null for missing fields.", lambda d: {"text": None, "image": None, **d}),
         ("answer.echo-nothing-added",),
     ),
     "index-real-from-one": (
@@ -641,30 +643,31 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("answer.index-in-range", "answer.index-points-at-echo"),
     ),
     "nan-beside": (
-        ranking(
-            "Has NaN in a field of its own.", lambda a: a._replace(body=a.body[:-1] + b',"seconds":NaN}')
-        ),
+        ranking("Adds a field with NaN.", lambda a: a._replace(body=a.body[:-1] + b',"seconds":NaN}')),
         ("answer.one-reading",),
     ),
     "results-twice": (
-        ranking("Has results twice, first empty.", lambda a: a._replace(body=b'{"results":[],' + a.body[1:])),
+        ranking(
+            "Has the key `results` twice, first with an empty list.",
+            lambda a: a._replace(body=b'{"results":[],' + a.body[1:]),
+        ),
         ("answer.one-reading",),
     ),
-    # what is taken, and who is let in
+    # accepted requests and keys
     "last-documents-unchecked": (_LastUnchecked, ("refusal.document-type",)),
     "content-for-text": (
-        taking("Takes a document's content for its text.", _contents_taken),
+        taking("Reads a document's `content` as its text.", _contents_taken),
         ("refusal.document-empty-object",),
     ),
     "top-n-padded": (
         taking(
-            "Takes a top_n with blanks around it.",
+            "Accepts a top_n that is a string with spaces.",
             lambda b: {**b, "top_n": 2} if b.get("top_n") == " 2 " else b,
         ),
         ("refusal.top-n-text",),
     ),
     "provider-empty": (
-        taking("Takes anything empty for no provider.", _empty_left_out),
+        taking("Treats any empty value as no provider.", _empty_left_out),
         ("refusal.provider-type",),
     ),
     "trailing-taken": (_TrailingTaken, ("refusal.malformed-json",)),
@@ -674,7 +677,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     ),
     "sort-object-refused": (
         refusing(
-            "Knows sort as a word alone.",
+            "Accepts only a string as `sort`.",
             lambda b: isinstance((b.get("provider") or {}).get("sort"), dict),
         ),
         ("acceptance.provider", "acceptance.unknown-fields"),
@@ -731,7 +734,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     "ascending": (_Ascending, ("answer.descending",)),
     "distances": (
         scoring(
-            "Scores by distance, so that the best come last.",
+            "Scores by distance, so that the best documents are last.",
             lambda _, __, scores: [1 - score for score in scores],
         ),
         ("relation.higher-is-better",),
@@ -790,14 +793,14 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     ),
     "query-and-text-swapped": (
         asked(
-            "Ranks by the first document in place of the query.",
+            "Swaps the query and the first document.",
             lambda body: {**body, "query": _text(body["documents"][0])},
         ),
         ("relation.query-matters",),
     ),
     "ascii-only": (
         asked(
-            "Replaces what is not ASCII by question marks before it ranks.",
+            "Replaces non-ASCII characters by question marks before ranking.",
             lambda body: {
                 **body,
                 "documents": [
@@ -809,7 +812,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("answer.echo-unicode",),
     ),
     "constant": (
-        scoring("Scores every document alike.", lambda _, texts, __: [0.5] * len(texts)),
+        scoring("Gives every document the same score.", lambda _, texts, __: [0.5] * len(texts)),
         (
             "relation.query-matters",
             "relation.document-matters",
@@ -829,18 +832,18 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     ),
     "index-positional": (
         listing(
-            "Numbers the results by their place in the ranking.",
+            "Uses the place in the ranking as the index.",
             lambda rs, _: [{**r, "index": i} for i, r in enumerate(rs)],
         ),
         ("answer.index-points-at-echo",),
     ),
     "index-missing": (
-        each("Has no index: the results are in the order of relevance.", lambda r: _without(r, "index")),
+        each("Omits the index.", lambda r: _without(r, "index")),
         ("answer.index-integer",),
     ),
     "echo-shifted": (
         listing(
-            "Echoes the document at the place in the ranking instead of at the index.",
+            "Echoes the document at the result's place in the ranking, not at its index.",
             lambda rs, body: [
                 {**r, "document": {"text": _text(body["documents"][i])}} for i, r in enumerate(rs)
             ],
@@ -848,7 +851,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("answer.index-points-at-echo",),
     ),
     "echo-missing": (
-        each("Has no echo unless asked by return_documents.", lambda r: _without(r, "document")),
+        each("Omits the echo unless return_documents is true.", lambda r: _without(r, "document")),
         ("answer.echo-present",),
     ),
     "echo-null": (each("Echoes null.", lambda r: {**r, "document": None}), ("answer.echo-present",)),
@@ -859,15 +862,15 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     ),
     "echo-stripped": (respelling("Echoes without the space around it.", str.strip), ("answer.echo-blanks",)),
     "echo-normalized": (
-        respelling("Echoes in NFKC.", lambda t: unicodedata.normalize("NFKC", t)),
+        respelling("Normalizes the echo to NFKC.", lambda t: unicodedata.normalize("NFKC", t)),
         ("answer.echo-unicode",),
     ),
     "echo-truncated": (
-        respelling("Echoes the first 512 characters.", lambda t: t[:512]),
+        respelling("Echoes only the first 512 characters.", lambda t: t[:512]),
         ("answer.echo-long",),
     ),
     "echo-lowered": (
-        respelling("Echoes in lower case, as the tokenizer left it.", str.lower),
+        respelling("Echoes the tokenizer's lower-case text.", str.lower),
         ("answer.echo-text",),
     ),
     "echo-control-dropped": (
@@ -886,14 +889,14 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     ),
     "echo-html": (
         respelling(
-            "Echoes with <, > and & escaped.",
+            "Escapes <, > and & in the echo.",
             lambda t: t.replace("&", "&amp;").replace("<", "&lt;"),
         ),
         ("answer.echo-text",),
     ),
     "echo-mojibake": (
         respelling(
-            "Echoes UTF-8 that was read as Latin-1.",
+            "Decodes UTF-8 as Latin-1 in the echo.",
             lambda t: t.encode().decode("latin-1"),
         ),
         ("answer.echo-unicode",),
@@ -910,31 +913,34 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("answer.score-number",),
     ),
     "score-null": (
-        each("Scores null where it is 0.", lambda r: {**r, "relevance_score": r["relevance_score"] or None}),
+        each(
+            "Has a score of null instead of 0.",
+            lambda r: {**r, "relevance_score": r["relevance_score"] or None},
+        ),
         ("answer.score-number",),
     ),
     "score-nan": (_best_as(b"NaN"), ("answer.score-number",)),
     "score-infinity": (_best_as(b"Infinity"), ("answer.score-number",)),
     "score-1e999": (_best_as(b"1e999"), ("answer.score-number",)),
-    # the answer
+    # the response
     "results-called-data": (
         answering("Calls the results `data`.", lambda a, _: {**_without(a, "results"), "data": a["results"]}),
         ("answer.schema",),
     ),
     "results-missing-when-none": (
         answering(
-            "Leaves `results` out when nothing is relevant.",
+            "Omits `results` if no document is relevant.",
             lambda a, _: a if any(r["relevance_score"] for r in a["results"]) else _without(a, "results"),
         ),
         ("answer.schema",),
     ),
     "bare-array": (
-        ranking("Answers with a bare array.", lambda a: _json(a, json.loads(a.body)["results"])),
+        ranking("Returns a bare array.", lambda a: _json(a, json.loads(a.body)["results"])),
         ("answer.json",),
     ),
     "scores-in-input-order": (
         answering(
-            "Answers with bare scores in the order of the request.",
+            "Returns bare scores in the order of the request.",
             lambda a, _: {
                 "model": a["model"],
                 "scores": [r["relevance_score"] for r in sorted(a["results"], key=lambda r: r["index"])],
@@ -943,15 +949,15 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("answer.schema",),
     ),
     "model-missing": (answering("Names no model.", lambda a, _: _without(a, "model")), ("answer.model",)),
-    "model-null": (answering("Names the model null.", lambda a, _: {**a, "model": None}), ("answer.model",)),
-    "id-number": (answering("Numbers its answers.", lambda a, _: {**a, "id": 7}), ("answer.id",)),
-    "id-null": (answering("Gives null for an id.", lambda a, _: {**a, "id": None}), ("answer.id",)),
-    "usage-null": (answering("Gives null for usage.", lambda a, _: {**a, "usage": None}), ("answer.usage",)),
+    "model-null": (answering("Has a model of null.", lambda a, _: {**a, "model": None}), ("answer.model",)),
+    "id-number": (answering("Has a number as id.", lambda a, _: {**a, "id": 7}), ("answer.id",)),
+    "id-null": (answering("Has an id of null.", lambda a, _: {**a, "id": None}), ("answer.id",)),
+    "usage-null": (answering("Has a usage of null.", lambda a, _: {**a, "usage": None}), ("answer.usage",)),
     "usage-cost-text": (
         billing("Writes the cost as a string.", lambda u: {**u, "cost": "0.001"}),
         ("answer.usage",),
     ),
-    "usage-negative": (billing("Has tokens of -1.", lambda u: {**u, "total_tokens": -1}), ("answer.usage",)),
+    "usage-negative": (billing("Bills -1 tokens.", lambda u: {**u, "total_tokens": -1}), ("answer.usage",)),
     "usage-units-fraction": (
         billing("Bills half a search.", lambda u: {**u, "search_units": 0.5}),
         ("answer.usage",),
@@ -961,11 +967,11 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("answer.content-type",),
     ),
     "content-type-missing": (
-        ranking("Declares no content type.", lambda a: a._replace(headers={})),
+        ranking("Sends no content type.", lambda a: a._replace(headers={})),
         ("answer.content-type",),
     ),
     "error-in-200": (
-        refused_as("Answers 200 with an error in it where it refuses.", 400, 200),
+        refused_as("Refuses with 200 and an error in the body.", 400, 200),
         (
             "refusal.documents-empty",
             "refusal.top-n-zero",
@@ -986,10 +992,10 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("answer.json",),
     ),
     "cut-off": (
-        ranking("Sends half of the answer.", lambda a: a._replace(body=a.body[: len(a.body) // 2])),
+        ranking("Truncates the response.", lambda a: a._replace(body=a.body[: len(a.body) // 2])),
         ("answer.json",),
     ),
-    "twice": (ranking("Sends the answer twice.", lambda a: a._replace(body=a.body * 2)), ("answer.json",)),
+    "twice": (ranking("Sends the body twice.", lambda a: a._replace(body=a.body * 2)), ("answer.json",)),
     "event-stream": (
         ranking(
             "Streams events.",
@@ -1003,39 +1009,44 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
         ),
     ),
     "gzip-undeclared": (
-        ranking("Compresses without saying so.", lambda a: a._replace(body=gzip.compress(a.body))),
+        ranking(
+            "Compresses without a Content-Encoding header.", lambda a: a._replace(body=gzip.compress(a.body))
+        ),
         ("answer.json",),
     ),
-    "empty-answer": (ranking("Answers with nothing.", lambda a: a._replace(body=b"")), ("answer.json",)),
+    "empty-answer": (ranking("Sends an empty body.", lambda a: a._replace(body=b"")), ("answer.json",)),
     "no-content": (
         ranking("Answers 204.", lambda a: a._replace(status=204, body=b"")),
         ("acceptance.plain",),
     ),
     # refusals
     "top-n-zero-all": (
-        taking("Takes a top_n below 1 for no top_n.", _top_n_below_one),
+        taking("Treats a top_n below 1 as omitted.", _top_n_below_one),
         (
             "refusal.top-n-zero",
             "refusal.top-n-negative",
         ),
     ),
     "top-n-coerced": (
-        taking("Takes whatever can be made a number for top_n.", _coerced),
+        taking("Converts other types of top_n to a number.", _coerced),
         (
             "refusal.top-n-fraction",
             "refusal.top-n-text",
             "refusal.top-n-boolean",
         ),
     ),
-    "nulls-taken": (taking("Takes null for absent everywhere.", _nulled), ("refusal.top-n-null",)),
+    "nulls-taken": (taking("Treats null as omitted everywhere.", _nulled), ("refusal.top-n-null",)),
     "model-optional": (
-        taking("Needs no model.", lambda b: {"model": "default", **b}),
+        taking("Accepts a request without a model.", lambda b: {"model": "default", **b}),
         ("refusal.model-missing",),
     ),
-    "query-optional": (taking("Needs no query.", lambda b: {"query": "", **b}), ("refusal.query-missing",)),
+    "query-optional": (
+        taking("Accepts a request without a query.", lambda b: {"query": "", **b}),
+        ("refusal.query-missing",),
+    ),
     "query-array": (
         taking(
-            "Takes an array of queries.",
+            "Accepts an array of queries.",
             lambda b: (
                 {**b, "query": " ".join(map(str, b["query"]))} if isinstance(b.get("query"), list) else b
             ),
@@ -1044,14 +1055,14 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     ),
     "documents-string": (
         taking(
-            "Takes a string for documents.",
+            "Accepts a string as documents.",
             lambda b: {**b, "documents": [b["documents"]]} if isinstance(b.get("documents"), str) else b,
         ),
         ("refusal.documents-type",),
     ),
     "documents-numbers": (
         taking(
-            "Takes numbers for documents.",
+            "Accepts numbers as documents.",
             lambda b: (
                 {**b, "documents": [str(d) if isinstance(d, (int, float)) else d for d in b["documents"]]}
                 if isinstance(b.get("documents"), list)
@@ -1062,7 +1073,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     ),
     "documents-empty-object": (
         taking(
-            "Takes documents without text and image.",
+            "Accepts documents without text and image.",
             lambda b: (
                 {**b, "documents": [{"text": "", **d} if isinstance(d, dict) else d for d in b["documents"]]}
                 if isinstance(b.get("documents"), list)
@@ -1074,7 +1085,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     "documents-none": (_NoDocuments, ("refusal.documents-empty",)),
     "documents-called-texts": (
         taking(
-            "Wants documents under the name of `texts`.",
+            "Requires `texts` instead of `documents`.",
             lambda b: {
                 **_without(b, "texts", "documents"),
                 **({"documents": b["texts"]} if "texts" in b else {}),
@@ -1106,7 +1117,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     ),
     "extra-refused": (
         refusing(
-            "Refuses fields that it does not know.",
+            "Refuses unknown fields.",
             lambda b: (
                 set(b) - {"model", "query", "documents", "top_n", "provider", "session_id", "user", "trace"}
             ),
@@ -1148,11 +1159,11 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     "fastapi-detail": (erring("Refuses with {detail}.", _fastapi), ("error.envelope",)),
     "fastapi-422": (refused_as("Refuses with 422.", 400, 422), ("error.status-documented",)),
     "error-string": (
-        erring("Refuses with a bare message under `error`.", lambda _, e: {"error": e["error"]["message"]}),
+        erring("Refuses with a string as `error`.", lambda _, e: {"error": e["error"]["message"]}),
         ("error.envelope",),
     ),
     "error-flat": (
-        erring("Refuses with code and message outside of an envelope.", lambda _, e: e["error"]),
+        erring("Refuses with code and message, without the key `error`.", lambda _, e: e["error"]),
         ("error.envelope",),
     ),
     "error-code-text": (
@@ -1161,22 +1172,20 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     ),
     "error-code-slug": (
         erring(
-            "Writes a word for the code.", lambda _, e: {"error": {**e["error"], "code": "invalid_request"}}
+            "Writes the code as a word.", lambda _, e: {"error": {**e["error"], "code": "invalid_request"}}
         ),
         ("error.code",),
     ),
     "error-code-other": (
-        erring(
-            "Has a code of its own, unlike the status.", lambda _, e: {"error": {**e["error"], "code": 20012}}
-        ),
+        erring("Has a code that is not the status.", lambda _, e: {"error": {**e["error"], "code": 20012}}),
         ("error.code",),
     ),
     "error-message-missing": (
-        erring("Gives no message.", lambda s, _: {"error": {"code": s}}),
+        erring("Omits the message.", lambda s, _: {"error": {"code": s}}),
         ("error.envelope",),
     ),
     "error-message-null": (
-        erring("Gives null for a message.", lambda s, _: {"error": {"code": s, "message": None}}),
+        erring("Has a message of null.", lambda s, _: {"error": {"code": s, "message": None}}),
         ("error.envelope",),
     ),
     "error-text": (
@@ -1201,14 +1210,14 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("error.envelope",),
     ),
     "unauthorized-for-invalid": (
-        refused_as("Answers 401 to illegal requests.", 400, 401),
+        refused_as("Answers 401 to invalid requests.", 400, 401),
         ("refusal.status",),
     ),
     "unavailable-for-invalid": (
-        refused_as("Answers 503 to illegal requests, so that clients try again.", 400, 503),
+        refused_as("Answers 503 to invalid requests, so that clients retry.", 400, 503),
         ("refusal.documents-missing",),
     ),
-    "rate-limited-for-invalid": (refused_as("Answers 429 to illegal requests.", 400, 429), ()),
+    "rate-limited-for-invalid": (refused_as("Answers 429 to invalid requests.", 400, 429), ()),
     "any-media-type": (_AnyType, ("refusal.content-type",)),
     "lenient-json": (_LenientJSON, ("refusal.malformed-json",)),
     "any-method": (_AnyMethod, ("method.refused",)),
@@ -1245,7 +1254,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
     "all-fail": (refused_as("Answers 500 to everything.", 200, 500), ("acceptance.plain",)),
     "lowercase-bearer-only": (
         hearing(
-            "Wants the scheme in lower case.",
+            "Requires the scheme in lower case.",
             lambda r: replace(
                 r,
                 headers={
@@ -1267,7 +1276,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
 
 
 class _AuthorAndName(Reference):
-    """Fails on a model name that has not exactly one slash."""
+    """Fails on a model name without exactly one slash."""
 
     def validate(self, value: object) -> Body:
         body = super().validate(value)
@@ -1285,7 +1294,7 @@ _models: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("model.any-name",),
     ),
     "model-unknown-bad-gateway": (
-        refusing("Passes an unknown model on, and the error of its upstream back.", _another_model, 502),
+        refusing("Forwards an unknown model, and returns the upstream's error.", _another_model, 502),
         ("model.any-name",),
     ),
     "model-unknown-unauthorized": (
@@ -1302,15 +1311,19 @@ _models: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("model.any-name",),
     ),
     "model-long-fails": (
-        refusing("Has a column of 255 characters for models.", lambda b: len(b["model"]) > 255, 500),
+        refusing("Fails on a model name of more than 255 characters.", lambda b: len(b["model"]) > 255, 500),
         ("model.any-name",),
     ),
     "model-not-ascii-fails": (
-        refusing("Writes the model into a header.", lambda b: not b["model"].isascii(), 500),
+        refusing(
+            "Fails on a non-ASCII model name, as it writes the name into a header.",
+            lambda b: not b["model"].isascii(),
+            500,
+        ),
         ("model.any-name",),
     ),
     "model-unknown-ranks-nothing": (
-        listing("Ranks nothing by an unknown model.", lambda rs, b: [] if _another_model(b) else rs),
+        listing("Returns no results for an unknown model.", lambda rs, b: [] if _another_model(b) else rs),
         ("answer.not-empty",),
     ),
 }
@@ -1320,7 +1333,7 @@ _models: dict[str, tuple[Server, tuple[str, ...]]] = {
 
 
 def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int) -> Server:
-    """Make a server that refuses POST by its headers, once the key is right."""
+    """Make a server that refuses POST by its headers, after it has checked the key."""
 
     class ByHead(Reference):
         def media_type(self, request: ReferenceRequest) -> None:
@@ -1333,7 +1346,7 @@ def _by_head(what: str, when: Callable[[Mapping[str, str]], object], status: int
 
 
 class _Streaming(Reference):
-    """Sends an event stream to whoever would also accept one."""
+    """Sends an event stream to clients that also accept one."""
 
     def respond(self, request: ReferenceRequest) -> ReferenceResponse:
         answer = super().respond(request)
@@ -1344,24 +1357,26 @@ class _Streaming(Reference):
 
 
 def _read_once(size: int) -> Server:
-    return hearing(f"Reads {size} bytes of a body, and no more.", lambda r: replace(r, body=r.body[:size]))
+    return hearing(f"Reads only {size} bytes of a body.", lambda r: replace(r, body=r.body[:size]))
 
 
 _http: dict[str, tuple[Server, tuple[str, ...]]] = {
     "chunked-body-length-required": (
-        _by_head("Asks for a Content-Length.", lambda h: "transfer-encoding" in h, 411),
+        _by_head("Requires a Content-Length.", lambda h: "transfer-encoding" in h, 411),
         ("transport.chunked-body",),
     ),
     "chunked-body-lost": (
         hearing(
-            "Takes a body in chunks for an empty one.",
+            "Reads a chunked body as empty.",
             lambda r: replace(r, body=b"") if "transfer-encoding" in r.headers else r,
         ),
         ("transport.chunked-body",),
     ),
     "accept-compared": (
         _by_head(
-            "Wants application/json in Accept.", lambda h: "application/json" not in h.get("accept", ""), 400
+            "Requires application/json in Accept.",
+            lambda h: "application/json" not in h.get("accept", ""),
+            400,
         ),
         ("transport.accept",),
     ),
@@ -1393,15 +1408,15 @@ _http: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("robustness.no-server-error",),
     ),
     "many-headers-refused": (
-        _by_head("Takes fifty headers.", lambda h: len(h) > 50, 431),
+        _by_head("Refuses more than fifty headers.", lambda h: len(h) > 50, 431),
         ("transport.long-headers",),
     ),
     "connection-close-fails": (
-        _by_head("Fails where a connection is to be closed.", lambda h: h.get("connection") == "close", 500),
+        _by_head("Fails on Connection: close.", lambda h: h.get("connection") == "close", 500),
         ("transport.connection",),
     ),
     "expect-fails": (
-        _by_head("Fails on an expectation.", lambda h: "expect" in h, 500),
+        _by_head("Fails on an Expect header.", lambda h: "expect" in h, 500),
         ("robustness.no-server-error",),
     ),
 }
@@ -1430,7 +1445,7 @@ def _last_of_batch(size: int) -> _Change:
 
 
 class _ImagesSkipped(Reference):
-    """Leaves images out of what it scores, and gives the scores to the first documents."""
+    """Skips documents with images, and gives the scores to the first documents."""
 
     def texts(self, documents: Any) -> list[str]:
         texts = [_text(d) for d in documents if isinstance(d, str) or "image" not in d]
@@ -1438,7 +1453,7 @@ class _ImagesSkipped(Reference):
 
 
 class _ImagesFirstOfTopN(Reference):
-    """Takes the first documents for the best where there are images and a top_n."""
+    """Ranks only the first `top_n` documents if there are images."""
 
     def rank(self, body: Body) -> list[tuple[int, float]]:
         pictured = any(not isinstance(d, str) and "image" in d for d in body["documents"])
@@ -1449,26 +1464,27 @@ class _ImagesFirstOfTopN(Reference):
 _places: dict[str, tuple[Server, tuple[str, ...]]] = {
     "long-list-shifted": (
         scoring(
-            "Scores what comes after the 256th document by the one before.",
+            "Gives each document after the 256th the score of the one before.",
             _in_lists_of(257, lambda s: [*s[:256], s[255], *s[256:-1]]),
         ),
         ("relation.one-score-in-long-lists",),
     ),
     "long-list-wrapped": (
         scoring(
-            "Counts documents in a byte.", _in_lists_of(257, lambda s: [s[i % 256] for i in range(len(s))])
+            "Counts documents in one byte.", _in_lists_of(257, lambda s: [s[i % 256] for i in range(len(s))])
         ),
         ("relation.one-score-in-long-lists",),
     ),
     "long-list-unscored-end": (
         scoring(
-            "Scores five hundred documents.", _in_lists_of(501, lambda s: [*s[:500], *[0.0] * (len(s) - 500)])
+            "Scores only the first five hundred documents.",
+            _in_lists_of(501, lambda s: [*s[:500], *[0.0] * (len(s) - 500)]),
         ),
         ("relation.one-score-in-long-lists",),
     ),
     "long-list-parts-swapped": (
         scoring(
-            "Joins two parts of a long list in the wrong order.",
+            "Swaps two parts of a long list.",
             _in_lists_of(512, lambda s: [*s[512:], *s[:512]]),
         ),
         ("relation.one-score-in-long-lists",),
@@ -1482,7 +1498,7 @@ _places: dict[str, tuple[Server, tuple[str, ...]]] = {
     ),
     "long-list-noisy": (
         scoring(
-            "Has noise as half precision has, and mixes up the scores of hundreds.",
+            "Has noise like half precision, and mixes up scores in long lists.",
             lambda _, __, s: [
                 x + 1e-3 * math.sin(97 * len(s) + i)
                 for i, x in enumerate(s if len(s) < 257 else [*s[1:], s[0]])
@@ -1492,21 +1508,25 @@ _places: dict[str, tuple[Server, tuple[str, ...]]] = {
     ),
     "long-list-cut-first": (
         asked(
-            "Ranks the first of a thousand documents where top_n is given.",
+            "Ranks only the first five hundred documents if top_n is set.",
             lambda b: {**b, "documents": b["documents"][: 500 if "top_n" in b else None]},
         ),
         ("relation.top-n-of-any",),
     ),
     "padded": (
-        scoring("Pads texts to the longest, and scores the padding.", _padded_to_the_longest),
+        scoring("Pads texts to the length of the longest, and scores the padding.", _padded_to_the_longest),
         ("relation.padding",),
     ),
     "batch-of-16": (
-        scoring("Takes the last of each sixteen for the first.", _last_of_batch(16)),
+        scoring(
+            "Gives the last document of each sixteen the score of the first document.", _last_of_batch(16)
+        ),
         ("relation.one-score",),
     ),
     "batch-of-64": (
-        scoring("Takes the last of each sixty-four for the first.", _last_of_batch(64)),
+        scoring(
+            "Gives the last document of each sixty-four the score of the first document.", _last_of_batch(64)
+        ),
         ("relation.one-score",),
     ),
     "images-skipped": (_ImagesSkipped, ("relation.images",)),
@@ -1518,7 +1538,7 @@ _places: dict[str, tuple[Server, tuple[str, ...]]] = {
 
 
 def _reading(what: str, read: Callable[[str], str], of: Callable[[str], str] = str) -> Server:
-    """Make a server that ranks by another query and by other texts than it was sent, and echoes what it was sent."""
+    """Make a server that changes query and texts before ranking, and echoes the originals."""
     return by(what, lambda query, texts: lexical(read(query), [of(text) for text in texts]))
 
 
@@ -1528,57 +1548,65 @@ _kinds_of_text: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("acceptance.special-tokens",),
     ),
     "special-token-stripped": (
-        respelling("Echoes texts without special tokens.", lambda t: t.replace("</s>", "")),
+        respelling("Removes special tokens from the echo.", lambda t: t.replace("</s>", "")),
         ("answer.echo-text",),
     ),
     "special-token-ends": (
-        respelling("Echoes a text up to a special token.", lambda t: t.partition("<|endoftext|>")[0]),
+        respelling("Ends the echo at a special token.", lambda t: t.partition("<|endoftext|>")[0]),
         ("answer.echo-text",),
     ),
     "first-mark-lost": (
         respelling(
-            "Takes a mark at the beginning for a byte order mark.", lambda t: t.removeprefix("\ufeff")
+            "Removes U+FEFF from the start of the echo, as a byte order mark.",
+            lambda t: t.removeprefix("\ufeff"),
         ),
         ("answer.echo-unicode",),
     ),
     "last-mark-lost": (
-        respelling("Strips marks that do not show from the end.", lambda t: t.rstrip("\u200b\u200d\ufe0f")),
+        respelling(
+            "Strips invisible characters from the end of the echo.", lambda t: t.rstrip("\u200b\u200d\ufe0f")
+        ),
         ("answer.echo-unicode",),
     ),
     "first-accent-lost": (
-        respelling("Strips an accent that has no letter before it.", lambda t: t.lstrip("\u0301")),
+        respelling(
+            "Strips an accent without a base letter from the start of the echo.", lambda t: t.lstrip("\u0301")
+        ),
         ("answer.echo-unicode",),
     ),
     "query-blank-first-fails": (
-        failing("Fails on a query that begins with a blank.", lambda b: str(b.get("query"))[:1] == " ", 500),
+        failing("Fails on a query that starts with a space.", lambda b: str(b.get("query"))[:1] == " ", 500),
         ("acceptance.query-ends",),
     ),
     "query-first-word": (
-        _reading("Splits a query at its first blank.", lambda q: q if q[:1].strip() else ""),
+        _reading("Reads a query up to its first space.", lambda q: q if q[:1].strip() else ""),
         ("relation.query-ends",),
     ),
     "query-cut-500": (
-        _reading("Reads five hundred characters of a query.", lambda q: q[:500]),
+        _reading("Reads only 500 characters of a query.", lambda q: q[:500]),
         ("relation.read-to-end",),
     ),
     "query-cut-1024": (
-        _reading("Reads a thousand characters of a query.", lambda q: q[:1024]),
+        _reading("Reads only 1,024 characters of a query.", lambda q: q[:1024]),
         ("relation.long-read-to-end",),
     ),
     "document-cut-256": (
-        _reading("Reads 256 characters of a document.", str, lambda t: t[:256]),
+        _reading("Reads only 256 characters of a document.", str, lambda t: t[:256]),
         ("relation.read-to-end",),
     ),
     "document-cut-3000": (
-        _reading("Reads three thousand characters of a document.", str, lambda t: t[:3000]),
+        _reading("Reads only 3,000 characters of a document.", str, lambda t: t[:3000]),
         ("relation.long-read-to-end",),
     ),
     "session-id-bytes": (
-        refusing("Counts the bytes of a session_id.", lambda b: len(b.get("session_id", "").encode()) > 256),
+        refusing(
+            "Limits a session_id to 256 bytes instead of characters.",
+            lambda b: len(b.get("session_id", "").encode()) > 256,
+        ),
         ("acceptance.limits-in-characters",),
     ),
     "echo-cut-by-bytes": (
-        respelling("Echoes eight thousand bytes.", lambda t: t.encode()[:8000].decode("utf-8", "ignore")),
+        respelling("Echoes at most 8,000 bytes.", lambda t: t.encode()[:8000].decode("utf-8", "ignore")),
         ("answer.echo-long",),
     ),
 }
@@ -1588,19 +1616,19 @@ _kinds_of_text: dict[str, tuple[Server, tuple[str, ...]]] = {
 
 
 class _CachedBeforeKeys(Reference):
-    """Answers a body that was ranked before from a cache, without a look at the key."""
+    """Answers repeated bodies from a cache before it checks the key."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._known: dict[bytes, ReferenceResponse] = {}
 
     def admit(self, request: ReferenceRequest) -> None:
-        """Look at the key only if the body is new."""
+        """Check the key only if the body is new."""
         if request.body not in self._known:
             super().admit(request)
 
     def respond(self, request: ReferenceRequest) -> ReferenceResponse:
-        """Keep each ranking."""
+        """Store each ranking."""
         answer = super().respond(request)
         if request.method == "POST" and answer.status == 200:
             self._known[request.body] = answer
@@ -1608,14 +1636,14 @@ class _CachedBeforeKeys(Reference):
 
 
 class _RefusalsCached(Reference):
-    """Refuses a body for good that was sent with a wrong key once."""
+    """Caches the refusal of a wrong key by body, and repeats it for the right key."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._refused: dict[bytes, Refusal] = {}
 
     def authenticate(self, request: ReferenceRequest) -> None:
-        """Keep each refusal."""
+        """Store each refusal."""
         if request.body in self._refused:
             raise self._refused[request.body]
         try:
@@ -1626,12 +1654,12 @@ class _RefusalsCached(Reference):
 
 
 class _ShiftedAfterRefusal(Reference):
-    """Counts the documents of a refused request into the positions of the next one."""
+    """Shifts the positions by one in the response after a refused request."""
 
     offset = 0
 
     def validate(self, value: object) -> Body:
-        """Keep what a refused request has added."""
+        """Store the offset that a refused request leaves."""
         try:
             return super().validate(value)
         except Refusal:
@@ -1646,10 +1674,10 @@ class _ShiftedAfterRefusal(Reference):
 
 
 class _FailsAfterRefusal(_ShiftedAfterRefusal):
-    """Fails once after each refused request, as its position is one too far."""
+    """Fails once after each refused request, as an index is out of range."""
 
     def rank(self, body: Body) -> list[tuple[int, float]]:
-        """Add the offset without a look at the number of documents."""
+        """Add the offset without a check of the number of documents."""
         if self.offset:
             self.offset = 0
             raise IndexError
@@ -1657,16 +1685,16 @@ class _FailsAfterRefusal(_ShiftedAfterRefusal):
 
 
 class _FullBatchLost(Reference):
-    """Ranks in batches of 32, and loses the last document where the last batch is full."""
+    """Ranks in batches of 32, and loses the last document if the last batch is full."""
 
     def order(self, scores: Sequence[float]) -> list[tuple[int, float]]:
-        """Leave the last one out."""
+        """Omit the last document."""
         last = len(scores) - 1 if len(scores) % 32 == 0 else None
         return [ranked for ranked in super().order(scores) if ranked[0] != last]
 
 
 class _JsonOfObjects(Reference):
-    """Ranks the JSON of an object in place of its text."""
+    """Ranks the JSON of an object instead of its text."""
 
     def texts(self, documents: Any) -> list[str]:
         """Write objects as JSON."""
@@ -1681,7 +1709,7 @@ _states: Mapping[str, tuple[Server, tuple[str, ...]]] = {
     "full-batch-lost": (_FullBatchLost, ("answer.complete",)),
     "full-batch-fails": (
         failing(
-            "Ranks in batches of 256, and fails if nothing is left for the last one.",
+            "Ranks in batches of 256, and fails if the last batch is empty.",
             lambda b: (
                 isinstance(b.get("documents"), list) and len(b["documents"]) % 256 == 0 < len(b["documents"])
             ),
@@ -1695,12 +1723,12 @@ _states: Mapping[str, tuple[Server, tuple[str, ...]]] = {
         ("acceptance.look-alikes",),
     ),
     "query-as-json-fails": (
-        refusing("Takes a query that looks like JSON for a request.", lambda b: b["query"].startswith("{")),
+        refusing("Refuses a query that starts with a brace.", lambda b: b["query"].startswith("{")),
         ("acceptance.look-alikes",),
     ),
     "order-empty-fails": (
         failing(
-            "Reads the first of the providers that are preferred.",
+            "Fails on an empty `provider.order`, as it reads the first entry.",
             lambda b: members(b.get("provider")).get("order") == [],
             500,
         ),

@@ -232,7 +232,7 @@ def markdown(rows: Sequence[Row]) -> str:
                 "fails" if one.st.bites else "passes",
             ]
             lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "In bold a server's own rule, in italics what is only a SHOULD."]
+    lines += ["", "**Bold** marks the server's own rule, *italics* mark rules of level SHOULD."]
     return "\n".join(lines) + "\n"
 
 

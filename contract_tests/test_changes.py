@@ -969,7 +969,7 @@ def ran(project, capsys):
 
 ADDED = ("        user:\n          type: string\n", "        lang:\n          type: string\n        user:\n          type: string\n")  # fmt: skip
 NARROWED = ("          maxLength: 256\n", "          maxLength: 255\n")
-REWORDED = ("Groups requests of one session", "Puts together requests of one session")
+REWORDED = ("Id that groups the requests of a session", "Id shared by the requests of a session")
 NEXT = ("  version: 1.1.0\n", "  version: 1.2.0\n")
 
 

@@ -344,12 +344,12 @@ def test_a_word_less(project):
 
 FIELDS = """        instruction:
           type: string
-          description: What counts as relevant, in words. Models that cannot be told ignore it.
+          description: Ranking instruction in natural language. Models that do not accept one ignore it.
           example: Prefer documents that give a date.
         max_tokens_per_doc:
           type: integer
           minimum: 1
-          description: The number of tokens after which a document is cut.
+          description: Maximum number of tokens per document; longer documents are truncated.
           example: 512
         truncate:
           type: string

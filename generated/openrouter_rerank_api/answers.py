@@ -13,24 +13,25 @@ T = TypeVar("T")
 
 
 class AnswerFields(Struct, frozen=True, kw_only=True):
-    """The documents by relevance, best first."""
+    """Documents ranked by relevance, most relevant first."""
 
     id: str | None = None
-    """The id of the answer, `gen-rerank-<unix seconds>-<letters and digits>` as the vendor makes them.
+    """Id of the response. The vendor's ids have the form `gen-rerank-<unix seconds>-<letters and digits>`.
 
     Example: gen-rerank-1786406400-Yh0uTgGqXvN2b7KpLw4s"""
     model: str | None = None
-    """The model that ranked, often by its bare upstream name. Do not compare it with the model asked for.
+    """Model that ranked the documents, often by its bare upstream name. Do not compare it with the requested
+    model.
 
     Example: cohere/rerank-v3.5"""
     provider: str | None = None
-    """The display name of the provider that served (open).
+    """Display name of the provider that served the request (open).
 
     Example: Cohere"""
 
 
 class HitFields(Struct, Generic[T], frozen=True):
-    """One document in the ranking."""
+    """A document in the ranking."""
 
     index: int
     """The position of the document among those that were passed in, from 0."""
@@ -41,19 +42,19 @@ class HitFields(Struct, Generic[T], frozen=True):
 
 
 class UsageFields(Struct, frozen=True):
-    """What the request was billed by. What is absent is not known; it is not 0."""
+    """Billing of the request. A missing value is unknown; it is not 0."""
 
     cost: float | None = None
-    """The price in credits, which are US dollars. On the wire in exponent form when small.
+    """Price in credits, which are US dollars. Small values are sent in exponent form.
 
     Example: 3.4e-07"""
     search_units: int | None = None
-    """Searches billed, by models that bill per search: one is a query with up to 100 documents, where a
+    """Searches billed, for models that bill per search. One search is a query with up to 100 documents; a
     document of more than 500 tokens counts once per part.
 
     Example: 1"""
     total_tokens: int | None = None
-    """Tokens billed, by models that bill per token.
+    """Tokens billed, for models that bill per token.
 
     Example: 150"""
 

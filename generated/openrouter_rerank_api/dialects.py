@@ -63,20 +63,20 @@ REQUIRED: Mapping[str, Sequence[str]] = {
 
 
 class CohereV2SpanOptionsDict(TypedDict, total=False):
-    """Whether to mark the parts of each document that are relevant; v5 models alone.
+    """Options to mark the relevant parts of each document; v5 models only.
 
     Example: {'mode': 'enabled'}"""
 
     mode: Literal["enabled", "disabled"]
-    """Whether relevant parts are marked.
+    """`enabled` to mark relevant parts.
 
     Example: enabled"""
     threshold: float
-    """The lowest score of a part that is marked.
+    """Minimum score of a marked part.
 
     Example: 0.1"""
     max_spans: int
-    """How many parts of a document are marked at most.
+    """Maximum number of marked parts per document.
 
     Example: 3"""
 
@@ -85,66 +85,66 @@ class DialectOptions(TypedDict, total=False):
     """The fields of a request that only dialects have, and the dialects that take them."""
 
     instruction: str | None
-    """jina: What to rank by, in words, for models that take it (vLLM; Qwen3 at SiliconFlow).
+    """jina: Ranking instruction in natural language, for models that accept one (vLLM; Qwen3 at SiliconFlow).
 
     Example: Prefer documents that name a place."""
     max_chunks_per_doc: Annotated[int, Meta(ge=1)] | None
-    """jina: Into how many chunks a document is cut at most; the best one counts (SiliconFlow, Xinference).
+    """jina: Maximum number of chunks per document; the best chunk counts (SiliconFlow, Xinference).
 
     Example: 1024"""
     max_doc_length: Annotated[int, Meta(ge=1, le=8192)] | None
-    """jina: Documents are cut to this many tokens (Jina v3). 2,048 if left out.
+    """jina: Maximum tokens per document; longer documents are truncated (Jina v3). 2,048 if omitted.
 
     Example: 2048"""
     max_tokens_per_doc: Annotated[int, Meta(ge=1)] | None | Annotated[int, Meta(ge=0)]
-    """cohere-v2: Documents are cut to this many tokens. 4,096 if left out or null. jina: Documents are cut to
-    this many tokens (vLLM). Not cut if left out or 0.
+    """cohere-v2: Maximum tokens per document; longer documents are truncated. 4,096 if omitted or null. jina:
+    Maximum tokens per document; longer documents are truncated (vLLM). No limit if omitted or 0.
 
     Example: 4096"""
     max_tokens_per_query: Annotated[int, Meta(ge=0)] | None
-    """jina: The query is cut to this many tokens (vLLM). Not cut if left out or 0.
+    """jina: Maximum tokens of the query; a longer query is truncated (vLLM). No limit if omitted or 0.
 
     Example: 128"""
     overlap_tokens: Annotated[int, Meta(ge=0, le=80)] | None
-    """jina: How many tokens neighbouring chunks share (SiliconFlow).
+    """jina: Number of tokens that adjacent chunks share (SiliconFlow).
 
     Example: 80"""
     priority: Annotated[int, Meta(ge=0, le=999)] | None
-    """cohere-v2: The priority of the request, 0 being the highest. 0 if left out.
+    """cohere-v2: Priority of the request, from 0 (highest) to 999. 0 if omitted.
 
     Default: 0
 
     Example: 0"""
     raw_scores: bool | None
-    """jina: Whether scores are logits (infinity). False if left out. tei: Whether scores are the model's
-    logits, and not put between 0 and 1. False if left out.
+    """jina: True to return logits (infinity). False if omitted. tei: True to return the model's logits instead
+    of scores between 0 and 1. False if omitted.
 
     Example: False"""
     truncate: bool | None
-    """tei: Whether a query with a text that is too long for the model is cut. If false, the request is refused
-    instead. Left out or null, it is as the server was started; since 1.9.0 it cuts by default.
+    """tei: True to truncate a query with a text that is too long for the model; false to refuse the request
+    instead. If omitted or null, the server's setting applies; since 1.9.0 its default is to truncate.
 
     Example: True"""
     truncate_prompt_tokens: Annotated[int, Meta(ge=-1)] | None
-    """jina: The query with each document is cut to this many tokens (vLLM); -1 is the most that the model
-    takes.
+    """jina: Maximum tokens of the query with one document; longer input is truncated (vLLM). -1 is the maximum
+    of the model.
 
     Example: -1"""
     truncation: bool | None
-    """jina: Whether Jina cuts what is too long. If false, the request is refused instead. voyage: Whether a
-    query or a document that is too long is cut. If false, the request is refused instead. True if left out.
+    """jina: True to truncate input that is too long; false to refuse the request instead (Jina). voyage: True
+    to truncate a query or document that is too long; false to refuse the request instead. True if omitted.
 
     Example: True"""
     truncation_direction: Literal["Left", "Right"] | None
-    """tei: The end from which is cut. `Right` if left out.
+    """tei: End from which the input is truncated. `Right` if omitted.
 
     Example: Right"""
     truncation_side: Literal["left", "right"] | None
-    """jina: The end from which vLLM cuts.
+    """jina: End from which input is truncated (vLLM).
 
     Example: right"""
     use_activation: bool | None
-    """jina: Whether scores are put between 0 and 1 (vLLM). If false, they are logits.
+    """jina: True to return scores between 0 and 1; false to return logits (vLLM).
 
     Example: True"""
 
@@ -204,19 +204,19 @@ REQUESTS: Mapping[str, Mapping[str, object]] = {
 
 
 SUMMARIES: Mapping[str, str] = {
-    "instruction": "What to rank by, in words, for models that take it (vLLM; Qwen3 at SiliconFlow).",
-    "max_chunks_per_doc": "Into how many chunks a document is cut at most; the best one counts (SiliconFlow, Xinference).",
-    "max_doc_length": "Documents are cut to this many tokens (Jina v3).",
-    "max_tokens_per_doc": "Documents are cut to this many tokens.",
-    "max_tokens_per_query": "The query is cut to this many tokens (vLLM).",
-    "overlap_tokens": "How many tokens neighbouring chunks share (SiliconFlow).",
-    "priority": "The priority of the request, 0 being the highest.",
-    "raw_scores": "Whether scores are logits (infinity).",
-    "truncate": "Whether a query with a text that is too long for the model is cut.",
-    "truncate_prompt_tokens": "The query with each document is cut to this many tokens (vLLM); -1 is the most that the model takes.",
-    "truncation": "Whether Jina cuts what is too long.",
-    "truncation_direction": "The end from which is cut.",
-    "truncation_side": "The end from which vLLM cuts.",
-    "use_activation": "Whether scores are put between 0 and 1 (vLLM).",
+    "instruction": "Ranking instruction in natural language, for models that accept one (vLLM; Qwen3 at SiliconFlow).",
+    "max_chunks_per_doc": "Maximum number of chunks per document; the best chunk counts (SiliconFlow, Xinference).",
+    "max_doc_length": "Maximum tokens per document; longer documents are truncated (Jina v3).",
+    "max_tokens_per_doc": "Maximum tokens per document; longer documents are truncated.",
+    "max_tokens_per_query": "Maximum tokens of the query; a longer query is truncated (vLLM).",
+    "overlap_tokens": "Number of tokens that adjacent chunks share (SiliconFlow).",
+    "priority": "Priority of the request, from 0 (highest) to 999.",
+    "raw_scores": "True to return logits (infinity).",
+    "truncate": "True to truncate a query with a text that is too long for the model; false to refuse the request instead.",
+    "truncate_prompt_tokens": "Maximum tokens of the query with one document; longer input is truncated (vLLM).",
+    "truncation": "True to truncate input that is too long; false to refuse the request instead (Jina).",
+    "truncation_direction": "End from which the input is truncated.",
+    "truncation_side": "End from which input is truncated (vLLM).",
+    "use_activation": "True to return scores between 0 and 1; false to return logits (vLLM).",
 }
 """A sentence about each field of `DialectOptions`."""

@@ -527,10 +527,10 @@ class Reranker(_Base[HttpClient]):
             model: The model, as `author/name`.
             top_n: The largest number of hits, at least 1. If it exceeds the number of documents, all are returned.
             min_score: The lowest score that a hit may have. The scale is the model's own.
-            provider: Which providers may serve the request, and which are preferred.
-            session_id: Groups calls for observability; at most 256 characters.
+            provider: Providers that may serve the request, and which of them are preferred.
+            session_id: Id that groups calls for observability, at most 256 characters.
             user: Your id of the end user, for observability.
-            trace: Names for observability tools.
+            trace: Names of the request in observability tools.
             max_tokens_per_doc, truncation, instruction, ...: Fields that only some dialects have; see docs/dialects.md. In
                 another dialect they raise ValueError.
             timeout: Seconds within which one attempt must be answered completely.

@@ -144,7 +144,7 @@ _OWN: Mapping[str, tuple[_Own, ...]] = {
     "voyage": (
         _Own("refusal.unknown-fields", "MUST", "A field that the contract does not know is refused", f"{REQUEST}/additionalProperties", (*_UNKNOWN, {"top_n": 1})),
         _Own("refusal.text-empty", "MUST", "An empty text is refused", f"{_PROPERTIES}/documents/items/minLength", ({"documents": ["Paris", ""]}, {"documents": [""]})),
-        _Own("acceptance.top-n-null", "MUST", "A top_k of null is as good as none", f"{_PROPERTIES}/top_k/type", ({"top_k": None},), "acceptance.top-n"),
+        _Own("acceptance.top-n-null", "MUST", "A top_k of null has the same effect as omitting it", f"{_PROPERTIES}/top_k/type", ({"top_k": None},), "acceptance.top-n"),
     ),
 }  # fmt: skip
 _UNKNOWN_BOUNDS = frozenset({"refusal.max-tokens-per-doc-minimum"})

@@ -7,15 +7,15 @@ from ..types import UNSET, Model, Unset
 
 @define
 class AvailabilityConstraint(Model):
-    """The setting that kept every endpoint out.
+    """Setting that excluded every endpoint.
 
     Example: {'field': 'provider.max_price'}"""
 
     field: str | Unset = UNSET
-    """The name of the setting.
+    """Name of the setting.
 
     Example: provider.max_price"""
     detail: str | Unset = UNSET
-    """What about it, for a person.
+    """Human-readable explanation.
 
     Example: no endpoint is that cheap"""

@@ -8,18 +8,18 @@ from ..types import UNSET, Model, Unset
 
 @define
 class ErrorAvailability(Model):
-    """Why no endpoint could serve. Branch on `retryable`.
+    """Reason why no endpoint could serve the request. Branch on `retryable`.
 
     Example: {'code': 'capacity_exhausted', 'retryable': True}"""
 
     code: str
-    """The kind (open: `model_not_found`, `wrong_endpoint`, `no_endpoints`, `model_deprecated`,
+    """Reason, as a code (open: `model_not_found`, `wrong_endpoint`, `no_endpoints`, `model_deprecated`,
     `model_unavailable_upstream`, `privacy_restricted`, `constraint_filtered`, `free_variant_ended`,
     `region_restricted`, `capacity_exhausted`, `temporarily_unavailable`).
 
     Example: capacity_exhausted"""
     retryable: bool
-    """Whether the same request can succeed later.
+    """True if the same request can succeed later.
 
     Example: True"""
     retry_after: float | None | Unset = UNSET
@@ -27,27 +27,27 @@ class ErrorAvailability(Model):
 
     Example: 2"""
     requested_models: list[str] | Unset = UNSET
-    """The models that were asked for.
+    """Models that were requested.
 
     Example: ['cohere/rerank-v3.5']"""
     affected_providers: list[str] | Unset = UNSET
-    """The providers that could not serve.
+    """Providers that could not serve the request.
 
     Example: ['Cohere']"""
     excluded_by: list[str] | Unset = UNSET
-    """What kept endpoints out (open: `geo`, `data_region`, `data_policy:zdr`, `data_policy:training`,
+    """Settings that excluded endpoints (open: `geo`, `data_region`, `data_policy:zdr`, `data_policy:training`,
     `max_price`, `context_length`, `require_parameters`, `quantization`, `allowed_providers`).
 
     Example: ['max_price']"""
     fallback_models: list[str] | Unset = UNSET
-    """Models that could serve instead.
+    """Models that could serve the request instead.
 
     Example: ['cohere/rerank-4-fast']"""
     constraint: AvailabilityConstraint | Unset = UNSET
-    """The setting that kept every endpoint out.
+    """Setting that excluded every endpoint.
 
     Example: {'field': 'provider.max_price'}"""
     docs_url: str | Unset = UNSET
-    """Where the vendor explains it.
+    """URL of the vendor's explanation.
 
     Example: https://openrouter.ai/docs"""

@@ -9,23 +9,23 @@ from ..types import UNSET, Model, Unset
 
 @define
 class ErrorDetail(Model):
-    """What went wrong.
+    """Details of an error.
 
     Example: {'code': 400, 'message': 'Invalid request parameters'}"""
 
     code: int
-    """The HTTP status that the error stands for, also when the answer itself is a 200.
+    """HTTP status of the error, also if the response itself has status 200.
 
     Example: 400"""
     message: str
-    """What went wrong, for a person. The cause is often in `metadata.raw` instead.
+    """Human-readable message. The cause is often in `metadata.raw` instead.
 
     Example: Invalid request parameters"""
     metadata: ErrorMetadata | None | Unset = UNSET
-    """More about the error, in a form that depends on its cause; null or absent when there is nothing.
+    """More about the error; the form depends on the cause. Null or omitted if there is nothing more.
 
     Example: {'error_type': 'rate_limit_exceeded'}"""
     availability: ErrorAvailability | None | Unset = UNSET
-    """Why no endpoint could serve. Promised by the vendor for its chat operations and not for this one.
+    """Reason why no endpoint could serve the request. The vendor documents it for chat operations only.
 
     Example: {'code': 'capacity_exhausted', 'retryable': True}"""

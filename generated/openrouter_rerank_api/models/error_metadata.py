@@ -8,10 +8,10 @@ from ..types import UNSET, Model, Unset
 
 @define
 class ErrorMetadata(Model):
-    """More about an error. Five forms are known: a provider's error (`error_type`, `provider_code`; on the wire
+    """More about an error. Five forms are known: a provider's error (`error_type`, `provider_code`; in practice
     also `raw`, `provider_name`, `is_byok`, `limit_source`, `remedy_hint`), moderation (`reasons`,
-    `flagged_input`, `provider_name`, `model_slug`), a guardrail (`patterns`), fallbacks that failed before
-    (`previous_errors`), and anything else: treat it as free-form.
+    `flagged_input`, `provider_name`, `model_slug`), a guardrail (`patterns`), failed fallbacks
+    (`previous_errors`), and any other object. Treat it as free-form.
 
     Example: {'error_type': 'rate_limit_exceeded'}"""
 
@@ -26,46 +26,46 @@ class ErrorMetadata(Model):
 
     Example: rate_limit_exceeded"""
     provider_code: int | None | str | Unset = UNSET
-    """The provider's own code of the error.
+    """Error code of the provider.
 
     Example: 429"""
     raw: None | str | Unset = UNSET
-    """The provider's own answer, often JSON in a string.
+    """Original response of the provider, often JSON in a string.
 
     Example: {"message":"too many requests"}"""
     provider_name: None | str | Unset = UNSET
-    """The provider that failed; null after several.
+    """Provider that failed. Null if several failed.
 
     Example: Cohere"""
     is_byok: bool | None | Unset = UNSET
-    """Whether the request used the account's own key at the provider.
+    """True if the request used the account's own key at the provider.
 
     Example: False"""
     limit_source: None | str | Unset = UNSET
-    """Whose limit was reached (open).
+    """Owner of the limit that was reached (open).
 
     Example: upstream_provider_shared_pool"""
     remedy_hint: None | str | Unset = UNSET
-    """What to do about it, for a person.
+    """Human-readable hint about the next step.
 
     Example: Add your own provider key to raise the limit."""
     reasons: list[str] | None | Unset = UNSET
-    """Why the input was flagged.
+    """Reasons for which the input was flagged.
 
     Example: ['violence']"""
     flagged_input: None | str | Unset = UNSET
-    """The beginning of the flagged input, at most 100 characters.
+    """Start of the flagged input, at most 100 characters.
 
     Example: how to"""
     model_slug: None | str | Unset = UNSET
-    """The model that the input was meant for.
+    """Model that the input was meant for.
 
     Example: cohere/rerank-v3.5"""
     patterns: list[str] | None | Unset = UNSET
-    """The patterns of the guardrail that matched.
+    """Patterns of the guardrail that matched.
 
     Example: ['\\\\d{16}']"""
     previous_errors: list[PreviousError] | None | Unset = UNSET
-    """The errors of the providers that were tried before.
+    """Errors of the providers that were tried before.
 
     Example: [{'code': 503, 'message': 'Provider returned error'}]"""

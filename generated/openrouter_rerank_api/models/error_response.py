@@ -9,17 +9,17 @@ from ..types import UNSET, Model, Unset
 
 @define
 class ErrorResponse(Model):
-    """The one envelope of every error.
+    """Body of every error response.
 
     Example: {'error': {'code': 400, 'message': 'Invalid request parameters'}}"""
 
     error: ErrorDetail
-    """What went wrong.
+    """Details of an error.
 
     Example: {'code': 400, 'message': 'Invalid request parameters'}"""
     user_id: None | str | Unset = UNSET
-    """The account that the request was made for, where it is known.
+    """Account of the request, if known.
 
     Example: user_2xKq"""
     openrouter_metadata: None | OpenRouterMetadata | Unset = UNSET
-    """How the request was routed, where that was asked for; null or absent otherwise."""
+    """Routing of the request, if it was asked for; otherwise null or omitted."""

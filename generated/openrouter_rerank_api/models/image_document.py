@@ -7,15 +7,15 @@ from ..types import UNSET, Model, Unset
 
 @define
 class ImageDocument(Model):
-    """A document with an image, and perhaps a text.
+    """Document with an image, and optionally text.
 
     Example: {'image': 'https://images.example.com/eiffel-tower.jpg'}"""
 
     image: str
-    """An image, as an `http` or `https` URL or as a `data:image/...` URI, up to about 30 MB where known.
+    """Image, as an `http` or `https` URL or a `data:image/...` URI. Up to about 30 MB where a limit is known.
 
     Example: https://images.example.com/eiffel-tower.jpg"""
     text: str | Unset = UNSET
-    """The text of the document.
+    """Text of the document.
 
     Example: The Eiffel Tower at night."""

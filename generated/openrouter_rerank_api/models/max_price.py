@@ -7,8 +7,7 @@ from ..types import UNSET, Model, Unset
 
 @define
 class MaxPrice(Model):
-    """The highest price that is acceptable, in US dollars. A hard filter: when nothing is cheap enough the
-    request fails.
+    """Maximum price in US dollars. The request fails if no provider is cheap enough.
 
     Example: {'request': '0.002'}"""
 

@@ -7,25 +7,25 @@ from ..types import UNSET, Model, Unset
 
 @define
 class ModelArchitecture(Model):
-    """What a model takes and gives.
+    """Inputs and outputs of a model.
 
     Example: {'input_modalities': ['text'], 'output_modalities': ['rerank'], 'modality': 'text->rerank'}"""
 
     input_modalities: list[str]
-    """What it takes (open: `text`, `image`, `file`, `audio`, `video`).
+    """Input modalities (open: `text`, `image`, `file`, `audio`, `video`).
 
     Example: ['text', 'image']"""
     output_modalities: list[str]
-    """What it gives (open); a model that ranks has `rerank`.
+    """Output modalities (open). Rerank models have `rerank`.
 
     Example: ['rerank']"""
     modality: None | str
-    """The two in one word.
+    """Input and output modalities in one string.
 
     Example: text+image->rerank"""
     tokenizer: str | Unset = UNSET
-    """The family of its tokenizer (open).
+    """Family of the tokenizer (open).
 
     Example: Cohere"""
     instruct_type: None | str | Unset = UNSET
-    """The form of its instructions (open); null for models that take none."""
+    """Format of instructions (open). Null if the model accepts none."""

@@ -7,11 +7,11 @@ from ..types import Model
 
 @define
 class ModelLinks(Model):
-    """Where more is said of a model.
+    """Links to more information about a model.
 
     Example: {'details': '/api/v1/models/cohere/rerank-v3.5/endpoints'}"""
 
     details: str
-    """The address of its list of endpoints.
+    """URL of the model's list of endpoints.
 
     Example: /api/v1/models/cohere/rerank-v3.5/endpoints"""

@@ -14,14 +14,14 @@ class ModelList(Model):
     Example: {'data': [], 'total_count': 0, 'links': {'next': None}}"""
 
     data: list[ListedModel]
-    """The models of this page.
+    """Models on this page.
 
     Example: []"""
     total_count: int
-    """How many models there are on all pages.
+    """Number of models on all pages.
 
     Example: 9"""
     links: ModelListLinks
-    """What comes after this page.
+    """Link to the next page.
 
     Example: {'next': None}"""

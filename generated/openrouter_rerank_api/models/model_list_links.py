@@ -7,9 +7,9 @@ from ..types import Model
 
 @define
 class ModelListLinks(Model):
-    """What comes after this page.
+    """Link to the next page.
 
     Example: {'next': None}"""
 
     next: None | str
-    """The address of the next page; null on the last."""
+    """URL of the next page; null on the last page."""

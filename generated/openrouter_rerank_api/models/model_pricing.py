@@ -7,29 +7,28 @@ from ..types import UNSET, Model, Unset
 
 @define
 class ModelPricing(Model):
-    """Prices in US dollars, as decimal text. Models that rank come with `prompt` and `completion` of "0"
-    although they are paid for: a "0" here is not known, and is no promise. What a call cost is in its
-    `usage`.
+    """Prices in US dollars, as decimal strings. Rerank models are listed with `prompt` and `completion` of "0"
+    although they are not free: here "0" means unknown. The cost of a call is in the `usage` of its response.
 
     Example: {'prompt': '0', 'completion': '0'}"""
 
     prompt: str
-    """The price of a token that goes in.
+    """Price of an input token.
 
     Example: 0.00000005"""
     completion: str
-    """The price of a token that comes out.
+    """Price of an output token.
 
     Example: 0"""
     request: str | Unset = UNSET
-    """The price of a request; of a search, for models that rank.
+    """Price of a request; for rerank models, of a search.
 
     Example: 0.001"""
     image: str | Unset = UNSET
-    """The price of an image that goes in.
+    """Price of an input image.
 
     Example: 0"""
     discount: float | Unset = UNSET
-    """The part of the prices that is taken off, from 0 to 1.
+    """Discount on the prices, as a fraction from 0 to 1.
 
     Example: 0"""

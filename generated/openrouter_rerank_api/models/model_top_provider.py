@@ -7,17 +7,17 @@ from ..types import UNSET, Model, Unset
 
 @define
 class ModelTopProvider(Model):
-    """What holds at the provider that serves a model first.
+    """Limits of the provider that is tried first for a model.
 
     Example: {'is_moderated': False}"""
 
     is_moderated: bool
-    """Whether it checks what is sent for what it forbids.
+    """True if the provider moderates the input.
 
     Example: False"""
     context_length: int | None | Unset = UNSET
-    """How many tokens fit there.
+    """Maximum number of tokens at this provider.
 
     Example: 4096"""
     max_completion_tokens: int | None | Unset = UNSET
-    """How many tokens come out at most."""
+    """Maximum number of output tokens."""

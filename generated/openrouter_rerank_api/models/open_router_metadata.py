@@ -7,6 +7,6 @@ from ..types import Model
 
 @define
 class OpenRouterMetadata(Model):
-    """How a request was routed, in a form that the vendor leaves open.
+    """Routing of a request. The vendor does not define its fields.
 
     Example: {'region': 'eu'}"""

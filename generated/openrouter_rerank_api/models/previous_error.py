@@ -7,6 +7,6 @@ from ..types import Model
 
 @define
 class PreviousError(Model):
-    """The error of one provider that was tried before, in a form that the vendor leaves open.
+    """Error of a provider that was tried before. The vendor does not define its fields.
 
     Example: {'code': 503, 'message': 'Provider returned error'}"""

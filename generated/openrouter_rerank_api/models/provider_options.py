@@ -7,7 +7,7 @@ from ..types import Model
 
 @define
 class ProviderOptions(Model):
-    """Settings that only one provider understands, by the provider's slug. Only the entry of the provider that
-    serves is passed on; unknown slugs are dropped silently.
+    """Settings of single providers, by provider slug. Only the entry of the provider that serves the request is
+    passed on. Unknown slugs are dropped silently.
 
     Example: {'cohere': {'max_tokens_per_doc': 4096}}"""

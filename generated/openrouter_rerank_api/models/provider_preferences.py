@@ -14,72 +14,71 @@ from ..types import UNSET, Model, Unset
 
 @define
 class ProviderPreferences(Model):
-    """Which providers may serve a request, which are preferred, and at which price.
+    """Providers that may serve a request, which of them are preferred, and the maximum price.
 
     Example: {'order': ['Cohere'], 'allow_fallbacks': False, 'data_collection': 'deny'}"""
 
     allow_fallbacks: bool | None | Unset = UNSET
-    """Whether others may serve when the primary provider cannot. True when left out.
+    """True to use other providers if the primary provider cannot serve the request. True if omitted.
 
     Example: True"""
     require_parameters: bool | None | Unset = UNSET
-    """Whether only endpoints that support every parameter sent may serve. False when left out.
+    """True to use only endpoints that support every parameter of the request. False if omitted.
 
     Example: False"""
     data_collection: None | ProviderPreferencesDataCollectionType0 | Unset = UNSET
-    """`deny` keeps out providers that may store the data or train on it. `allow` when left out. The strictest
-    of the account's, the guardrail's and the request's setting holds.
+    """`deny` excludes providers that may store the data or train on it. `allow` if omitted. The strictest
+    setting applies: the account's, the guardrail's or the request's.
 
     Example: deny"""
     zdr: bool | None | Unset = UNSET
-    """True keeps out every endpoint that retains data. The account's setting can also turn it on.
+    """True to exclude every endpoint that retains data. The account's setting can also turn this on.
 
     Example: True"""
     enforce_distillable_text: bool | None | Unset = UNSET
-    """True allows only models whose author permits distillation.
+    """True to use only models whose author permits distillation.
 
     Example: False"""
     order: list[str] | None | Unset = UNSET
-    """Providers to try, in this order, by name or slug (open: `Cohere`, `VoyageAI by MongoDB`, `Nvidia`,
-    `Alibaba`, `DeepInfra`, `SiliconFlow`, `Fireworks`, `Together`, `Novita`, ...). Turns load balancing
-    off.
+    """Providers to try in this order, by name or slug (open: `Cohere`, `VoyageAI by MongoDB`, `Nvidia`,
+    `Alibaba`, `DeepInfra`, `SiliconFlow`, `Fireworks`, `Together`, `Novita`, ...). Turns off load
+    balancing.
 
     Example: ['Cohere']"""
     only: list[str] | None | Unset = UNSET
-    """The only providers that may serve, by name or slug (open); combined with the account's list.
+    """Providers that may serve the request, by name or slug (open). Combined with the account's list.
 
     Example: ['cohere']"""
     ignore: list[str] | None | Unset = UNSET
-    """Providers that may not serve, by name or slug (open); combined with the account's list.
+    """Providers that may not serve the request, by name or slug (open). Combined with the account's list.
 
     Example: ['deepinfra']"""
     quantizations: list[str] | None | Unset = UNSET
-    """The quantizations that are allowed (open: `int4`, `int8`, `fp4`, `mxfp4`, `nvfp4`, `fp6`, `fp8`,
-    `mxfp8`, `fp16`, `bf16`, `fp32`, `unknown`).
+    """Allowed quantizations (open: `int4`, `int8`, `fp4`, `mxfp4`, `nvfp4`, `fp6`, `fp8`, `mxfp8`, `fp16`,
+    `bf16`, `fp32`, `unknown`).
 
     Example: ['fp16', 'bf16']"""
     sort: None | ProviderSort | str | Unset = UNSET
-    """What to prefer providers by (open: `price`, `throughput`, `latency`, `exacto`), as a word or with a
-    partition. Turns load balancing off.
+    """Sort key of providers (open: `price`, `throughput`, `latency`, `exacto`), or an object with the key and
+    a partition. Turns off load balancing.
 
     Example: price"""
     max_price: MaxPrice | Unset = UNSET
-    """The highest price that is acceptable, in US dollars. A hard filter: when nothing is cheap enough the
-    request fails.
+    """Maximum price in US dollars. The request fails if no provider is cheap enough.
 
     Example: {'request': '0.002'}"""
     preferred_max_latency: float | None | Percentiles | Unset = UNSET
-    """Providers slower than this many seconds are tried last: one number for the median, or one per
-    percentile.
+    """Preferred maximum latency in seconds, as a number for the median or an object with a bound per
+    percentile. Slower providers are tried last.
 
     Example: 2.5"""
     preferred_min_throughput: float | None | Percentiles | Unset = UNSET
-    """Providers with fewer tokens per second than this are tried last: one number for the median, or one per
-    percentile.
+    """Preferred minimum throughput in tokens per second, as a number for the median or an object with a bound
+    per percentile. Slower providers are tried last.
 
     Example: 100"""
     options: ProviderOptions | Unset = UNSET
-    """Settings that only one provider understands, by the provider's slug. Only the entry of the provider that
-    serves is passed on; unknown slugs are dropped silently.
+    """Settings of single providers, by provider slug. Only the entry of the provider that serves the request
+    is passed on. Unknown slugs are dropped silently.
 
     Example: {'cohere': {'max_tokens_per_doc': 4096}}"""

@@ -7,6 +7,6 @@ from ..types import Model
 
 @define
 class ProviderSettings(Model):
-    """One provider's own settings, passed on as they are.
+    """Settings of one provider, passed on unchanged.
 
     Example: {'max_tokens_per_doc': 4096}"""

@@ -10,15 +10,15 @@ from ..types import UNSET, Model, Unset
 
 @define
 class ProviderSort(Model):
-    """What to prefer providers by, and whether models are kept apart.
+    """Sort key of providers, and the scope of the sort.
 
     Example: {'by': 'throughput', 'partition': 'model'}"""
 
     by: None | str | Unset = UNSET
-    """What to prefer providers by (open: `price`, `throughput`, `latency`, `exacto`).
+    """Sort key of providers (open: `price`, `throughput`, `latency`, `exacto`).
 
     Example: throughput"""
     partition: None | ProviderSortPartitionType0 | Unset = UNSET
-    """Whether endpoints are sorted within each model (`model`, the default) or across them (`none`).
+    """Scope of the sort: within each model (`model`, the default) or across models (`none`).
 
     Example: model"""

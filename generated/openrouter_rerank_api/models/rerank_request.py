@@ -11,41 +11,43 @@ from ..types import UNSET, Model, Unset
 
 @define
 class RerankRequest(Model):
-    """A query and the documents to order by their relevance to it."""
+    """A query, and the documents to rank by their relevance to it."""
 
     model: str
-    """The rerank model, as `author/name` with an optional `:variant`. One model; there is no fallback list.
+    """Rerank model, as `author/name` with an optional `:variant`. One model only; there is no list of
+    fallbacks.
 
     Example: cohere/rerank-v3.5"""
     query: str
-    """The search query, as text. Models cut or refuse what is too long for them (Voyage: 8,000 tokens; Cohere:
-    2,048 tokens).
+    """Search query, as text. Models truncate or refuse longer queries than they support (Voyage: 8,000 tokens;
+    Cohere: 2,048 tokens).
 
     Example: What is the capital of France?"""
     documents: list[ImageDocument | str | TextDocument]
-    """The documents to order, at least one. Each is a string, or an object with `text`, `image` or both; the
-    kinds may be mixed. Which models take images is a property of the model.
+    """Documents to rank, at least one. Each is a string, or an object with `text`, `image` or both; strings
+    and objects may be mixed. Only some models accept images.
 
     Example: ['Paris is the capital of France.', 'Berlin is the capital of Germany.']"""
     top_n: int | Unset = UNSET
-    """How many of the most relevant documents to return, from 1. Left out, all are returned; so are they when
-    it exceeds their number. Not nullable: leave it out instead.
+    """Number of results to return, from 1; the most relevant are returned. All if omitted or above the number
+    of documents. Not nullable: omit it instead.
 
     Example: 3"""
     provider: None | ProviderPreferences | Unset = UNSET
-    """Which providers may serve the request, and which are preferred. Null is as good as absent.
+    """Providers that may serve the request, and which of them are preferred. Null is the same as omitted.
 
     Example: {'allow_fallbacks': True}"""
     session_id: str | Unset = UNSET
-    """Groups requests of one session for observability, at most 256 characters. Never forwarded to a provider.
+    """Id that groups the requests of a session for observability, at most 256 characters. Never forwarded to a
+    provider.
 
     Example: search-session-7f3a"""
     user: str | Unset = UNSET
-    """Your id of the end user, for observability; not forwarded to a provider. At most 128 characters where it
-    is broadcast to observability tools.
+    """Your id of the end user, for observability. Not forwarded to a provider. At most 128 characters if it is
+    sent on to observability tools.
 
     Example: user-1042"""
     trace: Trace | Unset = UNSET
-    """Names that observability tools show for the request. Every further key is passed on to them as it is.
+    """Names of the request in observability tools. Any other key is passed on to them unchanged.
 
     Example: {'trace_name': 'answer-question', 'span_name': 'rerank-candidates'}"""

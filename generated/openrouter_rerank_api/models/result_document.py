@@ -7,15 +7,15 @@ from ..types import UNSET, Model, Unset
 
 @define
 class ResultDocument(Model):
-    """The document as it was sent; a plain string comes back as `text`.
+    """The document as it was sent. A string is returned as `text`.
 
     Example: {'text': 'Paris is the capital of France.'}"""
 
     text: str | Unset = UNSET
-    """The text of the document.
+    """Text of the document.
 
     Example: Paris is the capital of France."""
     image: str | Unset = UNSET
-    """The image of the document, as it was sent.
+    """Image of the document, as it was sent.
 
     Example: https://images.example.com/eiffel-tower.jpg"""

@@ -7,27 +7,27 @@ from ..types import UNSET, Model, Unset
 
 @define
 class Trace(Model):
-    """Names that observability tools show for the request. Every further key is passed on to them as it is.
+    """Names of the request in observability tools. Any other key is passed on to them unchanged.
 
     Example: {'trace_name': 'answer-question', 'span_name': 'rerank-candidates'}"""
 
     trace_id: str | Unset = UNSET
-    """The id of the trace that the request belongs to.
+    """Id of the trace that the request belongs to.
 
     Example: 4bf92f3577b34da6a3ce929d0e0e4736"""
     trace_name: str | Unset = UNSET
-    """The name of that trace.
+    """Name of the trace.
 
     Example: answer-question"""
     span_name: str | Unset = UNSET
-    """The name of the span of the request.
+    """Name of the request's span.
 
     Example: rerank-candidates"""
     generation_name: str | Unset = UNSET
-    """The name of the generation.
+    """Name of the generation.
 
     Example: rerank"""
     parent_span_id: str | Unset = UNSET
-    """The id of the span that the request happens in.
+    """Id of the parent span.
 
     Example: 00f067aa0ba902b7"""

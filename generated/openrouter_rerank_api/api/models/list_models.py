@@ -109,26 +109,26 @@ def sync_detailed(
 ) -> Response[ErrorResponse | ModelList]:
     """List the models.
 
-    Lists the models, page by page. Without `output_modalities` only models that write text are listed, and no
-    model that ranks: ask for `rerank`.
+    List the models, page by page. Without `output_modalities`, only models that output text are listed. Set
+    it to `rerank` to list rerank models.
 
-    There is a next page as long as `links.next` is not null. Send the key to no address that an answer names:
-    ask for the next page with an `offset`, which is the number of models that came so far.
+    There is a next page if `links.next` is not null. Request it with `offset`, the number of models received
+    so far. Do not send the key to a URL from a response.
 
-    The vendor answers this without a key too. Serving it is not needed to be a server of `/rerank`.
+    The vendor does not require a key for this operation. A server of `/rerank` does not need it.
 
     Args:
         client: The client that sends the request.
-        output_modalities: Only models that give one of these, separated by commas (open: `text`, `image`, `embeddings`,
-            `audio`, `video`, `rerank`, `decisions`, `speech`, `transcription`); `all` for every model. `text`
-            when left out.
-        offset: How many models of the list to skip. 0 when left out.
-        limit: How many models a page may have, at most 1,000. Without this and `offset` the vendor sends the
-            full list in one page.
-        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
-        x_open_router_title: The name under which the calling application is shown.
-        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
-            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+        output_modalities: Output modalities, separated by commas (open: `text`, `image`, `embeddings`, `audio`, `video`,
+            `rerank`, `decisions`, `speech`, `transcription`). Only models with one of them are listed; `all`
+            lists every model. `text` if omitted.
+        offset: Number of models to skip. 0 if omitted.
+        limit: Maximum number of models per page, up to 1,000. If this and `offset` are omitted, the vendor sends
+            the full list in one page.
+        http_referer: URL of the calling application. Without it, usage is not attributed to an application.
+        x_open_router_title: Display name of the calling application.
+        x_open_router_categories: Categories of the calling application, separated by commas. Lower case with hyphens, at most 30
+            characters each, at most 2 per request and 10 per application. Unknown categories are dropped.
 
     Returns:
         The answer: its status, headers, bytes, and the body as the contract describes it.
@@ -160,26 +160,26 @@ def sync(
 ) -> ErrorResponse | ModelList | None:
     """List the models.
 
-    Lists the models, page by page. Without `output_modalities` only models that write text are listed, and no
-    model that ranks: ask for `rerank`.
+    List the models, page by page. Without `output_modalities`, only models that output text are listed. Set
+    it to `rerank` to list rerank models.
 
-    There is a next page as long as `links.next` is not null. Send the key to no address that an answer names:
-    ask for the next page with an `offset`, which is the number of models that came so far.
+    There is a next page if `links.next` is not null. Request it with `offset`, the number of models received
+    so far. Do not send the key to a URL from a response.
 
-    The vendor answers this without a key too. Serving it is not needed to be a server of `/rerank`.
+    The vendor does not require a key for this operation. A server of `/rerank` does not need it.
 
     Args:
         client: The client that sends the request.
-        output_modalities: Only models that give one of these, separated by commas (open: `text`, `image`, `embeddings`,
-            `audio`, `video`, `rerank`, `decisions`, `speech`, `transcription`); `all` for every model. `text`
-            when left out.
-        offset: How many models of the list to skip. 0 when left out.
-        limit: How many models a page may have, at most 1,000. Without this and `offset` the vendor sends the
-            full list in one page.
-        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
-        x_open_router_title: The name under which the calling application is shown.
-        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
-            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+        output_modalities: Output modalities, separated by commas (open: `text`, `image`, `embeddings`, `audio`, `video`,
+            `rerank`, `decisions`, `speech`, `transcription`). Only models with one of them are listed; `all`
+            lists every model. `text` if omitted.
+        offset: Number of models to skip. 0 if omitted.
+        limit: Maximum number of models per page, up to 1,000. If this and `offset` are omitted, the vendor sends
+            the full list in one page.
+        http_referer: URL of the calling application. Without it, usage is not attributed to an application.
+        x_open_router_title: Display name of the calling application.
+        x_open_router_categories: Categories of the calling application, separated by commas. Lower case with hyphens, at most 30
+            characters each, at most 2 per request and 10 per application. Unknown categories are dropped.
 
     Returns:
         The body as the contract describes it for the status, or None (see `Response`).
@@ -211,26 +211,26 @@ async def asyncio_detailed(
 ) -> Response[ErrorResponse | ModelList]:
     """List the models.
 
-    Lists the models, page by page. Without `output_modalities` only models that write text are listed, and no
-    model that ranks: ask for `rerank`.
+    List the models, page by page. Without `output_modalities`, only models that output text are listed. Set
+    it to `rerank` to list rerank models.
 
-    There is a next page as long as `links.next` is not null. Send the key to no address that an answer names:
-    ask for the next page with an `offset`, which is the number of models that came so far.
+    There is a next page if `links.next` is not null. Request it with `offset`, the number of models received
+    so far. Do not send the key to a URL from a response.
 
-    The vendor answers this without a key too. Serving it is not needed to be a server of `/rerank`.
+    The vendor does not require a key for this operation. A server of `/rerank` does not need it.
 
     Args:
         client: The client that sends the request.
-        output_modalities: Only models that give one of these, separated by commas (open: `text`, `image`, `embeddings`,
-            `audio`, `video`, `rerank`, `decisions`, `speech`, `transcription`); `all` for every model. `text`
-            when left out.
-        offset: How many models of the list to skip. 0 when left out.
-        limit: How many models a page may have, at most 1,000. Without this and `offset` the vendor sends the
-            full list in one page.
-        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
-        x_open_router_title: The name under which the calling application is shown.
-        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
-            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+        output_modalities: Output modalities, separated by commas (open: `text`, `image`, `embeddings`, `audio`, `video`,
+            `rerank`, `decisions`, `speech`, `transcription`). Only models with one of them are listed; `all`
+            lists every model. `text` if omitted.
+        offset: Number of models to skip. 0 if omitted.
+        limit: Maximum number of models per page, up to 1,000. If this and `offset` are omitted, the vendor sends
+            the full list in one page.
+        http_referer: URL of the calling application. Without it, usage is not attributed to an application.
+        x_open_router_title: Display name of the calling application.
+        x_open_router_categories: Categories of the calling application, separated by commas. Lower case with hyphens, at most 30
+            characters each, at most 2 per request and 10 per application. Unknown categories are dropped.
 
     Returns:
         The answer: its status, headers, bytes, and the body as the contract describes it.
@@ -262,26 +262,26 @@ async def asyncio(
 ) -> ErrorResponse | ModelList | None:
     """List the models.
 
-    Lists the models, page by page. Without `output_modalities` only models that write text are listed, and no
-    model that ranks: ask for `rerank`.
+    List the models, page by page. Without `output_modalities`, only models that output text are listed. Set
+    it to `rerank` to list rerank models.
 
-    There is a next page as long as `links.next` is not null. Send the key to no address that an answer names:
-    ask for the next page with an `offset`, which is the number of models that came so far.
+    There is a next page if `links.next` is not null. Request it with `offset`, the number of models received
+    so far. Do not send the key to a URL from a response.
 
-    The vendor answers this without a key too. Serving it is not needed to be a server of `/rerank`.
+    The vendor does not require a key for this operation. A server of `/rerank` does not need it.
 
     Args:
         client: The client that sends the request.
-        output_modalities: Only models that give one of these, separated by commas (open: `text`, `image`, `embeddings`,
-            `audio`, `video`, `rerank`, `decisions`, `speech`, `transcription`); `all` for every model. `text`
-            when left out.
-        offset: How many models of the list to skip. 0 when left out.
-        limit: How many models a page may have, at most 1,000. Without this and `offset` the vendor sends the
-            full list in one page.
-        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
-        x_open_router_title: The name under which the calling application is shown.
-        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
-            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+        output_modalities: Output modalities, separated by commas (open: `text`, `image`, `embeddings`, `audio`, `video`,
+            `rerank`, `decisions`, `speech`, `transcription`). Only models with one of them are listed; `all`
+            lists every model. `text` if omitted.
+        offset: Number of models to skip. 0 if omitted.
+        limit: Maximum number of models per page, up to 1,000. If this and `offset` are omitted, the vendor sends
+            the full list in one page.
+        http_referer: URL of the calling application. Without it, usage is not attributed to an application.
+        x_open_router_title: Display name of the calling application.
+        x_open_router_categories: Categories of the calling application, separated by commas. Lower case with hyphens, at most 30
+            characters each, at most 2 per request and 10 per application. Unknown categories are dropped.
 
     Returns:
         The body as the contract describes it for the status, or None (see `Response`).

@@ -101,20 +101,20 @@ def sync_detailed(
     x_open_router_title: str | Unset = UNSET,
     x_open_router_categories: str | Unset = UNSET,
 ) -> Response[ErrorResponse | RerankResponse]:
-    """Order documents by relevance to a query.
+    """Rank documents by relevance to a query.
 
-    Ranks the documents by their relevance to the query. The answer lists the most relevant first and points
-    back to each document by its position in the request.
+    Rank the documents by their relevance to the query. The response lists the most relevant first and refers
+    to each document by its position in the request.
 
-    Without `top_n` every document is ranked; a `top_n` above the number of documents is as good as none.
+    Without `top_n`, all documents are returned. A `top_n` above the number of documents has the same effect.
 
     Args:
         client: The client that sends the request.
-        body: A query and the documents to order by their relevance to it.
-        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
-        x_open_router_title: The name under which the calling application is shown.
-        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
-            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+        body: A query, and the documents to rank by their relevance to it.
+        http_referer: URL of the calling application. Without it, usage is not attributed to an application.
+        x_open_router_title: Display name of the calling application.
+        x_open_router_categories: Categories of the calling application, separated by commas. Lower case with hyphens, at most 30
+            characters each, at most 2 per request and 10 per application. Unknown categories are dropped.
 
     Returns:
         The answer: its status, headers, bytes, and the body as the contract describes it.
@@ -140,20 +140,20 @@ def sync(
     x_open_router_title: str | Unset = UNSET,
     x_open_router_categories: str | Unset = UNSET,
 ) -> ErrorResponse | RerankResponse | None:
-    """Order documents by relevance to a query.
+    """Rank documents by relevance to a query.
 
-    Ranks the documents by their relevance to the query. The answer lists the most relevant first and points
-    back to each document by its position in the request.
+    Rank the documents by their relevance to the query. The response lists the most relevant first and refers
+    to each document by its position in the request.
 
-    Without `top_n` every document is ranked; a `top_n` above the number of documents is as good as none.
+    Without `top_n`, all documents are returned. A `top_n` above the number of documents has the same effect.
 
     Args:
         client: The client that sends the request.
-        body: A query and the documents to order by their relevance to it.
-        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
-        x_open_router_title: The name under which the calling application is shown.
-        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
-            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+        body: A query, and the documents to rank by their relevance to it.
+        http_referer: URL of the calling application. Without it, usage is not attributed to an application.
+        x_open_router_title: Display name of the calling application.
+        x_open_router_categories: Categories of the calling application, separated by commas. Lower case with hyphens, at most 30
+            characters each, at most 2 per request and 10 per application. Unknown categories are dropped.
 
     Returns:
         The body as the contract describes it for the status, or None (see `Response`).
@@ -179,20 +179,20 @@ async def asyncio_detailed(
     x_open_router_title: str | Unset = UNSET,
     x_open_router_categories: str | Unset = UNSET,
 ) -> Response[ErrorResponse | RerankResponse]:
-    """Order documents by relevance to a query.
+    """Rank documents by relevance to a query.
 
-    Ranks the documents by their relevance to the query. The answer lists the most relevant first and points
-    back to each document by its position in the request.
+    Rank the documents by their relevance to the query. The response lists the most relevant first and refers
+    to each document by its position in the request.
 
-    Without `top_n` every document is ranked; a `top_n` above the number of documents is as good as none.
+    Without `top_n`, all documents are returned. A `top_n` above the number of documents has the same effect.
 
     Args:
         client: The client that sends the request.
-        body: A query and the documents to order by their relevance to it.
-        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
-        x_open_router_title: The name under which the calling application is shown.
-        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
-            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+        body: A query, and the documents to rank by their relevance to it.
+        http_referer: URL of the calling application. Without it, usage is not attributed to an application.
+        x_open_router_title: Display name of the calling application.
+        x_open_router_categories: Categories of the calling application, separated by commas. Lower case with hyphens, at most 30
+            characters each, at most 2 per request and 10 per application. Unknown categories are dropped.
 
     Returns:
         The answer: its status, headers, bytes, and the body as the contract describes it.
@@ -218,20 +218,20 @@ async def asyncio(
     x_open_router_title: str | Unset = UNSET,
     x_open_router_categories: str | Unset = UNSET,
 ) -> ErrorResponse | RerankResponse | None:
-    """Order documents by relevance to a query.
+    """Rank documents by relevance to a query.
 
-    Ranks the documents by their relevance to the query. The answer lists the most relevant first and points
-    back to each document by its position in the request.
+    Rank the documents by their relevance to the query. The response lists the most relevant first and refers
+    to each document by its position in the request.
 
-    Without `top_n` every document is ranked; a `top_n` above the number of documents is as good as none.
+    Without `top_n`, all documents are returned. A `top_n` above the number of documents has the same effect.
 
     Args:
         client: The client that sends the request.
-        body: A query and the documents to order by their relevance to it.
-        http_referer: The URL of the calling application. Usage is attributed to an application only with this.
-        x_open_router_title: The name under which the calling application is shown.
-        x_open_router_categories: Categories of the calling application, separated by commas: lower case with hyphens, at most 30
-            characters each, at most 2 in a request and 10 for an application. Unknown ones are dropped.
+        body: A query, and the documents to rank by their relevance to it.
+        http_referer: URL of the calling application. Without it, usage is not attributed to an application.
+        x_open_router_title: Display name of the calling application.
+        x_open_router_categories: Categories of the calling application, separated by commas. Lower case with hyphens, at most 30
+            characters each, at most 2 per request and 10 per application. Unknown categories are dropped.
 
     Returns:
         The body as the contract describes it for the status, or None (see `Response`).
