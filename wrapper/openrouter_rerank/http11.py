@@ -107,17 +107,17 @@ class _Http11(Generic[S]):
         is_open = self._stream is not None and not self._stream.get_extra_info("is_readable")
         return monotonic() > self._expires or not is_open
 
-    def _begin(self, request: WireRequest) -> tuple[bytes, bytes]:
-        """Return the head and the body of a request."""
+    def _parts(self, request: WireRequest) -> Iterator[bytes]:
+        """Yield the head and the body of a request."""
         self._is_idle = False
         state = self._state
         try:
-            sent = h11.Request(method=request.method, target=request.url.target, headers=request.headers)
-            head, body = state.send(sent), state.send(h11.Data(request.content))
+            head = h11.Request(method=request.method, target=request.url.target, headers=request.headers)
+            yield state.send(head) or b""
+            yield state.send(h11.Data(request.content)) or b""
             state.send(h11.EndOfMessage())
         except h11.LocalProtocolError as error:
             raise httpcore.LocalProtocolError(str(error)) from error
-        return head or b"", body or b""
 
     def event(self) -> Any:
         """Return the next event of the response, or `h11.NEED_DATA`."""
@@ -160,8 +160,8 @@ class Http11(_Http11[httpcore.NetworkStream]):
         if stream is None:
             stream = self._stream = self._connect(request)
         try:
-            # At once, as a server on the same machine then reads the head while the body is sent.
-            for part in self._begin(request):
+            # One by one, as a server on the same machine then reads the head while the body is made.
+            for part in self._parts(request):
                 stream.write(part)
         except httpcore.WriteError:  # it may have responded before it closed the connection
             self._is_cut = True
@@ -192,7 +192,7 @@ class AsyncHttp11(_Http11[httpcore.AsyncNetworkStream]):
             stream = self._stream = await self._connect(request)
         try:
             # By one system call, which is faster with many requests in flight.
-            await stream.write(b"".join(self._begin(request)), request.extensions["timeout"].get("write"))
+            await stream.write(b"".join(self._parts(request)), request.extensions["timeout"].get("write"))
         except httpcore.WriteError:
             self._is_cut = True
         while type(event := self.event()) is not h11.Response:
