@@ -34,7 +34,7 @@ from httpcore._backends.sync import SyncStream  # private, but what httpcore its
 
 from openrouter_rerank import forks
 from openrouter_rerank.certificates import Verify, ssl_context
-from openrouter_rerank.http11 import AsyncHttp11, Http11, WireRequest
+from openrouter_rerank.http11 import AsyncHttp11, FixedHeaders, Http11, WireRequest
 from openrouter_rerank.network import connect
 from openrouter_rerank.operations import Answer, Failure, Outcome, Secrets, Send
 from openrouter_rerank.proxies import SOCKS_ERRORS, Proxy
@@ -104,7 +104,7 @@ class _OwnConnections:
         self._url = _Url(httpx.URL(self.url))
         self._host = (b"Host", httpx.URL(self.url).netloc)
         self._headers = headers
-        self._lines = self._encoded(headers)
+        self._fixed = self._encoded(headers)
         self._closed = False
         # Read once for all connections, as reading certificates takes longer than a call. A path is always read, so that a
         # wrong one raises here.
@@ -117,16 +117,14 @@ class _OwnConnections:
             "keepalive_expiry": _IDLE,
         }
 
-    def _encoded(self, headers: Secrets) -> list[tuple[bytes, bytes]]:
-        return [
-            self._host,
-            *((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()),
-        ]
+    def _encoded(self, headers: Secrets) -> FixedHeaders:
+        lines = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        has_host = any(name.lower() == b"host" for name, _ in lines)
+        return FixedHeaders(lines if has_host else [self._host, *lines])
 
     def _request(self, step: Send, timeouts: Mapping[str, float]) -> WireRequest:
-        lines = self._lines if step.headers is self._headers else self._encoded(step.headers)
-        if step.method == "POST":
-            lines = [*lines, (b"Content-Length", str(len(step.content)).encode())]
+        headers = self._fixed if step.headers is self._headers else self._encoded(step.headers)
+        lines = headers.with_length(len(step.content)) if step.method == "POST" else headers.lines
         url = self._url if step.url is None else _Url(httpx.URL(step.url))
         return WireRequest(step.method, url, lines, step.content, {"timeout": timeouts})
 

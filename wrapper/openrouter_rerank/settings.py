@@ -318,10 +318,14 @@ def merged(base: Secrets, extra: Mapping[str, str] | None, where: str) -> Secret
                 f"{where}: the header {shown!r} is not printable ASCII, or has a blank at an end; change it"
             )
             raise ValueError(message)
+        if name.lower() in _FRAMING:
+            message = f"{where}: the header {shown!r} follows from the body of each request; leave it out"
+            raise ValueError(message)
     replaced = {name.lower() for name in added}
     return Secrets({name: value for name, value in base.items() if name.lower() not in replaced} | added)
 
 
+_FRAMING = ("content-length", "transfer-encoding")
 # RFC 9110, sections 5.1 and 5.5; of the values only what is ASCII, as servers disagree on the rest.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?|")

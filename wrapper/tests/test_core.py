@@ -235,6 +235,15 @@ def test_headers_that_cannot_be_sent(name: str, value: str) -> None:
         h11.Request(method="POST", target="/", headers=[("Host", "h"), (name, headers[name])])
 
 
+@pytest.mark.parametrize("name", ["Content-Length", "content-length", "Transfer-Encoding"])
+def test_headers_that_follow_from_the_body(name: str) -> None:
+    """A header that would contradict the body is refused, in the constructor and in a call."""
+    with pytest.raises(ValueError, match=f"^extra_headers: the header '{name}' follows from the body"):
+        settings(extra_headers={name: "5"})
+    with pytest.raises(ValueError, match=f"^extra_headers: the header '{name}' follows from the body"):
+        next(call(settings(), extra_headers={name: "5"}))
+
+
 # The address
 
 HOST = "https://h.example"

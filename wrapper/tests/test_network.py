@@ -528,6 +528,17 @@ def test_a_server_that_sends_more_later(shell: Shell) -> None:
         assert rank("second", ["a"]).model == "second"
 
 
+@pytest.mark.parametrize("name", ["Host", "host"])
+def test_another_host(name: str, any_shell: Shell) -> None:
+    """A header Host of the caller's replaces ours, for a server that has several names at one address."""
+    with serving(well) as server:
+        with any_shell.open(base_url=server.url, extra_headers={name: "other.example"}) as rank:
+            assert rank("q", ["a"]).indices == [0]
+        with any_shell.open(base_url=server.url) as rank:
+            assert rank("q", ["a"], extra_headers={name: "third.example"}).indices == [0]
+    assert [request.headers["host"] for request in server.requests] == ["other.example", "third.example"]
+
+
 def test_informational_responses(any_shell: Shell) -> None:
     """Those before a response are passed over, and the connection is reused."""
 
