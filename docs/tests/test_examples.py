@@ -1,6 +1,7 @@
 """Every example of the README and of docs/ is run, here or where a comment names."""
 
 import os
+import pydoc
 import re
 import shutil
 import subprocess
@@ -366,3 +367,21 @@ def test_the_pages_of_the_programs():
         check=False,
     )
     assert written.returncode == 0, written.stdout + written.stderr
+
+
+FRAMEWORKS = ("langchain", "llama_index", "haystack", "ray")
+DIRECTIVE = re.compile(
+    r"^\.\. (?:py:)?(currentmodule|auto(?:class|function|data|exception|method|attribute))::\s+(\S+)",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/api").glob("*.md")), ids=lambda page: page.stem)
+def test_the_objects_of_the_reference_exist(page: Path):
+    """The reference names no object that was renamed; `nox -s docs` alone would notice."""
+    module = ""
+    for kind, name in DIRECTIVE.findall(page.read_text("utf-8")):
+        if kind == "currentmodule":
+            module = name
+        elif not set(FRAMEWORKS) & set(f"{module}.{name}".split(".")):
+            assert pydoc.locate(name) is not None or pydoc.locate(f"{module}.{name}") is not None, name
