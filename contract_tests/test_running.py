@@ -877,7 +877,7 @@ def test_command_lists_the_rules():
 
 
 @pytest.fixture
-def interrupting(monkeypatch) -> httpx.MockTransport:
+def interrupting(monkeypatch) -> Generator[httpx.MockTransport]:
     """Return the reference, which presses Ctrl-C at its tenth request, and answers no later one before the check has noticed."""
     reference, count = ReferenceTransport(Reference(keys={KEY})), iter(range(10_000))
     budgets: list[Budget] = []
@@ -890,12 +890,14 @@ def interrupting(monkeypatch) -> httpx.MockTransport:
         number = next(count)
         if number == 9:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        if number >= 9:
-            budgets[0].interrupted.wait(60)
+        if number >= 9 and not budgets[0].interrupted.wait(60):
+            raise httpx.ConnectError("the check did not notice Ctrl-C")
         return reference.handle_request(request)
 
     monkeypatch.setattr("rerank_conformance.running.Budget", budget)
-    return httpx.MockTransport(handle)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    yield httpx.MockTransport(handle)
+    signal.signal(signal.SIGINT, before)
 
 
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="a thread cannot be sent a signal there")
