@@ -226,7 +226,7 @@ def test_numbers_that_compare_with_nothing(option, value):
     """With a tolerance of NaN no two scores would differ; nothing is sent."""
     done = CliRunner().invoke(main, ["check", "http://127.0.0.1:9", "--quick", option, value])
     assert done.exit_code == 2
-    assert f"{option}: {value} is not a number" in done.output
+    assert f"{option}: {value} is not allowed; pass a finite number" in done.output
 
 
 @pytest.mark.parametrize("option", ["--key-env", "--key-file"])

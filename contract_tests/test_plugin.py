@@ -120,7 +120,7 @@ def test_a_timeout_that_is_no_number(tmp_path):
     """It is bad usage, and not an error of each rule."""
     done = run(tmp_path, "--target", "http://127.0.0.1:9", "--target-timeout", "nan")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "--target-timeout: nan is not a number above 0" in done.stderr
+    assert "--target-timeout: nan is not allowed; pass a finite number above 0" in done.stderr
 
 
 def test_a_known_failure(tmp_path):
@@ -242,8 +242,12 @@ def test_without_a_target(tmp_path):
         (["http://127.0.0.1:9", "--target-contract-version", "0.9.0"], "", "1.0.0"),
         (["http://127.0.0.1:9", "--target-expected-failures", "none.txt"], "", "none.txt"),
         (["http://127.0.0.1:9", "--target-base-path", "/v1"], "", "add the path to the URL"),
-        (["http://127.0.0.1:9", "--target-dialect", "cohere"], "", "use one of openrouter, cohere-v2"),
-        (["os:path", "--target-base-path", "v1"], "", "does not begin with /"),
+        (
+            ["http://127.0.0.1:9", "--target-dialect", "cohere"],
+            "",
+            "--target-dialect: 'cohere' is not a dialect; use one of openrouter, cohere-v2",
+        ),
+        (["os:path", "--target-base-path", "v1"], "", "--target-base-path: 'v1' does not begin with /"),
         (["os:path", "--target-base-path", "/v1?a=b"], "", "has a query"),
         (["localhost:8000"], "", "a URL that begins with http://"),
     ],

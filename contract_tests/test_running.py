@@ -758,6 +758,18 @@ def test_a_level_decides(level, expected):
     assert all(example.curl for example in failed.examples)
 
 
+@pytest.mark.parametrize("number", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["timeout", "rate", "tolerance"])
+def test_a_number_that_is_not_allowed(name, number):
+    """It is refused before anything is sent; only a tolerance of 0 has a meaning."""
+    if (name, number) == ("tolerance", 0.0):
+        assert check(Reference(), quick=True, rules=["acceptance.plain"], tolerance=number).exit_code == 0
+        return
+    bound = "from 0" if name == "tolerance" else "above 0"
+    with pytest.raises(ValueError, match=f"^{name}: {number} is not allowed; pass a finite number {bound}$"):
+        check(httpx.MockTransport(lambda _: pytest.fail("a request was sent")), **{name: number})
+
+
 def test_an_unknown_level():
     """A level that does not exist is refused before anything is sent."""
     with pytest.raises(ValueError, match="level: 'perfect' is not a conformance level; use one of ranking"):

@@ -165,7 +165,7 @@ class Exchange:
         if self.lasting:
             return None
         if self.outcome.status in TRANSIENT:
-            return f"answered {self.outcome.status} at every repeat"
+            return f"answered {self.outcome.status} each time that it was sent"
         if transient_status(self.probe, self.outcome) is not None:
             error = self.outcome.value["error"]
             code = error.get("code") if isinstance(error, dict) else None

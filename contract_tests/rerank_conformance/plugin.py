@@ -188,11 +188,11 @@ def _imported(target: str, config: pytest.Config) -> Any:
 
 
 def _settings(config: pytest.Config) -> dict[str, Any]:
-    from rerank_conformance.dialects import CANONICAL, codec  # noqa: PLC0415 - likewise
+    from rerank_conformance.dialects import CANONICAL  # noqa: PLC0415 - see the module
     from rerank_conformance.dialects.rules import ids  # noqa: PLC0415 - likewise
-    from rerank_conformance.expected import read_expected  # noqa: PLC0415 - see the module
+    from rerank_conformance.expected import read_expected  # noqa: PLC0415 - likewise
     from rerank_conformance.rules import rule_set  # noqa: PLC0415 - likewise
-    from rerank_conformance.target import base_path_problem  # noqa: PLC0415 - likewise
+    from rerank_conformance.running import CheckSettings  # noqa: PLC0415 - likewise
 
     option = config.getoption
     names = (
@@ -211,9 +211,6 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
     settings: dict[str, Any] = {
         name: option(f"target_{name}") for name in names if option(f"target_{name}") is not None
     }
-    if problem := base_path_problem(settings.get("base_path", "")):
-        msg = f"--target-base-path: {problem}"
-        raise pytest.UsageError(msg)
     settings["key_env"] = option("target_key_env")
     if not str(settings["key_env"]).isidentifier():
         msg = "--target-key-env: no environment variable has this name; pass the name, not the key"
@@ -226,9 +223,10 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
             msg = f"--target-contract-version: {error}"
             raise pytest.UsageError(msg) from error
     try:
-        codec(settings.get("dialect", CANONICAL))
+        CheckSettings(**settings)
     except ValueError as error:
-        msg = f"--target-dialect: {str(error).removeprefix('dialect: ')}"
+        name, _, problem = str(error).partition(": ")
+        msg = f"--target-{name.replace('_', '-')}: {problem}"
         raise pytest.UsageError(msg) from error
     file: str | None = option("target_expected_failures")
     if file is not None:
@@ -236,13 +234,6 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
             settings["expected"] = read_expected(Path(file), ids(settings.get("dialect", CANONICAL)))
         except (ValueError, OSError) as error:
             raise pytest.UsageError(str(error)) from error
-    from rerank_conformance.running import CheckSettings  # noqa: PLC0415 - see the module
-
-    try:
-        CheckSettings(**settings)
-    except ValueError as error:
-        msg = f"--target-{error}"
-        raise pytest.UsageError(msg) from error
     return settings
 
 

@@ -102,14 +102,16 @@ class CheckSettings:
     def __post_init__(self) -> None:
         """Raise if a level, dialect, base path or number is invalid, before anything is sent."""
         dialects.codec(self.dialect)
-        for name, value in (("timeout", self.timeout), ("tolerance", self.tolerance), ("rate", self.rate)):
+        for name, value, bound in (
+            ("timeout", self.timeout, "above 0"),
+            ("tolerance", self.tolerance, "from 0"),
+            ("rate", self.rate, "above 0"),
+        ):
             # A tolerance of NaN would let no two scores differ.
-            if value is not None and not (
-                isfinite(value) and (value > 0 or (name, value) == ("tolerance", 0))
-            ):
-                least = "from 0" if name == "tolerance" else "above 0"
-                message = f"{name}: {value!r} is not a number {least}; pass a finite one"
-                raise ValueError(message)
+            if value is None or (isfinite(value) and (value > 0 or (value == 0 and bound == "from 0"))):
+                continue
+            message = f"{name}: {value!r} is not allowed; pass a finite number {bound}"
+            raise ValueError(message)
         if problem := base_path_problem(self.base_path):
             message = f"base_path: {problem}"
             raise ValueError(message)
@@ -154,7 +156,7 @@ def check(target: Target, **settings: Any) -> Report:
 
     Args:
         target: The base URL of `/rerank`, an ASGI app, an httpx transport or a `Reference`.
-        settings: See `Settings`.
+        settings: See `CheckSettings`.
 
     Raises:
         TypeError: The target is none of these, or a setting is unknown.
