@@ -98,7 +98,7 @@ def test_what_does_not_show_is_escaped():
         (report(result("fail"), result()), "1 of 2 MUST rules failed."),
         (
             report(result("fail", level="SHOULD"), result()),
-            "1 SHOULD rule is broken, and --strict counts them.",
+            "1 SHOULD rule is broken, which --strict counts.",
         ),
         (report(result(), result(), verdict="conformant"), "All 2 MUST rules passed."),
         (

@@ -175,7 +175,7 @@ def _reason(report: Report, rules: Sequence[RuleResult]) -> str:
     if report.verdict == "nonconformant" and broken:
         return f"{len(broken)} of {len(musts)} MUST rules failed."
     if report.verdict == "nonconformant":
-        return f"{_rules(_of(rules, 'SHOULD', 'fail'), 'SHOULD')} broken, and --strict counts them."
+        return f"{_rules(_of(rules, 'SHOULD', 'fail'), 'SHOULD')} broken, which --strict counts."
     if report.verdict != "undecided":
         kept = len(_of(rules, "MUST", "pass"))
         if kept == len(musts) > 1:

@@ -232,7 +232,7 @@ _BY_ITSELF = ("rank-full", "rank-reversed", "rank-added", "rank-one", "rank-iden
 """Rankings of different lists; a server that gives a text the same score in all of them scores each text by itself."""
 _BY_ITSELF_WITHIN = 1e-6  # a larger difference may be due to a listwise model
 _OTHER_FORM_WITHIN = (
-    1e-4  # a server that ranks the JSON of an object instead of its text changes scores by little more
+    1e-4  # ranking the JSON of an object instead of its text may change scores by little more
 )
 _LONG_LISTS = ("rank-many", "rank-many-reversed", "rank-many-top")
 """Long lists of the same documents, which a server may score differently from short ones, for example in stages."""
@@ -416,7 +416,7 @@ def higher_in_long_lists(seen: Recording) -> Iterator[Judgement]:
 
 @rule("relation.higher-is-better", "A higher score means a more relevant document", _SCORE)
 def higher_is_better(seen: Recording) -> Iterator[Judgement]:
-    """Judge that the only relevant document is not last in each of several requests."""
+    """Judge that the relevant document is not the last one in every one of several requests."""
     last: list[Exchange] = []
     judged = 0
     for name, index in (("rank-full", 2), ("rank-other-query", 3), ("rank-reversed", 3)):
