@@ -108,9 +108,8 @@ def write_sums(types: Mapping[str, str]) -> list[str]:
 def main(contract: Path, destination: Path) -> None:
     """Write the module."""
     schemas: Mapping[str, Schema] = YAML(typ="safe").load(contract)["components"]["schemas"]
-    OWN["Usage"] |= schemas["RerankResponse"][
-        "properties"
-    ].keys()  # a row of `rerank batch` has the fields of both
+    # a row of `rerank batch` has the fields of both
+    OWN["Usage"] |= schemas["RerankResponse"]["properties"].keys()
     writer = Fields(schemas, lenient=True)
     classes, tables, names = list[str](), list[str](), dict[str, str]()
     for name, schema, table, bases, left_out, own in CLASSES:
@@ -122,7 +121,7 @@ def main(contract: Path, destination: Path) -> None:
         if table == "USAGE":
             classes += write_sums(types)
     rows = [f"    {ours!r}: {wire!r}," for ours, wire in names.items()]
-    about = '"""The names on the wire of the fields whose names are not valid in Python."""'
+    about = '"""The names on the wire of the fields that have another name in Python."""'
     tables.append("\n".join(["NAMES: dict[str, str] = {", *rows, "}", about]))
     parts = [HEADER, *writer.classes.values(), *classes, *tables]
     destination.write_text("\n\n\n".join(parts) + "\n", "utf-8")

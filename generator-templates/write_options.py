@@ -272,7 +272,7 @@ def summary(schema: Schema) -> str:
 
 
 def prose(schema: Schema) -> list[str]:
-    """Return a docstring of the description, the default and the example, indented; an empty string if there is no text."""
+    """Return a docstring of the description, the default and the example, indented; an empty list if there is no text."""
     text = text_of(schema)
     paragraphs = [text] if text else []
     if "default" in schema:
@@ -321,7 +321,7 @@ def main(contract: Path, destination: Path) -> None:
         f'CONTRACT_VERSION = {document["info"]["version"]!r}\n"""The version of the contract that this client follows."""',
         *writer.classes.values(),
         f'WIRE_TYPES: dict[str, Any] = {{\n{table}\n}}\n"""The type of each field, with its bounds, for msgspec."""',
-        f'NAMES: dict[str, str] = {{\n{names}\n}}\n"""The names on the wire of the fields whose names are not valid in Python."""',
+        f'NAMES: dict[str, str] = {{\n{names}\n}}\n"""The names on the wire of the fields that have another name in Python."""',
         f'SUMMARIES: dict[str, str] = {{\n{summaries}\n}}\n"""A sentence about each field."""',
         f'OPEN: tuple[Any, ...] = ({is_open})\n"""The objects that accept keys which the contract does not name."""',
     ]

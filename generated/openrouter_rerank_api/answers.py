@@ -123,4 +123,4 @@ USAGE: dict[str, Any] = {
 
 
 NAMES: dict[str, str] = {}
-"""The names on the wire of the fields whose names are not valid in Python."""
+"""The names on the wire of the fields that have another name in Python."""
