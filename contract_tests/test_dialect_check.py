@@ -326,9 +326,7 @@ def send(translated: Translated, probe: Probe) -> Exchange:
 
 def json_answer(value: object) -> ReceivedResponse:
     """Return an answer of the check."""
-    from rerank_conformance.exchanges import ReceivedResponse as Received
-
-    return Received(200, {"content-type": "application/json"}, json.dumps(value).encode())
+    return ReceivedResponse(200, {"content-type": "application/json"}, json.dumps(value).encode())
 
 
 LIMITS: dict[str, tuple[object, int]] = {

@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 import pytest
 from click.testing import CliRunner
@@ -122,9 +123,18 @@ def test_schemathesis_fails(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(RuntimeError, match=r"^schemathesis could not make its requests: .*#/none") as raised:
         generation._cases(json.dumps(document), 0, 1)
     assert len(str(raised.value).splitlines()) == 1
+    with pytest.raises(RuntimeError, match=r"^schemathesis could not make its requests: msgspec") as raised:
+        generation._cases("{}", cast("int", "no seed"), 1)  # ends with a traceback
+    assert len(str(raised.value).splitlines()) == 1
     monkeypatch.setattr(sys, "executable", str(Path(__file__).parent / "absent"))
     with pytest.raises(RuntimeError, match=r"^schemathesis could not make its requests: FileNotFoundError"):
         generation._cases("{}", 0, 1)
+
+
+def test_a_group_of_errors():
+    """The errors of a group are named, each in one line."""
+    group = ExceptionGroup("both", [ValueError("a\nb"), TypeError("c")])
+    assert cases._reason(group) == "ExceptionGroup: both (2 sub-exceptions); ValueError: a b; TypeError: c"
 
 
 def test_requests_do_not_depend_on_the_callers_modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
