@@ -212,15 +212,19 @@ def test_a_damaged_file_is_made_again(damage, folder: Path, simple: list[int]):
     assert list(folder.iterdir()) == [file]
 
 
-@pytest.mark.parametrize("change", ["seed", "examples", "contract", "version"])
+@pytest.mark.parametrize("change", ["seed", "examples", "contract", "version", "source", "Python"])
 def test_what_shapes_requests_names_the_file(
     change: str, folder: Path, simple: list[int], monkeypatch: pytest.MonkeyPatch
 ):
-    """Another seed, number, contract or version of a package that makes them has a file of its own."""
+    """Another seed, number, contract, version of a package that makes them, source or Python has a file of its own."""
     anew()
     cases_of.cache_clear()
     if change == "version":
         monkeypatch.setattr(generation, "version", lambda name: "0")
+    elif change == "source":
+        monkeypatch.setattr(cases, "__file__", __file__)
+    elif change == "Python":
+        monkeypatch.setattr(sys, "version", "another")
     generated(
         "m",
         4 if change == "seed" else 3,
