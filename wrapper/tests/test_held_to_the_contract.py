@@ -2,9 +2,11 @@
 
 import importlib
 import inspect
+import json
 import keyword
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import attrs
@@ -313,3 +315,20 @@ def test_names_of_the_facade_are_kept_from_the_contract(schema, ours, fields, mo
     assert sides(ours - fields, set(templates.OWN[schema])) == []
     assert {templates.python_name(name, schema) for name in fields} <= fields
     assert all(templates.python_name(name, schema) == f"{name}_" for name in ours - fields)
+
+
+def test_a_field_of_usage_with_the_name_of_a_field_of_the_answer(monkeypatch, tmp_path):
+    """It gets an underscore, as a row of `rerank batch` has the fields of both."""
+    pytest.importorskip("ruamel.yaml", reason="the templates read the contract with it")
+    monkeypatch.syspath_prepend(ROOT / "generator-templates")
+    templates = importlib.import_module("write_answers")
+    monkeypatch.setitem(templates.OWN, "Usage", templates.OWN["Usage"])  # it is changed
+    document = deepcopy(contract.load().document)
+    document["components"]["schemas"]["Usage"]["properties"]["provider"] = {"type": "string"}
+    (tmp_path / "openapi.yaml").write_text(json.dumps(document), "utf-8")
+
+    templates.main(tmp_path / "openapi.yaml", tmp_path / "answers.py")
+
+    written = (tmp_path / "answers.py").read_text("utf-8")
+    assert "    provider_: str | None = None\n" in written
+    assert "    'provider_': 'provider',\n" in written
