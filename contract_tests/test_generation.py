@@ -147,6 +147,10 @@ def test_requests_do_not_depend_on_the_callers_modules(monkeypatch: pytest.Monke
     before = anew(cache=False)
     monkeypatch.setitem(sys.modules, "ours", module)
     assert anew(cache=False) == before
+    # the same in the process that generates, which has the caller's path
+    (tmp_path / "sitecustomize.py").write_text("import ours\n", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert anew(cache=False) == before
 
 
 def test_the_file_is_plain_and_has_no_secret(folder: Path, simple: list[int]):

@@ -82,7 +82,10 @@ def _generate(order: Order) -> Iterator[Any]:
 
 @contextmanager
 def without_local_constants() -> Generator[None]:
-    """Keep Hypothesis from using literals of the caller's modules: they differ between callers, and may be secrets."""
+    """Keep Hypothesis from using literals of modules outside of site-packages.
+
+    They are ours in a checkout, and those of the caller's `sitecustomize`; they would change the requests.
+    """
     providers: Any = import_module("hypothesis.internal.conjecture.providers")
     found = getattr(providers, "_get_local_constants", None)
     if found is None:
