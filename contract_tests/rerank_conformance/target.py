@@ -49,17 +49,8 @@ _REPEATS = 2  # of a request that was answered with 500; a 500 that comes each t
 _LATER = frozenset({408, 429, 503, 529})  # overload: every request waits; after other statuses, only this one
 _PAUSING: tuple[Form, ...] = ("after-pause",)
 _PAUSE = 0.05  # seconds before the first repeat of a request; doubled for each further one
-_PAUSES = (
-    _PAUSE,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.0,
-)  # seconds before the repeats of a request that was refused without Retry-After
-_GIVEN_UP = (
-    3  # refused requests given up in a row, after which nothing is repeated until a request is answered
-)
+_PAUSES = (_PAUSE, 0.1, 0.25, 0.5, 1.0, 2.0)  # seconds before repeats after refusals without Retry-After
+_GIVEN_UP = 3  # refused requests given up in a row; then nothing is repeated until a request is answered
 _HANGS = 3  # timeouts in a row of requests that were alone in flight, after which nothing more is sent
 _HANGS_IN_ALL = 8  # such timeouts in all, after which nothing more is sent
 _SHORTEST_SECRET = 8

@@ -231,9 +231,7 @@ def _is_off(full: Sequence[float], back: Sequence[float], places: int) -> bool:
 _BY_ITSELF = ("rank-full", "rank-reversed", "rank-added", "rank-one", "rank-identical")
 """Rankings of different lists; a server that gives a text the same score in all of them scores each text by itself."""
 _BY_ITSELF_WITHIN = 1e-6  # a larger difference may be due to a listwise model
-_OTHER_FORM_WITHIN = (
-    1e-4  # ranking the JSON of an object instead of its text may change scores by little more
-)
+_OTHER_FORM_WITHIN = 1e-4  # small, as a server that ranks the JSON of an object moves scores only a little
 _LONG_LISTS = ("rank-many", "rank-many-reversed", "rank-many-top")
 """Long lists of the same documents, which a server may score differently from short ones, for example in stages."""
 
