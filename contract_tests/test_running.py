@@ -902,7 +902,8 @@ def interrupting(monkeypatch) -> Generator[httpx.MockTransport]:
         number = next(count)
         if number == 9:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        if number >= 9 and not budgets[0].interrupted.wait(60):
+        # only the first request waits, so that a check that never notices ends
+        if number >= 9 and not budgets[0].interrupted.wait(60 if number == 9 else 0):
             raise httpx.ConnectError("the check did not notice Ctrl-C")
         return reference.handle_request(request)
 
@@ -927,6 +928,25 @@ def test_an_interrupted_check_has_a_report(interrupting, rules):
     assert rules or "was not sent: the check was interrupted" in {
         rule.reason for rule in report.of("undecided")
     }
+
+
+@on_posix
+def test_ctrl_c_while_the_check_starts(interrupting, monkeypatch):
+    """Ctrl-C that comes before the check waits for its thread ends the requests too."""
+    start = threading.Thread.start
+
+    def start_slowly(thread):
+        start(thread)
+        if thread.name == "rerank-conformance":
+            threading.Event().wait(60)  # until Ctrl-C
+
+    monkeypatch.setattr(threading.Thread, "start", start_slowly)
+    try:
+        report = check(interrupting, key=KEY, quick=True, partial=True)
+    except KeyboardInterrupt:  # it would end pytest
+        pytest.fail("the check did not handle Ctrl-C")
+    assert report.exit_code == 2
+    assert report.requests < 40
 
 
 @on_posix

@@ -190,12 +190,12 @@ def check(target: Target, **settings: Any) -> Report:
 
     # a thread of its own, as an event loop may be running in this one
     thread = threading.Thread(target=run, name="rerank-conformance", daemon=True)
-    thread.start()
     try:
+        thread.start()  # waits for the thread, so that Ctrl-C may come here too
         ended.wait()
     except KeyboardInterrupt:
         interrupted.set()
-        if not chosen.partial:
+        if not chosen.partial or thread.ident is None:  # None if the thread never ran
             raise
         ended.wait()
     if failed:
