@@ -707,6 +707,20 @@ OTHER: dict[str, tuple[Any, Any, set[tuple[str, str]]]] = {
         {"oneOf": [{"$ref": "#/components/schemas/Other"}], "discriminator": {"propertyName": "a"}},
         {("discriminator", "POST /rerank request x")},
     ),
+    "a second name of a mapped branch": (
+        {
+            "oneOf": [{"$ref": "#/components/schemas/Thing"}],
+            "discriminator": {"propertyName": "a", "mapping": {"t": "#/components/schemas/Thing"}},
+        },
+        {
+            "oneOf": [{"$ref": "#/components/schemas/Thing"}],
+            "discriminator": {
+                "propertyName": "a",
+                "mapping": {"t": "#/components/schemas/Thing", "Thing": "#/components/schemas/Thing"},
+            },
+        },
+        {("discriminator", "POST /rerank request x")},
+    ),
     "values of a map": (
         {"type": "object", "additionalProperties": THING},
         {"type": "object", "additionalProperties": {**THING, "required": []}},
