@@ -1113,10 +1113,9 @@ def test_deep_or_endless_document_is_one_line(tmp_path: Path, capsys: pytest.Cap
     """Nesting without an end ends in one line, not in a traceback."""
     file = tmp_path / "vendor"
     deep = "openapi: 3.1.0\npaths: {/rerank: {post: {requestBody: {content: {application/json: {schema: &a {not: *a}}}}}}}\n"
-    too_deep = "nested too deeply"
     for text, problem in (
-        ("[" * 100_000, too_deep),
-        ('{"a":' * 100_000, too_deep),
+        ("[" * 100_000, "not YAML: while increasing flow level, exceeded maximum nesting depth"),
+        ('{"a":' * 100_000, "nested too deeply for an OpenAPI document: more than 200 levels"),
         (deep, "contains itself; remove the alias"),
     ):
         file.write_text(text, "utf-8")
