@@ -30,12 +30,12 @@ def _by_document(exchange: Exchange) -> dict[tuple[str, str], tuple[Any, float]]
 
 
 def _key(document: Any) -> tuple[str, str]:
-    """Return the text of a document that is nothing else, or its JSON, which takes longer to write."""
+    """Return a key that a text shares with the object of this text; any other object has its JSON, which is slower."""
     if isinstance(document, str):
         return document, ""
-    return (
-        (document["text"], "") if document.keys() == {"text"} else ("", json.dumps(document, sort_keys=True))
-    )
+    if document.keys() == {"text"}:
+        return document["text"], ""
+    return "", json.dumps(document, sort_keys=True)
 
 
 def _differing(seen: Recording, one: Exchange, other: Exchange) -> tuple[list[tuple[Any, float, float]], int]:
