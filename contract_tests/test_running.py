@@ -516,7 +516,8 @@ def test_generation_that_fails(monkeypatch):
 
     assert report.verdict == "undecided"
     assert {one.id for one in report.of("error")} == {name for name in RULES if name.startswith("schema.")}
-    assert "no requests today" in report.of("error")[0].reason
+    reason = "RuntimeError: no requests today; check the installed packages, or run a quick check"
+    assert str(report.of("error")[0].reason).endswith(reason)
 
 
 def test_two_checks_in_one_process():
@@ -947,6 +948,20 @@ def test_ctrl_c_while_the_check_starts(interrupting, monkeypatch):
         pytest.fail("the check did not handle Ctrl-C")
     assert report.exit_code == 2
     assert report.requests < 40
+
+
+@on_posix
+def test_ctrl_c_that_ends_generation(interrupting, monkeypatch):
+    """Ctrl-C on a terminal also ends the process that generates, which is not a fault of the kit."""
+
+    def fails(*arguments, **options):
+        raise RuntimeError("KeyboardInterrupt")
+
+    monkeypatch.setattr("rerank_conformance.generation.generated", fails)
+    report = check(interrupting, key=KEY, partial=True)
+    assert report.of("error") == ()
+    reasons = {rule.reason for rule in report.of("undecided") if rule.id.startswith("schema.")}
+    assert reasons == {"was not sent: the check was interrupted"}
 
 
 @on_posix

@@ -43,6 +43,7 @@ from rerank_conformance.rules.acceptance import described
 from rerank_conformance.rules.rule import TOLERANCE
 from rerank_conformance.shrinking import shrinkable, smallest
 from rerank_conformance.target import (
+    INTERRUPTED,
     Budget,
     Session,
     Target,
@@ -244,8 +245,10 @@ async def _check(target: Target, settings: CheckSettings, interrupted: threading
         missing = find(seen, expect_auth=settings.expect_auth)
         judged = [_judged(rule, seen, settings, why_not, missing) for rule in rules]
         if fault is not None:
+            # Ctrl-C on a terminal also ends the process that generates
+            ended = interrupted.is_set()
             judged = [
-                Judged(one.rule, "error", reason=fault)
+                Judged(one.rule, "undecided" if ended else "error", reason=INTERRUPTED if ended else fault)
                 if one.rule.id.startswith("schema.") and one.outcome != "fail"
                 else one
                 for one in judged
@@ -332,7 +335,8 @@ async def _exchange(
             return (
                 [*exchanges, *await beside],
                 None,
-                f"the requests could not be generated: {type(error).__name__}: {error}"[:300],
+                f"the requests could not be generated: {type(error).__name__}: {error}"[:300]
+                + "; check the installed packages, or run a quick check",
             )
         if isinstance(session, Translated):
             generated = tuple(session.generated(generated))

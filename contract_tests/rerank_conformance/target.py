@@ -47,6 +47,8 @@ _PER_VALUE = 64  # bytes that a parsed JSON value takes at least
 _RETRIES = 3
 _REPEATS = 2  # of a request that was answered with 500; a 500 that comes each time is a fault of the server
 _LATER = frozenset({408, 429, 503, 529})  # overload: every request waits; after other statuses, only this one
+INTERRUPTED = "was not sent: the check was interrupted"
+"""The reason why nothing is known of a request after Ctrl-C."""
 _PAUSING: tuple[Form, ...] = ("after-pause",)
 _PAUSE = 0.05  # seconds before the first repeat of a request; doubled for each further one
 _PAUSES = (_PAUSE, 0.1, 0.25, 0.5, 1.0, 2.0)  # seconds before repeats after refusals without Retry-After
@@ -280,7 +282,7 @@ class Session:
 
     def _take(self, *, first: bool) -> NoResponse | None:
         if self.budget.interrupted.is_set():
-            return NoResponse("unsent", "was not sent: the check was interrupted")
+            return NoResponse("unsent", INTERRUPTED)
         if self._hangs >= _HANGS or self._hangs_in_all >= _HANGS_IN_ALL:
             return NoResponse(
                 "unsent", f"was not sent: {self._hangs_in_all} requests before it had no answer in time"
