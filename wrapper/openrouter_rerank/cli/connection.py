@@ -76,12 +76,13 @@ _OPTIONS = (
 
 
 OWN = {
-    "actors", "address", "base_url", "batch_size", "blank", "ca_file", "cache", "chunk_overlap", "chunk_words", "concurrency", "dialect", "documents_column",
-    "dry_run", "explain", "failed", "format", "help", "id_column", "input_format", "keep_documents", "key_env", "local",
-    "max_cost", "min_score", "output_format", "prefix", "query_column", "requests_per_minute", "restart", "rpm",
-    "scorer", "text_field", "timeout", "version", "with_documents",
+    "actors", "address", "base_url", "batch_size", "blank", "ca_file", "cache", "chunk_overlap",
+    "chunk_words", "concurrency", "dialect", "documents_column", "dry_run", "explain", "failed", "format",
+    "help", "id_column", "input_format", "keep_documents", "key_env", "local", "max_cost", "min_score",
+    "output_format", "prefix", "query_column", "requests_per_minute", "restart", "rpm", "scorer",
+    "text_field", "timeout", "version", "with_documents",
 }  # fmt: skip
-"""The options that the commands have of their own; the option for a field of such a name begins with `--request-`."""
+"""The commands' own options. The option of a request field with such a name begins with `--request-`."""
 
 
 def _read_json(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
