@@ -19,13 +19,13 @@ _HEADERS = ("HTTP-Referer", "X-OpenRouter-Title", "X-OpenRouter-Categories")
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cases depend on."""
+    """The input of the generation: the same order makes the same cases."""
 
     document: str
     """The contract as JSON."""
     seed: int
     examples: int
-    """How many random cases are made, at most."""
+    """The maximum number of random cases."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):

@@ -371,7 +371,8 @@ def test_the_pages_of_the_programs():
 
 FRAMEWORKS = ("langchain", "llama_index", "haystack", "ray")
 DIRECTIVE = re.compile(
-    r"^\.\. (?:py:)?(currentmodule|auto(?:class|function|data|exception|method|attribute))::\s+(\S+)",
+    r"^\.\. (?:py:)?(currentmodule|auto(?:class|function|data|exception|method|attribute|module))::[ ]+(\S+)"
+    r"(?:\n +:members:[ ]*([\w, ]*))?",
     re.MULTILINE,
 )
 
@@ -380,8 +381,12 @@ DIRECTIVE = re.compile(
 def test_the_objects_of_the_reference_exist(page: Path):
     """The reference names no object that was renamed; `nox -s docs` alone would notice."""
     module = ""
-    for kind, name in DIRECTIVE.findall(page.read_text("utf-8")):
+    for kind, name, members in DIRECTIVE.findall(page.read_text("utf-8")):
         if kind == "currentmodule":
             module = name
         elif not set(FRAMEWORKS) & set(f"{module}.{name}".split(".")):
-            assert pydoc.locate(name) is not None or pydoc.locate(f"{module}.{name}") is not None, name
+            found = next(filter(None, map(pydoc.locate, (name, f"{module}.{name}"))), None)
+            assert found is not None, name
+            assert [
+                member for member in members.replace(",", " ").split() if not hasattr(found, member)
+            ] == []

@@ -1,12 +1,12 @@
 """Send requests over our own connections, or through an injected HTTP client.
 
 Our own connections are made by httpcore, on which httpx is built, and speak HTTP by h11. On a small call the cookies, redirects
-and hooks of httpx.Client take more time than all of our code, and we need none of them. Each request in flight has its own connection, as httpcore's
-pool searches all connections for every request, which with 16 of them takes longer than the request. In a thread, only the
-socket can bound a whole attempt: a server that sends a byte now and then stays within every other timeout.
+and hooks of httpx.Client take more time than all of our code, and we need none of them. Each request in flight has its own
+connection, as httpcore's pool searches all connections for every request, which with 16 of them takes longer than the request.
+In a thread, only the socket can bound a whole attempt: a server that sends a byte now and then stays within every other timeout.
 
-A connection is reused only after exactly one complete response. All others are closed, and so are those of an event loop that has ended
-and those that a forked process inherits.
+A connection is reused only after exactly one complete response. All others are closed, and so are those of an event loop that
+has ended and those that a forked process inherits.
 """
 
 from __future__ import annotations

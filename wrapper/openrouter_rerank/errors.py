@@ -154,7 +154,7 @@ def is_of_another_dialect(error: object) -> bool:
 
 
 def is_unreadable_ranking(error: object) -> bool:
-    """Return True if the server ranked in another dialect, which may be billed for each request, and cannot be read."""
+    """Return True for a ranking in another dialect: it cannot be read, but may be billed."""
     return isinstance(error, InvalidResponseError) and is_of_another_dialect(error)
 
 

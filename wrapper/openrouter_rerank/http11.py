@@ -1,8 +1,8 @@
 """HTTP/1.1 over one connection, by h11.
 
-These connections replace httpcore's HTTP11Connection, which takes as long again as h11, and which can be reused after its server
-sent more than its response: the rest is then taken for the response to the next request. They stand inside an
-`httpcore.HTTPConnection`, which connects, and whose methods tools such as respx replace.
+These connections replace httpcore's HTTP11Connection, which is slower, and which is reused after the server sent more than its
+response: the rest is then taken for the response to the next request. They stand inside an `httpcore.HTTPConnection`, which
+connects, and whose methods tools such as respx replace.
 """
 
 from __future__ import annotations
@@ -93,11 +93,11 @@ class WireResponse:
         return aiter(self._pieces)
 
     def close(self) -> None:
-        """Keep the connection if the body was received whole."""
+        """End the response; the connection is kept if the body was received whole."""
         self._end()
 
     async def aclose(self) -> None:
-        """Keep the connection if the body was received whole."""
+        """End the response; the connection is kept if the body was received whole."""
         self._end()
 
 
@@ -109,8 +109,12 @@ class _Http11(Generic[S]):
         self._stream: S | None = None
         self._idle = idle
         self._is_idle = False
-        self._is_cut = False
+        self._is_partly_sent = False
         self._expires = 0.0
+
+    def info(self) -> str:
+        """Return the text that the repr of httpcore's connection shows."""
+        return "HTTP/1.1, IDLE" if self._is_idle else "HTTP/1.1"
 
     def is_idle(self) -> bool:
         """Return True if the last response was received whole, and another request can be sent."""
@@ -149,10 +153,10 @@ class _Http11(Generic[S]):
         self._state.receive_data(data)
 
     def _end(self) -> None:
-        """Have it reused if the server sent exactly one whole response to a whole request."""
+        """Keep the connection if a whole request got exactly one whole response."""
         state = self._state
         is_done = state.our_state is h11.DONE and state.their_state is h11.DONE
-        if is_done and not self._is_cut and not state.trailing_data[0]:
+        if is_done and not self._is_partly_sent and not state.trailing_data[0]:
             state.start_next_cycle()
             self._is_idle = True
             self._expires = monotonic() + self._idle
@@ -180,7 +184,7 @@ class Http11(_Http11[httpcore.NetworkStream]):
             for part in self._parts(request):
                 stream.write(part)
         except httpcore.WriteError:  # it may have responded before it closed the connection
-            self._is_cut = True
+            self._is_partly_sent = True
         while type(event := self.event()) is not h11.Response:
             if event is h11.NEED_DATA:
                 self.receive(stream.read(_READ))
@@ -210,7 +214,7 @@ class AsyncHttp11(_Http11[httpcore.AsyncNetworkStream]):
             # By one system call, which is faster with many requests in flight.
             await stream.write(b"".join(self._parts(request)), request.extensions["timeout"].get("write"))
         except httpcore.WriteError:
-            self._is_cut = True
+            self._is_partly_sent = True
         while type(event := self.event()) is not h11.Response:
             if event is h11.NEED_DATA:
                 self.receive(await stream.read(_READ))

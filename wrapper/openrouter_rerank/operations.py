@@ -46,7 +46,7 @@ class Load(NamedTuple):
     path: Path
     limit: int
     where: str
-    """Which document it is for, as messages say it."""
+    """The document that the file belongs to, as messages name it."""
 
 
 class Send(NamedTuple):

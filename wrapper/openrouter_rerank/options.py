@@ -52,7 +52,7 @@ class ClientOptions(CallOptions, total=False):
     deadline: float | None
     """Seconds within which a call must end, with all its attempts, waits and queueing; None for no limit."""
     retries: Retries
-    """When a failed attempt is repeated."""
+    """The rules for repeating a failed attempt."""
     max_image_bytes: int | None
     """The largest image that is sent from a `Path` or bytes; 20 MiB by default."""
 

@@ -198,7 +198,7 @@ _ESCAPE = re.compile(
     rb"|&(?:amp;)*(?:#[0-9]{1,7}|#x[0-9a-f]{1,7}|[a-z]{2,6});)",
     re.IGNORECASE,
 )
-# The first characters of escapes. Most text has none of them, and this search is ten times as fast.
+# The first characters of escapes. Most text has none of them, and this search is faster than that for an escape.
 _BEFORE_ESCAPE = re.compile(rb"[\\\0%&]")
 _HEX = re.compile(rb"([2-7][0-9a-f])\}?$", re.IGNORECASE)
 # The maximum levels of escaping.

@@ -15,7 +15,7 @@ from openrouter_rerank.errors import is_overloaded as is_overloaded_status
 def draw() -> float:
     """Return a random number from 0 to 1.
 
-    It comes from the system: a process that is forked or unpickled draws others, and a seed of the caller's has no effect.
+    It comes from the operating system, so that each process draws its own numbers, also after a fork. `random.seed` has no effect.
     """
     return SystemRandom().random()
 

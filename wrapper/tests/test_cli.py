@@ -1109,7 +1109,7 @@ def test_an_option_has_the_type_of_its_field(expected: Any, given: str, value: o
 
 
 def own_options(*commands: click.Command) -> set[str]:
-    """Return the long options of commands that are not for a field of the request alone."""
+    """Return the long options of commands, without those of the request fields."""
     shared = {"model", "top_n"}
     return {
         flag
@@ -1138,7 +1138,7 @@ def test_options_of_the_commands_are_kept_from_the_contract() -> None:
 
 @pytest.mark.parametrize("name", ["format", "timeout_", "explain", "rpm"])
 def test_a_field_with_the_name_of_an_option_has_one_of_its_own(name: str) -> None:
-    """A field of the contract that is called as an option of the command is given by `--request-NAME`."""
+    """A field of the contract with the name of a command's own option is passed as `--request-NAME`."""
     found: list[object] = []
     flag = name.strip("_")
 

@@ -1299,6 +1299,17 @@ def test_a_refusal_in_the_form_of_another_dialect(tmp_path: Path) -> None:
     assert len(out.read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize("key", [None, " "])
+def test_no_key_on_the_command_line(monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
+    """The message names the vendor's variable and options, not arguments of Python."""
+    monkeypatch.delenv("VOYAGE_API_KEY", raising=False)
+    if key is not None:
+        monkeypatch.setenv("VOYAGE_API_KEY", key)
+    code, _, error = run("rank", "--dialect", "voyage", "q", __file__)
+    says = "rerank: no API key: set VOYAGE_API_KEY, or name another variable with --key-env\n"
+    assert (code, error) == (2, says)
+
+
 @pytest.mark.parametrize(
     ("option", "problem"),
     [

@@ -9,6 +9,7 @@ import inspect
 import json
 import os
 import re
+import select
 import shutil
 import socket
 import ssl
@@ -511,21 +512,39 @@ def test_an_error_and_more(any_shell: Shell) -> None:
         assert rank("second", ["a"]).model == "second"
 
 
-def test_a_server_that_sends_more_later(shell: Shell) -> None:
+def test_a_server_that_sends_more_later() -> None:
     """What was sent between two calls is found before the second."""
-    sent = threading.Event()
+    received = threading.Event()
 
     def script(request: Request) -> Script:
         query = json.loads(request.body)["query"]
         yield answer(200, results((0, 0.5), model=query))
         if query == "first":
+            received.wait(SOON)
             yield AFTER["a second response"]
-            sent.set()
 
-    with serving(script) as server, shell.open(base_url=server.url, retries=ONCE) as rank:
-        assert rank("first", ["a"]).model == "first"
-        assert sent.wait(SOON)
-        assert rank("second", ["a"]).model == "second"
+    with serving(script) as server, Reranker("k", base_url=server.url, retries=ONCE) as reranker:
+        assert reranker.rerank("first", ["a"]).model == "first"
+        received.set()
+        (idle,) = reranker._connections._room.idle
+        assert select.select([idle.clock._socket], [], [], SOON)[0]
+        assert reranker.rerank("second", ["a"]).model == "second"
+
+
+def test_a_connection_has_a_repr() -> None:
+    """A traceback that shows local variables can show it, before, during and after a request."""
+    seen: list[str] = []
+
+    def script(request: Request) -> Script:
+        (lane,) = reranker._connections._room.in_use
+        seen.append(repr(lane._connection))
+        yield honest(request)
+
+    with serving(script) as server, Reranker("k", base_url=server.url) as reranker:
+        reranker.rerank("q", ["a"])
+        (idle,) = reranker._connections._room.idle
+        seen.append(repr(idle._connection))
+    assert seen == ["<HTTPConnection [HTTP/1.1]>", "<HTTPConnection [HTTP/1.1, IDLE]>"]
 
 
 @pytest.mark.parametrize("name", ["Host", "host"])

@@ -126,7 +126,7 @@ class _Own(NamedTuple):
     requirement: str
     pointer: str
     bodies: tuple[Body, ...]
-    """What its requests change in a plain one of the dialect; `...` takes a field away."""
+    """The changes to a plain request of the dialect, one for each request; `...` removes a field."""
     like: str = ""
 
 

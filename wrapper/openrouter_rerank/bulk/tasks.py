@@ -111,8 +111,8 @@ class AsyncGate:
 class Tasks(Run):
     """A run of `AsyncReranker`: its tasks take requests and make the calls; the caller's task gets the results.
 
-    A task without a parent is the parent of these tasks. A task group in the generator would be open between two results, and
-    would have to be closed in the same task and in the right order, which `async for` does not guarantee.
+    These tasks are children of one supervising task, not of the caller's. A task group in the generator would be open between two
+    results, and would have to be closed in the same task and in the right order, which `async for` does not guarantee.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Tasks(Run):
         self._gate = AsyncGate(self.pace)
 
     async def results(self) -> AsyncGenerator[Result[Any]]:
-        """Yield the results. The run begins with the first result and ends before the generator is closed."""
+        """Yield the results. The run begins when the first one is requested, and has ended when the generator is closed."""
         self._process = getpid()
         self._arrived, self._given, self._ended = anyio.Event(), anyio.Event(), anyio.Event()
         # One worker at a time takes a request, or waits until it may take one.

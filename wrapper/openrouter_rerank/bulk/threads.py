@@ -145,7 +145,7 @@ class Threads(Run):
         self.save: Callable[[Result[Any]], None] | None = None
 
     def results(self) -> Generator[Result[Any]]:
-        """Yield the results. The run begins with the first result and ends before the generator is closed."""
+        """Yield the results. The run begins when the first one is requested, and has ended when the generator is closed."""
         self._process = getpid()
         self._connections = self._context.connections.separate(self.concurrency)
         try:

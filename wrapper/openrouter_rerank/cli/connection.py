@@ -76,12 +76,13 @@ _OPTIONS = (
 
 
 OWN = {
-    "actors", "address", "base_url", "batch_size", "blank", "ca_file", "cache", "chunk_overlap", "chunk_words", "concurrency", "dialect", "documents_column",
-    "dry_run", "explain", "failed", "format", "help", "id_column", "input_format", "keep_documents", "key_env", "local",
-    "max_cost", "min_score", "output_format", "prefix", "query_column", "requests_per_minute", "restart", "rpm",
-    "scorer", "text_field", "timeout", "version", "with_documents",
+    "actors", "address", "base_url", "batch_size", "blank", "ca_file", "cache", "chunk_overlap",
+    "chunk_words", "concurrency", "dialect", "documents_column", "dry_run", "explain", "failed", "format",
+    "help", "id_column", "input_format", "keep_documents", "key_env", "local", "max_cost", "min_score",
+    "output_format", "prefix", "query_column", "requests_per_minute", "restart", "rpm", "scorer",
+    "text_field", "timeout", "version", "with_documents",
 }  # fmt: skip
-"""The options that the commands have of their own; the option for a field of such a name begins with `--request-`."""
+"""The commands' own options. The option of a request field with such a name begins with `--request-`."""
 
 
 def _read_json(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
@@ -251,6 +252,8 @@ def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpac
     if not (key is None or reveal(key) or local or base_url):
         message = f"no API key: set {KEY_VARIABLE}, or rank offline with --local"
         raise BadInput(message)
+    if key is None:
+        _check_vendor_key(dialect_of(connection), base_url)
     given = {
         **connection["fields"],
         "max_cost": max_cost,
@@ -269,6 +272,21 @@ def connect(kind: type[R], *, max_cost: float | None = None, **connection: Unpac
         raise BadInput(str(error)) from error
     except (ValueError, TypeError) as error:
         raise click.UsageError(str(error), click.get_current_context()) from error
+
+
+def _check_vendor_key(dialect: Any, base_url: str | None) -> None:
+    """Raise if the vendor's variable has no key.
+
+    Raises:
+        BadInput: The key is missing.
+    """
+    from openrouter_rerank.dialects import codec  # noqa: PLC0415 - not needed for `rerank --help`
+    from openrouter_rerank.settings import key_variable  # noqa: PLC0415 - likewise
+
+    variable = key_variable(codec(dialect), base_url)
+    if variable is not None and not os.environ.get(variable, "").strip():
+        message = f"no API key: set {variable}, or name another variable with --key-env"
+        raise BadInput(message)
 
 
 def _trust(ca_file: str | None) -> dict[str, Any]:

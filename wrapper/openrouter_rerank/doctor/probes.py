@@ -23,8 +23,8 @@ DOCUMENTS = (
     "Penguins cannot fly.",
     "The violin has four strings and is played with a bow.",
 )
-"""Documents on unrelated subjects with different lengths. All queries use the same list, so that a bias of the model for one of
-them is recognized."""
+"""Documents on unrelated subjects with different lengths. All queries use the same list, so that a model's bias for one of
+them is not mistaken for relevance."""
 
 
 class Question(NamedTuple):

@@ -7,7 +7,7 @@ from openrouter_rerank.doctor import shell
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Record the pauses of the doctor in place of making them: no server here counts by the clock."""
+    """Record the pauses of the doctor instead of sleeping, as no server here depends on the clock."""
     made: list[float] = []
     monkeypatch.setattr(shell, "sleep", made.append)
     return made

@@ -77,7 +77,7 @@ def test_an_odd_server_is_named_by_its_fault(case: Odd):
 
 
 def test_the_doctor_waits(pauses: list[float]):
-    """Before it asks a server again that refuses for the moment, longer each time."""
+    """It waits before each retry of a transient refusal, longer each time."""
     case = ODD["too many requests, later"]
     with serving(case.spec.play()) as server:
         diagnose(host_of(server.url) + case.spec.url, api_key=case.api_key, model=case.model)
