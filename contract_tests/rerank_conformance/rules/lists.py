@@ -22,20 +22,11 @@ def _scored(seen: Recording, names: Sequence[str]) -> list[Exchange]:
     return [one for one in found if one is not None and one.ranked and one.scores]
 
 
-def _by_document(exchange: Exchange) -> dict[tuple[str, str], tuple[Any, float]]:
-    """Return the documents with their scores; a string has the key of the object with its text."""
-    documents = exchange.probe.documents
-    scored = [(documents[i], score) for i, score in exchange.scores.items() if 0 <= i < len(documents)]
-    return {_key(document): (document, score) for document, score in scored}
-
-
-def _key(document: Any) -> tuple[str, str]:
-    """Return a key that a text shares with the object of this text; any other object has its JSON, which is slower."""
-    if isinstance(document, str):
-        return document, ""
-    if document.keys() == {"text"}:
-        return document["text"], ""
-    return "", json.dumps(document, sort_keys=True)
+def _by_document(exchange: Exchange) -> dict[str, tuple[Any, float]]:
+    """Return the documents with their scores, by their keys."""
+    documents, keys = exchange.probe.documents, exchange.probe.document_keys
+    scored = exchange.scores.items()
+    return {keys[i]: (documents[i], score) for i, score in scored if 0 <= i < len(documents)}
 
 
 def _differing(seen: Recording, one: Exchange, other: Exchange) -> tuple[list[tuple[Any, float, float]], int]:
