@@ -46,6 +46,11 @@ class _Stored(msgspec.Struct):
     cases: msgspec.Raw
 
 
+# Made here: msgspec crashes if two threads meet a new class at once.
+_STORED = msgspec.json.Decoder(_Stored)
+_CASES = msgspec.json.Decoder(tuple[Case, ...])
+
+
 def generated(  # noqa: PLR0913 - what the requests depend on
     model: str,
     seed: int,
@@ -122,10 +127,10 @@ def _read(key: str) -> tuple[Case, ...] | None:
     """Return the stored cases; None if there are none, or the file is not as it was written."""
     content = storage.read(f"generated-{key}")
     try:
-        stored = msgspec.json.decode(content or b"", type=_Stored)
+        stored = _STORED.decode(content or b"")
         if stored.digest != _digest(key, bytes(stored.cases)):
             return None
-        return msgspec.json.decode(stored.cases, type=tuple[Case, ...])
+        return _CASES.decode(stored.cases)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
@@ -175,7 +180,7 @@ def _cases(text: str, seed: int, examples: int, tables: Path | None = None) -> t
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").splitlines() or [f"exit code {done.returncode}"]
         raise RuntimeError(f"{_FAILED}: {lines[-1]}"[:300])
-    return msgspec.json.decode(done.stdout, type=tuple[Case, ...])
+    return _CASES.decode(done.stdout)
 
 
 def _probe(case: Case, body: Any, model: str, by: Contract) -> Probe:

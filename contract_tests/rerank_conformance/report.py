@@ -155,8 +155,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             ValueError: The text is not a report, or its end mark is missing.
         """
         try:
-            mark = msgspec.json.decode(text, type=_EndMark)
-            report = msgspec.json.decode(text, type=cls)
+            mark = _END_MARK.decode(text)
+            report = _REPORT.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             message = (
                 f"not a report of rerank-conformance: {error}; give a file that `check --json FILE` wrote"
@@ -174,6 +174,11 @@ def held_to(contract_version: str, dialect: str) -> str:
 
 class _EndMark(msgspec.Struct):
     complete: bool = False
+
+
+# Made here: msgspec crashes if two threads meet a new class at once.
+_END_MARK = msgspec.json.Decoder(_EndMark)
+_REPORT = msgspec.json.Decoder(Report)
 
 
 def verdicts(

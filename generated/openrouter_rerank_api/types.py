@@ -1,6 +1,8 @@
 """The shared parts of all models and operations: `UNSET`, `Model`, reading and writing JSON, `Response`."""
 
+import os
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -76,9 +78,26 @@ def convert(source: object, model: type[T]) -> T:
     Raises:
         msgspec.ValidationError: It breaks the contract; the message names the location.
     """
+    if model not in _prepared:
+        _prepare(model)
     value = msgspec.convert(source, model)
     _keep_unknown(value, source)
     return value
+
+
+_prepared: set[type] = set()
+_preparing = Lock()
+# Windows has no fork.
+getattr(os, "register_at_fork", dict)(
+    before=_preparing.acquire, after_in_parent=_preparing.release, after_in_child=_preparing.release
+)
+
+
+def _prepare(model: type) -> None:
+    """Have msgspec read the fields of a model: it crashes the process if two threads meet a new class at once."""
+    with _preparing:
+        msgspec.json.Decoder(model)
+        _prepared.add(model)
 
 
 def to_builtins(value: object) -> object:

@@ -19,7 +19,7 @@ import msgspec
 
 from openrouter_rerank.addresses import redirect_step
 from openrouter_rerank.calls import PreparedCall
-from openrouter_rerank.decoding import decode, described, plain, pruned
+from openrouter_rerank.decoding import decode, described, plain, prepare, pruned
 from openrouter_rerank.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -424,6 +424,7 @@ def _usage(body: _RankingBody, redactor: Redactor) -> Usage:
 
 
 _READERS: Mapping[type, Callable[[object], Any]] = {str: text, int: count, float: amount, bool: flag}
+prepare(kind for kinds in (ANSWER, HIT, USAGE) for kind in kinds.values())
 
 
 def read_as(kind: Any, value: object, redactor: Redactor) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from math import isfinite
 from typing import Any, TypeVar, cast
 
@@ -23,6 +24,16 @@ _MOST_TOKENS = 1_000_000
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]+|[\]}]+', re.DOTALL)
 # What may follow the value: a server of C++ ends its text with a zero, and some add a line for people.
 _PADDING = " \t\r\n\0"
+
+
+def prepare(types: Iterable[Any]) -> None:
+    """Have msgspec read the types that `msgspec.convert` is given later.
+
+    It reads the fields of a class when it first meets it, and crashes the process if two threads meet it at once. A module
+    does this when it is imported, or keeps a decoder.
+    """
+    for each in types:
+        msgspec.json.Decoder(each)
 
 
 def decode(content: bytes, decoder: msgspec.json.Decoder[B]) -> B:

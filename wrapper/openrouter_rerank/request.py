@@ -27,6 +27,7 @@ from attrs import fields
 
 from openrouter_rerank.arguments import nearest
 from openrouter_rerank.checks import LONGEST_TIME, as_float, positive, shown
+from openrouter_rerank.decoding import prepare
 from openrouter_rerank.documents import exact
 from openrouter_rerank_api.api.rerank import create_rerank
 from openrouter_rerank_api.dialects import REQUESTS, SUMMARIES
@@ -166,6 +167,9 @@ def check_options(given: Mapping[str, Any], codec: Codec | None) -> None:
             raise ValueError(message)
     for name in given.keys() & _OPTIONS.keys():
         _OPTIONS[name](name, given[name])
+
+
+prepare(expected for fields in (WIRE_TYPES, *REQUESTS.values()) for expected in fields.values())
 
 
 def _field(name: str, value: object, expected: Any) -> Any:

@@ -62,6 +62,9 @@ class FinishedRow(msgspec.Struct, omit_defaults=True):
     """The number of documents that came back without a score."""
 
 
+_DECODER = msgspec.json.Decoder(FinishedRow)
+
+
 class Journal:
     """The finished rows of a job, on disk. Use `opened` to make one."""
 
@@ -103,7 +106,7 @@ class Journal:
 
     def __getitem__(self, row: int) -> FinishedRow:
         self._file.seek(self._places[row])
-        return msgspec.json.decode(_payload(self._file.readline()) or b"", type=FinishedRow)
+        return _DECODER.decode(_payload(self._file.readline()) or b"")
 
     def record(self, finished: FinishedRow) -> None:
         """Record a finished row; any thread may call this.
@@ -163,12 +166,11 @@ class Journal:
         _refuse_others(self._path, there, header)
         self.replaces = "replaces" in there
         self._end = self._file.tell()
-        decoder = msgspec.json.Decoder(FinishedRow)
         for line in self._file:
             payload = _payload(line)
             if payload is None:
                 break
-            self._count(decoder.decode(payload), self._end)
+            self._count(_DECODER.decode(payload), self._end)
             self._end += len(line)
         size = self._file.seek(0, os.SEEK_END)
         self.cut = size - self._end

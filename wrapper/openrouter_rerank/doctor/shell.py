@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from openrouter_rerank.certificates import Verify, check_verify, ssl_context
+from openrouter_rerank.decoding import prepare
 from openrouter_rerank.dialects import codec
 from openrouter_rerank.doctor import addresses
 from openrouter_rerank.doctor.examination import MAX_REQUESTS, Subject, examine, with_elapsed
@@ -190,6 +191,9 @@ def _late(began: float, timeout: float) -> NoReply:
         "check that the server is up and not overloaded; a first call may load the model",
         monotonic() - began,
     )
+
+
+prepare([Diagnosis])
 
 
 def _redacted(diagnosis: Diagnosis, redactor: Redactor) -> Diagnosis:
