@@ -594,7 +594,7 @@ _wild: dict[str, tuple[Server, tuple[str, ...]]] = {
         ("relation.higher-is-better-in-long-lists",),
     ),
     "lines-split": (_LinesSplit, ("relation.one-score",)),
-    "first-kind": (_FirstKind, ("relation.one-score",)),
+    "first-kind": (_FirstKind, ("relation.document-forms",)),
     "cache-by-query-start": (_CachedByQueryStart, ("relation.whole-request",)),
     "cache-by-first-documents": (_CachedByFirst, ("relation.whole-request",)),
     "cache-by-text-start": (_CachedByTextStart, ("relation.whole-request",)),
@@ -1701,7 +1701,110 @@ class _JsonOfObjects(Reference):
         return [document if isinstance(document, str) else json.dumps(document) for document in documents]
 
 
+class _SessionRemembered(Reference):
+    """Adds the earlier queries of a session to a query, as a chat does."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._earlier: dict[str, str] = {}
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        name = body.get("session_id")
+        if not name:
+            return super().rank(body)
+        earlier = self._earlier.setdefault(name, "How does bread rise?")
+        return super().rank({**body, "query": f"{earlier} {body['query']}"})
+
+
+class _FieldsInOrder(Reference):
+    """Reads the documents with an empty query if they stand before it."""
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        names = list(body)
+        early = names.index("documents") < names.index("query")
+        return super().rank({**body, "query": ""} if early else body)
+
+
+class _UnknownInPrompt(Reference):
+    """Adds unknown fields to the query, as arguments of its model."""
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        unknown = {name: value for name, value in body.items() if name[:2] == "x_"}
+        return super().rank({**body, "query": body["query"] + json.dumps(unknown)} if unknown else body)
+
+
+class _WholeObjects(Reference):
+    """Ranks the JSON of an object that has unknown fields."""
+
+    def texts(self, documents: Any) -> list[str]:
+        return [
+            one
+            if isinstance(one, str)
+            else one.get("text", "")
+            if one.keys() <= {"text", "image"}
+            else json.dumps(one)
+            for one in documents
+        ]
+
+
+def _failing_template(query: str, texts: Sequence[str]) -> Sequence[float]:
+    if any("{%" in text for text in texts):
+        raise Refusal(500, "TemplateSyntaxError")
+    return lexical(query, texts)
+
+
+_without_part: Mapping[str, tuple[Server, tuple[str, ...]]] = {
+    "session-remembered": (_SessionRemembered, ("relation.other-fields",)),
+    "fields-in-order": (_FieldsInOrder, ("relation.other-fields",)),
+    "unknown-in-prompt": (_UnknownInPrompt, ("relation.other-fields",)),
+    "whole-objects": (_WholeObjects, ("relation.other-fields",)),
+    "fence-ends": (
+        by(
+            "Reads a document up to three backquotes, which end it in the prompt.",
+            lambda query, texts: lexical(query, [text.partition("```")[0] for text in texts]),
+        ),
+        ("relation.after-marks",),
+    ),
+    "query-up-to-nul": (
+        by("Reads a query up to a NUL.", lambda query, texts: lexical(query.partition("\0")[0], texts)),
+        ("relation.after-marks",),
+    ),
+    "placeholder-jinja": (
+        by(
+            "Replaces {{ query }} in a document by the query.",
+            lambda query, texts: lexical(query, [text.replace("{{ query }}", query) for text in texts]),
+        ),
+        ("relation.placeholders",),
+    ),
+    "placeholder-percent": (
+        by(
+            "Replaces %(query)s in a document by the query.",
+            lambda query, texts: lexical(query, [text.replace("%(query)s", query) for text in texts]),
+        ),
+        ("relation.placeholders",),
+    ),
+    "template-fails": (
+        by("Fails on a document with a tag of a template.", _failing_template),
+        ("acceptance.look-alikes",),
+    ),
+    "image-cut": (
+        echoing(
+            "Echoes a thousand characters of an image.",
+            lambda document: {
+                name: value[:1000] if name == "image" else value for name, value in document.items()
+            },
+        ),
+        ("answer.echo-image",),
+    ),
+    "keys-refused-in-200": (
+        refused_as("Refuses a key with 200 and an error in the body.", 401, 200),
+        ("authentication.no-key", "authentication.wrong-key"),
+    ),
+}
+
+
 _states: Mapping[str, tuple[Server, tuple[str, ...]]] = {
+    **_without_part,
     "cache-before-keys": (_CachedBeforeKeys, ("authentication.no-key", "authentication.wrong-key")),
     "refusals-cached": (_RefusalsCached, ("acceptance.plain",)),
     "shifted-after-refusal": (_ShiftedAfterRefusal, ("relation.after-refusal",)),
@@ -1717,7 +1820,7 @@ _states: Mapping[str, tuple[Server, tuple[str, ...]]] = {
         ),
         ("robustness.large-request",),
     ),
-    "objects-as-json": (_JsonOfObjects, ("relation.one-score",)),
+    "objects-as-json": (_JsonOfObjects, ("relation.document-forms",)),
     "query-of-digits-fails": (
         failing("Fails on a query of digits.", lambda b: str(b.get("query")).isdecimal(), 500),
         ("acceptance.look-alikes",),

@@ -83,6 +83,11 @@ LACKING: Mapping[str, tuple[Server, set[str], str]] = {
         {"acceptance.many-documents"},
         "answer.many-documents",
     ),
+    "lists of more than thirty-two": (
+        refusing("Takes thirty-two.", lambda b: len(b["documents"]) > 32),
+        {"acceptance.many-documents"},
+        "answer.many-documents",
+    ),
     "unknown fields": (
         refusing("Takes known fields.", lambda b: any(name.startswith("x_") for name in b) or "" in b),
         {"acceptance.unknown-fields"},
@@ -141,6 +146,14 @@ def test_a_server_without_keys(quick):
     assert "authentication.no-key" in reasons(report_of(server, quick=quick))
     expected = report_of(server, quick=quick, expect_auth=True)
     assert failed(expected) == {"authentication.no-key"}
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_server_that_refuses_keys_with_200(quick):
+    """A server that refuses keys with 200 and an error has keys, and fails for the status."""
+    report = report_of(FIELD_SERVERS["keys-refused-in-200"].server, quick=quick)
+    assert failed(report) == {"authentication.no-key"}
+    assert "authentication.no-key" not in reasons(report)
 
 
 @pytest.mark.parametrize("rules", [["authentication.similar"], ["authentication"]])

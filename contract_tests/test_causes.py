@@ -42,6 +42,8 @@ CAUSES = {
     "answer.complete": {"answer.complete"},
     "error.code": {"error.code"},
     "answer.echo-text": {"answer.echo-text"},
+    "relation.string-or-object": {"relation.string-or-object"},
+    "relation.images": {"relation.images"},
 }
 """The rules that fail of servers with one fault each."""
 

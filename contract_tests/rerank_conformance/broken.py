@@ -404,6 +404,34 @@ class _TextsAlone(Reference):
         return [document if isinstance(document, str) else "" for document in documents]
 
 
+class _MixedAsText(Reference):
+    """Ranks objects as their JSON if there are strings beside them."""
+
+    def texts(self, documents: Any) -> list[str]:
+        is_mixed = len({_is_object(document) for document in documents}) > 1
+        has_image = any(_is_object(document) and "image" in document for document in documents)
+        if not is_mixed or has_image:
+            return super().texts(documents)
+        return [json.dumps(document) if _is_object(document) else document for document in documents]
+
+
+class _TraceInQuery(Reference):
+    """Adds the names of a trace to the query."""
+
+    def rank(self, body: Body) -> list[tuple[int, float]]:
+        trace = "".join(f" {name}" for name in body.get("trace", {}))
+        return super().rank({**body, "query": body["query"] + trace})
+
+
+class _ImagesAlone(Reference):
+    """Ignores the text of a document that has an image."""
+
+    def texts(self, documents: Any) -> list[str]:
+        return [
+            "" if _is_object(document) and "image" in document else _text(document) for document in documents
+        ]
+
+
 def _later_lower(_: str, texts: Sequence[str], scores: list[float]) -> list[float]:
     return [score - 0.3 * texts[:index].count(texts[index]) for index, score in enumerate(scores)]
 
@@ -450,6 +478,8 @@ _RELATION: Mapping[str, Server] = {
     ),
     "relation.repeatable": _Drifting,
     "relation.string-or-object": _TextsAlone,
+    "relation.document-forms": _MixedAsText,
+    "relation.other-fields": _TraceInQuery,
     "relation.query-matters": scoring(
         "Ignores the query.", lambda _, texts, __: [zlib.crc32(text.encode()) / 2**32 for text in texts]
     ),
@@ -469,6 +499,7 @@ _RELATION: Mapping[str, Server] = {
     ),
     "relation.order-in-long-lists": VARIANTS["later-lower"],
     "relation.padding": scoring("Lowers the scores of padded texts.", _padded),
+    "relation.text-beside-image": _ImagesAlone,
     "relation.images": _ImagesLast,
     "relation.relevant-first": scoring("Swaps the scores of the best two.", _second_first),
     "relation.order-of-documents": scoring(
@@ -720,6 +751,19 @@ _TEXTS: Mapping[str, Server] = {
     ),
     "relation.after-special-tokens": _reading(
         "Reads a document up to the separator token.", lambda t: t.partition("[SEP]")[0]
+    ),
+    "relation.after-marks": _reading(
+        "Reads a document up to a NUL, as C does.", lambda t: t.partition("\0")[0]
+    ),
+    "relation.placeholders": scoring(
+        "Puts the query in place of {query} in a document.",
+        lambda query, texts, _: list(lexical(query, [text.replace("{query}", query) for text in texts])),
+    ),
+    "relation.blank-documents": scoring(
+        "Scores blank documents highest.",
+        lambda _, texts, scores: [
+            score if text.strip() else 1.0 for text, score in zip(texts, scores, strict=True)
+        ],
     ),
     "relation.other-scripts": _reading(
         "Drops what is not ASCII from documents.", lambda t: t.encode("ascii", "ignore").decode()
@@ -1055,6 +1099,7 @@ BROKEN: Mapping[str, Server] = MappingProxyType(
 _WITHIN = {
     "relation.every-line": "a score that ignores the query or the document also ignores its lines",
     "relation.after-special-tokens": "it also ignores the text after a special token",
+    "relation.after-marks": "it also ignores the text after a NUL",
 }
 UNAVOIDABLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
@@ -1067,7 +1112,11 @@ UNAVOIDABLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "relation.top-n-best": {"relation.top-n-of-any": "top_n also cuts other lists wrongly"},
         "relation.string-or-object": {
-            "relation.one-score": "a text also has another score as an object in another list"
+            "relation.document-forms": "the scores of the forms are compared with a small tolerance, too",
+            "relation.text-beside-image": "a document with an image is an object",
+        },
+        "relation.images": {
+            "relation.text-beside-image": "the text beside an image gets the score of another document"
         },
         "relation.one-score": {
             "relation.one-score-in-long-lists": "the neighbour, and so the score, also changes with the order"
@@ -1082,6 +1131,7 @@ UNAVOIDABLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "relation.own-score": {
             "relation.read-to-end": "the score of another document does not depend on the end of this one",
+            "relation.text-beside-image": "nor does it depend on the text of this one",
             **_WITHIN,
         },
         "relation.whole-request": {

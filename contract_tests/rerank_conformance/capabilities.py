@@ -141,8 +141,11 @@ def _has_blank_query(probe: Probe) -> bool:
     return not str(_body(probe).get("query", "")).strip()
 
 
+_SHORT_LIST = 20  # a limit below 101 documents is at least this long, as far as servers are known
+
+
 def _is_long(probe: Probe) -> bool:
-    return len(probe.documents) > 100
+    return len(probe.documents) > _SHORT_LIST
 
 
 def _has_unknown(probe: Probe) -> bool:
@@ -184,7 +187,11 @@ def _no_keys(seen: Recording) -> bool:
     elsewhere = seen.named("key-no-key-new")
     if elsewhere is not None and elsewhere.answer is not None and elsewhere.answer.status == 401:
         return False
-    return all(one is not None and one.answer is not None and one.answer.status == 200 for one in refusals)
+    # a gateway may refuse a key with 200 and an error
+    return all(
+        one is not None and one.answer is not None and one.answer.status == 200 and one.results
+        for one in refusals
+    )
 
 
 _KEYS = Capability(

@@ -212,17 +212,25 @@ def _texts(model: str) -> Pack:
 
 def _pairs(model: str) -> Pack:
     """Return documents in pairs that differ in what is easily lost."""
-    lines, special, *long = (
+    lines, special, marks, placeholders, *long = (
         next(one for one in written.probes(model) if one.name == name) for name in _OF_PAIRS
     )
-    pairs = [*lines.documents[:4], *special.documents[:6]]
+    pairs = [*lines.documents[:4], *special.documents[:6], *marks.documents[: 2 * len(written.ENDINGS)]]
+    pairs += placeholders.documents[: 2 * len(written.PLACEHOLDERS)]
     for one in long:
         pairs += one.documents[:2]
     body = {"model": model, "query": written.QUERY, "documents": [*pairs, written.DOCUMENTS[1]]}
     return Pack(_legal("pack-pairs", body), _OF_PAIRS, pairs=len(pairs) // 2)
 
 
-_OF_PAIRS = ("rank-line-ends", "rank-after-special", "rank-document-300", "rank-document-700")
+_OF_PAIRS = (
+    "rank-line-ends",
+    "rank-after-special",
+    "rank-after-marks",
+    "rank-placeholders",
+    "rank-document-300",
+    "rank-document-700",
+)
 
 
 def _odd(model: str) -> Pack:

@@ -1,7 +1,9 @@
 """The handwritten requests of a check, in the order in which they are sent; most serve several rules."""
 
+import base64
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -130,6 +132,16 @@ JPEG = (
 )
 OTHER_IMAGE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
 IMAGE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def _with_comment(image: str) -> str:
+    """Return a PNG with a comment of many kilobytes."""
+    start, _, encoded = image.partition(",")
+    png = base64.b64decode(encoded)
+    chunk = b"tEXtComment\0" + b"One pixel. " * 800
+    text = (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    # a signature of 8 bytes and a header of 25 come first
+    return f"{start},{base64.b64encode(png[:33] + text + png[33:]).decode()}"
 
 
 def smoke(model: str = MODEL) -> Probe:
@@ -546,6 +558,11 @@ def _rankings(model: str) -> Iterator[Probe]:  # noqa: PLR0915 - a table, in sen
     body = _body(model, (*UNICODE[:4], "Paris"))
     turned = json.dumps(dict(reversed(body.items())), ensure_ascii=True, indent=3)
     yield _legal("accept-escapes", "acceptance.escapes", body, sent=f"\r\n\t{turned} \n".encode("ascii"))
+    # the ranking is that of `rank-full`
+    body = _body(model)
+    turned = json.dumps(dict(reversed(body.items())), indent=1)
+    sent = turned.replace("France", "\\u0046rance").encode("ascii")
+    yield _legal("accept-order-of-fields", "acceptance.escapes", body, sent=sent, since="1.1.0")
 
 
 def _more_rankings(model: str) -> Iterator[Probe]:
@@ -843,6 +860,9 @@ def _neighbours(model: str) -> Iterator[Probe]:
         {"image": OTHER_IMAGE},
     ]
     yield legal("accept-images-jpeg", "acceptance.images", [{"image": JPEG}, DOCUMENTS[2]])
+    yield legal(
+        "accept-images-large", "acceptance.images", [{"image": _with_comment(OTHER_IMAGE)}, DOCUMENTS[2]]
+    )
     yield legal("rank-images", "acceptance.images", pictured, quick=True)
     yield legal("rank-images-mixed", "acceptance.images", _shuffled(pictured))
     yield legal("rank-images-mixed-top", "acceptance.images", _shuffled(pictured), top_n=2)
@@ -860,6 +880,23 @@ SPECIAL = (
 )
 """Texts with special tokens of tokenizers."""
 _TOKENS = ("<|endoftext|>", "[SEP]", "</s>")
+ENDINGS = ("\0", "\x1a", "\u2028", '"""', "```", "</document>", "###")
+"""Marks at which texts end in C, in files, in programs and in prompts."""
+PLACEHOLDERS = (
+    "{query}",
+    "{{query}}",
+    "{{ query }}",
+    "${query}",
+    "$query",
+    "%(query)s",
+    "<query>",
+    "{question}",
+    "{}",
+    "{0}",
+)
+"""Placeholders of the templates in which servers put a query."""
+TEMPLATES = ("{% if x %}", "{# a note", "{{ 1 / 0 }}", "{0.__class__}", "%(x)d", "${", "{:d}", "}")
+"""Texts that fail when they are read as a template."""
 SCRIPTS = {
     "cyrillic": ("Столица Франции", "Столица Франции — Париж.", "У скрипки четыре струны."),  # noqa: RUF001
     "arabic": ("عاصمة فرنسا", "عاصمة فرنسا هي باريس", "للكمان أربعة أوتار"),
@@ -886,6 +923,12 @@ ENDS = tuple(
     )
 )
 """A text with a mark at its beginning and its end."""
+
+
+def _filled(placeholder: str) -> str:
+    """Return a text as it is after the query was put in place of its placeholder, with other braces kept."""
+    inner = "{query}" if placeholder == "{{query}}" else placeholder
+    return placeholder.replace(inner, QUERY)
 
 
 def _texts(model: str) -> Iterator[Probe]:
@@ -932,6 +975,12 @@ def _texts(model: str) -> Iterator[Probe]:
         yield legal(f"rank-query-line-{number}", "acceptance.plain", body)
         body = _body(model, query=f"{' '.join(_TOKENS)} {query}")
         yield legal(f"rank-query-special-{number}", "acceptance.special-tokens", body)
+        body = _body(model, query=f"One of two questions: {' '.join(ENDINGS)} {query}")
+        yield legal(f"rank-query-marks-end-{number}", "acceptance.unicode", body)
+    behind = [f"A note {mark} {end}" for mark in ENDINGS for end in (*DOCUMENTS[2:5:2],)]
+    yield legal("rank-after-marks", "acceptance.unicode", _body(model, [*behind, DOCUMENTS[1]]))
+    filled = [text for one in PLACEHOLDERS for text in (f"Note: {one}", f"Note: {_filled(one)}")]
+    yield legal("rank-placeholders", "acceptance.look-alikes", _body(model, [*filled, *TEMPLATES]))
     for name, (query, *texts) in SCRIPTS.items():
         yield legal(f"rank-script-{name}", "acceptance.unicode", _body(model, texts, query))
     yield legal("rank-unicode-query", "acceptance.unicode", _body(model, query=" ".join(UNICODE[2:])))

@@ -54,7 +54,9 @@ _NO_OBJECTS = _not(
     "acceptance.images",
     "answer.echo-image",
     "relation.string-or-object",
+    "relation.document-forms",
     "relation.images",
+    "relation.text-beside-image",
 )
 _REFUSES_UNKNOWN = _not(
     "the vendor refuses fields that it does not know; see refusal.unknown-fields", "acceptance.unknown-fields"
@@ -92,7 +94,9 @@ TABLE: dict[str, tuple[Entry, ...]] = {
             "only Jina takes objects and images",
             "acceptance.objects",
             "acceptance.mixed",
+            "relation.document-forms",
             "relation.images",
+            "relation.text-beside-image",
         ),
         _advice("servers with one model take any type of it", "refusal.model-type"),
         _advice(

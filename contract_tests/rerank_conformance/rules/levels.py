@@ -81,7 +81,19 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "interface",
         "The object form of a document is a form of the interface; a client that sends strings does not need it.",
-        ("acceptance.objects", "acceptance.mixed", "relation.string-or-object", "relation.images"),
+        (
+            "acceptance.objects",
+            "acceptance.mixed",
+            "relation.string-or-object",
+            "relation.document-forms",
+            "relation.images",
+            "relation.text-beside-image",
+        ),
+    ),
+    Group(
+        "interface",
+        "A client that sends only texts does not send these fields.",
+        ("relation.other-fields",),
     ),
     Group(
         "interface",

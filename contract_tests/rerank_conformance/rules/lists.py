@@ -99,6 +99,26 @@ def padding(seen: Recording) -> Iterator[Judgement]:
 
 
 @rule(
+    "relation.text-beside-image",
+    "The ranking depends on the text of a document that has an image, too",
+    f"{SCHEMA}/ImageDocument",
+    since="1.1.0",
+)
+def text_beside_image(seen: Recording) -> Iterator[Judgement]:
+    """Compare an image with a text that answers the query and the same image alone."""
+    for exchange in _scored(seen, ("rank-images",)):
+        both, alone = _IMAGE_WITH_TEXT
+        if {both, alone} <= exchange.scores.keys():
+            score = exchange.scores[both]
+            bad = score == exchange.scores[alone]
+            actual = f"{score:.6g} for documents {both} and {alone}, of which the first answers the query"
+            yield Finding("two scores for an image with and without text", actual, exchange) if bad else None
+
+
+_IMAGE_WITH_TEXT = (4, 6)  # documents of the probe with one image
+
+
+@rule(
     "relation.images",
     "If each text is scored by itself, it keeps its score beside images, and an image keeps its score in any order",
     f"{SCHEMA}/ImageDocument",

@@ -218,7 +218,27 @@ HINTS: tuple[Hint, ...] = (
     ),
     Hint(
         "Convert both forms to the same text at the beginning. Do not rank the JSON or the repr of an object.",
-        ("relation.string-or-object",),
+        ("relation.string-or-object", "relation.document-forms"),
+    ),
+    Hint(
+        "Pass only the query and the texts of the documents to the model; log the other fields, or ignore them.",
+        ("relation.other-fields",),
+    ),
+    Hint(
+        "Pass the text of a document to the model together with its image, or refuse a document that has both.",
+        ("relation.text-beside-image",),
+    ),
+    Hint(
+        "Pass texts with their length, not up to a NUL, and do not search the prompt for the end of a text.",
+        ("relation.after-marks",),
+    ),
+    Hint(
+        "Fill all placeholders of a prompt in one step, or join its parts; do not replace one after the other.",
+        ("relation.placeholders",),
+    ),
+    Hint(
+        "Give blank documents the lowest score without asking the model, as an empty input may be scored at random.",
+        ("relation.blank-documents",),
     ),
     Hint(
         "Check that the query reaches the model, on the right side of the pair, and is part of the key of every cache.",

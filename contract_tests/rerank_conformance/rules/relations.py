@@ -170,6 +170,84 @@ def string_or_object(seen: Recording, one: Exchange, other: Exchange) -> Iterato
     yield Finding(f"as strings: {_shown(one)}", f"as objects: {_shown(other)}", other) if bad else None
 
 
+def _same_scores(seen: Recording, one: Exchange, other: Exchange) -> Judgement:
+    """Compare two rankings of the same texts; with a small tolerance if each text is scored by itself."""
+    if not seen.close(0.0, seen.noise):  # another rule judges scores that change each time
+        return None
+    exact = scores_texts_alone(seen)
+    within = _OTHER_FORM_WITHIN * max(1.0, seen.spread)
+    differing = [
+        (abs(score - one.scores[index]), index)
+        for index, score in other.scores.items()
+        if index in one.scores and (exact or not seen.close(score, one.scores[index]))
+    ]
+    most, index = max(differing, default=(0.0, 0))
+    if most <= within:
+        return None
+    expected = f"{one.scores[index]!r} for document {index}"
+    return Finding(expected, f"{other.scores[index]!r} for document {index}", other, one)
+
+
+@rule(
+    "relation.document-forms",
+    "A text that is scored by itself has exactly one score, as a string, as an object and in a list with both",
+    f"{SCHEMA}/RerankDocument",
+    since="1.1.0",
+)
+def document_forms(seen: Recording) -> Iterator[Judgement]:
+    """Compare the forms of one list, with a small tolerance, as a server that ranks JSON moves scores only a little."""
+    for names in _FORMS:
+        for pair in _pair(seen, *names):
+            yield pair if isinstance(pair, Undecided) else _same_scores(seen, *pair)
+
+
+_FORMS = (
+    ("rank-full", "accept-objects"),
+    ("rank-full", "accept-mixed"),
+    ("rank-full", "rank-mixed-other"),
+    ("rank-blanks", "rank-blank-objects"),
+    ("rank-texts", "rank-texts-objects"),
+    ("rank-marks", "rank-marks-objects"),
+)
+"""Lists of the same texts in two forms."""
+
+_WITHOUT_EFFECT = (
+    ("rank-full", "accept-order-of-fields", "the fields in another order, with escapes"),
+    ("rank-full", "accept-observability", "session_id, user and trace"),
+    ("rank-full", "accept-user", "user, an empty session_id and an empty trace"),
+    ("rank-full", "accept-provider-null", "provider: null"),
+    ("rank-full", "accept-provider-empty", "an empty provider"),
+    ("rank-full", "accept-attribution", "the headers of an application"),
+    ("rank-full", "accept-odd-names", "unknown fields"),
+    ("rank-full", "accept-unknown-fields", "unknown fields"),
+    ("rank-full", "accept-dialect-1", "return_documents: true"),
+    ("accept-objects", "accept-unknown-in-document", "unknown fields in documents"),
+)
+"""A request, another with what has no part in the ranking, and a name for that."""
+
+
+@rule(
+    "relation.other-fields",
+    "What has no part in the ranking does not change scores: session_id, user, trace, unknown fields, the order of fields",
+    f"{SCHEMA}/RerankRequest/description",
+    quick=False,
+    since="1.1.0",
+)
+def other_fields(seen: Recording) -> Iterator[Judgement]:
+    """Compare requests that differ only in these; provider preferences may choose a provider with other scores."""
+    for first, second, what in _WITHOUT_EFFECT:
+        for pair in _pair(seen, first, second):
+            if isinstance(pair, Undecided):
+                yield pair
+                continue
+            is_whole = len(pair[0].probe.documents) == len(pair[1].probe.documents)
+            if is_whole or scores_texts_alone(seen):
+                found = _same_scores(seen, *pair)
+                if isinstance(found, Finding):
+                    found = replace(found, actual=f"{found.actual}, with {what}")
+                yield found
+
+
 @rule("relation.query-matters", "The ranking depends on the query", _QUERY)
 @_between("rank-full", "rank-other-query")
 def query_matters(seen: Recording, one: Exchange, other: Exchange) -> Iterator[Judgement]:
@@ -265,23 +343,6 @@ def one_score(seen: Recording) -> Iterator[Judgement]:
                 yield Finding(f"{scores[0]!r}, its score in another list", actual, exchange, compared)
             else:
                 yield None
-    yield from _in_the_other_form(seen, first)
-
-
-def _in_the_other_form(seen: Recording, first: Exchange) -> Iterator[Judgement]:
-    """Compare the same list as strings and as objects, with a small tolerance, as such a server repeats scores exactly."""
-    objects = seen.named("accept-objects")
-    if objects is not None and objects.ranked:
-        within = _OTHER_FORM_WITHIN * max(1.0, seen.spread)
-        differing = [
-            (abs(score - objects.scores[index]), index)
-            for index, score in first.scores.items()
-            if index in objects.scores
-        ]
-        most, index = max(differing, default=(0.0, 0))
-        actual = f"{objects.scores.get(index)!r} for document {index} as an object"
-        expected = f"{first.scores.get(index)!r}, its score as a string"
-        yield Finding(expected, actual, objects, first) if most > within else None
 
 
 def scores_texts_alone(seen: Recording) -> bool:
@@ -293,10 +354,10 @@ def scores_texts_alone(seen: Recording) -> bool:
 
 
 def _is_plain(exchange: Exchange, first: Exchange) -> bool:
-    """Return True if the request differs from the first one only in its texts and `top_n`."""
+    """Return True if the request differs from the first one only in its strings and `top_n`."""
     body = cast("dict[str, Any]", exchange.probe.body)
     first_body = cast("dict[str, Any]", first.probe.body)
-    texts = all(isinstance(one, str) or one.keys() == {"text"} for one in exchange.probe.documents)
+    texts = all(isinstance(one, str) for one in exchange.probe.documents)
     same = all(body[name] == first_body[name] for name in ("model", "query"))
     return body.keys() <= {*first_body, "top_n"} and same and texts
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from rerank_conformance.exchanges import Exchange
+from rerank_conformance.probes import BLANKS, DOCUMENTS, ENDINGS, PLACEHOLDERS
 from rerank_conformance.report import Level
 from rerank_conformance.rules.acceptance import accepted, each
 from rerank_conformance.rules.rule import SCHEMA, Finding, Judgement, Recording, rule
@@ -133,6 +134,52 @@ def after_special_tokens(seen: Recording) -> Iterator[Judgement]:
         seen, "rank-after-special", 3, "documents that differ behind a special token's name"
     )
     yield from _other_query(seen, "rank-query-special", "queries that differ behind a special token's name")
+
+
+@rule(
+    "relation.after-marks",
+    "The ranking depends on what follows a NUL, a line separator, quotes or a closing tag in a text",
+    f"{SCHEMA}/RerankDocument",
+    since="1.1.0",
+)
+def after_marks(seen: Recording) -> Iterator[Judgement]:
+    """Judge texts that differ behind what ends a text elsewhere."""
+    yield from _told_apart(seen, "rank-after-marks", len(ENDINGS), "documents that differ behind a mark")
+    yield from _other_query(seen, "rank-query-marks-end", "queries that differ behind marks")
+
+
+@rule(
+    "relation.placeholders",
+    "A placeholder in a document is a text; the query is not put in its place",
+    f"{SCHEMA}/RerankDocument",
+    since="1.1.0",
+)
+def placeholders(seen: Recording) -> Iterator[Judgement]:
+    """Compare texts with a placeholder with those that have the query there."""
+    what = "a text with a placeholder and one with the query"
+    yield from _told_apart(seen, "rank-placeholders", len(PLACEHOLDERS), what)
+
+
+@rule(
+    "relation.blank-documents",
+    "A blank document is not ranked above the document that answers the query",
+    f"{SCHEMA}/RerankDocument",
+    level="SHOULD",
+    quick=False,
+    since="1.1.0",
+)
+def blank_documents(seen: Recording) -> Iterator[Judgement]:
+    """Compare the scores of blank documents with that of the answer."""
+    exchange = seen.named("rank-blanks")
+    answering = BLANKS.index(DOCUMENTS[2])
+    if exchange is None or not exchange.ranked or answering not in exchange.scores:
+        return
+    wanted = exchange.scores[answering]
+    for index, score in exchange.scores.items():
+        if index < len(BLANKS) and not BLANKS[index].strip():
+            bad = score > wanted and not seen.close(score, wanted)
+            actual = f"{score:.6g} for document {index}, which is blank, and {wanted:.6g} for the answer"
+            yield Finding("the answer before blank documents", actual, exchange) if bad else None
 
 
 @rule(
