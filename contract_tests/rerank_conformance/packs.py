@@ -183,6 +183,7 @@ def _texts(model: str) -> Pack:
         *written.SPACED,
         *written.SPECIAL,
         *written.ENDS,
+        *written.TEMPLATES,
         *written.IDENTICAL,
         written.LONG,
     )
@@ -197,6 +198,7 @@ def _texts(model: str) -> Pack:
         "rank-unicode",
         "rank-marks",
         "rank-texts",
+        "rank-placeholders",
         "rank-ends",
         "rank-special",
         "rank-special-query-1",

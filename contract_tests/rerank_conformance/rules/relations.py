@@ -198,7 +198,10 @@ def document_forms(seen: Recording) -> Iterator[Judgement]:
     """Compare the forms of one list, with a small tolerance, as a server that ranks JSON moves scores only a little."""
     for names in _FORMS:
         for pair in _pair(seen, *names):
-            yield pair if isinstance(pair, Undecided) else _same_scores(seen, *pair)
+            found = pair if isinstance(pair, Undecided) else _same_scores(seen, *pair)
+            if isinstance(found, Finding):
+                found = replace(found, expected=f"{found.expected}, as in a list of strings")
+            yield found
 
 
 _FORMS = (
@@ -310,6 +313,8 @@ _BY_ITSELF = ("rank-full", "rank-reversed", "rank-added", "rank-one", "rank-iden
 """Rankings of different lists; a server that gives a text the same score in all of them scores each text by itself."""
 _BY_ITSELF_WITHIN = 1e-6  # a larger difference may be due to a listwise model
 _OTHER_FORM_WITHIN = 1e-4  # small, as a server that ranks the JSON of an object moves scores only a little
+_OF_OTHER_FIELDS = ("acceptance.escapes", "acceptance.attribution")
+"""The rules of requests that `relation.other-fields` compares."""
 _LONG_LISTS = ("rank-many", "rank-many-reversed", "rank-many-top")
 """Long lists of the same documents, which a server may score differently from short ones, for example in stages."""
 
@@ -359,7 +364,8 @@ def _is_plain(exchange: Exchange, first: Exchange) -> bool:
     first_body = cast("dict[str, Any]", first.probe.body)
     texts = all(isinstance(one, str) for one in exchange.probe.documents)
     same = all(body[name] == first_body[name] for name in ("model", "query"))
-    return body.keys() <= {*first_body, "top_n"} and same and texts
+    is_other_form = exchange.probe.rule in _OF_OTHER_FIELDS
+    return body.keys() <= {*first_body, "top_n"} and same and texts and not is_other_form
 
 
 def _scores_of(exchanges: Iterable[Exchange]) -> dict[str, list[float]]:
