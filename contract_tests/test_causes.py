@@ -102,6 +102,51 @@ def test_another_exchange_is_another_cause():
     assert failing(*(judged(name, one) for name, one in zip(both, (wrong, other), strict=True))) == both
 
 
+BOM, PLAIN = b"\xef\xbb\xbf{}", b"[]"
+STRAY = "was answered with what is not HTTP: illegal status line: bytearray(b'}HTTP/1.1 200 X')"
+CUT = "Not JSON: Expecting ',' delimiter at line 1, column 340; the body ends"
+
+
+def seen_as(name: str, actual: str = "", body: bytes = b"", form="usual") -> Judged:
+    """Return a rule that fails by one response, and says this of it."""
+    one = exchange(name, ReceivedResponse(200, {}, body), form=form)
+    found = Finding("x", actual, one)
+    return Judged(RULES[name], "fail", found, findings=(found,))
+
+
+@pytest.mark.parametrize(
+    ("owner", "one", "is_one_cause"),
+    [
+        (seen_as("answer.json", "a", BOM), seen_as("error.envelope", "b", BOM), True),
+        (seen_as("answer.json", "a", BOM), seen_as("error.envelope", "b", b"<html>"), False),
+        (seen_as("answer.json", "a", BOM), seen_as("error.envelope", "b", PLAIN), False),
+        (seen_as("answer.json", "a", PLAIN), seen_as("error.envelope", "b", PLAIN), False),
+        (seen_as("answer.json", CUT), seen_as("robustness.answered", STRAY), True),
+        (seen_as("answer.json", CUT), seen_as("robustness.answered", "was cut off"), False),
+        (seen_as("answer.json", "Not JSON: found"), seen_as("robustness.answered", STRAY), False),
+        (
+            seen_as("transport.connection", STRAY, form="after-head"),
+            seen_as("robustness.answered", STRAY),
+            True,
+        ),
+        (
+            seen_as("transport.connection", STRAY, form="http-1.0"),
+            seen_as("robustness.answered", STRAY),
+            False,
+        ),
+        (
+            seen_as("transport.connection", STRAY, form="after-head"),
+            seen_as("robustness.answered", "was cut off"),
+            False,
+        ),
+    ],
+)
+def test_a_fault_of_bytes_is_one_cause(owner, one, is_one_cause):
+    """A byte order mark, a wrong Content-Length and a body after HEAD show in two rules; other responses are other causes."""
+    below = [] if is_one_cause else [one.rule.id]
+    assert failing(owner, one) == [owner.rule.id, *below]
+
+
 @pytest.mark.parametrize(("content", "expected"), [("a", ["acceptance.plain"]), ("b", None)])
 def test_one_body_that_is_always_refused_is_one_cause(content, expected):
     """A body that is refused in each form of HTTP is one cause; the refusal of another body is another."""

@@ -686,6 +686,29 @@ class Patient(ThreadingHTTPServer):
     request_queue_size = 128
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br"])
+def test_the_headers_of_an_empty_response_are_no_fault(coding):
+    """A response to HEAD has the Content-Encoding of a GET and no body, which is complete."""
+
+    class CodedHead(OncePerConnection):
+        def do_HEAD(self):
+            self.send_response(405)
+            self.send_header("content-encoding", coding)
+            self.send_header("content-length", "120")
+            self.end_headers()
+
+    server = Patient(("127.0.0.1", 0), CodedHead)
+    threading.Thread(target=server.serve_forever).start()
+    try:
+        report = check(f"http://127.0.0.1:{server.server_port}", rules=["robustness.answered", "method.any"])
+    finally:
+        server.shutdown()
+        server.server_close()
+    failed = {rule.id: rule.actual for rule in report.of("fail")}
+    assert "robustness.answered" not in failed
+    assert "method.any" not in failed
+
+
 def test_a_connection_that_is_used_again_may_be_closed():
     """An honest server that closes idle connections just as they are used again is conformant: it is asked on a new one."""
     with Patient(("127.0.0.1", 0), OncePerConnection) as server:

@@ -1,6 +1,7 @@
 """Report one failure per cause: list rules that fail as a consequence below the rule that causes them."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -191,6 +192,34 @@ def _has_blank(owner: Judged, one: Judged) -> bool:
     )
 
 
+def _not_json_alike(owner: Judged, one: Judged) -> bool:
+    """Return True if errors are not JSON for the reason for which rankings are not, such as a byte order mark."""
+    return _reasons(one) <= _reasons(owner) - {None}
+
+
+def _reasons(one: Judged) -> set[str | None]:
+    """Return the reasons why responses are not JSON, without positions; None for one that is."""
+    answers = [finding.exchange.answer if finding.exchange else None for finding in one.findings]
+    found = [answer.not_json if answer else None for answer in answers]
+    return {re.split(r"\d| at line", reason)[0] if reason else None for reason in found}
+
+
+def _is_behind_a_body(owner: Judged, one: Judged) -> bool:
+    """Return True if the rest of bodies that are longer than their Content-Length is all that is wrong."""
+    return all("the body ends" in found.actual for found in owner.findings) and _has_stray_bytes(one)
+
+
+def _is_behind_a_head(owner: Judged, one: Judged) -> bool:
+    """Return True if a body in the response to HEAD is all that is wrong."""
+    forms = {found.exchange.probe.form for found in owner.findings if found.exchange is not None}
+    return forms == {"after-head"} and _has_stray_bytes(one)
+
+
+def _has_stray_bytes(one: Judged) -> bool:
+    """Return True if bytes of an earlier response stand before each response."""
+    return all("illegal status line" in found.actual for found in one.findings)
+
+
 _LOST = tuple(
     f"answer.{name}"
     for name in (
@@ -229,6 +258,9 @@ _ROWS: tuple[tuple[str, tuple[str, ...], _Test], ...] = (
     ),
     ("acceptance.plain", ("acceptance.", "transport.", "authentication.scheme-case"), _same_body),
     ("answer.json", ("answer.content-type", "answer.one-reading"), _same_exchanges),
+    ("answer.json", ("error.envelope",), _not_json_alike),
+    ("answer.json", ("robustness.answered",), _is_behind_a_body),
+    ("transport.connection", ("robustness.answered",), _is_behind_a_head),
     ("answer.descending", ("relation.",), _same_exchanges),
     (
         "answer.blank-documents",

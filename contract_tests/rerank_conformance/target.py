@@ -482,16 +482,18 @@ async def _read(response: httpx.Response, limit: int) -> bytes:
     unpacker = None
     if packing in {"gzip", "x-gzip", "deflate"}:
         unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    elif packing != "identity":
-        msg = f"was answered with Content-Encoding {packing[:40]!r}, though only identity was accepted"
-        raise _TooMuch(msg)
     body = bytearray()
+    is_empty = True  # as the response to HEAD is, whose headers are those of GET
     async for chunk in _raw(response):
+        is_empty = is_empty and not chunk
+        if chunk and not unpacker and packing != "identity":
+            msg = f"was answered with Content-Encoding {packing[:40]!r}, though only identity was accepted"
+            raise _TooMuch(msg)
         body += unpacker.decompress(chunk, limit + 1 - len(body)) if unpacker else chunk
         if len(body) > limit:
             msg = f"was answered with more than {limit} bytes, and not read to the end"
             raise _TooMuch(msg)
-    if unpacker and not unpacker.eof:
+    if unpacker and not unpacker.eof and not is_empty:
         msg = f"was answered with {packing} that ends in the middle"
         raise _TooMuch(msg)
     return bytes(body)
