@@ -252,6 +252,12 @@ ANSWERS: list[tuple[str, Any, dict[str, Any] | None]] = [
         {"results": [], "usage": {"total_tokens": 3}},
     ),
     ("jina", {"results": [], "model": "/models/random.gguf"}, {"results": []}),
+    (
+        "jina",
+        [{"score": 0.9, "document": "a", "index": 0, "meta_info": {"id": "x"}}],
+        {"results": [{"index": 0, "relevance_score": 0.9, "document": {"text": "a"}}]},
+    ),
+    ("cohere-v2", [{"index": 0, "relevance_score": 0.9}], None),
     ("jina", {"results": None}, None),
     (
         "jina",
@@ -394,6 +400,14 @@ ERRORS: list[tuple[str, int, Any, type[RerankError], str, str | None]] = [
         BadRequestError,
         "Model does not exist",
         None,
+    ),
+    (
+        "jina",
+        400,
+        {"object": "error", "message": "Documents cannot be empty", "type": "BadRequestError", "code": 400},
+        BadRequestError,
+        "Documents cannot be empty",
+        "BadRequestError",
     ),
     ("jina", 401, "Api key is invalid", AuthenticationError, "Api key is invalid", None),
     ("jina", 429, {"message": "TPM limit reached.", "data": None}, RateLimitError, "TPM limit reached", None),
@@ -562,6 +576,35 @@ def test_the_wrong_dialect(told: str, spoken: str) -> None:
         else:
             assert ranking.indices == [2, 1]
             assert {told, spoken} <= {"openrouter", "cohere-v2", "jina"}
+
+
+def sglang(request: httpx.Request) -> httpx.Response:
+    """Answer as SGLang: it wants `documents`, and answers the list itself."""
+    documents = json.loads(request.content).get("documents")
+    if documents is None:
+        error = {"object": "error", "message": "documents: Field required", "type": "BadRequestError"}
+        return httpx.Response(400, json={**error, "param": None, "code": 400})
+    rows = [
+        {"score": float(place), "document": text, "index": place, "meta_info": {"id": "x"}}
+        for place, text in reversed(list(enumerate(documents)))
+    ]
+    return httpx.Response(200, json=rows)
+
+
+@pytest.mark.parametrize("told", ALL)
+def test_a_request_of_one_form_and_an_answer_of_another(told: str) -> None:
+    """SGLang, which mixes two forms, ranks with one dialect, to which the errors of all others lead."""
+    client = httpx.Client(transport=httpx.MockTransport(sglang))
+    with Reranker(
+        "k", dialect=cast("Any", told), base_url=BASE, http_client=client, model=model(told)
+    ) as made:
+        if told == "jina":
+            ranking = made.rerank("q", ["a", "b", "c"], top_n=2)
+            assert (ranking.indices, ranking.scores) == ([2, 1], [2.0, 1.0])
+            return
+        with pytest.raises(RerankError, match="pass dialect='jina'") as caught:
+            made.rerank("q", ["a", "b", "c"])
+    assert cast("Any", caught.value).dialect == "jina"
 
 
 @pytest.mark.parametrize("name", ALL)

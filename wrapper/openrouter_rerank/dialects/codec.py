@@ -57,6 +57,8 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     """True if a document may be an empty text."""
     results: str | None = "results"
     """The key of the results in an answer; None if the answer is the list."""
+    takes_list: bool = False
+    """True if an answer may also be the list itself."""
     index: str = "index"
     """The key of the index in a result."""
     scores: Sequence[str] = ("relevance_score",)
@@ -208,13 +210,18 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
 
     # -------------------------------------------------------------------------------------------------------- answers
 
+    def results_in(self, body: object) -> object:
+        """Return the results in an answer: a list, or something else if it has none."""
+        if self.results is None or (self.takes_list and isinstance(body, list)):
+            return cast("object", body)
+        return members(body).get(self.results)
+
     def decode(self, headers: Mapping[str, str], body: object) -> dict[str, Any] | None:
         """Return the canonical answer; None if the body has no results of this dialect.
 
         The results are not validated: an index or a score may have any type.
         """
-        fields = members(body)
-        listed = body if self.results is None else fields.get(self.results)
+        fields, listed = members(body), self.results_in(body)
         if not isinstance(listed, list):
             return None
         answer: dict[str, Any] = {

@@ -448,7 +448,7 @@ class _Examiner:
         vendor = addresses.vendor_of(self._url)
         given = self._subject.dialect
         if isinstance(body, list):
-            found = "tei"
+            found = "jina" if codec("jina").is_answer(body) else "tei"
         elif "results" not in members(body):
             found = "voyage"
         elif vendor is not None:
@@ -811,6 +811,7 @@ def _software(reply: Reply) -> str | None:
         ("llama.cpp", "llama.cpp" in headers.get("server", "")),
         ("infinity", name.startswith("infinity-")),
         # Other servers use such ids too, but do not count tokens.
+        ("SGLang", isinstance(reply.json, list) and codec("jina").is_answer(reply.json)),
         ("vLLM", name.startswith(("score-", "rerank-")) and "total_tokens" in members(body.get("usage"))),
     ):
         if is_there:
