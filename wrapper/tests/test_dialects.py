@@ -633,7 +633,14 @@ def test_the_right_dialect(name: str) -> None:
 
 def test_an_unknown_dialect() -> None:
     """A misspelt dialect is refused with the names of all, and the nearest."""
-    for name, close in (("cohere", "cohere-v2"), ("TEI", "tei"), ("Voyage", "voyage")):
+    for name, close in (
+        ("cohere", "cohere-v2"),
+        ("TEI", "tei"),
+        ("Voyage", "voyage"),
+        ("vLLM", "jina"),
+        ("llama.cpp", "jina"),
+        ("huggingface", "tei"),
+    ):
         expected = rf"dialect must be one of 'openrouter', .*, not '{name}'; did you mean '{close}'\?"
         with pytest.raises(ValueError, match=expected):
             Reranker(KEY, dialect=name)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

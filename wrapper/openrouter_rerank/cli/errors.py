@@ -48,9 +48,40 @@ def _misspelt(error: click.NoSuchOption) -> str:
     return f"no such option: {error.option_name!r}" + (f"; {hint}" if hint else "")
 
 
+_NUMBERS = {"integer": "an integer", "float": "a number"}
+
+
+def _bad_value(error: click.BadParameter, parameter: click.Parameter) -> str:
+    """Return the message for a value that an option or argument does not accept: its name, and the problem."""
+    name = (
+        max(parameter.opts, key=len) if isinstance(parameter, click.Option) else parameter.human_readable_name
+    )
+    message = error.message
+    if not_a_number := re.fullmatch(r"(.*) is not a valid (integer|float)(?: range)?\.", message, re.DOTALL):
+        return f"{name}: {not_a_number[1]} is not {_NUMBERS[not_a_number[2]]}"
+    kind = parameter.type
+    if isinstance(kind, click.IntRange | click.FloatRange) and " is not in the range " in message:
+        least = f"{'more than' if kind.min_open else 'at least'} {kind.min:g}"
+        allowed = least if kind.max is None else f"from {kind.min:g} to {kind.max:g}"
+        return f"{name}: it must be {allowed}, not {message.partition(' is not in the range ')[0]}"
+    return f"{name}: {message}"
+
+
+def _message(error: click.ClickException) -> str:
+    match error:
+        case click.NoSuchOption():
+            return _misspelt(error)
+        case click.BadParameter(param=click.Parameter() as parameter) if not isinstance(
+            error, click.MissingParameter
+        ):
+            return _bad_value(error, parameter)
+        case _:
+            return error.format_message()
+
+
 def error_line(error: click.ClickException) -> str:
     """Return the line for standard error: the problem and the next step."""
-    message = one_line(_misspelt(error) if isinstance(error, click.NoSuchOption) else error.format_message())
+    message = one_line(_message(error))
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "rerank"
         end = "" if message.endswith((".", "?")) else "."

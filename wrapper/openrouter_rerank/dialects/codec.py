@@ -38,6 +38,8 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     """The name of the vendor or server in messages."""
     also: str = ""
     """The names in messages of others with the same form."""
+    servers: Sequence[str] = ()
+    """The names of servers and vendors with this form, in lower case, which users may pass for that of the dialect."""
     base_url: str | None = None
     """The vendor's base URL; None for software that users run themselves."""
     hosts: Sequence[str] = ()
@@ -212,8 +214,8 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
 
     def results_in(self, body: object) -> object:
         """Return the results in an answer: a list, or something else if it has none."""
-        if self.results is None or (self.takes_list and isinstance(body, list)):
-            return cast("object", body)
+        if self.results is None or (self.takes_list and items(body)):
+            return body
         return members(body).get(self.results)
 
     def decode(self, headers: Mapping[str, str], body: object) -> dict[str, Any] | None:

@@ -34,6 +34,7 @@ def refine(envelope: Envelope) -> Envelope:
 CODEC = Codec(
     name="tei",
     title="TEI",
+    servers=("huggingface", "hf", "text-embeddings-inference"),
     # Its defaults of max_client_batch_size and payload_limit.
     max_documents=32,
     max_bytes=2_000_000,
