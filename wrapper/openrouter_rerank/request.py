@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import abc
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from math import isfinite
 from types import UnionType
 from typing import (
@@ -361,15 +361,27 @@ def body(
         raise _lone_surrogate(where, error) from None
 
 
-def _extra(arguments: Mapping[str, Any], own: Iterable[str]) -> dict[str, Any]:
-    """Return the further keys of a request, of which none may be in the place of an argument of `rerank`."""
+# The arguments of `rerank` by which an answer is checked.
+_CHECKED = ("query", "documents", "top_n")
+
+
+def _extra(arguments: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, Any]:
+    """Return the further keys of a request.
+
+    Args:
+        arguments: The arguments of the call.
+        own: The keys that may not be among them, with the argument of `rerank` in whose place each is.
+
+    Raises:
+        ValueError: One of them is such a key.
+    """
     given = mapping("extra_body", arguments["extra_body"])
     if not given:
         return {}
     extra = cast("dict[str, Any]", _as_json("extra_body", given))
-    for name in own:
+    for name, argument in own.items():
         if name in extra:
-            message = f"extra_body: {name} is an argument of rerank(); pass it there, where the answer is checked by it"
+            message = f"extra_body: {name!r} cannot be sent so, as the answer is checked by it; pass {argument} to rerank()"
             raise ValueError(message)
     return extra
 
@@ -384,8 +396,8 @@ def _encoded(
             # What the dialect does not have, the codec refuses.
             expected = codec.fields.get(name, WIRE_TYPES.get(name))
             given[name] = value if expected is None else _field(name, value, expected)
-    own = ("query", "documents", "top_n")
-    extra = _extra(arguments, (*own, *filter(None, map(codec.wire_name, own))))
+    own = {name: name for name in _CHECKED} | {codec.wire_name(name) or name: name for name in _CHECKED}
+    extra = _extra(arguments, own)
     model = codec.wire_name("model")
     if model in extra:
         given["model"] = extra[model]
@@ -405,7 +417,7 @@ def _canonical(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> 
         # Some servers refuse what openapi.yaml allows: a top_n above the number of documents.
         given["top_n"] = min(given["top_n"], len(wire))
     further = dict[str, Any]()
-    if (extra := _extra(arguments, ("query", "documents", "top_n"))) or NAMES:
+    if (extra := _extra(arguments, {name: name for name in _CHECKED})) or NAMES:
         given = {NAMES.get(name, name): value for name, value in given.items()} | extra
         further = {name: given.pop(name) for name in given.keys() - _ATTRIBUTES}
     request = RerankRequest(query=_string("query", query), documents=wire, **given)

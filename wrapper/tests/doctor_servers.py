@@ -767,6 +767,9 @@ ODD: Mapping[str, Odd] = {
         "not_rerank",
     ),
     "a web page": Odd(Spec(before=always(200, "<!doctype html><p>Hello</p>", HTML), url=""), "not_rerank"),
+    "a server of files": Odd(
+        Spec(before=posting(501, "<!doctype html><p>Unsupported method")), "not_rerank", says="a web page"
+    ),
     "an API without rerank": Odd(Spec(paths=(), openapi={"paths": {"/v1/embeddings": {}}}), "not_rerank"),
     "LM Studio": Odd(
         Spec(before=always(200, {"error": "Unexpected endpoint or method. (POST /v1/rerank)"})), "not_rerank"

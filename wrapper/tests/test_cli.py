@@ -321,7 +321,7 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
     ),
     "an address that is none": (
         ["rank", "--base-url", "localhost:8000", "q"],
-        ["base_url must be an http(s) URL", "write http:// or https:// before the host"],
+        ["rerank: --base-url must be an http(s) URL", "write http:// or https:// before the host"],
     ),
     "a blank model": (["rank", "--local", "--model", "", "q"], ["model is blank"]),
     "no key": (["rank", "q", LIBRARY], ["no API key: set OPENROUTER_API_KEY, or ", "--local"]),
@@ -1098,6 +1098,7 @@ def test_a_server_in_place_of_its_dialect() -> None:
     ("given", "message"),
     [
         (["--provider", "{"], "rerank: --provider: not JSON"),
+        (["--provider", '{"quux": 1}'], "To send it all the same, use --extra-body. See"),
         (["--provider", '{"zdrr": true}'], "provider: unknown key 'zdrr'; did you mean 'zdr'?"),
         (["--provider", '["cohere"]'], "provider must be a mapping, not list"),
         (

@@ -807,9 +807,9 @@ def test_a_misspelt_field() -> None:
     [
         ("tei", {"priority": 1}, None),
         ("voyage", {"model": "rerank-2"}, None),
-        ("tei", {"texts": ["x"]}, "texts is an argument"),
-        ("tei", {"documents": ["x"]}, "documents is an argument"),
-        ("voyage", {"top_k": 1}, "top_k is an argument"),
+        ("tei", {"texts": ["x"]}, "'texts' cannot be sent so.*pass documents to"),
+        ("tei", {"documents": ["x"]}, "'documents' cannot be.*pass documents to"),
+        ("voyage", {"top_k": 1}, "'top_k' cannot be sent so.*pass top_n to rerank"),
     ],
 )
 def test_extra_body(name: str, extra: dict[str, Any], problem: str | None) -> None:
@@ -1404,17 +1404,55 @@ def test_the_default_dialect_of_a_job(tmp_path: Path, option: list[str]) -> None
 
 
 @pytest.mark.parametrize(
+    ("dialect", "status", "body", "step"),
+    [
+        (
+            "openrouter",
+            401,
+            {"error": {"code": 401, "message": "no"}},
+            "the key (--key-env or OPENROUTER_API_KEY)",
+        ),
+        ("tei", 401, "", "Check the key (--key-env) and"),
+        ("openrouter", 404, "", "Check --base-url: "),
+        ("jina", 422, "missing field `texts`", "looks like TEI's; pass --dialect tei."),
+    ],
+)
+def test_the_next_step_names_an_option(
+    tmp_path: Path, dialect: str, status: int, body: Any, step: str
+) -> None:
+    """The commands name their options where the library names its arguments."""
+    table = tmp_path / "d.txt"
+    table.write_text("a\n")
+
+    def play(_: Request) -> Script:
+        content = body if isinstance(body, str) else json.dumps(body)
+        yield answer(status, content.encode(), "text/plain")
+
+    with serving(play) as server:
+        code, _, error = run("rank", "q", table, "--base-url", server.url, "--dialect", dialect)
+    assert code == 1
+    assert step in error
+
+
+@pytest.mark.parametrize(
     ("args", "problem"),
     [
-        (["--dialect", "tei"], "base_url: the dialect 'tei' has no address of its own"),
+        (["--dialect", "tei"], "rerank: --base-url: the dialect 'tei' has no address of its own"),
         (["--dialect", "tei", "--local"], "--local: cannot be combined with --dialect"),
         (
             ["--key-env", "NOT_SET"],
             "--key-env: no environment variable of this name has a key; pass the name",
         ),
         (["--dialect", "jina", "--base-url", BASE, "--truncate", "true"], "dialect 'tei' has it"),
-        (["--dialect", "tei", "--base-url", "ftp://x"], "base_url must be an http(s) URL"),
-        (["--max-tokens-per-doc", "5"], "dialect 'cohere-v2' or 'jina' has it"),
+        (
+            ["--dialect", "tei", "--base-url", BASE, "--raw-scores", "maybe"],
+            "must be true or false, not 'maybe'.",
+        ),
+        (["--dialect", "tei", "--base-url", "ftp://x"], "rerank: --base-url must be an http(s) URL"),
+        (
+            ["--max-tokens-per-doc", "5"],
+            "dialect 'cohere-v2' or 'jina' has it); pass --dialect, or use --extra-body.",
+        ),
     ],
 )
 def test_bad_usage(args: list[str], problem: str) -> None:
