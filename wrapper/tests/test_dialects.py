@@ -1322,7 +1322,7 @@ def test_a_job_in_the_wrong_dialect(
         named = [*command, *([] if model(told) is None else ["-m", "m"])]
         code, _, error = run(*named, "--dialect", told)
         assert code == 1
-        assert f"pass dialect={spoken!r}" in error
+        assert f"pass --dialect {spoken}" in error
         assert f"0 of {rows} rows are finished" in error
         assert error.endswith("correct the command and run it again\n")
         assert len(server.requests) in sent
