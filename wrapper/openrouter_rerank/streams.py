@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from errno import EINPROGRESS, EWOULDBLOCK
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import httpcore
@@ -134,6 +134,15 @@ async def _resolve(host: str, port: int) -> list[Any]:
         return interleave(await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
+def has_record(encrypted: ssl.SSLObject) -> bool:
+    """Return True if a record that was received with an earlier one holds data, or the end, and was not read yet."""
+    try:
+        encrypted.read(1)
+    except ssl.SSLError as error:
+        return not isinstance(error, ssl.SSLWantReadError)
+    return True
+
+
 class _TaskSocket(ByteStream):
     """A connected socket as a stream of bytes."""
 
@@ -229,6 +238,11 @@ class _TaskStream(httpcore.AsyncNetworkStream):
                 return None
 
     def _is_readable(self) -> bool:
+        stream = self._stream
+        while isinstance(stream, TLSStream):
+            if has_record(stream.extra(TLSAttribute.ssl_object)):  # noqa: S610 - this is not Django
+                return True
+            stream = cast("_TaskSocket | TLSStream", stream.transport_stream)
         try:
             self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
