@@ -32,7 +32,9 @@ from openrouter_rerank import (
     APIConnectionError,
     APITimeoutError,
     AsyncReranker,
+    AuthenticationError,
     BadRequestError,
+    RateLimitError,
     Reranker,
     RerankError,
     Retries,
@@ -44,7 +46,7 @@ from openrouter_rerank.failures import explain
 from openrouter_rerank.network import connect
 from openrouter_rerank.proxies import Proxy, environment_proxy
 from openrouter_rerank.testing import End, Request, Script, answer, honest, results, serving
-from shells import QUICK, SOON, Shell
+from shells import LONG, QUICK, SOON, TIMEOUTS, Clock, Shell
 
 ONCE = Retries(attempts=1)
 AUTHORITY = trustme.CA()
@@ -529,6 +531,110 @@ def test_a_server_that_sends_more_later() -> None:
         (idle,) = reranker._connections._room.idle
         assert select.select([idle.clock._socket], [], [], SOON)[0]
         assert reranker.rerank("second", ["a"]).model == "second"
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nConnection: close", b"HTTP/1.0 200 OK"])
+def test_a_server_that_waits_for_the_end_of_the_connection(head: bytes, any_shell: Shell) -> None:
+    """A connection on which nothing can follow is closed with its response, and not with the next request."""
+    body = json.dumps(results((0, 0.5))).encode()
+    script = b"%s\r\nContent-Length: %d\r\n\r\n%s" % (head, len(body), body)
+    with serving(lambda _: iter([script])) as server, any_shell.open(base_url=server.url) as rank:
+        assert rank("q", ["a"]).indices == [0]
+        assert server.wait_until(lambda server: server.held == 0)
+
+
+def test_connections_that_nobody_needs_any_more(any_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls one after the other do not keep what was left over by many at once."""
+    clock = Clock()
+    monkeypatch.setattr("openrouter_rerank.connections.monotonic", clock)
+    monkeypatch.setattr("openrouter_rerank.http11.monotonic", clock)
+    both = threading.Barrier(2, timeout=SOON)
+
+    def script(request: Request) -> Script:
+        if json.loads(request.body)["query"] == "at once":
+            both.wait()
+        yield honest(request)
+
+    with serving(script) as server, any_shell.open(base_url=server.url, timeout=LONG) as rank:
+        threads = [threading.Thread(target=rank, args=("at once", ["a"])) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert server.held == 2
+        clock.advance(10)
+        rank("alone", ["a"])
+        assert server.wait_until(lambda server: server.held == 1)
+
+
+@pytest.mark.parametrize("injected", [False, True])
+@pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
+@pytest.mark.parametrize(
+    ("status", "error", "requests"),
+    [
+        (401, AuthenticationError, 1),
+        (413, BadRequestError, 1),
+        (429, RateLimitError, 2),
+        (503, ServerError, 2),
+    ],
+)
+def test_an_error_whose_body_breaks_off(  # noqa: PLR0913, PLR0917 - what the test varies
+    status: int, error: Any, requests: int, end: End, injected: bool, shell: Shell
+) -> None:
+    """Its status is known without the body: it is that error, retried as that error, and not billed."""
+    body = b'{"error": {"message": "%s' % (b"because " * 100)
+    head = b"HTTP/1.1 %d \r\nContent-Length: 5000\r\n\r\n" % status
+    arguments: dict[str, Any] = {}
+    if injected:
+        arguments["http_client"] = httpx.Client() if shell.name == "sync" else httpx.AsyncClient()
+
+    def script(_: Request) -> Script:
+        yield head + body
+        yield end
+
+    policy = Retries(attempts=2, first_wait=0)
+    with (
+        serving(script) as server,
+        shell.open(base_url=server.url, retries=policy, **arguments) as rank,
+        pytest.raises(error, match=f"^{status} ") as caught,
+    ):
+        rank("q", ["a"])
+    assert caught.value.status == status
+    assert not caught.value.may_be_billed
+    assert len(server.requests) == requests
+
+
+@pytest.mark.parametrize("injected", [False, True])
+def test_an_error_whose_body_stalls(injected: bool, shell: Shell) -> None:
+    """It is that error too, when the time of the attempt is up."""
+    arguments: dict[str, Any] = {}
+    if injected:
+        arguments["http_client"] = httpx.Client() if shell.name == "sync" else httpx.AsyncClient()
+
+    def script(_: Request) -> Script:
+        yield b"HTTP/1.1 401 \r\nContent-Length: 5000\r\n\r\n{"
+        yield End.HANG
+
+    with serving(script) as server, shell.open(base_url=server.url, **arguments) as rank:
+        for timeout in TIMEOUTS:
+            with pytest.raises((AuthenticationError, APITimeoutError)) as caught:
+                rank("q", ["a"], timeout=timeout)
+            if caught.type is AuthenticationError:
+                break
+    assert caught.type is AuthenticationError
+
+
+def test_a_list_is_halved_where_the_refusal_breaks_off(any_shell: Shell) -> None:
+    """A server that refuses a large request before it was read resets the connection within its refusal."""
+
+    def script(request: Request) -> Script:
+        if len(json.loads(request.body)["documents"]) > 1:
+            yield b"HTTP/1.1 413 \r\nContent-Length: 5000\r\n\r\n<html>"
+            yield End.RESET
+        yield honest(request)
+
+    with serving(script) as server:
+        assert sorted(any_shell.rank(base_url=server.url, retries=ONCE).indices) == [0, 1, 2]
 
 
 def test_a_connection_has_a_repr() -> None:
