@@ -578,7 +578,7 @@ def test_connections_that_nobody_needs_any_more(any_shell: Shell, monkeypatch: p
         (503, ServerError, 2),
     ],
 )
-def test_an_error_whose_body_breaks_off(  # noqa: PLR0913, PLR0917 - what the test varies
+def test_an_error_whose_body_breaks_off(
     status: int, error: Any, requests: int, end: End, injected: bool, shell: Shell
 ) -> None:
     """Its status is known without the body: it is that error, retried as that error, and not billed."""
@@ -1115,6 +1115,34 @@ def closing(*, reset: bool) -> Generator[str]:
 
     with serving(script) as server:
         yield server.url
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere a reset may discard what was received before it"
+)
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_refusal_before_the_request_was_read(tls: bool, any_shell: Shell) -> None:
+    """A response is read although the connection broke while the request was sent."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            accepted, _ = listener.accept()
+            context = server_context() if tls else None
+            with (
+                accepted if context is None else context.wrap_socket(accepted, server_side=True) as connection
+            ):
+                connection.recv(100)
+                connection.sendall(answer(413, {"error": {"message": "no more than a megabyte"}}))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}/v1"
+        with (
+            any_shell.open(base_url=url, retries=ONCE, verify=trusting() if tls else True) as rank,
+            pytest.raises(BadRequestError, match="no more than a megabyte"),
+        ):
+            rank("q", ["more than the buffers of a connection hold" * 1_000_000], max_bytes=2**30)
+        thread.join()
 
 
 @contextmanager
