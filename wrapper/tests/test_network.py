@@ -1123,6 +1123,8 @@ def closing(*, reset: bool) -> Generator[str]:
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_refusal_before_the_request_was_read(tls: bool, any_shell: Shell) -> None:
     """A response is read although the connection broke while the request was sent."""
+    if tls and any_shell.name == "sync":
+        pytest.skip("an SSLSocket does not always read after a write that failed")
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
