@@ -11,6 +11,7 @@ has ended and those that a forked process inherits.
 
 from __future__ import annotations
 
+import re
 import ssl
 import sys
 from collections import deque
@@ -102,7 +103,8 @@ class _OwnConnections:
         # Its query may hold a secret, so no local variable, which a traceback could show, has its value.
         self.url = reveal(url)
         self._url = _Url(httpx.URL(self.url))
-        self._host = (b"Host", httpx.URL(self.url).netloc)
+        # A zone has a meaning on this machine alone (RFC 6874, section 4).
+        self._host = (b"Host", re.sub(rb"%[^]]*", b"", httpx.URL(self.url).netloc))
         self._headers = headers
         self._fixed = self._encoded(headers)
         self._closed = False
@@ -133,7 +135,9 @@ class _Url(httpcore.URL):
     """A URL with its origin, which httpcore makes anew each time."""
 
     def __init__(self, url: httpx.URL) -> None:
-        super().__init__(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        # The resolver wants the zone of an address without the encoding that a URL needs.
+        host = url.raw_host.replace(b"%25", b"%")
+        super().__init__(scheme=url.raw_scheme, host=host, port=url.port, target=url.raw_path)
         self._origin = super().origin
 
     @property

@@ -44,6 +44,7 @@ from openrouter_rerank.addresses import is_host, redirect_step
 from openrouter_rerank.connections import AsyncConnections, Connections, _Clock
 from openrouter_rerank.failures import explain
 from openrouter_rerank.network import connect
+from openrouter_rerank.operations import Secrets
 from openrouter_rerank.proxies import Proxy, environment_proxy
 from openrouter_rerank.testing import End, Request, Script, answer, honest, results, serving
 from shells import LONG, QUICK, SOON, TIMEOUTS, Clock, Shell
@@ -662,6 +663,15 @@ def test_another_host(name: str, any_shell: Shell) -> None:
         with any_shell.open(base_url=server.url) as rank:
             assert rank("q", ["a"], extra_headers={name: "third.example"}).indices == [0]
     assert [request.headers["host"] for request in server.requests] == ["other.example", "third.example"]
+
+
+@pytest.mark.parametrize("kind", [Connections, AsyncConnections])
+@pytest.mark.parametrize("zone", ["%25eth0", "%eth0"])
+def test_the_zone_of_an_address(zone: str, kind: Any) -> None:
+    """The resolver gets it as it is, however the URL has it; the server does not get it."""
+    connections = kind(f"http://[fe80::1{zone}]:8000/v1", Secrets())
+    assert connections._url.host == b"fe80::1%eth0"
+    assert connections._host == (b"Host", b"[fe80::1]:8000")
 
 
 def test_informational_responses(any_shell: Shell) -> None:
