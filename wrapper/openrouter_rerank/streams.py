@@ -200,10 +200,10 @@ class _TaskStream(httpcore.AsyncNetworkStream):
         """Send all of it."""
         try:
             await self._stream.send(buffer)
+            if self._plain.broken is not None:
+                raise self._plain.broken
         except _BROKEN as error:
             raise httpcore.WriteError(error) from error
-        if self._plain.broken is not None:
-            raise httpcore.WriteError(self._plain.broken) from self._plain.broken
 
     async def aclose(self) -> None:
         """Close the socket without a TLS closure."""
