@@ -384,6 +384,7 @@ def test_a_tag_that_is_none(tag: Any, error: Any) -> None:
         ([("q", ["a" * 2_100] * 100)], Estimate(1, 100, 2)),
         ([{"query": "q" * 1_990, "documents": ["a" * 20] * 100}], Estimate(1, 100, 2)),
         ([RerankRequest(query="q", documents=["a b c"], splitter=str.split)], Estimate(1, 3, 1)),
+        ([RerankRequest(query="q", documents=["a"], on_error="keep_order")], Estimate(1, 1, 1)),
         ([RerankRequest(query="q", documents="abc", key=str.upper, max_documents=1)], None),
         ([("q", ["a"]), ("q", ["b"] * 1_001)], Estimate(3, 1_002, 12)),
     ],
