@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from driving import answered, call, finish, sent
+from driving import answered, call, finish
 from openrouter_rerank import BadRequestError, RerankError, ResponseError, Retries, ServerError
-from openrouter_rerank.operations import LARGEST_ANSWER, LARGEST_ERROR, Answer
+from openrouter_rerank.operations import LARGEST_ERROR, Answer
 from openrouter_rerank.testing import Request, Script, honest, serving
 from openrouter_rerank.testing import answer as answering
 from shells import KEY, Shell
@@ -31,15 +31,6 @@ def script(body: bytes, status: int = 500, **headers: str) -> Any:
             yield honest(request)
 
     return answer
-
-
-@pytest.mark.parametrize(
-    ("status", "limit"),
-    [(200, LARGEST_ANSWER), (299, LARGEST_ANSWER), (300, LARGEST_ERROR), (599, LARGEST_ERROR)],
-)
-def test_the_limit_of_a_status(status: int, limit: int) -> None:
-    """Everything but a success is read as an error."""
-    assert sent()._replace(largest=LARGEST_ANSWER).limit(status) == limit
 
 
 @pytest.mark.parametrize("injected", [False, True], ids=["own", "injected"])
