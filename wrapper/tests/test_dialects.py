@@ -588,6 +588,69 @@ def test_the_right_dialect(name: str) -> None:
         assert other_dialect(name, nothing) is None
 
 
+RECOGNIZED: dict[str | None, list[object]] = {
+    "openrouter": [
+        {"results": [], "provider": "p"},
+        {"results": [], "usage": {"cost": 0}},
+        {"error": {"code": 400, "message": "m"}},
+    ],
+    "cohere-v2": [
+        {"results": [], "meta": {"api_version": {"version": "2"}}},
+        {"results": [], "meta": {"billed_units": {"search_units": 1}}},
+        {"message": "no api key supplied"},
+        {"message": "m", "id": "1"},
+    ],
+    "jina": [
+        {"results": []},
+        {"results": [], "model": "m", "meta": {"api_version": None}},
+        *({"detail": "m", name: "x"} for name in ("code", "request_id", "errors")),
+        {"detail": "voyage", "code": "x"},
+        {"detail": [{"loc": ["body"], "msg": "m"}]},
+        {"error": {"code": 400, "message": "m", "type": "x"}},
+        {"code": 1, "message": "m", "data": None},
+    ],
+    "tei": [
+        [{"index": 0, "score": 0.5}],
+        {"error": "m", "error_type": "Validation"},
+        "missing field `texts` at line 1",
+    ],
+    "voyage": [
+        {"data": [{"index": 0, "relevance_score": 0.5}]},
+        {"detail": "Provided API key is invalid"},
+    ],
+    None: [
+        {"results": {}, "provider": "p"},
+        {"results": [], "meta": {"billed_units": {"search_units": 1}}, "usage": {}},
+        {"results": [], "meta": {"billed_units": {"search_units": 1}}, "model": "m"},
+        {"error": {"code": 400}},
+        {"error": {"code": "400", "message": "m"}},
+        {"error": {"code": 400, "message": "m", "param": None}},
+        {"error": {"type": "x"}},
+        {"message": "m"},
+        {"message": "cohere", "code": 1},
+        {"detail": [{"loc": ["body"]}]},
+        {"detail": [{"msg": "m"}]},
+        {"code": 1, "message": "m"},
+        [{"index": 0}],
+        [{"score": 0.5}],
+        {"error": "m", "error_type": "x"},
+        {"error_type": "Validation"},
+        {"data": []},
+        {"data": [{"index": 0}]},
+        {"data": [{"relevance_score": 0.5}]},
+    ],
+}
+"""Bodies that one dialect alone recognizes; and the nearest to them that none does."""
+
+
+@pytest.mark.parametrize(
+    ("name", "body"), [(name, body) for name, bodies in RECOGNIZED.items() for body in bodies]
+)
+def test_what_a_dialect_is_recognized_by(name: str | None, body: object) -> None:
+    """Each mark of a dialect is enough, and half of one is not."""
+    assert [one for one in ALL if codec(one).looks_like(body)] == ([] if name is None else [name])
+
+
 def test_an_unknown_dialect() -> None:
     """A misspelt dialect is refused with the names of all, and the nearest."""
     for name, close in (("cohere", "cohere-v2"), ("TEI", "tei"), ("Voyage", "voyage")):
