@@ -1415,8 +1415,11 @@ def test_an_address_to_come_from_that_is_not_ours() -> None:
     """A socket that cannot be bound is closed, and the error is that of a connection."""
     clock = _Clock()
     clock.end = time.monotonic() + 60
-    with pytest.raises(httpcore.ConnectError):
-        clock.connect_tcp("127.0.0.1", 9, local_address="192.0.2.1")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(httpcore.ConnectError),
+    ):
+        clock.connect_tcp("127.0.0.1", listener.getsockname()[1], local_address="192.0.2.1")
 
 
 def test_an_address_that_the_system_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
