@@ -638,6 +638,17 @@ def test_other_failures_are_tried_again_as_ever(any_shell: Shell):
     assert sent == 6 * QUICK.attempts
 
 
+@pytest.mark.parametrize(
+    ("workers", "waiting", "needed"),
+    [(0, 0, True), (1, 0, True), (2, 0, False), (2, 1, True), (3, 1, False), (3, 2, True), (4, 4, False)],
+)
+def test_workers_of_a_run(workers: int, waiting: int, needed: bool):
+    """With two requests at a time there are two workers, and at most two more for those that wait to retry."""
+    run = SimpleNamespace(concurrency=2, _workers=workers, _waiting=waiting)
+
+    assert Run.needs_worker.fget(run) is needed
+
+
 def test_a_waiting_call_holds_no_place(any_shell: Shell):
     """While a call waits to try again, as many others are under way as may be."""
     for wait in TIMEOUTS:
