@@ -268,6 +268,21 @@ def test_stops_on_an_error_when_asked(any_shell: Shell):
     assert len(sent) < 20
 
 
+def test_nothing_follows_the_error_that_stops(any_shell: Shell):
+    """With stop_on_error, the failures of other requests in flight are no results."""
+    started = threading.Barrier(3)
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        if any_shell.name == "sync":
+            started.wait(60)
+        return httpx.Response(400)
+
+    found, raised = many(any_shell, pairs(3), handler, concurrency=3, stop_on_error=True)
+
+    assert raised is None
+    assert [result.ok for result in found] == [False]
+
+
 def test_an_exhausted_budget_ends_the_run(any_shell: Shell):
     """After max_cost no more requests are taken: those under way have their results, and the refusals say why."""
     taken = count()

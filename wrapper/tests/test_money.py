@@ -415,6 +415,11 @@ def test_an_estimate_is_what_is_sent(given: Any, estimate: Any) -> None:
         assert (found.requests, found.bytes) == (len(sent), sum(map(len, sent)))
 
 
+def test_estimates_are_added() -> None:
+    """Each number is added to its own."""
+    assert Estimate(1, 2, 3, 4) + Estimate(10, 20, 30, 40) == Estimate(11, 22, 33, 44)
+
+
 async def test_the_async_twin_estimates() -> None:
     """The async twin gives the same, and reads images to do so."""
     async with AsyncReranker.local() as client:
