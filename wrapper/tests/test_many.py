@@ -270,13 +270,21 @@ def test_stops_on_an_error_when_asked(any_shell: Shell):
 
 def test_nothing_follows_the_error_that_stops(any_shell: Shell):
     """With stop_on_error, the failures of other requests in flight are no results."""
-    started = threading.Barrier(3)
+    barrier = threading.Barrier(3)
+    started: list[httpx.Request] = []
 
-    def handler(_: httpx.Request) -> httpx.Response:
-        if any_shell.name == "sync":
-            started.wait(60)
+    def threads_together(_: httpx.Request) -> httpx.Response:
+        barrier.wait(60)
         return httpx.Response(400)
 
+    async def tasks_together(request: httpx.Request) -> httpx.Response:
+        started.append(request)
+        with anyio.fail_after(60):
+            while len(started) < 3:
+                await anyio.lowlevel.checkpoint()
+        return httpx.Response(400)
+
+    handler: Any = threads_together if any_shell.name == "sync" else tasks_together
     found, raised = many(any_shell, pairs(3), handler, concurrency=3, stop_on_error=True)
 
     assert raised is None
