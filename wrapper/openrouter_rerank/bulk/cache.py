@@ -61,6 +61,9 @@ class _Kept(msgspec.Struct, array_like=True):
     body: bytes
 
 
+_DECODER = msgspec.msgpack.Decoder(_Kept)
+
+
 def cached(send: Handler) -> Handler:
     """Return a handler that returns a cached ranking, or sends the request and caches its answer."""
 
@@ -97,7 +100,7 @@ def _recalled(value: object, prepared: PreparedCall[T]) -> Ranking[T] | None:
     if value is None:
         return None
     try:
-        kept = msgspec.msgpack.decode(cast(bytes, value), type=_Kept)
+        kept = _DECODER.decode(cast(bytes, value))
     except (msgspec.DecodeError, TypeError, ValueError) as error:
         log.debug("the cached value is not an answer: %s", error)
         return None
