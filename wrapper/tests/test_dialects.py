@@ -253,6 +253,12 @@ ANSWERS: list[tuple[str, Any, dict[str, Any] | None]] = [
         {"results": [], "usage": {"total_tokens": 3}},
     ),
     ("jina", {"results": [], "model": "/models/random.gguf"}, {"results": []}),
+    (
+        "jina",
+        [{"score": 0.9, "document": "a", "index": 0, "meta_info": {"id": "x"}}],
+        {"results": [{"index": 0, "relevance_score": 0.9, "document": {"text": "a"}}]},
+    ),
+    ("cohere-v2", [{"index": 0, "relevance_score": 0.9}], None),
     ("jina", {"results": None}, None),
     (
         "jina",
@@ -395,6 +401,14 @@ ERRORS: list[tuple[str, int, Any, type[RerankError], str, str | None]] = [
         BadRequestError,
         "Model does not exist",
         None,
+    ),
+    (
+        "jina",
+        400,
+        {"object": "error", "message": "Documents cannot be empty", "type": "BadRequestError", "code": 400},
+        BadRequestError,
+        "Documents cannot be empty",
+        "BadRequestError",
     ),
     ("jina", 401, "Api key is invalid", AuthenticationError, "Api key is invalid", None),
     ("jina", 429, {"message": "TPM limit reached.", "data": None}, RateLimitError, "TPM limit reached", None),
@@ -565,6 +579,35 @@ def test_the_wrong_dialect(told: str, spoken: str) -> None:
             assert {told, spoken} <= {"openrouter", "cohere-v2", "jina"}
 
 
+def sglang(request: httpx.Request) -> httpx.Response:
+    """Answer as SGLang: it wants `documents`, and answers the list itself."""
+    documents = json.loads(request.content).get("documents")
+    if documents is None:
+        error = {"object": "error", "message": "documents: Field required", "type": "BadRequestError"}
+        return httpx.Response(400, json={**error, "param": None, "code": 400})
+    rows = [
+        {"score": float(place), "document": text, "index": place, "meta_info": {"id": "x"}}
+        for place, text in reversed(list(enumerate(documents)))
+    ]
+    return httpx.Response(200, json=rows)
+
+
+@pytest.mark.parametrize("told", ALL)
+def test_a_request_of_one_form_and_an_answer_of_another(told: str) -> None:
+    """SGLang, which mixes two forms, ranks with one dialect, to which the errors of all others lead."""
+    client = httpx.Client(transport=httpx.MockTransport(sglang))
+    with Reranker(
+        "k", dialect=cast("Any", told), base_url=BASE, http_client=client, model=model(told)
+    ) as made:
+        if told == "jina":
+            ranking = made.rerank("q", ["a", "b", "c"], top_n=2)
+            assert (ranking.indices, ranking.scores) == ([2, 1], [2.0, 1.0])
+            return
+        with pytest.raises(RerankError, match="pass dialect='jina'") as caught:
+            made.rerank("q", ["a", "b", "c"])
+    assert cast("Any", caught.value).dialect == "jina"
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_the_right_dialect(name: str) -> None:
     """What a server of a dialect says is of its dialect alone; of anything else nothing is said."""
@@ -654,7 +697,14 @@ def test_what_a_dialect_is_recognized_by(name: str | None, body: object) -> None
 
 def test_an_unknown_dialect() -> None:
     """A misspelt dialect is refused with the names of all, and the nearest."""
-    for name, close in (("cohere", "cohere-v2"), ("TEI", "tei"), ("Voyage", "voyage")):
+    for name, close in (
+        ("cohere", "cohere-v2"),
+        ("TEI", "tei"),
+        ("Voyage", "voyage"),
+        ("vLLM", "jina"),
+        ("llama.cpp", "jina"),
+        ("huggingface", "tei"),
+    ):
         expected = rf"dialect must be one of 'openrouter', .*, not '{name}'; did you mean '{close}'\?"
         with pytest.raises(ValueError, match=expected):
             Reranker(KEY, dialect=name)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
@@ -821,9 +871,9 @@ def test_a_misspelt_field() -> None:
     [
         ("tei", {"priority": 1}, None),
         ("voyage", {"model": "rerank-2"}, None),
-        ("tei", {"texts": ["x"]}, "texts is an argument"),
-        ("tei", {"documents": ["x"]}, "documents is an argument"),
-        ("voyage", {"top_k": 1}, "top_k is an argument"),
+        ("tei", {"texts": ["x"]}, "'texts' cannot be sent so.*pass documents to"),
+        ("tei", {"documents": ["x"]}, "'documents' cannot be.*pass documents to"),
+        ("voyage", {"top_k": 1}, "'top_k' cannot be sent so.*pass top_n to rerank"),
     ],
 )
 def test_extra_body(name: str, extra: dict[str, Any], problem: str | None) -> None:
@@ -1337,7 +1387,7 @@ def test_a_job_in_the_wrong_dialect(
         named = [*command, *([] if model(told) is None else ["-m", "m"])]
         code, _, error = run(*named, "--dialect", told)
         assert code == 1
-        assert f"pass dialect={spoken!r}" in error
+        assert f"pass --dialect {spoken}" in error
         assert f"0 of {rows} rows are finished" in error
         assert error.endswith("correct the command and run it again\n")
         assert len(server.requests) in sent
@@ -1419,17 +1469,55 @@ def test_the_default_dialect_of_a_job(tmp_path: Path, option: list[str]) -> None
 
 
 @pytest.mark.parametrize(
+    ("dialect", "status", "body", "step"),
+    [
+        (
+            "openrouter",
+            401,
+            {"error": {"code": 401, "message": "no"}},
+            "the key (--key-env or OPENROUTER_API_KEY)",
+        ),
+        ("tei", 401, "", "Check the key (--key-env) and"),
+        ("openrouter", 404, "", "Check --base-url: "),
+        ("jina", 422, "missing field `texts`", "looks like TEI's; pass --dialect tei."),
+    ],
+)
+def test_the_next_step_names_an_option(
+    tmp_path: Path, dialect: str, status: int, body: Any, step: str
+) -> None:
+    """The commands name their options where the library names its arguments."""
+    table = tmp_path / "d.txt"
+    table.write_text("a\n")
+
+    def play(_: Request) -> Script:
+        content = body if isinstance(body, str) else json.dumps(body)
+        yield answer(status, content.encode(), "text/plain")
+
+    with serving(play) as server:
+        code, _, error = run("rank", "q", table, "--base-url", server.url, "--dialect", dialect)
+    assert code == 1
+    assert step in error
+
+
+@pytest.mark.parametrize(
     ("args", "problem"),
     [
-        (["--dialect", "tei"], "base_url: the dialect 'tei' has no address of its own"),
+        (["--dialect", "tei"], "rerank: --base-url: the dialect 'tei' has no address of its own"),
         (["--dialect", "tei", "--local"], "--local: cannot be combined with --dialect"),
         (
             ["--key-env", "NOT_SET"],
             "--key-env: no environment variable of this name has a key; pass the name",
         ),
         (["--dialect", "jina", "--base-url", BASE, "--truncate", "true"], "dialect 'tei' has it"),
-        (["--dialect", "tei", "--base-url", "ftp://x"], "base_url must be an http(s) URL"),
-        (["--max-tokens-per-doc", "5"], "dialect 'cohere-v2' or 'jina' has it"),
+        (
+            ["--dialect", "tei", "--base-url", BASE, "--raw-scores", "maybe"],
+            "must be true or false, not 'maybe'.",
+        ),
+        (["--dialect", "tei", "--base-url", "ftp://x"], "rerank: --base-url must be an http(s) URL"),
+        (
+            ["--max-tokens-per-doc", "5"],
+            "dialect 'cohere-v2' or 'jina' has it); pass --dialect, or use --extra-body.",
+        ),
     ],
 )
 def test_bad_usage(args: list[str], problem: str) -> None:

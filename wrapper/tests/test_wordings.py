@@ -393,6 +393,7 @@ ADDRESSES: list[tuple[int, Any]] = [
     (405, {"detail": "Method Not Allowed"}),
     (410, b""),
     (418, b"<html>"),
+    (501, b"<!doctype html><title>Error response</title>"),
 ]
 MODELS: list[tuple[int, Any]] = [
     (404, envelope("The model `m` does not exist.", 404, param="model", type="NotFoundError")),
@@ -432,7 +433,8 @@ def test_a_wrong_address(row: tuple[int, Any]) -> None:
     """If the operation does not exist, the message names base_url and not the request."""
     error = error_of(*row)
 
-    assert type(error) is BadRequestError
+    assert type(error) is (ServerError if row[0] == 501 else BadRequestError)
+    assert not error.retryable
     assert "Check base_url" in str(error)
     assert "hange the request" not in str(error)
 
