@@ -948,13 +948,14 @@ def test_redirects(location: str | None, end: str) -> None:
     [
         ("http://o/v1/rerank/?key=secret", "set base_url (and keep its query) to http://o/v1/rerank/"),
         ("http://o/v1/rerank?key=secret&v=2", "set base_url (and keep its query) to http://o/v1/rerank?v=2"),
+        ("http://o/v1/rerank?trial=&v=2", "set base_url (and keep its query) to http://o/v1/rerank?v=2"),
         ("http://o/v1/rerank?token=secret", "set base_url (and keep its query) to http://o/v1/rerank"),
         ("http://o/v1/rerank", "set base_url (and keep its query) to http://o/v1/rerank"),
     ],
 )
 def test_redirects_of_a_base_url_with_a_query(location: str, end: str) -> None:
     """A secret that the server repeats is not shown."""
-    assert step(location, query="key=secret").endswith(end)
+    assert step(location, query="key=secret&trial=").endswith(end)
 
 
 def test_a_redirect_of_the_list_of_models(shell: Shell) -> None:
@@ -1561,8 +1562,11 @@ def test_an_address_to_come_from_that_is_not_ours() -> None:
     """A socket that cannot be bound is closed, and the error is that of a connection."""
     clock = _Clock()
     clock.end = time.monotonic() + 60
-    with pytest.raises(httpcore.ConnectError):
-        clock.connect_tcp("127.0.0.1", 9, local_address="192.0.2.1")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(httpcore.ConnectError),
+    ):
+        clock.connect_tcp("127.0.0.1", listener.getsockname()[1], local_address="192.0.2.1")
 
 
 def test_an_address_that_the_system_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,6 +181,12 @@ async def test_where_it_comes_from(network: AsyncNetwork) -> None:
         assert stream.get_extra_info("ssl_object") is None
 
 
+async def test_an_address_to_come_from_that_is_not_ours(network: AsyncNetwork) -> None:
+    """A socket that cannot be bound is closed, and the error is that of a connection."""
+    with _listening() as port, pytest.raises(httpcore.ConnectError):
+        await network.connect_tcp("127.0.0.1", port, None, "192.0.2.1")
+
+
 async def test_a_host_that_says_nothing(network: AsyncNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its time is bounded, and its socket closed."""
 
