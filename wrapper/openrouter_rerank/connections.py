@@ -299,8 +299,15 @@ class _Lanes(Generic[L]):
     def close(self) -> None:
         """Close the idle lanes now, and those in use when they are given back."""
         self.closed = True
-        while self.idle:
-            self.idle.pop().close()
+        while (lane := self.take_idle()) is not None:
+            lane.close()
+
+    def take_idle(self) -> L | None:
+        """Return an idle lane, or None; another thread may take or close the lanes meanwhile."""
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return None
 
     def abandon(self) -> None:
         """Close all lanes, as none is used any more."""
@@ -324,15 +331,18 @@ class _Room(_Lanes[_ThreadLane]):
     def take(self, options: Mapping[str, Any], end: float) -> _ThreadLane | None:
         """Return a lane for a request that ends by `end`; None if all are in use until then."""
         with self.lock:
-            while len(self.in_use) >= self._limit:
-                if not self._freed.wait(end - monotonic()):
-                    return None
-            lane = self.idle.pop() if self.idle else _ThreadLane(options)
+            # Looks again at the end: the lane that was freed last may have been meant for this thread, and for no other.
+            if not self._freed.wait_for(self._has_room, end - monotonic()):
+                return None
+            lane = self.take_idle() or _ThreadLane(options)
             lane.clock.end = end
             self.in_use.add(lane)
             if self._is_cut:
                 lane.clock.cut()
             return lane
+
+    def _has_room(self) -> bool:
+        return len(self.in_use) < self._limit
 
     def give_back(self, lane: _ThreadLane, outcome: Outcome | None) -> None:
         with self.lock:
@@ -474,16 +484,17 @@ class _ThreadStream(httpcore.NetworkStream):
             raise
 
     def _start_tls(self, context: ssl.SSLContext, name: str | None) -> httpcore.NetworkStream:
-        left = self._clock.left(httpcore.ConnectTimeout)
         plain = self.get_extra_info("socket")
         if isinstance(plain, ssl.SSLSocket):  # TLS to a proxy, which wrap_socket cannot wrap again
+            left = self._clock.left(httpcore.ConnectTimeout)
             return self._clock.stream(self._stream.start_tls(context, name, left))
         try:
             # The clock gets the stream before the handshake, so that it can abort it, and close it in a forked process.
             wrap = partial(context.wrap_socket, plain, server_hostname=name, do_handshake_on_connect=False)
             stream = self._clock.stream(_ThreadSocket(wrap()))
             encrypted: ssl.SSLSocket = stream.get_extra_info("socket")
-            encrypted.settimeout(left)
+            # Asked after the clock has the new socket: what cut the old one before would be missed.
+            encrypted.settimeout(self._clock.left(httpcore.ConnectTimeout))
             encrypted.do_handshake()
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(error) from error
@@ -591,7 +602,7 @@ class _TaskRoom(_Lanes[_TaskLane]):
 
     def take(self, options: Mapping[str, Any]) -> _TaskLane:
         """Return a lane; the caller has acquired `free`."""
-        lane = self.idle.pop() if self.idle else _TaskLane(options)
+        lane = self.take_idle() or _TaskLane(options)
         self.in_use.add(lane)
         return lane
 

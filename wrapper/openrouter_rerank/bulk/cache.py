@@ -61,6 +61,10 @@ class _Kept(msgspec.Struct, array_like=True):
     body: bytes
 
 
+# Made here: msgspec is not safe if two threads meet a new class at once.
+_KEPT = msgspec.msgpack.Decoder(_Kept)
+
+
 def cached(send: Handler) -> Handler:
     """Return a handler that returns a cached ranking, or sends the request and caches its answer."""
 
@@ -97,7 +101,7 @@ def _recalled(value: object, prepared: PreparedCall[T]) -> Ranking[T] | None:
     if value is None:
         return None
     try:
-        kept = msgspec.msgpack.decode(cast(bytes, value), type=_Kept)
+        kept = _KEPT.decode(cast(bytes, value))
     except (msgspec.DecodeError, TypeError, ValueError) as error:
         log.debug("the cached value is not an answer: %s", error)
         return None
@@ -188,7 +192,9 @@ class MemoryCache:
         )
 
     def __repr__(self) -> str:
-        return f"<MemoryCache, {len(self._answers)} of {self._answers.maxsize:.0f} answers>"
+        # Counting uses the clock of the cache, which two threads at once would stop for good.
+        with self._lock:
+            return f"<MemoryCache, {len(self._answers)} of {self._answers.maxsize:.0f} answers>"
 
 
 # -------------------------------------------------------------------------------------------------------------- on disk
