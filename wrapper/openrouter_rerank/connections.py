@@ -484,16 +484,16 @@ class _ThreadStream(httpcore.NetworkStream):
             raise
 
     def _start_tls(self, context: ssl.SSLContext, name: str | None) -> httpcore.NetworkStream:
+        left = self._clock.left(httpcore.ConnectTimeout)
         plain = self.get_extra_info("socket")
         if isinstance(plain, ssl.SSLSocket):  # TLS to a proxy, which wrap_socket cannot wrap again
-            left = self._clock.left(httpcore.ConnectTimeout)
             return self._clock.stream(self._stream.start_tls(context, name, left))
         try:
             # The clock gets the stream before the handshake, so that it can abort it, and close it in a forked process.
             wrap = partial(context.wrap_socket, plain, server_hostname=name, do_handshake_on_connect=False)
             stream = self._clock.stream(_ThreadSocket(wrap()))
             encrypted: ssl.SSLSocket = stream.get_extra_info("socket")
-            # Asked after the clock has the new socket: what cut the old one before would be missed.
+            # Asked again, as `cut` may have shut down the old socket before the clock had this one.
             encrypted.settimeout(self._clock.left(httpcore.ConnectTimeout))
             encrypted.do_handshake()
         except TimeoutError as error:
