@@ -81,6 +81,54 @@ def test_first_calls_at_once(imports: str, call: str) -> None:
         assert (done.returncode, done.stderr) == (0, "")
 
 
+IMPORTS = """
+import _frozen_importlib
+import sys
+from importlib import import_module
+from importlib.machinery import PathFinder
+from threading import Thread
+from time import sleep
+
+import httpx
+import openrouter_rerank_api.client
+
+errors = []
+
+def load(module):
+    try:
+        import_module(module)
+    except BaseException as error:
+        errors.append(repr(error))
+
+other = Thread(target=load, args=["openrouter_rerank_api.api.{operation}"])
+
+def pause(spec):
+    other.start()
+    while other.is_alive() and not _frozen_importlib._blocking_on.get(other.ident):
+        sleep(0.01)
+
+class Pause:
+    def find_spec(self, name, path=None, target=None):
+        if name == "openrouter_rerank_api.models":
+            spec = PathFinder.find_spec(name, path)
+            spec.loader.create_module = pause  # the module is locked, and not in sys.modules yet
+            return spec
+
+sys.meta_path.insert(0, Pause())
+load("openrouter_rerank_api.models")
+other.join()
+sys.exit("; ".join(errors))
+"""
+
+
+@pytest.mark.parametrize("operation", ["rerank.create_rerank", "models.list_models"])
+def test_imports_at_once(operation: str) -> None:
+    """Two threads import the models and an operation at once, and neither fails with a deadlock of import locks."""
+    program = IMPORTS.format(operation=operation)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # What another thread does between two steps. Each test puts it exactly there.
 
 
