@@ -117,7 +117,7 @@ class Pause:
 sys.meta_path.insert(0, Pause())
 load("openrouter_rerank_api.models")
 other.join()
-sys.exit("; ".join(errors))
+sys.exit("; ".join(errors) or None)
 """
 
 
