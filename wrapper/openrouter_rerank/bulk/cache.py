@@ -61,8 +61,7 @@ class _Kept(msgspec.Struct, array_like=True):
     body: bytes
 
 
-# Made here: msgspec is not safe if two threads meet a new class at once.
-_KEPT = msgspec.msgpack.Decoder(_Kept)
+_DECODER = msgspec.msgpack.Decoder(_Kept)
 
 
 def cached(send: Handler) -> Handler:
@@ -101,7 +100,7 @@ def _recalled(value: object, prepared: PreparedCall[T]) -> Ranking[T] | None:
     if value is None:
         return None
     try:
-        kept = _KEPT.decode(cast(bytes, value))
+        kept = _DECODER.decode(cast(bytes, value))
     except (msgspec.DecodeError, TypeError, ValueError) as error:
         log.debug("the cached value is not an answer: %s", error)
         return None
