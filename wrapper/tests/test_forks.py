@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import ssl
+import subprocess
 import sys
 import threading
 import traceback
@@ -814,3 +815,24 @@ def test_ctrl_c_while_a_fork_is_prepared(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found == [True] * 3
     assert [one.exc_type for one in told] == [KeyboardInterrupt]
     assert not any(item._lock.locked() for item in (items[0], items[2]))
+
+
+CALL = """
+import sys
+from openrouter_rerank import Reranker
+from openrouter_rerank.testing import answer, results, serving
+
+def script(request):
+    yield answer(200, results((0, 0.5)))
+
+with serving(script) as server, Reranker("", base_url=server.url) as reranker:
+    before = set(sys.modules)
+    reranker.rerank("q", ["d"])
+    sys.exit(", ".join(set(sys.modules) - before) or None)
+"""
+
+
+def test_a_call_imports_nothing() -> None:
+    """A plain call imports no module: one that another thread imports during a fork stays locked in the child."""
+    done = subprocess.run([sys.executable, "-c", CALL], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
