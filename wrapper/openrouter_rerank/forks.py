@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from threading import local
 from time import monotonic
 from typing import Any, Protocol
@@ -10,6 +11,8 @@ from weakref import ref
 
 # A lock that is not free by then is held by something that waits for this fork, or that forked while it held the lock.
 _PATIENCE = 1.0
+# The modules that calls import when they first need them.
+_OF_CALLS = ("large", "order", "tasks", "threads", "together")
 
 
 class Inherited(Protocol):
@@ -40,10 +43,13 @@ def _items() -> list[Any]:
 
 
 def _before() -> None:
-    end = monotonic() + _PATIENCE
     # Each is noted at once, as Ctrl-C may end this: the child is made safe even then.
     held: list[Any] = []
     _held.locks = held
+    # A module that another thread imports during the fork would stay locked in the child. So wait for those of calls.
+    for name in _OF_CALLS:
+        import_module(f"openrouter_rerank.bulk.{name}")
+    end = monotonic() + _PATIENCE
     for item in _items():
         lock = item._lock  # noqa: SLF001 - as the protocol says
         if lock.acquire(timeout=max(end - monotonic(), 0)):
