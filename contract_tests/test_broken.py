@@ -23,7 +23,7 @@ from remembered import REMEMBERED
 from rerank_conformance import check
 from rerank_conformance.altered import Server
 from rerank_conformance.broken import BROKEN, UNAVOIDABLE, VARIANTS
-from rerank_conformance.exchanges import Exchange, ReceivedResponse
+from rerank_conformance.exchanges import Exchange, Probe, ReceivedResponse
 from rerank_conformance.lasting import with_lasting
 from rerank_conformance.probes import MODEL, probes, smoke
 from rerank_conformance.reference import Reference
@@ -162,6 +162,42 @@ def test_every_rule_has_a_broken_server_and_no_server_is_without_a_rule():
     assert set(BROKEN) == set(RULES)
     assert set(UNAVOIDABLE) <= set(RULES)
     assert {RULES[other].level for others in UNAVOIDABLE.values() for other in others} == {"MUST"}
+
+
+RANKED = {"results": [{"index": 0, "relevance_score": 0.5}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "wrong"),
+    [
+        ("answer.usage", {}, False),
+        ("answer.usage", {"usage": []}, True),
+        *(
+            ("answer.usage", {"usage": {field: amount}}, wrong or (amount == 0.5 and field != "cost"))
+            for field in ("cost", "search_units", "total_tokens")
+            for amount, wrong in (
+                (0, False),
+                (1.0, False),
+                (0.5, False),
+                (-1, True),
+                (True, True),
+                ("1", True),
+            )
+        ),
+        ("answer.at-most-documents", {}, False),
+        ("answer.at-most-documents", {"results": [{"index": 0}, {"index": 1}]}, True),
+        ("answer.at-most-documents", {"results": [{"index": 0}, {"index": 0}]}, False),
+        ("answer.at-most-documents", {"results": [{"index": 0}, {}]}, False),
+    ],
+)
+def test_a_rule_of_one_answer(name: str, change: dict[str, Any], wrong: bool):
+    """A rule bites an answer to one document if its own requirement is not met, and leaves the rest to other rules."""
+    probe = Probe(
+        name="rank", phase="rank", legal=True, body={"model": "m", "query": "q", "documents": ["a"]}
+    )
+    answer = ReceivedResponse(200, {}, json.dumps({**RANKED, **change}).encode())
+
+    assert bool(findings(Recording([Exchange(probe, answer)]), [name])) is wrong
 
 
 def test_every_server_says_in_one_line_what_it_does():

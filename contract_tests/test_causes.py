@@ -100,6 +100,16 @@ def test_another_exchange_is_another_cause():
     assert failing(*(judged(name, one) for name, one in zip(both, (wrong, other), strict=True))) == both
 
 
+def test_a_must_stands_beside_a_recommendation():
+    """A rule that a server has to keep is not listed below one that it is advised to keep."""
+    crashed = exchange(answer=ReceivedResponse(500, {}, b""))
+    names = ["acceptance.images", "error.envelope"]
+    assert failing(*(judged(name, crashed) for name in names)) == names
+    assert failing(*(judged(name, crashed) for name in ("acceptance.plain", "error.envelope"))) == [
+        "acceptance.plain"
+    ]
+
+
 @pytest.mark.parametrize(("content", "expected"), [("a", ["acceptance.plain"]), ("b", None)])
 def test_one_body_that_is_always_refused_is_one_cause(content, expected):
     """A body that is refused in each form of HTTP is one cause; the refusal of another body is another."""

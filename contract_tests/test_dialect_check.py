@@ -499,7 +499,8 @@ def test_command_serves_broken_servers_of_a_dialect():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dialect", "cohere"], "'cohere' is not one of"),
+        (["--dialect", "cohere"], "'voyage'; did you mean 'cohere-v2'?"),
+        (["--level", "rankng"], "'strict'; did you mean 'ranking'?"),
         (
             ["--dialect", "tei", "--rule", "refusal.unknown-field"],
             "no rule begins with 'refusal.unknown-field'",

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rerank_conformance.broken import BROKEN
-from rerank_conformance.dialects import CODECS, codec
+from rerank_conformance.dialects import CODECS, NAMES, codec
 from rerank_conformance.reference import Reference, ReferenceResponse
 from rerank_conformance.reference.asgi import running
 from rerank_conformance.reference.speaking import speaking
@@ -112,12 +112,12 @@ REFUSED: dict[str, dict[str, tuple[int, object]]] = {
         "media type": (400, ["message"]),
     },
     "jina": {
-        "json": (400, ["detail"]),
-        "type": (422, ["detail"]),
-        "empty": (422, ["detail"]),
-        "no key": (401, ["detail", "code"]),
-        "wrong key": (401, ["detail", "code"]),
-        "media type": (400, ["detail"]),
+        "json": (400, ["detail", "request_id"]),
+        "type": (422, ["detail", "request_id"]),
+        "empty": (422, ["detail", "request_id"]),
+        "no key": (401, ["detail", "code", "request_id"]),
+        "wrong key": (401, ["detail", "code", "request_id"]),
+        "media type": (400, ["detail", "request_id"]),
     },
     "tei": {
         "json": (400, None),
@@ -242,6 +242,26 @@ def test_unknown_dialect_is_told():
         codec("cohere")
     assert codec("openrouter") is None
     assert speaking("openrouter") is Reference
+
+
+@pytest.mark.parametrize("spoken", NAMES)
+@pytest.mark.parametrize("told", NAMES)
+def test_facade_names_the_dialect_of_the_server(told: Any, spoken: str):
+    """A client of any dialect ranks through the server of any other, or its error names the server's dialect."""
+    from openrouter_rerank import Reranker, RerankError
+
+    model: Any = {} if told == "tei" else {"model": "m"}
+    with (
+        running(speaking(spoken)(keys={KEY})) as url,
+        Reranker(api_key=KEY, base_url=f"{url}/v1", dialect=told, **model) as reranker,
+    ):
+        try:
+            ranking = reranker.rerank(CANONICAL["query"], CANONICAL["documents"])
+        except RerankError as error:
+            assert f"pass dialect={spoken!r}" in error.message
+        else:
+            assert ranking.indices[0] == 1
+            assert told == spoken or {told, spoken} <= {"openrouter", "cohere-v2", "jina"}
 
 
 @DIALECTS

@@ -7,7 +7,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib import metadata
 from itertools import groupby
@@ -27,13 +27,19 @@ from rerank_conformance.target import is_live, refusal
 _STDOUT = "-"
 
 
-class _Level(click.Choice[str]):
-    """A conformance level; the error for a misspelt one suggests the nearest."""
+class _OneOf(click.Choice[str]):
+    """One of several values, in any case; the error for another value suggests the most similar one."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if (near := nearest(str(value), LEVELS)) and value not in LEVELS:
-            self.fail(f"{value!r} is not a level; {near}", param, ctx)
-        return super().convert(value, param, ctx)
+    def __init__(self, choices: Iterable[str]) -> None:
+        super().__init__(tuple(choices), case_sensitive=False)
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Return the message for another value."""
+        del ctx
+        near = nearest(str(value), self.choices)
+        return (
+            f"{str(value)!r} is not one of {', '.join(map(repr, self.choices))}{f'; {near}' if near else ''}"
+        )
 
 
 # It does not quote the name, which may be the key itself.
@@ -108,7 +114,7 @@ def main() -> None:
     type=click.IntRange(min=0),
     help="Generate other requests, or those of an earlier check.  [default: 0]",
 )
-@click.option("--dialect", type=click.Choice(NAMES), default=CANONICAL, show_default=True, help="The API that the server speaks: that of the contract, or another vendor's form of it. jina is also that of vLLM, llama.cpp and infinity.")  # fmt: skip
+@click.option("--dialect", type=_OneOf(NAMES), default=CANONICAL, show_default=True, help="The API that the server speaks: that of the contract, or another vendor's form of it. jina is also that of vLLM, llama.cpp and infinity.")  # fmt: skip
 @click.option("--model", metavar="NAME", help="The model to ask for.  [default: cohere/rerank-v3.5, or the usual one of the dialect]")  # fmt: skip
 @click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True, help="Seconds to wait for a response.")  # fmt: skip
 @click.option("--tolerance", metavar="SCORE", type=click.FloatRange(min=0), help="The allowed difference of two scores of one document.  [default: 0.01]")  # fmt: skip
@@ -119,7 +125,7 @@ def main() -> None:
 @click.option("--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file that holds the key.")  # fmt: skip
 @click.option("--expected-failures", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of rules that the server is known to break: an id on each line, a reason after #.")  # fmt: skip
 @click.option("--contract-version", metavar="VERSION", help="Judge the server by this version of the contract.  [default: the newest]")  # fmt: skip
-@click.option("--level", type=_Level(LEVELS), metavar="LEVEL", default="strict", show_default=True, help="The level that decides the exit code: ranking (texts, indices and scores), interface (also errors, keys, limits and every documented form), strict (everything).")  # fmt: skip
+@click.option("--level", type=_OneOf(LEVELS), metavar="LEVEL", default="strict", show_default=True, help="The level that decides the exit code: ranking (texts, indices and scores), interface (also errors, keys, limits and every documented form), strict (everything).")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Count a SHOULD as a MUST.")
 @click.option("--expect-auth", is_flag=True, help="Judge a server that needs no key as if it did.")
 @click.option("--annotations/--no-annotations", default=None, help="Print up to ten causes as annotations of GitHub Actions.  [default: on if GITHUB_ACTIONS is true]")  # fmt: skip
@@ -460,7 +466,7 @@ def rules(*, as_json: bool) -> None:
 @click.option(
     "--key-env", metavar="NAME", help="Require the key in this environment variable.  [default: no key]"
 )
-@click.option("--dialect", type=click.Choice(NAMES), default=CANONICAL, show_default=True, help="The API to serve: that of the contract, or another vendor's form of it.")  # fmt: skip
+@click.option("--dialect", type=_OneOf(NAMES), default=CANONICAL, show_default=True, help="The API to serve: that of the contract, or another vendor's form of it.")  # fmt: skip
 def serve(  # noqa: PLR0913 - the options of the command
     broken: str | None, variant: str | None, dialect: str, port: int, key_env: str | None, *, listed: bool
 ) -> None:

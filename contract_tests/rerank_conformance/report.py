@@ -117,7 +117,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def sent(self) -> str:
         """The number of requests in words, the repeats apart."""
         repeated = f" and {self.repeats} repeats of refused ones" if self.repeats else ""
-        return f"{self.requests - self.repeats} requests{repeated}"
+        sent = self.requests - self.repeats
+        return f"{sent} request{'s'[: sent != 1]}{repeated}"
 
     @property
     def decisive(self) -> tuple[RuleResult, ...]:

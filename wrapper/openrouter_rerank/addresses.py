@@ -50,6 +50,8 @@ def operation_url(base_url: str, path: str) -> str:
     except (ValueError, TypeError, AttributeError, httpx.InvalidURL):
         parts, usable = urlsplit(""), False
     if not usable:
+        if isinstance(base_url, str) and base_url and "://" not in base_url:
+            problem += "; write http:// or https:// before the host"
         raise ValueError(problem)
     if parts.username or parts.password:
         message = "base_url holds a user name or password; send them with extra_headers instead"

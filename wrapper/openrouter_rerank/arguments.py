@@ -22,6 +22,12 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
 
 
+def hint(value: object, names: Iterable[object]) -> str:
+    """Return the question that suggests the name most similar to a value, to append to a message, or an empty text."""
+    close = nearest(value.lower(), map(str, names)) if isinstance(value, str) else None
+    return f"; did you mean {close!r}?" if close else ""
+
+
 def did_you_mean(name: str, names: Sequence[str]) -> str:
     """Return the hint for a misspelt argument: the nearest name, or else all names."""
     close = nearest(name, names)

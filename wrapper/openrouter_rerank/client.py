@@ -313,7 +313,10 @@ class _Base(ABC, Generic[C]):
         calling: Callable[..., Generator[Step, Any, Ranking[T] | OriginalOrder[T]]] = rerank
         if on_error != "raise":
             if on_error != "keep_order":
-                message = f"on_error must be 'raise' or 'keep_order', not {on_error!r}"
+                from openrouter_rerank.arguments import hint
+
+                close = hint(on_error, ("raise", "keep_order"))
+                message = f"on_error must be 'raise' or 'keep_order', not {on_error!r}{close}"
                 raise ValueError(message)
             from openrouter_rerank.bulk.order import keep_order
 

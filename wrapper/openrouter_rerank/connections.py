@@ -11,6 +11,7 @@ has ended and those that a forked process inherits.
 
 from __future__ import annotations
 
+import re
 import ssl
 import sys
 from collections import deque
@@ -39,7 +40,7 @@ from openrouter_rerank.network import connect
 from openrouter_rerank.operations import Answer, Failure, Outcome, Secrets, Send
 from openrouter_rerank.proxies import SOCKS_ERRORS, Proxy
 from openrouter_rerank.redaction import mask, reveal
-from openrouter_rerank.streams import AsyncNetwork
+from openrouter_rerank.streams import AsyncNetwork, has_record
 
 if TYPE_CHECKING:
     from openrouter_rerank.protocols import AsyncHttpClient, HttpClient
@@ -75,9 +76,9 @@ class _Phases(dict[str, float]):
         # Never 0, which makes a socket non-blocking.
         return max(end - monotonic(), 0.001)
 
-    def failure(self, status: int | None) -> Failure:
-        """Return the failure of a request that timed out."""
-        return Failure(None if self.sent else httpcore.ConnectTimeout("the time was up"), status)
+    def error(self) -> Exception | None:
+        """Return the error of a request that timed out; None if it was sent."""
+        return None if self.sent else httpcore.ConnectTimeout("the time was up")
 
 
 # ------------------------------------------------------------------------------------------------------------- our own
@@ -102,7 +103,8 @@ class _OwnConnections:
         # Its query may hold a secret, so no local variable, which a traceback could show, has its value.
         self.url = reveal(url)
         self._url = _Url(httpx.URL(self.url))
-        self._host = (b"Host", httpx.URL(self.url).netloc)
+        # A zone has a meaning on this machine alone (RFC 6874, section 4).
+        self._host = (b"Host", re.sub(rb"%[^]]*", b"", httpx.URL(self.url).netloc))
         self._headers = headers
         self._fixed = self._encoded(headers)
         self._closed = False
@@ -133,7 +135,9 @@ class _Url(httpcore.URL):
     """A URL with its origin, which httpcore makes anew each time."""
 
     def __init__(self, url: httpx.URL) -> None:
-        super().__init__(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        # The resolver wants the zone of an address without the encoding that a URL needs.
+        host = url.raw_host.replace(b"%25", b"%")
+        super().__init__(scheme=url.raw_scheme, host=host, port=url.port, target=url.raw_path)
         self._origin = super().origin
 
     @property
@@ -177,17 +181,17 @@ class Connections(_OwnConnections):
             room.give_back(lane, outcome)
 
     def _exchange(self, lane: _ThreadLane, step: Send, end: float) -> Outcome:
-        status = None
+        body: _Body | None = None
         request = self._request(step, {})
         try:
             response = lane.connection(request).handle_request(request)
-            status = response.status
+            body = _Body(response.status, httpx.Headers(response.headers), step)
             try:
-                return _collect(status, httpx.Headers(response.headers), response.iter_stream(), step, end)
+                return _collect(body, response.iter_stream(), end)
             finally:
                 response.close()
         except _ERRORS as error:
-            return Failure(error, status)
+            return _cut(body, error)
 
     def close(self) -> None:
         """Close the idle connections, and those in use when their request ends."""
@@ -221,8 +225,14 @@ class _Lane:
         self.close = network.close
         """Close its sockets, in any thread and in any process."""
         finalize(self, network.close)
+        self.expires = inf
+        """The time after which it is closed if it is idle."""
         self._pool = pool
         self._connection: Any = None
+
+    def is_idle(self) -> bool:
+        """Return True if the server may take another request on its connection."""
+        return self._connection is not None and bool(self._connection.is_idle())
 
     def connection(self, request: WireRequest) -> Any:
         """Return the connection, or a new one if it cannot be reused for this request."""
@@ -287,27 +297,33 @@ class _Lanes(Generic[L]):
         self.in_use: WeakSet[L] = WeakSet()
 
     def give_back(self, lane: L, outcome: Outcome | None) -> None:
-        """Keep the lane after a complete response; otherwise close it, as its connection is in an unknown state."""
+        """Keep the lane if another request can follow; otherwise close it, as the server may wait for that."""
         self.in_use.discard(lane)
-        if isinstance(outcome, Answer) and outcome.whole:
+        if isinstance(outcome, Answer) and outcome.whole and lane.is_idle():
+            lane.expires = monotonic() + _IDLE
             self.idle.append(lane)
         else:
             lane.close()
         if self.closed:
             self.close()
 
+    def _pop_idle(self) -> L | None:
+        """Return the lane that was used last, if one is idle; close those that were idle for too long."""
+        now = monotonic()
+        with suppress(
+            IndexError
+        ):  # none is left; `aclose` in another event loop may take them between two steps
+            while self.idle[0].expires < now:
+                self.idle.popleft().close()
+            return self.idle.pop()
+        return None
+
     def close(self) -> None:
         """Close the idle lanes now, and those in use when they are given back."""
         self.closed = True
-        while (lane := self.take_idle()) is not None:
-            lane.close()
-
-    def take_idle(self) -> L | None:
-        """Return an idle lane, or None; another thread may take or close the lanes meanwhile."""
-        try:
-            return self.idle.pop()
-        except IndexError:
-            return None
+        with suppress(IndexError):
+            while True:
+                self.idle.pop().close()
 
     def abandon(self) -> None:
         """Close all lanes, as none is used any more."""
@@ -334,7 +350,7 @@ class _Room(_Lanes[_ThreadLane]):
             # Looks again at the end: the lane that was freed last may have been meant for this thread, and for no other.
             if not self._freed.wait_for(self._has_room, end - monotonic()):
                 return None
-            lane = self.take_idle() or _ThreadLane(options)
+            lane = self._pop_idle() or _ThreadLane(options)
             lane.clock.end = end
             self.in_use.add(lane)
             if self._is_cut:
@@ -504,6 +520,11 @@ class _ThreadStream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """Return the information that httpcore asks for."""
+        if info == "is_readable":
+            encrypted = self._stream.get_extra_info("ssl_object")
+            # An SSLSocket reads records one by one; TLS within TLS has a buffer.
+            if isinstance(encrypted, ssl.SSLObject) and has_record(encrypted):
+                return True
         return self._stream.get_extra_info(info)
 
 
@@ -536,8 +557,6 @@ class AsyncConnections(_OwnConnections):
     async def send(self, step: Send) -> Outcome:
         """Send the request and return its outcome."""
         room = self._entered()
-        status = None
-        headers = httpx.Headers()
         body: _Body | None = None
         outcome: Answer | None = None
         timeouts = _Phases(step.timeout)
@@ -548,10 +567,8 @@ class AsyncConnections(_OwnConnections):
                     try:
                         request = self._request(step, timeouts)
                         response = await lane.connection(request).handle_async_request(request)
-                        status = response.status
                         try:
-                            headers = httpx.Headers(response.headers)
-                            body = _Body(status, headers, step)
+                            body = _Body(response.status, httpx.Headers(response.headers), step)
                             await _acollect(body, response.aiter_stream(), scope)
                         finally:
                             await response.aclose()
@@ -559,9 +576,9 @@ class AsyncConnections(_OwnConnections):
                     finally:
                         room.give_back(lane, ended)
         except TimeoutError:
-            return timeouts.failure(status)
+            return _cut(body, timeouts.error())
         except _ERRORS as error:
-            return Failure(error, status)
+            return _cut(body, error)
         # A body that is too large was truncated by a cancellation.
         return outcome or body.answer()
 
@@ -602,7 +619,7 @@ class _TaskRoom(_Lanes[_TaskLane]):
 
     def take(self, options: Mapping[str, Any]) -> _TaskLane:
         """Return a lane; the caller has acquired `free`."""
-        lane = self.take_idle() or _TaskLane(options)
+        lane = self._pop_idle() or _TaskLane(options)
         self.in_use.add(lane)
         return lane
 
@@ -655,7 +672,7 @@ class Injected(_InjectedConnections):
 
     def send(self, step: Send) -> Outcome:
         """Send the request and return its outcome."""
-        status = None
+        body: _Body | None = None
         timeouts = _Phases(step.timeout)
         try:
             request = self._client.build_request(
@@ -667,16 +684,16 @@ class Injected(_InjectedConnections):
             )
             response = self._client.send(request, stream=True, follow_redirects=False)
             self._note(response)
-            status = response.status_code
+            body = _Body(response.status_code, response.headers, step)
             try:
                 if _is_read(response):
                     return _read_already(response, step)
                 # Not iter_bytes(), which decompresses without a limit.
-                return _collect(status, response.headers, response.stream, step, timeouts.end)
+                return _collect(body, response.stream, timeouts.end)
             finally:
                 response.close()
         except self._errors as error:
-            return Failure(error, status)
+            return _cut(body, error)
 
     def separate(self, limit: int) -> Self:  # noqa: ARG002 - the client has its own
         """Return these connections, as there are no others."""
@@ -700,8 +717,6 @@ class AsyncInjected(_InjectedConnections):
 
     async def send(self, step: Send) -> Outcome:
         """Send the request and return its outcome."""
-        status = None
-        headers: Mapping[str, str] = {}
         body: _Body | None = None
         timeouts = _Phases(step.timeout)
         try:
@@ -715,18 +730,17 @@ class AsyncInjected(_InjectedConnections):
                 )
                 response = await self._client.send(request, stream=True, follow_redirects=False)
                 self._note(response)
-                status, headers = response.status_code, response.headers
+                body = _Body(response.status_code, response.headers, step)
                 try:
                     if _is_read(response):
                         return _read_already(response, step)
-                    body = _Body(status, headers, step)
                     await _acollect(body, response.stream, scope)
                 finally:
                     await response.aclose()
         except TimeoutError:
-            return timeouts.failure(status)
+            return _cut(body, timeouts.error())
         except self._errors as error:
-            return Failure(error, status)
+            return _cut(body, error)
         # Also for a body that was truncated by a cancellation.
         return body.answer()
 
@@ -771,15 +785,12 @@ def _transport_errors(client: object) -> tuple[type[Exception], ...]:
 # ----------------------------------------------------------------------------------------------------------- the bodies
 
 
-def _collect(
-    status: int, headers: Mapping[str, str], pieces: Iterable[bytes], step: Send, end: float
-) -> Outcome:
-    body = _Body(status, headers, step)
+def _collect(body: _Body, pieces: Iterable[bytes], end: float) -> Outcome:
     for piece in pieces:
         if not body.add(piece):
             break
         if monotonic() > end:
-            return Failure(None, status)
+            return _cut(body, None)
     return body.answer()
 
 
@@ -791,11 +802,21 @@ async def _acollect(body: _Body, pieces: AsyncIterable[bytes], scope: anyio.Canc
             scope.cancel()
 
 
+def _cut(body: _Body | None, error: Exception | None) -> Outcome:
+    """Return the outcome of a request whose response did not arrive whole; without an error, its time was up.
+
+    The status of an error is known without its body.
+    """
+    if body is None:
+        return Failure(error, None)
+    return Failure(error, body.status) if body.status < 300 else body.answer(is_cut=True)
+
+
 class _Body:
     """The body of a response while it is received, up to a limit."""
 
     def __init__(self, status: int, headers: Mapping[str, str], step: Send) -> None:
-        self._status = status
+        self.status = status
         self._headers = headers
         self._limit = step.limit(status)
         self._pieces: list[bytes] = []
@@ -807,8 +828,8 @@ class _Body:
         self._size += len(piece)
         return self._size <= self._limit
 
-    def answer(self) -> Answer:
-        """Return the response; if it is too large, with the beginning of an error's body, or no body for a success."""
-        whole = self._size <= self._limit
-        content = b"".join(self._pieces)[: self._limit] if whole or self._status >= 300 else b""
-        return Answer(self._status, self._headers, content, whole=whole)
+    def answer(self, *, is_cut: bool = False) -> Answer:
+        """Return the response; if not whole, with the beginning of an error's body, or no body for a success."""
+        whole = self._size <= self._limit and not is_cut
+        content = b"".join(self._pieces)[: self._limit] if whole or self.status >= 300 else b""
+        return Answer(self.status, self._headers, content, whole=whole)

@@ -108,7 +108,7 @@ class Remember(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A response. `whole` is False if its body was too large and was truncated."""
+    """A response. `whole` is False if its body was truncated: it was too large, or that of an error that broke off."""
 
     status: int
     headers: Mapping[str, str]

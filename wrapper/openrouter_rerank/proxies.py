@@ -45,7 +45,7 @@ class Proxy(NamedTuple):
         """Return the proxy as httpcore takes it."""
         url = httpx.URL(self.address)
         return httpcore.Proxy(
-            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port),
             auth=self.auth,
             # By default httpcore reads the certificates again for each connection.
             ssl_context=httpcore.default_ssl_context() if url.scheme == "https" else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import abc
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from math import isfinite
 from types import UnionType
 from typing import (
@@ -25,7 +25,7 @@ from typing import (
 import msgspec
 from attrs import fields
 
-from openrouter_rerank.arguments import nearest
+from openrouter_rerank.arguments import hint, nearest
 from openrouter_rerank.checks import LONGEST_TIME, as_float, positive, shown
 from openrouter_rerank.decoding import prepare
 from openrouter_rerank.documents import exact
@@ -130,7 +130,7 @@ def _one_of(*values: str) -> Callable[[str, object], object]:
 
     def check(name: str, value: object) -> object:
         if value not in values:
-            message = f"{name} must be {' or '.join(map(repr, values))}, not {shown(value)}"
+            message = f"{name} must be {_either(values)}, not {shown(value)}{hint(value, values)}"
             raise ValueError(message)
         return value
 
@@ -209,41 +209,76 @@ def _plain(name: str, value: Any) -> Any:
 
 def _refusal(name: str, value: object, problem: str, expected: object) -> TypeError | ValueError:
     """Return the error for a value that the contract does not allow, by msgspec's description of the problem."""
-    wanted, _, place = problem.partition(" - at `$")
+    wanted, _, path = problem.partition(" - at `$")
     wanted = wanted.replace("`", "")
     wanted = wanted[0].lower() + wanted[1:]
+    for part in re.findall(r"\.[^.\[`]+|\[(?:\d+|\.{3})\]", path):
+        place, value, expected = _part(part, value, expected)
+        name += place
     missing = re.fullmatch(r"object missing required field (.*)", wanted)
     if missing:
-        return ValueError(f"{name}{place.rstrip('`')}: the key {missing[1]!r} is missing; it is required")
-    if place:
-        return ValueError(f"{name}{place.rstrip('`')}: {wanted}")
+        return ValueError(f"{name}: the key {missing[1]!r} is missing; it is required")
     kind, _, got = wanted.removeprefix("expected ").partition(", got ")
     if got:
         for word, ours in (("object", "mapping"), ("array", "list"), (" | null", ""), (" | ", " or ")):
             kind = kind.replace(word, ours)
         article = "an" if kind[0] in "aeiou" else "a"
-        return TypeError(f"{name} must be {article} {kind}, not {type(value).__name__}")
+        # A wrong type of a part is a wrong value of the argument.
+        error = ValueError if path else TypeError
+        return error(f"{name} must be {article} {kind}, not {type(value).__name__}")
     words = _words(expected)
     if words and wanted.startswith("invalid enum value"):
-        return ValueError(f"{name} must be {_either(words)}, not {shown(value)}")
+        return ValueError(f"{name} must be {_either(words)}, not {shown(value)}{hint(value, words)}")
     bound = re.fullmatch(r"(?:int|float) ([<>]=?) (\S+)", kind)
     if bound:
         return ValueError(f"{name} must be {_BOUNDS[bound[1]]} {float(bound[2]):.15g}, not {shown(value)}")
+    length = re.fullmatch(r"(str|array|object) of length ([<>]=?) (\d+)", kind)
+    if length:
+        size = f"{_BOUNDS[length[2]]} {length[3]} {_UNITS[length[1]]}"
+        return ValueError(f"{name} must have {size}, not {len(cast('Sized', value)):,}")
     return ValueError(f"{name}: {wanted.replace('array', 'list')}, and it is {shown(value)}")
 
 
+def _part(part: str, value: Any, expected: object) -> tuple[str, Any, object]:
+    """Return the place, the value and the type of a part of a value, by its place in msgspec's words.
+
+    The place of a value of an open object is `[...]` there, without its key.
+    """
+    kinds = _alternatives(expected)
+    if part == "[...]":
+        inner = next(get_args(kind)[1] for kind in kinds if get_origin(kind) is abc.Mapping)
+        key = next(key for key, item in value.items() if not _is_valid(item, inner))
+        return f".{key}", value[key], inner
+    if part.startswith("["):
+        place = int(part[1:-1])
+        return part, value[place], next(get_args(kind)[0] for kind in kinds if get_origin(kind) is list)
+    key = part[1:]
+    hints = (get_type_hints(kind, include_extras=True) for kind in kinds if is_typeddict(kind))
+    return part, value[key], next(known[key] for known in hints if key in known)
+
+
+def _is_valid(value: object, expected: Any) -> bool:
+    try:
+        msgspec.convert(value, expected)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+_UNITS = {"str": "characters", "array": "items", "object": "keys"}
 _BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 
 
 def _words(expected: Any) -> list[str]:
     """Return the values of the closed lists that a type allows."""
     if get_origin(expected) is Literal:
-        return [repr(value) for value in get_args(expected)]
+        return list(get_args(expected))
     return [word for part in get_args(expected) for word in _words(part)]
 
 
 def _either(words: Sequence[str]) -> str:
-    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    quoted = list(map(repr, words))
+    return " or ".join(filter(None, [", ".join(quoted[:-1]), quoted[-1]]))
 
 
 def _refuse_unknown_keys(name: str, value: object, expected: object) -> None:
@@ -326,15 +361,27 @@ def body(
         raise _lone_surrogate(where, error) from None
 
 
-def _extra(arguments: Mapping[str, Any], own: Iterable[str]) -> dict[str, Any]:
-    """Return the further keys of a request, of which none may be in the place of an argument of `rerank`."""
+# The arguments of `rerank` by which an answer is checked.
+_CHECKED = ("query", "documents", "top_n")
+
+
+def _extra(arguments: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, Any]:
+    """Return the further keys of a request.
+
+    Args:
+        arguments: The arguments of the call.
+        own: The keys that may not be among them, with the argument of `rerank` in whose place each is.
+
+    Raises:
+        ValueError: One of them is such a key.
+    """
     given = mapping("extra_body", arguments["extra_body"])
     if not given:
         return {}
     extra = cast("dict[str, Any]", _as_json("extra_body", given))
-    for name in own:
+    for name, argument in own.items():
         if name in extra:
-            message = f"extra_body: {name} is an argument of rerank(); pass it there, where the answer is checked by it"
+            message = f"extra_body: {name!r} cannot be sent so, as the answer is checked by it; pass {argument} to rerank()"
             raise ValueError(message)
     return extra
 
@@ -349,8 +396,8 @@ def _encoded(
             # What the dialect does not have, the codec refuses.
             expected = codec.fields.get(name, WIRE_TYPES.get(name))
             given[name] = value if expected is None else _field(name, value, expected)
-    own = ("query", "documents", "top_n")
-    extra = _extra(arguments, (*own, *filter(None, map(codec.wire_name, own))))
+    own = {name: name for name in _CHECKED} | {codec.wire_name(name) or name: name for name in _CHECKED}
+    extra = _extra(arguments, own)
     model = codec.wire_name("model")
     if model in extra:
         given["model"] = extra[model]
@@ -370,7 +417,7 @@ def _canonical(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> 
         # Some servers refuse what openapi.yaml allows: a top_n above the number of documents.
         given["top_n"] = min(given["top_n"], len(wire))
     further = dict[str, Any]()
-    if (extra := _extra(arguments, ("query", "documents", "top_n"))) or NAMES:
+    if (extra := _extra(arguments, {name: name for name in _CHECKED})) or NAMES:
         given = {NAMES.get(name, name): value for name, value in given.items()} | extra
         further = {name: given.pop(name) for name in given.keys() - _ATTRIBUTES}
     request = RerankRequest(query=_string("query", query), documents=wire, **given)

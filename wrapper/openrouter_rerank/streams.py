@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from errno import EINPROGRESS, EWOULDBLOCK
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import httpcore
@@ -52,7 +52,8 @@ class AsyncNetwork(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout(error) from error
         except OSError as error:
             raise httpcore.ConnectError(error) from error
-        return _TaskStream(_TaskSocket(connected, self), connected)
+        plain = _TaskSocket(connected, self)
+        return _TaskStream(plain, plain)
 
     def close(self) -> None:
         """Close every socket that is open."""
@@ -134,45 +135,57 @@ async def _resolve(host: str, port: int) -> list[Any]:
         return interleave(await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
+def has_record(encrypted: ssl.SSLObject) -> bool:
+    """Return True if a record that was received with an earlier one holds data, or the end, and was not read yet."""
+    try:
+        encrypted.read(1)
+    except ssl.SSLError as error:
+        return not isinstance(error, ssl.SSLWantReadError)
+    return True
+
+
 class _TaskSocket(ByteStream):
     """A connected socket as a stream of bytes."""
 
     def __init__(self, connected: socket.socket, network: AsyncNetwork) -> None:
-        self._socket = connected
+        self.broken: OSError | None = None
+        """The error of a send. It is not raised, as TLSStream reads nothing after one, and the server may have responded."""
+        self.socket = connected
         self._network = network
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         while True:
             # Wait also if data is available: otherwise an endless response would block the event loop.
-            await anyio.wait_readable(self._socket)
+            await anyio.wait_readable(self.socket)
             with suppress(BlockingIOError):
-                data = self._socket.recv(max_bytes)
+                data = self.socket.recv(max_bytes)
                 if not data:
                     raise anyio.EndOfStream
                 return data
 
     async def send(self, item: bytes) -> None:
         rest = memoryview(item)
-        while True:
-            with suppress(BlockingIOError):
-                rest = rest[self._socket.send(rest) :]
-            if not rest:
-                return
-            await anyio.wait_writable(self._socket)
+        while rest and self.broken is None:
+            try:
+                rest = rest[self.socket.send(rest) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self.socket)
+            except OSError as error:
+                self.broken = error
 
     async def send_eof(self) -> None:
-        self._socket.shutdown(socket.SHUT_WR)
+        self.socket.shutdown(socket.SHUT_WR)
 
     async def aclose(self) -> None:
-        self._network.drop(self._socket)
+        self._network.drop(self.socket)
 
 
 class _TaskStream(httpcore.AsyncNetworkStream):
     """A connection, plain or encrypted. It ignores timeouts, as the whole attempt is cancelled."""
 
-    def __init__(self, stream: _TaskSocket | TLSStream, connected: socket.socket) -> None:
+    def __init__(self, stream: _TaskSocket | TLSStream, plain: _TaskSocket) -> None:
         self._stream = stream
-        self._socket = connected
+        self._plain = plain
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
         """Receive some bytes; b"" at the end."""
@@ -187,6 +200,8 @@ class _TaskStream(httpcore.AsyncNetworkStream):
         """Send all of it."""
         try:
             await self._stream.send(buffer)
+            if self._plain.broken is not None:
+                raise self._plain.broken
         except _BROKEN as error:
             raise httpcore.WriteError(error) from error
 
@@ -214,7 +229,7 @@ class _TaskStream(httpcore.AsyncNetworkStream):
             raise httpcore.ConnectTimeout(error) from error
         except _BROKEN as error:
             raise httpcore.ConnectError(error) from error
-        return _TaskStream(encrypted, self._socket)
+        return _TaskStream(encrypted, self._plain)
 
     def get_extra_info(self, info: str) -> Any:
         """Return the information that httpcore asks for: the TLS object, the socket, or True if the connection is readable."""
@@ -224,13 +239,18 @@ class _TaskStream(httpcore.AsyncNetworkStream):
             case "is_readable":
                 return self._is_readable()
             case "socket":
-                return self._socket
+                return self._plain.socket
             case _:
                 return None
 
     def _is_readable(self) -> bool:
+        stream = self._stream
+        while isinstance(stream, TLSStream):
+            if has_record(stream.extra(TLSAttribute.ssl_object)):  # noqa: S610 - this is not Django
+                return True
+            stream = cast("_TaskSocket | TLSStream", stream.transport_stream)
         try:
-            self._socket.recv(1, socket.MSG_PEEK)
+            self._plain.socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return False
         except OSError:

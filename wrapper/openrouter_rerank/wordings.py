@@ -176,7 +176,7 @@ def cause_of(status: int, words: str, members: Mapping[str, Any], *, html: bool 
     """
     kinds = {str(members.get(name)).lower() for name in ("error_type", "type", "code")}
     if status >= 500:
-        return _behind_5xx(words, kinds, html=html)
+        return _behind_5xx(status, words, kinds, html=html)
     # A gateway may send an HTML page with 403 or 413 at the right URL too.
     if html and status != 413 and class_of(status) is BadRequestError:
         return Cause.ADDRESS
@@ -190,11 +190,13 @@ def cause_of(status: int, words: str, members: Mapping[str, Any], *, html: bool 
     return Cause.MODEL if is_about_model else None
 
 
-def _behind_5xx(words: str, kinds: set[str], *, html: bool) -> Cause | None:
+def _behind_5xx(status: int, words: str, kinds: set[str], *, html: bool) -> Cause | None:
     if kinds & _SIZE_KINDS:
         return Cause.SIZE
     if kinds & _PERMANENT or _IMAGE.search(words):
         return Cause.REQUEST
+    if html and status == 501:
+        return Cause.ADDRESS  # a server of files, which has no POST
     if html or _TRANSIENT.search(words):
         return None
     found = (

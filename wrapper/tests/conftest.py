@@ -1,5 +1,6 @@
 """Shared by the tests of the facade: the fixtures of both rerankers, and a clean environment."""
 
+import logging
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 
 from shells import Clock, Shell
+
+# pytest formats every record, so a call of the log with wrong arguments fails its test.
+logging.getLogger("openrouter_rerank").setLevel(logging.DEBUG)
 
 
 @pytest.fixture(params=["sync", "asyncio"])

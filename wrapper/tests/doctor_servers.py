@@ -140,6 +140,8 @@ class Spec:
     """The form of the echo: "object", "string" or None."""
     objects: bool | None = None
     """True if it takes documents as objects; by default those of openrouter do."""
+    is_list: bool = False
+    """True if the answer is the list of results itself."""
     before: Callable[[Request, int], Result | End | None] = nothing
     """The answer, if it is not the usual one; `number` counts the requests for a ranking, and is 0 for others."""
     refuse: Callable[[Mapping[str, Any]], Result | None] = nothing
@@ -223,7 +225,7 @@ class Spec:
             if self.echo is not None:
                 result["document"] = {"text": text} if self.echo == "object" else text.strip()
         results = self.results(results, parsed)
-        if self.form == "tei":
+        if self.form == "tei" or self.is_list:
             return 200, results
         if not self.ignores_top_n:
             results = results[: parsed.top_n]
@@ -356,6 +358,16 @@ def renamed(results: Rows, parsed: Parsed) -> Rows:
     return [{"index": one["index"], "score": one["relevance_score"]} for one in results]
 
 
+def as_sglang(results: Rows, parsed: Parsed) -> Rows:
+    """Return the results as SGLang does."""
+    return [{**one, "meta_info": {"id": "x"}} for one in renamed(results, parsed)]
+
+
+def sglang_error(status: int, message: str) -> Any:
+    """Return an error as SGLang has it."""
+    return {"object": "error", "message": message, "type": "BadRequestError", "param": None, "code": status}
+
+
 class Healthy(NamedTuple):
     """A healthy server, and the expected diagnosis."""
 
@@ -440,6 +452,11 @@ HEALTHY: Mapping[str, Healthy] = {
         "openrouter",
     ),
     "Xinference": Healthy(Spec("jina", models=("bge-reranker",), more=XINFERENCE, error=as_detail), "jina"),
+    "SGLang": Healthy(
+        Spec("jina", is_list=True, results=as_sglang, echo="string", error=sglang_error),
+        "jina",
+        frozenset({"ignores_top_n"}),
+    ),
     "without echo and usage": Healthy(
         Spec(more={"id": None, "usage": None, "provider": None, "model": None}), "openrouter"
     ),
@@ -750,6 +767,9 @@ ODD: Mapping[str, Odd] = {
         "not_rerank",
     ),
     "a web page": Odd(Spec(before=always(200, "<!doctype html><p>Hello</p>", HTML), url=""), "not_rerank"),
+    "a server of files": Odd(
+        Spec(before=posting(501, "<!doctype html><p>Unsupported method")), "not_rerank", says="a web page"
+    ),
     "an API without rerank": Odd(Spec(paths=(), openapi={"paths": {"/v1/embeddings": {}}}), "not_rerank"),
     "LM Studio": Odd(
         Spec(before=always(200, {"error": "Unexpected endpoint or method. (POST /v1/rerank)"})), "not_rerank"

@@ -465,7 +465,7 @@ def test_a_place_that_is_lost_is_free_again() -> None:
     assert connections._room.take(connections._options, 0) is not None
 
 
-def test_a_place_is_waited_for() -> None:
+def test_a_place_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that waits for a connection gets the next that is given back, unless another was faster."""
     room = Connections("http://127.0.0.1:1/rerank", {}, 1)._room
     lane = room.take({}, 0)
@@ -477,6 +477,7 @@ def test_a_place_is_waited_for() -> None:
         thread.join(0.01)
     with room.lock:  # woken for nothing
         room._freed.notify()
+    monkeypatch.setattr(lane, "is_idle", lambda: True)
     room.give_back(lane, Answer(200, {}, b""))
     thread.join()
     assert found == [lane]

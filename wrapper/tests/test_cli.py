@@ -302,7 +302,7 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
         ["it is not needed, as each hit holds your own"],
     ),
     "an option like no other": (["serve", "--quux"], ["no such option: '--quux'. See 'rerank serve --help'"]),
-    "top_n of 0": (["rank", "--top-n", "0", "q"], ["0 is not in the range"]),
+    "top_n of 0": (["rank", "--top-n", "0", "q"], ["--top-n: it must be at least 1, not 0. See"]),
     "min_score that is no number": (
         ["rank", "--local", "--min-score", "nan", "q", LIBRARY],
         ["min_score", "nan"],
@@ -321,11 +321,11 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
     ),
     "an address that is none": (
         ["rank", "--base-url", "localhost:8000", "q"],
-        ["base_url must be an http(s) URL"],
+        ["rerank: --base-url must be an http(s) URL", "write http:// or https:// before the host"],
     ),
     "a blank model": (["rank", "--local", "--model", "", "q"], ["model is blank"]),
     "no key": (["rank", "q", LIBRARY], ["no API key: set OPENROUTER_API_KEY, or ", "--local"]),
-    "port out of range": (["serve", "--port", "65536"], ["65536 is not in the range"]),
+    "port out of range": (["serve", "--port", "65536"], ["--port: it must be from 0 to 65535, not 65536"]),
     "key variable not set": (
         ["serve", "--key-env", "NO_SUCH_KEY"],
         ["--key-env: no environment variable of this name has a key; pass the name, not the key"],
@@ -1062,13 +1062,50 @@ def test_each_field_of_a_request_is_an_option(field: str, tmp_path: Path) -> Non
     assert sent["x" if field == "extra-body" else field.replace("-", "_")] == expected
 
 
+NAMED = {name: app.get_command(click.Context(app), name) for name in COMMANDS}
+CHOICES = [
+    (name, max(option.opts, key=len), str(value))
+    for name, command in NAMED.items()
+    for option in (command.params if command else [])
+    if isinstance(option.type, click.Choice)
+    for value in option.type.choices
+]
+
+
+@pytest.mark.parametrize(("command", "option", "value"), CHOICES)
+def test_a_misspelt_value_is_met_with_the_nearest(command: str, option: str, value: str) -> None:
+    """Each option with a list of values takes them in any case, and suggests one for a misspelt value."""
+    named = NAMED[command]
+    assert named is not None
+    kind = next(one for one in named.params if option in one.opts).type
+    assert kind.convert(value.upper(), None, None) == value
+    misspelt = f"{value}{value[-1]}"
+    done = rerank(command, option, misspelt)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"rerank: {option}: '{misspelt}' is not one of ")
+    assert f"; did you mean '{value}'? See 'rerank {command} --help'" in done.stderr
+
+
+def test_a_server_in_place_of_its_dialect() -> None:
+    """The name of a server leads to its dialect."""
+    done = rerank("rank", "--dialect", "vLLM", "q", LIBRARY)
+    assert done.exit_code == 2
+    assert "'vLLM' is not one of 'openrouter', " in done.stderr
+    assert "; did you mean 'jina'? See" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--provider", "{"], "Invalid value for '--provider': not JSON"),
+        (["--provider", "{"], "rerank: --provider: not JSON"),
+        (["--provider", '{"quux": 1}'], "To send it all the same, use --extra-body. See"),
         (["--provider", '{"zdrr": true}'], "provider: unknown key 'zdrr'; did you mean 'zdr'?"),
         (["--provider", '["cohere"]'], "provider must be a mapping, not list"),
-        (["--session-id", "s" * 300], "session_id: expected str of length <= 256"),
+        (
+            ["--provider", '{"data_collection": "denny"}'],
+            "'allow' or 'deny', not 'denny'; did you mean 'deny'?",
+        ),
+        (["--session-id", "s" * 300], "session_id must have at most 256 characters, not 300"),
     ],
 )
 def test_a_wrong_field_is_bad_usage(given: list[str], message: str, tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_a_server_without_a_list() -> None:
         (["--scorer", "lexical"], "add --local"),
         (["--model", "m", "--local"], "no such option: '--model'"),
         (["--format", "yaml", "--local"], "'yaml' is not one of"),
-        (["--base-url", "ftp://x"], "base_url must be an http(s) URL"),
+        (["--base-url", "ftp://x"], "--base-url must be an http(s) URL"),
         (["extra", "--local"], "unexpected extra argument"),
     ],
 )

@@ -819,8 +819,8 @@ def test_both_shells_call_a_connection_that_never_comes_unsent(shell: Shell) -> 
 
 
 def test_a_scorer_that_fails_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    """The local mode says which scorer failed and how, at once, and shouts into no log."""
-    caplog.set_level(logging.INFO)
+    """The local mode says which scorer failed and how, at once; the traceback is in the log of debugging alone."""
+    caplog.set_level(logging.DEBUG)
 
     def broken(query: str, texts: Any) -> list[float]:
         raise KeyError(query + texts[0])
@@ -832,7 +832,9 @@ def test_a_scorer_that_fails_is_named(caplog: pytest.LogCaptureFixture) -> None:
         reranker.rerank("q", ["a"])
 
     assert len(caught.value.attempts) == 1
-    assert not [record for record in caplog.records if record.name.startswith(("openrouter", "rerank"))]
+    records = [record for record in caplog.records if record.name.startswith(("openrouter", "rerank"))]
+    assert {record.levelname for record in records} == {"DEBUG"}
+    assert [record.exc_info[0] for record in records if record.exc_info] == [KeyError]
 
 
 async def test_closed_is_closed() -> None:

@@ -317,6 +317,16 @@ def deflated(content: bytes) -> bytes:
 compressed = partial(gzip.compress, mtime=0)
 
 WHOLE = b"{" + RESULTS + b"}"
+
+
+def times(number: int) -> bytes:
+    """Return the answer, compressed this many times."""
+    body = WHOLE
+    for _ in range(number):
+        body = compressed(body)
+    return body
+
+
 PACKED = {
     "one member": ("gzip", compressed(WHOLE)),
     "two members": ("gzip", compressed(WHOLE[:7]) + compressed(WHOLE[7:])),
@@ -333,6 +343,7 @@ PACKED = {
     "gzip twice": ("gzip, gzip", compressed(compressed(WHOLE))),
     "several kinds": ("deflate,X-GZIP", compressed(zlib.compress(WHOLE))),
     "nothing besides": ("gzip, identity,", compressed(WHOLE)),
+    "five times": ("gzip, gzip, gzip, gzip, gzip", times(5)),
     "no header": ("", compressed(WHOLE)),
     "not compressed": ("gzip", WHOLE),
     "not compressed by any": ("deflate", WHOLE),
@@ -365,6 +376,7 @@ def test_compressed(name: str) -> None:
         ("gzip", WHOLE[:-9], "not gzip"),
         ("gzip, br", compressed(WHOLE), r"encoding \(br\) was not requested"),
         ("gzip, " * 9, compressed(WHOLE), r"encoding \(gzip, gzip, .*\) was not requested"),
+        ("gzip, gzip, gzip, gzip, gzip, gzip", times(6), r"encoding \(gzip, gzip\) was not requested"),
         ("gzip, gzip", compressed(compressed(WHOLE)[:-9]), "is truncated"),
     ],
     ids=lambda value: ascii(value)[:30],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -252,6 +253,12 @@ ANSWERS: list[tuple[str, Any, dict[str, Any] | None]] = [
         {"results": [], "usage": {"total_tokens": 3}},
     ),
     ("jina", {"results": [], "model": "/models/random.gguf"}, {"results": []}),
+    (
+        "jina",
+        [{"score": 0.9, "document": "a", "index": 0, "meta_info": {"id": "x"}}],
+        {"results": [{"index": 0, "relevance_score": 0.9, "document": {"text": "a"}}]},
+    ),
+    ("cohere-v2", [{"index": 0, "relevance_score": 0.9}], None),
     ("jina", {"results": None}, None),
     (
         "jina",
@@ -394,6 +401,14 @@ ERRORS: list[tuple[str, int, Any, type[RerankError], str, str | None]] = [
         BadRequestError,
         "Model does not exist",
         None,
+    ),
+    (
+        "jina",
+        400,
+        {"object": "error", "message": "Documents cannot be empty", "type": "BadRequestError", "code": 400},
+        BadRequestError,
+        "Documents cannot be empty",
+        "BadRequestError",
     ),
     ("jina", 401, "Api key is invalid", AuthenticationError, "Api key is invalid", None),
     ("jina", 429, {"message": "TPM limit reached.", "data": None}, RateLimitError, "TPM limit reached", None),
@@ -564,6 +579,35 @@ def test_the_wrong_dialect(told: str, spoken: str) -> None:
             assert {told, spoken} <= {"openrouter", "cohere-v2", "jina"}
 
 
+def sglang(request: httpx.Request) -> httpx.Response:
+    """Answer as SGLang: it wants `documents`, and answers the list itself."""
+    documents = json.loads(request.content).get("documents")
+    if documents is None:
+        error = {"object": "error", "message": "documents: Field required", "type": "BadRequestError"}
+        return httpx.Response(400, json={**error, "param": None, "code": 400})
+    rows = [
+        {"score": float(place), "document": text, "index": place, "meta_info": {"id": "x"}}
+        for place, text in reversed(list(enumerate(documents)))
+    ]
+    return httpx.Response(200, json=rows)
+
+
+@pytest.mark.parametrize("told", ALL)
+def test_a_request_of_one_form_and_an_answer_of_another(told: str) -> None:
+    """SGLang, which mixes two forms, ranks with one dialect, to which the errors of all others lead."""
+    client = httpx.Client(transport=httpx.MockTransport(sglang))
+    with Reranker(
+        "k", dialect=cast("Any", told), base_url=BASE, http_client=client, model=model(told)
+    ) as made:
+        if told == "jina":
+            ranking = made.rerank("q", ["a", "b", "c"], top_n=2)
+            assert (ranking.indices, ranking.scores) == ([2, 1], [2.0, 1.0])
+            return
+        with pytest.raises(RerankError, match="pass dialect='jina'") as caught:
+            made.rerank("q", ["a", "b", "c"])
+    assert cast("Any", caught.value).dialect == "jina"
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_the_right_dialect(name: str) -> None:
     """What a server of a dialect says is of its dialect alone; of anything else nothing is said."""
@@ -588,9 +632,79 @@ def test_the_right_dialect(name: str) -> None:
         assert other_dialect(name, nothing) is None
 
 
+RECOGNIZED: dict[str | None, list[object]] = {
+    "openrouter": [
+        {"results": [], "provider": "p"},
+        {"results": [], "usage": {"cost": 0}},
+        {"error": {"code": 400, "message": "m"}},
+    ],
+    "cohere-v2": [
+        {"results": [], "meta": {"api_version": {"version": "2"}}},
+        {"results": [], "meta": {"billed_units": {"search_units": 1}}},
+        {"message": "no api key supplied"},
+        {"message": "m", "id": "1"},
+    ],
+    "jina": [
+        {"results": []},
+        {"results": [], "model": "m", "meta": {"api_version": None}},
+        *({"detail": "m", name: "x"} for name in ("code", "request_id", "errors")),
+        {"detail": "voyage", "code": "x"},
+        {"detail": [{"loc": ["body"], "msg": "m"}]},
+        {"error": {"code": 400, "message": "m", "type": "x"}},
+        {"code": 1, "message": "m", "data": None},
+    ],
+    "tei": [
+        [{"index": 0, "score": 0.5}],
+        {"error": "m", "error_type": "Validation"},
+        "missing field `texts` at line 1",
+    ],
+    "voyage": [
+        {"data": [{"index": 0, "relevance_score": 0.5}]},
+        {"detail": "Provided API key is invalid"},
+    ],
+    None: [
+        {"results": {}, "provider": "p"},
+        {"results": [], "meta": {"billed_units": {"search_units": 1}}, "usage": {}},
+        {"results": [], "meta": {"billed_units": {"search_units": 1}}, "model": "m"},
+        {"error": {"code": 400}},
+        {"error": {"code": "400", "message": "m"}},
+        {"error": {"code": 400, "message": "m", "param": None}},
+        {"error": {"type": "x"}},
+        {"message": "m"},
+        {"message": "cohere", "code": 1},
+        {"detail": [{"loc": ["body"]}]},
+        {"detail": [{"msg": "m"}]},
+        {"code": 1, "message": "m"},
+        [{"index": 0}],
+        [{"score": 0.5}],
+        {"error": "m", "error_type": "x"},
+        {"error_type": "Validation"},
+        {"data": []},
+        {"data": [{"index": 0}]},
+        {"data": [{"relevance_score": 0.5}]},
+    ],
+}
+"""Bodies that one dialect alone recognizes; and the nearest to them that none does."""
+
+
+@pytest.mark.parametrize(
+    ("name", "body"), [(name, body) for name, bodies in RECOGNIZED.items() for body in bodies]
+)
+def test_what_a_dialect_is_recognized_by(name: str | None, body: object) -> None:
+    """Each mark of a dialect is enough, and half of one is not."""
+    assert [one for one in ALL if codec(one).looks_like(body)] == ([] if name is None else [name])
+
+
 def test_an_unknown_dialect() -> None:
     """A misspelt dialect is refused with the names of all, and the nearest."""
-    for name, close in (("cohere", "cohere-v2"), ("TEI", "tei"), ("Voyage", "voyage")):
+    for name, close in (
+        ("cohere", "cohere-v2"),
+        ("TEI", "tei"),
+        ("Voyage", "voyage"),
+        ("vLLM", "jina"),
+        ("llama.cpp", "jina"),
+        ("huggingface", "tei"),
+    ):
         expected = rf"dialect must be one of 'openrouter', .*, not '{name}'; did you mean '{close}'\?"
         with pytest.raises(ValueError, match=expected):
             Reranker(KEY, dialect=name)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
@@ -757,9 +871,9 @@ def test_a_misspelt_field() -> None:
     [
         ("tei", {"priority": 1}, None),
         ("voyage", {"model": "rerank-2"}, None),
-        ("tei", {"texts": ["x"]}, "texts is an argument"),
-        ("tei", {"documents": ["x"]}, "documents is an argument"),
-        ("voyage", {"top_k": 1}, "top_k is an argument"),
+        ("tei", {"texts": ["x"]}, "'texts' cannot be sent so.*pass documents to"),
+        ("tei", {"documents": ["x"]}, "'documents' cannot be.*pass documents to"),
+        ("voyage", {"top_k": 1}, "'top_k' cannot be sent so.*pass top_n to rerank"),
     ],
 )
 def test_extra_body(name: str, extra: dict[str, Any], problem: str | None) -> None:
@@ -906,7 +1020,7 @@ def test_an_address_that_is_missing() -> None:
 
 @pytest.mark.parametrize(
     ("name", "number", "parts"),
-    [("tei", 70, 3), ("voyage", 1001, 2), ("cohere-v2", 1001, 2), ("jina", 1001, 2)],
+    [("tei", 64, 2), ("tei", 65, 3), ("voyage", 1001, 2), ("cohere-v2", 1001, 2), ("jina", 1001, 2)],
 )
 def test_long_lists(shell: Shell, name: str, number: int, parts: int) -> None:
     """A list is sent in parts by the dialect's own limit, which a caller can change, and is one ranking."""
@@ -1172,6 +1286,7 @@ def test_a_key_that_is_not_pickled(name: Any, base_url: str | None, instead: str
 @pytest.mark.parametrize("name", DIALECTS)
 def test_a_limit_that_cannot_hold(name: str, caplog: pytest.LogCaptureFixture) -> None:
     """A warning says once that an answer has no cost, which max_cost could count."""
+    caplog.set_level(logging.WARNING)
     with reranker(name, max_cost=1.0) as made:
         for _ in range(2):
             made.rerank("q", ["a"])
@@ -1272,7 +1387,7 @@ def test_a_job_in_the_wrong_dialect(
         named = [*command, *([] if model(told) is None else ["-m", "m"])]
         code, _, error = run(*named, "--dialect", told)
         assert code == 1
-        assert f"pass dialect={spoken!r}" in error
+        assert f"pass --dialect {spoken}" in error
         assert f"0 of {rows} rows are finished" in error
         assert error.endswith("correct the command and run it again\n")
         assert len(server.requests) in sent
@@ -1354,17 +1469,55 @@ def test_the_default_dialect_of_a_job(tmp_path: Path, option: list[str]) -> None
 
 
 @pytest.mark.parametrize(
+    ("dialect", "status", "body", "step"),
+    [
+        (
+            "openrouter",
+            401,
+            {"error": {"code": 401, "message": "no"}},
+            "the key (--key-env or OPENROUTER_API_KEY)",
+        ),
+        ("tei", 401, "", "Check the key (--key-env) and"),
+        ("openrouter", 404, "", "Check --base-url: "),
+        ("jina", 422, "missing field `texts`", "looks like TEI's; pass --dialect tei."),
+    ],
+)
+def test_the_next_step_names_an_option(
+    tmp_path: Path, dialect: str, status: int, body: Any, step: str
+) -> None:
+    """The commands name their options where the library names its arguments."""
+    table = tmp_path / "d.txt"
+    table.write_text("a\n")
+
+    def play(_: Request) -> Script:
+        content = body if isinstance(body, str) else json.dumps(body)
+        yield answer(status, content.encode(), "text/plain")
+
+    with serving(play) as server:
+        code, _, error = run("rank", "q", table, "--base-url", server.url, "--dialect", dialect)
+    assert code == 1
+    assert step in error
+
+
+@pytest.mark.parametrize(
     ("args", "problem"),
     [
-        (["--dialect", "tei"], "base_url: the dialect 'tei' has no address of its own"),
+        (["--dialect", "tei"], "rerank: --base-url: the dialect 'tei' has no address of its own"),
         (["--dialect", "tei", "--local"], "--local: cannot be combined with --dialect"),
         (
             ["--key-env", "NOT_SET"],
             "--key-env: no environment variable of this name has a key; pass the name",
         ),
         (["--dialect", "jina", "--base-url", BASE, "--truncate", "true"], "dialect 'tei' has it"),
-        (["--dialect", "tei", "--base-url", "ftp://x"], "base_url must be an http(s) URL"),
-        (["--max-tokens-per-doc", "5"], "dialect 'cohere-v2' or 'jina' has it"),
+        (
+            ["--dialect", "tei", "--base-url", BASE, "--raw-scores", "maybe"],
+            "must be true or false, not 'maybe'.",
+        ),
+        (["--dialect", "tei", "--base-url", "ftp://x"], "rerank: --base-url must be an http(s) URL"),
+        (
+            ["--max-tokens-per-doc", "5"],
+            "dialect 'cohere-v2' or 'jina' has it); pass --dialect, or use --extra-body.",
+        ),
     ],
 )
 def test_bad_usage(args: list[str], problem: str) -> None:

@@ -30,6 +30,7 @@ from openrouter_rerank.bulk.journal import FinishedRow
 from openrouter_rerank.bulk.many import Progress
 from openrouter_rerank.bulk.many import RerankRequest as ManyRequest
 from openrouter_rerank.cli.output import HIT_NAMES
+from openrouter_rerank.dialects import codec
 from openrouter_rerank.ledger import Ledger, Totals
 from openrouter_rerank.options import LocalOptions
 from openrouter_rerank_api import answers, models, options
@@ -113,7 +114,10 @@ def test_the_generated_client_has_every_operation():
 
 def test_the_default_address_is_the_contracts_first_server():
     """A key goes where the contract says, and to no other place."""
-    assert contract.load().document["servers"][0]["url"] == defaults.BASE_URL
+    servers = [server["url"] for server in contract.load().document["servers"]]
+
+    assert servers[0] == defaults.BASE_URL
+    assert all(map(codec("openrouter").is_of_vendor, servers))
 
 
 def left_out(model, table):

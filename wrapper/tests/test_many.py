@@ -268,6 +268,29 @@ def test_stops_on_an_error_when_asked(any_shell: Shell):
     assert len(sent) < 20
 
 
+def test_nothing_follows_the_error_that_stops(any_shell: Shell):
+    """With stop_on_error, the failures of other requests in flight are no results."""
+    barrier = threading.Barrier(3)
+    started: list[httpx.Request] = []
+
+    def threads_together(_: httpx.Request) -> httpx.Response:
+        barrier.wait(60)
+        return httpx.Response(400)
+
+    async def tasks_together(request: httpx.Request) -> httpx.Response:
+        started.append(request)
+        with anyio.fail_after(60):
+            while len(started) < 3:
+                await anyio.lowlevel.checkpoint()
+        return httpx.Response(400)
+
+    handler: Any = threads_together if any_shell.name == "sync" else tasks_together
+    found, raised = many(any_shell, pairs(3), handler, concurrency=3, stop_on_error=True)
+
+    assert raised is None
+    assert [result.ok for result in found] == [False]
+
+
 def test_an_exhausted_budget_ends_the_run(any_shell: Shell):
     """After max_cost no more requests are taken: those under way have their results, and the refusals say why."""
     taken = count()
@@ -636,6 +659,17 @@ def test_other_failures_are_tried_again_as_ever(any_shell: Shell):
 
     assert all(isinstance(result.error, APIConnectionError) for result in found)
     assert sent == 6 * QUICK.attempts
+
+
+@pytest.mark.parametrize(
+    ("workers", "waiting", "needed"),
+    [(0, 0, True), (1, 0, True), (2, 0, False), (2, 1, True), (3, 1, False), (3, 2, True), (4, 4, False)],
+)
+def test_workers_of_a_run(workers: int, waiting: int, needed: bool):
+    """With two requests at a time there are two workers, and at most two more for those that wait to retry."""
+    run = SimpleNamespace(concurrency=2, _workers=workers, _waiting=waiting)
+
+    assert Run.needs_worker.fget(run) is needed
 
 
 def test_a_waiting_call_holds_no_place(any_shell: Shell):

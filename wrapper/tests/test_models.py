@@ -256,7 +256,7 @@ def test_a_compressed_list(shell: Shell) -> None:
 # Pages
 
 
-def test_pages(shell: Shell) -> None:
+def test_pages(shell: Shell, caplog: pytest.LogCaptureFixture) -> None:
     """Every page is asked for at the same server, wherever an answer says that the next one is."""
     seen, handler = answering(
         page(*named("a", "b"), following=NEXT), page(*named("c"), following="?page=3"), page(*named("d"))
@@ -267,6 +267,7 @@ def test_pages(shell: Shell) -> None:
     assert [model.id for model in models] == ["a", "b", "c", "d"]
     base = "https://openrouter.ai/api/v1/models?output_modalities=rerank"
     assert [str(request.url) for request in seen] == [base, f"{base}&offset=2", f"{base}&offset=3"]
+    assert "listed 4 model(s) on 3 page(s) in " in caplog.text
 
 
 def test_models_that_are_left_out_count_for_the_next_page(shell: Shell) -> None:

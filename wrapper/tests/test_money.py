@@ -384,6 +384,7 @@ def test_a_tag_that_is_none(tag: Any, error: Any) -> None:
         ([("q", ["a" * 2_100] * 100)], Estimate(1, 100, 2)),
         ([{"query": "q" * 1_990, "documents": ["a" * 20] * 100}], Estimate(1, 100, 2)),
         ([RerankRequest(query="q", documents=["a b c"], splitter=str.split)], Estimate(1, 3, 1)),
+        ([RerankRequest(query="q", documents=["a"], on_error="keep_order")], Estimate(1, 1, 1)),
         ([RerankRequest(query="q", documents="abc", key=str.upper, max_documents=1)], None),
         ([("q", ["a"]), ("q", ["b"] * 1_001)], Estimate(3, 1_002, 12)),
     ],
@@ -412,6 +413,11 @@ def test_an_estimate_is_what_is_sent(given: Any, estimate: Any) -> None:
         for result in client.rerank_many(given):
             result.unwrap()
         assert (found.requests, found.bytes) == (len(sent), sum(map(len, sent)))
+
+
+def test_estimates_are_added() -> None:
+    """Each number is added to its own."""
+    assert Estimate(1, 2, 3, 4) + Estimate(10, 20, 30, 40) == Estimate(11, 22, 33, 44)
 
 
 async def test_the_async_twin_estimates() -> None:

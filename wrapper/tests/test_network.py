@@ -32,7 +32,9 @@ from openrouter_rerank import (
     APIConnectionError,
     APITimeoutError,
     AsyncReranker,
+    AuthenticationError,
     BadRequestError,
+    RateLimitError,
     Reranker,
     RerankError,
     Retries,
@@ -42,9 +44,10 @@ from openrouter_rerank.addresses import is_host, redirect_step
 from openrouter_rerank.connections import AsyncConnections, Connections, _Clock
 from openrouter_rerank.failures import explain
 from openrouter_rerank.network import connect
+from openrouter_rerank.operations import Secrets
 from openrouter_rerank.proxies import Proxy, environment_proxy
 from openrouter_rerank.testing import End, Request, Script, answer, honest, results, serving
-from shells import QUICK, SOON, Shell
+from shells import LONG, QUICK, SOON, TIMEOUTS, Clock, Shell
 
 ONCE = Retries(attempts=1)
 AUTHORITY = trustme.CA()
@@ -531,6 +534,110 @@ def test_a_server_that_sends_more_later() -> None:
         assert reranker.rerank("second", ["a"]).model == "second"
 
 
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nConnection: close", b"HTTP/1.0 200 OK"])
+def test_a_server_that_waits_for_the_end_of_the_connection(head: bytes, any_shell: Shell) -> None:
+    """A connection on which nothing can follow is closed with its response, and not with the next request."""
+    body = json.dumps(results((0, 0.5))).encode()
+    script = b"%s\r\nContent-Length: %d\r\n\r\n%s" % (head, len(body), body)
+    with serving(lambda _: iter([script])) as server, any_shell.open(base_url=server.url) as rank:
+        assert rank("q", ["a"]).indices == [0]
+        assert server.wait_until(lambda server: server.held == 0)
+
+
+def test_connections_that_nobody_needs_any_more(any_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls one after the other do not keep what was left over by many at once."""
+    clock = Clock()
+    monkeypatch.setattr("openrouter_rerank.connections.monotonic", clock)
+    monkeypatch.setattr("openrouter_rerank.http11.monotonic", clock)
+    both = threading.Barrier(2, timeout=SOON)
+
+    def script(request: Request) -> Script:
+        if json.loads(request.body)["query"] == "at once":
+            both.wait()
+        yield honest(request)
+
+    with serving(script) as server, any_shell.open(base_url=server.url, timeout=LONG) as rank:
+        threads = [threading.Thread(target=rank, args=("at once", ["a"])) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert server.held == 2
+        clock.advance(10)
+        rank("alone", ["a"])
+        assert server.wait_until(lambda server: server.held == 1)
+
+
+@pytest.mark.parametrize("injected", [False, True])
+@pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
+@pytest.mark.parametrize(
+    ("status", "error", "requests"),
+    [
+        (401, AuthenticationError, 1),
+        (413, BadRequestError, 1),
+        (429, RateLimitError, 2),
+        (503, ServerError, 2),
+    ],
+)
+def test_an_error_whose_body_breaks_off(
+    status: int, error: Any, requests: int, end: End, injected: bool, shell: Shell
+) -> None:
+    """Its status is known without the body: it is that error, retried as that error, and not billed."""
+    body = b'{"error": {"message": "%s' % (b"because " * 100)
+    head = b"HTTP/1.1 %d \r\nContent-Length: 5000\r\n\r\n" % status
+    arguments: dict[str, Any] = {}
+    if injected:
+        arguments["http_client"] = httpx.Client() if shell.name == "sync" else httpx.AsyncClient()
+
+    def script(_: Request) -> Script:
+        yield head + body
+        yield end
+
+    policy = Retries(attempts=2, first_wait=0)
+    with (
+        serving(script) as server,
+        shell.open(base_url=server.url, retries=policy, **arguments) as rank,
+        pytest.raises(error, match=f"^{status} ") as caught,
+    ):
+        rank("q", ["a"])
+    assert caught.value.status == status
+    assert not caught.value.may_be_billed
+    assert len(server.requests) == requests
+
+
+@pytest.mark.parametrize("injected", [False, True])
+def test_an_error_whose_body_stalls(injected: bool, shell: Shell) -> None:
+    """It is that error too, when the time of the attempt is up."""
+    arguments: dict[str, Any] = {}
+    if injected:
+        arguments["http_client"] = httpx.Client() if shell.name == "sync" else httpx.AsyncClient()
+
+    def script(_: Request) -> Script:
+        yield b"HTTP/1.1 401 \r\nContent-Length: 5000\r\n\r\n{"
+        yield End.HANG
+
+    with serving(script) as server, shell.open(base_url=server.url, **arguments) as rank:
+        for timeout in TIMEOUTS:
+            with pytest.raises((AuthenticationError, APITimeoutError)) as caught:
+                rank("q", ["a"], timeout=timeout)
+            if caught.type is AuthenticationError:
+                break
+    assert caught.type is AuthenticationError
+
+
+def test_a_list_is_halved_where_the_refusal_breaks_off(any_shell: Shell) -> None:
+    """A server that refuses a large request before it was read resets the connection within its refusal."""
+
+    def script(request: Request) -> Script:
+        if len(json.loads(request.body)["documents"]) > 1:
+            yield b"HTTP/1.1 413 \r\nContent-Length: 5000\r\n\r\n<html>"
+            yield End.RESET
+        yield honest(request)
+
+    with serving(script) as server:
+        assert sorted(any_shell.rank(base_url=server.url, retries=ONCE).indices) == [0, 1, 2]
+
+
 def test_a_connection_has_a_repr() -> None:
     """A traceback that shows local variables can show it, before, during and after a request."""
     seen: list[str] = []
@@ -556,6 +663,15 @@ def test_another_host(name: str, any_shell: Shell) -> None:
         with any_shell.open(base_url=server.url) as rank:
             assert rank("q", ["a"], extra_headers={name: "third.example"}).indices == [0]
     assert [request.headers["host"] for request in server.requests] == ["other.example", "third.example"]
+
+
+@pytest.mark.parametrize("kind", [Connections, AsyncConnections])
+@pytest.mark.parametrize("zone", ["%25eth0", "%eth0"])
+def test_the_zone_of_an_address(zone: str, kind: Any) -> None:
+    """The resolver gets it as it is, however the URL has it; the server does not get it."""
+    connections = kind(f"http://[fe80::1{zone}]:8000/v1", Secrets())
+    assert connections._url.host == b"fe80::1%eth0"
+    assert connections._host == (b"Host", b"[fe80::1]:8000")
 
 
 def test_informational_responses(any_shell: Shell) -> None:
@@ -832,13 +948,14 @@ def test_redirects(location: str | None, end: str) -> None:
     [
         ("http://o/v1/rerank/?key=secret", "set base_url (and keep its query) to http://o/v1/rerank/"),
         ("http://o/v1/rerank?key=secret&v=2", "set base_url (and keep its query) to http://o/v1/rerank?v=2"),
+        ("http://o/v1/rerank?trial=&v=2", "set base_url (and keep its query) to http://o/v1/rerank?v=2"),
         ("http://o/v1/rerank?token=secret", "set base_url (and keep its query) to http://o/v1/rerank"),
         ("http://o/v1/rerank", "set base_url (and keep its query) to http://o/v1/rerank"),
     ],
 )
 def test_redirects_of_a_base_url_with_a_query(location: str, end: str) -> None:
     """A secret that the server repeats is not shown."""
-    assert step(location, query="key=secret").endswith(end)
+    assert step(location, query="key=secret&trial=").endswith(end)
 
 
 def test_a_redirect_of_the_list_of_models(shell: Shell) -> None:
@@ -1009,6 +1126,36 @@ def closing(*, reset: bool) -> Generator[str]:
 
     with serving(script) as server:
         yield server.url
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere a reset may discard what was received before it"
+)
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_refusal_before_the_request_was_read(tls: bool, any_shell: Shell) -> None:
+    """A response is read although the connection broke while the request was sent."""
+    if tls and any_shell.name == "sync":
+        pytest.skip("an SSLSocket does not always read after a write that failed")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            accepted, _ = listener.accept()
+            context = server_context() if tls else None
+            with (
+                accepted if context is None else context.wrap_socket(accepted, server_side=True) as connection
+            ):
+                connection.recv(100)
+                connection.sendall(answer(413, {"error": {"message": "no more than a megabyte"}}))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}/v1"
+        with (
+            any_shell.open(base_url=url, retries=ONCE, verify=trusting() if tls else True) as rank,
+            pytest.raises(BadRequestError, match="no more than a megabyte"),
+        ):
+            rank("q", ["more than the buffers of a connection hold" * 1_000_000], max_bytes=2**30)
+        thread.join()
 
 
 @contextmanager
@@ -1415,8 +1562,11 @@ def test_an_address_to_come_from_that_is_not_ours() -> None:
     """A socket that cannot be bound is closed, and the error is that of a connection."""
     clock = _Clock()
     clock.end = time.monotonic() + 60
-    with pytest.raises(httpcore.ConnectError):
-        clock.connect_tcp("127.0.0.1", 9, local_address="192.0.2.1")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(httpcore.ConnectError),
+    ):
+        clock.connect_tcp("127.0.0.1", listener.getsockname()[1], local_address="192.0.2.1")
 
 
 def test_an_address_that_the_system_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:

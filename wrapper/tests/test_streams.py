@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import anyio
@@ -179,6 +179,12 @@ async def test_where_it_comes_from(network: AsyncNetwork) -> None:
         assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert stream.get_extra_info("anything else") is None
         assert stream.get_extra_info("ssl_object") is None
+
+
+async def test_an_address_to_come_from_that_is_not_ours(network: AsyncNetwork) -> None:
+    """A socket that cannot be bound is closed, and the error is that of a connection."""
+    with _listening() as port, pytest.raises(httpcore.ConnectError):
+        await network.connect_tcp("127.0.0.1", port, None, "192.0.2.1")
 
 
 async def test_a_host_that_says_nothing(network: AsyncNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,6 +397,76 @@ def test_encryption_and_encryption_again_for_threads() -> None:
         stream.write(REQUEST)
         assert stream.read(2**16).endswith(b"there")
         clock.close()
+
+
+@contextmanager
+def _sending_records(number: int) -> Generator[int]:
+    """Provide a TLS server that sends so many records, each of one byte, by one system call."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+            encrypted = _server_context().wrap_bio(received, sent, server_side=True)
+            with connection:
+                while True:
+                    try:
+                        encrypted.do_handshake()
+                        break
+                    except ssl.SSLWantReadError:
+                        connection.sendall(sent.read())
+                        received.write(connection.recv(2**16))
+                for _ in range(number):
+                    encrypted.write(b"x")
+                connection.sendall(sent.read())
+                with suppress(OSError):  # reset, if the client did not read all of it
+                    connection.recv(2**16)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            thread.join()
+
+
+@contextmanager
+def _in_layers(number: int, layers: int) -> Generator[int]:
+    """Provide the same within so many layers of TLS."""
+    with ExitStack() as stack:
+        port = stack.enter_context(_sending_records(number))
+        yield port if layers == 1 else stack.enter_context(_encrypted_again(port))
+
+
+in_layers = pytest.mark.parametrize(("number", "layers"), [(1, 1), (2, 1), (1, 2), (2, 2)])
+
+
+@in_layers
+async def test_a_record_behind_the_one_that_was_read(number: int, layers: int, network: AsyncNetwork) -> None:
+    """The connection is readable while a record is left, also if the socket is empty."""
+    with _in_layers(number, layers) as port:
+        stream = await network.connect_tcp("127.0.0.1", port, 60.0)
+        for _ in range(layers):
+            stream = await stream.start_tls(_client_context(), "localhost", 60.0)
+        first = await stream.read(2**16)
+        is_readable = stream.get_extra_info("is_readable")
+        await stream.aclose()
+    assert (first, is_readable) == (b"x", number > 1)
+
+
+@in_layers
+def test_a_record_behind_the_one_that_was_read_for_threads(number: int, layers: int) -> None:
+    """The same for the connections of threads."""
+    with _in_layers(number, layers) as port:
+        clock = _Clock()
+        clock.end = time.monotonic() + 60
+        stream = clock.connect_tcp("127.0.0.1", port)
+        for _ in range(layers):
+            stream = stream.start_tls(_client_context(), "localhost", 60.0)
+        first = stream.read(2**16)
+        is_readable = stream.get_extra_info("is_readable")
+        clock.close()
+    assert (first, is_readable) == (b"x", number > 1)
 
 
 async def test_a_handshake_that_fails(network: AsyncNetwork) -> None:

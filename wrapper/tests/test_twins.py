@@ -12,12 +12,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import openrouter_rerank
 import openrouter_rerank.bulk
 import openrouter_rerank.options
 from openrouter_rerank import AsyncReranker, Reranker
+from openrouter_rerank.calls import PreparedCall
+from openrouter_rerank.dialects.codec import Codec, Envelope
+from openrouter_rerank.ledger import Totals
+from openrouter_rerank.settings import Settings
 from openrouter_rerank_api.dialects import SUMMARIES
 from openrouter_rerank_api.options import WIRE_TYPES
 
@@ -143,6 +148,21 @@ def test_public_docstrings() -> None:
     """Everything public says what it gives."""
     for name in openrouter_rerank.__all__:
         assert inspect.getdoc(getattr(openrouter_rerank, name))
+
+
+VALUES = [
+    kind
+    for module in (openrouter_rerank, openrouter_rerank.bulk)
+    for name in module.__all__
+    if isinstance(kind := getattr(module, name), type) and issubclass(kind, msgspec.Struct)
+]
+SHARED = [Codec, Envelope, PreparedCall, Settings, Totals]
+
+
+@pytest.mark.parametrize("kind", VALUES + SHARED, ids=lambda kind: kind.__name__)
+def test_values_cannot_be_changed(kind: type[msgspec.Struct]) -> None:
+    """What callers get, and what calls share, is frozen."""
+    assert kind.__struct_config__.frozen
 
 
 def test_exported_names_of_bulk() -> None:

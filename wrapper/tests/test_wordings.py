@@ -10,6 +10,7 @@ import pytest
 
 from driving import answered, call, finish
 from openrouter_rerank import BadRequestError, Reranker, ResponseError, Retries, ServerError, StatusError
+from openrouter_rerank.wordings import words_of
 from shells import KEY, QUICK, Scoring, Shell
 
 ONCE = Retries(attempts=1)
@@ -25,6 +26,27 @@ def error_of(status: int, body: Any, **headers: str) -> StatusError:
 def envelope(message: str, code: int = 500, **more: Any) -> dict[str, Any]:
     """Return an error in the form of most servers."""
     return {"error": {"code": code, "message": message, **more}}
+
+
+def packed(error: object) -> str:
+    """Return an error as gateways nest it: JSON in a text."""
+    return json.dumps({"message": error})
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ([[[["x"]]]], "x"),
+        ([[[[["x"]]]]], ""),
+        ({"error": {"error": {"error": {"error": "x"}}}}, "x"),
+        ({"error": {"error": {"error": {"error": {"error": "x"}}}}}, ""),
+        (packed(packed("x")), "x"),
+        (packed(packed('["x"]')), '["x"]'),
+    ],
+)
+def test_words_that_are_nested(error: object, words: str) -> None:
+    """Words are looked for four levels deep, whatever holds them."""
+    assert words_of(error) == words
 
 
 TOO_LARGE: list[tuple[int, Any]] = [
@@ -371,6 +393,7 @@ ADDRESSES: list[tuple[int, Any]] = [
     (405, {"detail": "Method Not Allowed"}),
     (410, b""),
     (418, b"<html>"),
+    (501, b"<!doctype html><title>Error response</title>"),
 ]
 MODELS: list[tuple[int, Any]] = [
     (404, envelope("The model `m` does not exist.", 404, param="model", type="NotFoundError")),
@@ -410,7 +433,8 @@ def test_a_wrong_address(row: tuple[int, Any]) -> None:
     """If the operation does not exist, the message names base_url and not the request."""
     error = error_of(*row)
 
-    assert type(error) is BadRequestError
+    assert type(error) is (ServerError if row[0] == 501 else BadRequestError)
+    assert not error.retryable
     assert "Check base_url" in str(error)
     assert "hange the request" not in str(error)
 

@@ -3,6 +3,7 @@
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import secrets
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -35,9 +36,10 @@ class Jina(DialectCodec):
         return written
 
     def refused(self, status: int, message: object) -> Any:
-        """Return the message as `detail`, and the codes of Jina that are documented."""
+        """Return the message as `detail`, with Jina's id of the request and its documented codes."""
         codes = {401: "AUTH_INVALID_API_KEY", 429: "RATE_REQUEST_LIMIT_EXCEEDED"}
-        return {"detail": message, **({"code": codes[status]} if status in codes else {})}
+        code = {"code": codes[status]} if status in codes else {}
+        return {"detail": message, **code, "request_id": secrets.token_hex(8)}
 
     def decoded(self, results: Any) -> Any:
         """Return the results; a score that is named `score` is one, too."""

@@ -1,4 +1,4 @@
-"""The codec of Text Embeddings Inference (TEI), which Hugging Face's endpoints and SGLang speak, too."""
+"""The codec of Text Embeddings Inference (TEI), which Hugging Face's endpoints speak, too."""
 
 # What comes over the wire is Any, and pyright calls the parts of what isinstance makes of it unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false

@@ -230,7 +230,9 @@ def index_unique(exchange: Exchange) -> Iterator[Judgement]:
     """Judge that no index appears twice."""
     times = Counter(one["index"] for one in exchange.results if is_index(one.get("index")))
     twice = [index for index, count in times.items() if count > 1]
-    yield Finding("each index once", f"index {twice[0]}, {times[twice[0]]} times", exchange) if twice else None
+    yield (
+        Finding("each index once", f"index {twice[0]}, {times[twice[0]]} times", exchange) if twice else None
+    )
 
 
 @_each(

@@ -38,6 +38,7 @@ from openrouter_rerank.bulk.job import (
 )
 from openrouter_rerank.bulk.journal import FinishedRow, Journal, opened
 from openrouter_rerank.bulk.tables import input_format, output_format, read
+from openrouter_rerank.cli.choices import OneOf
 from openrouter_rerank.cli.chunks import chunk_options, words
 from openrouter_rerank.cli.connection import Connection, connect, connection_options, default_model
 from openrouter_rerank.cli.errors import EXIT_CODES, INTERRUPTED, BadInput, CallFailed, one_line
@@ -116,13 +117,13 @@ _LONGEST_MESSAGE = 160
 @click.option(
     "--input-format",
     "given_input",
-    type=click.Choice(INPUT_FORMATS),
+    type=OneOf(INPUT_FORMATS),
     help="The format of IN.  [default: by its name]",
 )
 @click.option(
     "--output-format",
     "given_output",
-    type=click.Choice(FORMATS),
+    type=OneOf(FORMATS),
     help="The format of OUT.  [default: by its name]",
 )
 def command(  # noqa: PLR0913 - one argument for each option

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar, Union, Unpack, c
 import click
 
 from openrouter_rerank import AsyncReranker, Reranker
+from openrouter_rerank.cli.choices import OneOf
 from openrouter_rerank.cli.errors import BadInput
 from openrouter_rerank.cli.numbers import PositiveNumber
 from openrouter_rerank.defaults import BASE_URL, KEY_VARIABLE, MODEL
@@ -44,7 +45,7 @@ class Connection(ServerOptions):
 _MODEL = click.option("-m", "--model", metavar="NAME", help=f"The model that ranks.  [default: {MODEL}]")
 _BLANK = click.option(
     "--blank",
-    type=click.Choice(("send", "skip")),
+    type=OneOf(("send", "skip")),
     help="Send documents with a blank text, which many servers refuse, or skip them.  [default: send]",
 )
 _OPTIONS = (
@@ -53,7 +54,7 @@ _OPTIONS = (
         is_flag=True,
         help="Rank offline with BM25, without a key. Use it for development and tests.",
     ),
-    click.option("--scorer", type=click.Choice(SCORERS), help="The scorer of --local.  [default: lexical]"),
+    click.option("--scorer", type=OneOf(SCORERS), help="The scorer of --local.  [default: lexical]"),
     click.option(
         "--base-url",
         metavar="URL",
@@ -120,7 +121,7 @@ def _field_option(name: str, expected: Any, summary: str) -> Callable[[C], C]:
         return click.option(flag, f"field_{name}", callback=_read_json, metavar="JSON", help=summary)
     words = _words(expected)
     if words and kinds == [str]:
-        return click.option(flag, f"field_{name}", type=click.Choice(words), help=summary)
+        return click.option(flag, f"field_{name}", type=OneOf(words), help=summary)
     metavar = {str: "TEXT", int: "N", float: "NUMBER", bool: "true|false"}[kinds[0]]
     return click.option(flag, f"field_{name}", type=kinds[0], metavar=metavar, help=summary)
 
@@ -172,7 +173,7 @@ def connection_options(command: C) -> C:
 
 def server_options(command: C) -> C:
     """Add only the options of a server; the function receives them as `**server: Unpack[ServerOptions]`."""
-    from openrouter_rerank.dialects import codec  # noqa: PLC0415 - not needed for `rerank --help`
+    from openrouter_rerank.dialects import codec, nearest_dialect  # noqa: PLC0415 - not needed for `rerank --help`
     from openrouter_rerank_api.dialects import DIALECTS  # noqa: PLC0415 - likewise
 
     codecs = [codec(name) for name in DIALECTS[1:]]
@@ -187,7 +188,7 @@ def server_options(command: C) -> C:
         command = option(command)
     return click.option(
         "--dialect",
-        type=click.Choice(DIALECTS),
+        type=OneOf(DIALECTS, nearest_dialect),
         help=f"The API of the server; use jina for vLLM, llama.cpp and infinity too.  [default: {DIALECTS[0]}]",
     )(command)
 

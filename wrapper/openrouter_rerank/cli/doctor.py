@@ -7,7 +7,9 @@ from typing import cast
 
 import click
 
+from openrouter_rerank.cli.choices import OneOf
 from openrouter_rerank.cli.errors import BadInput, one_line
+from openrouter_rerank.dialects import nearest_dialect
 from openrouter_rerank.doctor import Diagnosis, diagnose, is_live, key_variable
 from openrouter_rerank.redaction import mask
 from openrouter_rerank_api.dialects import DIALECTS
@@ -23,7 +25,9 @@ _STDOUT = "-"
     help="The environment variable with the key.  [default: the vendor's, else OPENROUTER_API_KEY]",
 )
 @click.option("--model", metavar="NAME", help="The model to request.  [default: a model of the server]")
-@click.option("--dialect", type=click.Choice(DIALECTS), help="The dialect that you use.  [default: detected]")
+@click.option(
+    "--dialect", type=OneOf(DIALECTS, nearest_dialect), help="The dialect that you use.  [default: detected]"
+)
 @click.option(
     "--json", "json_file", metavar="FILE", help="Write the diagnosis as JSON; - for standard output."
 )

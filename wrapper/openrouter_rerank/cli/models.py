@@ -10,6 +10,7 @@ import msgspec
 
 from openrouter_rerank import ModelInfo, Reranker, RerankError
 from openrouter_rerank.cli import output
+from openrouter_rerank.cli.choices import OneOf
 from openrouter_rerank.cli.connection import ServerOptions, connect, server_options
 from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed, one_line
 from openrouter_rerank.defaults import BASE_URL
@@ -61,7 +62,7 @@ FORMATS: Mapping[str, Callable[[Sequence[ModelInfo]], bytes]] = {"table": table,
 @click.option(
     "--format",
     "output_format",
-    type=click.Choice(tuple(FORMATS)),
+    type=OneOf(tuple(FORMATS)),
     help="The output format.  [default: table on a terminal, else jsonl]",
 )
 def command(*, output_format: str | None, **server: Unpack[ServerOptions]) -> None:

@@ -9,6 +9,7 @@ from openrouter_rerank import Reranker, RerankError
 from openrouter_rerank.bulk import split_by_words
 from openrouter_rerank.bulk.files import STDIN
 from openrouter_rerank.cli import output, rows
+from openrouter_rerank.cli.choices import OneOf
 from openrouter_rerank.cli.chunks import chunk_options, words
 from openrouter_rerank.cli.connection import Connection, connect, connection_options
 from openrouter_rerank.cli.errors import EXIT_CODES, BadInput, CallFailed, one_line
@@ -29,7 +30,7 @@ from openrouter_rerank_api.answers import ANSWER
 @chunk_options
 @click.option(
     "--input-format",
-    type=click.Choice(rows.FORMATS),
+    type=OneOf(rows.FORMATS),
     help="The format of every FILE.  [default: by its name; text for standard input]",
 )
 @click.option(
@@ -42,7 +43,7 @@ from openrouter_rerank_api.answers import ANSWER
 @click.option(
     "--format",
     "output_format",
-    type=click.Choice(tuple(output.FORMATS)),
+    type=OneOf(tuple(output.FORMATS)),
     help="The output format.  [default: table on a terminal, else jsonl]",
 )
 @click.option("--explain", is_flag=True, help="Print a table with a bar for each score.")

@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 
 import click
 
+from openrouter_rerank.cli.choices import OneOf
 from openrouter_rerank.cli.connection import NO_VARIABLE, SCORERS
 from openrouter_rerank.cli.errors import BadInput
-from openrouter_rerank.dialects import codec
+from openrouter_rerank.dialects import codec, nearest_dialect
 from openrouter_rerank_api.dialects import DIALECTS
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -28,12 +29,10 @@ _EXAMPLE = {
     show_default=True,
     help="The port; 0 for any free one.",
 )
-@click.option(
-    "--scorer", type=click.Choice(SCORERS), default="lexical", show_default=True, help="The scorer."
-)
+@click.option("--scorer", type=OneOf(SCORERS), default="lexical", show_default=True, help="The scorer.")
 @click.option(
     "--dialect",
-    type=click.Choice(DIALECTS),
+    type=OneOf(DIALECTS, nearest_dialect),
     default=DIALECTS[0],
     show_default=True,
     help="The API to serve: OpenRouter's, or another vendor's form of it.",

@@ -9,7 +9,7 @@ from openrouter_rerank.arguments import nearest
 from openrouter_rerank.dialects.codec import Codec, Envelope
 from openrouter_rerank_api.dialects import DIALECTS
 
-__all__ = ["Codec", "Envelope", "codec", "other_dialect"]
+__all__ = ["Codec", "Envelope", "codec", "nearest_dialect", "other_dialect"]
 
 
 def codec(name: object) -> Codec:
@@ -19,12 +19,19 @@ def codec(name: object) -> Codec:
         ValueError: There is no such dialect; the message lists them.
     """
     if name not in DIALECTS:
-        close = nearest(str(name).lower(), DIALECTS)
+        close = nearest_dialect(str(name))
         meant = f"; did you mean {close!r}?" if close else ""
         message = f"dialect must be one of {', '.join(map(repr, DIALECTS))}, not {name!r:.40}{meant}"
         raise ValueError(message)
     module = import_module(f"openrouter_rerank.dialects.{str(name).replace('-', '_')}")
     return cast(Codec, module.CODEC)
+
+
+def nearest_dialect(name: str) -> str | None:
+    """Return the dialect of the server or vendor with this name, else the dialect with the most similar name, or None."""
+    asked = name.lower()
+    by_server = (one.name for one in map(codec, DIALECTS) if asked in one.servers)
+    return next(by_server, None) or nearest(asked, DIALECTS)
 
 
 def other_dialect(name: str, body: object) -> Codec | None:

@@ -38,6 +38,8 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     """The name of the vendor or server in messages."""
     also: str = ""
     """The names in messages of others with the same form."""
+    servers: Sequence[str] = ()
+    """The names of servers and vendors with this form, in lower case, which users may pass for that of the dialect."""
     base_url: str | None = None
     """The vendor's base URL; None for software that users run themselves."""
     hosts: Sequence[str] = ()
@@ -57,6 +59,8 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     """True if a document may be an empty text."""
     results: str | None = "results"
     """The key of the results in an answer; None if the answer is the list."""
+    takes_list: bool = False
+    """True if an answer may also be the list itself."""
     index: str = "index"
     """The key of the index in a result."""
     scores: Sequence[str] = ("relevance_score",)
@@ -208,13 +212,18 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
 
     # -------------------------------------------------------------------------------------------------------- answers
 
+    def results_in(self, body: object) -> object:
+        """Return the results in an answer: a list, or something else if it has none."""
+        if self.results is None or (self.takes_list and items(body)):
+            return body
+        return members(body).get(self.results)
+
     def decode(self, headers: Mapping[str, str], body: object) -> dict[str, Any] | None:
         """Return the canonical answer; None if the body has no results of this dialect.
 
         The results are not validated: an index or a score may have any type.
         """
-        fields = members(body)
-        listed = body if self.results is None else fields.get(self.results)
+        fields, listed = members(body), self.results_in(body)
         if not isinstance(listed, list):
             return None
         answer: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The flat form: Jina's, and that of vLLM, llama.cpp, infinity, LocalAI, Xinference, SiliconFlow and LiteLLM."""
+"""The flat form: Jina's, and that of vLLM, llama.cpp, infinity, SGLang, LocalAI, Xinference, SiliconFlow and LiteLLM."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ _NO_BALANCE = "AUTHZ_INSUFFICIENT_BALANCE"
 
 
 def is_answer(body: object) -> bool:
-    """Return True for results with a model or tokens, and with nothing that only OpenRouter or Cohere tells."""
+    """Return True for results with nothing that only OpenRouter or Cohere has, or for SGLang's list with `meta_info`."""
+    listed = items(body)
+    if listed:
+        return all({"index", "score", "meta_info"} <= members(item).keys() for item in listed)
     fields = members(body)
     usage, meta = members(fields.get("usage")), members(fields.get("meta"))
     of_others = "provider" in fields or "cost" in usage or meta.get("api_version") or meta.get("billed_units")
@@ -19,7 +22,7 @@ def is_answer(body: object) -> bool:
 
 
 def is_error(body: object) -> bool:
-    """Return True for the errors of Jina, of FastAPI, of OpenAI's form with a type, and of SiliconFlow."""
+    """Return True for the errors of Jina, of FastAPI, of OpenAI's form with a type, of SGLang and of SiliconFlow."""
     fields = members(body)
     detail, error = fields.get("detail"), members(fields.get("error"))
     return (
@@ -27,6 +30,7 @@ def is_error(body: object) -> bool:
         or any({"loc", "msg"} <= members(problem).keys() for problem in items(detail))
         or ("message" in error and isinstance(error.get("type"), str))
         or {"code", "message", "data"} <= fields.keys()
+        or (fields.get("object") == "error" and isinstance(fields.get("message"), str))
     )
 
 
@@ -48,12 +52,25 @@ CODEC = Codec(
     name="jina",
     title="Jina",
     also=" (vLLM, llama.cpp and infinity have the same form)",
+    servers=(
+        "vllm",
+        "llama.cpp",
+        "llamacpp",
+        "llama-cpp",
+        "infinity",
+        "sglang",
+        "localai",
+        "xinference",
+        "siliconflow",
+        "litellm",
+    ),
     base_url="https://api.jina.ai/v1",
     hosts=("api.jina.ai",),
     key_variable="JINA_API_KEY",
     # Jina has echoed the documents by default; the caller has them.
     constants={"return_documents": False},
     takes_images=True,
+    takes_list=True,  # SGLang's answer
     scores=("relevance_score", "score"),
     is_answer=is_answer,
     is_error=is_error,

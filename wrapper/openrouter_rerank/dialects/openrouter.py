@@ -26,7 +26,6 @@ CODEC = Codec(
     base_url=BASE_URL,
     hosts=("openrouter.ai", "eu.openrouter.ai", "us.openrouter.ai"),
     key_variable=KEY_VARIABLE,
-    takes_images=True,
     is_answer=is_answer,
     is_error=is_error,
 )

@@ -1,4 +1,4 @@
-"""Text Embeddings Inference, and the servers that copy it (SGLang, Hugging Face's endpoints)."""
+"""Text Embeddings Inference, and the servers that copy it (Hugging Face's endpoints)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _KINDS = frozenset({"unhealthy", "backend", "overloaded", "validation", "tokeniz
 
 
 def is_answer(body: object) -> bool:
-    """Return True for a bare list of results with `score`."""
-    listed = items(body)
-    return bool(listed) and all({"index", "score"} <= members(item).keys() for item in listed)
+    """Return True for a bare list of results with `score`, and without SGLang's `meta_info`."""
+    listed = [members(item).keys() for item in items(body)]
+    return bool(listed) and all({"index", "score"} <= keys and "meta_info" not in keys for keys in listed)
 
 
 def is_error(body: object) -> bool:
@@ -34,6 +34,7 @@ def refine(envelope: Envelope) -> Envelope:
 CODEC = Codec(
     name="tei",
     title="TEI",
+    servers=("huggingface", "hf", "text-embeddings-inference"),
     # Its defaults of max_client_batch_size and payload_limit.
     max_documents=32,
     max_bytes=2_000_000,

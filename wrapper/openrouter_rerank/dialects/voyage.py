@@ -30,6 +30,7 @@ def is_error(body: object) -> bool:
 CODEC = Codec(
     name="voyage",
     title="Voyage",
+    servers=("mongodb",),
     base_url="https://api.voyageai.com/v1",
     hosts=("api.voyageai.com", "ai.mongodb.com"),
     key_variable="VOYAGE_API_KEY",

@@ -28,7 +28,7 @@ from openrouter_rerank.doctor.probes import (
 )
 from openrouter_rerank.doctor.refusals import KnownRefusal, Reason
 from openrouter_rerank.doctor.report import Configuration, Diagnosis, Problem, problem
-from openrouter_rerank.readers import members, text
+from openrouter_rerank.readers import items, members, text
 
 Step: TypeAlias = Ask | Pause
 Outcome: TypeAlias = Reply | NoReply
@@ -448,7 +448,7 @@ class _Examiner:
         vendor = addresses.vendor_of(self._url)
         given = self._subject.dialect
         if isinstance(body, list):
-            found = "tei"
+            found = "jina" if _is_of_sglang(ranked.reply) else "tei"
         elif "results" not in members(body):
             found = "voyage"
         elif vendor is not None:
@@ -801,6 +801,11 @@ def _flat_dialect(body: object, *, takes_objects: bool) -> str:
     return "cohere-v2" if codec("cohere-v2").is_answer(body) else "jina"
 
 
+def _is_of_sglang(reply: Reply) -> bool:
+    """Return True for a list of results as SGLang sends it: an answer in another form than the request."""
+    return bool(items(reply.json)) and codec("jina").is_answer(reply.json)
+
+
 def _software(reply: Reply) -> str | None:
     """Return the server's software, if the answer shows it."""
     headers, body = reply.headers, members(reply.json)
@@ -811,6 +816,7 @@ def _software(reply: Reply) -> str | None:
         ("llama.cpp", "llama.cpp" in headers.get("server", "")),
         ("infinity", name.startswith("infinity-")),
         # Other servers use such ids too, but do not count tokens.
+        ("SGLang", _is_of_sglang(reply)),
         ("vLLM", name.startswith(("score-", "rerank-")) and "total_tokens" in members(body.get("usage"))),
     ):
         if is_there:

@@ -172,7 +172,7 @@ def rows_of(codec: Codec, reply: Reply) -> list[ResultRow] | None:
 
 def _names_scores(codec: Codec, body: object) -> bool:
     """Return True if the body has results of this dialect, recognized by their scores or their key."""
-    listed = body if codec.results is None else members(body).get(codec.results)
+    listed = codec.results_in(body)
     if not isinstance(listed, list):
         return False
     items = [members(item) for item in cast("list[object]", listed)]

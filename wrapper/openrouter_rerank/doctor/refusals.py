@@ -148,6 +148,8 @@ def _reason(reply: Reply, body: object) -> Reason:  # noqa: C901, PLR0911, PLR09
         return Reason.CREDITS
     if status == 429:
         return Reason.RATE
+    if status == 501 and reply.is_html:
+        return Reason.PAGE
     if _NO_RERANKER.search(words) or status == 501:
         return Reason.NOT_A_RERANKER
     cause = None if status < 300 else cause_of(status, words, {**fields, **error}, html=reply.is_html)

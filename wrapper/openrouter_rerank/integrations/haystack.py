@@ -32,7 +32,7 @@ except ModuleNotFoundError as error:
 # Not strict, because the reranker's message for a missing key also names alternatives.
 _FROM_ENVIRONMENT = Secret.from_env_var(KEY_VARIABLE, strict=False)
 # Options with Haystack's names.
-_RENAMED = {"top_n": "top_k", "min_score": "score_threshold"}
+_RENAMED = {"top_n": "top_k", "min_score": "score_threshold", "base_url": "api_base_url"}
 # The other options; `model` is an argument of the constructor.
 _OPTIONS = tuple(name for name in CallOptions.__annotations__ if name not in {*_RENAMED, "model"})
 _Named = type(

@@ -475,6 +475,26 @@ def test_inverted_models_are_found():
         assert codes(inverted(scorer)) == ["inverted_order"]
 
 
+def test_one_right_answer_is_no_inversion():
+    """A model that answers one question is not called inverted, though the others come last."""
+    for right in QUESTIONS:
+        assert "inverted_order" not in codes(
+            lambda query, texts, right=right: (lexical if query == right.query else inverted(lexical))(
+                query, texts
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [(b'{"a": 1}', {"a": 1}), (b'{"a": 1%s}' % (b"0" * 5_000), {"a": None}), (b"[1", None)],
+    ids=["small", "huge", "cut"],
+)
+def test_json_of_a_reply(body: bytes, found: object):
+    """A number that Python does not read costs nothing else."""
+    assert Reply(200, {}, body, 0.0).json == found
+
+
 @pytest.mark.parametrize("keep", [400, 4_000, 20_000, None])
 @pytest.mark.parametrize("scorer", [lexical, semantic, sharp, logits, untrained, biased])
 def test_truncation_needs_proof(scorer: Scorer, keep: int | None):

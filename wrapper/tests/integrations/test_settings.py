@@ -145,6 +145,13 @@ def pydantic(adapter: Adapter) -> Adapter:
     return adapter
 
 
+def test_an_argument_of_the_facade_with_another_name_here(adapter: Adapter) -> None:
+    """The name that an argument has in the facade leads to the one that it has in the adapter."""
+    for name, own in adapter.names.items():
+        with pytest.raises(TypeError, match=rf"has no argument '{name}'; did you mean '{own}'\?"):
+            adapter.cls(**{name: "x"})
+
+
 VALUES: dict[str, Any] = {
     "model": "a/b",
     "top_n": 2,
