@@ -67,12 +67,13 @@ class _WithOptions:
         if not self._is_ready:
             from openrouter_rerank import options
 
-            self._is_ready = True
             options.document(
                 self.function,
                 getattr(options, self._options),
                 options.DEFAULTS if self._shows_defaults else {},
             )
+            # Last, as another thread may read the signature. Two threads may both make it: it is the same.
+            self._is_ready = True
         bound = owner if self._of_class else instance
         return self.function if bound is None else MethodType(self.function, bound)
 
@@ -115,6 +116,10 @@ def _read_file(step: Load) -> bytes:
     except OSError as error:
         error.add_note(f"{step.where}: its image could not be read, and nothing was sent")
         raise
+
+
+class ClosedRerankerError(RuntimeError):
+    """The reranker was closed before the call began."""
 
 
 class _Life:
@@ -336,7 +341,9 @@ class _Base(ABC, Generic[C]):
 
     def _refuse_if_closed(self) -> None:
         if self._life.is_over:
-            raise RuntimeError("this reranker is closed; make a new one, or leave the with block later")
+            raise ClosedRerankerError(
+                "this reranker is closed; make a new one, or leave the with block later"
+            )
         if self._connections.inherited:
             raise RuntimeError(
                 "http_client: its connections belong to the process that this one was forked from; "

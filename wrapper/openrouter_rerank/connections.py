@@ -310,15 +310,20 @@ class _Lanes(Generic[L]):
     def _pop_idle(self) -> L | None:
         """Return the lane that was used last, if one is idle; close those that were idle for too long."""
         now = monotonic()
-        while self.idle and self.idle[0].expires < now:
-            self.idle.popleft().close()
-        return self.idle.pop() if self.idle else None
+        with suppress(
+            IndexError
+        ):  # none is left; `aclose` in another event loop may take them between two steps
+            while self.idle[0].expires < now:
+                self.idle.popleft().close()
+            return self.idle.pop()
+        return None
 
     def close(self) -> None:
         """Close the idle lanes now, and those in use when they are given back."""
         self.closed = True
-        while self.idle:
-            self.idle.pop().close()
+        with suppress(IndexError):
+            while True:
+                self.idle.pop().close()
 
     def abandon(self) -> None:
         """Close all lanes, as none is used any more."""
@@ -342,15 +347,18 @@ class _Room(_Lanes[_ThreadLane]):
     def take(self, options: Mapping[str, Any], end: float) -> _ThreadLane | None:
         """Return a lane for a request that ends by `end`; None if all are in use until then."""
         with self.lock:
-            while len(self.in_use) >= self._limit:
-                if not self._freed.wait(end - monotonic()):
-                    return None
+            # Looks again at the end: the lane that was freed last may have been meant for this thread, and for no other.
+            if not self._freed.wait_for(self._has_room, end - monotonic()):
+                return None
             lane = self._pop_idle() or _ThreadLane(options)
             lane.clock.end = end
             self.in_use.add(lane)
             if self._is_cut:
                 lane.clock.cut()
             return lane
+
+    def _has_room(self) -> bool:
+        return len(self.in_use) < self._limit
 
     def give_back(self, lane: _ThreadLane, outcome: Outcome | None) -> None:
         with self.lock:
@@ -501,7 +509,8 @@ class _ThreadStream(httpcore.NetworkStream):
             wrap = partial(context.wrap_socket, plain, server_hostname=name, do_handshake_on_connect=False)
             stream = self._clock.stream(_ThreadSocket(wrap()))
             encrypted: ssl.SSLSocket = stream.get_extra_info("socket")
-            encrypted.settimeout(left)
+            # Asked again, as `cut` may have shut down the old socket before the clock had this one.
+            encrypted.settimeout(self._clock.left(httpcore.ConnectTimeout))
             encrypted.do_handshake()
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(error) from error

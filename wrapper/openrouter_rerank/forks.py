@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from threading import local
 from time import monotonic
 from typing import Any, Protocol
-from weakref import WeakSet
+from weakref import ref
 
 # A lock that is not free by then is held by something that waits for this fork, or that forked while it held the lock.
 _PATIENCE = 1.0
+# The modules that calls import when they first need them.
+_OF_CALLS = ("large", "order", "tasks", "threads", "together")
 
 
 class Inherited(Protocol):
@@ -23,19 +26,34 @@ class Inherited(Protocol):
         """Replace the lock, and drop what belongs to the parent. Called in the child, in its only thread."""
 
 
-_inherited: WeakSet[Any] = WeakSet()
+# Weak references. Not a WeakSet: copying one fails if another thread adds to it meanwhile, and its fork goes on unprepared.
+_inherited: set[ref[Any]] = set()
 _held = local()
 
 
 def register(item: Inherited) -> None:
     """Prepare the object for forks, for as long as it lives."""
-    _inherited.add(item)
+    _inherited.add(ref(item, _inherited.discard))
+
+
+def _items() -> list[Any]:
+    # Copied in one step, as other threads add and remove objects; in one order, as two threads may fork at once.
+    items = [item for reference in _inherited.copy() if (item := reference()) is not None]
+    return sorted(items, key=id)
 
 
 def _before() -> None:
+    # Each is noted at once, as Ctrl-C may end this: the child is made safe even then.
+    held: list[Any] = []
+    _held.locks = held
+    # A module that another thread imports during the fork would stay locked in the child. So wait for those of calls.
+    for name in _OF_CALLS:
+        import_module(f"openrouter_rerank.bulk.{name}")
     end = monotonic() + _PATIENCE
-    locks = [item._lock for item in list(_inherited)]  # noqa: SLF001 - as the protocol says
-    _held.locks = [lock for lock in locks if lock.acquire(timeout=max(end - monotonic(), 0))]
+    for item in _items():
+        lock = item._lock  # noqa: SLF001 - as the protocol says
+        if lock.acquire(timeout=max(end - monotonic(), 0)):
+            held.append(lock)
 
 
 def _release() -> None:
@@ -47,7 +65,7 @@ def _release() -> None:
 def _in_child() -> None:
     # A call that goes on in the child, as the thread that made it forked, may still use the old lock.
     _release()
-    for item in list(_inherited):
+    for item in _items():
         item._after_fork()  # noqa: SLF001 - as the protocol says
 
 

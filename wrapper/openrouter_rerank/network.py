@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# `getaddrinfo` imports it when it is first called. A process that is forked at that moment would wait for this import for ever.
+import encodings.idna  # noqa: F401 # pyright: ignore[reportUnusedImport]
 import os
 import socket
 from collections import deque

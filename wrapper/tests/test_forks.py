@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import ssl
+import subprocess
 import sys
 import threading
 import traceback
@@ -757,3 +758,95 @@ def test_a_request_that_forks_while_it_is_sent() -> None:
         assert lane.clock._socket is None
         assert len(room.in_use) == 0
         assert isinstance(connections.send(sent), Answer)
+
+
+class _Owned:
+    """An object that belongs to a process."""
+
+    def __init__(self, lock: Any = None) -> None:
+        self._lock = lock or threading.Lock()
+        self.process = os.getpid()
+        forks.register(self)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+        self.process = os.getpid()
+
+
+def test_objects_that_others_make_while_a_fork_is_prepared() -> None:
+    """A fork is prepared completely, even if other threads make and drop clients between any two of its steps."""
+    in_child(int)  # the first fork imports modules, and so has many steps
+    items = [_Owned() for _ in range(3)]
+    others: list[_Owned] = []
+    children: list[Callable[[], Any]] = []
+
+    def interrupt(*_: object) -> Any:
+        others.extend([_Owned(), _Owned()])
+        del others[:1]
+        return interrupt
+
+    def run() -> None:
+        traced = sys.gettrace()
+        sys.settrace(interrupt)  # acts between two lines, as another thread may
+        try:
+            children.append(fork(lambda: [item.process == os.getpid() for item in items]))
+        finally:
+            sys.settrace(traced)
+
+    thread = threading.Thread(target=run)  # one that has not forked yet
+    thread.start()
+    thread.join()
+    assert others
+    assert children[0]() == [True] * 3
+
+
+def test_ctrl_c_while_a_fork_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child of a fork whose preparation was interrupted is safe, and no lock stays acquired."""
+
+    class Interrupted:
+        def acquire(self, timeout: float) -> bool:
+            raise KeyboardInterrupt
+
+        def release(self) -> None: ...
+
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    items = [_Owned(), _Owned(Interrupted()), _Owned()]
+    found = in_child(lambda: [item.process == os.getpid() for item in items])
+    assert found == [True] * 3
+    assert [one.exc_type for one in told] == [KeyboardInterrupt]
+    assert not any(item._lock.locked() for item in (items[0], items[2]))
+
+
+CALLS = """
+import os, sys
+from openrouter_rerank import Reranker
+from openrouter_rerank.testing import answer, results, serving
+
+def script(request):
+    yield answer(200, results(*((place, 0.5) for place, _ in enumerate(request.json["documents"]))))
+
+with serving(script) as server, Reranker("", base_url=server.url) as reranker:
+    def ask(more):
+        before = set(sys.modules)
+        reranker.rerank("q", ["d"])
+        if more:
+            reranker.rerank("q", ["a", "b"], max_documents=1, on_error="keep_order")
+            list(reranker.rerank_many([("q", ["d"])]))
+        return ", ".join(set(sys.modules) - before)
+
+    found = ask(False)
+    process = os.fork()
+    if not process:
+        found = ask(True)
+        os.write(2, found.encode())
+        os._exit(bool(found))
+    sys.exit(found or os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+"""
+
+
+def test_calls_in_a_child_import_nothing() -> None:
+    """What another thread imports during a fork stays locked in the child; calls there import nothing of ours."""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", CALLS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG)
+    assert (done.returncode, done.stderr) == (0, "")

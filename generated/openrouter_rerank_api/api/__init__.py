@@ -1,1 +1,3 @@
 """Contains methods for accessing the API"""
+
+from .. import models as models

@@ -191,7 +191,9 @@ class MemoryCache:
         )
 
     def __repr__(self) -> str:
-        return f"<MemoryCache, {len(self._answers)} of {self._answers.maxsize:.0f} answers>"
+        # Counting uses the clock of the cache, which two threads at once would stop for good.
+        with self._lock:
+            return f"<MemoryCache, {len(self._answers)} of {self._answers.maxsize:.0f} answers>"
 
 
 # -------------------------------------------------------------------------------------------------------------- on disk

@@ -13,7 +13,7 @@ import msgspec
 from openrouter_rerank import forks
 from openrouter_rerank.bulk import split_by_words
 from openrouter_rerank.bulk.large import ByWords
-from openrouter_rerank.client import AsyncReranker, Reranker
+from openrouter_rerank.client import AsyncReranker, ClosedRerankerError, Reranker
 from openrouter_rerank.defaults import DEADLINE, MODEL
 from openrouter_rerank.documents import Sendable
 from openrouter_rerank.operations import Secrets
@@ -221,17 +221,31 @@ class Pair:
         self, setup: Setup, query: str, documents: Iterable[T], key: Callable[[T], Sendable]
     ) -> Ranking[T] | OriginalOrder[T]:
         """Rank with the sync reranker."""
-        reranker: Any = self.sync(setup)
-        return _noted(reranker.rerank(query, documents, key=key, on_error=setup.on_error, **setup.given))
+        while True:
+            reranker: Any = self.sync(setup)
+            try:
+                ranking = reranker.rerank(query, documents, key=key, on_error=setup.on_error, **setup.given)
+            except ClosedRerankerError:
+                if not _was_closed(reranker, setup):
+                    raise
+            else:
+                return _noted(ranking)
 
     async def arerank(
         self, setup: Setup, query: str, documents: Iterable[T], key: Callable[[T], Sendable]
     ) -> Ranking[T] | OriginalOrder[T]:
         """Rank with the async reranker, without a thread."""
-        reranker: Any = await self.asynchronous(setup)
-        return _noted(
-            await reranker.rerank(query, documents, key=key, on_error=setup.on_error, **setup.given)
-        )
+        while True:
+            reranker: Any = await self.asynchronous(setup)
+            try:
+                ranking = await reranker.rerank(
+                    query, documents, key=key, on_error=setup.on_error, **setup.given
+                )
+            except ClosedRerankerError:
+                if not _was_closed(reranker, setup):
+                    raise
+            else:
+                return _noted(ranking)
 
     def sync(self, setup: Setup) -> Reranker:
         """Return the sync reranker of the settings; if they changed, create a new one and close the old one.
@@ -293,9 +307,18 @@ def _renewed(made: _Made[R] | None, setup: Setup, kind: type[R]) -> tuple[_Made[
     arguments = {name: value for name, value in setup.client.items() if value is not None}
     wanted = (arguments, setup.key_source)
     # A copy of the adapter may have closed it.
-    if made is not None and made.arguments == wanted and not vars(made.reranker)["_life"].is_over:
+    if made is not None and made.arguments == wanted and not _is_over(made.reranker):
         return made, None
     return _Made(wanted, kind(setup.key and setup.key(), **arguments), WeakSet()), made
+
+
+def _was_closed(reranker: Any, setup: Setup) -> bool:
+    """Return True if another thread closed the created reranker before the call began, so that a new one can be created."""
+    return not setup.is_ready and _is_over(reranker)
+
+
+def _is_over(reranker: Any) -> bool:
+    return bool(vars(reranker)["_life"].is_over)
 
 
 def _noted(ranking: Ranking[T] | OriginalOrder[T]) -> Ranking[T] | OriginalOrder[T]:
