@@ -47,7 +47,7 @@ def _before() -> None:
     held: list[Any] = []
     _held.locks = held
     # A module that another thread imports during the fork would stay locked in the child. So wait for those of calls.
-    for name in _OF_CALLS:
+    for name in _OF_CALLS if _inherited else ():
         import_module(f"openrouter_rerank.bulk.{name}")
     end = monotonic() + _PATIENCE
     for item in _items():

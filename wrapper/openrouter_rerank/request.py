@@ -381,7 +381,7 @@ def _extra(arguments: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, An
     extra = cast("dict[str, Any]", _as_json("extra_body", given))
     for name, argument in own.items():
         if name in extra:
-            message = f"extra_body: {name!r} cannot be sent so, as the answer is checked by it; pass {argument} to rerank()"
+            message = f"extra_body: {name!r} is not allowed, as the answer is checked by it; pass {argument} to rerank()"
             raise ValueError(message)
     return extra
 

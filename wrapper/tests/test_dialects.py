@@ -871,9 +871,9 @@ def test_a_misspelt_field() -> None:
     [
         ("tei", {"priority": 1}, None),
         ("voyage", {"model": "rerank-2"}, None),
-        ("tei", {"texts": ["x"]}, "'texts' cannot be sent so.*pass documents to"),
-        ("tei", {"documents": ["x"]}, "'documents' cannot be.*pass documents to"),
-        ("voyage", {"top_k": 1}, "'top_k' cannot be sent so.*pass top_n to rerank"),
+        ("tei", {"texts": ["x"]}, "'texts' is not allowed.*pass documents to"),
+        ("tei", {"documents": ["x"]}, "'documents' is not allowed.*pass documents to"),
+        ("voyage", {"top_k": 1}, "'top_k' is not allowed.*pass top_n to rerank"),
     ],
 )
 def test_extra_body(name: str, extra: dict[str, Any], problem: str | None) -> None:

@@ -205,7 +205,7 @@ def test_the_client(copied: Path) -> None:
                 }
                 assert refused(made, depth=9) == "depth must be at most 5, not 9"
                 assert refused(made, user="u").startswith("user: the dialect 'acme' has no such field")
-                assert refused(made, extra_body={"limit": 1}).startswith("extra_body: limit is an argument")
+                assert refused(made, extra_body={"limit": 1}).startswith("extra_body: 'limit' is not allowed")
                 assert "/order: no such engine. " in refused(made, model="x")
             with Reranker("", dialect="cohere-v2", base_url=base, model="m") as other:
                 assert "pass dialect='acme'" in refused(other)

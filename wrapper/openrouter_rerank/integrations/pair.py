@@ -317,8 +317,9 @@ def _was_closed(reranker: Any, setup: Setup) -> bool:
     return not setup.is_ready and _is_over(reranker)
 
 
-def _is_over(reranker: Any) -> bool:
-    return bool(vars(reranker)["_life"].is_over)
+def _is_over(reranker: Reranker | AsyncReranker) -> bool:
+    life: Any = vars(reranker)["_life"]
+    return bool(life.is_over)
 
 
 def _noted(ranking: Ranking[T] | OriginalOrder[T]) -> Ranking[T] | OriginalOrder[T]:
