@@ -466,10 +466,10 @@ max_tokens_per_doc must be an int, not bool
 rerank() has no argument 'max_token_per_doc'; did you mean 'max_tokens_per_doc'?
 truncate must be 'START' or 'END', not 'end'
 rank_fields: 'a' is there twice; leave one of them out
-labels[...]: expected str, got int
+labels.a must be a str, not int
 boost: unknown key 'feild'; did you mean 'field'? To send it all the same, use extra_body
 boost: the key 'field' is missing; it is required
-boost.weight: expected float < 10.0
+boost.weight must be less than 10, not 10
 stop must be a str or list, not int
 raw_scores must be a bool, not int
 from_ must be a str, not int
