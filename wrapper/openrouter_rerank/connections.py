@@ -310,19 +310,19 @@ class _Lanes(Generic[L]):
     def _pop_idle(self) -> L | None:
         """Return the lane that was used last, if one is idle; close those that were idle for too long."""
         now = monotonic()
-        with suppress(
-            IndexError
-        ):  # none is left; `aclose` in another event loop may take them between two steps
-            while self.idle[0].expires < now:
+        # `aclose` in another event loop may take the last one between two steps.
+        with suppress(IndexError):
+            while self.idle and self.idle[0].expires < now:
                 self.idle.popleft().close()
-            return self.idle.pop()
+            if self.idle:
+                return self.idle.pop()
         return None
 
     def close(self) -> None:
         """Close the idle lanes now, and those in use when they are given back."""
         self.closed = True
         with suppress(IndexError):
-            while True:
+            while self.idle:
                 self.idle.pop().close()
 
     def abandon(self) -> None:
