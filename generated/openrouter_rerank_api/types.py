@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from threading import Lock
+from threading import RLock
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -86,7 +86,7 @@ def convert(source: object, model: type[T]) -> T:
 
 
 _prepared: set[type] = set()
-_preparing = Lock()
+_preparing = RLock()  # a signal handler may fork
 # Windows has no fork.
 getattr(os, "register_at_fork", dict)(
     before=_preparing.acquire, after_in_parent=_preparing.release, after_in_child=_preparing.release

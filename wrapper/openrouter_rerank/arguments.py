@@ -23,9 +23,13 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 
 def hint(value: object, names: Iterable[object]) -> str:
-    """Return the question that suggests the name most similar to a value, to append to a message, or an empty text."""
-    close = nearest(value.lower(), map(str, names)) if isinstance(value, str) else None
-    return f"; did you mean {close!r}?" if close else ""
+    """Return the suggestion of the name that is most similar to a value, to append to a message."""
+    return suggestion(nearest(value.lower(), map(str, names)) if isinstance(value, str) else None)
+
+
+def suggestion(name: str | None) -> str:
+    """Return the question whether a name was meant, to append to a message; empty for None."""
+    return f"; did you mean {name!r}?" if name else ""
 
 
 def did_you_mean(name: str, names: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import msgspec
 if TYPE_CHECKING:
     from openrouter_rerank_api.models import ImageDocument, TextDocument
 
-from openrouter_rerank.arguments import NamedFields, nearest
+from openrouter_rerank.arguments import NamedFields, nearest, suggestion
 from openrouter_rerank.operations import Load
 
 T = TypeVar("T")
@@ -137,8 +137,7 @@ def _pick(document: Any, key: Callable[[Any], Sendable] | str, where: str) -> ob
             if isinstance(document, Mapping)
             else dir(document)
         )
-        close = nearest(key, has)
-        hint = f"; did you mean {close!r}?" if close else ""
+        hint = suggestion(nearest(key, has))
         message = f"{where}: key={key!r} is not a field of this {type(cast(object, document)).__name__}{hint}"
         raise ValueError(message) from None
 

@@ -24,9 +24,8 @@ class OneOf(click.Choice[str]):
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
         """Return the message for another value."""
         del ctx
-        from openrouter_rerank.arguments import nearest  # noqa: PLC0415 - only needed for a wrong value
+        from openrouter_rerank.arguments import nearest, suggestion  # noqa: PLC0415 - only needed for a wrong value
 
         asked = str(value)
         close = self._nearest(asked) if self._nearest else nearest(asked.lower(), self.choices)
-        hint = f"; did you mean {close!r}?" if close else ""
-        return f"{asked!r} is not one of {', '.join(map(repr, self.choices))}{hint}"
+        return f"{asked!r} is not one of {', '.join(map(repr, self.choices))}{suggestion(close)}"

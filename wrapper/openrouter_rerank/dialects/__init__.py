@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import cast
 
-from openrouter_rerank.arguments import nearest
+from openrouter_rerank.arguments import nearest, suggestion
 from openrouter_rerank.dialects.codec import Codec, Envelope
 from openrouter_rerank_api.dialects import DIALECTS
 
@@ -19,8 +19,7 @@ def codec(name: object) -> Codec:
         ValueError: There is no such dialect; the message lists them.
     """
     if name not in DIALECTS:
-        close = nearest_dialect(str(name))
-        meant = f"; did you mean {close!r}?" if close else ""
+        meant = suggestion(nearest_dialect(str(name)))
         message = f"dialect must be one of {', '.join(map(repr, DIALECTS))}, not {name!r:.40}{meant}"
         raise ValueError(message)
     module = import_module(f"openrouter_rerank.dialects.{str(name).replace('-', '_')}")
