@@ -35,7 +35,7 @@ from httpcore._backends.sync import SyncStream  # private, but what httpcore its
 
 from openrouter_rerank import forks
 from openrouter_rerank.certificates import Verify, ssl_context
-from openrouter_rerank.http11 import AsyncHttp11, FixedHeaders, Http11, WireRequest
+from openrouter_rerank.http11 import AsyncHttp11, Http11, RequestHead, WireRequest
 from openrouter_rerank.network import connect
 from openrouter_rerank.operations import Answer, Failure, Outcome, Secrets, Send
 from openrouter_rerank.proxies import SOCKS_ERRORS, Proxy
@@ -106,7 +106,7 @@ class _OwnConnections:
         # A zone has a meaning on this machine alone (RFC 6874, section 4).
         self._host = (b"Host", re.sub(rb"%[^]]*", b"", httpx.URL(self.url).netloc))
         self._headers = headers
-        self._fixed = self._encoded(headers)
+        self._head = self._encoded("POST", self._url, headers)
         self._closed = False
         # Read once for all connections, as reading certificates takes longer than a call. A path is always read, so that a
         # wrong one raises here.
@@ -119,16 +119,17 @@ class _OwnConnections:
             "keepalive_expiry": _IDLE,
         }
 
-    def _encoded(self, headers: Secrets) -> FixedHeaders:
+    def _encoded(self, method: str, url: _Url, headers: Secrets) -> RequestHead:
         lines = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
         has_host = any(name.lower() == b"host" for name, _ in lines)
-        return FixedHeaders(lines if has_host else [self._host, *lines])
+        return RequestHead(method, url, lines if has_host else [self._host, *lines])
 
     def _request(self, step: Send, timeouts: Mapping[str, float]) -> WireRequest:
-        headers = self._fixed if step.headers is self._headers else self._encoded(step.headers)
-        lines = headers.with_length(len(step.content)) if step.method == "POST" else headers.lines
-        url = self._url if step.url is None else _Url(httpx.URL(step.url))
-        return WireRequest(step.method, url, lines, step.content, {"timeout": timeouts})
+        head = self._head
+        if step.headers is not self._headers or step.url is not None or step.method != "POST":
+            url = self._url if step.url is None else _Url(httpx.URL(step.url))
+            head = self._encoded(step.method, url, step.headers)
+        return head.request(step.content, {"timeout": timeouts})
 
 
 class _Url(httpcore.URL):

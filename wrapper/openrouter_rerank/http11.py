@@ -1,4 +1,7 @@
-"""HTTP/1.1 over one connection, by h11.
+"""HTTP/1.1 over one connection.
+
+h11 writes the heads of requests and reads responses. On a small call it takes longer than the rest of our code, so a head is
+written once for many requests, and a response in the plainest form, which is that of most servers, is read without it.
 
 These connections replace httpcore's HTTP11Connection, which is slower, and which is reused after the server sent more than its
 response: the rest is then taken for the response to the next request. They stand inside an `httpcore.HTTPConnection`, which
@@ -7,9 +10,10 @@ connects, and whose methods tools such as respx replace.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from time import monotonic
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 import h11
 import httpcore
@@ -20,38 +24,61 @@ _LONGEST_HEAD = 100 * 1024
 _READ = 65536
 
 S = TypeVar("S", httpcore.NetworkStream, httpcore.AsyncNetworkStream)
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+# ------------------------------------------------------------------------------------------------------------- requests
 
 
-class FixedHeaders:
-    """Headers that many requests have, which h11 validates only here."""
+class RequestHead:
+    """The head of requests that differ only in their content.
 
-    def __init__(self, lines: list[tuple[bytes, bytes]]) -> None:
-        self.lines = lines
-        # h11 does not export the class.
-        self._class = type(h11.Request(method=b"POST", target=b"/", headers=lines).headers)
-        self._items = [(name, name.lower(), value) for name, value in lines]
+    Args:
+        method: The method; a POST has content.
+        url: The URL.
+        headers: The headers without Content-Length.
 
-    def with_length(self, length: int) -> Any:
-        """Return the headers of a request whose body has this many bytes."""
-        return self._class([*self._items, (b"Content-Length", b"content-length", b"%d" % length)])
+    Raises:
+        httpcore.LocalProtocolError: It cannot be sent.
+    """
+
+    def __init__(self, method: str, url: httpcore.URL, headers: Headers) -> None:
+        self.method = method.encode("ascii")
+        self.url = url
+        try:
+            request = h11.Request(method=self.method, target=url.target, headers=list(headers))
+        except h11.LocalProtocolError as error:
+            raise httpcore.LocalProtocolError(str(error)) from error
+        self.is_plain = all(name.lower() != b"connection" for name, _ in headers)
+        """True if it leaves the connection open."""
+        self._headers = headers
+        self._text = (h11.Connection(h11.CLIENT).send(request) or b"").removesuffix(b"\r\n")
+
+    def request(self, content: bytes, extensions: dict[str, Any]) -> WireRequest:
+        """Return a request with this content."""
+        if self.method != b"POST":
+            return WireRequest(self, self._headers, self._text + b"\r\n", content, extensions)
+        length = b"%d" % len(content)
+        headers = [*self._headers, (b"Content-Length", length)]
+        text = b"%sContent-Length: %s\r\n\r\n%s" % (self._text, length, content)
+        return WireRequest(self, headers, text, content, extensions)
 
 
 class WireRequest:
-    """A request as httpcore's connections take it, without the checks of `httpcore.Request`, which take longer than ours."""
+    """A request as httpcore's connections take it, without the checks of `httpcore.Request`, which take longer than ours.
 
-    __slots__ = ("content", "extensions", "headers", "method", "stream", "url")
+    `data` is the whole of it, as it is sent.
+    """
+
+    __slots__ = ("content", "data", "extensions", "headers", "is_plain", "method", "stream", "url")
 
     def __init__(
-        self,
-        method: str,
-        url: httpcore.URL,
-        headers: Sequence[tuple[bytes, bytes]],
-        content: bytes,
-        extensions: dict[str, Any],
+        self, head: RequestHead, headers: Headers, data: bytes, content: bytes, extensions: dict[str, Any]
     ) -> None:
-        self.method = method.encode("ascii")
-        self.url = url
+        self.method = head.method
+        self.url = head.url
+        self.is_plain = head.is_plain
         self.headers = headers
+        self.data = data
         self.content = content
         self.stream: Any = _Content(content)
         self.extensions = extensions
@@ -75,12 +102,152 @@ class _Content:
         return self._left.pop()
 
 
+# ------------------------------------------------------------------------------------------------------------ responses
+
+
+class H11Reader:
+    """Reads a response of any form.
+
+    Args:
+        request: The request that was sent.
+        data: The first bytes that were received.
+
+    Raises:
+        httpcore.RemoteProtocolError: It is not HTTP, as in the other methods.
+    """
+
+    def __init__(self, request: WireRequest, data: bytes) -> None:
+        self.status = 0
+        self.headers: Headers = ()
+        self._state = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+        # What the response may be depends on the request.
+        head = h11.Request(method=request.method, target=request.url.target, headers=list(request.headers))
+        for event in (head, h11.Data(request.content), h11.EndOfMessage()):
+            self._state.send(event)
+        self.receive(data)
+
+    def receive(self, data: bytes) -> None:
+        """Take more bytes; none if the server closed the connection."""
+        if not data and self._state.their_state is h11.SEND_RESPONSE:
+            raise httpcore.RemoteProtocolError("the server disconnected without sending a response")
+        self._state.receive_data(data)
+
+    def has_head(self) -> bool:
+        """Return True if `status` and `headers` are known, False if more bytes must be received."""
+        while type(event := self._event()) is not h11.Response:
+            if event is h11.NEED_DATA:
+                return False
+        self.status, self.headers = event.status_code, event.headers.raw_items()
+        return True
+
+    def piece(self) -> bytes | None:
+        """Return the next piece of the body, b"" at its end, or None if more bytes must be received."""
+        event = self._event()
+        if event is h11.NEED_DATA:
+            return None
+        return b"" if type(event) is h11.EndOfMessage else bytes(event.data)
+
+    def is_reusable(self) -> bool:
+        """Return True if it was read whole, the server sent no more, and leaves the connection open."""
+        state = self._state
+        is_done = state.our_state is h11.DONE and state.their_state is h11.DONE
+        return is_done and not state.trailing_data[0]
+
+    def _event(self) -> Any:
+        try:
+            return self._state.next_event()
+        except h11.RemoteProtocolError as error:
+            raise httpcore.RemoteProtocolError(str(error)) from error
+
+
+# RFC 9112, sections 4 and 5; without what h11 accepts for the sake of old servers.
+_PLAIN_HEAD = re.compile(
+    rb"HTTP/1\.1 ([2-5][0-9][0-9]) [\t\x20-\x7e\x80-\xff]*+\r\n"
+    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+)\r\n"
+)
+# The statuses whose responses have no body, whatever their headers say.
+_WITHOUT_BODY = (204, 304)
+_MOST_DIGITS = 15
+
+
+class PlainReader:
+    """Reads a response of the plainest form, with the methods of `H11Reader`.
+
+    Its head has been received whole, it gives the length of its body, and it leaves the connection open.
+    """
+
+    def __init__(self, status: int, headers: Headers, length: int, data: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self._length = self._left = length
+        self._data = data
+
+    @classmethod
+    def of(cls, request: WireRequest, data: bytes) -> Self | None:
+        """Return the reader of the response that begins with these bytes, or None if it has another form."""
+        head = _PLAIN_HEAD.match(data) if request.is_plain else None
+        if head is None or (status := int(head[1])) in _WITHOUT_BODY:
+            return None
+        lines = [line.partition(b":") for line in head[2].split(b"\r\n")[:-1]]
+        headers = [(name, value.strip(b" \t")) for name, _, value in lines]
+        length = _length(headers)
+        return None if length is None else cls(status, headers, length, data[head.end() :])
+
+    def receive(self, data: bytes) -> None:
+        """Take more bytes; none if the server closed the connection."""
+        if not data:
+            received = self._length - self._left
+            message = f"peer closed connection without sending complete message body (received {received} bytes, expected {self._length})"
+            raise httpcore.RemoteProtocolError(message)  # as h11 says it
+        self._data = data
+
+    def has_head(self) -> bool:
+        """Return True, as the head is known."""
+        return True
+
+    def piece(self) -> bytes | None:
+        """Return the next piece of the body, b"" at its end, or None if more bytes must be received."""
+        piece, self._data = self._data[: self._left], self._data[self._left :]
+        self._left -= len(piece)
+        return piece if piece or not self._left else None
+
+    def is_reusable(self) -> bool:
+        """Return True if it was read whole, and the server sent no more."""
+        return not self._left and not self._data
+
+
+def _length(headers: Headers) -> int | None:
+    """Return the length of the body if one header gives it, and none concerns the connection; otherwise None."""
+    length = None
+    for name, value in headers:
+        match name.lower():
+            case b"content-length":
+                if length is not None or not value.isdigit() or len(value) > _MOST_DIGITS:
+                    return None
+                length = int(value)
+            case b"transfer-encoding":
+                return None
+            case b"connection" if value.lower() != b"keep-alive":
+                return None
+            case _:
+                pass
+    return length
+
+
+Reader: TypeAlias = PlainReader | H11Reader
+
+
+def reader_of(request: WireRequest, data: bytes) -> Reader:
+    """Return the reader of the response that begins with these bytes."""
+    return PlainReader.of(request, data) or H11Reader(request, data)
+
+
 class WireResponse:
     """A response whose head was received, with the methods of httpcore's."""
 
-    def __init__(self, event: h11.Response, pieces: Any, end: Callable[[], None]) -> None:
-        self.status = event.status_code
-        self.headers = event.headers.raw_items()
+    def __init__(self, status: int, headers: Headers, pieces: Any, end: Callable[[], None]) -> None:
+        self.status = status
+        self.headers = headers
         self._pieces = pieces
         self._end = end
 
@@ -101,15 +268,16 @@ class WireResponse:
         self._end()
 
 
+# ---------------------------------------------------------------------------------------------------------- connections
+
+
 class _Http11(Generic[S]):
     """The base of both connections: everything but I/O."""
 
     def __init__(self, idle: float) -> None:
-        self._state = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
         self._stream: S | None = None
         self._idle = idle
         self._is_idle = False
-        self._is_partly_sent = False
         self._expires = 0.0
 
     def info(self) -> str:
@@ -125,41 +293,15 @@ class _Http11(Generic[S]):
         is_open = self._stream is not None and not self._stream.get_extra_info("is_readable")
         return monotonic() > self._expires or not is_open
 
-    def _parts(self, request: WireRequest) -> Iterator[bytes]:
-        """Yield the head and the body of a request."""
-        self._is_idle = False
-        state = self._state
-        try:
-            head = h11.Request(
-                method=request.method, target=request.url.target, headers=cast(Any, request.headers)
-            )
-            yield state.send(head) or b""
-            yield state.send(h11.Data(request.content)) or b""
-            state.send(h11.EndOfMessage())
-        except h11.LocalProtocolError as error:
-            raise httpcore.LocalProtocolError(str(error)) from error
+    def _response(self, reader: Reader, pieces: Any, *, is_sent: bool) -> WireResponse:
+        """Return the response, whose end makes the connection idle if a whole request got exactly one whole response."""
 
-    def event(self) -> Any:
-        """Return the next event of the response, or `h11.NEED_DATA`."""
-        try:
-            return self._state.next_event()
-        except h11.RemoteProtocolError as error:
-            raise httpcore.RemoteProtocolError(str(error)) from error
+        def end() -> None:
+            if is_sent and reader.is_reusable():
+                self._is_idle = True
+                self._expires = monotonic() + self._idle
 
-    def receive(self, data: bytes) -> None:
-        """Take bytes from the server; none if it closed the connection."""
-        if not data and self._state.their_state is h11.SEND_RESPONSE:
-            raise httpcore.RemoteProtocolError("the server disconnected without sending a response")
-        self._state.receive_data(data)
-
-    def _end(self) -> None:
-        """Keep the connection if a whole request got exactly one whole response."""
-        state = self._state
-        is_done = state.our_state is h11.DONE and state.their_state is h11.DONE
-        if is_done and not self._is_partly_sent and not state.trailing_data[0]:
-            state.start_next_cycle()
-            self._is_idle = True
-            self._expires = monotonic() + self._idle
+        return WireResponse(reader.status, reader.headers, pieces, end)
 
 
 class Http11(_Http11[httpcore.NetworkStream]):
@@ -176,26 +318,27 @@ class Http11(_Http11[httpcore.NetworkStream]):
 
     def handle_request(self, request: WireRequest) -> WireResponse:
         """Send the request, and return its response when its head has been received."""
+        self._is_idle = False
         stream = self._stream
         if stream is None:
             stream = self._stream = self._connect(request)
+        is_sent = True
         try:
-            # One by one, as a server on the same machine then reads the head while the body is made.
-            for part in self._parts(request):
-                stream.write(part)
+            stream.write(request.data)
         except httpcore.WriteError:  # it may have responded before it closed the connection
-            self._is_partly_sent = True
-        while type(event := self.event()) is not h11.Response:
-            if event is h11.NEED_DATA:
-                self.receive(stream.read(_READ))
-        return WireResponse(event, self._pieces(stream), self._end)
+            is_sent = False
+        reader = reader_of(request, stream.read(_READ))
+        while not reader.has_head():
+            reader.receive(stream.read(_READ))
+        return self._response(reader, _pieces(reader, stream), is_sent=is_sent)
 
-    def _pieces(self, stream: httpcore.NetworkStream) -> Iterator[bytes]:
-        while type(event := self.event()) is not h11.EndOfMessage:
-            if event is h11.NEED_DATA:
-                self.receive(stream.read(_READ))
-            else:
-                yield bytes(event.data)
+
+def _pieces(reader: Reader, stream: httpcore.NetworkStream) -> Iterator[bytes]:
+    while (piece := reader.piece()) != b"":
+        if piece is None:
+            reader.receive(stream.read(_READ))
+        else:
+            yield piece
 
 
 class AsyncHttp11(_Http11[httpcore.AsyncNetworkStream]):
@@ -207,33 +350,34 @@ class AsyncHttp11(_Http11[httpcore.AsyncNetworkStream]):
 
     async def handle_async_request(self, request: WireRequest) -> WireResponse:
         """Send the request, and return its response when its head has been received."""
+        self._is_idle = False
         stream = self._stream
         if stream is None:
             stream = self._stream = await self._connect(request)
+        is_sent = True
         try:
-            # By one system call, which is faster with many requests in flight.
-            await stream.write(b"".join(self._parts(request)), request.extensions["timeout"].get("write"))
+            await stream.write(request.data, request.extensions["timeout"].get("write"))
         except httpcore.WriteError:
-            self._is_partly_sent = True
-        while type(event := self.event()) is not h11.Response:
-            if event is h11.NEED_DATA:
-                self.receive(await stream.read(_READ))
-        return WireResponse(event, _Pieces(self, stream), self._end)
+            is_sent = False
+        reader = reader_of(request, await stream.read(_READ))
+        while not reader.has_head():
+            reader.receive(await stream.read(_READ))
+        return self._response(reader, _AsyncPieces(reader, stream), is_sent=is_sent)
 
 
-class _Pieces:
+class _AsyncPieces:
     """The pieces of a body as they come; not an async generator, which trio wants closed."""
 
-    def __init__(self, connection: AsyncHttp11, stream: httpcore.AsyncNetworkStream) -> None:
-        self._connection = connection
+    def __init__(self, reader: Reader, stream: httpcore.AsyncNetworkStream) -> None:
+        self._reader = reader
         self._stream = stream
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        while type(event := self._connection.event()) is not h11.EndOfMessage:
-            if event is not h11.NEED_DATA:
-                return bytes(event.data)
-            self._connection.receive(await self._stream.read(_READ))
+        while (piece := self._reader.piece()) != b"":
+            if piece is not None:
+                return piece
+            self._reader.receive(await self._stream.read(_READ))
         raise StopAsyncIteration

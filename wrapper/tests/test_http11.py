@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import pairwise, product
 from typing import Any
 
 import anyio
 import httpcore
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from openrouter_rerank.http11 import AsyncHttp11, Http11, WireRequest
+from openrouter_rerank import http11
+from openrouter_rerank.http11 import AsyncHttp11, Http11, RequestHead, WireRequest
 
-WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+LENGTH = b"Content-Length: 2"
+WHOLE = b"HTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n\r\n{}"
 
 
 class Stream:
@@ -28,9 +33,9 @@ class Stream:
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Take the bytes, or fail once it has some."""
-        if self._breaks and self.written:
+        self.written += buffer[:10] if self._breaks else buffer
+        if self._breaks:
             raise httpcore.WriteError("broken pipe")
-        self.written += buffer
 
     def get_extra_info(self, info: str) -> Any:
         """Return the only information that is asked for."""
@@ -39,7 +44,7 @@ class Stream:
 
 
 class AsyncStream:
-    """The same for tasks; it fails before it has any bytes, as a request is written at once."""
+    """The same for tasks."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -50,18 +55,15 @@ class AsyncStream:
         return self._stream.read(max_bytes)
 
     async def write(self, buffer: bytes, _: float | None) -> None:
-        """Take the bytes, or fail."""
-        if self._stream._breaks:
-            raise httpcore.WriteError("broken pipe")
+        """Take the bytes, or fail once it has some."""
         self._stream.write(buffer)
 
 
 def request(**headers: str) -> WireRequest:
     """Return a small request."""
-    lines = [(b"Host", b"h"), (b"Content-Length", b"2")]
-    lines += [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    lines = [(b"Host", b"h"), *((name.encode(), value.encode("latin-1")) for name, value in headers.items())]
     url = httpcore.URL(scheme=b"http", host=b"h", port=None, target=b"/rerank")
-    return WireRequest("POST", url, lines, b"{}", {"timeout": {}})
+    return RequestHead("POST", url, lines).request(b"{}", {"timeout": {}})
 
 
 class Threads:
@@ -180,8 +182,155 @@ def test_responses_that_fail(kind: Any, pieces: list[bytes], says: str) -> None:
     assert not client.connection.is_idle()
 
 
-@both
-def test_a_header_that_cannot_be_sent(kind: Any) -> None:
+def test_a_header_that_cannot_be_sent() -> None:
     """It ends in httpcore's error."""
     with pytest.raises(httpcore.LocalProtocolError):
-        kind(Stream()).send(request(A="a\nb"))
+        request(A="a\nb")
+
+
+@both
+def test_a_connection_whose_second_response_broke_off(kind: Any) -> None:
+    """It is not reused, although its first response was whole."""
+    client = kind(Stream(WHOLE, WHOLE[:-1]))
+    client.send(request())
+    with pytest.raises(httpcore.RemoteProtocolError, match="received 1 bytes, expected 2"):
+        client.send(request())
+    assert not client.connection.is_idle()
+
+
+def test_a_request_without_content() -> None:
+    """A GET has no length."""
+    url = httpcore.URL(scheme=b"http", host=b"h", port=None, target=b"/models")
+    sent = RequestHead("GET", url, [(b"Host", b"h")]).request(b"", {})
+    assert sent.data == b"GET /models HTTP/1.1\r\nHost: h\r\n\r\n"
+    assert list(sent.headers) == [(b"Host", b"h")]
+
+
+@both
+def test_a_request_that_closes_the_connection(kind: Any) -> None:
+    """The response is read; the connection ends with it."""
+    client = kind(Stream(WHOLE))
+    assert client.send(request(Connection="close")) == b"{}"
+    assert not client.connection.is_idle()
+
+
+# The plain reader
+
+PLAIN = {
+    "uvicorn": b"HTTP/1.1 200 OK\r\ndate: Fri, 27 Nov 2026 12:00:00 GMT\r\nserver: uvicorn\r\ncontent-length: 2\r\n"
+    b"content-type: application/json\r\n\r\n{}",
+    "hyper": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-compute-type: cpu\r\ncontent-length: 2\r\n"
+    b"access-control-allow-origin: *\r\nvary: origin, access-control-request-method\r\n"
+    b"date: Fri, 27 Nov 2026 12:00:00 GMT\r\n\r\n{}",
+    "nginx": b"HTTP/1.1 502 Bad Gateway\r\nServer: nginx/1.27.0\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n{}",
+    "llama.cpp": b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=100\r\nContent-Type: application/json; charset=utf-8\r\n"
+    b"Server: llama.cpp\r\nContent-Length: 2\r\nAccess-Control-Allow-Origin: \r\n\r\n{}",
+    "node": b'HTTP/1.1 429 Too Many Requests\r\nX-Powered-By: Express\r\nETag: W/"2-l"\r\nContent-Length: 2\r\n'
+    b"Connection: Keep-Alive\r\nKeep-Alive: timeout=5\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("response", PLAIN.values(), ids=PLAIN)
+def test_the_form_of_most_servers_is_plain(response: bytes) -> None:
+    """Their responses are read without h11, also those whose body follows later."""
+    assert isinstance(http11.reader_of(request(), response), http11.PlainReader)
+    assert isinstance(http11.reader_of(request(), response[:-2]), http11.PlainReader)
+
+
+def read(make: Any, pieces: list[bytes]) -> tuple[object, ...]:
+    """Return what a reader makes of the pieces: all of its response, or the error."""
+    left = iter([*pieces[1:], b""])
+    try:
+        reader = make(request(), pieces[0])
+        while not reader.has_head():
+            reader.receive(next(left))
+        body = b""
+        while (piece := reader.piece()) != b"":
+            if piece is None:
+                reader.receive(next(left))
+            else:
+                body += piece
+    except httpcore.RemoteProtocolError as error:
+        return (str(error),)
+    else:
+        return reader.status, list(reader.headers), body, reader.is_reusable()
+
+
+LINES = [
+    *(
+        b"Content-Length:" + value
+        for value in (b" 2", b"2\t", b" 2, 2", b" +2", b" -2", b" 0x2", b" 2 2", b" \xb2", b"")
+    ),
+    *(b"Content-Length: " + value for value in (b"0" * 14 + b"2", b"0" * 30 + b"2", b"9" * 5000, b"3", b"0")),
+    *(b"Connection: " + value for value in (b"close", b"Close", b"keep-alive", b"Keep-Alive, Upgrade", b"")),
+    *(b"Transfer-Encoding: " + value for value in (b"chunked", b"gzip", b"identity")),
+    *(
+        b"Content-Length : 2",
+        b" Content-Length: 2",
+        b"Upgrade: h2c",
+        b"X",
+        b":",
+        b": a",
+        b"X:",
+        b"X: a\tb",
+        b"X:\t a \t",
+    ),
+    *(
+        b"X: a\rb",
+        b"X: a\nb",
+        b"X: a\0b",
+        b"X: a\x7fb",
+        b"X: a\x0bb",
+        b"X: \xe9",
+        b"\xe9: x",
+        b"X\t: a",
+        b"a b: c",
+        b"X: a:b",
+    ),
+]
+STARTS = [
+    *(b"HTTP/1.1 %d OK" % status for status in (200, 204, 304, 429, 503, 100, 101, 103, 199, 600, 999)),
+    *(
+        b"HTTP/1.1 200",
+        b"HTTP/1.1 200 ",
+        b"HTTP/1.1 200 \xff",
+        b"HTTP/1.1 200 a\0b",
+        b"HTTP/1.1  200 OK",
+        b"HTTP/1.1 20 OK",
+    ),
+    *(
+        b"HTTP/1.0 200 OK",
+        b"HTTP/2 200 OK",
+        b"http/1.1 200 OK",
+        b"\r\nHTTP/1.1 200 OK",
+        b" HTTP/1.1 200 OK",
+        b"",
+    ),
+]
+BODIES = [b"", b"{", b"{}", b"{}x", b"2\r\n{}\r\n0\r\n\r\n", b"{}" + WHOLE]
+
+
+def check_that_both_readers_agree(pieces: list[bytes]) -> None:
+    """Check that a response is read without h11 only if h11 reads it alike: its parts, its end, its error."""
+    assert read(http11.reader_of, pieces) == read(http11.H11Reader, pieces)
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_both_readers_agree_on_odd_responses(start: bytes) -> None:
+    """There is one odd line in each, before and after the length, or in its place."""
+    for line, body in product(LINES, BODIES):
+        for fields in ([line], [line, LENGTH], [LENGTH, line]):
+            head = b"\r\n".join([start, *fields, b"", b""])
+            check_that_both_readers_agree([head + body])
+            check_that_both_readers_agree([head, *([body] if body else [])])
+
+
+@given(data=st.data(), response=st.sampled_from([*PLAIN.values(), WHOLE]))
+def test_both_readers_agree_on_changed_responses(data: st.DataObject, response: bytes) -> None:
+    """A few bytes are changed, anywhere, and the response comes in pieces."""
+    places = st.integers(0, len(response))
+    start, end = sorted((data.draw(places), data.draw(places)))
+    new = data.draw(st.one_of(st.binary(max_size=3), st.sampled_from([b"\r\n", b"\r\n\r\n", b"\n", b" "])))
+    changed = response[:start] + new + response[min(end, start + 3) :]
+    cuts = [0, *sorted(data.draw(st.lists(st.integers(0, len(changed)), max_size=2))), len(changed)]
+    check_that_both_readers_agree([changed[a:b] for a, b in pairwise(cuts) if a < b])
