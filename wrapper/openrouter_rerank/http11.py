@@ -151,13 +151,16 @@ class H11Reader:
         """Return True if it was read whole, the server sent no more, and leaves the connection open."""
         state = self._state
         is_done = state.our_state is h11.DONE and state.their_state is h11.DONE
-        return is_done and not state.trailing_data[0]
+        return is_done and state.trailing_data == (b"", False)
 
     def _event(self) -> Any:
         try:
-            return self._state.next_event()
+            event = self._state.next_event()
         except h11.RemoteProtocolError as error:
             raise httpcore.RemoteProtocolError(str(error)) from error
+        if event is h11.PAUSED:  # it would be the next event for ever
+            raise httpcore.RemoteProtocolError("the server switched to another protocol")
+        return event
 
 
 # RFC 9112, sections 4 and 5; without what h11 accepts for the sake of old servers.

@@ -145,6 +145,7 @@ def test_an_idle_connection_expires(kind: Any, monkeypatch: pytest.MonkeyPatch) 
         WHOLE + b"x",
         WHOLE.replace(b"Content", b"Connection: close\r\nContent"),
         b"HTTP/1.0 200 OK\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n\r\n{}",
     ],
 )
 def test_a_connection_that_is_not_reused(kind: Any, response: bytes) -> None:
@@ -204,6 +205,15 @@ def test_a_request_without_content() -> None:
     sent = RequestHead("GET", url, [(b"Host", b"h")]).request(b"", {})
     assert sent.data == b"GET /models HTTP/1.1\r\nHost: h\r\n\r\n"
     assert list(sent.headers) == [(b"Host", b"h")]
+
+
+@both
+def test_a_server_that_switches_to_another_protocol(kind: Any) -> None:
+    """A request that proposes it ends in an error, and not in an endless loop."""
+    client = kind(Stream(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n" + WHOLE))
+    with pytest.raises(httpcore.RemoteProtocolError, match="switched to another protocol"):
+        client.send(request(Connection="upgrade", Upgrade="x"))
+    assert not client.connection.is_idle()
 
 
 @both
