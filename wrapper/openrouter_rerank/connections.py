@@ -1,6 +1,6 @@
 """Send requests over our own connections, or through an injected HTTP client.
 
-Our own connections are made by httpcore, on which httpx is built, and speak HTTP by h11. On a small call the cookies, redirects
+Our own connections are made by httpcore, on which httpx is built, and speak HTTP by http11.py. On a small call the cookies, redirects
 and hooks of httpx.Client take more time than all of our code, and we need none of them. Each request in flight has its own
 connection, as httpcore's pool searches all connections for every request, which with 16 of them takes longer than the request.
 In a thread, only the socket can bound a whole attempt: a server that sends a byte now and then stays within every other timeout.
@@ -129,7 +129,7 @@ class _OwnConnections:
         if step.headers is not self._headers or step.url is not None or step.method != "POST":
             url = self._url if step.url is None else _Url(httpx.URL(step.url))
             head = self._encoded(step.method, url, step.headers)
-        return head.request(step.content, {"timeout": timeouts})
+        return WireRequest(head, step.content, {"timeout": timeouts})
 
 
 class _Url(httpcore.URL):

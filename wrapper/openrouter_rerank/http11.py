@@ -22,8 +22,8 @@ import httpcore
 _LONGEST_HEAD = 100 * 1024
 # Bytes that are read at once.
 _READ = 65536
-# Bytes of the content that are sent together with the head.
-_JOINED = 65536
+# Bytes of the content that are copied, to be sent with the head by one system call.
+_JOINED = 32768
 
 S = TypeVar("S", httpcore.NetworkStream, httpcore.AsyncNetworkStream)
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
@@ -56,15 +56,11 @@ class RequestHead:
         self.text = (h11.Connection(h11.CLIENT).send(request) or b"").removesuffix(b"\r\n")
         """The head without Content-Length and the empty line at its end."""
 
-    def request(self, content: bytes, extensions: dict[str, Any]) -> WireRequest:
-        """Return a request with this content."""
-        return WireRequest(self, content, extensions)
-
 
 class WireRequest:
     """A request as httpcore's connections take it, without the checks of `httpcore.Request`, which take longer than ours.
 
-    What holds its headers is made when it is used, as a local variable of ours would show the key in a traceback.
+    Its headers and bytes are made where they are used: as local variables they would show the key in a traceback.
     """
 
     __slots__ = ("_head", "content", "extensions", "method", "stream", "url")
@@ -90,18 +86,15 @@ class WireRequest:
         return [*self._head.headers, (b"Content-Length", b"%d" % len(self.content))]
 
     def parts(self) -> Iterator[Any]:
-        """Yield the bytes to send, as views, whose repr does not show them.
-
-        A small request is one part, so that it takes one system call. The rest of a large content is not copied.
-        """
+        """Yield the bytes to send, as views, whose repr does not show them; httpcore's types know only bytes."""
         if self.method != b"POST":
             yield memoryview(self._head.text + b"\r\n")
             return
-        content = self.content
-        length = len(content)
-        yield memoryview(b"%sContent-Length: %d\r\n\r\n%s" % (self._head.text, length, content[:_JOINED]))
+        length = len(self.content)
+        first = self.content[:_JOINED]
+        yield memoryview(b"%sContent-Length: %d\r\n\r\n%s" % (self._head.text, length, first))
         if length > _JOINED:
-            yield memoryview(content)[_JOINED:]
+            yield memoryview(self.content)[_JOINED:]
 
 
 class _Content:
@@ -183,13 +176,15 @@ class H11Reader:
         return event
 
 
-# RFC 9112, sections 4 and 5; without what h11 accepts for the sake of old servers.
+# RFC 9112, sections 4 and 5; without what h11 accepts for the sake of old servers. No quantifier gives back what it has
+# taken, so that the time is linear.
 _PLAIN_HEAD = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9]) [\t\x20-\x7e\x80-\xff]*+\r\n"
     rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+)\r\n"
 )
 # The statuses whose responses have no body, whatever their headers say.
 _WITHOUT_BODY = (204, 304)
+# The digits of a length. h11 has its own limit, and an error for what exceeds it.
 _MOST_DIGITS = 15
 
 
