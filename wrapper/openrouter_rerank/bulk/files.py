@@ -488,10 +488,8 @@ def _read_again(name: str, line: int, text: str, column: int) -> Any:
     try:
         value = json.loads(text, parse_float=_finite)
     except json.JSONDecodeError as error:
-        place_of = place(
-            name, line + error.lineno - 1, error.colno + (column - 1 if error.lineno == 1 else 0)
-        )
-        message = f"{place_of}: not JSON ({error.msg}); {_HINT}"
+        # A text of several lines is valid JSON, or a cell, whose reader reports its own place.
+        message = f"{place(name, line, error.colno)}: not JSON ({error.msg}); {_HINT}"
         raise BadFile(message) from error
     except (ValueError, RecursionError) as error:
         message = f"{place(name, line)}: JSON that cannot be read ({_reason(error)}); correct the value"
