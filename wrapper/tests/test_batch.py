@@ -415,6 +415,33 @@ def test_a_number_that_is_not_finite(tmp_path: Path, option: str, number: str):
     )
 
 
+@pytest.mark.parametrize("without", ["", "out.jsonl", "out.jsonl.failed.jsonl"])
+def test_the_files_of_a_killed_run_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: str
+):
+    """A run that was killed while it moved its files is finished by the next one, and nothing is ranked again."""
+    source, target = written(tmp_path / "in.jsonl", rows(3)), tmp_path / "out.jsonl"
+
+    def picky(request: Sent) -> Script:
+        fails = request.json["query"] == "q1"
+        yield answer(400, envelope(400, "no")) if fails else honest(request)
+
+    with serving(picky) as server:
+        command = (source, target, "--base-url", server.url)
+        with monkeypatch.context() as killed:
+            killed.setattr(Journal, "remove", lambda _: None)
+            assert rerank(*command).exit_code == 1
+        if without:
+            (tmp_path / without).unlink()
+        result = rerank(*command)
+        assert len(server.requests) == 3
+    assert result.exit_code == 1
+    assert "3 of 3 rows are finished, 1 of them failed" in result.stderr
+    assert [row["id"] for row in lines(target)] == [0, 2]
+    assert [row["id"] for row in lines(tmp_path / "out.jsonl.failed.jsonl")] == [1]
+    assert not target.with_name("out.jsonl.part").exists()
+
+
 def test_only_the_same_job_is_taken_up(tmp_path: Path):
     """Another input, or other options that change the rankings, are refused by name; --restart throws away what there is."""
     source, target = written(tmp_path / "in.jsonl", rows(3)), tmp_path / "out.jsonl"
@@ -673,12 +700,37 @@ def test_labels(tmp_path: Path):
     told = re.search(r"2 rows with labels: before (.*); after (.*)\n", result.stderr)
     assert told is not None
     assert told.groups() == ("nDCG@10 0.5655, MRR@10 0.4167", "nDCG@10 0.7500, MRR@10 0.6667")
+    assert "rows have labels" not in result.stderr
+
+
+def test_labels_of_rows_that_are_not_ranked(tmp_path: Path):
+    """Failed rows do not count, and a row without documents counts as 0."""
+    pytest.importorskip("pytrec_eval", reason="the extra `batch` is not installed")
+    labels = ([0, 0, 1], [0, 0, 1], [])
+    given = [{**row, "relevance": some} for row, some in zip(rows(3), labels, strict=True)]
+    given[2]["documents"] = []
+
+    def script(request: Sent) -> Script:
+        fails = request.json["query"] == "q1"
+        yield answer(400, envelope(400, "no")) if fails else honest(request)
+
+    with serving(script) as server:
+        result = rerank(
+            written(tmp_path / "in.jsonl", given), tmp_path / "out.jsonl", "--base-url", server.url
+        )
+
+    # By hand: the labelled document is third before and first after; each mean is over two rows.
+    assert result.exit_code == 1
+    says = "2 rows with labels: before nDCG@10 0.2500, MRR@10 0.1667; after nDCG@10 0.5000, MRR@10 0.5000"
+    assert says in result.stderr
 
 
 def test_labels_that_nothing_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Without the extra, the unused labels are reported with what to install; the job is done."""
+    """Without the extra, the rows with labels are counted, with what to install; the job is done."""
     monkeypatch.setitem(sys.modules, "pytrec_eval", None)
-    given = [{"query": "blue", "documents": ["red", "blue"], "relevance": [0, 1]}]
+    given = [
+        {"query": "blue", "documents": ["red", "blue"], "relevance": labels} for labels in ([0, 1], None)
+    ]
     result = rerank(written(tmp_path / "in.jsonl", given), tmp_path / "out.jsonl", "--local")
 
     assert (result.exit_code, (tmp_path / "out.jsonl").exists()) == (0, True)
@@ -694,6 +746,23 @@ def test_labels_beyond_ten(tmp_path: Path):
     result = rerank(written(tmp_path / "in.jsonl", given), tmp_path / "out.jsonl", "--local")
 
     assert "before nDCG@10 0.0000, MRR@10 0.0000; after nDCG@10 1.0000, MRR@10 1.0000" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ({"query": "q", "documents": ["a"], "model": 1}, ["--prefix", "x_"]),
+        ({"query": "q", "ranking": ["a"]}, ["--documents-column", "ranking"]),
+    ],
+)
+def test_columns_without_a_collision(tmp_path: Path, given: dict[str, Any], options: list[str]):
+    """A prefix, or documents that are not copied, make room for an added column."""
+    source = written(tmp_path / "in.jsonl", [given])
+    assert rerank(source, tmp_path / "out.jsonl", "--local", *options).exit_code == 0
+    (row,) = lines(tmp_path / "out.jsonl")
+    prefix = options[1] if options[0] == "--prefix" else ""
+    assert [hit["index"] for hit in row[f"{prefix}ranking"]] == [0]
+    assert row.get("model") == (1 if prefix else row["model"])
 
 
 def test_documents_of_ones_own(tmp_path: Path):
@@ -790,10 +859,33 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
         [],
         "not a list of whole numbers",
     ),
+    **{
+        f"a label of {label}": (
+            _file("in.jsonl", f'{{"query": "q", "documents": ["a"], "relevance": [{label}]}}'),
+            [],
+            "not a list of whole numbers",
+        )
+        for label in ("NaN", "Infinity", '"1"', "null")
+    },
+    "a row of a later chunk": (
+        _file("in.jsonl", GOOD * 300 + '{"query": 7, "documents": []}'),
+        [],
+        "row 301: the query",
+    ),
     "a column of that name": (
         _file("in.jsonl", '{"query": "q", "documents": [], "model": 1}'),
         [],
         "the names of added ones: model",
+    ),
+    "a column of that name with a prefix": (
+        _file("in.jsonl", '{"query": "q", "documents": [], "x_model": 1}'),
+        ["--prefix", "x_"],
+        "the names of added ones: x_model",
+    ),
+    "documents of that name that are kept": (
+        _file("in.jsonl", '{"query": "q", "ranking": []}'),
+        ["--documents-column", "ranking", "--keep-documents"],
+        "the names of added ones: ranking",
     ),
     "no such id": (_file("in.jsonl", GOOD), ["--id-column", "no"], "no column 'no'"),
     "an id to know it by": (
@@ -883,6 +975,87 @@ def test_an_input_that_changes_meanwhile(tmp_path: Path):
         with pytest.raises(BadBatch, match="has changed since it was read"):
             jobs.finish(job, found, journal)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl.part"]
+
+
+def test_an_input_that_changes_while_the_output_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An output of two versions of IN is not moved to its name."""
+    source, flushed = written(tmp_path / "in.jsonl", rows(3)), jobs.flushed
+
+    def changing(file: Any) -> None:
+        flushed(file)
+        written(source, rows(4))
+
+    monkeypatch.setattr(jobs, "flushed", changing)
+    result = rerank(source, tmp_path / "out.jsonl", "--local")
+    refused(result, 2, "in.jsonl: it has changed since it was read; restore it")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl.part"]
+
+
+@posix
+def test_the_output_is_on_the_disk_before_the_journal_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Each file is flushed to the disk before it gets its name, and then its directory, while the journal is there."""
+    source, target = written(tmp_path / "in.jsonl", rows(2)), tmp_path / "out.jsonl"
+    failed, journal = target.with_name("out.jsonl.failed.jsonl"), target.with_name("out.jsonl.part")
+    sync, synced = os.fsync, list[tuple[int, bool, bool, bool]]()
+
+    def recording(number: int) -> None:
+        sync(number)
+        synced.append((os.fstat(number).st_ino, failed.exists(), target.exists(), journal.exists()))
+
+    def picky(request: Sent) -> Script:
+        fails = request.json["query"] == "q1"
+        yield answer(400, envelope(400, "no")) if fails else honest(request)
+
+    monkeypatch.setattr(os, "fsync", recording)
+    with serving(picky) as server:
+        assert rerank(source, target, "--base-url", server.url).exit_code == 1
+    assert (target.stat().st_ino, False, False, True) in synced
+    assert (failed.stat().st_ino, False, False, True) in synced
+    assert synced[-1] == (tmp_path.stat().st_ino, True, True, True)
+
+
+@posix
+def test_failed_rows_get_their_name_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The output is the last file that gets its name, as it is the sign that a job is complete."""
+    source, target = written(tmp_path / "in.jsonl", rows(1)), tmp_path / "out.jsonl"
+    order: list[str] = []
+    replace = Path.replace
+
+    def recording(path: Path, other: Path) -> Path:
+        order.append(other.name)
+        return replace(path, other)
+
+    monkeypatch.setattr(Path, "replace", recording)
+    with serving(lambda _: iter([answer(400, envelope(400, "no"))])) as server:
+        assert rerank(source, target, "--base-url", server.url).exit_code == 1
+    assert order == ["out.jsonl.failed.jsonl", "out.jsonl"]
+
+
+def test_top_n(tmp_path: Path):
+    """--top-n is sent with each row, and limits its ranking."""
+    source = written(tmp_path / "in.jsonl", rows(2))
+    with slow(0) as server:
+        assert rerank(source, tmp_path / "out.jsonl", "-n", 2, "--base-url", server.url).exit_code == 0
+        assert [request.json["top_n"] for request in server.requests] == [2, 2]
+    assert [len(row["ranking"]) for row in lines(tmp_path / "out.jsonl")] == [2, 2]
+
+
+def test_a_journal_of_an_older_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A field of a hit that the journal does not have is null in the output."""
+    job = Batch(
+        source=written(tmp_path / "in.jsonl", rows(1)),
+        target=tmp_path / "out.jsonl",
+        input_format="jsonl",
+        output_format="jsonl",
+    )
+    found = jobs.survey(job)
+    with opened(job, found, restart=False) as journal:
+        journal.record(FinishedRow(0, [(2, 0.5)]))
+        monkeypatch.setattr(jobs, "PLACE", ("index", "score", "new"))
+        jobs.finish(job, found, journal)
+    assert lines(job.target)[0]["ranking"] == [{"index": 2, "score": 0.5, "new": None}]
 
 
 def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path):

@@ -419,10 +419,11 @@ def test_what_is_not_text_is_not_ranked(tmp_path: Path, kind: str):
 
 
 def test_parquet_by_its_first_bytes(tmp_path: Path):
-    """A Parquet file is one under any name; two columns of one name are refused; a damaged one is told."""
+    """Parquet is known by its first bytes under any name; two columns of one name are refused; damage is reported."""
     parquet.write_table(table(_array([1])), tmp_path / "in.dat")
     assert rerank(tmp_path / "in.dat", tmp_path / "out.jsonl", "--local").exit_code == 0
-    assert input_format(written(tmp_path / "PAR1.jsonl", []), None) == "jsonl"
+    (tmp_path / "text.jsonl").write_bytes(b"PAR1 is text too")
+    assert input_format(tmp_path / "text.jsonl", None) == "jsonl"
     twice = arrow.table(
         [_array(["q"]), _array([["x"]]), _array([1]), _array([2])], names=["query", "documents", "a", "a"]
     )
@@ -493,6 +494,44 @@ def test_what_a_server_says_fits_every_format():
 
     assert found == FinishedRow(4, [(0, 0.5)], model="\ufffd", cost=1.0, response_id="a\ufffd")
     assert jobs.error_columns(ValueError("\ud800"))["message"] == "\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("number", "kept"),
+    [(2**63 - 1, True), (2**63, False), (-(2**63), True), (-(2**63) - 1, False)],
+)
+def test_integers_of_64_bits_are_kept(number: int, kept: bool):
+    """A server's integer is stored if it has at most 64 bits; a larger one is null."""
+    ranked = Ranking(
+        hits=(),
+        total=1,
+        id="a",
+        model="m",
+        provider=None,
+        usage=Usage(cost=1.0, search_units=number, total_tokens=None),
+    )
+    found: Any = jobs.finished_row(Ranked(0, jobs.RowRequest(query="q", documents=["x"], row=0), ranked))
+    assert found.search_units == (number if kept else None)
+
+
+def test_rows_without_documents_cost_nothing(tmp_path: Path):
+    """An empty list of documents has an empty ranking at a cost of 0, as nothing is sent; other costs stay unknown."""
+    source = written(tmp_path / "in.jsonl", [{"query": "q", "documents": some} for some in ([], ["x"])])
+    with serving(ranking) as server:
+        assert rerank(source, tmp_path / "out.jsonl", "--base-url", server.url).exit_code == 0
+        assert len(server.requests) == 1
+    empty, ranked = lines(tmp_path / "out.jsonl")
+    assert (empty["ranking"], empty["cost"]) == ([], 0.0)
+    assert (len(ranked["ranking"]), ranked["cost"]) == (1, None)
+
+
+def test_only_nulls_of_documents_are_left_out(tmp_path: Path):
+    """Fields that are null, of any name, are not sent; empty texts are."""
+    documents = [{"text": "", "image": "https://a.example/x.png"}, {"text": "x", "image": None, "note": None}]
+    source = written(tmp_path / "in.jsonl", [{"query": "q", "documents": documents}])
+    with serving(ranking) as server:
+        assert rerank(source, tmp_path / "out.jsonl", "--base-url", server.url).exit_code == 0
+        assert server.requests[0].json["documents"] == [documents[0], {"text": "x"}]
 
 
 def test_a_lack_of_room_is_told_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
