@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from openrouter_rerank.bulk import batch as jobs
-from openrouter_rerank.bulk.job import FORMATS, BadBatch, Batch
+from openrouter_rerank.bulk import journal as journals
+from openrouter_rerank.bulk.job import FORMATS, PLACE, BadBatch, Batch
 from openrouter_rerank.bulk.journal import FinishedRow, Journal, opened
 from openrouter_rerank.bulk.many import Progress
 from openrouter_rerank.cli import batch
@@ -225,6 +227,207 @@ def test_a_journal_cut_anywhere(tmp_path: Path):
                 if size == 40 + ends[0]:
                     journal.record(FinishedRow(1))
                     assert 1 in journal
+
+
+def job_of(tmp_path: Path, number: int = 3, **options: Any) -> Batch:
+    """Return a job of these rows into out.jsonl."""
+    source = written(tmp_path / "in.jsonl", rows(number))
+    target = tmp_path / "out.jsonl"
+    return Batch(source=source, target=target, input_format="jsonl", output_format="jsonl", **options)
+
+
+def test_a_journal_damaged_anywhere(tmp_path: Path):
+    """A line of which any byte is another one is not a finished row."""
+    job = job_of(tmp_path)
+    found = jobs.survey(job)
+    with opened(job, found, restart=False) as journal:
+        journal.record(FinishedRow(1, [(0, 0.5)]))
+    whole = job.journal.read_bytes()
+    for place in range(whole.index(b"\n") + 1, len(whole)):
+        for byte in {0, ord("x"), whole[place] ^ 1}:
+            job.journal.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
+            with opened(job, found, restart=False) as journal:
+                assert (journal.done, 1 in journal) == (0, False)
+
+
+def test_a_damaged_header_needs_restart(tmp_path: Path):
+    """A journal whose header is damaged may be of another job, and is only deleted on demand."""
+    job = job_of(tmp_path)
+    found = jobs.survey(job)
+    with opened(job, found, restart=False) as journal:
+        journal.record(FinishedRow(1, [(0, 0.5)]))
+    whole = job.journal.read_bytes()
+    damaged = b"0" * 8 + whole[8:]
+    job.journal.write_bytes(damaged)
+    with (
+        pytest.raises(BadBatch, match="it is not a journal of this version; remove it"),
+        opened(job, found, restart=False),
+    ):
+        pass
+    assert job.journal.read_bytes() == damaged
+    with opened(job, found, restart=True) as journal:
+        assert journal.done == 0
+    assert job.journal.read_bytes() == whole[: whole.index(b"\n") + 1]
+
+
+def test_a_header_of_a_replacing_job_cut_anywhere(tmp_path: Path):
+    """Without its header, a job that replaces OUT has not begun: OUT is not overwritten without --restart."""
+    job = job_of(tmp_path)
+    found = jobs.survey(job)
+    job.target.write_text("mine")
+    with opened(job, found, restart=True) as journal:
+        assert journal.replaces
+    header = job.journal.read_bytes()
+    for size in range(len(header)):
+        job.journal.write_bytes(header[:size])
+        with pytest.raises(BadBatch, match="it already exists"), opened(job, found, restart=False):
+            pass
+        assert job.journal.read_bytes() == header[:size]
+        with opened(job, found, restart=True):
+            assert job.journal.read_bytes() == header
+    assert job.target.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.failed.jsonl"])
+def test_a_refused_job_leaves_no_journal(tmp_path: Path, name: str):
+    """The next command is refused for the same reason as the first, and not for a journal that it left."""
+    job = job_of(tmp_path)
+    (tmp_path / name).write_text("mine")
+    refused(rerank(job.source, job.target, "--local"), 2, f"{name}: it already exists, without an unfinished")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", name]
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"query_column": "id"}, {}),
+        ({}, {"query_column": "id"}),
+        ({"documents_column": "id"}, {}),
+        ({"text_field": "x"}, {"text_field": "y"}),
+        ({"chunk": (3, 1)}, {"chunk": (3, 2)}),
+        ({"options": {"model": "m"}}, {"options": {}}),
+        ({"options": {}}, {"options": {"model": "m"}}),
+    ],
+)
+def test_each_option_of_a_job_is_compared(tmp_path: Path, before: dict[str, Any], now: dict[str, Any]):
+    """A journal of a job with another value of an option that determines rankings is refused, and kept."""
+    first, second = job_of(tmp_path, **before), job_of(tmp_path, **now)
+    found = jobs.survey(job_of(tmp_path))
+    with opened(first, found, restart=False) as journal:
+        journal.record(FinishedRow(0, [(0, 0.5)]))
+    name = next(iter({**before, **now}))
+    with (
+        pytest.raises(BadBatch, match=f"other options: {'model' if name == 'options' else name} was "),
+        opened(second, found, restart=False),
+    ):
+        pass
+    with opened(first, found, restart=False) as journal:
+        assert journal.done == 1
+
+
+def test_restart_deletes_the_finished_rows(tmp_path: Path):
+    """A row that was finished before --restart does not come back when the new run is interrupted."""
+    job = job_of(tmp_path)
+    found = jobs.survey(job)
+    with opened(job, found, restart=False) as journal:
+        for row in range(3):
+            journal.record(FinishedRow(row, [(0, 0.5)]))
+    with opened(job, found, restart=True) as journal:
+        journal.record(FinishedRow(2, [(0, 0.5)]))
+    with opened(job, found, restart=False) as journal:
+        assert [row for row in range(3) if row in journal] == [2]
+
+
+def test_the_sums_of_a_journal(tmp_path: Path):
+    """Costs are added as decimals; the sums are the same after the journal was loaded again."""
+    job = job_of(tmp_path, 7)
+    found = jobs.survey(job)
+    kept = [
+        FinishedRow(0, [(0, 0.5)], cost=0.1),
+        FinishedRow(1, [(0, 0.5)], cost=0.4, unranked=2),
+        FinishedRow(2, [(0, 0.5)], cost=0.1, unranked=1),
+        FinishedRow(3, [(0, 0.5)]),
+        FinishedRow(4, error={"type": "A", "message": "first", "status": None}),
+        FinishedRow(5, error={"type": "A", "message": "second", "status": None}),
+        FinishedRow(6, error={"type": "B", "message": "third", "status": None}),
+    ]
+    with opened(job, found, restart=False) as first:
+        for row in kept:
+            first.record(row)
+    with opened(job, found, restart=False) as second:
+        pass
+    for journal in (first, second):
+        assert (journal.done, journal.failed, journal.unknown) == (7, 3, 1)
+        assert (journal.spent, journal.largest) == (Decimal("0.6"), Decimal("0.4"))
+        assert (journal.unranked, journal.unranked_rows) == (3, 2)
+        assert journal.failures == {"A": 2, "B": 1}
+        assert journal.messages == {"A": "first", "B": "third"}
+
+
+def test_a_journal_is_flushed_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The journal is flushed to the disk when more than a second has passed since the last time, and at no other row."""
+    now, synced = [0.0], list[float]()
+    job = job_of(tmp_path, 6)
+    found = jobs.survey(job)
+    with opened(job, found, restart=False) as journal:
+        monkeypatch.setattr(os, "fsync", lambda _: synced.append(now[0]))
+        monkeypatch.setattr(time, "monotonic", lambda: now[0])
+        journal.sync()
+        for row, moment in enumerate((0.5, 1.0, 1.5, 2.0, 2.5, 2.75)):
+            now[0] = moment
+            journal.record(FinishedRow(row))
+    assert synced == [0.0, 1.5, 2.75]
+
+
+def test_rows_are_recorded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """While a thread writes a row, no other one writes at the same place."""
+    job = job_of(tmp_path, 40)
+    found = jobs.survey(job)
+    write, inside, most = os.write, [0], [0]
+
+    def slowly(number: int, content: Any) -> int:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0)  # let other threads run
+        size = write(number, content[: len(content) // 2 + 1])
+        inside[0] -= 1
+        return size
+
+    with opened(job, found, restart=False) as journal:
+        monkeypatch.setattr(os, "write", slowly)
+        threads = [threading.Thread(target=journal.record, args=[FinishedRow(row)]) for row in range(40)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        monkeypatch.undo()
+    with opened(job, found, restart=False) as journal:
+        assert (journal.done, most[0]) == (40, 1)
+
+
+@posix
+@pytest.mark.parametrize("again", [False, True])
+def test_a_journal_that_vanishes_before_it_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+):
+    """A file that another run deletes, or replaces, between opening and locking is opened again."""
+    job = job_of(tmp_path)
+    found = jobs.survey(job)
+    lock, calls = journals._lock, [0]
+
+    def late(number: int) -> None:
+        calls[0] += 1
+        if calls[0] == 1:
+            job.journal.unlink()
+            if again:
+                job.journal.write_bytes(b"")
+        lock(number)
+
+    monkeypatch.setattr(journals, "_lock", late)
+    with opened(job, found, restart=False) as journal:
+        journal.record(FinishedRow(0))
+    with opened(job, found, restart=False) as journal:
+        assert (journal.done, calls[0]) == (1, 3)
 
 
 def test_a_damaged_line_and_all_after_it_are_ranked_again(tmp_path: Path):
@@ -682,7 +885,7 @@ def test_from_each_format_to_each(tmp_path: Path):
     kept = tmp_path / "kept.parquet"
     assert rerank(sources["parquet"], kept, "--local", "--keep-documents", "--prefix", "r_").exit_code == 0
     assert parquet.read_table(kept).to_pylist()[0]["documents"] == ["red", "blue sky", "é"]
-    assert "r_ranking" in parquet.read_table(kept).column_names
+    assert set(parquet.read_table(kept).to_pylist()[0]["r_ranking"][0]) == set(PLACE)
 
 
 def test_labels(tmp_path: Path):
@@ -701,6 +904,16 @@ def test_labels(tmp_path: Path):
     assert told is not None
     assert told.groups() == ("nDCG@10 0.5655, MRR@10 0.4167", "nDCG@10 0.7500, MRR@10 0.6667")
     assert "rows have labels" not in result.stderr
+
+
+def test_labels_of_csv(tmp_path: Path):
+    """Labels in a cell are a JSON array; a row with an empty cell has none."""
+    pytest.importorskip("pytrec_eval", reason="the extra `batch` is not installed")
+    source = tmp_path / "in.csv"
+    source.write_text('query,documents,relevance\nblue,"[""blue"", ""red""]","[1, 0]"\nblue,"[""red""]",\n')
+    result = rerank(source, tmp_path / "out.csv", "--local")
+    assert result.exit_code == 0
+    assert "1 rows with labels: before nDCG@10 1.0000, MRR@10 1.0000; after nDCG@10 1.0000" in result.stderr
 
 
 def test_labels_of_rows_that_are_not_ranked(tmp_path: Path):
@@ -839,6 +1052,11 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
         [],
         "(column 'documents') are a string, not an array",
     ),
+    "documents in a string beside NaN": (
+        _file("in.jsonl", '{"query": "q", "documents": "[\\"a\\"]", "n": NaN}'),
+        [],
+        "(column 'documents') are a string, not an array",
+    ),
     "a document of 7": (
         _file("in.jsonl", '{"query": "q", "documents": [7]}'),
         [],
@@ -899,6 +1117,21 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
         [],
         "line 2: the cell 'documents' is not JSON (a;b)",
     ),
+    "CSV without a list": (
+        _file("in.csv", "query,documents\nq,\n"),
+        [],
+        "line 2: the cell 'documents' is not JSON ()",
+    ),
+    "CSV with a deep list": (
+        _file("in.csv", "query,documents\nq," + "[" * 100_000 + "]" * 100_000),
+        [],
+        "line 2: the cell 'documents' is not JSON",
+    ),
+    "a deep list": (
+        _file("in.jsonl", '{"query": "q", "documents": ' + "[" * 100_000 + "]" * 100_000 + "}"),
+        [],
+        "line 1: JSON that cannot be read (it is nested too deeply)",
+    ),
     "CSV with too few cells": (
         _file("in.csv", "query,documents\nq\n"),
         [],
@@ -958,6 +1191,32 @@ def test_bad_options(tmp_path: Path):
     (tmp_path / "out.jsonl.part").write_text("a file of mine\n")
     refused(rerank(source, tmp_path / "out.jsonl", "--local"), 2, "is not a journal")
     assert (tmp_path / "out.jsonl.part").read_text() == "a file of mine\n"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--query-column",
+        "--documents-column",
+        "--text-field",
+        "--id-column",
+        "--prefix",
+        "--model",
+        "--base-url",
+        "--user",
+        "--provider",
+    ],
+)
+def test_options_that_are_not_text(tmp_path: Path, option: str, form: str):
+    """Bytes of the command line that are not UTF-8 are refused by the name of the option, before IN is read."""
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
+    source = _file("in.jsonl", "not JSON")(tmp_path)
+    value = '{"only": ["a\udcff"]}' if option == "--provider" else "a\udcff"
+    result = rerank(source, tmp_path / f"out.{form}", "--local", option, value)
+    refused(result, 2, f"{option}: '\\udcff' is a lone surrogate, which is not a character; pass UTF-8")
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_an_input_that_changes_meanwhile(tmp_path: Path):
