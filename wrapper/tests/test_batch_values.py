@@ -25,6 +25,7 @@ from openrouter_rerank.bulk.files import BadFile
 from openrouter_rerank.bulk.job import (
     COLUMNS,
     FORMATS,
+    INPUT_FORMATS,
     RESULTS,
     BadBatch,
     Batch,
@@ -203,6 +204,34 @@ NOT_IN_JSON: dict[str, tuple[Any, str]] = {
         "row 1: the column 'value'",
     ),
 }
+
+
+@pytest.mark.parametrize("options", [[], ["--keep-documents"]])
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_error_of_an_earlier_run_is_dropped(tmp_path: Path, form: str, options: list[str]):
+    """Failed rows that were converted to Parquet are ranked without their column of errors."""
+    source, target = tmp_path / "in.parquet", tmp_path / f"out.{form}"
+    given = {"query": ["q"], "documents": [["x"]], "rerank_error": [{"type": "x"}]}
+    parquet.write_table(arrow.table(given), source)
+    assert rerank(source, target, "--local", *options).exit_code == 0
+    found = {
+        "parquet": lambda: parquet.read_table(target).column_names,
+        "csv": lambda: list(cells(target)[0]),
+        "jsonl": lambda: list(lines(target)[0]),
+    }[form]()
+    assert found == ["query", *(["documents"] if options else []), *RESULTS]
+
+
+@pytest.mark.parametrize("form", INPUT_FORMATS)
+def test_an_input_that_vanishes(tmp_path: Path, form: str):
+    """An input that cannot be read is reported by its name, the reason and the next step."""
+    source = tmp_path / "in"
+    job = Batch(source=source, target=tmp_path / "out", input_format=form, output_format="jsonl")
+    with pytest.raises(BadBatch) as caught:
+        next(tables.chunks(job))
+    assert str(caught.value).startswith(f"{source}: ")
+    assert str(caught.value).endswith("No such file or directory; name a file that can be read")
+    assert "[Errno" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", NOT_IN_JSON)
