@@ -75,7 +75,11 @@ READ: dict[str, tuple[bytes, str, list[tuple[Any, int]]]] = {
         "jsonl",
         [({"text": "a"}, 2), ({"text": "b"}, 5)],
     ),
-    "NaN": (b'{"text": "a", "n": [NaN, -Infinity, 1]}', "jsonl", [({"text": "a", "n": [None, None, 1]}, 1)]),
+    "NaN": (
+        b'{"text": "a", "n": [NaN, -Infinity, 1, 1.5]}',
+        "jsonl",
+        [({"text": "a", "n": [None, None, 1, 1.5]}, 1)],
+    ),
     "NaN in an array": (b'[{"text": "a",\n"n": NaN}]', "jsonl", [({"text": "a", "n": None}, 1)]),
     "escapes": (rb'{"text": "\\ud800 \ud83d\ude00"}', "jsonl", [({"text": "\\ud800 😀"}, 1)]),
     "escapes beside NaN": (
@@ -351,7 +355,16 @@ def test_values_over_lines_are_carried_on_one_line():
 
 
 @pytest.mark.parametrize(
-    "value", ["[1, [NaN]]", "[[1], [Infinity]]", '{"a": [-Infinity]}', '["a", {"b": NaN}]', "[1.5, NaN]"]
+    "value",
+    [
+        "[1, [NaN]]",
+        "[[1], [Infinity]]",
+        '{"a": [-Infinity]}',
+        '["a", {"b": NaN}]',
+        "[1.5, NaN]",
+        '{"a": NaN, "b": 1.5}',
+        '{"a": 1.5, "b": NaN}',
+    ],
 )
 def test_a_value_is_not_finite_if_a_part_is_not(value: str):
     """NaN and infinity are found at every depth."""
