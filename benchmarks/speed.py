@@ -340,7 +340,7 @@ class Start(NamedTuple):
 
 LEAD = (
     "The cost of a call beside raw httpx with json and beside other clients, against a canned server in a process of its own on "
-    "the same machine. `nox -s bench` writes this page."
+    "the same machine. Its responses have a Content-Length; h11 reads a chunked one, which takes longer. `nox -s bench` writes this page."
 )
 
 # Import a name, as the package may import lazily.

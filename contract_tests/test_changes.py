@@ -592,6 +592,25 @@ def test_sentences_name_what_the_user_knows():
     assert '"enum": [' in new.text.splitlines()[line - 1]
 
 
+@pytest.mark.parametrize(
+    ("part", "subject"),
+    [
+        (lambda c: c, "The document"),
+        (lambda c: c["servers"][0], "The server `https://openrouter.ai/api/v1`"),
+        (lambda c: c["paths"]["/models"], "`GET /models`"),
+        (lambda c: c["components"]["securitySchemes"]["apiKey"], "The security of `GET /models` and `POST /rerank`"),
+        (lambda c: parameter(c, "Limit"), "The query parameter `limit` of `GET /models`"),
+        (answer, "The response 200 of `POST /rerank`"),
+    ],
+)  # fmt: skip
+def test_sentences_name_the_part_that_has_an_unknown_keyword(part, subject):
+    """The part is named as the user knows it."""
+    changed = deepcopy(CONTRACT)
+    part(changed).update(frobnicate=1)
+    (finding,) = find(document(CONTRACT), document(changed))
+    assert finding.sentence == f"{subject} has `frobnicate` `1` now."
+
+
 # Schemas within schemas.
 
 VALUES: list[Any] = [None, True, False, 0, 1, 2, 2.5, -1, 7, "", "a", "ab", "abc", [], [1], ["a"], [1, 2, 3], {}, {"a": 1}, {"a": "a"}, {"b": None}, {"a": "ab", "b": 2}, {"c": []}]  # fmt: skip

@@ -545,6 +545,23 @@ PLANTS: dict[str, tuple[Plant, str, str]] = {
         lambda d: schema_of(d, "TextDocument")["properties"]["text"].update(frobnicate=1),
         "frobnicate", "POST /rerank request documents[].text",
     ),
+    **{
+        f"a keyword that nobody knows of {name}": (
+            lambda d, part=part: part(d).update(frobnicate=1), "frobnicate", place
+        )
+        for name, part, place in (
+            ("the document", lambda d: d, "document"),
+            ("a server", lambda d: d["servers"][0], "server https://openrouter.ai/api/v1"),
+            ("a path", lambda d: d["paths"]["/rerank"], "POST /rerank"),
+            ("an operation", rerank, "POST /rerank"),
+            ("a parameter", lambda d: parameter(d, "limit"), "GET /models query limit"),
+            ("a body", lambda d: rerank(d)["requestBody"], "POST /rerank request"),
+            ("a media type", lambda d: rerank(d)["requestBody"]["content"]["application/json"], "POST /rerank request"),
+            ("an answer", lambda d: rerank(d)["responses"]["200"], "POST /rerank 200"),
+            ("a header", lambda d: rerank(d)["responses"]["429"]["headers"]["Retry-After"], "POST /rerank 429 header Retry-After"),
+            ("a security scheme", lambda d: d["components"]["securitySchemes"]["apiKey"], "* security"),
+        )
+    },
     "a note in one form": (
         lambda d: schema_of(d, "TextDocument")["properties"]["text"].update(deprecated=True),
         "deprecated", "POST /rerank request documents[].text",
@@ -577,7 +594,7 @@ def test_difference_is_named(name: str):
     plant, kind, place = PLANTS[name]
     document = deepcopy(FEW[1])
     plant(document)
-    path = place.split(" ")[1]
+    path = place.partition(" ")[2].partition(" ")[0]
     planted = differences(document, FEW[0], path if path in ("/rerank", "/models") else None)
     assert run.differences(planted)
     for one in run.differences(planted):

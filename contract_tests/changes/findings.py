@@ -15,23 +15,13 @@ from changes.sentences import (
     name_change,
     name_location,
 )
-from compare.data import Change, changes, is_equal, referenced, used_components
+from compare.data import COMPARED, SERIALIZATION, Change, changes, is_equal, referenced, used_components
 from compare.descriptions import ABSENT, NONE
 from compare.differences import Comparison, Difference, compare
 from compare.documents import decode_reference, join_pointer, split_pointer
 from compare.locations import Location, root
 from compare.operations import read_api
 from compare.schemas import EXPANDED, LISTS, NOTES, PROVED, is_free
-
-COMPARED = {
-    "$ref", "allowEmptyValue", "allowReserved", "callbacks", "content", "deprecated", "encoding", "explode", "flows", "headers",
-    "in", "name", "operationId", "parameters", "paths", "requestBody", "required", "responses", "schema", "scheme", "security",
-    "securitySchemes", "servers", "style", "type", "url", "authorizationUrl", "openIdConnectUrl", "refreshUrl", "tokenUrl",
-}  # fmt: skip
-"""Keywords outside of schemas that the comparison reads; without a difference, they mean the same."""
-SERIALIZATION = {"allowEmptyValue", "allowReserved", "content", "explode", "schema", "style"}
-"""Keywords of a parameter or a header that share one difference of meaning."""
-
 
 PARTS = {"body", "explode", "header", "media type", "parameter", "security", "status", "written"}
 """Kinds of difference in parts of an operation, with their own decisions."""
@@ -102,6 +92,8 @@ def decide(one: Difference) -> list[str]:  # noqa: C901, PLR0911 - one for each 
     direction = one.place.direction
     is_new, is_gone = (value in (ABSENT, NONE) for value in one.values)
     became = "added" if is_new else "removed" if is_gone else "changed"
+    if one.effect == "unknown":
+        return ["unknown"]
     match one.kind:
         case "callback":
             return ["unknown"]
@@ -119,8 +111,6 @@ def decide(one: Difference) -> list[str]:  # noqa: C901, PLR0911 - one for each 
             return ["documentation"]
         case "field":
             return _decide_field(one, direction, became)
-    if one.effect == "unknown":
-        return ["unknown"]
     if direction == "both":
         return [f"both.{one.effect if one.effect != 'same' else 'unlike'}"]
     if one.kind in PARTS or (one.kind == "required" and _is_header(one)):

@@ -16,13 +16,13 @@ LONGEST = 60  # characters of a value that a sentence quotes
 
 def describe_places(places: Sequence[Place], one: Difference) -> str:
     """Describe the places of a difference, as "`top_n` in the request of `POST /rerank`"."""
+    for words in (places[0].operation, places[0].part):
+        if words == "document":
+            return "the document"
+        if words.startswith("server "):
+            return f"the server `{words.removeprefix('server ')}`"
     operations = join([f"`{name}`" for name in sorted({place.operation for place in places})])
-    match one.kind:
-        case "server":
-            return f"The server `{one.values[1] if one.values[0] == ABSENT else one.values[0]}`"
-        case "operation" | "security" | "operationId":
-            return operations
-    if not places[0].part:
+    if not places[0].part or one.kind in ("operation", "security", "operationId"):
         return operations
     parts = join(describe_parts([place.part for place in places]))
     fields = join(sorted({f"`{place.path}`" for place in places if place.path}))
@@ -37,6 +37,8 @@ def describe_parts(parts: Iterable[str]) -> list[str]:
         match part.split(" "):
             case ["callback", name, *_]:
                 found[f"the callback `{name}`"] = None
+            case ["security", *_]:
+                found["the security"] = None
             case ["request", *media]:
                 found[f"the request{f' as `{media[0]}`' if media else ''}"] = None
             case [("query" | "path" | "header" | "cookie") as place, *name]:

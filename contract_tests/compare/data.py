@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from compare.documents import Document, decode_reference, join_pointer, split_pointer
+from compare.documents import METHODS, Document, decode_reference, join_pointer, split_pointer
 from compare.locations import Location, references
 from compare.operations import Api, Operation
 from compare.schemas import LISTS, MAPS, SINGLES
@@ -16,6 +16,16 @@ PROSE = {
     "info", "license", "links", "openapi", "scopes", "summary", "tags", "termsOfService", "title",
 }  # fmt: skip
 """Keywords that change nothing on the wire."""
+COMPARED = {
+    "$ref", "allowEmptyValue", "allowReserved", "callbacks", "content", "deprecated", "encoding", "explode", "flows", "headers",
+    "in", "name", "operationId", "parameters", "paths", "requestBody", "required", "responses", "schema", "scheme", "security",
+    "securitySchemes", "servers", "style", "type", "url", "authorizationUrl", "openIdConnectUrl", "refreshUrl", "tokenUrl",
+}  # fmt: skip
+"""Keywords outside of schemas that the comparison reads; without a difference, they mean the same."""
+SERIALIZATION = {"allowEmptyValue", "allowReserved", "content", "explode", "schema", "style"}
+"""Keywords of a parameter or a header that share one difference of meaning."""
+CONTAINERS = {"components", "paths", "variables", "webhooks", *METHODS}
+"""Keywords whose parts are compared one by one."""
 NAMED_SCHEMAS = MAPS | {"$defs", "definitions", "schemas"}
 NAMES = NAMED_SCHEMAS | {
     "callbacks", "content", "dependentRequired", "encoding", "flows", "headers", "mapping", "parameters", "pathItems",
@@ -98,6 +108,13 @@ def scan(path: list[str]) -> Iterator[tuple[str, bool, bool]]:
 def is_prose(keyword: str) -> bool:
     """Return True if a keyword changes nothing on the wire."""
     return keyword in PROSE or keyword.startswith("x-")
+
+
+def unknown_keywords(at: Location) -> dict[str, Location]:
+    """Return the keywords of an object outside of schemas that the comparison does not know."""
+    known = COMPARED | SERIALIZATION | CONTAINERS
+    names = [name for name in at.mapping() if name not in known and not is_prose(name)]
+    return {name: at.child(name) for name in names}
 
 
 def changes(old: Location, new: Location) -> Iterator[Change]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from jsonschema_rs.canonical import CanonicalizationError, Containment
 
+from compare.data import unknown_keywords
 from compare.descriptions import (
     ABSENT,
     ANYTHING,
@@ -263,12 +264,27 @@ class _Comparer:
         parts = each(lambda at: at.keyword(kind), around)
         self.note(Difference(kind, place, values, parts, around, "wider" if flags[0] else "narrower"))
 
+    def unknown(self, place: Place, pair: Pair[Location]) -> None:
+        """Compare the keywords of an object that nothing else compares."""
+        for name, parts in aligned(each(unknown_keywords, pair)):
+            words = shorten_pair(each(lambda at: json_key(at.value) if at else NONE, parts))
+            self.note(Difference(name, place, words, parts, pair, "unknown"))
+
     def apis(self, pair: Pair[Api]) -> None:
         """Compare servers and operations."""
         tops = each(lambda api: root(api.document), pair)
+        self.unknown(Place("document"), tops)
         for url, servers in aligned(each(lambda api: api.servers, pair)):
-            self.presence("server", Place(f"server {url}"), servers, tops)
+            self.server(Place(f"server {url}"), servers, tops)
         self.operations(None, each(lambda api: api.operations, pair), tops)
+
+    def server(self, place: Place, pair: Pair[Location | None], around: Pair[Location]) -> None:
+        """Compare a server."""
+        left, right = pair
+        if left and right:
+            self.unknown(place, (left, right))
+        else:
+            self.presence("server", place, pair, around)
 
     def operations(
         self, holder: Place | None, pair: Pair[Mapping[str, Operation]], around: Pair[Location]
@@ -285,6 +301,8 @@ class _Comparer:
     def operation(self, place: Place, pair: Pair[Operation]) -> None:
         """Compare an operation that both sides have."""
         around, request = each(lambda one: one.at, pair), place.within("request")
+        self.unknown(place, each(lambda one: one.path, pair))
+        self.unknown(place, around)
         self.security(place.within("security"), each(lambda one: one.security, pair), around)
         self.flag("deprecated", place, each(lambda one: one.deprecated, pair), around, ("true", NONE))
         ids = each(lambda one: one.operation_id or NONE, pair)
@@ -293,10 +311,11 @@ class _Comparer:
         if pair[0].servers or pair[1].servers:
             inherited = each(lambda one: one.servers or read_servers(root(one.at.document)), pair)
             for url, servers in aligned(inherited):
-                self.presence("server", place.within(f"server {url}"), servers, around)
+                self.server(place.within(f"server {url}"), servers, around)
         self.values("parameter", place, each(lambda one: one.parameters, pair), around)
         left, right = each(lambda one: one.body, pair)
         if left and right:
+            self.unknown(request, (left, right))
             self.flag("required", request, each(lambda one: one.body_required, pair), (left, right), PRESENCE)
             self.media(request, each(lambda one: one.media, pair), (left, right))
         else:
@@ -330,10 +349,14 @@ class _Comparer:
         if parts[0] and parts[1] and parts[0].value == parts[1].value:  # the schemes themselves differ
             parts = _only(pair[0], pair[1]), _only(pair[1], pair[0])
         self.note(Difference("security", place, values, parts, around, effect))
+        for _, (left, right) in aligned(each(lambda one: one.schemes, pair)):
+            if left and right:
+                self.unknown(place, (left, right))
 
     def status(self, place: Place, pair: Pair[Status]) -> None:
         """Compare a response that both sides have."""
         around = each(lambda one: one.at, pair)
+        self.unknown(place, around)
         self.values("header", place, each(lambda one: one.headers, pair), around)
         self.media(place, each(lambda one: one.media, pair), around)
 
@@ -354,6 +377,7 @@ class _Comparer:
     def value(self, place: Place, pair: Pair[Value]) -> None:
         """Compare a parameter or a header that both sides have."""
         at, nodes = each(lambda one: one.at, pair), each(lambda one: node_of(one.schema), pair)
+        self.unknown(place, at)
         self.flag("required", place, each(lambda one: one.required, pair), at, PRESENCE)
         self.flag("deprecated", place, each(lambda one: one.deprecated, pair), at, ("true", NONE))
         parts = serialization_parts(at)
@@ -373,6 +397,7 @@ class _Comparer:
         for name, (left, right) in aligned(pair):
             if left and right:
                 within, at = place if name == JSON else place.within(name), (left.at, right.at)
+                self.unknown(within, at)
                 encodings = left.encoding, right.encoding
                 words = shorten_pair(each(lambda one: json_key(one.value) if one else NONE, encodings))
                 self.note(Difference("encoding", within, words, encodings, at, "unlike"))

@@ -66,6 +66,8 @@ class Operation:
     """One operation of a document."""
 
     at: Location
+    path: Location
+    """The path item, which other operations share."""
     operation_id: str
     parameters: Mapping[str, Value]
     """The parameters by place and name, such as `query limit`."""
@@ -166,6 +168,7 @@ def _read_operation(item: Location, method: str, parents: frozenset[str]) -> Ope
     }
     return Operation(
         at=at,
+        path=item,
         operation_id=str(at.mapping().get("operationId", "")),
         parameters=parameters,
         body=body,

@@ -23,7 +23,7 @@ from typing import (
 )
 
 import msgspec
-from attrs import fields
+from attrs import NOTHING, fields
 
 from openrouter_rerank.arguments import hint, nearest
 from openrouter_rerank.checks import LONGEST_TIME, as_float, positive, shown
@@ -405,6 +405,8 @@ def _encoded(
 
 
 _ATTRIBUTES = {attribute.name for attribute in fields(RerankRequest) if attribute.init}
+REQUIRED = frozenset(attribute.name for attribute in fields(RerankRequest) if attribute.default is NOTHING)
+"""The fields that the contract requires."""
 
 
 def _canonical(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> bytes:
@@ -420,7 +422,15 @@ def _canonical(query: object, wire: list[Any], arguments: Mapping[str, Any]) -> 
     if (extra := _extra(arguments, {name: name for name in _CHECKED})) or NAMES:
         given = {NAMES.get(name, name): value for name, value in given.items()} | extra
         further = {name: given.pop(name) for name in given.keys() - _ATTRIBUTES}
-    request = RerankRequest(query=_string("query", query), documents=wire, **given)
+    given |= {"query": _string("query", query), "documents": wire}
+    if missing := REQUIRED - given.keys():
+        if wire:
+            message = (
+                f"{min(missing)} is required by the API; pass it to rerank(), or to Reranker() for all calls"
+            )
+            raise ValueError(message)
+        given |= dict.fromkeys(missing)  # a client's options may lack what each call passes
+    request = RerankRequest(**given)
     request.additional_properties.update(further)
     return cast(bytes, create_rerank.get_kwargs(body=request)["content"])
 

@@ -27,7 +27,16 @@ from openrouter_rerank.redaction import (
     secrets_in_headers,
     secrets_in_url,
 )
-from openrouter_rerank.request import body, check_options, mapping, score, seconds, whole_number, with_options
+from openrouter_rerank.request import (
+    REQUIRED,
+    body,
+    check_options,
+    mapping,
+    score,
+    seconds,
+    whole_number,
+    with_options,
+)
 from openrouter_rerank.retries import Retries
 from openrouter_rerank.version import VERSION
 from openrouter_rerank_api.api.models import list_models
@@ -40,7 +49,7 @@ if TYPE_CHECKING:
     from openrouter_rerank.dialects.codec import Codec
     from openrouter_rerank.protocols import Cache
 
-_EMPTY = RerankRequest(model="", query="", documents=[])
+_EMPTY = RerankRequest(**cast(Any, dict.fromkeys(REQUIRED, "")))
 RANKING_PATH: str = create_rerank.get_kwargs(body=_EMPTY)["url"]
 LIST_PATH: str = list_models.get_kwargs()["url"]
 

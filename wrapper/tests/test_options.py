@@ -24,6 +24,7 @@ from openrouter_rerank import (
     split_by_words,
 )
 from openrouter_rerank.bulk import RerankRequest
+from openrouter_rerank.request import REQUIRED
 from openrouter_rerank.testing import (
     AsyncFakeReranker,
     FakeAnswer,
@@ -134,6 +135,18 @@ def test_a_misspelt_option_is_refused(use: Callable[[], object], message: str) -
     assert message in str(caught.value)
     assert "_Base" not in str(caught.value)
     assert "__init__" not in str(caught.value)
+
+
+def test_a_field_that_the_contract_comes_to_require(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be an option of the client or of a call; without it nothing is sent."""
+    monkeypatch.setattr("openrouter_rerank.request.REQUIRED", REQUIRED | {"user"})
+    assert body(user="jo")["user"] == "jo"
+    assert body({"user": "jo"})["user"] == "jo"
+    assert body(extra_body={"user": "jo"})["user"] == "jo"
+    with pytest.raises(
+        ValueError, match=r"^user is required by the API; pass it to rerank\(\), or to Reranker"
+    ):
+        body()
 
 
 def test_a_misspelt_secret_is_in_no_frame() -> None:
