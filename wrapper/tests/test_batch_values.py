@@ -841,11 +841,15 @@ def test_rows_without_documents_cost_nothing(tmp_path: Path):
 
 def test_only_nulls_of_documents_are_left_out(tmp_path: Path):
     """Fields that are null, of any name, are not sent; empty texts are."""
-    documents = [{"text": "", "image": "https://a.example/x.png"}, {"text": "x", "image": None, "note": None}]
+    documents: list[Any] = [
+        {"text": "", "image": "https://a.example/x.png"},
+        {"text": "x", "image": None, "note": None},
+        "",
+    ]
     source = written(tmp_path / "in.jsonl", [{"query": "q", "documents": documents}])
     with serving(ranking) as server:
         assert rerank(source, tmp_path / "out.jsonl", "--base-url", server.url).exit_code == 0
-        assert server.requests[0].json["documents"] == [documents[0], {"text": "x"}]
+        assert server.requests[0].json["documents"] == [documents[0], {"text": "x"}, ""]
 
 
 def test_a_lack_of_room_is_told_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
