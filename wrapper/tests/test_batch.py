@@ -1067,6 +1067,11 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
         [],
         "document 0 has neither text nor image",
     ),
+    "an empty document of one's own": (
+        _file("in.jsonl", '{"query": "q", "documents": [{"a": null}]}'),
+        ["--text-field", "x"],
+        "document 0 has no field 'x', only nothing; name the right field",
+    ),
     "too few labels": (
         _file("in.jsonl", '{"query": "q", "documents": ["a"], "relevance": []}'),
         [],
