@@ -28,6 +28,7 @@ from changes.run import main
 from changes.versions import Version
 from compare.documents import CannotReadError, join_pointer, parse
 from compare.locations import Location, root
+from compare.operations import read_api
 from compare.schemas import Schemas, node_of, relate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -1121,6 +1122,51 @@ def test_a_url_that_answers_a_page_is_told(ran):
         code, _, err = ran(url)
     assert code == 2
     assert "is a web page: name the file behind it" in err
+
+
+# How a parameter is read.
+
+WRITTEN: dict[str, tuple[Json, str, bool, str | None]] = {
+    "a schema": ({"schema": TEXT}, "form", True, "/schema"),
+    "a schema of another style": (
+        {"schema": TEXT, "style": "pipeDelimited"},
+        "pipeDelimited",
+        False,
+        "/schema",
+    ),
+    "a schema, and a content that it rules out": (
+        {"schema": TEXT, "content": {"application/json": {"schema": {"type": "integer"}}}},
+        "form",
+        True,
+        "/schema",
+    ),
+    "content": (
+        {"content": {"application/json": {"schema": TEXT}}},
+        "application/json",
+        False,
+        "/content/application~1json/schema",
+    ),
+    "neither": ({}, "form", True, None),
+    "neither, with another style": (
+        {"style": "spaceDelimited", "explode": True},
+        "spaceDelimited",
+        True,
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRITTEN)
+def test_the_form_of_a_parameter(case):
+    """A parameter is written by its style unless it has only a content, which has a media type in place of a style."""
+    raw, serialization, explode, pointer = WRITTEN[case]
+    written = {
+        "openapi": "3.1.0",
+        "paths": {"/x": {"get": {"parameters": [{"in": "query", "name": "q", **raw}], "responses": {}}}},
+    }
+    read = read_api(parse("a", json.dumps(written).encode())).operations["GET /x"].parameters["query q"]
+    assert (read.serialization, read.explode) == (serialization, explode)
+    assert (read.schema.pointer if read.schema else None) == (pointer and f"{read.at.pointer}{pointer}")
 
 
 # This project.

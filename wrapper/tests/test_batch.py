@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from openrouter_rerank.bulk import batch as jobs
-from openrouter_rerank.bulk.job import FORMATS, BadBatch, Batch
+from openrouter_rerank.bulk import journal as journals
+from openrouter_rerank.bulk.job import FORMATS, PLACE, BadBatch, Batch
 from openrouter_rerank.bulk.journal import FinishedRow, Journal, opened
 from openrouter_rerank.bulk.many import Progress
 from openrouter_rerank.cli import batch
@@ -227,6 +229,207 @@ def test_a_journal_cut_anywhere(tmp_path: Path):
                     assert 1 in journal
 
 
+def job_of(tmp_path: Path, number: int = 3, **options: Any) -> Batch:
+    """Return a job of these rows into out.jsonl."""
+    source = written(tmp_path / "in.jsonl", rows(number))
+    target = tmp_path / "out.jsonl"
+    return Batch(source=source, target=target, input_format="jsonl", output_format="jsonl", **options)
+
+
+def test_a_journal_damaged_anywhere(tmp_path: Path):
+    """A line of which any byte is another one is not a finished row."""
+    job = job_of(tmp_path)
+    found = jobs.survey(job)
+    with opened(job, found, restart=False) as journal:
+        journal.record(FinishedRow(1, [(0, 0.5)]))
+    whole = job.journal.read_bytes()
+    for place in range(whole.index(b"\n") + 1, len(whole)):
+        for byte in {0, ord("x"), whole[place] ^ 1}:
+            job.journal.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
+            with opened(job, found, restart=False) as journal:
+                assert (journal.done, 1 in journal) == (0, False)
+
+
+def test_a_damaged_header_needs_restart(tmp_path: Path):
+    """A journal whose header is damaged may be of another job, and is only deleted on demand."""
+    job = job_of(tmp_path)
+    found = jobs.survey(job)
+    with opened(job, found, restart=False) as journal:
+        journal.record(FinishedRow(1, [(0, 0.5)]))
+    whole = job.journal.read_bytes()
+    damaged = b"0" * 8 + whole[8:]
+    job.journal.write_bytes(damaged)
+    with (
+        pytest.raises(BadBatch, match="it is not a journal of this version; remove it"),
+        opened(job, found, restart=False),
+    ):
+        pass
+    assert job.journal.read_bytes() == damaged
+    with opened(job, found, restart=True) as journal:
+        assert journal.done == 0
+    assert job.journal.read_bytes() == whole[: whole.index(b"\n") + 1]
+
+
+def test_a_header_of_a_replacing_job_cut_anywhere(tmp_path: Path):
+    """Without its header, a job that replaces OUT has not begun: OUT is not overwritten without --restart."""
+    job = job_of(tmp_path)
+    found = jobs.survey(job)
+    job.target.write_text("mine")
+    with opened(job, found, restart=True) as journal:
+        assert journal.replaces
+    header = job.journal.read_bytes()
+    for size in range(len(header)):
+        job.journal.write_bytes(header[:size])
+        with pytest.raises(BadBatch, match="it already exists"), opened(job, found, restart=False):
+            pass
+        assert job.journal.read_bytes() == header[:size]
+        with opened(job, found, restart=True):
+            assert job.journal.read_bytes() == header
+    assert job.target.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.failed.jsonl"])
+def test_a_refused_job_leaves_no_journal(tmp_path: Path, name: str):
+    """The next command is refused for the same reason as the first, and not for a journal that it left."""
+    job = job_of(tmp_path)
+    (tmp_path / name).write_text("mine")
+    refused(rerank(job.source, job.target, "--local"), 2, f"{name}: it already exists, without an unfinished")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", name]
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"query_column": "id"}, {}),
+        ({}, {"query_column": "id"}),
+        ({"documents_column": "id"}, {}),
+        ({"text_field": "x"}, {"text_field": "y"}),
+        ({"chunk": (3, 1)}, {"chunk": (3, 2)}),
+        ({"options": {"model": "m"}}, {"options": {}}),
+        ({"options": {}}, {"options": {"model": "m"}}),
+    ],
+)
+def test_each_option_of_a_job_is_compared(tmp_path: Path, before: dict[str, Any], now: dict[str, Any]):
+    """A journal of a job with another value of an option that determines rankings is refused, and kept."""
+    first, second = job_of(tmp_path, **before), job_of(tmp_path, **now)
+    found = jobs.survey(job_of(tmp_path))
+    with opened(first, found, restart=False) as journal:
+        journal.record(FinishedRow(0, [(0, 0.5)]))
+    name = next(iter({**before, **now}))
+    with (
+        pytest.raises(BadBatch, match=f"other options: {'model' if name == 'options' else name} was "),
+        opened(second, found, restart=False),
+    ):
+        pass
+    with opened(first, found, restart=False) as journal:
+        assert journal.done == 1
+
+
+def test_restart_deletes_the_finished_rows(tmp_path: Path):
+    """A row that was finished before --restart does not come back when the new run is interrupted."""
+    job = job_of(tmp_path)
+    found = jobs.survey(job)
+    with opened(job, found, restart=False) as journal:
+        for row in range(3):
+            journal.record(FinishedRow(row, [(0, 0.5)]))
+    with opened(job, found, restart=True) as journal:
+        journal.record(FinishedRow(2, [(0, 0.5)]))
+    with opened(job, found, restart=False) as journal:
+        assert [row for row in range(3) if row in journal] == [2]
+
+
+def test_the_sums_of_a_journal(tmp_path: Path):
+    """Costs are added as decimals; the sums are the same after the journal was loaded again."""
+    job = job_of(tmp_path, 7)
+    found = jobs.survey(job)
+    kept = [
+        FinishedRow(0, [(0, 0.5)], cost=0.1),
+        FinishedRow(1, [(0, 0.5)], cost=0.4, unranked=2),
+        FinishedRow(2, [(0, 0.5)], cost=0.1, unranked=1),
+        FinishedRow(3, [(0, 0.5)]),
+        FinishedRow(4, error={"type": "A", "message": "first", "status": None}),
+        FinishedRow(5, error={"type": "A", "message": "second", "status": None}),
+        FinishedRow(6, error={"type": "B", "message": "third", "status": None}),
+    ]
+    with opened(job, found, restart=False) as first:
+        for row in kept:
+            first.record(row)
+    with opened(job, found, restart=False) as second:
+        pass
+    for journal in (first, second):
+        assert (journal.done, journal.failed, journal.unknown) == (7, 3, 1)
+        assert (journal.spent, journal.largest) == (Decimal("0.6"), Decimal("0.4"))
+        assert (journal.unranked, journal.unranked_rows) == (3, 2)
+        assert journal.failures == {"A": 2, "B": 1}
+        assert journal.messages == {"A": "first", "B": "third"}
+
+
+def test_a_journal_is_flushed_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The journal is flushed to the disk when more than a second has passed since the last time, and at no other row."""
+    now, synced = [0.0], list[float]()
+    job = job_of(tmp_path, 6)
+    found = jobs.survey(job)
+    with opened(job, found, restart=False) as journal:
+        monkeypatch.setattr(os, "fsync", lambda _: synced.append(now[0]))
+        monkeypatch.setattr(time, "monotonic", lambda: now[0])
+        journal.sync()
+        for row, moment in enumerate((0.5, 1.0, 1.5, 2.0, 2.5, 2.75)):
+            now[0] = moment
+            journal.record(FinishedRow(row))
+    assert synced == [0.0, 1.5, 2.75]
+
+
+def test_rows_are_recorded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """While a thread writes a row, no other one writes at the same place."""
+    job = job_of(tmp_path, 40)
+    found = jobs.survey(job)
+    write, inside, most = os.write, [0], [0]
+
+    def slowly(number: int, content: Any) -> int:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0)  # let other threads run
+        size = write(number, content[: len(content) // 2 + 1])
+        inside[0] -= 1
+        return size
+
+    with opened(job, found, restart=False) as journal:
+        monkeypatch.setattr(os, "write", slowly)
+        threads = [threading.Thread(target=journal.record, args=[FinishedRow(row)]) for row in range(40)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        monkeypatch.undo()
+    with opened(job, found, restart=False) as journal:
+        assert (journal.done, most[0]) == (40, 1)
+
+
+@posix
+@pytest.mark.parametrize("again", [False, True])
+def test_a_journal_that_vanishes_before_it_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+):
+    """A file that another run deletes, or replaces, between opening and locking is opened again."""
+    job = job_of(tmp_path)
+    found = jobs.survey(job)
+    lock, calls = journals._lock, [0]
+
+    def late(number: int) -> None:
+        calls[0] += 1
+        if calls[0] == 1:
+            job.journal.unlink()
+            if again:
+                job.journal.write_bytes(b"")
+        lock(number)
+
+    monkeypatch.setattr(journals, "_lock", late)
+    with opened(job, found, restart=False) as journal:
+        journal.record(FinishedRow(0))
+    with opened(job, found, restart=False) as journal:
+        assert (journal.done, calls[0]) == (1, 3)
+
+
 def test_a_damaged_line_and_all_after_it_are_ranked_again(tmp_path: Path):
     """A line whose checksum is wrong is no finished row, and the message says what was cut off."""
     source, target = written(tmp_path / "in.jsonl", rows(3)), tmp_path / "out.jsonl"
@@ -413,6 +616,33 @@ def test_a_number_that_is_not_finite(tmp_path: Path, option: str, number: str):
         option,
         f"{number} is not a finite",
     )
+
+
+@pytest.mark.parametrize("without", ["", "out.jsonl", "out.jsonl.failed.jsonl"])
+def test_the_files_of_a_killed_run_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: str
+):
+    """A run that was killed while it moved its files is finished by the next one, and nothing is ranked again."""
+    source, target = written(tmp_path / "in.jsonl", rows(3)), tmp_path / "out.jsonl"
+
+    def picky(request: Sent) -> Script:
+        fails = request.json["query"] == "q1"
+        yield answer(400, envelope(400, "no")) if fails else honest(request)
+
+    with serving(picky) as server:
+        command = (source, target, "--base-url", server.url)
+        with monkeypatch.context() as killed:
+            killed.setattr(Journal, "remove", lambda _: None)
+            assert rerank(*command).exit_code == 1
+        if without:
+            (tmp_path / without).unlink()
+        result = rerank(*command)
+        assert len(server.requests) == 3
+    assert result.exit_code == 1
+    assert "3 of 3 rows are finished, 1 of them failed" in result.stderr
+    assert [row["id"] for row in lines(target)] == [0, 2]
+    assert [row["id"] for row in lines(tmp_path / "out.jsonl.failed.jsonl")] == [1]
+    assert not target.with_name("out.jsonl.part").exists()
 
 
 def test_only_the_same_job_is_taken_up(tmp_path: Path):
@@ -655,7 +885,7 @@ def test_from_each_format_to_each(tmp_path: Path):
     kept = tmp_path / "kept.parquet"
     assert rerank(sources["parquet"], kept, "--local", "--keep-documents", "--prefix", "r_").exit_code == 0
     assert parquet.read_table(kept).to_pylist()[0]["documents"] == ["red", "blue sky", "é"]
-    assert "r_ranking" in parquet.read_table(kept).column_names
+    assert set(parquet.read_table(kept).to_pylist()[0]["r_ranking"][0]) == set(PLACE)
 
 
 def test_labels(tmp_path: Path):
@@ -673,12 +903,47 @@ def test_labels(tmp_path: Path):
     told = re.search(r"2 rows with labels: before (.*); after (.*)\n", result.stderr)
     assert told is not None
     assert told.groups() == ("nDCG@10 0.5655, MRR@10 0.4167", "nDCG@10 0.7500, MRR@10 0.6667")
+    assert "rows have labels" not in result.stderr
+
+
+def test_labels_of_csv(tmp_path: Path):
+    """Labels in a cell are a JSON array; a row with an empty cell has none."""
+    pytest.importorskip("pytrec_eval", reason="the extra `batch` is not installed")
+    source = tmp_path / "in.csv"
+    source.write_text('query,documents,relevance\nblue,"[""blue"", ""red""]","[1, 0]"\nblue,"[""red""]",\n')
+    result = rerank(source, tmp_path / "out.csv", "--local")
+    assert result.exit_code == 0
+    assert "1 rows with labels: before nDCG@10 1.0000, MRR@10 1.0000; after nDCG@10 1.0000" in result.stderr
+
+
+def test_labels_of_rows_that_are_not_ranked(tmp_path: Path):
+    """Failed rows do not count, and a row without documents counts as 0."""
+    pytest.importorskip("pytrec_eval", reason="the extra `batch` is not installed")
+    labels = ([0, 0, 1], [0, 0, 1], [])
+    given = [{**row, "relevance": some} for row, some in zip(rows(3), labels, strict=True)]
+    given[2]["documents"] = []
+
+    def script(request: Sent) -> Script:
+        fails = request.json["query"] == "q1"
+        yield answer(400, envelope(400, "no")) if fails else honest(request)
+
+    with serving(script) as server:
+        result = rerank(
+            written(tmp_path / "in.jsonl", given), tmp_path / "out.jsonl", "--base-url", server.url
+        )
+
+    # By hand: the labelled document is third before and first after; each mean is over two rows.
+    assert result.exit_code == 1
+    says = "2 rows with labels: before nDCG@10 0.2500, MRR@10 0.1667; after nDCG@10 0.5000, MRR@10 0.5000"
+    assert says in result.stderr
 
 
 def test_labels_that_nothing_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Without the extra, the unused labels are reported with what to install; the job is done."""
+    """Without the extra, the rows with labels are counted, with what to install; the job is done."""
     monkeypatch.setitem(sys.modules, "pytrec_eval", None)
-    given = [{"query": "blue", "documents": ["red", "blue"], "relevance": [0, 1]}]
+    given = [
+        {"query": "blue", "documents": ["red", "blue"], "relevance": labels} for labels in ([0, 1], None)
+    ]
     result = rerank(written(tmp_path / "in.jsonl", given), tmp_path / "out.jsonl", "--local")
 
     assert (result.exit_code, (tmp_path / "out.jsonl").exists()) == (0, True)
@@ -694,6 +959,23 @@ def test_labels_beyond_ten(tmp_path: Path):
     result = rerank(written(tmp_path / "in.jsonl", given), tmp_path / "out.jsonl", "--local")
 
     assert "before nDCG@10 0.0000, MRR@10 0.0000; after nDCG@10 1.0000, MRR@10 1.0000" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ({"query": "q", "documents": ["a"], "model": 1}, ["--prefix", "x_"]),
+        ({"query": "q", "ranking": ["a"]}, ["--documents-column", "ranking"]),
+    ],
+)
+def test_columns_without_a_collision(tmp_path: Path, given: dict[str, Any], options: list[str]):
+    """A prefix, or documents that are not copied, make room for an added column."""
+    source = written(tmp_path / "in.jsonl", [given])
+    assert rerank(source, tmp_path / "out.jsonl", "--local", *options).exit_code == 0
+    (row,) = lines(tmp_path / "out.jsonl")
+    prefix = options[1] if options[0] == "--prefix" else ""
+    assert [hit["index"] for hit in row[f"{prefix}ranking"]] == [0]
+    assert row.get("model") == (1 if prefix else row["model"])
 
 
 def test_documents_of_ones_own(tmp_path: Path):
@@ -770,6 +1052,11 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
         [],
         "(column 'documents') are a string, not an array",
     ),
+    "documents in a string beside NaN": (
+        _file("in.jsonl", '{"query": "q", "documents": "[\\"a\\"]", "n": NaN}'),
+        [],
+        "(column 'documents') are a string, not an array",
+    ),
     "a document of 7": (
         _file("in.jsonl", '{"query": "q", "documents": [7]}'),
         [],
@@ -779,6 +1066,11 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
         _file("in.jsonl", '{"query": "q", "documents": [{"text": null}]}'),
         [],
         "document 0 has neither text nor image",
+    ),
+    "an empty document of one's own": (
+        _file("in.jsonl", '{"query": "q", "documents": [{"a": null}]}'),
+        ["--text-field", "x"],
+        "document 0 has no field 'x', only nothing; name the right field",
     ),
     "too few labels": (
         _file("in.jsonl", '{"query": "q", "documents": ["a"], "relevance": []}'),
@@ -790,10 +1082,33 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
         [],
         "not a list of whole numbers",
     ),
+    **{
+        f"a label of {label}": (
+            _file("in.jsonl", f'{{"query": "q", "documents": ["a"], "relevance": [{label}]}}'),
+            [],
+            "not a list of whole numbers",
+        )
+        for label in ("NaN", "Infinity", '"1"', "null")
+    },
+    "a row of a later chunk": (
+        _file("in.jsonl", GOOD * 300 + '{"query": 7, "documents": []}'),
+        [],
+        "row 301: the query",
+    ),
     "a column of that name": (
         _file("in.jsonl", '{"query": "q", "documents": [], "model": 1}'),
         [],
         "the names of added ones: model",
+    ),
+    "a column of that name with a prefix": (
+        _file("in.jsonl", '{"query": "q", "documents": [], "x_model": 1}'),
+        ["--prefix", "x_"],
+        "the names of added ones: x_model",
+    ),
+    "documents of that name that are kept": (
+        _file("in.jsonl", '{"query": "q", "ranking": []}'),
+        ["--documents-column", "ranking", "--keep-documents"],
+        "the names of added ones: ranking",
     ),
     "no such id": (_file("in.jsonl", GOOD), ["--id-column", "no"], "no column 'no'"),
     "an id to know it by": (
@@ -806,6 +1121,21 @@ BAD: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
         _file("in.csv", "query,documents\nq,a;b\n"),
         [],
         "line 2: the cell 'documents' is not JSON (a;b)",
+    ),
+    "CSV without a list": (
+        _file("in.csv", "query,documents\nq,\n"),
+        [],
+        "line 2: the cell 'documents' is not JSON ()",
+    ),
+    "CSV with a deep list": (
+        _file("in.csv", "query,documents\nq," + "[" * 100_000 + "]" * 100_000),
+        [],
+        "line 2: the cell 'documents' is not JSON",
+    ),
+    "a deep list": (
+        _file("in.jsonl", '{"query": "q", "documents": ' + "[" * 100_000 + "]" * 100_000 + "}"),
+        [],
+        "line 1: JSON that cannot be read (it is nested too deeply)",
     ),
     "CSV with too few cells": (
         _file("in.csv", "query,documents\nq\n"),
@@ -868,6 +1198,32 @@ def test_bad_options(tmp_path: Path):
     assert (tmp_path / "out.jsonl.part").read_text() == "a file of mine\n"
 
 
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--query-column",
+        "--documents-column",
+        "--text-field",
+        "--id-column",
+        "--prefix",
+        "--model",
+        "--base-url",
+        "--user",
+        "--provider",
+    ],
+)
+def test_options_that_are_not_text(tmp_path: Path, option: str, form: str):
+    """Bytes of the command line that are not UTF-8 are refused by the name of the option, before IN is read."""
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
+    source = _file("in.jsonl", "not JSON")(tmp_path)
+    value = '{"only": ["a\udcff"]}' if option == "--provider" else "a\udcff"
+    result = rerank(source, tmp_path / f"out.{form}", "--local", option, value)
+    refused(result, 2, f"{option}: '\\udcff' is a lone surrogate, which is not a character; pass UTF-8")
+    assert list(tmp_path.iterdir()) == [source]
+
+
 def test_an_input_that_changes_meanwhile(tmp_path: Path):
     """Rows that came, went or became none while it was ranked make no output: it is told, and what is finished is kept."""
     source = written(tmp_path / "in.jsonl", rows(3))
@@ -883,6 +1239,87 @@ def test_an_input_that_changes_meanwhile(tmp_path: Path):
         with pytest.raises(BadBatch, match="has changed since it was read"):
             jobs.finish(job, found, journal)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl.part"]
+
+
+def test_an_input_that_changes_while_the_output_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An output of two versions of IN is not moved to its name."""
+    source, flushed = written(tmp_path / "in.jsonl", rows(3)), jobs.flushed
+
+    def changing(file: Any) -> None:
+        flushed(file)
+        written(source, rows(4))
+
+    monkeypatch.setattr(jobs, "flushed", changing)
+    result = rerank(source, tmp_path / "out.jsonl", "--local")
+    refused(result, 2, "in.jsonl: it has changed since it was read; restore it")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl.part"]
+
+
+@posix
+def test_the_output_is_on_the_disk_before_the_journal_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Each file is flushed to the disk before it gets its name, and then its directory, while the journal is there."""
+    source, target = written(tmp_path / "in.jsonl", rows(2)), tmp_path / "out.jsonl"
+    failed, journal = target.with_name("out.jsonl.failed.jsonl"), target.with_name("out.jsonl.part")
+    sync, synced = os.fsync, list[tuple[int, bool, bool, bool]]()
+
+    def recording(number: int) -> None:
+        sync(number)
+        synced.append((os.fstat(number).st_ino, failed.exists(), target.exists(), journal.exists()))
+
+    def picky(request: Sent) -> Script:
+        fails = request.json["query"] == "q1"
+        yield answer(400, envelope(400, "no")) if fails else honest(request)
+
+    monkeypatch.setattr(os, "fsync", recording)
+    with serving(picky) as server:
+        assert rerank(source, target, "--base-url", server.url).exit_code == 1
+    assert (target.stat().st_ino, False, False, True) in synced
+    assert (failed.stat().st_ino, False, False, True) in synced
+    assert synced[-1] == (tmp_path.stat().st_ino, True, True, True)
+
+
+@posix
+def test_failed_rows_get_their_name_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The output is the last file that gets its name, as it is the sign that a job is complete."""
+    source, target = written(tmp_path / "in.jsonl", rows(1)), tmp_path / "out.jsonl"
+    order: list[str] = []
+    replace = Path.replace
+
+    def recording(path: Path, other: Path) -> Path:
+        order.append(other.name)
+        return replace(path, other)
+
+    monkeypatch.setattr(Path, "replace", recording)
+    with serving(lambda _: iter([answer(400, envelope(400, "no"))])) as server:
+        assert rerank(source, target, "--base-url", server.url).exit_code == 1
+    assert order == ["out.jsonl.failed.jsonl", "out.jsonl"]
+
+
+def test_top_n(tmp_path: Path):
+    """--top-n is sent with each row, and limits its ranking."""
+    source = written(tmp_path / "in.jsonl", rows(2))
+    with slow(0) as server:
+        assert rerank(source, tmp_path / "out.jsonl", "-n", 2, "--base-url", server.url).exit_code == 0
+        assert [request.json["top_n"] for request in server.requests] == [2, 2]
+    assert [len(row["ranking"]) for row in lines(tmp_path / "out.jsonl")] == [2, 2]
+
+
+def test_a_journal_of_an_older_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A field of a hit that the journal does not have is null in the output."""
+    job = Batch(
+        source=written(tmp_path / "in.jsonl", rows(1)),
+        target=tmp_path / "out.jsonl",
+        input_format="jsonl",
+        output_format="jsonl",
+    )
+    found = jobs.survey(job)
+    with opened(job, found, restart=False) as journal:
+        journal.record(FinishedRow(0, [(2, 0.5)]))
+        monkeypatch.setattr(jobs, "PLACE", ("index", "score", "new"))
+        jobs.finish(job, found, journal)
+    assert lines(job.target)[0]["ranking"] == [{"index": 2, "score": 0.5, "new": None}]
 
 
 def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path):

@@ -6,11 +6,13 @@ import base64
 import csv
 import io
 import os
+import re
 import shutil
 import stat
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +20,23 @@ from typing import Any, NamedTuple
 import pytest
 
 from openrouter_rerank.bulk import batch as jobs
-from openrouter_rerank.bulk.job import FORMATS, Batch
+from openrouter_rerank.bulk import parquet as reader
+from openrouter_rerank.bulk import paths, tables
+from openrouter_rerank.bulk.files import BadFile
+from openrouter_rerank.bulk.job import (
+    COLUMNS,
+    FORMATS,
+    INPUT_FORMATS,
+    RESULTS,
+    BadBatch,
+    Batch,
+    BatchError,
+    Survey,
+    Unwritable,
+)
 from openrouter_rerank.bulk.journal import FinishedRow, opened
 from openrouter_rerank.bulk.many import Result as Ranked
-from openrouter_rerank.bulk.tables import input_format
+from openrouter_rerank.bulk.tables import Chunk, input_format, json_line, output_format, writer
 from openrouter_rerank.ranking import Hit, Ranking, Usage
 from openrouter_rerank.testing import Request as Sent
 from openrouter_rerank.testing import Script, answer, envelope, honest, serving
@@ -101,6 +116,14 @@ KINDS: dict[str, Kind] = {
         ["PT0.000000001S", "-PT1.5S"],
         ["PT0.000000001S", "-PT1.5S"],
     ),
+    "durations in milliseconds": Kind(
+        _array([1_001, 90_000], arrow.duration("ms")), ["PT1.001S", "PT90S"], ["PT1.001S", "PT90S"]
+    ),
+    "durations in microseconds": Kind(
+        _array([1_000_001, 5], arrow.duration("us")),
+        ["PT1.000001S", "PT0.000005S"],
+        ["PT1.000001S", "PT0.000005S"],
+    ),
     "seconds": Kind(_array([5, None], arrow.duration("s")), ["PT5S", None], ["PT5S", ""]),
     "decimals": Kind(_array([Decimal("1.50"), None], arrow.decimal128(30, 2)), ["1.50", None], ["1.50", ""]),
     "bytes": Kind(_array([b"\0\xff", b""]), ["AP8=", ""], ["AP8=", ""]),
@@ -132,6 +155,13 @@ KINDS: dict[str, Kind] = {
         ["78787878-7878-7878-7878-787878787878"] * 2,
     ),
     "nothing": Kind(arrow.nulls(2), [None, None], ["", ""]),
+    "booleans of eight bits": Kind(
+        arrow.ExtensionArray.from_storage(arrow.bool8(), _array([1, None], arrow.int8()))
+        if hasattr(arrow, "bool8")
+        else _array([True, None]),
+        [True, None],
+        ["true", ""],
+    ),
     "booleans": Kind(_array([True, None]), [True, None], ["true", ""]),
     "vectors": Kind(_array([[0.5, -0.0]] * 2), [[0.5, -0.0]] * 2, ["[0.5,-0.0]"] * 2),
 }
@@ -163,6 +193,10 @@ NOT_IN_JSON: dict[str, tuple[Any, str]] = {
         "row 1: the column 'value'",
     ),
     "a time beyond all years": (_array([0, 2**60], arrow.timestamp("us")), "row 2: the column 'value'"),
+    "a time beyond all years in a later chunk": (
+        _array([0] * 299 + [2**60], arrow.timestamp("us")),
+        "row 300: the column 'value'",
+    ),
     "an unknown zone": (_array([0], arrow.timestamp("us", "No/Where")), "row 1: the column 'value'"),
     "bytes that are no text": (
         arrow.Array.from_buffers(
@@ -171,6 +205,36 @@ NOT_IN_JSON: dict[str, tuple[Any, str]] = {
         "row 1: the column 'value'",
     ),
 }
+
+
+@pytest.mark.parametrize("options", [[], ["--keep-documents"]])
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_error_of_an_earlier_run_is_dropped(tmp_path: Path, form: str, options: list[str]):
+    """Failed rows that were converted to Parquet are ranked without their column of errors."""
+    source, target = tmp_path / "in.parquet", tmp_path / f"out.{form}"
+    given = {"query": ["q"], "documents": [["x"]], "rerank_error": [{"type": "x"}]}
+    parquet.write_table(arrow.table(given), source)
+    assert rerank(source, target, "--local", *options).exit_code == 0
+    found = {
+        "parquet": lambda: parquet.read_table(target).column_names,
+        "csv": lambda: list(cells(target)[0]),
+        "jsonl": lambda: list(lines(target)[0]),
+    }[form]()
+    assert found == ["query", *(["documents"] if options else []), *RESULTS]
+
+
+@pytest.mark.parametrize("form", INPUT_FORMATS)
+def test_an_input_that_vanishes(tmp_path: Path, form: str):
+    """An input that cannot be read is reported by its name, the reason and the next step."""
+    source = tmp_path / "in"
+    job = Batch(source=source, target=tmp_path / "out", input_format=form, output_format="jsonl")
+    with pytest.raises(BadBatch) as caught:
+        next(tables.chunks(job))
+    # The reason is that of pyarrow for Parquet.
+    reason = ".*" if form == "parquet" else "No such file or directory"
+    assert re.fullmatch(
+        f"{re.escape(str(source))}: {reason}; name a file that can be read", str(caught.value)
+    )
 
 
 @pytest.mark.parametrize("kind", NOT_IN_JSON)
@@ -239,6 +303,10 @@ def test_json_lines_are_carried_verbatim(tmp_path: Path):
 TO_PARQUET: dict[str, tuple[list[str], Any]] = {
     "unsigned": (["9223372036854775808", "1"], [2**63, 1]),
     "numbers": (["1", "2.5"], [1.0, 2.5]),
+    "the least": (["-9223372036854775808", "9223372036854775807"], [-(2**63), 2**63 - 1]),
+    "the largest": (["18446744073709551615", "0"], [2**64 - 1, 0]),
+    "integers in a list": (["[1, 9223372036854775808]", "null"], [[1, 2**63], None]),
+    "lists in a list": (['[[], ["x"], null]', "[]"], [[[], ["x"], None], []]),
     "NaN": (["NaN", "-Infinity"], "float64"),
     "objects": (['{"a": 1}', '{"b": ["x"]}'], [{"a": 1, "b": None}, {"a": None, "b": ["x"]}]),
     "an empty name": (['{"": 1}', "null"], [{"": 1}, None]),
@@ -263,11 +331,13 @@ def test_json_values_in_parquet(tmp_path: Path, kind: str):
 
 
 UNWRITABLE: dict[str, tuple[str, list[str], int, str]] = {
-    "more than 64 bits": ("parquet", ["1", "1180591620717411303424"], 2, "needs more than 64 bits"),
+    "more than 64 bits": ("parquet", ["1", "18446744073709551616"], 2, "needs more than 64 bits"),
+    "less than 64 bits": ("parquet", ["1", "-9223372036854775809"], 2, "needs more than 64 bits"),
     "signs": ("parquet", ["9223372036854775808", "-1"], 2, "negative"),
     "digits": ("parquet", ["1152921504606846977", "0.5"], 1, "exactly representable"),
+    "large integers and digits": ("parquet", ["9223372036854775808", "0.5"], 1, "Parquet cannot hold"),
     "a huge number": ("parquet", ["1e999"], 1, "out of range"),
-    "an empty object": ("parquet", ["null", "{}"], 2, "no child field"),
+    "an empty object": ("parquet", ["null", "{}"], 2, "no child field to Parquet); write"),
     "an empty object in a list": ("parquet", ["[{}]"], 1, "no child field"),
     "an empty object in an object": ("parquet", ['{"a": {}}'], 1, "no child field"),
     "numbers and strings": (
@@ -275,6 +345,12 @@ UNWRITABLE: dict[str, tuple[str, list[str], int, str]] = {
         ["1", '"x"'],
         2,
         "it contains a number and a string (the first value is in row 1)",
+    ),
+    "numbers and strings after nulls": (
+        "parquet",
+        ["null", "1", "2", '"x"'],
+        4,
+        "(it contains a number and a string (the first value is in row 2))",
     ),
     "booleans and numbers": ("parquet", ["true", "1"], 2, "a boolean and a number"),
     "numbers and strings in a list": ("parquet", ['[1, "x"]'], 1, "a number and a string"),
@@ -304,6 +380,48 @@ def test_refuses_what_the_output_cannot_hold(tmp_path: Path, kind: str):
         assert server.requests == []
         assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
         assert rerank(*command, "--output-format", "jsonl").exit_code == 0
+
+
+def _deep() -> list[Any]:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    return value
+
+
+WRONG: dict[str, Callable[[], Any]] = {
+    "half a pair": lambda: "\ud800",
+    "half a pair in a list": lambda: ["\ud800"],
+    "an object without a JSON type": object,
+    "a deep list": _deep,
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_value_that_cannot_be_written_is_named(kind: str):
+    """Its row and column are named, in JSON lines and CSV; the other columns are not."""
+    row = {"a": 1, "b": WRONG[kind](), "c": 2}
+    with pytest.raises(Unwritable, match=r"^row 7: JSON cannot hold \S.* in the column 'b'"):
+        json_line(row, 7)
+    job = Batch(source=Path("in"), target=Path("out"), input_format="jsonl", output_format="csv")
+    rows = writer(job, Survey(columns=dict.fromkeys(row)), io.BytesIO())
+    with pytest.raises(Unwritable, match=r"^row 7: CSV cannot hold \S.* in the column 'b'"):
+        rows.write(Chunk(6, [{}, row]), [1], [{}])
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+def test_a_deep_value_beside_nan(tmp_path: Path, brackets: str, form: str):
+    """A value of any depth is written, or refused in one line."""
+    source, target = tmp_path / "in.jsonl", tmp_path / f"out.{form}"
+    outer = '{"x":' if brackets == "{}" else "["
+    for depth in (50, 300, 600, 900, 960, 970, 980, 100_000):
+        value = outer * depth + "1" + brackets[1] * depth
+        source.write_text(f'{{"query": "q", "documents": ["x"], "a": NaN, "n": {value}}}\n')
+        result = rerank(source, target, "--local", "--restart")
+        assert result.exit_code in (0, 2)
+        assert result.stderr.splitlines()[-1].startswith("rerank: ")
+    refused(result, 2, "line 1: JSON that cannot be read (it is nested too deeply)")
 
 
 def test_refuses_a_name_that_csv_cannot_hold(tmp_path: Path):
@@ -418,11 +536,64 @@ def test_what_is_not_text_is_not_ranked(tmp_path: Path, kind: str):
     refused(rerank(tmp_path / "in.parquet", tmp_path / "out.jsonl", "--local"), 2, says)
 
 
+INPUT: list[tuple[str, bytes, str | None, str]] = [
+    ("in.JSONL", b"{}", None, "jsonl"),
+    ("in.ndjson", b"{}", None, "jsonl"),
+    ("in.json.GZ", b"\x1f\x8b", None, "jsonl"),
+    ("in.Tab", b"query", None, "tsv"),
+    ("in.csv", b"{}", "jsonl", "jsonl"),
+    ("in.csv", b"PAR1\xff", "jsonl", "parquet"),
+    ("in.pq", b"", None, "parquet"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "given", "form"), INPUT)
+def test_the_format_of_the_input(tmp_path: Path, name: str, content: bytes, given: str | None, form: str):
+    """The first bytes of Parquet count before the option, and the option before the name, in any case."""
+    (tmp_path / name).write_bytes(content)
+    assert input_format(tmp_path / name, given) == form
+
+
+OUTPUT: list[tuple[str, str | None, str]] = [
+    ("out.JSONL", None, "jsonl"),
+    ("out.Pq", None, "parquet"),
+    ("out.csv", "jsonl", "jsonl"),
+    ("out", "csv", "csv"),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "form"), OUTPUT)
+def test_the_format_of_the_output(name: str, given: str | None, form: str):
+    """The option counts before the name, in any case."""
+    assert output_format(Path(name), given) == form
+
+
+@pytest.mark.parametrize("given", [None, *FORMATS])
+@pytest.mark.parametrize("name", ["out.jsonl.gz", "out.csv.GZ"])
+def test_the_output_is_not_compressed(name: str, given: str | None):
+    """A name that promises compression is refused, also with a format."""
+    with pytest.raises(BadBatch, match=f"{name}: OUT is not compressed; name it without .gz"):
+        output_format(Path(name), given)
+
+
+def test_rows_of_parquet_in_uneven_chunks(tmp_path: Path):
+    """Rows are counted as they are, also if categories and row groups divide them into chunks of other sizes."""
+    columns = {
+        "query": ["q", "q", "q", "q", None, "q"],
+        "documents": [["x"]] * 6,
+        "category": _array(list("abcdef")).dictionary_encode(),
+    }
+    parquet.write_table(arrow.table(columns), tmp_path / "in.parquet", row_group_size=2)
+    result = rerank(tmp_path / "in.parquet", tmp_path / "out.jsonl", "--local")
+    refused(result, 2, "row 5: the query (column 'query') is null")
+
+
 def test_parquet_by_its_first_bytes(tmp_path: Path):
-    """A Parquet file is one under any name; two columns of one name are refused; a damaged one is told."""
+    """Parquet is known by its first bytes under any name; two columns of one name are refused; damage is reported."""
     parquet.write_table(table(_array([1])), tmp_path / "in.dat")
     assert rerank(tmp_path / "in.dat", tmp_path / "out.jsonl", "--local").exit_code == 0
-    assert input_format(written(tmp_path / "PAR1.jsonl", []), None) == "jsonl"
+    (tmp_path / "text.jsonl").write_bytes(b"PAR1 is text too")
+    assert input_format(tmp_path / "text.jsonl", None) == "jsonl"
     twice = arrow.table(
         [_array(["q"]), _array([["x"]]), _array([1]), _array([2])], names=["query", "documents", "a", "a"]
     )
@@ -445,6 +616,131 @@ def test_parquet_by_its_first_bytes(tmp_path: Path):
         "the Parquet file cannot be read",
         "get it again",
     )
+
+
+def test_categories_have_the_values_of_their_type():
+    """A value of a dictionary is written as one of its type is, whatever type that is."""
+    times = _array([1, None], arrow.timestamp("ns")).dictionary_encode()
+    given = arrow.record_batch([times], names=["t"])
+    first, second = reader.rows("in.parquet", given, 1)
+    assert bytes(first["t"]) == b'"1970-01-01T00:00:00.000000001"'
+    assert second == {"t": None}
+
+
+ANSWERS: dict[Any, str] = {int: "int64", float: "double", bool: "bool", str: "string", dict: "string"}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_types_of_added_columns(kind: type):
+    """Scalars of an answer keep their type; other values are text."""
+    assert str(reader.type_of(kind)) == ANSWERS[kind]
+
+
+class _File:
+    """A Parquet file whose first batch is read, and then an error is raised."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.is_open = error, True
+
+    def iter_batches(self, batch_size: int) -> Iterator[int]:
+        yield batch_size
+        raise self.error
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("x"), arrow.ArrowInvalid("x"), arrow.ArrowNotImplementedError("x")], ids=repr
+)
+def test_damage_is_a_bad_file(monkeypatch: pytest.MonkeyPatch, error: Exception):
+    """Each error that pyarrow raises for a damaged file is a BadFile with the next step, and the file is closed."""
+    file = _File(error)
+    monkeypatch.setattr(reader, "_opened", lambda *_: file)
+    found = reader.batches("in.parquet", None)
+    assert next(found) == reader.CHUNK
+    with pytest.raises(BadFile, match=r"^in.parquet: the Parquet file cannot be read \(x\); get it again$"):
+        next(found)
+    assert not file.is_open
+
+
+def test_a_reader_that_stops_closes_the_file(monkeypatch: pytest.MonkeyPatch):
+    """A file that is not read to its end is closed with its iterator."""
+    file = _File(OSError())
+    monkeypatch.setattr(reader, "_opened", lambda *_: file)
+    found: Any = reader.batches("in.parquet", None)
+    next(found)
+    assert file.is_open
+    found.close()
+    assert not file.is_open
+
+
+def test_a_table_that_was_never_written_has_no_rows():
+    """A writer that is closed at once leaves a whole file."""
+    file = io.BytesIO()
+    schema = arrow.schema([("n", arrow.int64())])
+    reader.Writer(file, schema).close()
+    assert parquet.read_table(io.BytesIO(file.getvalue())).equals(schema.empty_table())
+
+
+@pytest.mark.parametrize("given", FORMATS)
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_output_without_rows(tmp_path: Path, form: str, given: str):
+    """If every row fails, the output has its columns and no row."""
+    source, target = tmp_path / f"in.{given}", tmp_path / f"out.{form}"
+    if given == "parquet":
+        parquet.write_table(arrow.table({"query": ["q1"], "documents": [["x"]], "n": [1]}), source)
+    else:
+        content = (
+            '{"query": "q1", "documents": ["x"], "n": 1}'
+            if given == "jsonl"
+            else 'query,documents,n\nq1,"[""x""]",1\n'
+        )
+        source.write_text(content)
+    with serving(failing) as server:
+        assert rerank(source, target, "--base-url", server.url).exit_code == 1
+    assert len(lines(target.with_name(f"{target.name}.failed.jsonl"))) == 1
+    if form == "parquet":
+        found = parquet.read_table(target)
+        assert (found.num_rows, found.column_names) == (0, ["query", "n", *RESULTS])
+    else:
+        header = ",".join(["query", "n", *RESULTS]) + "\r\n"
+        assert target.read_bytes().decode() == (header if form == "csv" else "")
+
+
+def test_columns_of_a_later_contract_in_parquet(monkeypatch: pytest.MonkeyPatch):
+    """Lists and objects of an answer, and of a hit, are written as JSON; null stays null."""
+    monkeypatch.setattr(tables, "HIT", {"more": dict})
+    monkeypatch.setattr(tables, "COLUMNS", {"parts": list, "name": str})
+    monkeypatch.setattr(tables, "RESULTS", ("ranking", "parts", "name"))
+    file = io.BytesIO()
+    job = Batch(source=Path("in"), target=Path("out"), input_format="jsonl", output_format="parquet")
+    rows = writer(job, Survey(schema=arrow.schema([("n", arrow.int64())])), file)
+    results = [
+        {"ranking": [{"index": 0, "score": 0.5, "more": {"a": [1]}}], "parts": [1, None], "name": "x"},
+        {"ranking": [{"index": 0, "score": 0.5, "more": None}], "parts": None, "name": None},
+    ]
+    rows.write(Chunk(1, [{"n": 1}, {}]), [0, 1], results)
+    rows.close()
+    expected = [
+        {
+            "n": 1,
+            "ranking": [{"index": 0, "score": 0.5, "more": '{"a":[1]}'}],
+            "parts": "[1,null]",
+            "name": "x",
+        },
+        {"n": None, "ranking": [{"index": 0, "score": 0.5, "more": None}], "parts": None, "name": None},
+    ]
+    assert parquet.read_table(io.BytesIO(file.getvalue())).to_pylist() == expected
+
+
+def test_a_value_that_parquet_cannot_hold_is_named_by_its_row():
+    """The row is that of the input, also if rows before it failed."""
+    job = Batch(source=Path("in"), target=Path("out"), input_format="jsonl", output_format="parquet")
+    rows = writer(job, Survey(schema=arrow.schema([("n", arrow.int64())])), io.BytesIO())
+    result = {"ranking": [], **dict.fromkeys(COLUMNS)}
+    with pytest.raises(Unwritable, match=r"^row 8: Parquet cannot hold 'x' in the column 'n'"):
+        rows.write(Chunk(6, [{"n": 1}, {"n": 2}, {"n": "x"}]), [1, 2], [result, result])
 
 
 # It fails all the same
@@ -493,6 +789,67 @@ def test_what_a_server_says_fits_every_format():
 
     assert found == FinishedRow(4, [(0, 0.5)], model="\ufffd", cost=1.0, response_id="a\ufffd")
     assert jobs.error_columns(ValueError("\ud800"))["message"] == "\ufffd"
+
+
+def test_fields_of_a_hit_of_a_later_contract(monkeypatch: pytest.MonkeyPatch):
+    """They are kept in the journal, in a form that fits every format."""
+
+    class LaterHit(Hit):
+        more = "a\0"
+
+    monkeypatch.setattr(jobs, "HIT", {"more": str})
+    ranked = Ranking(
+        hits=(LaterHit(0, 0.5, "x"),),
+        total=1,
+        id="a",
+        model="m",
+        provider=None,
+        usage=Usage(cost=1.0, search_units=1, total_tokens=1),
+    )
+    found = jobs.finished_row(Ranked(0, jobs.RowRequest(query="q", documents=["x"], row=0), ranked))
+    assert found.ranking == [(0, 0.5, "a\ufffd")]
+
+
+@pytest.mark.parametrize(
+    ("number", "kept"),
+    [(2**63 - 1, True), (2**63, False), (-(2**63), True), (-(2**63) - 1, False)],
+)
+def test_integers_of_64_bits_are_kept(number: int, kept: bool):
+    """A server's integer is stored if it has at most 64 bits; a larger one is null."""
+    ranked = Ranking(
+        hits=(),
+        total=1,
+        id="a",
+        model="m",
+        provider=None,
+        usage=Usage(cost=1.0, search_units=number, total_tokens=None),
+    )
+    found: Any = jobs.finished_row(Ranked(0, jobs.RowRequest(query="q", documents=["x"], row=0), ranked))
+    assert found.search_units == (number if kept else None)
+
+
+def test_rows_without_documents_cost_nothing(tmp_path: Path):
+    """An empty list of documents has an empty ranking at a cost of 0, as nothing is sent; other costs stay unknown."""
+    source = written(tmp_path / "in.jsonl", [{"query": "q", "documents": some} for some in ([], ["x"])])
+    with serving(ranking) as server:
+        assert rerank(source, tmp_path / "out.jsonl", "--base-url", server.url).exit_code == 0
+        assert len(server.requests) == 1
+    empty, ranked = lines(tmp_path / "out.jsonl")
+    assert (empty["ranking"], empty["cost"]) == ([], 0.0)
+    assert (len(ranked["ranking"]), ranked["cost"]) == (1, None)
+
+
+def test_only_nulls_of_documents_are_left_out(tmp_path: Path):
+    """Fields that are null, of any name, are not sent; empty texts are."""
+    documents: list[Any] = [
+        {"text": "", "image": "https://a.example/x.png"},
+        {"text": "x", "image": None, "note": None},
+        "",
+    ]
+    source = written(tmp_path / "in.jsonl", [{"query": "q", "documents": documents}])
+    with serving(ranking) as server:
+        assert rerank(source, tmp_path / "out.jsonl", "--base-url", server.url).exit_code == 0
+        assert server.requests[0].json["documents"] == [documents[0], {"text": "x"}, ""]
 
 
 def test_a_lack_of_room_is_told_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -578,16 +935,105 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path, what: str, name: str, re
     assert not (tmp_path / "out.jsonl").exists()
 
 
+FAILED: dict[str, tuple[str, bool]] = {
+    "failed rows": ('{"query": "q", "rerank_error":{"type": "x"}}\n{}\n', True),
+    "nothing": ("", True),
+    "rows": ('{"query": "q", "documents": []}\n', False),
+    "rows that mention it": ('["rerank_error":{}]\n', False),
+    "failed rows later": ('{"query": "q"}\n{"rerank_error":{}}\n', False),
+}
+
+
+@pytest.mark.parametrize("kind", FAILED)
+def test_restart_deletes_failed_rows_only(tmp_path: Path, kind: str):
+    """A file in the place of failed rows is deleted by --restart only if it holds such rows, or nothing."""
+    content, ours = FAILED[kind]
+    source, failed = written(tmp_path / "in.jsonl", rows(1)), tmp_path / "out.jsonl.failed.jsonl"
+    failed.write_text(content)
+    result = rerank(source, tmp_path / "out.jsonl", "--local", "--restart")
+    if ours:
+        assert (result.exit_code, failed.exists()) == (0, False)
+    else:
+        refused(result, 2, "out.jsonl.failed.jsonl: it already exists and does not hold failed rows")
+        assert failed.read_text() == content
+
+
+def _job(tmp_path: Path) -> Batch:
+    source, target = tmp_path / "in" / "in.jsonl", tmp_path / "out" / "out.jsonl"
+    return Batch(source=source, target=target, input_format="jsonl", output_format="jsonl")
+
+
 @posix
-def test_a_link_in_the_place_of_the_output(tmp_path: Path):
+@pytest.mark.parametrize("what", [*PUT, "another file of the same size and time"])
+def test_only_the_finished_file_itself_is_replaced(tmp_path: Path, what: str):
+    """A file that appeared is the job's own if it is a regular file with the finished content."""
+    job = _job(tmp_path)
+    job.target.parent.mkdir()
+    made = job.making[0]
+    made.write_text("ranked")
+    if what in PUT:
+        PUT[what][0](job.target, made)
+    else:
+        job.target.write_text("unlike")
+        os.utime(job.target, ns=(0, 0))
+        os.utime(made, ns=(0, 0))
+    ours = what in {"a file", "another name of a file"}
+    with nullcontext() if ours else pytest.raises(BatchError, match="it appeared after") as caught:
+        paths.refuse_appeared(job, {job.target: made})
+    assert ours or type(caught.value) is BatchError
+    with pytest.raises(BadBatch, match="it appeared after"):
+        paths.refuse_appeared(job)
+
+
+@pytest.mark.parametrize(("free", "fits"), [(99, False), (100, True), (101, True)])
+def test_room_on_the_disk_of_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, fits: bool
+):
+    """The free space of OUT's directory has to be the estimate at least."""
+    job = _job(tmp_path)
+    free_at = {job.target.parent: free, job.source.parent: 200 - free}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, free_at[path]))  # type: ignore[attr-defined]
+    with nullcontext() if fits else pytest.raises(BadBatch, match=r"needs about 100 bytes, and 99 are free"):
+        paths.refuse_lack_of_room(job, Survey(size=100))
+
+
+@posix
+def test_a_link_that_appears_is_not_opened_as_the_journal(tmp_path: Path):
+    """The journal is never the file to which a link leads."""
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "journal").symlink_to(tmp_path / "mine")
+    with pytest.raises(BatchError, match="nothing was sent"):
+        paths.open_journal(tmp_path / "journal")
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_new_file_is_not_an_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The file of that name is removed and not written into, and one that appears at this moment is kept."""
+    file = tmp_path / "file"
+    file.write_text("old")
+    os.link(file, tmp_path / "other")
+    with paths.create(file) as new:
+        new.write(b"new")
+        paths.flushed(new)
+        assert file.read_text() == "new"
+    assert (tmp_path / "other").read_text() == "old"
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+    with pytest.raises(FileExistsError):
+        paths.create(file)
+    assert file.read_text() == "new"
+
+
+@posix
+@pytest.mark.parametrize("leads_to", [None, "mine"])
+def test_a_link_in_the_place_of_the_output(tmp_path: Path, leads_to: str | None):
     """It counts as an output that is there; --restart replaces the link, and not what it leads to."""
     source, target, mine = written(tmp_path / "in.jsonl", rows(1)), tmp_path / "out.jsonl", tmp_path / "mine"
     target.symlink_to(mine)
-    refused(rerank(source, target, "--local"), 2, "already exists")
-    mine.write_text("mine")
+    if leads_to is not None:
+        mine.write_text(leads_to)
     refused(rerank(source, target, "--local"), 2, "already exists")
     assert rerank(source, target, "--local", "--restart").exit_code == 0
-    assert (mine.read_text(), target.is_symlink()) == ("mine", False)
+    assert (mine.read_text() if mine.exists() else None, target.is_symlink()) == (leads_to, False)
 
 
 def test_restart_throws_away_what_is_ours(tmp_path: Path):

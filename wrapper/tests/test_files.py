@@ -56,6 +56,7 @@ READ: dict[str, tuple[bytes, str, list[tuple[Any, int]]]] = {
     "a mark between": (b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", "text", [("a", 1), ("b", 2)]),
     "a mark between JSON": ((LINE + "\ufeff" + LINE).encode(), "jsonl", [ROW, (ROW[0], 2)]),
     "ends of lines": (b"a\rb\r\nc\n\rd", "text", [("a", 1), ("b", 2), ("c", 3), ("d", 5)]),
+    "blank lines": (b"\n \t\na\n\x0b\nb", "text", [("a", 3), ("b", 5)]),
     "ends of lines in JSON": (
         b'{"text":"a"}\r{"text":\t"b"}\r\n',
         "jsonl",
@@ -74,9 +75,18 @@ READ: dict[str, tuple[bytes, str, list[tuple[Any, int]]]] = {
         "jsonl",
         [({"text": "a"}, 2), ({"text": "b"}, 5)],
     ),
-    "NaN": (b'{"text": "a", "n": [NaN, -Infinity, 1]}', "jsonl", [({"text": "a", "n": [None, None, 1]}, 1)]),
+    "NaN": (
+        b'{"text": "a", "n": [NaN, -Infinity, 1, 1.5]}',
+        "jsonl",
+        [({"text": "a", "n": [None, None, 1, 1.5]}, 1)],
+    ),
     "NaN in an array": (b'[{"text": "a",\n"n": NaN}]', "jsonl", [({"text": "a", "n": None}, 1)]),
     "escapes": (rb'{"text": "\\ud800 \ud83d\ude00"}', "jsonl", [({"text": "\\ud800 😀"}, 1)]),
+    "escapes beside NaN": (
+        rb'{"text": "\\ud800 \uD83D\uDE00", "n": NaN}',
+        "jsonl",
+        [({"text": "\\ud800 😀", "n": None}, 1)],
+    ),
     "CSV": (
         b'text,n\n"a\r\nb",1\n\nc,\n',
         "csv",
@@ -101,6 +111,15 @@ READ: dict[str, tuple[bytes, str, list[tuple[Any, int]]]] = {
         "csv",
         [({"n": "1", "text": "a;b,c"}, 3)],
     ),
+    "Excel's own line in capitals after two marks": (
+        b"\xef\xbb\xbf\xef\xbb\xbfSEP=|\r\ntext\r\na\r\n",
+        "csv",
+        [({"text": "a"}, 3)],
+    ),
+    "a column alone": (b"text\na;b\n", "csv", [({"text": "a;b"}, 2)]),
+    "two other delimiters": (b"a;b,c\n1;2,3\n", "tsv", [({"a;b,c": "1;2,3"}, 2)]),
+    "a name of blanks": ("\u00a0\na\n".encode(), "csv", [({"\u00a0": "a"}, 2)]),
+    "a long cell": (b"text,n\n" + b"x" * 200_000 + b",1\n", "csv", [({"text": "x" * 200_000, "n": "1"}, 2)]),
     "CR alone in CSV": (
         b'text,n\ra,1\r"b\rc",2\r',
         "csv",
@@ -150,6 +169,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "UTF-16 cut off": (_bom("one\ntwo", -1), "text", "line 2: not UTF-16-LE (truncated data)"),
     "half a pair in UTF-16": (_bom("one\na\ud800b"), "text", "line 2, column 2: a lone surrogate"),
     "half zero bytes": (b"\1\0\2\0" * 50, "text", "it has NUL bytes"),
+    "UTF-16 of two scripts": ("aж".encode("utf-16-le"), "text", "it has NUL bytes"),
     "half zero bytes that are no text": (b"\xff\0" * 49 + b"\0\xd8a\0", "text", "it has NUL bytes"),
     "bytes": (NO_TEXT, "text", "it has NUL bytes, like a binary file or UTF-16 without"),
     "a NUL far behind": (b"one\n" * 20_000 + b"a\0b\n", "text", "line 20001: it has a NUL character"),
@@ -162,6 +182,33 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
         gzip.compress("Straße".encode("cp1252"), mtime=0),
         "text",
         "gzip -dc 'a b' | iconv -f WINDOWS-1252",
+    ),
+    "three letters beyond ASCII": (
+        "Die Umlaute sind ÄÖÜ.".encode("cp1252"),
+        "text",
+        "if it is Western European text",
+    ),
+    "four letters beyond ASCII": (
+        "The word мост is Russian.".encode("cp1251"),
+        "text",
+        "column 10: byte 0xec is not UTF-8; save it as UTF-8",
+    ),
+    "many letters beyond ASCII": (
+        "και το νέο δεν".encode("iso8859-7"),
+        "text",
+        "is not UTF-8; save it as UTF-8",
+    ),
+    "a byte that Windows does not have": (b"caf\xe9 au lait \x81", "text", "is not UTF-8; save it as UTF-8"),
+    "a control character": (b"caf\xe9 au lait \x01", "text", "is not UTF-8; save it as UTF-8"),
+    "Russian after a line that could be Windows": (
+        b"caf\xe9 au lait\n" + "Где находится Берлин".encode("cp1251"),
+        "text",
+        "line 1, column 4: byte 0xe9 is not UTF-8; save it as UTF-8",
+    ),
+    "Russian far behind": (
+        b"one\n" * 20_000 + "Где находится Берлин".encode("cp1251"),
+        "text",
+        "line 20001, column 1: byte 0xc3 is not UTF-8; save it as UTF-8",
     ),
     "Russian": (
         "Где находится Берлин".encode("cp1251"),
@@ -234,6 +281,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "Parquet in gzip": (gzip.compress(b"PAR1\xff\0", mtime=0), "text", "a Parquet file within gzip"),
     "ORC": (b"ORC\0\xff", "text", "an ORC file"),
     "ORC of no letters": (b"ORC\xff", "text", "an ORC file"),
+    "Arrow": (b"ARROW1\0\0", "jsonl", "an Arrow file, not text; write its rows"),
     "JSON cut off": (b'{"text": "a', "jsonl", "line 1, column 10: not JSON (Unterminated string"),
     "JSON cut off later": (
         (LINE + '{"text":').encode(),
@@ -300,6 +348,35 @@ def test_numbers_are_carried_as_they_are_written():
     assert {name: bytes(value) for name, value in found.value.items()} == {"n": b"1.50", "m": b"1e999"}
 
 
+def test_values_over_lines_are_carried_on_one_line():
+    """A value that spans lines can be written into a file of JSON lines."""
+    (found,) = files.read("a", io.BytesIO(b'[{"n": {\n "a": 1.50,\n "b": [ 2 ]\n}}]'), "jsonl", [])
+    assert bytes(found.value["n"]) == b'{"a":1.50,"b":[2]}'
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[1, [NaN]]",
+        "[[1], [Infinity]]",
+        '{"a": [-Infinity]}',
+        '["a", {"b": NaN}]',
+        "[1.5, NaN]",
+        '{"a": NaN, "b": 1.5}',
+        '{"a": 1.5, "b": NaN}',
+    ],
+)
+def test_a_value_is_not_finite_if_a_part_is_not(value: str):
+    """NaN and infinity are found at every depth."""
+    assert not files.is_finite(json.loads(value))
+
+
+@pytest.mark.parametrize("value", ["[1, [1.5]]", '["a", 1.5, null]', '{"a": [1]}', '"NaN"', "null", "[]"])
+def test_a_value_is_finite_if_each_part_is(value: str):
+    """Values of every type but these numbers are finite."""
+    assert files.is_finite(json.loads(value))
+
+
 @pytest.mark.skipif(shutil.which("iconv") is None or sys.platform == "win32", reason="there is no iconv")
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16-le"])
@@ -361,7 +438,7 @@ def test_both_commands_refuse(tmp_path: Path, command: str):
 
 def test_null_as_a_text_of_batch(tmp_path: Path):
     """Row, column and field are named, and no option is proposed that would not help."""
-    given = {"null": "null", "NaN": "NaN or infinity", "7": "a number"}
+    given = {"null": "null", "NaN": "NaN or infinity", "-Infinity": "NaN or infinity", "7": "a number"}
     for value, says in given.items():
         (tmp_path / "in.jsonl").write_text(f'{{"query": "q", "documents": [{{"body": {value}}}]}}')
         result = run(

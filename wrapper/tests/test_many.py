@@ -14,9 +14,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import anyio
@@ -34,7 +35,7 @@ from openrouter_rerank import (
     Reranker,
     Retries,
 )
-from openrouter_rerank.bulk import threads
+from openrouter_rerank.bulk import tasks, threads
 from openrouter_rerank.bulk.many import FIELDS, Progress, RerankRequest, Result
 from openrouter_rerank.bulk.pace import Pace
 from openrouter_rerank.bulk.run import Run
@@ -670,6 +671,55 @@ def test_workers_of_a_run(workers: int, waiting: int, needed: bool):
     run = SimpleNamespace(concurrency=2, _workers=workers, _waiting=waiting)
 
     assert Run.needs_worker.fget(run) is needed
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which each worker that a run makes is added."""
+    made: list[str] = []
+
+    def count_those_of(module: ModuleType, name: str) -> None:
+        kind = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *arguments: made.append(name) or kind(*arguments))
+
+    count_those_of(threads, "_ThreadWorker")
+    count_those_of(tasks, "_TaskWorker")
+    return made
+
+
+def test_workers_that_replace_waiting_ones_are_limited(any_shell: Shell, workers: list[str]):
+    """However often calls wait to retry, a run has no more than twice as many workers as requests at a time."""
+    failed = Counter[str]()
+
+    def twice_in_vain(request: httpx.Request) -> httpx.Response:
+        query = json.loads(request.content)["query"]
+        failed[query] += 1
+        return httpx.Response(500, json=envelope(500, "no")) if failed[query] <= 2 else ranked(request)
+
+    client = {"retries": Retries(attempts=3, first_wait=0.01)}
+    found, _ = many(any_shell, pairs(20), twice_in_vain, client=client, concurrency=2)
+
+    assert all(result.ok for result in found)
+    assert len(workers) in (3, 4)
+
+
+def test_a_worker_that_has_waited_is_not_replaced_again(any_shell: Shell, workers: list[str]):
+    """Calls that wait one after the other need one worker more, and not one for each."""
+    sent = Counter[str]()
+
+    def one_after_the_other(request: Sent) -> Script:
+        query = request.json["query"]
+        sent[query] += 1
+        while query == "q9" and sent["q0"] < 2:
+            yield 0.01
+        fails = query in ("q0", "q9") and sent[query] == 1
+        yield answer(500, envelope(500, "no")) if fails else honest(request)
+
+    with serving(one_after_the_other) as server:
+        found, _ = many(any_shell, pairs(10), client={"base_url": server.url}, concurrency=2)
+
+    assert all(result.ok for result in found)
+    assert len(workers) == 3
 
 
 def test_a_waiting_call_holds_no_place(any_shell: Shell):

@@ -501,7 +501,7 @@ def _rater() -> _Rate | None:
         evaluator = trec.RelevanceEvaluator(relevance, {"ndcg_cut.10", "recip_rank"})
         # trec_eval sorts by score; negative positions avoid ties.
         run = {str(index): float(-place) for place, index in enumerate(order[:_DEPTH])}
-        measured: dict[str, Any] = evaluator.evaluate({"q": run}).get("q", {}) if run else {}
+        measured: dict[str, Any] = evaluator.evaluate({"q": run})["q"] if run else {}
         return {name: float(measured.get(name, 0.0)) for name in METRICS}
 
     return rate

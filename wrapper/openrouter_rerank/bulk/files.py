@@ -88,16 +88,21 @@ _KINDS: Mapping[type, str] = {
 
 def is_finite(value: object) -> bool:
     """Return True if a JSON value contains neither NaN nor infinity."""
-    if isinstance(value, float):
-        return isfinite(value)
-    if isinstance(value, list):
-        values = cast(list[Any], value)  # type: ignore[redundant-cast] # pyright needs it
-        kinds = set(map(type, values))
-        if kinds <= {str, int, float}:  # a fast path for texts and vectors
-            return float not in kinds or all(map(isfinite, [one for one in values if type(one) is float]))
-        return all(map(is_finite, values))
-    if isinstance(value, dict):
-        return all(map(is_finite, cast(dict[str, object], value).values()))
+    # Without recursion, as the decoder accepts a deeper value than a recursive function of Python.
+    pending = [value]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, float) and not isfinite(one):
+            return False
+        if isinstance(one, dict):
+            pending += cast(dict[str, object], one).values()
+        if isinstance(one, list):
+            values = cast(list[object], one)
+            kinds = set(map(type, values))
+            if not kinds <= {str, int, float}:
+                pending += values
+            elif float in kinds and not all(map(isfinite, [part for part in values if type(part) is float])):
+                return False  # a fast path for texts and vectors
     return True
 
 
@@ -488,10 +493,8 @@ def _read_again(name: str, line: int, text: str, column: int) -> Any:
     try:
         value = json.loads(text, parse_float=_finite)
     except json.JSONDecodeError as error:
-        place_of = place(
-            name, line + error.lineno - 1, error.colno + (column - 1 if error.lineno == 1 else 0)
-        )
-        message = f"{place_of}: not JSON ({error.msg}); {_HINT}"
+        # A text of several lines is valid JSON, or a cell, whose reader reports its own place.
+        message = f"{place(name, line, error.colno)}: not JSON ({error.msg}); {_HINT}"
         raise BadFile(message) from error
     except (ValueError, RecursionError) as error:
         message = f"{place(name, line)}: JSON that cannot be read ({_reason(error)}); correct the value"

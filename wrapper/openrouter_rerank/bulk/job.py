@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from openrouter_rerank.bulk.files import kind
 from openrouter_rerank_api.answers import ANSWER, HIT, USAGE
 
 FORMATS = ("jsonl", "csv", "parquet")
@@ -50,7 +51,10 @@ class Unwritable(Exception):
     """A value that cannot be written in the format of a file."""
 
     def __init__(self, row: int, column: str, value: object, reason: str, form: str) -> None:
-        shown = bytes(value).decode() if isinstance(value, msgspec.Raw) else repr(value)
+        try:
+            shown = bytes(value).decode() if isinstance(value, msgspec.Raw) else repr(value)
+        except RecursionError:
+            shown = kind(value)
         if len(shown) > _SHOWN:
             shown = f"{shown[:_SHOWN]}..."
         step = (

@@ -233,8 +233,7 @@ def _framed(content: bytes) -> bytes:
 def _payload(line: bytes) -> bytes | None:
     """Return the content of a line; None if it is incomplete or damaged."""
     content = line[9:-1]
-    whole = line[-1:] == b"\n" and line[8:9] == b" " and line[:8] == b"%08x" % zlib.crc32(content)
-    return content if whole else None
+    return content if line == _framed(content) else None
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Unpack
 
 import click
+import msgspec
 
 from openrouter_rerank import (
     AuthenticationError,
@@ -200,6 +201,7 @@ def command(  # noqa: PLR0913 - one argument for each option
         if source.resolve() in {path.resolve() for path in job.written}:
             message = f"{source}: this run would write or remove it; name another OUT"
             raise BadInput(message)
+        _check_texts(job)
         found = _surveyed(job)
         if dry_run:
             return _estimated(job, found, top_n, connection)
@@ -248,6 +250,18 @@ def _check_target(target: Path) -> None:
         if target.exists() and not target.is_file():
             message = f"{target}: it is a pipe or a device, but OUT is moved to this name when it is complete; name a file"
             raise BadInput(message)
+
+
+def _check_texts(job: Batch) -> None:
+    """Raise if an option is not text: bytes of the command line that are not UTF-8 are lone surrogates."""
+    columns = ("query_column", "documents_column", "text_field", "id_column", "prefix")
+    for name, value in {**{name: getattr(job, name) for name in columns}, **job.options}.items():
+        try:
+            msgspec.json.encode(value)
+        except UnicodeEncodeError as error:
+            shown = error.object[error.start]
+            message = f"--{name.replace('_', '-')}: {shown!r} is a lone surrogate, which is not a character; pass UTF-8"
+            raise BadInput(message) from error
 
 
 def _surveyed(job: Batch) -> Survey:

@@ -4,6 +4,7 @@ import base64
 import json
 import logging
 import ssl
+import time
 from collections.abc import Generator
 from typing import Any
 from urllib.parse import quote
@@ -13,8 +14,9 @@ import trustme
 
 from doctor_servers import KEY, Spec
 from openrouter_rerank import diagnose
-from openrouter_rerank.doctor import Diagnosis
+from openrouter_rerank.doctor import Diagnosis, shell
 from openrouter_rerank.testing import End, Request, Script, answer, serving, unused_address
+from shells import SOON
 
 AUTHORITY = trustme.CA()
 
@@ -108,6 +110,13 @@ def test_a_server_that_does_not_answer_in_time(script: Any):
         found = diagnose(server.url, api_key="", timeout=0.3)
     assert code_of(found) == "timeout"
     assert found.requests == 1
+
+
+def test_the_time_of_a_response_that_did_not_come():
+    """It counts from the beginning of the request; the message has the timeout."""
+    late = shell._late(time.monotonic() - 5, 60.0)
+    assert (late.code, late.says) == ("timeout", "no complete response within 60 s")
+    assert 5 <= late.seconds < 5 + SOON
 
 
 def test_a_server_that_stops_answering():

@@ -105,6 +105,17 @@ def test_a_slow_server_is_asked_no_more_than_is_needed():
     assert all(len(ask.body["documents"]) < 20 for ask in asked if ask.body)
 
 
+@pytest.mark.parametrize(
+    ("scorer", "seconds", "number"),
+    [(semantic, 0.01, 0), (semantic, 5.0, 0), (untrained, 0.01, len(COPIES)), (untrained, 5.0, 0)],
+)
+def test_copies_of_documents_are_asked_for_an_unclear_ranking(scorer: Scorer, seconds: float, number: int):
+    """A clear ranking needs no copies, and a slow server is not asked for them."""
+    _, asked = played(Spec(scorer=scorer), seconds=seconds)
+    copies = {DOCUMENTS[place] for place in COPIES}
+    assert sum(ask.body is not None and ask.body.get("query") in copies for ask in asked) == number
+
+
 def test_only_the_key_probe_is_without_the_key():
     """And it asks for two documents alone."""
     found, asked = played(Spec(key=KEY), key=KEY)
