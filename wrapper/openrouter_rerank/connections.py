@@ -1,6 +1,6 @@
 """Send requests over our own connections, or through an injected HTTP client.
 
-Our own connections are made by httpcore, on which httpx is built, and speak HTTP by h11. On a small call the cookies, redirects
+Our own connections are made by httpcore, on which httpx is built, and speak HTTP by http11.py. On a small call the cookies, redirects
 and hooks of httpx.Client take more time than all of our code, and we need none of them. Each request in flight has its own
 connection, as httpcore's pool searches all connections for every request, which with 16 of them takes longer than the request.
 In a thread, only the socket can bound a whole attempt: a server that sends a byte now and then stays within every other timeout.
@@ -129,7 +129,7 @@ class _OwnConnections:
         if step.headers is not self._headers or step.url is not None or step.method != "POST":
             url = self._url if step.url is None else _Url(httpx.URL(step.url))
             head = self._encoded(step.method, url, step.headers)
-        return head.request(step.content, {"timeout": timeouts})
+        return WireRequest(head, step.content, {"timeout": timeouts})
 
 
 class _Url(httpcore.URL):
@@ -820,17 +820,16 @@ class _Body:
         self.status = status
         self._headers = headers
         self._limit = step.limit(status)
-        self._pieces: list[bytes] = []
-        self._size = 0
+        # Not a list of pieces, as an object of two bytes takes twenty times their memory.
+        self._content = bytearray()
 
     def add(self, piece: bytes) -> bool:
         """Add a piece; return True if the limit allows more."""
-        self._pieces.append(piece)
-        self._size += len(piece)
-        return self._size <= self._limit
+        self._content += piece
+        return len(self._content) <= self._limit
 
     def answer(self, *, is_cut: bool = False) -> Answer:
         """Return the response; if not whole, with the beginning of an error's body, or no body for a success."""
-        whole = self._size <= self._limit and not is_cut
-        content = b"".join(self._pieces)[: self._limit] if whole or self.status >= 300 else b""
-        return Answer(self.status, self._headers, content, whole=whole)
+        whole = len(self._content) <= self._limit and not is_cut
+        length = self._limit if whole or self.status >= 300 else 0
+        return Answer(self.status, self._headers, bytes(memoryview(self._content)[:length]), whole=whole)

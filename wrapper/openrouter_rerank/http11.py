@@ -22,6 +22,8 @@ import httpcore
 _LONGEST_HEAD = 100 * 1024
 # Bytes that are read at once.
 _READ = 65536
+# Bytes of the content that are copied, to be sent with the head by one system call.
+_JOINED = 32768
 
 S = TypeVar("S", httpcore.NetworkStream, httpcore.AsyncNetworkStream)
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
@@ -48,40 +50,51 @@ class RequestHead:
             request = h11.Request(method=self.method, target=url.target, headers=list(headers))
         except h11.LocalProtocolError as error:
             raise httpcore.LocalProtocolError(str(error)) from error
+        self.headers = headers
         self.is_plain = all(name.lower() != b"connection" for name, _ in headers)
         """True if it leaves the connection open."""
-        self._headers = headers
-        self._text = (h11.Connection(h11.CLIENT).send(request) or b"").removesuffix(b"\r\n")
-
-    def request(self, content: bytes, extensions: dict[str, Any]) -> WireRequest:
-        """Return a request with this content."""
-        if self.method != b"POST":
-            return WireRequest(self, self._headers, self._text + b"\r\n", content, extensions)
-        length = b"%d" % len(content)
-        headers = [*self._headers, (b"Content-Length", length)]
-        text = b"%sContent-Length: %s\r\n\r\n%s" % (self._text, length, content)
-        return WireRequest(self, headers, text, content, extensions)
+        self.text = (h11.Connection(h11.CLIENT).send(request) or b"").removesuffix(b"\r\n")
+        """The head without Content-Length and the empty line at its end."""
 
 
 class WireRequest:
     """A request as httpcore's connections take it, without the checks of `httpcore.Request`, which take longer than ours.
 
-    `data` is the whole of it, as it is sent.
+    Its headers and bytes are made where they are used: as local variables they would show the key in a traceback.
     """
 
-    __slots__ = ("content", "data", "extensions", "headers", "is_plain", "method", "stream", "url")
+    __slots__ = ("_head", "content", "extensions", "method", "stream", "url")
 
-    def __init__(
-        self, head: RequestHead, headers: Headers, data: bytes, content: bytes, extensions: dict[str, Any]
-    ) -> None:
+    def __init__(self, head: RequestHead, content: bytes, extensions: dict[str, Any]) -> None:
+        self._head = head
         self.method = head.method
         self.url = head.url
-        self.is_plain = head.is_plain
-        self.headers = headers
-        self.data = data
         self.content = content
         self.stream: Any = _Content(content)
         self.extensions = extensions
+
+    @property
+    def is_plain(self) -> bool:
+        """True if it leaves the connection open."""
+        return self._head.is_plain
+
+    @property
+    def headers(self) -> Headers:
+        """All headers."""
+        if self.method != b"POST":
+            return self._head.headers
+        return [*self._head.headers, (b"Content-Length", b"%d" % len(self.content))]
+
+    def parts(self) -> Iterator[Any]:
+        """Yield the bytes to send, as views, whose repr does not show them; httpcore's types know only bytes."""
+        if self.method != b"POST":
+            yield memoryview(self._head.text + b"\r\n")
+            return
+        length = len(self.content)
+        first = self.content[:_JOINED]
+        yield memoryview(b"%sContent-Length: %d\r\n\r\n%s" % (self._head.text, length, first))
+        if length > _JOINED:
+            yield memoryview(self.content)[_JOINED:]
 
 
 class _Content:
@@ -151,22 +164,27 @@ class H11Reader:
         """Return True if it was read whole, the server sent no more, and leaves the connection open."""
         state = self._state
         is_done = state.our_state is h11.DONE and state.their_state is h11.DONE
-        return is_done and not state.trailing_data[0]
+        return is_done and state.trailing_data == (b"", False)
 
     def _event(self) -> Any:
         try:
-            return self._state.next_event()
+            event = self._state.next_event()
         except h11.RemoteProtocolError as error:
             raise httpcore.RemoteProtocolError(str(error)) from error
+        if event is h11.PAUSED:  # it would be the next event for ever
+            raise httpcore.RemoteProtocolError("the server switched to another protocol")
+        return event
 
 
-# RFC 9112, sections 4 and 5; without what h11 accepts for the sake of old servers.
+# RFC 9112, sections 4 and 5; without what h11 accepts for the sake of old servers. No quantifier gives back what it has
+# taken, so that the time is linear.
 _PLAIN_HEAD = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9]) [\t\x20-\x7e\x80-\xff]*+\r\n"
     rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+)\r\n"
 )
 # The statuses whose responses have no body, whatever their headers say.
 _WITHOUT_BODY = (204, 304)
+# The digits of a length. h11 has its own limit, and an error for what exceeds it.
 _MOST_DIGITS = 15
 
 
@@ -324,7 +342,8 @@ class Http11(_Http11[httpcore.NetworkStream]):
             stream = self._stream = self._connect(request)
         is_sent = True
         try:
-            stream.write(request.data)
+            for part in request.parts():
+                stream.write(part)
         except httpcore.WriteError:  # it may have responded before it closed the connection
             is_sent = False
         reader = reader_of(request, stream.read(_READ))
@@ -356,7 +375,8 @@ class AsyncHttp11(_Http11[httpcore.AsyncNetworkStream]):
             stream = self._stream = await self._connect(request)
         is_sent = True
         try:
-            await stream.write(request.data, request.extensions["timeout"].get("write"))
+            for part in request.parts():
+                await stream.write(part, request.extensions["timeout"].get("write"))
         except httpcore.WriteError:
             is_sent = False
         reader = reader_of(request, await stream.read(_READ))

@@ -313,6 +313,7 @@ def merged(base: Secrets, extra: Mapping[str, str] | None, where: str) -> Secret
         TypeError, ValueError: A header cannot be sent. The message has its name and not its value.
     """
     added = mapping(where, reveal(extra))
+    replaced: set[str] = set()
     for name, value in added.items():
         # A whole line that is given as a name holds the value too.
         shown = re.split(r":|\s\S{8}", name, maxsplit=1)[0]
@@ -330,7 +331,10 @@ def merged(base: Secrets, extra: Mapping[str, str] | None, where: str) -> Secret
         if name.lower() in _FRAMING:
             message = f"{where}: the header {shown!r} follows from the body of each request; leave it out"
             raise ValueError(message)
-    replaced = {name.lower() for name in added}
+        if name.lower() in replaced:
+            message = f"{where}: the header {shown!r} appears twice, in different case; leave one out"
+            raise ValueError(message)
+        replaced.add(name.lower())
     return Secrets({name: value for name, value in base.items() if name.lower() not in replaced} | added)
 
 

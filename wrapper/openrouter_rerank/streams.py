@@ -19,6 +19,8 @@ from openrouter_rerank.network import interleave
 
 # Seconds before the next address is tried beside the one before it, as in anyio and trio.
 _STAGGER = 0.25
+# The bytes that are encrypted at once.
+_WRITE = 65536
 # EWOULDBLOCK is the code on Windows.
 _UNDER_WAY = (EINPROGRESS, EWOULDBLOCK)
 # A broken connection; ssl.SSLError is an OSError.
@@ -199,9 +201,10 @@ class _TaskStream(httpcore.AsyncNetworkStream):
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
         """Send all of it."""
         try:
-            await self._stream.send(buffer)
-            if self._plain.broken is not None:
-                raise self._plain.broken
+            for start in range(0, len(buffer), _WRITE):
+                await self._stream.send(buffer[start : start + _WRITE])
+                if self._plain.broken is not None:
+                    raise self._plain.broken
         except _BROKEN as error:
             raise httpcore.WriteError(error) from error
 

@@ -9,6 +9,7 @@ import ssl
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import FrameType
@@ -38,6 +39,7 @@ from openrouter_rerank.testing import (
 from shells import KEY
 
 AUTHORITY = trustme.CA()
+OURS = str(Path(openrouter_rerank.__file__).parent)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -100,6 +102,21 @@ def idle(reranker: AsyncReranker) -> int:
 def open_files() -> int:
     """Return the number of open descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def frames_that_show_the_key(error: BaseException) -> set[str]:
+    """Return the names of our functions in the traceback of the error, and in those before it, that show the key."""
+    found: set[str] = set()
+    chain: list[BaseException | None] = [error]
+    while chain:
+        one = chain.pop()
+        if one is None:
+            continue
+        chain += (one.__cause__, one.__context__)
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            if frame.f_code.co_filename.startswith(OURS) and KEY in repr(frame.f_locals):
+                found.add(frame.f_code.co_qualname)
+    return found
 
 
 async def cancelled(work: Callable[[], Awaitable[Any]], turns: int) -> bool:
@@ -190,6 +207,38 @@ def test_thousands_of_cancelled_calls(backend: str) -> None:
             anyio.run(main, server.url, backend=backend)
     finally:
         gc.enable()
+
+
+def test_cancelled_while_it_sends(backend: str) -> None:
+    """A call whose server reads nothing of a large request leaves no place taken, and its traceback shows no key."""
+    document = "d" * 2**24
+
+    async def main(url: str) -> None:
+        async with AsyncReranker(KEY, base_url=url) as reranker:
+            errors: list[BaseException] = []
+
+            async def work() -> None:
+                try:
+                    await reranker.rerank("q", [document])
+                except BaseException as error:
+                    errors.append(error)
+                    raise
+
+            functions: set[str] = set()
+            for turns in range(1_000):
+                await cancelled(work, turns)
+                assert nothing_held(reranker)
+                for error in errors:
+                    assert not frames_that_show_the_key(error)
+                    frames = traceback.walk_tb(error.__traceback__)
+                    functions |= {frame.f_code.co_qualname for frame, _ in frames}
+                errors.clear()
+                if "_TaskSocket.send" in functions:
+                    break
+            assert "_TaskSocket.send" in functions
+
+    with deaf() as url:
+        anyio.run(main, url, backend=backend)
 
 
 @pytest.mark.parametrize("query", ["slow", "half"])
@@ -373,8 +422,12 @@ def test_an_answer_that_is_too_large_is_not_the_end_of_its_connection() -> None:
 # Threads
 
 
-def interrupted(work: Callable[[], Any], line: int, error: type[BaseException]) -> bool:
-    """Do the work, and raise the error as the given line of the modules that send begins; whether there were so many."""
+def interrupted(work: Callable[[], Any], line: int, error: type[BaseException]) -> set[str] | None:
+    """Do the work, and raise the error as the given line of the modules that send begins.
+
+    Return the functions that show the key in the traceback, or None if there are fewer lines. The error itself would keep
+    the connection.
+    """
     left = line
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
@@ -401,16 +454,16 @@ def interrupted(work: Callable[[], Any], line: int, error: type[BaseException]) 
     sys.settrace(trace)
     try:
         work()
-    except error:
-        return True
+    except error as raised:
+        return frames_that_show_the_key(raised)
     finally:
         sys.settrace(before)
-    return False
+    return None
 
 
 @pytest.mark.parametrize(("error", "step"), [(KeyboardInterrupt, 1), (SystemExit, 7), (MemoryError, 7)])
 def test_interrupted_at_each_line(error: type[BaseException], step: int, tls: ssl.SSLContext | None) -> None:
-    """Ctrl-C, wherever it comes in a request, costs no place, leaves no socket, and the next call gets its own answer."""
+    """Ctrl-C, wherever it comes in a request, costs no place, leaves no socket, shows no key, and the next call gets its own answer."""
     step *= 1 if tls is None else 17  # a handshake takes its time
     with serving(echo, tls=tls) as server:
         reranker = Reranker(KEY, base_url=server.url)
@@ -420,8 +473,10 @@ def test_interrupted_at_each_line(error: type[BaseException], step: int, tls: ss
                 if fresh:
                     while room.idle:
                         room.idle.pop().close()
-                if not interrupted(lambda: reranker.rerank("interrupted", ["d"]), line, error):
+                shown = interrupted(lambda: reranker.rerank("interrupted", ["d"]), line, error)
+                if shown is None:
                     break
+                assert not shown
                 assert not room.in_use
                 # An error within an except clause may leave its error handled for good, in all later contexts.
                 assert sys.exception() is None

@@ -244,6 +244,16 @@ def test_headers_that_follow_from_the_body(name: str) -> None:
         next(call(settings(), extra_headers={name: "5"}))
 
 
+@pytest.mark.parametrize("names", [("Host", "host"), ("X-Key", "x-key"), ("Authorization", "AUTHORIZATION")])
+def test_headers_that_appear_twice(names: tuple[str, str]) -> None:
+    """Two headers whose names differ only in case are refused, in the constructor and in a call."""
+    headers = dict.fromkeys(names, "v")
+    with pytest.raises(ValueError, match=f"^extra_headers: the header '{names[1]}' appears twice"):
+        settings(extra_headers=headers)
+    with pytest.raises(ValueError, match=f"^extra_headers: the header '{names[1]}' appears twice"):
+        next(call(settings(), extra_headers=headers))
+
+
 # The address
 
 HOST = "https://h.example"

@@ -63,7 +63,7 @@ def request(**headers: str) -> WireRequest:
     """Return a small request."""
     lines = [(b"Host", b"h"), *((name.encode(), value.encode("latin-1")) for name, value in headers.items())]
     url = httpcore.URL(scheme=b"http", host=b"h", port=None, target=b"/rerank")
-    return RequestHead("POST", url, lines).request(b"{}", {"timeout": {}})
+    return WireRequest(RequestHead("POST", url, lines), b"{}", {"timeout": {}})
 
 
 class Threads:
@@ -145,6 +145,7 @@ def test_an_idle_connection_expires(kind: Any, monkeypatch: pytest.MonkeyPatch) 
         WHOLE + b"x",
         WHOLE.replace(b"Content", b"Connection: close\r\nContent"),
         b"HTTP/1.0 200 OK\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n\r\n{}",
     ],
 )
 def test_a_connection_that_is_not_reused(kind: Any, response: bytes) -> None:
@@ -201,9 +202,41 @@ def test_a_connection_whose_second_response_broke_off(kind: Any) -> None:
 def test_a_request_without_content() -> None:
     """A GET has no length."""
     url = httpcore.URL(scheme=b"http", host=b"h", port=None, target=b"/models")
-    sent = RequestHead("GET", url, [(b"Host", b"h")]).request(b"", {})
-    assert sent.data == b"GET /models HTTP/1.1\r\nHost: h\r\n\r\n"
+    sent = WireRequest(RequestHead("GET", url, [(b"Host", b"h")]), b"", {})
+    assert b"".join(sent.parts()) == b"GET /models HTTP/1.1\r\nHost: h\r\n\r\n"
     assert list(sent.headers) == [(b"Host", b"h")]
+
+
+@both
+@pytest.mark.parametrize("size", [0, 1, 32767, 32768, 32769, 1_000_000])
+def test_the_content_of_a_request(kind: Any, size: int) -> None:
+    """It is sent whole after the head, whatever its size."""
+    content = bytes(index % 251 for index in range(size))
+    url = httpcore.URL(scheme=b"http", host=b"h", port=None, target=b"/rerank")
+    stream = Stream(WHOLE)
+    client = kind(stream)
+    client.send(WireRequest(RequestHead("POST", url, [(b"Host", b"h")]), content, {"timeout": {}}))
+    head = b"POST /rerank HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % size
+    assert stream.written == head + content
+    assert client.connection.is_idle()
+
+
+def test_a_large_content_is_not_copied() -> None:
+    """The part after the first one is a view of it."""
+    content = b"x" * 1_000_000
+    url = httpcore.URL(scheme=b"http", host=b"h", port=None, target=b"/rerank")
+    first, rest = WireRequest(RequestHead("POST", url, [(b"Host", b"h")]), content, {}).parts()
+    assert len(first) < 100_000
+    assert rest.obj is content
+
+
+@both
+def test_a_server_that_switches_to_another_protocol(kind: Any) -> None:
+    """A request that proposes it ends in an error, and not in an endless loop."""
+    client = kind(Stream(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n" + WHOLE))
+    with pytest.raises(httpcore.RemoteProtocolError, match="switched to another protocol"):
+        client.send(request(Connection="upgrade", Upgrade="x"))
+    assert not client.connection.is_idle()
 
 
 @both
