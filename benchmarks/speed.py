@@ -41,7 +41,8 @@ import httpx
 import picture
 from canned_server import MODEL, QUESTION, texts
 
-KEY = "sk-bench"
+KEY = f"sk-or-v1-{0:064}"
+"""A key as long as those of OpenRouter."""
 SHORT_KEY = "EMPTY"
 """A typical key for a local server that needs no key."""
 BASELINE = "httpx + json"

@@ -100,8 +100,10 @@ def _unpacked(answer: Answer, largest: int) -> tuple[bytes, str | None]:
 
 def _encodings(answer: Answer) -> list[str]:
     """Return the encodings of a body in the order in which they were applied; empty if it is not encoded."""
-    names = answer.headers.get("content-encoding", "").lower().split(",", _MOST_ENCODINGS)
-    found = [name for name in map(str.strip, names) if name not in ("", "identity", "none")]
+    found: list[str] = []
+    if "content-encoding" in answer.headers:  # httpx takes longer to read a header than to look for it
+        names = answer.headers["content-encoding"].lower().split(",", _MOST_ENCODINGS)
+        found = [name for name in map(str.strip, names) if name not in ("", "identity", "none")]
     # A proxy may drop the header; JSON never begins like gzip.
     return found or ["gzip"] * answer.body.startswith(_GZIP)
 

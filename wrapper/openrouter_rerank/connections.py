@@ -349,7 +349,7 @@ class _Room(_Lanes[_ThreadLane]):
         """Return a lane for a request that ends by `end`; None if all are in use until then."""
         with self.lock:
             # Looks again at the end: the lane that was freed last may have been meant for this thread, and for no other.
-            if not self._freed.wait_for(self._has_room, end - monotonic()):
+            if not (self._has_room() or self._freed.wait_for(self._has_room, end - monotonic())):
                 return None
             lane = self._pop_idle() or _ThreadLane(options)
             lane.clock.end = end

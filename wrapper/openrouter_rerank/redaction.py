@@ -244,13 +244,14 @@ class Redactor:
     The time is linear in the length of the text.
     """
 
-    __slots__ = ("_longest", "_needles", "_secrets")
+    __slots__ = ("_longest", "_needles", "_secrets", "_shortest")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = frozenset(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
         needles = {form.lower() for secret in self._secrets for form in _forms(secret)}
         self._needles = tuple(sorted(needles, key=len))
         self._longest = max(map(len, needles), default=0)
+        self._shortest = min(map(len, needles), default=0)
 
     def __repr__(self) -> str:
         return "<redactor>"
@@ -341,6 +342,8 @@ class Redactor:
 
     def _spans(self, data: bytes, depth: int) -> list[tuple[int, int]]:
         """Return the spans of secrets at this depth of escaping and below."""
+        if len(data) < self._shortest:  # no escape is shorter than its character
+            return []
         folded = data.lower()
         spans: list[tuple[int, int]] = []
         for needle in self._needles:
