@@ -1,7 +1,7 @@
 """HTTP/1.1 over one connection.
 
-h11 writes the heads of requests and reads responses. On a small call it takes longer than the rest of our code, so a head is
-written once for many requests, and a response in the plainest form, which is that of most servers, is read without it.
+h11 writes the heads of requests and reads responses. As it takes a large part of the time of a small call, a head is written once
+for many requests, and a response in the plainest form, which is that of most servers, is read without it.
 
 These connections replace httpcore's HTTP11Connection, which is slower, and which is reused after the server sent more than its
 response: the rest is then taken for the response to the next request. They stand inside an `httpcore.HTTPConnection`, which
@@ -52,7 +52,7 @@ class RequestHead:
             raise httpcore.LocalProtocolError(str(error)) from error
         self.headers = headers
         self.is_plain = all(name.lower() != b"connection" for name, _ in headers)
-        """True if it leaves the connection open."""
+        """True if no header concerns the connection."""
         self.text = (h11.Connection(h11.CLIENT).send(request) or b"").removesuffix(b"\r\n")
         """The head without Content-Length and the empty line at its end."""
 
@@ -75,7 +75,7 @@ class WireRequest:
 
     @property
     def is_plain(self) -> bool:
-        """True if it leaves the connection open."""
+        """True if no header concerns the connection."""
         return self._head.is_plain
 
     @property

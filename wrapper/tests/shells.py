@@ -7,14 +7,19 @@ import json
 import math
 import threading
 import time
+import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import httpx
 from anyio.from_thread import start_blocking_portal
 
+import openrouter_rerank
+import openrouter_rerank_api
 from openrouter_rerank import AsyncReranker, Ranking, Reranker, Retries
 
 KEY = "sk-or-v1-the-key-that-nobody-may-see"
@@ -31,6 +36,23 @@ The test takes the first one within which it happens on this machine.
 """
 
 Handler = Callable[[httpx.Request], httpx.Response]
+
+OURS = tuple(
+    str(Path(package.__file__ or "").parent) for package in (openrouter_rerank, openrouter_rerank_api)
+)
+
+
+def our_frames(error: BaseException) -> Generator[FrameType]:
+    """Yield the frames of our code in the tracebacks of the error, of its causes and of those before it."""
+    chain: list[BaseException | None] = [error]
+    while chain:
+        one = chain.pop()
+        if one is None:
+            continue
+        chain += (one.__cause__, one.__context__)
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            if frame.f_code.co_filename.startswith(OURS):
+                yield frame
 
 
 class Clock:

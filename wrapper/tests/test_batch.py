@@ -199,14 +199,16 @@ def test_killed_again_and_again(tmp_path: Path, suffix: str, number: int):
         complete(target, number)
 
 
+def job_of(tmp_path: Path, number: int = 3, **options: Any) -> Batch:
+    """Return a job of these rows into out.jsonl."""
+    source = written(tmp_path / "in.jsonl", rows(number))
+    target = tmp_path / "out.jsonl"
+    return Batch(source=source, target=target, input_format="jsonl", output_format="jsonl", **options)
+
+
 def test_a_journal_cut_anywhere(tmp_path: Path):
     """If a journal breaks off at any byte, the rows of its complete lines are finished and the others are not."""
-    job = Batch(
-        source=written(tmp_path / "in.jsonl", rows(3)),
-        target=tmp_path / "out.jsonl",
-        input_format="jsonl",
-        output_format="jsonl",
-    )
+    job = job_of(tmp_path)
     found = jobs.survey(job)
     with opened(job, found, restart=False) as journal:
         for row in (2, 0, 1):
@@ -227,13 +229,6 @@ def test_a_journal_cut_anywhere(tmp_path: Path):
                 if size == 40 + ends[0]:
                     journal.record(FinishedRow(1))
                     assert 1 in journal
-
-
-def job_of(tmp_path: Path, number: int = 3, **options: Any) -> Batch:
-    """Return a job of these rows into out.jsonl."""
-    source = written(tmp_path / "in.jsonl", rows(number))
-    target = tmp_path / "out.jsonl"
-    return Batch(source=source, target=target, input_format="jsonl", output_format="jsonl", **options)
 
 
 def test_a_journal_damaged_anywhere(tmp_path: Path):
@@ -1226,14 +1221,13 @@ def test_options_that_are_not_text(tmp_path: Path, option: str, form: str):
 
 def test_an_input_that_changes_meanwhile(tmp_path: Path):
     """Rows that came, went or became none while it was ranked make no output: it is told, and what is finished is kept."""
-    source = written(tmp_path / "in.jsonl", rows(3))
-    job = Batch(source=source, target=tmp_path / "out.jsonl", input_format="jsonl", output_format="jsonl")
+    job = job_of(tmp_path)
     found = jobs.survey(job)
     with opened(job, found, restart=False) as journal:
         journal.record(FinishedRow(0, [(0, 0.5)]))
-        written(source, rows(9))
+        written(job.source, rows(9))
         assert [row.row for row in jobs.requests(job, journal, None)] == [1, 2]
-        written(source, [rows(1)[0], {"query": 7, "documents": []}])
+        written(job.source, [rows(1)[0], {"query": 7, "documents": []}])
         with pytest.raises(BadBatch, match=r"row 2: the query .* is a number"):
             list(jobs.requests(job, journal, None))
         with pytest.raises(BadBatch, match="has changed since it was read"):
@@ -1308,12 +1302,7 @@ def test_top_n(tmp_path: Path):
 
 def test_a_journal_of_an_older_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A field of a hit that the journal does not have is null in the output."""
-    job = Batch(
-        source=written(tmp_path / "in.jsonl", rows(1)),
-        target=tmp_path / "out.jsonl",
-        input_format="jsonl",
-        output_format="jsonl",
-    )
+    job = job_of(tmp_path, 1)
     found = jobs.survey(job)
     with opened(job, found, restart=False) as journal:
         journal.record(FinishedRow(0, [(2, 0.5)]))
@@ -1324,12 +1313,7 @@ def test_a_journal_of_an_older_contract(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     """Without a terminal, a line now and then reports the progress."""
-    job = Batch(
-        source=written(tmp_path / "in.jsonl", rows(4)),
-        target=tmp_path / "out.jsonl",
-        input_format="jsonl",
-        output_format="jsonl",
-    )
+    job = job_of(tmp_path, 4)
     found = jobs.survey(job)
     state = Progress(
         done=1, failed=0, cost=0.5, unknown=0, search_units=1, total_tokens=0, elapsed=2.0, limit=8

@@ -773,6 +773,12 @@ def test_nothing_is_lost_if_the_output_cannot_be_written(tmp_path: Path, monkeyp
     assert [row["id"] for row in lines(target)] == [0, 1, 2]
 
 
+def kept_of(ranking: Ranking[Any], row: int = 0) -> Any:
+    """Return what the journal keeps of a ranking."""
+    request = jobs.RowRequest(query="q", documents=["x"], row=row)
+    return jobs.finished_row(Ranked(0, request, ranking))
+
+
 def test_what_a_server_says_fits_every_format():
     """A name with half a character, or a count beyond 64 bits, keeps no ranking from being written."""
     usage = Usage(cost=1.0, search_units=2**70, total_tokens=-(2**70))
@@ -784,8 +790,7 @@ def test_what_a_server_says_fits_every_format():
         provider=None,
         usage=usage,
     )
-    row = jobs.RowRequest(query="q", documents=["x"], row=4)
-    found = jobs.finished_row(Ranked(0, row, ranked))
+    found = kept_of(ranked, row=4)
 
     assert found == FinishedRow(4, [(0, 0.5)], model="\ufffd", cost=1.0, response_id="a\ufffd")
     assert jobs.error_columns(ValueError("\ud800"))["message"] == "\ufffd"
@@ -798,15 +803,7 @@ def test_fields_of_a_hit_of_a_later_contract(monkeypatch: pytest.MonkeyPatch):
         more = "a\0"
 
     monkeypatch.setattr(jobs, "HIT", {"more": str})
-    ranked = Ranking(
-        hits=(LaterHit(0, 0.5, "x"),),
-        total=1,
-        id="a",
-        model="m",
-        provider=None,
-        usage=Usage(cost=1.0, search_units=1, total_tokens=1),
-    )
-    found = jobs.finished_row(Ranked(0, jobs.RowRequest(query="q", documents=["x"], row=0), ranked))
+    found = kept_of(Ranking(hits=(LaterHit(0, 0.5, "x"),), total=1))
     assert found.ranking == [(0, 0.5, "a\ufffd")]
 
 
@@ -816,15 +813,7 @@ def test_fields_of_a_hit_of_a_later_contract(monkeypatch: pytest.MonkeyPatch):
 )
 def test_integers_of_64_bits_are_kept(number: int, kept: bool):
     """A server's integer is stored if it has at most 64 bits; a larger one is null."""
-    ranked = Ranking(
-        hits=(),
-        total=1,
-        id="a",
-        model="m",
-        provider=None,
-        usage=Usage(cost=1.0, search_units=number, total_tokens=None),
-    )
-    found: Any = jobs.finished_row(Ranked(0, jobs.RowRequest(query="q", documents=["x"], row=0), ranked))
+    found = kept_of(Ranking(hits=(), total=1, usage=Usage(cost=1.0, search_units=number, total_tokens=None)))
     assert found.search_units == (number if kept else None)
 
 

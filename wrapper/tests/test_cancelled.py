@@ -36,10 +36,9 @@ from openrouter_rerank.testing import (
     results,
     serving,
 )
-from shells import KEY
+from shells import KEY, our_frames
 
 AUTHORITY = trustme.CA()
-OURS = str(Path(openrouter_rerank.__file__).parent)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -105,18 +104,8 @@ def open_files() -> int:
 
 
 def frames_that_show_the_key(error: BaseException) -> set[str]:
-    """Return the names of our functions in the traceback of the error, and in those before it, that show the key."""
-    found: set[str] = set()
-    chain: list[BaseException | None] = [error]
-    while chain:
-        one = chain.pop()
-        if one is None:
-            continue
-        chain += (one.__cause__, one.__context__)
-        for frame, _ in traceback.walk_tb(one.__traceback__):
-            if frame.f_code.co_filename.startswith(OURS) and KEY in repr(frame.f_locals):
-                found.add(frame.f_code.co_qualname)
-    return found
+    """Return the names of our functions in the traceback of the error that show the key."""
+    return {frame.f_code.co_qualname for frame in our_frames(error) if KEY in repr(frame.f_locals)}
 
 
 async def cancelled(work: Callable[[], Awaitable[Any]], turns: int) -> bool:

@@ -334,6 +334,10 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
         ["serve", "--dialect", "tei", "--compat"],
         ["--compat: ", "--compat: cannot be combined with --dialect"],
     ),
+    "an address that is not text": (
+        ["serve", "--host", "a\udcff"],
+        ["--host: 'a\\udcff' is not a name or an address of a host; pass one of this machine"],
+    ),
     "no address of this machine": (
         ["serve", "--port", "0", "--host", "192.0.2.1"],
         ["cannot listen on 192.0.2.1, port 0: "],

@@ -21,8 +21,6 @@ import msgspec
 import pytest
 from rich.pretty import pretty_repr
 
-import openrouter_rerank
-import openrouter_rerank_api
 from driving import call, settings
 from openrouter_rerank import (
     AsyncReranker,
@@ -34,12 +32,9 @@ from openrouter_rerank import (
     Retries,
 )
 from openrouter_rerank.testing import Request, Script, answer, envelope, honest, serving, unused_address
-from shells import KEY, LONG, SOON, TIMEOUTS, Shell
+from shells import KEY, LONG, SOON, TIMEOUTS, Shell, our_frames
 
 HIDDEN = "hidden-value-of-a-header"
-OURS = tuple(
-    str(Path(package.__file__ or "").parent) for package in (openrouter_rerank, openrouter_rerank_api)
-)
 
 
 def echo(status: int, content_type: str = "application/json") -> Any:
@@ -81,18 +76,11 @@ SCRIPTS = {
 
 
 def _ours(error: BaseException) -> list[str]:
-    """Return the local variables of our frames in the tracebacks of the error and its causes, as repr and Rich show them."""
+    """Return the local variables of our frames in the tracebacks of the error, as repr and Rich show them."""
     shown: list[str] = []
-    chain: list[BaseException | None] = [error]
-    while chain:
-        one = chain.pop()
-        if one is None:
-            continue
-        chain += (one.__cause__, one.__context__)
-        for frame, _ in traceback.walk_tb(one.__traceback__):
-            if frame.f_code.co_filename.startswith(OURS):
-                for name, value in frame.f_locals.items():
-                    shown += (f"{name}={value!r}", f"{name}={pretty_repr(value, max_string=80)}")
+    for frame in our_frames(error):
+        for name, value in frame.f_locals.items():
+            shown += (f"{name}={value!r}", f"{name}={pretty_repr(value, max_string=80)}")
     return shown
 
 

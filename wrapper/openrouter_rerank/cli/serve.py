@@ -62,6 +62,9 @@ def command(  # noqa: PLR0913 - the options of the command
     if compat and dialect != DIALECTS[0]:
         message = "--compat: cannot be combined with --dialect; leave one of them out"
         raise BadInput(message)
+    if not host.isprintable():  # bytes that are not UTF-8, for which the resolver raises a TypeError
+        message = f"--host: {host!r} is not a name or an address of a host; pass one of this machine, such as 127.0.0.1"
+        raise BadInput(message)
     try:
         from rerank_conformance.reference.asgi import serve  # noqa: PLC0415 - an extra
         from rerank_conformance.reference.speaking import example, speaking  # noqa: PLC0415 - an extra
