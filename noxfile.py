@@ -86,7 +86,7 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
     else:
-        settings = Path(session.create_tmp()).resolve() / "coveragerc"
+        settings = Path(session.virtualenv.location).resolve() / "coveragerc"
         settings.write_text(coverage_settings(), "utf-8")
         # Coverage starts with each process, as pytest imports our plugin before pytest-cov would start.
         measure = {"COVERAGE_PROCESS_START": str(settings), "COVERAGE_RCFILE": str(settings)}

@@ -152,7 +152,8 @@ def test_the_recipe_for_vcrpy(tmp_path: Path) -> None:
         file.write_text(recipe, "utf-8")
 
         nothing_recorded = run(tmp_path)
-        assert (len(server.requests), nothing_recorded.returncode) == (0, 1), nothing_recorded.stdout
+        assert "1 failed" in nothing_recorded.stdout, nothing_recorded.stdout + nothing_recorded.stderr
+        assert (len(server.requests), nothing_recorded.returncode) == (0, 1)
 
         recorded = run(tmp_path, RECORD="1", OPENROUTER_API_KEY=KEY)
         assert "1 passed" in recorded.stdout, recorded.stdout + recorded.stderr
